@@ -1,0 +1,13 @@
+/**
+ * Machinery: the words of the Kubernetes API that no single kind owns.
+ *
+ * Objects and their metadata (`KubeObject`, `withLabels`), API errors (`notFound`, `isNotFound`), selectors, quantities,
+ * and `Transport`, the seam between clients and API servers. Objects are plain immutable JSON: functions here make
+ * copies that share what did not change. It never reads time, chance or files.
+ */
+export * from "./meta.ts";
+export * from "./paths.ts";
+export * from "./quantity.ts";
+export * from "./selectors.ts";
+export * from "./status.ts";
+export * from "./transport.ts";

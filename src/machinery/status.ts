@@ -1,0 +1,254 @@
+/**
+ * API errors: each carries a Kubernetes Status, made by `notFound(kind, name)` and asked by `isNotFound(error)`.
+ * Messages are kube-apiserver's (wire).
+ */
+
+export interface StatusCause {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly field?: string;
+}
+
+export interface StatusDetails {
+  readonly name?: string;
+  readonly group?: string;
+  readonly kind?: string;
+  readonly uid?: string;
+  readonly causes?: readonly StatusCause[];
+  readonly retryAfterSeconds?: number;
+}
+
+export interface Status {
+  readonly kind: "Status";
+  readonly apiVersion: "v1";
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly status: "Success" | "Failure";
+  readonly message?: string;
+  readonly reason?: string;
+  readonly details?: StatusDetails;
+  readonly code?: number;
+}
+
+/** An answer of an API server that is not the object asked for. */
+export class ApiError extends Error {
+  readonly status: Status;
+  constructor(status: Status, options?: ErrorOptions) {
+    super(status.message ?? status.reason ?? "request failed", options);
+    this.name = "ApiError";
+    this.status = status;
+  }
+  get code(): number {
+    return this.status.code ?? 500;
+  }
+  get reason(): string {
+    return this.status.reason ?? "";
+  }
+}
+
+/** Names a kind in messages: the plural resource with its group, such as `deployments.apps`. */
+export interface Named {
+  readonly group: string;
+  readonly resource: string;
+}
+
+const qualified = (kind: Named) => (kind.group === "" ? kind.resource : `${kind.resource}.${kind.group}`);
+
+export function statusFailure(code: number, reason: string, message: string, details?: StatusDetails): Status {
+  return {
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message,
+    reason,
+    ...(details === undefined ? {} : { details }),
+    code,
+  };
+}
+
+export function apiError(code: number, reason: string, message: string, details?: StatusDetails): ApiError {
+  return new ApiError(statusFailure(code, reason, message, details));
+}
+
+const detailsOf = (kind: Named, name: string): StatusDetails => ({
+  ...(name === "" ? {} : { name }),
+  ...(kind.group === "" ? {} : { group: kind.group }),
+  kind: kind.resource,
+});
+
+export const notFound = (kind: Named, name: string): ApiError =>
+  apiError(404, "NotFound", `${qualified(kind)} "${name}" not found`, detailsOf(kind, name));
+
+export const alreadyExists = (kind: Named, name: string): ApiError =>
+  apiError(409, "AlreadyExists", `${qualified(kind)} "${name}" already exists`, detailsOf(kind, name));
+
+export const conflict = (kind: Named, name: string, why: string): ApiError =>
+  apiError(
+    409,
+    "Conflict",
+    `Operation cannot be fulfilled on ${qualified(kind)} "${name}": ${why}`,
+    detailsOf(kind, name),
+  );
+
+/** The conflict of an update that was made from an older revision. */
+export const staleConflict = (kind: Named, name: string): ApiError =>
+  conflict(
+    kind,
+    name,
+    "the object has been modified; please apply your changes to the latest version and try again",
+  );
+
+export const badRequest = (message: string): ApiError => apiError(400, "BadRequest", message);
+
+export const unauthorized = (): ApiError => apiError(401, "Unauthorized", "Unauthorized");
+
+export const forbidden = (kind: Named, name: string, why: string): ApiError =>
+  apiError(
+    403,
+    "Forbidden",
+    name === "" ? `${qualified(kind)} is forbidden: ${why}` : `${qualified(kind)} "${name}" is forbidden: ${why}`,
+    detailsOf(kind, name),
+  );
+
+export const methodNotSupported = (kind: Named, verb: string): ApiError =>
+  apiError(405, "MethodNotAllowed", `${verb} is not supported on resources of kind "${qualified(kind)}"`, {
+    ...(kind.group === "" ? {} : { group: kind.group }),
+    kind: kind.resource,
+  });
+
+/** 410: the revision asked for is no longer held. Clients list again. */
+export const resourceExpired = (message: string): ApiError => apiError(410, "Expired", message);
+
+export const gone = (message: string): ApiError => apiError(410, "Gone", message);
+
+export const tooManyRequests = (message: string, retryAfterSeconds: number): ApiError =>
+  apiError(429, "TooManyRequests", message, { retryAfterSeconds });
+
+export const serverTimeout = (kind: Named, verb: string, retryAfterSeconds: number): ApiError =>
+  apiError(
+    500,
+    "ServerTimeout",
+    `The ${verb} operation against ${qualified(kind)} could not be completed at this time, please try again.`,
+    { ...detailsOf(kind, ""), retryAfterSeconds },
+  );
+
+export const serviceUnavailable = (message: string): ApiError => apiError(503, "ServiceUnavailable", message);
+
+export const requestEntityTooLarge = (message: string): ApiError => apiError(413, "RequestEntityTooLarge", message);
+
+export const internalError = (error: unknown): ApiError => {
+  const message = error instanceof Error ? error.message : String(error);
+  return new ApiError(
+    statusFailure(500, "InternalError", `Internal error occurred: ${message}`, { causes: [{ message }] }),
+    { cause: error },
+  );
+};
+
+/** One mistake in a field of an object. `type` decides the wording, as in kube-apiserver's field errors. */
+export interface FieldError {
+  readonly type:
+    | "FieldValueNotFound"
+    | "FieldValueRequired"
+    | "FieldValueDuplicate"
+    | "FieldValueInvalid"
+    | "FieldValueNotSupported"
+    | "FieldValueForbidden"
+    | "FieldValueTooLong"
+    | "FieldValueTooMany"
+    | "FieldValueTypeInvalid"
+    | "InternalError";
+  readonly field: string;
+  /** The message without the field, such as `Invalid value: "x": must be positive`. */
+  readonly message: string;
+}
+
+/** A value inside a field error, written as Go's `%#v`-like form of kube-apiserver: strings quoted, objects as JSON. */
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return "null";
+  return JSON.stringify(value);
+}
+
+export const fieldInvalid = (field: string, value: unknown, detail: string): FieldError => ({
+  type: "FieldValueInvalid",
+  field,
+  message: `Invalid value: ${shown(value)}: ${detail}`,
+});
+
+export const fieldRequired = (field: string, detail = ""): FieldError => ({
+  type: "FieldValueRequired",
+  field,
+  message: detail === "" ? "Required value" : `Required value: ${detail}`,
+});
+
+export const fieldForbidden = (field: string, detail: string): FieldError => ({
+  type: "FieldValueForbidden",
+  field,
+  message: `Forbidden: ${detail}`,
+});
+
+export const fieldDuplicate = (field: string, value: unknown): FieldError => ({
+  type: "FieldValueDuplicate",
+  field,
+  message: `Duplicate value: ${shown(value)}`,
+});
+
+export const fieldNotFound = (field: string, value: unknown): FieldError => ({
+  type: "FieldValueNotFound",
+  field,
+  message: `Not found: ${shown(value)}`,
+});
+
+export const fieldNotSupported = (field: string, value: unknown, supported: readonly string[]): FieldError => ({
+  type: "FieldValueNotSupported",
+  field,
+  message: `Unsupported value: ${shown(value)}: supported values: ${supported.map((v) => JSON.stringify(v)).join(", ")}`,
+});
+
+export const fieldTooLong = (field: string, maxLength: number): FieldError => ({
+  type: "FieldValueTooLong",
+  field,
+  message: `Too long: may not be more than ${maxLength} bytes`,
+});
+
+export const fieldTooMany = (field: string, actual: number, max: number): FieldError => ({
+  type: "FieldValueTooMany",
+  field,
+  message: `Too many: ${actual}: must have at most ${max} items`,
+});
+
+export const fieldTypeInvalid = (field: string, value: unknown, detail: string): FieldError => ({
+  type: "FieldValueTypeInvalid",
+  field,
+  message: `Invalid value: ${shown(value)}: ${detail}`,
+});
+
+/** 422 with one cause a field. */
+export function invalid(
+  kind: { readonly group: string; readonly kind: string },
+  name: string,
+  errors: readonly FieldError[],
+): ApiError {
+  const lines = errors.map((error) => `${error.field}: ${error.message}`);
+  const body = lines.length === 1 ? lines[0] : `[${lines.join(", ")}]`;
+  const qualifiedKind = kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
+  return apiError(422, "Invalid", `${qualifiedKind} "${name}" is invalid: ${body}`, {
+    ...(name === "" ? {} : { name }),
+    ...(kind.group === "" ? {} : { group: kind.group }),
+    kind: kind.kind,
+    causes: errors.map((error) => ({ reason: error.type, message: error.message, field: error.field })),
+  });
+}
+
+const hasReason =
+  (...reasons: readonly string[]) =>
+  (error: unknown): error is ApiError =>
+    error instanceof ApiError && reasons.includes(error.reason);
+
+export const isNotFound = hasReason("NotFound");
+export const isAlreadyExists = hasReason("AlreadyExists");
+export const isConflict = hasReason("Conflict");
+export const isInvalid = hasReason("Invalid");
+export const isForbidden = hasReason("Forbidden");
+export const isExpired = hasReason("Expired", "Gone");
+export const isTooManyRequests = hasReason("TooManyRequests");
+export const isTimeout = hasReason("Timeout", "ServerTimeout");
