@@ -14,3 +14,11 @@ export { deepFreeze, type Immutable } from "./freeze.ts";
 export { fnv1a32 } from "./fnv.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, seededRandom } from "./random.ts";
+export {
+  type Counter,
+  type Gauge,
+  type Histogram,
+  type MetricLabels,
+  type Metrics,
+  silentMetrics,
+} from "./metrics.ts";

@@ -1,0 +1,356 @@
+import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import {
+  ApiError,
+  apiError,
+  type KubeList,
+  type KubeObject,
+  type ListRequest,
+  type RawRequest,
+  type RawResponse,
+  type ResourceAddress,
+  type ResourceRequest,
+  type Status,
+  type Transport,
+  type WatchEventType,
+  type WatchHandle,
+  type WatchRequest,
+  type WatchSink,
+  type WriteOptions,
+} from "#machinery";
+
+/** Where an API server is and who asks. PEM texts, not file names. */
+export interface HttpTransportOptions {
+  /** `https://host:port`, optionally with a path that prefixes every request. */
+  readonly server: string;
+  readonly certificateAuthority?: string;
+  readonly clientCertificate?: string;
+  readonly clientKey?: string;
+  /** Bearer token, or a function that gives the present one so that it can be rotated. */
+  readonly token?: string | (() => string | undefined);
+  readonly username?: string;
+  readonly password?: string;
+  readonly insecureSkipTlsVerify?: boolean;
+  readonly tlsServerName?: string;
+  readonly proxyUrl?: string;
+  readonly proxyHeaders?: Readonly<Record<string, string>>;
+  readonly impersonate?: { readonly user: string; readonly groups?: readonly string[] };
+  readonly userAgent?: string;
+  /** Requests at a time; default 64. */
+  readonly connectionsMax?: number;
+  /** Limit of one request that is no watch; default 32 s. */
+  readonly timeoutMs?: number;
+  /** Largest answer read into memory; default 256 MiB. */
+  readonly answerBytesMax?: number;
+}
+
+export interface HttpTransport extends Transport {
+  close(): Promise<void>;
+}
+
+/** A transport to a foreign API server: JSON over HTTP/1.1 with kept connections. */
+export function createHttpTransport(options: HttpTransportOptions): HttpTransport {
+  const { timeoutMs = 32_000, answerBytesMax = 256 * 1024 * 1024 } = options;
+  const server = new URL(options.server);
+  const prefix = server.pathname.replace(/\/+$/, "");
+  const dispatcher = createDispatcher(options);
+  let isClosed = false;
+
+  const headers = (): Record<string, string> => {
+    const token = typeof options.token === "function" ? options.token() : options.token;
+    const basic =
+      options.username === undefined
+        ? undefined
+        : `Basic ${Buffer.from(`${options.username}:${options.password ?? ""}`).toString("base64")}`;
+    return {
+      accept: "application/json",
+      "user-agent": options.userAgent ?? "flotilla",
+      ...(token === undefined ? (basic === undefined ? {} : { authorization: basic }) : { authorization: `Bearer ${token}` }),
+      ...(options.impersonate === undefined ? {} : { "impersonate-user": options.impersonate.user }),
+    };
+  };
+  const allHeaders = (more: Readonly<Record<string, string>>): string[] => {
+    const flat: string[] = [];
+    for (const [key, value] of Object.entries({ ...headers(), ...more })) flat.push(key, value);
+    for (const group of options.impersonate?.groups ?? []) flat.push("impersonate-group", group);
+    return flat;
+  };
+
+  async function request(
+    method: string,
+    path: string,
+    body: unknown,
+    contentType: string | undefined,
+    signal: AbortSignal | undefined,
+    onWarning?: (message: string) => void,
+  ): Promise<KubeObject> {
+    const answer = await dispatcher.request({
+      origin: server.origin,
+      path: prefix + path,
+      method: method as Dispatcher.HttpMethod,
+      headers: allHeaders(contentType === undefined ? {} : { "content-type": contentType }),
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (onWarning !== undefined) for (const text of warningsOf(answer.headers["warning"])) onWarning(text);
+    const text = Buffer.from(await readBody(answer.body, answerBytesMax)).toString("utf8");
+    return parseAnswer(answer.statusCode, text, method, path, answer.headers);
+  }
+
+  return {
+    send(sent) {
+      const query = new URLSearchParams();
+      const path = pathOf(sent);
+      switch (sent.verb) {
+        case "get":
+          if (sent.resourceVersion !== undefined) query.set("resourceVersion", sent.resourceVersion);
+          return request("GET", withQuery(path, query), undefined, undefined, sent.signal, sent.onWarning);
+        case "create":
+          writeQuery(query, sent.options);
+          return request("POST", withQuery(path, query), sent.body, "application/json", sent.signal, sent.onWarning);
+        case "update":
+          writeQuery(query, sent.options);
+          return request("PUT", withQuery(path, query), sent.body, "application/json", sent.signal, sent.onWarning);
+        case "patch":
+          writeQuery(query, sent.options);
+          return request("PATCH", withQuery(path, query), sent.body, sent.patchType, sent.signal, sent.onWarning);
+        case "delete":
+          return request("DELETE", path, deleteBody(sent.options), "application/json", sent.signal, sent.onWarning);
+        case "deletecollection":
+          listQuery(query, sent.selection ?? {});
+          return request(
+            "DELETE",
+            withQuery(path, query),
+            deleteBody(sent.options),
+            "application/json",
+            sent.signal,
+            sent.onWarning,
+          );
+      }
+    },
+    async list(list) {
+      const query = new URLSearchParams();
+      listQuery(query, list);
+      const answer = (await request(
+        "GET",
+        withQuery(pathOf(list), query),
+        undefined,
+        undefined,
+        list.signal,
+      )) as unknown as KubeList & { items: KubeObject[] | null };
+      // Items of a list carry neither apiVersion nor kind on the wire; give them what the list says.
+      const apiVersion = answer.apiVersion;
+      const kind = answer.kind.replace(/List$/, "");
+      const items = (answer.items ?? []).map((item) =>
+        item.kind === undefined || item.kind === "" ? { ...item, apiVersion, kind } : item,
+      );
+      return { ...answer, items };
+    },
+    watch(watch, sink) {
+      const abort = new AbortController();
+      void follow(watch, sink, abort.signal);
+      return { stop: () => abort.abort() };
+    },
+    async raw(raw) {
+      return sendRaw(raw);
+    },
+    async close() {
+      if (isClosed) return;
+      isClosed = true;
+      await dispatcher.destroy();
+    },
+  };
+
+  async function sendRaw(raw: RawRequest): Promise<RawResponse> {
+    const answer = await dispatcher.request({
+      origin: server.origin,
+      path: prefix + raw.path,
+      method: raw.method as Dispatcher.HttpMethod,
+      headers: allHeaders(raw.headers ?? {}),
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      ...(raw.body === undefined ? {} : { body: raw.body }),
+      ...(raw.signal === undefined ? {} : { signal: raw.signal }),
+    });
+    const body = await readBody(answer.body, answerBytesMax);
+    const flat: Record<string, string> = {};
+    for (const [key, value] of Object.entries(answer.headers))
+      if (value !== undefined) flat[key] = Array.isArray(value) ? value.join(", ") : value;
+    return { status: answer.statusCode, headers: flat, body };
+  }
+
+  async function follow(watch: WatchRequest, sink: WatchSink, signal: AbortSignal): Promise<void> {
+    let end: Error | undefined;
+    try {
+      const query = new URLSearchParams({ watch: "true" });
+      if (watch.labelSelector) query.set("labelSelector", watch.labelSelector);
+      if (watch.fieldSelector) query.set("fieldSelector", watch.fieldSelector);
+      if (watch.resourceVersion) query.set("resourceVersion", watch.resourceVersion);
+      if (watch.resourceVersionMatch) query.set("resourceVersionMatch", watch.resourceVersionMatch);
+      if (watch.allowWatchBookmarks) query.set("allowWatchBookmarks", "true");
+      if (watch.sendInitialEvents !== undefined) query.set("sendInitialEvents", String(watch.sendInitialEvents));
+      if (watch.timeoutSeconds !== undefined) query.set("timeoutSeconds", String(watch.timeoutSeconds));
+      const path = withQuery(pathOf(watch), query);
+      const answer = await dispatcher.request({
+        origin: server.origin,
+        path: prefix + path,
+        method: "GET",
+        headers: allHeaders({}),
+        headersTimeout: timeoutMs,
+        // A quiet watch is no dead watch; the connection's own keep-alive finds the dead ones.
+        bodyTimeout: 0,
+        signal,
+      });
+      if (answer.statusCode !== 200) {
+        const text = Buffer.from(await readBody(answer.body, answerBytesMax)).toString("utf8");
+        parseAnswer(answer.statusCode, text, "GET", path, answer.headers);
+      }
+      let pending: Buffer[] = [];
+      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        let from = 0;
+        for (let at = chunk.indexOf(10, from); at >= 0; at = chunk.indexOf(10, from)) {
+          pending.push(chunk.subarray(from, at));
+          from = at + 1;
+          const line = pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending);
+          pending = [];
+          if (line.length === 0) continue;
+          const frame = JSON.parse(line.toString("utf8")) as { type: string; object: KubeObject };
+          if (signal.aborted) return;
+          if (frame.type === "ERROR") throw new ApiError(frame.object as unknown as Status);
+          sink.event(frame.type as WatchEventType, frame.object);
+        }
+        if (from < chunk.length) pending.push(chunk.subarray(from));
+      }
+    } catch (error) {
+      end = error instanceof Error ? error : new Error(String(error));
+    }
+    if (!signal.aborted) sink.closed(end);
+  }
+}
+
+function createDispatcher(options: HttpTransportOptions): Dispatcher {
+  const tls = {
+    ...(options.certificateAuthority === undefined ? {} : { ca: options.certificateAuthority }),
+    ...(options.clientCertificate === undefined ? {} : { cert: options.clientCertificate }),
+    ...(options.clientKey === undefined ? {} : { key: options.clientKey }),
+    ...(options.insecureSkipTlsVerify ? { rejectUnauthorized: false } : {}),
+    ...(options.tlsServerName === undefined ? {} : { servername: options.tlsServerName }),
+  };
+  const shared = {
+    connections: options.connectionsMax ?? 64,
+    pipelining: 1,
+    keepAliveTimeout: 60_000,
+    keepAliveMaxTimeout: 300_000,
+  };
+  if (options.proxyUrl === undefined || options.proxyUrl === "")
+    return new Agent({ ...shared, connect: { ...tls, timeout: 10_000 } });
+  return new ProxyAgent({
+    ...shared,
+    uri: options.proxyUrl,
+    requestTls: tls,
+    ...(options.proxyHeaders === undefined ? {} : { headers: { ...options.proxyHeaders } }),
+  });
+}
+
+/** The path of a resource request below the server's root. */
+export function pathOf(address: ResourceAddress): string {
+  const root = address.group === "" ? `/api/${address.version}` : `/apis/${address.group}/${address.version}`;
+  const namespace =
+    address.namespace === undefined || address.namespace === "" ? "" : `/namespaces/${encodeURIComponent(address.namespace)}`;
+  const name = address.name === undefined || address.name === "" ? "" : `/${encodeURIComponent(address.name)}`;
+  const subresource = address.subresource === undefined ? "" : `/${address.subresource}`;
+  return `${root}${namespace}/${address.resource}${name}${subresource}`;
+}
+
+function withQuery(path: string, query: URLSearchParams): string {
+  const text = query.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+function writeQuery(query: URLSearchParams, options: WriteOptions | undefined): void {
+  if (options?.dryRun) query.set("dryRun", "All");
+  if (options?.fieldManager) query.set("fieldManager", options.fieldManager);
+  if (options?.fieldValidation) query.set("fieldValidation", options.fieldValidation);
+  if (options?.force !== undefined) query.set("force", String(options.force));
+}
+
+function listQuery(query: URLSearchParams, options: Partial<ListRequest>): void {
+  if (options.labelSelector) query.set("labelSelector", options.labelSelector);
+  if (options.fieldSelector) query.set("fieldSelector", options.fieldSelector);
+  if (options.limit) query.set("limit", String(options.limit));
+  if (options.continue) query.set("continue", options.continue);
+  if (options.resourceVersion) query.set("resourceVersion", options.resourceVersion);
+  if (options.resourceVersionMatch) query.set("resourceVersionMatch", options.resourceVersionMatch);
+}
+
+function deleteBody(options: object | undefined): unknown {
+  if (options === undefined) return undefined;
+  const { dryRun, ...rest } = options as { dryRun?: boolean };
+  return { apiVersion: "v1", kind: "DeleteOptions", ...rest, ...(dryRun ? { dryRun: ["All"] } : {}) };
+}
+
+function warningsOf(header: string | string[] | undefined): string[] {
+  const lines = header === undefined ? [] : Array.isArray(header) ? header : [header];
+  return lines.flatMap((line) =>
+    [...line.matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/g)].map((match) => (match[1] ?? "").replace(/\\(.)/g, "$1")),
+  );
+}
+
+async function readBody(body: AsyncIterable<Buffer>, bytesMax: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw new Error(`answer is larger than ${bytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function parseAnswer(
+  code: number,
+  text: string,
+  method: string,
+  path: string,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): KubeObject {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = undefined;
+  }
+  const isObject = typeof body === "object" && body !== null && typeof (body as KubeObject).kind === "string";
+  if (code >= 200 && code < 300) {
+    if (isObject) return body as KubeObject;
+    throw apiError(500, "InternalError", `${method} ${path}: the server answered ${code} with something that is no object`);
+  }
+  if (isObject && (body as KubeObject).kind === "Status") throw new ApiError(body as Status);
+  const retryAfter = Number(headers["retry-after"] ?? Number.NaN);
+  throw apiError(
+    code,
+    REASONS[code] ?? (code >= 500 ? "InternalError" : "Unknown"),
+    text.trim().slice(0, 1024) || `the server answered ${code}`,
+    Number.isFinite(retryAfter) ? { retryAfterSeconds: retryAfter } : undefined,
+  );
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: "BadRequest",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "NotFound",
+  405: "MethodNotAllowed",
+  406: "NotAcceptable",
+  409: "Conflict",
+  410: "Gone",
+  413: "RequestEntityTooLarge",
+  415: "UnsupportedMediaType",
+  422: "Invalid",
+  429: "TooManyRequests",
+  500: "InternalError",
+  503: "ServiceUnavailable",
+  504: "Timeout",
+};
+

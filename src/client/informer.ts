@@ -1,0 +1,305 @@
+import { type Clock, exponentialBackoff, type Logger, type Timer } from "#base";
+import { isExpired, keyOf, type KubeObject, type ResourceKind, type Transport, type WatchHandle } from "#machinery";
+
+/** Told of every change a cache has seen. Handlers run in the order of registration and must not throw or await. */
+export interface InformerHandler<T extends KubeObject> {
+  /** `isInitial` is true for objects that existed when the handler was added or the cache was first filled. */
+  add?(object: T, isInitial: boolean): void;
+  update?(object: T, old: T): void;
+  delete?(object: T): void;
+}
+
+export interface InformerOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Keeps only what the caller needs of an object, to save memory; default keeps all. */
+  readonly transform?: (object: KubeObject) => KubeObject;
+  /** Told when list or watch fail, once a failure. */
+  readonly onError?: (error: unknown) => void;
+}
+
+interface Index<T> {
+  readonly of: (object: T) => readonly string[];
+  readonly entries: Map<string, Map<string, T>>;
+}
+
+const RETRY = exponentialBackoff({ baseMs: 200, maxMs: 30_000 });
+const PAGE_SIZE = 500;
+
+/**
+ * A cache of one kind kept current by list and watch, with indexes. Objects are shared and must not be changed. It
+ * lists again only when the server says that the revision is gone, and then reports differences only.
+ */
+export class Informer<T extends KubeObject = KubeObject> {
+  readonly kind: ResourceKind<T>;
+  readonly #transport: Transport;
+  readonly #options: InformerOptions;
+  #objects = new Map<string, T>();
+  readonly #byNamespace = new Map<string, Map<string, T>>();
+  readonly #indexes = new Map<string, Index<T>>();
+  readonly #handlers = new Set<InformerHandler<T>>();
+  #resourceVersion = "";
+  #synced = false;
+  #failures = 0;
+  #state: "new" | "running" | "stopped" = "new";
+  #watch: WatchHandle | undefined;
+  #timer: Timer | undefined;
+  #generation = 0;
+  #waiting: (() => void)[] = [];
+  readonly #abort = new AbortController();
+
+  constructor(transport: Transport, kind: ResourceKind<T>, options: InformerOptions) {
+    this.#transport = transport;
+    this.kind = kind;
+    this.#options = options;
+  }
+
+  get hasSynced(): boolean {
+    return this.#synced;
+  }
+
+  /** Whether list and watch work at present. */
+  get isHealthy(): boolean {
+    return this.#synced && this.#failures === 0;
+  }
+
+  /** The revision the cache stands at; empty before the first list. */
+  get resourceVersion(): string {
+    return this.#resourceVersion;
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** `key` is `namespace/name`, or `name` for cluster-scoped kinds. */
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  list(namespace?: string): T[] {
+    const from = namespace === undefined ? this.#objects : this.#byNamespace.get(namespace);
+    return from === undefined ? [] : [...from.values()];
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#objects.keys();
+  }
+
+  /** Adds an index; adding the same name again is harmless, so each user of a shared cache may ask for it. */
+  addIndex(name: string, of: (object: T) => readonly string[]): void {
+    if (this.#indexes.has(name)) return;
+    const index: Index<T> = { of, entries: new Map() };
+    this.#indexes.set(name, index);
+    for (const [key, object] of this.#objects) insert(index, key, object);
+  }
+
+  hasIndex(name: string): boolean {
+    return this.#indexes.has(name);
+  }
+
+  byIndex(name: string, value: string): T[] {
+    const index = this.#indexes.get(name);
+    if (index === undefined) throw new Error(`informer of ${this.kind.resource} has no index ${name}`);
+    const found = index.entries.get(value);
+    return found === undefined ? [] : [...found.values()];
+  }
+
+  /** Adds a handler and tells it of everything the cache holds. Returns how to remove it. */
+  handle(handler: InformerHandler<T>): () => void {
+    this.#handlers.add(handler);
+    for (const object of this.#objects.values()) handler.add?.(object, true);
+    return () => this.#handlers.delete(handler);
+  }
+
+  /** Begins list and watch; harmless when running. */
+  start(): void {
+    if (this.#state !== "new") return;
+    this.#state = "running";
+    void this.#list();
+  }
+
+  stop(): void {
+    if (this.#state === "stopped") return;
+    this.#state = "stopped";
+    this.#generation++;
+    this.#abort.abort();
+    this.#watch?.stop();
+    this.#timer?.cancel();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** Resolves when the first list is in the cache, or when the informer was stopped. */
+  whenSynced(): Promise<void> {
+    if (this.#synced || this.#state === "stopped") return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async #list(): Promise<void> {
+    const generation = ++this.#generation;
+    const { namespace, labelSelector, fieldSelector, transform } = this.#options;
+    try {
+      const found = new Map<string, T>();
+      let token: string | undefined;
+      let resourceVersion = "";
+      do {
+        const page = await this.#transport.list({
+          group: this.kind.group,
+          version: this.kind.version,
+          resource: this.kind.resource,
+          limit: PAGE_SIZE,
+          signal: this.#abort.signal,
+          ...(namespace === undefined ? {} : { namespace }),
+          ...(labelSelector === undefined ? {} : { labelSelector }),
+          ...(fieldSelector === undefined ? {} : { fieldSelector }),
+          ...(token === undefined ? {} : { continue: token }),
+        });
+        if (generation !== this.#generation) return;
+        for (const object of page.items)
+          found.set(keyOf(object), (transform === undefined ? object : transform(object)) as T);
+        token = page.metadata.continue;
+        resourceVersion = page.metadata.resourceVersion ?? "";
+      } while (token);
+      this.#resourceVersion = resourceVersion;
+      this.#replace(found);
+      this.#failures = 0;
+      if (!this.#synced) {
+        this.#synced = true;
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const wake of waiting) wake();
+      }
+      this.#startWatch();
+    } catch (error) {
+      if (generation === this.#generation) this.#retry(error, () => void this.#list());
+    }
+  }
+
+  #replace(found: Map<string, T>): void {
+    const isInitial = !this.#synced;
+    for (const [key, object] of [...this.#objects]) if (!found.has(key)) this.#remove(key, object);
+    for (const [key, object] of found) {
+      const old = this.#objects.get(key);
+      if (old === undefined) {
+        this.#put(key, object, undefined);
+        for (const handler of this.#handlers) handler.add?.(object, isInitial);
+      } else if (
+        old.metadata.resourceVersion !== object.metadata.resourceVersion ||
+        old.metadata.uid !== object.metadata.uid
+      )
+        this.#change(key, object, old);
+    }
+  }
+
+  #startWatch(): void {
+    if (this.#state !== "running") return;
+    const generation = this.#generation;
+    const { namespace, labelSelector, fieldSelector } = this.#options;
+    this.#watch = this.#transport.watch(
+      {
+        group: this.kind.group,
+        version: this.kind.version,
+        resource: this.kind.resource,
+        resourceVersion: this.#resourceVersion,
+        allowWatchBookmarks: true,
+        ...(namespace === undefined ? {} : { namespace }),
+        ...(labelSelector === undefined ? {} : { labelSelector }),
+        ...(fieldSelector === undefined ? {} : { fieldSelector }),
+      },
+      {
+        event: (type, object) => {
+          if (generation !== this.#generation) return;
+          this.#failures = 0;
+          this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
+          if (type === "BOOKMARK") return;
+          const key = keyOf(object);
+          const old = this.#objects.get(key);
+          if (type === "DELETED") {
+            if (old !== undefined) this.#remove(key, object as T);
+            return;
+          }
+          const { transform } = this.#options;
+          const kept = (transform === undefined ? object : transform(object)) as T;
+          if (old === undefined) {
+            this.#put(key, kept, undefined);
+            for (const handler of this.#handlers) handler.add?.(kept, false);
+          } else this.#change(key, kept, old);
+        },
+        closed: (error) => {
+          if (generation !== this.#generation) return;
+          if (error === undefined) this.#startWatch();
+          else if (isExpired(error)) void this.#list();
+          else this.#retry(error, () => this.#startWatch());
+        },
+      },
+    );
+  }
+
+  #retry(error: unknown, again: () => void): void {
+    if (this.#state !== "running") return;
+    const delayMs = RETRY(this.#failures++);
+    this.#options.log.debug("list or watch failed", { resource: this.kind.resource, delayMs, error });
+    this.#options.onError?.(error);
+    this.#timer = this.#options.clock.after(delayMs, again);
+  }
+
+  /** An object replaced by another of the same name is reported as gone and new: nobody may mistake one for the other. */
+  #change(key: string, object: T, old: T): void {
+    if (object.metadata.uid !== old.metadata.uid) {
+      this.#remove(key, old);
+      this.#put(key, object, undefined);
+      for (const handler of this.#handlers) handler.add?.(object, false);
+      return;
+    }
+    this.#put(key, object, old);
+    for (const handler of this.#handlers) handler.update?.(object, old);
+  }
+
+  #put(key: string, object: T, old: T | undefined): void {
+    this.#objects.set(key, object);
+    const namespace = object.metadata.namespace;
+    if (namespace !== undefined) {
+      let members = this.#byNamespace.get(namespace);
+      if (members === undefined) this.#byNamespace.set(namespace, (members = new Map()));
+      members.set(key, object);
+    }
+    for (const index of this.#indexes.values()) {
+      if (old !== undefined) withdraw(index, key, old);
+      insert(index, key, object);
+    }
+  }
+
+  #remove(key: string, object: T): void {
+    const old = this.#objects.get(key);
+    this.#objects.delete(key);
+    const namespace = object.metadata.namespace;
+    if (namespace !== undefined) {
+      const members = this.#byNamespace.get(namespace);
+      members?.delete(key);
+      if (members?.size === 0) this.#byNamespace.delete(namespace);
+    }
+    if (old !== undefined) for (const index of this.#indexes.values()) withdraw(index, key, old);
+    for (const handler of this.#handlers) handler.delete?.(object);
+  }
+}
+
+function insert<T>(index: Index<T>, key: string, object: T): void {
+  for (const value of index.of(object)) {
+    let members = index.entries.get(value);
+    if (members === undefined) index.entries.set(value, (members = new Map()));
+    members.set(key, object);
+  }
+}
+
+function withdraw<T>(index: Index<T>, key: string, object: T): void {
+  for (const value of index.of(object)) {
+    const members = index.entries.get(value);
+    members?.delete(key);
+    if (members?.size === 0) index.entries.delete(value);
+  }
+}

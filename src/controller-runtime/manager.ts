@@ -1,0 +1,241 @@
+import { type Clock, type Logger, type Metrics, type Random, silentMetrics } from "#base";
+import { type Client, createClient, createInformers, type Informers } from "#client";
+import { type KubeObject, objectKey, type ResourceKind, splitKey, type Transport } from "#machinery";
+import type { Change, ControllerContext, ControllerDefinition, Request, Wakeup } from "./definition.ts";
+import { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
+import { PRIORITY_LOW, WorkQueue } from "./work-queue.ts";
+
+export interface ManagerOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics?: Metrics;
+  /** Recorded as field manager and event source; default `karmada-controller-manager`. */
+  readonly component?: string;
+  /** Caches to share with others; default: the manager's own. */
+  readonly informers?: Informers;
+  /** Whether a controller may write only what its definition lists; default true. */
+  readonly isGuarded?: boolean;
+}
+
+/** Runs controllers over shared caches. */
+export interface Manager {
+  readonly client: Client;
+  readonly informers: Informers;
+  readonly events: EventRecorder;
+  /** Adds a controller before or after `start`. `options` overrides single defaults. */
+  add<Deps, Options>(
+    definition: ControllerDefinition<Deps, Options>,
+    given: { readonly deps: Deps; readonly options?: Partial<Options> },
+  ): void;
+  /** Fills the caches and starts the controllers; resolves when all of them run. */
+  start(): Promise<void>;
+  /** Resolves when everything is quiet. */
+  stop(): Promise<void>;
+  /** Resolves when no controller has anything ready to do; delayed requests do not count. */
+  whenIdle(): Promise<void>;
+  /** Requests reconciled so far, all controllers together: moves whenever anything is done. */
+  readonly processed: number;
+  /** Requests waiting or running. */
+  readonly depth: number;
+}
+
+interface Running {
+  readonly name: string;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  readonly queue: WorkQueue<string>;
+}
+
+const kindKey = (kind: ResourceKind) => `${kind.group}/${kind.resource}`;
+
+export function createManager(options: ManagerOptions): Manager {
+  const { transport, clock, random, log } = options;
+  const metrics = options.metrics ?? silentMetrics;
+  const component = options.component ?? "karmada-controller-manager";
+  const informers = options.informers ?? createInformers(transport, { clock, log });
+  const client = createClient(transport, { fieldManager: component });
+  const events = createEventRecorder({ client, clock, random, log, component });
+  const controllers: Running[] = [];
+  let state: "new" | "running" | "stopped" = "new";
+
+  const reconcileSeconds = metrics.histogram(
+    "controller_runtime_reconcile_time_seconds",
+    "Length of time per reconciliation per controller",
+    ["controller"],
+  );
+  const reconcileTotal = metrics.counter(
+    "controller_runtime_reconcile_total",
+    "Total number of reconciliations per controller",
+    ["controller", "result"],
+  );
+
+  function build<Deps, Options>(
+    definition: ControllerDefinition<Deps, Options>,
+    deps: Deps,
+    controllerOptions: Options,
+  ): Running {
+    const abort = new AbortController();
+    const name = definition.name;
+    const kinds = new Map(definition.reconciles.map((kind) => [kindKey(kind), kind]));
+    const firstKind = definition.reconciles[0] as ResourceKind;
+    const allowed = new Set(
+      definition.writes.flatMap(({ kind, verbs, subresources = [] }) =>
+        verbs.flatMap((verb) => [
+          `${verb} ${kindKey(kind)}`,
+          ...subresources.map((subresource) => `${verb} ${kindKey(kind)}/${subresource}`),
+        ]),
+      ),
+    );
+    const isOpen = definition.writes.some(({ kind }) => kind.resource === "*");
+    const guarded = createClient(transport, {
+      fieldManager: component,
+      ...(options.isGuarded === false || isOpen
+        ? {}
+        : {
+            guard: (verb: string, kind: ResourceKind, subresource: string | undefined) => {
+              const wanted = `${verb} ${kindKey(kind)}${subresource === undefined ? "" : `/${subresource}`}`;
+              if (!allowed.has(wanted))
+                throw new Error(`controller ${name} does not list "${wanted}" among the kinds it writes`);
+            },
+          }),
+    });
+    const controllerLog = log.with({ controller: name });
+
+    const enqueue = (wakeup: Wakeup) => {
+      const kind = wakeup.kind ?? firstKind;
+      queue.add(`${kindKey(kind)}|${objectKey(wakeup.namespace, wakeup.name)}`, wakeup);
+    };
+    const context: ControllerContext<Deps, Options> = {
+      name,
+      client: guarded,
+      cache: (kind) => informers.of(kind),
+      clock,
+      random,
+      log: controllerLog,
+      metrics,
+      events,
+      options: controllerOptions,
+      deps,
+      enqueue,
+      follow: (kind, requests) => {
+        const stop = handle(kind, (change) => {
+          for (const wakeup of requests(change as never)) enqueue(wakeup);
+        });
+        return { stop };
+      },
+      signal: abort.signal,
+    };
+
+    const queue = new WorkQueue<string>({ clock, concurrency: definition.concurrency?.(controllerOptions) ?? 8 }, process);
+
+    async function process(item: string): Promise<void> {
+      const bar = item.indexOf("|");
+      const key = item.slice(bar + 1);
+      const request: Request = { kind: kinds.get(item.slice(0, bar)) ?? firstKind, ...splitKey(key), key };
+      const startedMs = performance.now();
+      try {
+        const result = await definition.reconcile(request, context);
+        queue.forget(item);
+        reconcileTotal.add(1, { controller: name, result: result.outcome === "requeue" ? "requeue_after" : "success" });
+        if (result.outcome === "requeue") queue.add(item, { afterMs: Math.max(1, result.afterMs) });
+        else if (result.outcome === "terminal") controllerLog.warn("gave up", { key, reason: result.reason });
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        reconcileTotal.add(1, { controller: name, result: "error" });
+        controllerLog.debug("reconcile failed", { key, error, failures: queue.failuresOf(item) });
+        queue.addFailed(item);
+      } finally {
+        reconcileSeconds.observe((performance.now() - startedMs) / 1000, { controller: name });
+      }
+    }
+
+    /** Calls `react` for every change of a kind; a change that throws is the controller's bug and is logged. */
+    function handle(kind: ResourceKind, react: (change: Change) => void): () => void {
+      const safely = (change: Change) => {
+        try {
+          react(change);
+        } catch (error) {
+          controllerLog.error("a wake rule threw", { kind: kind.kind, error });
+        }
+      };
+      const stop = informers.of(kind).handle({
+        add: (object, isInitial) => safely({ type: "added", object, isInitial }),
+        update: (object, old) => safely({ type: "updated", object, old }),
+        delete: (object) => safely({ type: "deleted", object }),
+      });
+      abort.signal.addEventListener("abort", stop, { once: true });
+      return stop;
+    }
+
+    return {
+      name,
+      queue,
+      async start() {
+        for (const { kind, name: index, of } of definition.indexes ?? []) informers.of(kind).addIndex(index, of);
+        const needed = [
+          ...definition.reconciles,
+          ...(definition.reads ?? []),
+          ...(definition.wakes ?? []).map((rule) => rule.kind),
+          ...(definition.indexes ?? []).map((index) => index.kind),
+        ].filter((kind) => kind.resource !== "*");
+        await Promise.all(needed.map((kind) => informers.of(kind).whenSynced()));
+        if (abort.signal.aborted) return;
+        await definition.start?.(context);
+        for (const kind of definition.reconciles) {
+          if (kind.resource === "*") continue;
+          handle(kind, (change) => {
+            if (definition.when !== undefined && !definition.when(change, context)) return;
+            const { namespace, name: objectName = "" } = change.object.metadata;
+            const priority = change.type === "added" && change.isInitial ? { priority: PRIORITY_LOW } : {};
+            enqueue({ kind, namespace, name: objectName, ...priority });
+          });
+        }
+        for (const rule of definition.wakes ?? [])
+          handle(rule.kind, (change) => {
+            for (const wakeup of rule.requests(change as Change<KubeObject>, context)) enqueue(wakeup);
+          });
+        queue.start();
+      },
+      async stop() {
+        abort.abort();
+        await queue.stop();
+      },
+    };
+  }
+
+  const manager: Manager = {
+    client,
+    informers,
+    events,
+    add(definition, given) {
+      const running = build(definition, given.deps, { ...definition.options, ...given.options });
+      controllers.push(running);
+      if (state === "running") void running.start();
+    },
+    async start() {
+      if (state !== "new") return;
+      state = "running";
+      informers.start();
+      await Promise.all(controllers.map((controller) => controller.start()));
+    },
+    async stop() {
+      if (state === "stopped") return;
+      state = "stopped";
+      await Promise.all(controllers.map((controller) => controller.stop()));
+      await events.flush();
+      if (options.informers === undefined) informers.stop();
+    },
+    async whenIdle() {
+      while (manager.depth > 0) await Promise.all(controllers.map((controller) => controller.queue.whenIdle()));
+    },
+    get processed() {
+      return controllers.reduce((sum, controller) => sum + controller.queue.processed, 0);
+    },
+    get depth() {
+      return controllers.reduce((sum, controller) => sum + controller.queue.depth, 0);
+    },
+  };
+  return manager;
+}

@@ -1,0 +1,222 @@
+import { type Backoff, type Clock, exponentialBackoff, type Timer } from "#base";
+
+/** Urgency of an item: higher first. Items of an initial list or a mass change use a negative one. */
+export const PRIORITY_NORMAL = 0;
+export const PRIORITY_LOW = -100;
+
+export interface AddOptions {
+  readonly priority?: number;
+  readonly afterMs?: number;
+}
+
+export interface WorkQueueOptions {
+  readonly clock: Clock;
+  /** Items processed at a time; default 1. */
+  readonly concurrency?: number;
+  /** Wait before the next try of an item that failed; default 5 ms doubling up to 1 000 s. */
+  readonly backoff?: Backoff;
+  /** Called when the queue starts or ends being busy. */
+  readonly onIdle?: () => void;
+}
+
+interface Item<K> {
+  readonly key: K;
+  priority: number;
+  readonly order: number;
+}
+
+/** Milliseconds of uninterrupted work after which the queue lets I/O happen. */
+const TURN_MS = 8;
+
+/**
+ * A queue of keys in which each key stands once: added again while waiting it stays one, added while being processed it
+ * is processed once more afterwards. Failures come back with exponential backoff.
+ */
+export class WorkQueue<K extends string> {
+  readonly #clock: Clock;
+  readonly #concurrency: number;
+  readonly #backoff: Backoff;
+  readonly #process: (key: K) => Promise<void>;
+  readonly #onIdle: (() => void) | undefined;
+  readonly #ready = new Map<number, Map<K, Item<K>>>();
+  #priorities: number[] = [];
+  readonly #priorityOf = new Map<K, number>();
+  readonly #active = new Set<K>();
+  readonly #again = new Map<K, number>();
+  readonly #delayed = new Map<K, { readonly timer: Timer; readonly dueMs: number; readonly priority: number }>();
+  readonly #failures = new Map<K, number>();
+  #isStarted = false;
+  #isStopped = false;
+  #isPumping = false;
+  #order = 0;
+  #processed = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(options: WorkQueueOptions, process: (key: K) => Promise<void>) {
+    this.#clock = options.clock;
+    this.#concurrency = options.concurrency ?? 1;
+    this.#backoff = options.backoff ?? exponentialBackoff({ baseMs: 5, maxMs: 1_000_000 });
+    this.#process = process;
+    this.#onIdle = options.onIdle;
+  }
+
+  /** Waiting and running items; delayed ones are not counted. */
+  get depth(): number {
+    return this.#priorityOf.size + this.#active.size;
+  }
+
+  get delayed(): number {
+    return this.#delayed.size;
+  }
+
+  /** Items processed since the start. */
+  get processed(): number {
+    return this.#processed;
+  }
+
+  add(key: K, options: AddOptions = {}): void {
+    if (this.#isStopped) return;
+    const { priority = PRIORITY_NORMAL, afterMs = 0 } = options;
+    if (afterMs > 0) return this.#addLater(key, afterMs, priority);
+    const waiting = this.#delayed.get(key);
+    if (waiting !== undefined) {
+      waiting.timer.cancel();
+      this.#delayed.delete(key);
+    }
+    if (this.#active.has(key)) {
+      this.#again.set(key, Math.max(priority, this.#again.get(key) ?? Number.NEGATIVE_INFINITY));
+      return;
+    }
+    const present = this.#priorityOf.get(key);
+    if (present !== undefined) {
+      if (present >= priority) return;
+      this.#ready.get(present)?.delete(key);
+    }
+    this.#enqueue(key, priority);
+    this.#pump();
+  }
+
+  /** Adds the key after its backoff, and counts a failure. */
+  addFailed(key: K, priority = PRIORITY_NORMAL): void {
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    this.#addLater(key, this.#backoff(failures), priority);
+  }
+
+  failuresOf(key: K): number {
+    return this.#failures.get(key) ?? 0;
+  }
+
+  /** Forgets the failures of a key. */
+  forget(key: K): void {
+    this.#failures.delete(key);
+  }
+
+  start(): void {
+    this.#isStarted = true;
+    this.#pump();
+  }
+
+  /** Takes nothing new and resolves when what runs has ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    for (const { timer } of this.#delayed.values()) timer.cancel();
+    this.#delayed.clear();
+    this.#ready.clear();
+    this.#priorityOf.clear();
+    this.#priorities = [];
+    await this.whenIdle();
+  }
+
+  /** Resolves when nothing waits and nothing runs; delayed items do not count. */
+  whenIdle(): Promise<void> {
+    if (this.depth === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #addLater(key: K, afterMs: number, priority: number): void {
+    if (this.#isStopped) return;
+    const dueMs = this.#clock.now() + afterMs;
+    const present = this.#delayed.get(key);
+    if (present !== undefined) {
+      if (present.dueMs <= dueMs) return;
+      present.timer.cancel();
+    }
+    const timer = this.#clock.after(afterMs, () => {
+      this.#delayed.delete(key);
+      this.add(key, { priority });
+    });
+    this.#delayed.set(key, { timer, dueMs, priority });
+  }
+
+  #enqueue(key: K, priority: number): void {
+    this.#priorityOf.set(key, priority);
+    let level = this.#ready.get(priority);
+    if (level === undefined) {
+      level = new Map();
+      this.#ready.set(priority, level);
+      this.#priorities.push(priority);
+      this.#priorities.sort((a, b) => b - a);
+    }
+    level.set(key, { key, priority, order: this.#order++ });
+  }
+
+  #take(): K | undefined {
+    for (const priority of this.#priorities) {
+      const level = this.#ready.get(priority);
+      if (level === undefined || level.size === 0) continue;
+      for (const key of level.keys()) {
+        level.delete(key);
+        this.#priorityOf.delete(key);
+        return key;
+      }
+    }
+    return undefined;
+  }
+
+  #pump(): void {
+    if (!this.#isStarted || this.#isPumping) return;
+    this.#isPumping = true;
+    setImmediate(() => this.#run());
+  }
+
+  /** Starts as many items as may run, then yields, so that timers and sockets are served between turns. */
+  #run(): void {
+    this.#isPumping = false;
+    const endMs = performance.now() + TURN_MS;
+    while (this.#active.size < this.#concurrency) {
+      const key = this.#take();
+      if (key === undefined) return;
+      this.#active.add(key);
+      void this.#runOne(key);
+      if (performance.now() > endMs) {
+        if (this.#priorityOf.size > 0) this.#pump();
+        return;
+      }
+    }
+  }
+
+  async #runOne(key: K): Promise<void> {
+    try {
+      await this.#process(key);
+    } finally {
+      this.#processed++;
+      this.#active.delete(key);
+      const again = this.#again.get(key);
+      this.#again.delete(key);
+      if (again !== undefined && !this.#isStopped) {
+        const waiting = this.#delayed.get(key);
+        waiting?.timer.cancel();
+        this.#delayed.delete(key);
+        this.#enqueue(key, again);
+      }
+      if (this.#priorityOf.size > 0) this.#pump();
+      else if (this.#active.size === 0) {
+        const idle = this.#idle;
+        this.#idle = [];
+        for (const wake of idle) wake();
+        this.#onIdle?.();
+      }
+    }
+  }
+}
