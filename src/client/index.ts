@@ -10,4 +10,5 @@ export { discover, type DiscoveredResource, type Discovery } from "./discovery.t
 export { createHttpTransport, type HttpTransport, type HttpTransportOptions, pathOf } from "./http-transport.ts";
 export { Informer, type InformerHandler, type InformerOptions } from "./informer.ts";
 export { createInformers, type Informers } from "./informers.ts";
+export { createKindMapper, type KindMapper } from "./kind-mapper.ts";
 export { retryOnConflict } from "./retry.ts";

@@ -1,0 +1,15 @@
+/**
+ * Member: the clusters the control plane works in.
+ *
+ * A `Member` is one connection with its shared caches and discovery; the `MemberPool` holds those that can be reached
+ * now. Each member has its own limits and breaker (`withFlow`), so that one that is slow, hanging or lying never slows
+ * another. It never decides what runs where.
+ */
+export { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
+export {
+  createMemberPool,
+  type Member,
+  type MemberChange,
+  type MemberEndpoint,
+  type MemberPool,
+} from "./member-pool.ts";

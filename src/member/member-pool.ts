@@ -1,0 +1,121 @@
+import type { Clock, Logger } from "#base";
+import { type Client, createClient, createInformers, createKindMapper, type Informers, type KindMapper } from "#client";
+import type { Transport } from "#machinery";
+import { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
+
+/** One member cluster as the control plane reaches it. A change of address or credentials makes a new one. */
+export interface Member {
+  readonly name: string;
+  readonly transport: Transport;
+  readonly client: Client;
+  /** Caches of the member, one a kind, shared by all controllers. */
+  readonly informers: Informers;
+  readonly kinds: KindMapper;
+  readonly flow: FlowStatus;
+  /** Aborted when this connection is given up. */
+  readonly signal: AbortSignal;
+}
+
+/** What a connection is made from. Two equal fingerprints mean the same connection. */
+export interface MemberEndpoint {
+  readonly name: string;
+  readonly fingerprint: string;
+  /** Opens the transport; `close` runs when the member leaves or its endpoint changes. */
+  open(): { readonly transport: Transport; close?(): void | Promise<void> };
+}
+
+export type MemberChange =
+  | { readonly type: "connected"; readonly member: Member }
+  | { readonly type: "disconnected"; readonly member: Member };
+
+/** The members that can be reached at present. */
+export interface MemberPool {
+  get(name: string): Member | undefined;
+  readonly all: readonly Member[];
+  /** Connects, reconnects when the fingerprint differs, or leaves everything as it is. */
+  connect(endpoint: MemberEndpoint): Member;
+  disconnect(name: string): void;
+  /** Tells of present members at once and of later changes. Returns how to stop. */
+  follow(react: (change: MemberChange) => void): () => void;
+  stop(): void;
+}
+
+interface Held {
+  readonly member: Member;
+  readonly fingerprint: string;
+  readonly stop: () => void;
+}
+
+/** A pool that opens what it is told to; who tells it is the cluster controller, or the composition root in tests. */
+export function createMemberPool(options: {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly flow?: Omit<FlowOptions, "clock">;
+}): MemberPool {
+  const { clock, log } = options;
+  const held = new Map<string, Held>();
+  const followers = new Set<(change: MemberChange) => void>();
+  const tell = (change: MemberChange) => {
+    for (const react of [...followers]) react(change);
+  };
+
+  function open(endpoint: MemberEndpoint): Held {
+    const abort = new AbortController();
+    const opened = endpoint.open();
+    const transport = withFlow(opened.transport, { clock, ...options.flow });
+    const memberLog = log.with({ cluster: endpoint.name });
+    const informers = createInformers(transport, { clock, log: memberLog });
+    informers.start();
+    const member: Member = {
+      name: endpoint.name,
+      transport,
+      client: createClient(transport, { fieldManager: "karmada-controller-manager" }),
+      informers,
+      kinds: createKindMapper(transport, clock),
+      get flow() {
+        return transport.flow;
+      },
+      signal: abort.signal,
+    };
+    const stop = () => {
+      abort.abort();
+      informers.stop();
+      void opened.close?.();
+    };
+    return { member, fingerprint: endpoint.fingerprint, stop };
+  }
+
+  const disconnect = (name: string) => {
+    const gone = held.get(name);
+    if (gone === undefined) return;
+    held.delete(name);
+    gone.stop();
+    tell({ type: "disconnected", member: gone.member });
+  };
+
+  return {
+    get: (name) => held.get(name)?.member,
+    get all() {
+      return [...held.values()].map(({ member }) => member);
+    },
+    connect(endpoint) {
+      const present = held.get(endpoint.name);
+      if (present?.fingerprint === endpoint.fingerprint) return present.member;
+      disconnect(endpoint.name);
+      const fresh = open(endpoint);
+      held.set(endpoint.name, fresh);
+      tell({ type: "connected", member: fresh.member });
+      return fresh.member;
+    },
+    disconnect,
+    follow(react) {
+      followers.add(react);
+      for (const { member } of held.values()) react({ type: "connected", member });
+      return () => followers.delete(react);
+    },
+    stop() {
+      for (const name of [...held.keys()]) disconnect(name);
+      followers.clear();
+    },
+  };
+}
