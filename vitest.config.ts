@@ -1,11 +1,14 @@
 import { defineConfig } from "vitest/config";
 
+const report = process.env["VITEST_JSON"];
+
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts", "examples/**/*.test.ts", "sim/**/*.test.ts"],
-    exclude: ["test/real/**", "node_modules/**"],
+    include: ["{src,tools,test,examples,sim}/**/*.test.ts"],
+    exclude: ["test/real/**", "**/node_modules/**"],
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    ...(report === undefined ? {} : { reporters: ["default", "json"], outputFile: { json: report } }),
   },
 });

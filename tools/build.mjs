@@ -1,0 +1,19 @@
+// Bundles the program into dist/main.js: one file starts in a fraction of the time that hundreds need.
+import { rmSync } from "node:fs";
+import { build } from "esbuild";
+
+rmSync("dist", { recursive: true, force: true });
+await build({
+  entryPoints: { main: "src/main.ts" },
+  outdir: "dist",
+  bundle: true,
+  splitting: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  sourcemap: true,
+  minifySyntax: true,
+  legalComments: "none",
+  packages: "external",
+  logLevel: "warning",
+});
