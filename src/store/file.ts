@@ -1,0 +1,239 @@
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { open, type RootDatabase } from "lmdb";
+import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation, TxnResult } from "./backend.ts";
+import { ChangeLog } from "./change-log.ts";
+import { StoreError } from "./errors.ts";
+
+/** The layout of a data folder; a folder of a newer one is left alone. */
+export const FORMAT = 1;
+
+/** What stands before each value: revision of the last change and of creation, as two float64. */
+const HEADER_BYTES = 16;
+const REVISION_KEY = "\u0000revision";
+
+/**
+ * A store in a folder, made of one lmdb map. What was acknowledged is on disk: a transaction resolves only after lmdb has
+ * flushed it, and many that come together share one flush.
+ */
+export function openFileBackend(folder: string): Backend {
+  prepareFolder(folder);
+  const release = lock(folder);
+  let db: RootDatabase<Buffer, string>;
+  try {
+    db = open<Buffer, string>({
+      path: join(folder, "store.mdb"),
+      encoding: "binary",
+      keyEncoding: "ordered-binary",
+      // One batch a turn of the event loop: lower latency than lmdb's default delay, and still many writes a flush.
+      eventTurnBatching: true,
+      commitDelay: 0,
+      noMemInit: true,
+      maxReaders: 128,
+      mapSize: 64 * 1024 * 1024,
+    });
+  } catch (error) {
+    release();
+    throw new StoreError("STORE_UNREADABLE", `the store in ${folder} cannot be opened: ${text(error)}`, { cause: error });
+  }
+  const stored = db.get(REVISION_KEY);
+  let revision = stored === undefined ? 1 : stored.readDoubleLE(0);
+  const log = new ChangeLog(revision);
+  /** Entries written but not yet committed by lmdb, so that a later transaction sees an earlier one. */
+  const overlay = new Map<string, { readonly entry: Entry | undefined; readonly revision: number }>();
+  let pending: { readonly changes: BackendChange[]; readonly revision: number; readonly done: () => void; readonly failed: (error: Error) => void }[] = [];
+  let flushing: Promise<void> = Promise.resolve();
+  let isFlushing = false;
+  let isClosed = false;
+  let broken: Error | undefined;
+
+  const read = (key: string): Entry | undefined => {
+    const written = overlay.get(key);
+    if (written !== undefined) return written.entry;
+    const bytes = db.getBinary(key);
+    return bytes === undefined ? undefined : decode(key, bytes);
+  };
+
+  async function flush(): Promise<void> {
+    while (pending.length > 0) {
+      const batch = pending;
+      pending = [];
+      const last = batch[batch.length - 1]?.revision ?? revision;
+      try {
+        for (const { changes } of batch)
+          for (const change of changes)
+            if (change.type === "put") void db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision));
+            else void db.remove(change.key);
+        const mark = Buffer.alloc(8);
+        mark.writeDoubleLE(last, 0);
+        await db.put(REVISION_KEY, mark);
+        await db.flushed;
+      } catch (error) {
+        // The map may hold less than this process has promised to later writers: nothing more is accepted.
+        broken = new StoreError("STORE_WRITE_FAILED", `the store in ${folder} cannot be written: ${text(error)}`, { cause: error });
+        for (const { failed } of [...batch, ...pending]) failed(broken);
+        pending = [];
+        break;
+      }
+      for (const [key, { revision: written }] of overlay) if (written <= last) overlay.delete(key);
+      const changes = batch.flatMap((part) => part.changes);
+      // Watchers and writers learn of a change when it is durable, never before.
+      log.append(changes);
+      for (const { done } of batch) done();
+    }
+    isFlushing = false;
+  }
+
+  return {
+    get revision() {
+      return revision;
+    },
+    get compactedRevision() {
+      return log.compactedRevision;
+    },
+    get: (key) => Promise.resolve(read(key)),
+    async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
+      if (isFlushing) await flushing;
+      const found: Entry[] = [];
+      let hasMore = false;
+      const start = options.after !== undefined && options.after >= prefix ? `${options.after}\u0000` : prefix;
+      for (const { key, value } of db.getRange({ start, end: `${prefix}\uffff`, snapshot: true })) {
+        if (!key.startsWith(prefix)) continue;
+        if (options.limit !== undefined && found.length >= options.limit) {
+          hasMore = true;
+          break;
+        }
+        found.push(decode(key, value));
+      }
+      return { entries: found, revision, hasMore };
+    },
+    txn(operations: readonly Operation[]): Promise<TxnResult> {
+      if (isClosed) return Promise.reject(new StoreError("STORE_CLOSED", "the store is closed"));
+      if (broken !== undefined) return Promise.reject(broken);
+      const before = operations.map(({ key }) => read(key));
+      for (const [at, { key, expected }] of operations.entries())
+        if (expected !== undefined && (before[at]?.revision ?? 0) !== expected)
+          return Promise.resolve({ ok: false, key, found: before[at] });
+      const next = revision + 1;
+      const changes: BackendChange[] = [];
+      for (const [at, operation] of operations.entries()) {
+        const { key } = operation;
+        const old = before[at];
+        const previous = old === undefined ? {} : { previous: old.value };
+        if (operation.type === "put") {
+          const createRevision = old?.createRevision ?? next;
+          overlay.set(key, { entry: { key, value: operation.value, revision: next, createRevision }, revision: next });
+          changes.push({ type: "put", key, revision: next, value: operation.value, createRevision, ...previous });
+        } else if (old !== undefined) {
+          overlay.set(key, { entry: undefined, revision: next });
+          changes.push({ type: "delete", key, revision: next, createRevision: old.createRevision, ...previous });
+        }
+      }
+      if (changes.length === 0) return Promise.resolve({ ok: true, revision });
+      revision = next;
+      return new Promise((resolve, reject) => {
+        pending.push({ changes, revision: next, done: () => resolve({ ok: true, revision: next }), failed: reject });
+        if (!isFlushing) {
+          isFlushing = true;
+          flushing = Promise.resolve().then(flush);
+        }
+      });
+    },
+    watch: (prefix, after, sink) => log.watch(prefix, after, sink),
+    compact(upTo) {
+      log.compact(upTo);
+      return Promise.resolve();
+    },
+    async close() {
+      if (isClosed) return;
+      isClosed = true;
+      await flushing;
+      log.close();
+      await db.close();
+      release();
+    },
+  };
+}
+
+const text = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+function encode(value: Uint8Array, revision: number, createRevision: number): Buffer {
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + value.length);
+  bytes.writeDoubleLE(revision, 0);
+  bytes.writeDoubleLE(createRevision, 8);
+  bytes.set(value, HEADER_BYTES);
+  return bytes;
+}
+
+function decode(key: string, bytes: Buffer): Entry {
+  if (bytes.length < HEADER_BYTES) throw new StoreError("STORE_UNREADABLE", `the entry ${key} is damaged`);
+  const value = Buffer.from(bytes.subarray(HEADER_BYTES));
+  return { key, value, revision: bytes.readDoubleLE(0), createRevision: bytes.readDoubleLE(8) };
+}
+
+/** Makes the folder, or refuses one of a newer format by name and leaves it alone. */
+function prepareFolder(folder: string): void {
+  const formatFile = join(folder, "format");
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (existsSync(formatFile)) {
+      const found = Number(readFileSync(formatFile, "utf8").trim());
+      if (!Number.isInteger(found))
+        throw new StoreError("STORE_UNREADABLE", `${formatFile} does not hold a format number`);
+      if (found > FORMAT)
+        throw new StoreError(
+          "STORE_NEWER_FORMAT",
+          `${folder} has format ${found}, this program knows ${FORMAT}; it was left as it is`,
+        );
+      return;
+    }
+    if (existsSync(join(folder, "store.mdb")))
+      throw new StoreError("STORE_UNREADABLE", `${folder} holds a store but no file "format"; it was left as it is`);
+    writeFileSync(formatFile, `${FORMAT}\n`);
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    throw new StoreError("STORE_UNREADABLE", `the data folder ${folder} cannot be used: ${text(error)}`, { cause: error });
+  }
+}
+
+/** Takes the folder for this process. A lock left by a process that is gone is taken over. */
+function lock(folder: string): () => void {
+  const path = join(folder, "lock");
+  for (let tries = 0; ; tries++) {
+    try {
+      const file = openSync(path, "wx", 0o600);
+      writeSync(file, `${process.pid}\n`);
+      fsyncSync(file);
+      closeSync(file);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+        throw new StoreError("STORE_UNREADABLE", `${path} cannot be written: ${text(error)}`, { cause: error });
+      const holder = Number(readFileSync(path, "utf8").trim());
+      if (tries > 5 || (holder > 0 && isAlive(holder)))
+        throw new StoreError("STORE_IN_USE", `the data folder ${folder} is in use by process ${holder}`);
+      rmSync(path, { force: true });
+    }
+  }
+  const release = () => rmSync(path, { force: true });
+  return release;
+}
+
+function isAlive(pid: number): boolean {
+  if (pid === process.pid) return true;
+  try {
+    process.kill(pid, 0);
+    return !isZombie(pid);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** A killed child whose parent has not looked yet still answers signals, but holds nothing. */
+function isZombie(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}

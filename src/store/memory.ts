@@ -1,0 +1,81 @@
+import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation, TxnResult } from "./backend.ts";
+import { ChangeLog } from "./change-log.ts";
+import { StoreError } from "./errors.ts";
+import { KeyIndex } from "./key-index.ts";
+
+/** A store that lives and dies with the process: for tests and for simulated members. */
+export function createMemoryBackend(): Backend {
+  const entries = new Map<string, Entry>();
+  const keys = new KeyIndex();
+  const log = new ChangeLog(0);
+  let revision = 1;
+  let isClosed = false;
+
+  return {
+    get revision() {
+      return revision;
+    },
+    get compactedRevision() {
+      return log.compactedRevision;
+    },
+    get: (key) => Promise.resolve(entries.get(key)),
+    list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
+      const found: Entry[] = [];
+      let hasMore = false;
+      for (const key of keys.range(prefix, options.after)) {
+        if (options.limit !== undefined && found.length >= options.limit) {
+          hasMore = true;
+          break;
+        }
+        found.push(entries.get(key) as Entry);
+      }
+      return Promise.resolve({ entries: found, revision, hasMore });
+    },
+    txn(operations: readonly Operation[]): Promise<TxnResult> {
+      if (isClosed) return Promise.reject(new StoreError("STORE_CLOSED", "the store is closed"));
+      for (const { key, expected } of operations) {
+        const found = entries.get(key);
+        if (expected !== undefined && (found?.revision ?? 0) !== expected)
+          return Promise.resolve({ ok: false, key, found });
+      }
+      const changes: BackendChange[] = [];
+      const next = revision + 1;
+      for (const operation of operations) {
+        const { key } = operation;
+        const before = entries.get(key);
+        if (operation.type === "put") {
+          const entry: Entry = { key, value: operation.value, revision: next, createRevision: before?.createRevision ?? next };
+          entries.set(key, entry);
+          if (before === undefined) keys.add(key);
+          changes.push({
+            type: "put",
+            key,
+            revision: next,
+            value: operation.value,
+            createRevision: entry.createRevision,
+            ...(before === undefined ? {} : { previous: before.value }),
+          });
+        } else if (before !== undefined) {
+          entries.delete(key);
+          keys.delete(key);
+          changes.push({ type: "delete", key, revision: next, createRevision: before.createRevision, previous: before.value });
+        }
+      }
+      if (changes.length > 0) {
+        revision = next;
+        log.append(changes);
+      }
+      return Promise.resolve({ ok: true, revision });
+    },
+    watch: (prefix, after, sink) => log.watch(prefix, after, sink),
+    compact(upTo) {
+      log.compact(upTo);
+      return Promise.resolve();
+    },
+    close() {
+      isClosed = true;
+      log.close();
+      return Promise.resolve();
+    },
+  };
+}
