@@ -1,0 +1,18 @@
+/**
+ * Kubernetes' built-in kinds: their shapes and how to address them. Everything here is generated; a type and its
+ * descriptor share one name, so `client.get(Pod, …)` gives a `Pod`.
+ */
+export * from "./generated-kinds.ts";
+export type {
+  Condition,
+  Container,
+  EnvVar,
+  EndpointConditions,
+  PodSpec,
+  PodTemplateSpec,
+  Taint,
+  Toleration,
+  NodeSelectorRequirement,
+  PolicyRule,
+  Subject,
+} from "./generated-types.ts";
