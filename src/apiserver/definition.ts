@@ -1,0 +1,84 @@
+import type { FieldError, KubeObject, ResourceKind, Schema } from "#machinery";
+
+/** One column of the Table form. */
+export interface TableColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly format?: string;
+  readonly description?: string;
+  readonly priority?: number;
+  /** JSONPath of a CRD's printer column. */
+  readonly jsonPath?: string;
+}
+
+/** Who asks. */
+export interface User {
+  readonly name: string;
+  readonly uid?: string;
+  readonly groups: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** The in-process user: the control plane itself. */
+export const systemUser: User = { name: "system:flotilla", groups: ["system:masters", "system:authenticated"] };
+
+export interface RequestContext {
+  readonly user: User;
+  readonly warn: (message: string) => void;
+}
+
+/** What a kind does beyond what its schema says. Every part is optional. Objects are never changed in place. */
+export interface Strategy {
+  /** Fills in what the schema cannot say. */
+  applyDefaults?(object: KubeObject): KubeObject;
+  prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
+  prepareForUpdate?(object: KubeObject, old: KubeObject, context: RequestContext): KubeObject;
+  validate?(object: KubeObject): readonly FieldError[];
+  validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
+  /** Values for field selectors beyond metadata.name and metadata.namespace. */
+  fields?(object: KubeObject): Readonly<Record<string, string>>;
+  /** Seconds until a deletion is carried out; 0 means at once. */
+  gracePeriodSeconds?(object: KubeObject, asked: number | undefined): number;
+}
+
+/** Answers a kind that is never stored, such as SubjectAccessReview. */
+export type VirtualHandler = (object: KubeObject, context: RequestContext) => Promise<KubeObject> | KubeObject;
+
+/** One resource of one version as the server serves it. */
+export interface ResourceDefinition {
+  readonly kind: ResourceKind;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly verbs: readonly string[];
+  /** Names such as `status` and `scale`. */
+  readonly subresources: readonly SubresourceDefinition[];
+  readonly schema: Schema | undefined;
+  readonly columns: readonly TableColumn[];
+  /** Where objects lie: shared by all versions of a resource. */
+  readonly storage: { readonly prefix: string; readonly version: string };
+  readonly origin: "builtin" | "custom" | "aggregated";
+  readonly strategy: Strategy;
+  /** Whether `metadata.generation` counts changes of the desired state. */
+  readonly hasGeneration: boolean;
+  readonly scale?: ScalePaths;
+  readonly virtual?: VirtualHandler;
+  /** Further fields objects may be selected by (CRDs). */
+  readonly selectableFields?: readonly string[];
+}
+
+export interface SubresourceDefinition {
+  readonly name: string;
+  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+  readonly verbs: readonly string[];
+}
+
+export interface ScalePaths {
+  readonly spec: readonly string[];
+  readonly status: readonly string[];
+  /** Path of the selector: an object for built-in kinds, a text for custom ones. */
+  readonly selector?: readonly string[];
+}
+
+export const hasSubresource = (definition: ResourceDefinition, name: string): boolean =>
+  definition.subresources.some((subresource) => subresource.name === name);

@@ -1,0 +1,205 @@
+import { deepFreeze } from "#base";
+import { type KubeObject, resourceExpired, withMetadata } from "#machinery";
+import { type Backend, type BackendChange, KeyIndex } from "#store";
+
+/** An object as it is held: decoded, frozen, with its resource version. */
+export interface StoredObject {
+  readonly object: KubeObject;
+  readonly revision: number;
+}
+
+export interface StoreEvent {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly object: KubeObject;
+  readonly previous: KubeObject | undefined;
+  readonly revision: number;
+}
+
+export interface StoreWatcher {
+  event(event: StoreEvent): void;
+  closed(error: Error): void;
+}
+
+/** Events kept for watches that resume. */
+const WINDOW_MAX = 4_096;
+const encodings = new WeakMap<KubeObject, Buffer>();
+const decoded = new WeakMap<Uint8Array, KubeObject>();
+
+/** The JSON bytes of a revision, made once and shared by lists, watches and answers. */
+export function encodingOf(object: KubeObject): Buffer {
+  let bytes = encodings.get(object);
+  if (bytes === undefined) {
+    bytes = Buffer.from(JSON.stringify(object));
+    encodings.set(object, bytes);
+  }
+  return bytes;
+}
+
+/**
+ * All objects of one resource: read from memory, written through the backend, and changed only by what the backend
+ * reports. With an embedded backend a write is visible here before its promise resolves.
+ */
+export class ResourceStore {
+  readonly prefix: string;
+  readonly #backend: Backend;
+  readonly #objects = new Map<string, StoredObject>();
+  readonly #keys = new KeyIndex();
+  readonly #watchers = new Set<StoreWatcher>();
+  #window: StoreEvent[] = [];
+  #windowStart: number;
+  #loading: Promise<void> | undefined;
+  #isLoaded = false;
+  #early: BackendChange[] = [];
+  #loadedRevision = 0;
+
+  constructor(backend: Backend, prefix: string) {
+    this.#backend = backend;
+    this.prefix = prefix;
+    this.#windowStart = backend.revision;
+  }
+
+  get revision(): number {
+    return this.#backend.revision;
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** Reads everything once; later calls are free. */
+  load(): Promise<void> | undefined {
+    if (this.#isLoaded) return undefined;
+    this.#loading ??= this.#read();
+    return this.#loading;
+  }
+
+  async #read(): Promise<void> {
+    const { entries, revision } = await this.#backend.list(this.prefix);
+    for (const { key, value, revision: at } of entries) this.#put(key.slice(this.prefix.length), decode(value, at), at);
+    this.#loadedRevision = revision;
+    this.#windowStart = revision;
+    this.#isLoaded = true;
+    const early = this.#early;
+    this.#early = [];
+    for (const change of early) if (change.revision > revision) this.apply(change);
+  }
+
+  /** `key` is `namespace/name`, or `name`. */
+  get(key: string): StoredObject | undefined {
+    return this.#objects.get(key);
+  }
+
+  /** Objects in key order, of one namespace or of all. */
+  *range(namespace: string | undefined, after?: string): Generator<readonly [string, StoredObject]> {
+    const prefix = namespace === undefined ? "" : `${namespace}/`;
+    for (const key of this.#keys.range(prefix, after)) yield [key, this.#objects.get(key) as StoredObject];
+  }
+
+  /** Takes a change the backend reports. */
+  apply(change: BackendChange): void {
+    if (!this.#isLoaded) {
+      this.#early.push(change);
+      return;
+    }
+    if (change.revision <= this.#loadedRevision) return;
+    const key = change.key.slice(this.prefix.length);
+    const before = this.#objects.get(key);
+    let event: StoreEvent;
+    if (change.type === "put") {
+      const object = decode(change.value as Uint8Array, change.revision);
+      this.#put(key, object, change.revision);
+      event = {
+        type: before === undefined ? "ADDED" : "MODIFIED",
+        object,
+        previous: before?.object,
+        revision: change.revision,
+      };
+    } else {
+      if (before === undefined) return;
+      this.#objects.delete(key);
+      this.#keys.delete(key);
+      const object = deepFreeze(withMetadata(before.object, { resourceVersion: String(change.revision) }));
+      event = { type: "DELETED", object, previous: before.object, revision: change.revision };
+    }
+    this.#window.push(event);
+    if (this.#window.length > WINDOW_MAX * 2) {
+      this.#windowStart = (this.#window[WINDOW_MAX - 1] as StoreEvent).revision;
+      this.#window = this.#window.slice(WINDOW_MAX);
+    }
+    for (const watcher of [...this.#watchers]) watcher.event(event);
+  }
+
+  #put(key: string, object: KubeObject, revision: number): void {
+    if (!this.#objects.has(key)) this.#keys.add(key);
+    this.#objects.set(key, { object, revision });
+  }
+
+  /** Events after a revision, or an error when they are no longer held. */
+  eventsAfter(revision: number): readonly StoreEvent[] {
+    if (revision < this.#windowStart) throw resourceExpired(`too old resource version: ${revision} (${this.#windowStart})`);
+    return this.#window.filter((event) => event.revision > revision);
+  }
+
+  watch(watcher: StoreWatcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Ends all watches, for instance when the resource is no longer served. */
+  closeWatchers(error: Error): void {
+    const watchers = [...this.#watchers];
+    this.#watchers.clear();
+    for (const watcher of watchers) watcher.closed(error);
+  }
+
+  /**
+   * Writes one object if the revision held is `expected` (0: absent). Gives the stored object, or what was found
+   * instead.
+   */
+  async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | { readonly found: StoredObject | undefined }> {
+    const value = encodeForStore(object);
+    decoded.set(value, object);
+    const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected }]);
+    if (!result.ok)
+      return { found: result.found === undefined ? undefined : { object: decode(result.found.value, result.found.revision), revision: result.found.revision } };
+    return this.#objects.get(key)?.revision === result.revision
+      ? (this.#objects.get(key) as StoredObject)
+      : { object: decode(value, result.revision), revision: result.revision };
+  }
+
+  async delete(key: string, expected: number): Promise<{ readonly revision: number } | { readonly found: StoredObject | undefined }> {
+    const result = await this.#backend.txn([{ type: "delete", key: this.prefix + key, expected }]);
+    if (!result.ok)
+      return { found: result.found === undefined ? undefined : { object: decode(result.found.value, result.found.revision), revision: result.found.revision } };
+    return { revision: result.revision };
+  }
+}
+
+/** Stored objects carry no resource version: the revision is the version. */
+function encodeForStore(object: KubeObject): Buffer {
+  return Buffer.from(
+    JSON.stringify(
+      object.metadata.resourceVersion === undefined ? object : withMetadata(object, { resourceVersion: undefined }),
+    ),
+  );
+}
+
+function decode(value: Uint8Array, revision: number): KubeObject {
+  const own = decoded.get(value);
+  const object = own ?? (JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8")) as KubeObject);
+  return deepFreeze(withMetadata(object, { resourceVersion: String(revision) }));
+}
+
+/** A bookmark's object: nothing but its revision. */
+export function bookmark(apiVersion: string, kind: string, revision: number, isInitialEnd: boolean): KubeObject {
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      resourceVersion: String(revision),
+      creationTimestamp: null,
+      ...(isInitialEnd ? { annotations: { "k8s.io/initial-events-end": "true" } } : {}),
+    },
+  };
+}
+

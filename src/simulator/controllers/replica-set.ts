@@ -1,0 +1,137 @@
+import { Pod, ReplicaSet } from "#apis/kubernetes";
+import { deepEqual } from "#base";
+import { type ControllerContext, cacheIndex, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import { controllerOf, isAlreadyExists, isBeingDeleted, isForbidden, isNotFound, keyOf } from "#machinery";
+import { Expectations } from "../expectations.ts";
+import { byDeletionCost, isPodActive, isPodReady, isPodTerminal, podFromTemplate, selects } from "../pods.ts";
+
+/** Children written at a time, so that one large workload does not hold up all others. */
+const BURST = 500;
+
+interface Deps {
+  readonly expectations?: Expectations;
+}
+
+export const replicaSetController = defineController<Deps, Record<string, never>>({
+  name: "replicaset",
+  reconciles: [ReplicaSet],
+  wakes: [
+    wake(Pod, (change) => {
+      const owner = controllerOf(change.object);
+      return owner?.kind === "ReplicaSet" ? [{ namespace: change.object.metadata.namespace, name: owner.name }] : [];
+    }),
+  ],
+  indexes: [podsByController()],
+  writes: [
+    { kind: ReplicaSet, verbs: ["update"], subresources: ["status"] },
+    { kind: Pod, verbs: ["create", "delete"] },
+  ],
+  options: {},
+  concurrency: () => 64,
+  reconcile,
+});
+
+/** Finds pods by the uid of the object that controls them. */
+export function podsByController() {
+  return cacheIndex(Pod, "controller", (pod: Pod) => {
+    const owner = controllerOf(pod);
+    return owner === undefined ? [] : [owner.uid];
+  });
+}
+
+const expectationsOf = new WeakMap<object, Expectations>();
+
+async function reconcile(request: Request, context: ControllerContext<Deps>): Promise<Result> {
+  const set = context.cache(ReplicaSet).get(request.key);
+  let expectations = expectationsOf.get(context);
+  if (expectations === undefined) expectationsOf.set(context, (expectations = new Expectations(() => context.clock.now())));
+  if (set === undefined) {
+    expectations.forget(request.key);
+    return done;
+  }
+  const uid = set.metadata.uid ?? "";
+  const pods = context.cache(Pod).byIndex("controller", uid).filter((pod) => !isPodTerminal(pod));
+  const cache = context.cache(Pod);
+  if (!isBeingDeleted(set)) {
+    expectations.settleDeleted(request.key, (key) => cache.get(key) !== undefined);
+    const active = pods.filter((pod) => isPodActive(pod) && !expectations.isDeleted(request.key, keyOf(pod)));
+    const unseen = expectations.missing(request.key, (key) => cache.get(key) !== undefined);
+    const difference = (set.spec?.replicas ?? 1) - active.length - unseen;
+    if (difference > 0) await create(set, Math.min(difference, BURST), context, expectations, request.key);
+    else if (difference < 0) await remove(active, -difference, context, expectations, request.key);
+  }
+  const live = pods.filter(isPodActive);
+  const templateLabels = set.spec?.template?.metadata?.labels;
+  const minReadyMs = (set.spec?.minReadySeconds ?? 0) * 1000;
+  const ready = live.filter(isPodReady);
+  const available = ready.filter((pod) => isAvailable(pod, minReadyMs, context.clock.now()));
+  const status = {
+    replicas: live.length,
+    ...(live.length === 0
+      ? {}
+      : { fullyLabeledReplicas: live.filter((pod) => selects({ matchLabels: templateLabels ?? {} }, pod.metadata.labels)).length }),
+    ...(ready.length === 0 ? {} : { readyReplicas: ready.length }),
+    ...(available.length === 0 ? {} : { availableReplicas: available.length }),
+    observedGeneration: set.metadata.generation ?? 0,
+  };
+  const { conditions, ...present } = set.status ?? { replicas: 0 };
+  if (!deepEqual(present, status)) {
+    try {
+      await context.client.updateStatus(ReplicaSet, {
+        ...set,
+        status: { ...status, ...(conditions === undefined ? {} : { conditions }) },
+      });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+  return ready.length > available.length ? { outcome: "requeue", afterMs: 1000 } : done;
+}
+
+/** Ready for at least `minReadyMs`. */
+export function isAvailable(pod: Pod, minReadyMs: number, nowMs: number): boolean {
+  if (minReadyMs === 0) return true;
+  const since = pod.status?.conditions?.find(({ type }) => type === "Ready")?.lastTransitionTime;
+  return typeof since === "string" && nowMs - Date.parse(since) >= minReadyMs;
+}
+
+async function create(
+  set: ReplicaSet,
+  count: number,
+  context: ControllerContext<Deps>,
+  expectations: Expectations,
+  owner: string,
+): Promise<void> {
+  const pod = podFromTemplate(set, set.spec?.template, { generateName: `${set.metadata.name}-` });
+  const results = await Promise.allSettled(
+    Array.from({ length: count }, async () => {
+      const made = await context.client.create(Pod, pod);
+      expectations.expectCreated(owner, keyOf(made));
+    }),
+  );
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed === undefined) {
+    if (count === BURST) context.enqueue({ namespace: set.metadata.namespace, name: set.metadata.name ?? "" });
+    return;
+  }
+  const error: unknown = failed.reason;
+  if (isAlreadyExists(error) || isNotFound(error)) return;
+  if (isForbidden(error)) context.events.warning(set, "FailedCreate", `Error creating: ${error.message}`);
+  throw error;
+}
+
+async function remove(
+  active: readonly Pod[],
+  count: number,
+  context: ControllerContext<Deps>,
+  expectations: Expectations,
+  owner: string,
+): Promise<void> {
+  const doomed = [...active].sort(byDeletionCost).slice(0, count);
+  for (const pod of doomed) expectations.expectDeleted(owner, keyOf(pod));
+  await Promise.all(
+    doomed.map((pod) =>
+      context.client.delete(Pod, { namespace: pod.metadata.namespace, name: pod.metadata.name ?? "" }),
+    ),
+  );
+}

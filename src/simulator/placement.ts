@@ -1,0 +1,251 @@
+import type { Node, Pod } from "#apis/kubernetes";
+import { keyOf, quantityMilliValue, quantityValue } from "#machinery";
+
+/** Amounts in thousandths of a core, bytes, and counts. */
+interface Amounts {
+  cpu: number;
+  memory: number;
+  pods: number;
+  extended: Map<string, number> | undefined;
+}
+
+interface NodeRoom {
+  readonly name: string;
+  node: Node;
+  total: Amounts;
+  readonly used: Amounts;
+}
+
+interface Request {
+  readonly cpu: number;
+  readonly memory: number;
+  readonly extended: readonly (readonly [string, number])[];
+}
+
+/** Feasible nodes looked at before the best of them is taken: enough to spread, few enough to stay quick. */
+const CANDIDATES_MAX = 64;
+const requests = new WeakMap<object, Request>();
+
+/** What a pod asks of its node: the sum of its containers, or one init container where that is more. */
+export function podRequest(pod: Pod): Request {
+  const spec = pod.spec;
+  if (spec === undefined) return { cpu: 0, memory: 0, extended: [] };
+  // Pods of one template share their containers only by value; the cache is by identity, which still helps re-tries.
+  const known = requests.get(spec);
+  if (known !== undefined) return known;
+  let cpu = 0;
+  let memory = 0;
+  const extended = new Map<string, number>();
+  for (const container of spec.containers ?? []) {
+    for (const [name, amount] of Object.entries(container.resources?.requests ?? {})) {
+      if (name === "cpu") cpu += quantityMilliValue(amount as string);
+      else if (name === "memory") memory += quantityValue(amount as string);
+      else extended.set(name, (extended.get(name) ?? 0) + quantityValue(amount as string));
+    }
+  }
+  for (const container of spec.initContainers ?? []) {
+    cpu = Math.max(cpu, quantityMilliValue(container.resources?.requests?.["cpu"] as string | undefined));
+    memory = Math.max(memory, quantityValue(container.resources?.requests?.["memory"] as string | undefined));
+  }
+  const request: Request = { cpu, memory, extended: [...extended] };
+  requests.set(spec, request);
+  return request;
+}
+
+function capacityOf(node: Node): Amounts {
+  const allocatable = (node.status?.allocatable ?? node.status?.capacity ?? {}) as Readonly<Record<string, string>>;
+  const extended = new Map<string, number>();
+  for (const [name, amount] of Object.entries(allocatable))
+    if (name !== "cpu" && name !== "memory" && name !== "pods") extended.set(name, quantityValue(amount));
+  return {
+    cpu: quantityMilliValue(allocatable["cpu"]),
+    memory: quantityValue(allocatable["memory"]),
+    pods: quantityValue(allocatable["pods"] ?? "110"),
+    extended,
+  };
+}
+
+/** Nodes, what is used of them, and pods that wait for room. */
+export class Placement {
+  readonly #rooms = new Map<string, NodeRoom>();
+  #order: NodeRoom[] = [];
+  #cursor = 0;
+  readonly #placed = new Map<string, { readonly node: string; readonly request: Request; readonly uid: string }>();
+  #waiting = new Map<string, { readonly namespace: string | undefined; readonly name: string }>();
+
+  /** Adds or renews a node; true when pods that wait may have a chance now. */
+  putNode(node: Node): boolean {
+    const name = node.metadata.name ?? "";
+    const present = this.#rooms.get(name);
+    if (present !== undefined) {
+      const isSame =
+        present.node.spec === node.spec &&
+        present.node.metadata.labels === node.metadata.labels &&
+        present.node.status?.allocatable === node.status?.allocatable;
+      const wasReady = isReady(present.node);
+      present.node = node;
+      if (!isSame) present.total = capacityOf(node);
+      return !isSame || (!wasReady && isReady(node));
+    }
+    const room: NodeRoom = {
+      name,
+      node,
+      total: capacityOf(node),
+      used: { cpu: 0, memory: 0, pods: 0, extended: undefined },
+    };
+    for (const placed of this.#placed.values()) if (placed.node === name) add(room.used, placed.request, 1);
+    this.#rooms.set(name, room);
+    this.#order.push(room);
+    return true;
+  }
+
+  removeNode(name: string): void {
+    this.#rooms.delete(name);
+    this.#order = this.#order.filter((room) => room.name !== name);
+  }
+
+  /** Counts a pod on a node; harmless when it is counted already. */
+  occupy(pod: Pod, node: string): void {
+    const key = keyOf(pod);
+    const present = this.#placed.get(key);
+    if (present !== undefined) {
+      if (present.uid === pod.metadata.uid && present.node === node) return;
+      this.release(pod);
+    }
+    const request = podRequest(pod);
+    this.#placed.set(key, { node, request, uid: pod.metadata.uid ?? "" });
+    const room = this.#rooms.get(node);
+    if (room !== undefined) add(room.used, request, 1);
+    this.#waiting.delete(key);
+  }
+
+  /** Gives back what a pod held; true when it held something. */
+  release(pod: Pod): boolean {
+    const key = keyOf(pod);
+    this.#waiting.delete(key);
+    const present = this.#placed.get(key);
+    if (present === undefined) return false;
+    this.#placed.delete(key);
+    const room = this.#rooms.get(present.node);
+    if (room !== undefined) add(room.used, present.request, -1);
+    return true;
+  }
+
+  wait(pod: { readonly namespace: string | undefined; readonly name: string }): void {
+    this.#waiting.set(pod.namespace === undefined ? pod.name : `${pod.namespace}/${pod.name}`, pod);
+  }
+
+  takeWaiting(): readonly { readonly namespace: string | undefined; readonly name: string }[] {
+    if (this.#waiting.size === 0) return [];
+    const waiting = [...this.#waiting.values()];
+    this.#waiting = new Map();
+    return waiting;
+  }
+
+  /** Chooses a node and counts the pod on it, or says why there is none in kube-scheduler's words. */
+  place(pod: Pod): { readonly node: string; readonly why?: never } | { readonly node?: never; readonly why: string } {
+    const request = podRequest(pod);
+    const reasons = new Map<string, number>();
+    const count = this.#order.length;
+    let best: NodeRoom | undefined;
+    let bestScore = Number.NEGATIVE_INFINITY;
+    let found = 0;
+    for (let step = 0; step < count && found < CANDIDATES_MAX; step++) {
+      const room = this.#order[(this.#cursor + step) % count] as NodeRoom;
+      const why = refuse(room, pod, request);
+      if (why !== undefined) {
+        reasons.set(why, (reasons.get(why) ?? 0) + 1);
+        continue;
+      }
+      found++;
+      const score = freeShare(room);
+      if (score > bestScore) {
+        best = room;
+        bestScore = score;
+      }
+    }
+    if (best === undefined) {
+      const parts = [...reasons].map(([why, nodes]) => `${nodes} ${why}`).sort();
+      return { why: `0/${count} nodes are available${parts.length === 0 ? "" : `: ${parts.join(", ")}`}.` };
+    }
+    this.#cursor = (this.#cursor + 1) % Math.max(1, count);
+    this.occupy(pod, best.name);
+    return { node: best.name };
+  }
+}
+
+function add(used: Amounts, request: Request, sign: 1 | -1): void {
+  used.cpu += sign * request.cpu;
+  used.memory += sign * request.memory;
+  used.pods += sign;
+  for (const [name, amount] of request.extended) {
+    used.extended ??= new Map();
+    used.extended.set(name, (used.extended.get(name) ?? 0) + sign * amount);
+  }
+}
+
+function freeShare(room: NodeRoom): number {
+  const cpu = room.total.cpu === 0 ? 0 : 1 - room.used.cpu / room.total.cpu;
+  const memory = room.total.memory === 0 ? 0 : 1 - room.used.memory / room.total.memory;
+  return cpu + memory - room.used.pods / Math.max(1, room.total.pods);
+}
+
+export function isReady(node: Node): boolean {
+  return node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+}
+
+function refuse(room: NodeRoom, pod: Pod, request: Request): string | undefined {
+  const { node, total, used } = room;
+  if (node.spec?.unschedulable) return "node(s) were unschedulable";
+  if (!isReady(node)) return "node(s) were not ready";
+  for (const taint of node.spec?.taints ?? [])
+    if (taint.effect !== "PreferNoSchedule" && !isTolerated(taint, pod))
+      return `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`;
+  if (!matchesNode(pod, node)) return "node(s) didn't match Pod's node affinity/selector";
+  if (used.pods + 1 > total.pods) return "Too many pods";
+  if (request.cpu > 0 && used.cpu + request.cpu > total.cpu) return "Insufficient cpu";
+  if (request.memory > 0 && used.memory + request.memory > total.memory) return "Insufficient memory";
+  for (const [name, amount] of request.extended)
+    if ((used.extended?.get(name) ?? 0) + amount > (total.extended?.get(name) ?? 0)) return `Insufficient ${name}`;
+  return undefined;
+}
+
+function isTolerated(
+  taint: { readonly key?: string; readonly value?: string; readonly effect?: string },
+  pod: Pod,
+): boolean {
+  return (pod.spec?.tolerations ?? []).some(
+    (toleration) =>
+      (!toleration.effect || toleration.effect === taint.effect) &&
+      (!toleration.key ? toleration.operator === "Exists" : toleration.key === taint.key) &&
+      (toleration.operator === "Exists" || (toleration.value ?? "") === (taint.value ?? "")),
+  );
+}
+
+function matchesNode(pod: Pod, node: Node): boolean {
+  const labels = node.metadata.labels ?? {};
+  for (const [key, value] of Object.entries(pod.spec?.nodeSelector ?? {})) if (labels[key] !== value) return false;
+  const terms = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  if (terms === undefined) return true;
+  return terms.some((term) =>
+    (term.matchExpressions ?? []).every(({ key = "", operator, values = [] }) => {
+      const value = labels[key];
+      switch (operator) {
+        case "In":
+          return value !== undefined && values.includes(value);
+        case "NotIn":
+          return value === undefined || !values.includes(value);
+        case "Exists":
+          return value !== undefined;
+        case "DoesNotExist":
+          return value === undefined;
+        case "Gt":
+          return Number(value) > Number(values[0]);
+        case "Lt":
+          return Number(value) < Number(values[0]);
+        default:
+          return false;
+      }
+    }),
+  );
+}
