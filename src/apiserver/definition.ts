@@ -25,6 +25,8 @@ export const systemUser: User = { name: "system:flotilla", groups: ["system:mast
 export interface RequestContext {
   readonly user: User;
   readonly warn: (message: string) => void;
+  /** Whether the owners of written fields are recorded; true for clients outside. */
+  readonly tracksFields?: boolean;
 }
 
 /** What a kind does beyond what its schema says. Every part is optional. Objects are never changed in place. */

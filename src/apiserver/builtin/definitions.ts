@@ -1,0 +1,120 @@
+import { type JsonSchema, Schema } from "#machinery";
+import { columnsJson } from "../data/generated-columns.ts";
+import { discoveryJson } from "../data/generated-discovery.ts";
+import { schemasJson } from "../data/generated-schemas.ts";
+import type { ResourceDefinition, SubresourceDefinition, TableColumn } from "../definition.ts";
+import { strategyOf } from "./strategies.ts";
+
+interface DiscoveryList {
+  readonly items: readonly {
+    readonly metadata: { readonly name?: string };
+    readonly versions: readonly {
+      readonly version: string;
+      readonly resources: readonly {
+        readonly resource: string;
+        readonly responseKind: { readonly kind: string };
+        readonly scope: string;
+        readonly singularResource: string;
+        readonly verbs: readonly string[];
+        readonly shortNames?: readonly string[];
+        readonly categories?: readonly string[];
+        readonly subresources?: readonly {
+          readonly subresource: string;
+          readonly responseKind: { readonly group: string; readonly version: string; readonly kind: string };
+          readonly verbs: readonly string[];
+        }[];
+      }[];
+    }[];
+  }[];
+}
+
+let schemas: Readonly<Record<string, JsonSchema>> | undefined;
+
+/** Every published schema, by its long name. */
+export function builtinSchemas(): Readonly<Record<string, JsonSchema>> {
+  schemas ??= JSON.parse(schemasJson) as Readonly<Record<string, JsonSchema>>;
+  return schemas;
+}
+
+export const resolveBuiltin = (ref: string): JsonSchema | undefined => builtinSchemas()[ref.slice("#/components/schemas/".length)];
+
+let byKind: Map<string, string> | undefined;
+
+/** The long name of a kind's schema. */
+export function schemaNameOf(group: string, version: string, kind: string): string | undefined {
+  if (byKind === undefined) {
+    byKind = new Map();
+    for (const [name, schema] of Object.entries(builtinSchemas()))
+      for (const gvk of (schema as { "x-kubernetes-group-version-kind"?: readonly { group: string; version: string; kind: string }[] })["x-kubernetes-group-version-kind"] ?? [])
+        if (!byKind.has(`${gvk.group}/${gvk.version}/${gvk.kind}`)) byKind.set(`${gvk.group}/${gvk.version}/${gvk.kind}`, name);
+  }
+  return byKind.get(`${group}/${version}/${kind}`);
+}
+
+/** Where Kubernetes keeps kinds whose folder is not their resource's name. */
+const FOLDERS: Readonly<Record<string, string>> = {
+  services: "services/specs",
+  endpoints: "services/endpoints",
+  nodes: "minions",
+  ingresses: "ingress",
+  replicationcontrollers: "controllers",
+};
+const GROUP_IN_PATH = new Set(["apiextensions.k8s.io", "apiregistration.k8s.io"]);
+/** A resource served in several versions is stored in this one. */
+const STORAGE_VERSIONS: Readonly<Record<string, string>> = { "autoscaling/horizontalpodautoscalers": "v2" };
+/** The same objects served under two groups. */
+const SHARED_PREFIX: Readonly<Record<string, string>> = { "events.k8s.io/events": "/registry/events/" };
+
+const WITHOUT_GENERATION = new Set(["Namespace", "Node", "PersistentVolume", "PersistentVolumeClaim", "Service", "ServiceAccount", "ResourceQuota", "LimitRange", "Lease", "CertificateSigningRequest"]);
+
+function prefixOf(group: string, resource: string): string {
+  const shared = SHARED_PREFIX[`${group}/${resource}`];
+  if (shared !== undefined) return shared;
+  if (GROUP_IN_PATH.has(group)) return `/registry/${group}/${resource}/`;
+  return `/registry/${(group === "" || group === "networking.k8s.io" ? FOLDERS[resource] : undefined) ?? resource}/`;
+}
+
+/** Kinds that are asked and answered but never stored; the authentication and authorization parts answer them. */
+const NEVER_STORED = new Set(["tokenreviews", "selfsubjectreviews", "subjectaccessreviews", "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "bindings", "componentstatuses"]);
+
+/** The definitions of all built-in kinds, made from Kubernetes' own discovery. */
+export function builtinDefinitions(): readonly ResourceDefinition[] {
+  const discovery = JSON.parse(discoveryJson) as Readonly<Record<string, DiscoveryList>>;
+  const columns = JSON.parse(columnsJson) as Readonly<Record<string, readonly TableColumn[]>>;
+  const definitions: ResourceDefinition[] = [];
+  for (const root of ["/api", "/apis"])
+    for (const group of discovery[root]?.items ?? [])
+      for (const { version, resources } of group.versions)
+        for (const resource of resources) {
+          const groupName = group.metadata.name ?? "";
+          const kindName = resource.responseKind.kind;
+          if (NEVER_STORED.has(resource.resource)) continue;
+          const schemaName = schemaNameOf(groupName, version, kindName);
+          const source = schemaName === undefined ? undefined : builtinSchemas()[schemaName];
+          const key = `${groupName === "" ? "" : `${groupName}/`}${version}/${resource.resource}`;
+          const spec = source?.properties?.["spec"];
+          const subresources: SubresourceDefinition[] = (resource.subresources ?? []).map((subresource) => ({
+            name: subresource.subresource,
+            kind: subresource.responseKind,
+            verbs: subresource.verbs,
+          }));
+          definitions.push({
+            kind: { group: groupName, version, kind: kindName, resource: resource.resource, namespaced: resource.scope === "Namespaced" },
+            singular: resource.singularResource,
+            shortNames: resource.shortNames ?? [],
+            categories: resource.categories ?? [],
+            verbs: resource.verbs,
+            subresources,
+            schema: source === undefined ? undefined : Schema.compile(source, resolveBuiltin),
+            columns: columns[key] ?? columns[`/${key}`] ?? [],
+            storage: {
+              prefix: prefixOf(groupName, resource.resource),
+              version: STORAGE_VERSIONS[`${groupName}/${resource.resource}`] ?? version,
+            },
+            origin: "builtin",
+            strategy: strategyOf(groupName, kindName),
+            hasGeneration: spec !== undefined && !WITHOUT_GENERATION.has(kindName) && kindName !== "Pod" ? true : kindName === "Pod",
+          });
+        }
+  return definitions;
+}

@@ -1,0 +1,408 @@
+import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, getPath, isJsonObject, type KubeObject, parseQuantity, setPath } from "#machinery";
+import { deepEqual } from "#base";
+import type { Strategy } from "../definition.ts";
+import { validateLabels } from "../metadata.ts";
+import { defaultPodSpec, type Json } from "./pod-defaults.ts";
+
+/** Per-kind behaviour of built-in kinds, where Kubernetes has one beyond the schema. */
+export function strategyOf(group: string, kind: string): Strategy {
+  return strategies[group === "" ? kind : `${group}/${kind}`] ?? {};
+}
+
+type Fill = (spec: Json, object: KubeObject) => Json;
+
+const specOf = (object: KubeObject): Json => ((object as { spec?: Json }).spec ?? {}) as Json;
+
+/** Defaults of `spec`: `fill` gives the members that are missing. */
+const withSpec = (fill: Fill) => (object: KubeObject): KubeObject => {
+  const spec = specOf(object);
+  const filled = fill(spec, object);
+  return filled === spec ? object : ({ ...object, spec: filled } as KubeObject);
+};
+
+/** Adds members that are absent; gives the value itself when none was. */
+function fill(value: Json, defaults: Json): Json {
+  let result: Record<string, unknown> | undefined;
+  for (const [key, fallback] of Object.entries(defaults))
+    if (value[key] === undefined && fallback !== undefined) (result ??= { ...value })[key] = fallback;
+  return result ?? value;
+}
+
+const fillTemplate = (spec: Json, restartPolicy?: string): Json => {
+  const template = (spec["template"] ?? {}) as Json;
+  const podSpec = defaultPodSpec((template["spec"] ?? {}) as Json, restartPolicy);
+  return podSpec === template["spec"] ? spec : { ...spec, template: { ...template, spec: podSpec } };
+};
+
+function selectorErrors(object: KubeObject): FieldError[] {
+  const spec = specOf(object);
+  const selector = spec["selector"] as { matchLabels?: Record<string, string>; matchExpressions?: unknown[] } | undefined;
+  const errors: FieldError[] = [];
+  const labels = getPath(spec, "template", "metadata", "labels") as Record<string, string> | undefined;
+  errors.push(...validateLabels(labels, "spec.template.metadata.labels"));
+  if (selector === undefined) return [fieldRequired("spec.selector")];
+  if (Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length === 0)
+    errors.push(fieldInvalid("spec.selector", selector, "empty selector is invalid for deployment"));
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
+    if (labels?.[key] !== value) {
+      errors.push(fieldInvalid("spec.template.metadata.labels", labels ?? {}, "`selector` does not match template `labels`"));
+      break;
+    }
+  return errors;
+}
+
+function immutable(object: KubeObject, old: KubeObject, ...paths: readonly string[][]): FieldError[] {
+  return paths
+    .filter((path) => !deepEqual(getPath(object, ...path), getPath(old, ...path)))
+    .map((path) => fieldInvalid(path.join("."), getPath(object, ...path), "field is immutable"));
+}
+
+function notNegative(object: KubeObject, ...paths: readonly string[][]): FieldError[] {
+  return paths.flatMap((path) => {
+    const value = getPath(object, ...path);
+    return typeof value === "number" && value < 0 ? [fieldInvalid(path.join("."), value, "must be greater than or equal to 0")] : [];
+  });
+}
+
+const NAME_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+
+function podErrors(spec: Json | undefined, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const containers = (spec?.["containers"] ?? []) as readonly Json[];
+  if (containers.length === 0) errors.push(fieldRequired(`${path}.containers`));
+  const names = new Set<unknown>();
+  for (const [list, items] of [["containers", containers], ["initContainers", (spec?.["initContainers"] ?? []) as readonly Json[]]] as const)
+    for (const [at, container] of items.entries()) {
+      const where = `${path}.${list}[${at}]`;
+      const name = container["name"];
+      if (!name) errors.push(fieldRequired(`${where}.name`));
+      else if (typeof name === "string" && (!NAME_LABEL.test(name) || name.length > 63))
+        errors.push(fieldInvalid(`${where}.name`, name, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"));
+      else if (names.has(name)) errors.push({ type: "FieldValueDuplicate", field: `${where}.name`, message: `Duplicate value: ${JSON.stringify(name)}` });
+      names.add(name);
+      if (!container["image"]) errors.push(fieldRequired(`${where}.image`));
+      for (const [portAt, port] of ((container["ports"] ?? []) as readonly Json[]).entries()) {
+        const number = port["containerPort"];
+        if (!number) errors.push(fieldRequired(`${where}.ports[${portAt}].containerPort`));
+        else if (typeof number === "number" && (number < 1 || number > 65535))
+          errors.push(fieldInvalid(`${where}.ports[${portAt}].containerPort`, number, "must be between 1 and 65535, inclusive"));
+      }
+      for (const part of ["requests", "limits"])
+        for (const [resource, amount] of Object.entries((getPath(container, "resources", part) ?? {}) as Record<string, string>)) {
+          const quantity = parseQuantity(amount);
+          if (quantity === undefined)
+            errors.push(fieldInvalid(`${where}.resources.${part}[${resource}]`, amount, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"));
+          else if (quantity.nano < 0n) errors.push(fieldInvalid(`${where}.resources.${part}[${resource}]`, amount, "must be greater than or equal to 0"));
+        }
+    }
+  return errors;
+}
+
+const templateErrors = (object: KubeObject) => podErrors(getPath(object, "spec", "template", "spec") as Json | undefined, "spec.template.spec");
+
+const percent = (value: unknown) => value ?? "25%";
+
+const strategies: Readonly<Record<string, Strategy>> = {
+  "apps/Deployment": {
+    applyDefaults: withSpec((spec) => {
+      const strategy = (spec["strategy"] ?? {}) as Json;
+      const type = strategy["type"] ?? "RollingUpdate";
+      const rolling = (strategy["rollingUpdate"] ?? {}) as Json;
+      const filled = type === "RollingUpdate" ? { ...strategy, type, rollingUpdate: fill(rolling, { maxUnavailable: percent(undefined), maxSurge: percent(undefined) }) } : { ...strategy, type };
+      return fillTemplate({ ...fill(spec, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 }), strategy: filled });
+    }),
+    validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"], ["spec", "minReadySeconds"])],
+    validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
+  },
+  "apps/ReplicaSet": {
+    applyDefaults: withSpec((spec) => fillTemplate(fill(spec, { replicas: 1 }))),
+    validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
+    validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
+    fields: (object) => ({ "status.replicas": String(getPath(object, "status", "replicas") ?? 0) }),
+  },
+  "apps/StatefulSet": {
+    applyDefaults: withSpec((spec) => {
+      const update = (spec["updateStrategy"] ?? {}) as Json;
+      const type = update["type"] ?? "RollingUpdate";
+      const filled = type === "RollingUpdate" ? { ...update, type, rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { partition: 0 }) } : { ...update, type };
+      const claims = (spec["volumeClaimTemplates"] as readonly Json[] | undefined)?.map((claim) => ({ apiVersion: "v1", kind: "PersistentVolumeClaim", ...claim, spec: fill((claim["spec"] ?? {}) as Json, { volumeMode: "Filesystem" }), status: { phase: "Pending" } }));
+      return fillTemplate({
+        ...fill(spec, { replicas: 1, podManagementPolicy: "OrderedReady", revisionHistoryLimit: 10, persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" } }),
+        updateStrategy: filled,
+        ...(claims === undefined ? {} : { volumeClaimTemplates: claims }),
+      });
+    }),
+    validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
+    validateUpdate: (object, old) => {
+      const allowed = ["replicas", "ordinals", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds", "revisionHistoryLimit"];
+      const strip = (value: KubeObject) => Object.fromEntries(Object.entries(specOf(value)).filter(([key]) => !allowed.includes(key)));
+      return deepEqual(strip(object), strip(old)) ? [] : [fieldForbidden("spec", `updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden`)];
+    },
+  },
+  "apps/DaemonSet": {
+    applyDefaults: withSpec((spec) => {
+      const update = (spec["updateStrategy"] ?? {}) as Json;
+      const type = update["type"] ?? "RollingUpdate";
+      const filled = type === "RollingUpdate" ? { ...update, type, rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { maxUnavailable: 1, maxSurge: 0 }) } : { ...update, type };
+      return fillTemplate({ ...fill(spec, { revisionHistoryLimit: 10 }), updateStrategy: filled });
+    }),
+    validate: (object) => [...selectorErrors(object), ...templateErrors(object)],
+    validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
+  },
+  "batch/Job": {
+    prepareForCreate: (object) => {
+      const spec = specOf(object);
+      if (spec["manualSelector"] === true) return object;
+      const uid = object.metadata.uid ?? "";
+      const name = object.metadata.name ?? "";
+      const labels = { ...(getPath(spec, "template", "metadata", "labels") as Json | undefined), "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name };
+      const selected = setPath(object, ["spec", "selector"], { matchLabels: { "batch.kubernetes.io/controller-uid": uid } });
+      return setPath(selected, ["spec", "template", "metadata", "labels"], labels);
+    },
+    applyDefaults: withSpec((spec) => {
+      const isBare = spec["completions"] === undefined && spec["parallelism"] === undefined;
+      return fillTemplate(
+        fill(spec, { ...(isBare ? { completions: 1 } : {}), parallelism: 1, backoffLimit: 6, completionMode: "NonIndexed", suspend: false, manualSelector: undefined, podReplacementPolicy: spec["podFailurePolicy"] === undefined ? "TerminatingOrFailed" : "Failed" }),
+      );
+    }),
+    validate: (object) => {
+      const policy = getPath(object, "spec", "template", "spec", "restartPolicy");
+      return [
+        ...templateErrors(object),
+        ...notNegative(object, ["spec", "parallelism"], ["spec", "completions"], ["spec", "backoffLimit"], ["spec", "ttlSecondsAfterFinished"]),
+        ...(policy === "OnFailure" || policy === "Never" ? [] : [{ type: "FieldValueNotSupported" as const, field: "spec.template.spec.restartPolicy", message: `Unsupported value: ${JSON.stringify(policy)}: supported values: "OnFailure", "Never"` }]),
+      ];
+    },
+    validateUpdate: (object, old) => immutable(object, old, ["spec", "completions"], ["spec", "selector"], ["spec", "template"], ["spec", "completionMode"]),
+    fields: (object) => ({ "status.successful": String(getPath(object, "status", "succeeded") ?? 0) }),
+  },
+  "batch/CronJob": {
+    applyDefaults: withSpec((spec) => fill(spec, { concurrencyPolicy: "Allow", suspend: false, successfulJobsHistoryLimit: 3, failedJobsHistoryLimit: 1 })),
+    validate: (object) => {
+      const schedule = getPath(object, "spec", "schedule");
+      const parts = String(schedule ?? "").trim().split(/\s+/);
+      if (!schedule) return [fieldRequired("spec.schedule")];
+      return parts.length === 5 || String(schedule).startsWith("@") ? [] : [fieldInvalid("spec.schedule", schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`)];
+    },
+  },
+  Pod: {
+    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending", qosClass: qosOf(specOf(object)) } }) as KubeObject,
+    applyDefaults: withSpec((spec) => fill(defaultPodSpec(spec), { enableServiceLinks: true })),
+    validate: (object) => podErrors(specOf(object), "spec"),
+    fields: (object) => ({
+      "spec.nodeName": String(getPath(object, "spec", "nodeName") ?? ""),
+      "spec.restartPolicy": String(getPath(object, "spec", "restartPolicy") ?? ""),
+      "spec.schedulerName": String(getPath(object, "spec", "schedulerName") ?? ""),
+      "spec.serviceAccountName": String(getPath(object, "spec", "serviceAccountName") ?? ""),
+      "spec.hostNetwork": String(getPath(object, "spec", "hostNetwork") ?? false),
+      "status.phase": String(getPath(object, "status", "phase") ?? ""),
+      "status.podIP": String(getPath(object, "status", "podIP") ?? ""),
+      "status.nominatedNodeName": String(getPath(object, "status", "nominatedNodeName") ?? ""),
+    }),
+    gracePeriodSeconds: (object, asked) => {
+      const phase = getPath(object, "status", "phase");
+      if (!getPath(object, "spec", "nodeName") || phase === "Failed" || phase === "Succeeded") return 0;
+      return asked ?? (getPath(object, "spec", "terminationGracePeriodSeconds") as number | undefined) ?? 30;
+    },
+  },
+  Namespace: {
+    prepareForCreate: (object) => ({ ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" } }, spec: { finalizers: ["kubernetes"] }, status: { phase: "Active" } }) as KubeObject,
+    prepareForUpdate: (object, old) => {
+      const finalizers = getPath(object, "spec", "finalizers") ?? getPath(old, "spec", "finalizers");
+      const named = { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" } }, spec: { finalizers } } as KubeObject;
+      return named;
+    },
+    fields: (object) => ({ "status.phase": String(getPath(object, "status", "phase") ?? ""), name: object.metadata.name ?? "" }),
+  },
+  Node: {
+    fields: (object) => ({ "spec.unschedulable": String(getPath(object, "spec", "unschedulable") ?? false) }),
+  },
+  Service: {
+    applyDefaults: withSpec((spec) => {
+      const type = spec["type"] ?? "ClusterIP";
+      const ports = (spec["ports"] as readonly Json[] | undefined)?.map((port) => fill(port, { protocol: "TCP", targetPort: port["port"] }));
+      const isExternal = type === "ExternalName";
+      const filled = fill(spec, {
+        type,
+        sessionAffinity: "None",
+        ...(isExternal ? {} : { internalTrafficPolicy: "Cluster", ipFamilies: ["IPv4"], ipFamilyPolicy: "SingleStack" }),
+        ...(type === "LoadBalancer" || type === "NodePort" ? { externalTrafficPolicy: "Cluster" } : {}),
+        ...(type === "LoadBalancer" ? { allocateLoadBalancerNodePorts: true } : {}),
+      });
+      return ports === undefined || ports.every((port, at) => port === (spec["ports"] as readonly Json[])[at]) ? filled : { ...filled, ports };
+    }),
+    prepareForCreate: (object) => setPath(object, ["status"], { loadBalancer: {} }),
+    validate: (object) => {
+      const spec = specOf(object);
+      const ports = (spec["ports"] ?? []) as readonly Json[];
+      const errors: FieldError[] = [];
+      if (ports.length === 0 && spec["type"] !== "ExternalName" && spec["clusterIP"] !== "None") errors.push(fieldRequired("spec.ports"));
+      for (const [at, port] of ports.entries()) {
+        const number = port["port"];
+        if (typeof number !== "number" || number < 1 || number > 65535) errors.push(fieldInvalid(`spec.ports[${at}].port`, number, "must be between 1 and 65535, inclusive"));
+        if (ports.length > 1 && !port["name"]) errors.push(fieldRequired(`spec.ports[${at}].name`));
+      }
+      return errors;
+    },
+    validateUpdate: (object, old) => {
+      const before = getPath(old, "spec", "clusterIP");
+      return before && getPath(object, "spec", "type") !== "ExternalName" && getPath(object, "spec", "clusterIP") !== before
+        ? [fieldInvalid("spec.clusterIPs[0]", [getPath(object, "spec", "clusterIP")], "may not change once set")]
+        : [];
+    },
+    prepareForUpdate: (object, old) => {
+      // Allocated values a client left out are kept, as kube-apiserver patches them back in.
+      let result = object;
+      for (const field of ["clusterIP", "clusterIPs", "healthCheckNodePort"]) {
+        const value = getPath(old, "spec", field);
+        if (value !== undefined && getPath(object, "spec", field) === undefined && getPath(object, "spec", "type") !== "ExternalName") result = setPath(result, ["spec", field], value);
+      }
+      return result;
+    },
+    fields: (object) => ({ "spec.clusterIP": String(getPath(object, "spec", "clusterIP") ?? ""), "spec.type": String(getPath(object, "spec", "type") ?? "") }),
+  },
+  Secret: {
+    applyDefaults: (object) => {
+      const { stringData, ...rest } = object as KubeObject & { stringData?: Record<string, string>; data?: Record<string, string>; type?: string };
+      const typed = rest.type === undefined ? { ...rest, type: "Opaque" } : rest;
+      if (stringData === undefined) return typed;
+      const data = { ...rest.data };
+      for (const [key, value] of Object.entries(stringData)) data[key] = Buffer.from(value).toString("base64");
+      return { ...typed, data } as KubeObject;
+    },
+    validate: (object) => {
+      const { data = {} } = object as { data?: Record<string, string> };
+      return Object.entries(data).flatMap(([key, value]) => [
+        ...(/^[-._a-zA-Z0-9]+$/.test(key) ? [] : [fieldInvalid(`data[${key}]`, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")]),
+        ...(typeof value === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(value) ? [] : [fieldInvalid(`data[${key}]`, "<redacted>", "must be base64")]),
+      ]);
+    },
+    validateUpdate: (object, old) => [
+      ...immutable(object, old, ["type"]),
+      ...(getPath(old, "immutable") === true
+        ? [
+            ...(getPath(object, "immutable") === true ? [] : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
+            ...(deepEqual(getPath(object, "data"), getPath(old, "data")) ? [] : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
+          ]
+        : []),
+    ],
+    fields: (object) => ({ type: String(getPath(object, "type") ?? "") }),
+  },
+  ConfigMap: {
+    validate: (object) =>
+      ["data", "binaryData"].flatMap((part) =>
+        Object.keys((getPath(object, part) ?? {}) as object).flatMap((key) =>
+          /^[-._a-zA-Z0-9]+$/.test(key) ? [] : [fieldInvalid(`${part}[${key}]`, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")],
+        ),
+      ),
+    validateUpdate: (object, old) =>
+      getPath(old, "immutable") === true
+        ? [
+            ...(getPath(object, "immutable") === true ? [] : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
+            ...(deepEqual(getPath(object, "data"), getPath(old, "data")) ? [] : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
+          ]
+        : [],
+  },
+  PersistentVolumeClaim: {
+    applyDefaults: withSpec((spec) => fill(spec, { volumeMode: "Filesystem" })),
+    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
+  },
+  PersistentVolume: {
+    applyDefaults: withSpec((spec) => fill(spec, { volumeMode: "Filesystem", persistentVolumeReclaimPolicy: "Retain" })),
+    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
+  },
+  Event: {
+    fields: (object) => ({
+      reason: String(getPath(object, "reason") ?? ""),
+      type: String(getPath(object, "type") ?? ""),
+      reportingComponent: String(getPath(object, "reportingComponent") ?? ""),
+      source: String(getPath(object, "source", "component") ?? ""),
+      "involvedObject.kind": String(getPath(object, "involvedObject", "kind") ?? ""),
+      "involvedObject.namespace": String(getPath(object, "involvedObject", "namespace") ?? ""),
+      "involvedObject.name": String(getPath(object, "involvedObject", "name") ?? ""),
+      "involvedObject.uid": String(getPath(object, "involvedObject", "uid") ?? ""),
+      "involvedObject.apiVersion": String(getPath(object, "involvedObject", "apiVersion") ?? ""),
+      "involvedObject.resourceVersion": String(getPath(object, "involvedObject", "resourceVersion") ?? ""),
+      "involvedObject.fieldPath": String(getPath(object, "involvedObject", "fieldPath") ?? ""),
+    }),
+  },
+  "rbac.authorization.k8s.io/RoleBinding": { applyDefaults: roleBindingDefaults, validateUpdate: roleRefUpdate },
+  "rbac.authorization.k8s.io/ClusterRoleBinding": { applyDefaults: roleBindingDefaults, validateUpdate: roleRefUpdate },
+  "autoscaling/HorizontalPodAutoscaler": {
+    applyDefaults: withSpec((spec) => {
+      const isOld = spec["targetCPUUtilizationPercentage"] !== undefined;
+      return fill(spec, { minReplicas: 1, ...(isOld ? {} : { metrics: [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } }] }) });
+    }),
+    validate: (object) => {
+      const max = getPath(object, "spec", "maxReplicas");
+      const min = getPath(object, "spec", "minReplicas");
+      if (typeof max !== "number" || max < 1) return [fieldInvalid("spec.maxReplicas", max ?? 0, "must be greater than 0")];
+      return typeof min === "number" && max < min ? [fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to `minReplicas`")] : [];
+    },
+  },
+  "networking.k8s.io/Ingress": {
+    validate: (object) => {
+      const spec = specOf(object);
+      return spec["defaultBackend"] === undefined && ((spec["rules"] ?? []) as unknown[]).length === 0 ? [fieldInvalid("spec", {}, "either `defaultBackend` or `rules` must be specified")] : [];
+    },
+  },
+  "scheduling.k8s.io/PriorityClass": {
+    applyDefaults: (object) => ((object as { preemptionPolicy?: string }).preemptionPolicy === undefined ? ({ ...object, preemptionPolicy: "PreemptLowerPriority" } as KubeObject) : object),
+    validateUpdate: (object, old) => immutable(object, old, ["value"]),
+  },
+  "storage.k8s.io/StorageClass": {
+    applyDefaults: (object) => ({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate", ...object }) as KubeObject,
+  },
+  "certificates.k8s.io/CertificateSigningRequest": {
+    prepareForCreate: (object, context) =>
+      ({ ...object, spec: { usages: ["digital signature", "key encipherment"], ...specOf(object), username: context.user.name, groups: context.user.groups, ...(context.user.uid === undefined ? {} : { uid: context.user.uid }) } }) as KubeObject,
+    fields: (object) => ({ "spec.signerName": String(getPath(object, "spec", "signerName") ?? "") }),
+  },
+  "apiextensions.k8s.io/CustomResourceDefinition": {
+    applyDefaults: withSpec((spec) => {
+      const names = (spec["names"] ?? {}) as Json;
+      const kind = String(names["kind"] ?? "");
+      return { ...fill(spec, { conversion: { strategy: "None" } }), names: fill(names, { singular: kind.toLowerCase(), listKind: `${kind}List` }) };
+    }),
+    validate: (object) => {
+      const errors: FieldError[] = [];
+      const plural = getPath(object, "spec", "names", "plural");
+      const group = getPath(object, "spec", "group");
+      if (object.metadata.name !== `${plural}.${group}`) errors.push(fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`));
+      const versions = (getPath(object, "spec", "versions") ?? []) as readonly Json[];
+      if (versions.filter((version) => version["storage"] === true).length !== 1) errors.push(fieldInvalid("spec.versions", versions.map((version) => version["name"]), "must have exactly one version marked as storage version"));
+      for (const [at, version] of versions.entries())
+        if (!isJsonObject(getPath(version, "schema", "openAPIV3Schema"))) errors.push(fieldRequired(`spec.versions[${at}].schema.openAPIV3Schema`, "schemas are required"));
+      return errors;
+    },
+    validateUpdate: (object, old) => immutable(object, old, ["spec", "group"], ["spec", "scope"]),
+  },
+  "policy/PodDisruptionBudget": {},
+};
+
+function roleBindingDefaults(object: KubeObject): KubeObject {
+  const subjects = (object as { subjects?: readonly Json[] }).subjects;
+  const roleRef = ((object as { roleRef?: Json }).roleRef ?? {}) as Json;
+  return {
+    ...object,
+    roleRef: fill(roleRef, { apiGroup: "rbac.authorization.k8s.io" }),
+    ...(subjects === undefined ? {} : { subjects: subjects.map((subject) => (subject["kind"] === "ServiceAccount" ? subject : fill(subject, { apiGroup: "rbac.authorization.k8s.io" }))) }),
+  } as KubeObject;
+}
+
+function roleRefUpdate(object: KubeObject, old: KubeObject): FieldError[] {
+  return deepEqual(getPath(object, "roleRef"), getPath(old, "roleRef")) ? [] : [fieldInvalid("roleRef", getPath(object, "roleRef"), "cannot change roleRef")];
+}
+
+function qosOf(spec: Json): string {
+  const containers = (spec["containers"] ?? []) as readonly Json[];
+  let hasAny = false;
+  let isGuaranteed = containers.length > 0;
+  for (const container of containers) {
+    const requests = (getPath(container, "resources", "requests") ?? {}) as Json;
+    const limits = (getPath(container, "resources", "limits") ?? {}) as Json;
+    if (Object.keys(requests).length + Object.keys(limits).length > 0) hasAny = true;
+    for (const name of ["cpu", "memory"]) if (limits[name] === undefined || (requests[name] !== undefined && requests[name] !== limits[name])) isGuaranteed = false;
+  }
+  return isGuaranteed ? "Guaranteed" : hasAny ? "Burstable" : "BestEffort";
+}

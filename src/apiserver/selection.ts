@@ -1,0 +1,51 @@
+import { badRequest, type FieldTerm, getPath, type KubeObject, type Matcher, parseFieldSelector, parseLabelSelector } from "#machinery";
+import type { ResourceDefinition } from "./definition.ts";
+
+/** Decides whether an object is among those asked for. */
+export type ObjectFilter = (object: KubeObject) => boolean;
+
+/** Compiles the selectors of a list or watch; `undefined` when they select everything. */
+export function compileFilter(
+  definition: ResourceDefinition,
+  labelSelector: string | undefined,
+  fieldSelector: string | undefined,
+  name?: string,
+): ObjectFilter | undefined {
+  let labels: Matcher | undefined;
+  let terms: readonly FieldTerm[] = [];
+  try {
+    if (labelSelector) labels = parseLabelSelector(labelSelector);
+    if (fieldSelector) terms = parseFieldSelector(fieldSelector);
+  } catch (error) {
+    throw badRequest(error instanceof Error ? error.message : String(error));
+  }
+  if (name !== undefined) terms = [...terms, { field: "metadata.name", operator: "=", value: name }];
+  for (const { field } of terms)
+    if (!isSelectable(definition, field))
+      throw badRequest(`field label not supported: ${field}`);
+  if (labels === undefined && terms.length === 0) return undefined;
+  const { fields } = definition.strategy;
+  return (object) => {
+    if (labels !== undefined && !labels(object.metadata.labels)) return false;
+    if (terms.length === 0) return true;
+    let special: Readonly<Record<string, string>> | undefined;
+    for (const { field, operator, value } of terms) {
+      let found: string;
+      if (field === "metadata.name") found = object.metadata.name ?? "";
+      else if (field === "metadata.namespace") found = object.metadata.namespace ?? "";
+      else {
+        special ??= fields?.(object) ?? {};
+        found = special[field] ?? String(getPath(object, ...field.split(".").filter(Boolean)) ?? "");
+      }
+      if ((found === value) !== (operator === "=")) return false;
+    }
+    return true;
+  };
+}
+
+function isSelectable(definition: ResourceDefinition, field: string): boolean {
+  if (field === "metadata.name" || field === "metadata.namespace") return true;
+  if (definition.selectableFields?.includes(field)) return true;
+  const sample = definition.strategy.fields?.({ apiVersion: "", kind: "", metadata: {} });
+  return sample !== undefined && field in sample;
+}
