@@ -1,0 +1,120 @@
+import "reflect-metadata";
+import { webcrypto, X509Certificate } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+
+x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0]);
+
+/** A certificate and its private key, both PEM. */
+export interface KeyPair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface CertificateAuthority extends KeyPair {
+  /** A certificate for a server under the given DNS names and IP addresses. */
+  issueServer(commonName: string, hosts: readonly string[]): Promise<KeyPair>;
+  /** A certificate for a client: `commonName` is the user, `organizations` are the groups. */
+  issueClient(commonName: string, organizations?: readonly string[]): Promise<KeyPair>;
+  /** Signs a PEM request for clients; gives the certificate. Throws when the request is none or badly signed. */
+  sign(request: string, options: { readonly seconds: number }): Promise<string>;
+}
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+const YEAR_MS = 365 * 24 * 3_600_000;
+const BACKDATED_MS = 300_000;
+
+const pem = (label: string, der: ArrayBuffer) => {
+  const lines = Buffer.from(der).toString("base64").match(/.{1,64}/g) ?? [];
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+};
+
+const exportKey = async (key: webcrypto.CryptoKey) => pem("PRIVATE KEY", await webcrypto.subtle.exportKey("pkcs8", key));
+const makeKeys = () => webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+const serial = () => Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString("hex").replace(/^[89a-f]/, "1");
+const until = (years: number) => ({ notBefore: new Date(Date.now() - BACKDATED_MS), notAfter: new Date(Date.now() + years * YEAR_MS) });
+
+/** Names inside a distinguished name may hold characters that its text form would read as structure. */
+const subject = (commonName: string, organizations: readonly string[]) =>
+  new x509.Name([...organizations.map((organization) => ({ O: [{ utf8String: organization }] })), { CN: [{ utf8String: commonName }] }]).toString();
+
+/** A new authority, valid for ten years. */
+export async function createCertificateAuthority(commonName: string): Promise<CertificateAuthority> {
+  const keys = await makeKeys();
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serial(),
+    name: subject(commonName, []),
+    ...until(10),
+    keys: keys as never,
+    signingAlgorithm: ALGORITHM,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign | x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey as never),
+    ],
+  });
+  return authorityOf({ certificate: `${certificate.toString("pem")}\n`, key: await exportKey(keys.privateKey) }, keys.privateKey);
+}
+
+/** An authority from what was kept. Throws when the texts are no certificate and key. */
+export async function loadCertificateAuthority(pair: KeyPair): Promise<CertificateAuthority> {
+  const der = Buffer.from(pair.key.replace(/-----[^-]+-----|\s/g, ""), "base64");
+  return authorityOf(pair, await webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, true, ["sign"]));
+}
+
+function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey): CertificateAuthority {
+  const issuer = new x509.X509Certificate(pair.certificate);
+  async function issue(name: string, usage: string, extensions: x509.Extension[]): Promise<KeyPair> {
+    const keys = await makeKeys();
+    const certificate = await x509.X509CertificateGenerator.create({
+      serialNumber: serial(),
+      subject: name,
+      issuer: issuer.subject,
+      ...until(1),
+      publicKey: keys.publicKey as never,
+      signingKey: signingKey as never,
+      signingAlgorithm: ALGORITHM,
+      extensions: [
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+        new x509.ExtendedKeyUsageExtension([usage]),
+        await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
+        ...extensions,
+      ],
+    });
+    return { certificate: `${certificate.toString("pem")}\n`, key: await exportKey(keys.privateKey) };
+  }
+  return {
+    ...pair,
+    issueServer: (commonName, hosts) =>
+      issue(subject(commonName, []), "1.3.6.1.5.5.7.3.1", [
+        new x509.SubjectAlternativeNameExtension(
+          hosts.map((host) => ({ type: /^[\d.]+$|:/.test(host) ? ("ip" as const) : ("dns" as const), value: host })),
+        ),
+      ]),
+    issueClient: (commonName, organizations = []) => issue(subject(commonName, organizations), "1.3.6.1.5.5.7.3.2", []),
+    async sign(request, { seconds }) {
+      const parsed = new x509.Pkcs10CertificateRequest(request);
+      if (!(await parsed.verify())) throw new Error("the certificate request is not signed by its own key");
+      const certificate = await x509.X509CertificateGenerator.create({
+        serialNumber: serial(),
+        subject: parsed.subject,
+        issuer: issuer.subject,
+        notBefore: new Date(Date.now() - BACKDATED_MS),
+        notAfter: new Date(Date.now() + seconds * 1000),
+        publicKey: parsed.publicKey,
+        signingKey: signingKey as never,
+        signingAlgorithm: ALGORITHM,
+        extensions: [
+          new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+          new x509.ExtendedKeyUsageExtension(["1.3.6.1.5.5.7.3.2"]),
+          await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
+        ],
+      });
+      return `${certificate.toString("pem")}\n`;
+    },
+  };
+}
+
+/** Whether a PEM certificate ends within the given time. */
+export function expiresWithin(certificate: string, ms: number): boolean {
+  return Date.parse(new X509Certificate(certificate).validTo) < Date.now() + ms;
+}

@@ -1,0 +1,10 @@
+/**
+ * Certs: who is who, in X.509 and kubeconfigs.
+ *
+ * Makes a certificate authority, server and client certificates and service account keys, keeps them in a folder with
+ * rights for their owner only, signs certificate requests, and reads and writes kubeconfigs. Keys are ECDSA P-256, for
+ * start-up time counts. It decides nothing about what an identity may do.
+ */
+export { type CertificateAuthority, createCertificateAuthority, type KeyPair, loadCertificateAuthority } from "./authority.ts";
+export { type Kubeconfig, type KubeconfigEndpoint, parseKubeconfig, resolveContext, writeKubeconfig } from "./kubeconfig.ts";
+export { type Pki, loadPki } from "./pki.ts";

@@ -1,0 +1,102 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { parse, stringify } from "yaml";
+import type { KeyPair } from "./authority.ts";
+
+/** One reachable server with one identity, texts instead of file names. */
+export interface KubeconfigEndpoint {
+  readonly server: string;
+  readonly certificateAuthority?: string;
+  readonly insecureSkipTlsVerify?: boolean;
+  readonly tlsServerName?: string;
+  readonly proxyUrl?: string;
+  readonly clientCertificate?: string;
+  readonly clientKey?: string;
+  readonly token?: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly namespace?: string;
+}
+
+interface Named<T> {
+  readonly name: string;
+  readonly value: T;
+}
+
+/** A kubeconfig as parsed; files it names are resolved beside it. */
+export interface Kubeconfig {
+  readonly folder: string;
+  readonly currentContext: string;
+  readonly clusters: readonly Named<Readonly<Record<string, unknown>>>[];
+  readonly users: readonly Named<Readonly<Record<string, unknown>>>[];
+  readonly contexts: readonly Named<{ readonly cluster?: string; readonly user?: string; readonly namespace?: string }>[];
+}
+
+/** Writes a kubeconfig with everything inline. */
+export function writeKubeconfig(path: string, name: string, server: string, authority: string, client: KeyPair): void {
+  const text = stringify({
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name, cluster: { server, "certificate-authority-data": base64(authority) } }],
+    users: [{ name, user: { "client-certificate-data": base64(client.certificate), "client-key-data": base64(client.key) } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    "current-context": name,
+  });
+  writeFileSync(path, text, { mode: 0o600 });
+}
+
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+
+/** Reads a kubeconfig. Throws with the file's name and what is wrong. */
+export function parseKubeconfig(path: string): Kubeconfig {
+  if (!existsSync(path)) throw new Error(`stat ${path}: no such file or directory`);
+  let config: Record<string, unknown>;
+  try {
+    config = parse(readFileSync(path, "utf8"), { version: "1.1" }) as Record<string, unknown>;
+  } catch (error) {
+    throw new Error(`error loading config file "${path}": ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const named = <T>(list: unknown, member: string): Named<T>[] =>
+    ((list ?? []) as { name: string }[]).map((entry) => ({ name: entry.name, value: ((entry as Record<string, unknown>)[member] ?? {}) as T }));
+  return {
+    folder: dirname(resolve(path)),
+    currentContext: String(config?.["current-context"] ?? ""),
+    clusters: named(config?.["clusters"], "cluster"),
+    users: named(config?.["users"], "user"),
+    contexts: named(config?.["contexts"], "context"),
+  };
+}
+
+/** The endpoint a context names; the current one by default. */
+export function resolveContext(config: Kubeconfig, context?: string): KubeconfigEndpoint {
+  const wanted = context ?? config.currentContext;
+  const chosen = config.contexts.find(({ name }) => name === wanted);
+  if (chosen === undefined) throw new Error(`context "${wanted}" does not exist`);
+  const cluster = config.clusters.find(({ name }) => name === chosen.value.cluster)?.value;
+  const user = config.users.find(({ name }) => name === chosen.value.user)?.value ?? {};
+  if (cluster === undefined) throw new Error(`cluster "${chosen.value.cluster}" does not exist`);
+  const text = (from: Readonly<Record<string, unknown>>, name: string): string | undefined => {
+    const inline = from[`${name}-data`];
+    if (typeof inline === "string" && inline !== "") return Buffer.from(inline, "base64").toString("utf8");
+    const file = from[name];
+    return typeof file === "string" && file !== "" ? readFileSync(resolve(config.folder, file), "utf8") : undefined;
+  };
+  const optional = (values: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value !== ""));
+  const tokenFile = user["tokenFile"];
+  return {
+    server: String(cluster["server"] ?? ""),
+    ...optional({
+      certificateAuthority: text(cluster, "certificate-authority"),
+      insecureSkipTlsVerify: cluster["insecure-skip-tls-verify"],
+      tlsServerName: cluster["tls-server-name"],
+      proxyUrl: cluster["proxy-url"],
+      clientCertificate: text(user, "client-certificate"),
+      clientKey: text(user, "client-key"),
+      token: user["token"] ?? (typeof tokenFile === "string" ? readFileSync(tokenFile, "utf8").trim() : undefined),
+      username: user["username"],
+      password: user["password"],
+      namespace: chosen.value.namespace,
+    }),
+  };
+}
