@@ -255,6 +255,8 @@ export class ApiServer {
     const errors = [...validateMetadata(definition, object, old)];
     if (schema !== undefined) {
       let found = schema.validate(object);
+      // A status nobody has written yet is filled with empty parts; what they lack is no mistake of the client.
+      if (definition.origin === "builtin") found = found.filter(({ type, field }) => type !== "FieldValueRequired" || !field.startsWith("status."));
       // A value that was wrong before and did not change is no new mistake.
       if (found.length > 0 && old !== undefined && definition.origin !== "builtin") {
         const known = new Set(schema.validate(old).map(({ field, message }) => `${field} ${message}`));

@@ -1,0 +1,458 @@
+import { parse as parseYaml, stringify as toYaml } from "yaml";
+import {
+  ApiError,
+  apiError,
+  badRequest,
+  type DeleteOptions,
+  forbidden,
+  internalError,
+  isJsonObject,
+  type KubeList,
+  type KubeObject,
+  type ListOptions,
+  type PatchType,
+  type ResourceRequest,
+  type Status,
+  statusFailure,
+  type WatchHandle,
+  type WatchSink,
+  type WriteOptions,
+} from "#machinery";
+import type { TokenAuthenticator } from "../authentication/tokens.ts";
+import { type Attributes, type RbacAuthorizer, refusal } from "../authorization/rbac.ts";
+import { versionJson } from "../data/generated-version.ts";
+import type { RequestContext, User } from "../definition.ts";
+import type { DiscoveryDocuments } from "../discovery/discovery.ts";
+import type { OpenApiDocuments } from "../openapi/openapi.ts";
+import type { ApiServer } from "../server.ts";
+import { encodingOf } from "../storage/resource-store.ts";
+import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
+import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
+import { parseResourcePath, type ResourcePath } from "./path.ts";
+
+/** One request, whatever carried it. */
+export interface FrontRequest {
+  readonly method: string;
+  /** Path with query. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: () => Promise<Buffer>;
+  /** Who the connection says it is; `undefined` when it does not say. */
+  readonly certificateUser: User | undefined;
+  /** Set for requests inside the process. */
+  readonly trustedUser?: User;
+}
+
+export interface FrontAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly body: Buffer;
+}
+
+/** A watch: frames are written until either side ends it. */
+export interface FrontStream {
+  readonly stream: true;
+  readonly contentType: string;
+  start(write: (frame: Buffer) => void, end: () => void): WatchHandle;
+}
+
+export interface FrontParts {
+  readonly server: ApiServer;
+  readonly rbac: RbacAuthorizer;
+  readonly tokens: TokenAuthenticator;
+  readonly discovery: DiscoveryDocuments;
+  readonly openapi: OpenApiDocuments;
+  readonly address: () => string;
+  readonly metrics?: () => Promise<string>;
+  readonly isReady: () => boolean;
+  /** Answers for raw subresources such as `clusters/NAME/proxy`; `undefined` to go on as usual. */
+  readonly connect?: (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontAnswer | undefined>;
+  readonly onRequest?: (verb: string, resource: string, code: number, seconds: number) => void;
+}
+
+const ANONYMOUS: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
+const OPEN_PATHS = /^\/(healthz|livez|readyz|version)(\/|$)/;
+const DISCOVERY_PATHS = /^\/(api|apis)(\/[^/]+){0,2}\/?$|^\/openapi\//;
+
+const header = (request: FrontRequest, name: string): string | undefined => {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(",") : value;
+};
+
+const headerList = (request: FrontRequest, name: string): readonly string[] => {
+  const value = request.headers[name];
+  return value === undefined ? [] : Array.isArray(value) ? value : value.split(",").map((part) => part.trim());
+};
+
+const json = (status: number, value: unknown, headers: Readonly<Record<string, string | string[]>> = {}): FrontAnswer => ({
+  status,
+  headers: { "content-type": "application/json", ...headers },
+  body: Buffer.from(JSON.stringify(value)),
+});
+
+const text = (status: number, value: string): FrontAnswer => ({
+  status,
+  headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
+  body: Buffer.from(value),
+});
+
+/** Turns requests into answers: who asks, whether they may, what is asked, and in which form the answer goes. */
+export class Front {
+  readonly #parts: FrontParts;
+  constructor(parts: FrontParts) {
+    this.#parts = parts;
+  }
+
+  async handle(request: FrontRequest): Promise<FrontAnswer | FrontStream> {
+    const startedMs = performance.now();
+    let verb = request.method;
+    let resource = "";
+    const finish = <A extends FrontAnswer | FrontStream>(answer: A): A => {
+      this.#parts.onRequest?.(verb, resource, "stream" in answer ? 200 : answer.status, (performance.now() - startedMs) / 1000);
+      return answer;
+    };
+    try {
+      const url = new URL(request.url, "http://localhost");
+      const user = await this.#whoAsks(request);
+      if (user === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
+      const path = parseResourcePath(url.pathname);
+      if (path === undefined) return finish(await this.#nonResource(request, url, user));
+      const attributes = attributesOf(request, url, path, user);
+      verb = attributes.verb;
+      resource = path.resource;
+      this.#mustBeAllowed(attributes, request.trustedUser !== undefined);
+      const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
+      if (connected !== undefined) return finish(connected);
+      return finish(await this.#resource(request, url, path, attributes, user));
+    } catch (error) {
+      return finish(this.#failure(error));
+    }
+  }
+
+  #failure(error: unknown): FrontAnswer {
+    const { status } = error instanceof ApiError ? error : internalError(error);
+    if (!(error instanceof ApiError)) this.#parts.server.log.error("request failed", { error });
+    const retry = status.details?.retryAfterSeconds;
+    return json(status.code ?? 500, status, retry === undefined ? {} : { "retry-after": String(retry) });
+  }
+
+  async #whoAsks(request: FrontRequest): Promise<User | undefined> {
+    if (request.trustedUser !== undefined) return request.trustedUser;
+    let user = request.certificateUser;
+    const authorization = header(request, "authorization");
+    if (user === undefined && authorization !== undefined) {
+      const token = /^Bearer\s+(.+)$/i.exec(authorization)?.[1];
+      user = token === undefined ? undefined : await this.#parts.tokens.authenticate(token.trim());
+      if (user === undefined) return undefined;
+    }
+    user ??= ANONYMOUS;
+    return this.#impersonated(request, user);
+  }
+
+  #impersonated(request: FrontRequest, user: User): User {
+    const name = header(request, "impersonate-user");
+    const groups = headerList(request, "impersonate-group");
+    const uid = header(request, "impersonate-uid");
+    const extra: Record<string, string[]> = {};
+    for (const key of Object.keys(request.headers))
+      if (key.startsWith("impersonate-extra-")) extra[decodeURIComponent(key.slice("impersonate-extra-".length))] = [...headerList(request, key)];
+    if (name === undefined) {
+      if (groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0) throw badRequest("requested impersonation of groups, uid or extra without impersonating a user");
+      return user;
+    }
+    const check = (group: string, resource: string, what: string, namespace = "") => this.#mustBeAllowed({ user, verb: "impersonate", group, version: "v1", resource, subresource: "", namespace, name: what }, false);
+    const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
+    if (account === null) check("", "users", name);
+    else check("", "serviceaccounts", account[2] as string, account[1] as string);
+    for (const group of groups) check("", "groups", group);
+    if (uid !== undefined) check("authentication.k8s.io", "uids", uid);
+    for (const [key, values] of Object.entries(extra)) for (const value of values) check("authentication.k8s.io", `userextras/${key}`, value);
+    const implied = account === null ? [] : ["system:serviceaccounts", `system:serviceaccounts:${account[1]}`];
+    const all = [...(groups.length === 0 ? implied : groups), ...(name === "system:anonymous" ? [] : ["system:authenticated"])];
+    return { name, groups: [...new Set(all)], ...(uid === undefined ? {} : { uid }), ...(Object.keys(extra).length === 0 ? {} : { extra }) };
+  }
+
+  #mustBeAllowed(attributes: Attributes, isTrusted: boolean): void {
+    if (isTrusted && attributes.user.groups.includes("system:masters")) return;
+    const decision = this.#parts.rbac.authorize(attributes);
+    if (decision.isAllowed) return;
+    if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${refusal(attributes)}`);
+    throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, refusal(attributes));
+  }
+
+  async #nonResource(request: FrontRequest, url: URL, user: User): Promise<FrontAnswer> {
+    const { server, discovery, openapi } = this.#parts;
+    const path = url.pathname;
+    const isOpen = OPEN_PATHS.test(path) || (DISCOVERY_PATHS.test(path) && user !== ANONYMOUS);
+    if (!isOpen && request.trustedUser === undefined) this.#mustBeAllowed({ user, verb: request.method.toLowerCase(), group: "", version: "", resource: "", subresource: "", namespace: "", name: "", path }, false);
+    if (request.method !== "GET" && request.method !== "HEAD") throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    const health = /^\/(healthz|livez|readyz)(?:\/(.*))?$/.exec(path);
+    if (health !== null) return this.#health(health[1] as string, url);
+    if (path === "/version" || path === "/version/") return json(200, JSON.parse(versionJson));
+    if (path === "/metrics") return { status: 200, headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, body: Buffer.from((await this.#parts.metrics?.()) ?? "") };
+    if (path === "/") return json(200, { paths: ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] });
+    if (path === "/openapi/v3") return json(200, openapi.index());
+    if (path.startsWith("/openapi/v3/")) {
+      const document = openapi.document(path.slice("/openapi/v3/".length));
+      if (document === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource");
+      const etag = `"${document.hash}"`;
+      if (header(request, "if-none-match") === etag) return { status: 304, headers: { etag }, body: Buffer.alloc(0) };
+      return { status: 200, headers: { "content-type": "application/json", etag, vary: "Accept" }, body: document.body };
+    }
+    if (path === "/openapi/v2") {
+      if (/protobuf/.test(header(request, "accept") ?? "") && !/json/.test(header(request, "accept") ?? "")) throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json");
+      return json(200, openapi.v2());
+    }
+    if (path === "/api" || path === "/apis") {
+      const wantsAggregated = parseAccept(header(request, "accept")).find(({ parameters }) => parameters["as"] === "APIGroupDiscoveryList" && parameters["g"] === "apidiscovery.k8s.io" && parameters["v"] === "v2");
+      if (wantsAggregated !== undefined) {
+        const { body, etag } = discovery.aggregated(path);
+        if (header(request, "if-none-match") === etag) return { status: 304, headers: { etag }, body: Buffer.alloc(0) };
+        return { status: 200, headers: { "content-type": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", etag, vary: "Accept", "cache-control": "public" }, body };
+      }
+    }
+    const classic = discovery.classic(path, this.#parts.address());
+    if (classic !== undefined) return json(200, classic);
+    server.log.debug("no such path", { path });
+    return text(404, "404 page not found\n");
+  }
+
+  #health(kind: string, url: URL): FrontAnswer {
+    const isReady = kind !== "readyz" || this.#parts.isReady();
+    const verbose = url.searchParams.has("verbose");
+    if (isReady && !verbose) return text(200, "ok");
+    const lines = [`[+]ping ok`, `${isReady ? "[+]" : "[-]"}poststarthook/start-controllers ${isReady ? "ok" : "failed: not finished"}`];
+    return text(isReady ? 200 : 500, `${lines.join("\n")}\n${kind} check ${isReady ? "passed" : "failed"}\n`);
+  }
+
+  async #resource(request: FrontRequest, url: URL, path: ResourcePath, attributes: Attributes, user: User): Promise<FrontAnswer | FrontStream> {
+    const { server } = this.#parts;
+    const definition = server.definition(path);
+    const form = chooseForm(header(request, "accept"), false);
+    if (form === undefined) throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+    const query = url.searchParams;
+    const warnings: string[] = [];
+    const context: RequestContext = { user, warn: (message) => warnings.push(message), tracksFields: true };
+    const { rest: _rest, ...address } = path;
+    if (attributes.verb === "watch") return this.#watch(path, query, form);
+    const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
+      const headers = {
+        ...(warnings.length === 0 ? {} : { warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&")}"`) }),
+        "cache-control": "no-cache, private",
+        "audit-id": server.random.uuid(),
+      };
+      const isStatus = (object as KubeObject).kind === "Status" && object.apiVersion === "v1";
+      const include = (query.get("includeObject") ?? "Metadata") as IncludeObject;
+      let shown: unknown = object;
+      if (!isStatus && form.as === "Table") shown = tableOf(definition, object, include, server.clock.now());
+      else if (!isStatus && form.as === "PartialObjectMetadata") shown = partialOf(object as KubeObject);
+      else if (!isStatus && form.as === "PartialObjectMetadataList") shown = partialListOf(object as KubeList);
+      if (form.encoding === "yaml") return { status, headers: { "content-type": "application/yaml", ...headers }, body: Buffer.from(toYaml(shown)) };
+      const contentType = { "content-type": "application/json", ...headers };
+      if (shown !== object) return { status, headers: contentType, body: Buffer.from(JSON.stringify(shown)) };
+      if (Array.isArray((object as KubeList).items)) return { status, headers: contentType, body: encodeList(object as KubeList) };
+      return { status, headers: contentType, body: encodingOf(object as KubeObject) };
+    };
+    const name = path.name ?? "";
+    switch (attributes.verb) {
+      case "list":
+        return answer(200, await server.list({ ...address, ...listOptions(query) }));
+      case "get":
+        return answer(200, await server.execute({ verb: "get", ...address, name } as ResourceRequest, context));
+      case "create": {
+        const body = (await readBody(request)) as KubeObject;
+        const created = await server.execute({ verb: "create", ...address, body, options: writeOptions(query, request) } as ResourceRequest, context);
+        return answer(201, created);
+      }
+      case "update": {
+        const body = (await readBody(request)) as KubeObject;
+        const options = writeOptions(query, request);
+        try {
+          return answer(200, await server.execute({ verb: "update", ...address, name, body, options } as ResourceRequest, context));
+        } catch (error) {
+          const mayCreate = error instanceof ApiError && error.reason === "NotFound" && CREATES_ON_UPDATE.has(path.resource) && path.subresource === undefined;
+          if (!mayCreate) throw error;
+          const { name: _name, ...collection } = address;
+          return answer(201, await server.execute({ verb: "create", ...collection, body, options } as ResourceRequest, context));
+        }
+      }
+      case "patch": {
+        const type = (header(request, "content-type") ?? "").split(";")[0]?.trim() as PatchType;
+        if (!PATCH_TYPES.has(type)) throw apiError(415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: ${[...PATCH_TYPES].join(", ")}`);
+        const body = parseText((await request.body()).toString("utf8"), type === "application/apply-patch+yaml");
+        const before = server.store(definition).get(path.namespace === undefined ? name : `${path.namespace}/${name}`);
+        const patched = await server.execute({ verb: "patch", ...address, name, patchType: type, body, options: writeOptions(query, request) } as ResourceRequest, context);
+        return answer(before === undefined ? 201 : 200, patched);
+      }
+      case "delete":
+      case "deletecollection": {
+        const options = { ...deleteOptions(query), ...((await readOptionalBody(request)) as DeleteOptions | undefined) };
+        const dryRun = (options as { dryRun?: unknown }).dryRun;
+        const settled = { ...options, ...(Array.isArray(dryRun) ? { dryRun: dryRun.includes("All") } : {}) } as DeleteOptions;
+        const sent = attributes.verb === "delete" ? { verb: "delete", ...address, name, options: settled } : { verb: "deletecollection", ...address, selection: listOptions(query), options: settled };
+        return answer(200, await server.execute(sent as ResourceRequest, context));
+      }
+      default:
+        throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    }
+  }
+
+  #watch(path: ResourcePath, query: URLSearchParams, form: AnswerForm): FrontStream {
+    const { server } = this.#parts;
+    const definition = server.definition(path);
+    const include = (query.get("includeObject") ?? "Metadata") as IncludeObject;
+    const { rest: _rest, ...address } = path;
+    const seconds = Number(query.get("timeoutSeconds") ?? 0) || 1800 + server.random.below(1800);
+    return {
+      stream: true,
+      contentType: form.encoding === "yaml" ? "application/yaml" : "application/json",
+      start: (write, end) => {
+        let isFirst = true;
+        const sink: WatchSink = {
+          event: (type, object) => {
+            if (form.as === "Table") {
+              write(Buffer.from(`${JSON.stringify({ type, object: type === "BOOKMARK" ? object : tableOf(definition, object, include, server.clock.now(), isFirst) })}\n`));
+              isFirst = false;
+            } else if (form.as !== "object") write(Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`));
+            else write(frameOf(type, object));
+          },
+          closed: (error) => {
+            if (error !== undefined) {
+              const status: Status = error instanceof ApiError ? error.status : statusFailure(500, "InternalError", error.message);
+              write(Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`));
+            }
+            end();
+          },
+        };
+        const sendInitial = query.get("sendInitialEvents");
+        return server.watch(
+          {
+            ...address,
+            ...listOptions(query),
+            allowWatchBookmarks: query.get("allowWatchBookmarks") === "true",
+            timeoutSeconds: seconds,
+            ...(sendInitial === null ? {} : { sendInitialEvents: sendInitial === "true" }),
+          } as Parameters<ApiServer["watch"]>[0],
+          sink,
+        );
+      },
+    };
+  }
+}
+
+const frames = new WeakMap<KubeObject, Map<string, Buffer>>();
+const NEWLINE = Buffer.from("}\n");
+
+/** The bytes of a watch event, made once and shared by all watchers. */
+function frameOf(type: string, object: KubeObject): Buffer {
+  let own = frames.get(object);
+  if (own === undefined) frames.set(object, (own = new Map()));
+  let frame = own.get(type);
+  if (frame === undefined) {
+    frame = Buffer.concat([Buffer.from(`{"type":"${type}","object":`), encodingOf(object), NEWLINE]);
+    own.set(type, frame);
+  }
+  return frame;
+}
+
+const COMMA = Buffer.from(",");
+
+function encodeList(list: KubeList): Buffer {
+  const { items, ...head } = list;
+  const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
+  for (const [at, item] of items.entries()) {
+    if (at > 0) parts.push(COMMA);
+    parts.push(encodingOf(item));
+  }
+  parts.push(Buffer.from("]}\n"));
+  return Buffer.concat(parts);
+}
+
+/** Kinds that a PUT may create. */
+const CREATES_ON_UPDATE = new Set(["leases", "endpoints", "services", "events", "nodes", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "resourcequotas", "limitranges", "ingresses", "networkpolicies"]);
+const PATCH_TYPES = new Set(["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"]);
+
+function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
+  const isWatch = url.searchParams.get("watch") === "true" || url.searchParams.get("watch") === "1" || /^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/watch\//.test(url.pathname);
+  const isNamed = path.name !== undefined;
+  const verbs: Readonly<Record<string, string>> = {
+    GET: isWatch ? "watch" : isNamed ? "get" : "list",
+    HEAD: isNamed ? "get" : "list",
+    POST: "create",
+    PUT: "update",
+    PATCH: "patch",
+    DELETE: isNamed ? "delete" : "deletecollection",
+  };
+  return {
+    user,
+    verb: verbs[request.method] ?? request.method.toLowerCase(),
+    group: path.group,
+    version: path.version,
+    resource: path.resource,
+    subresource: path.subresource ?? "",
+    namespace: path.namespace ?? (path.group === "" && path.resource === "namespaces" ? (path.name ?? "") : ""),
+    name: path.name ?? "",
+  };
+}
+
+function listOptions(query: URLSearchParams): ListOptions {
+  const options: Record<string, string | number> = {};
+  for (const key of ["labelSelector", "fieldSelector", "continue", "resourceVersion", "resourceVersionMatch"]) {
+    const value = query.get(key);
+    if (value !== null && value !== "") options[key] = value;
+  }
+  const limit = Number(query.get("limit") ?? 0);
+  if (limit > 0) options["limit"] = limit;
+  return options;
+}
+
+function writeOptions(query: URLSearchParams, request: FrontRequest): WriteOptions {
+  const dryRun = query.getAll("dryRun");
+  if (dryRun.some((value) => value !== "All")) throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun: supported values: "All"`);
+  const validation = query.get("fieldValidation");
+  if (validation !== null && !["Ignore", "Warn", "Strict", ""].includes(validation)) throw badRequest(`fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "", "Ignore", "Strict", "Warn"`);
+  return {
+    ...(dryRun.length > 0 ? { dryRun: true } : {}),
+    fieldManager: query.get("fieldManager") ?? ((header(request, "user-agent") ?? "unknown").split("/")[0] as string),
+    ...(validation ? { fieldValidation: validation as "Ignore" | "Warn" | "Strict" } : {}),
+    ...(query.get("force") === "true" ? { force: true } : {}),
+  };
+}
+
+function deleteOptions(query: URLSearchParams): DeleteOptions {
+  const options: Record<string, unknown> = {};
+  const policy = query.get("propagationPolicy");
+  if (policy !== null) options["propagationPolicy"] = policy;
+  const grace = query.get("gracePeriodSeconds");
+  if (grace !== null) options["gracePeriodSeconds"] = Number(grace);
+  if (query.get("dryRun") === "All") options["dryRun"] = true;
+  return options;
+}
+
+function parseText(body: string, isYaml: boolean): unknown {
+  try {
+    return isYaml ? (parseYaml(body, { version: "1.1" }) as unknown) : (JSON.parse(body) as unknown);
+  } catch (error) {
+    throw badRequest(`the object provided is unrecognized (must be of type ${isYaml ? "yaml" : "json"}): ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function readBody(request: FrontRequest): Promise<unknown> {
+  const type = (header(request, "content-type") ?? "application/json").split(";")[0]?.trim() ?? "";
+  if (type !== "application/json" && type !== "application/yaml" && type !== "")
+    throw apiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+  const body = parseText((await request.body()).toString("utf8"), type === "application/yaml");
+  if (!isJsonObject(body)) throw badRequest("the body of the request must be an object");
+  return body;
+}
+
+async function readOptionalBody(request: FrontRequest): Promise<unknown> {
+  const bytes = await request.body();
+  if (bytes.length === 0) return undefined;
+  const type = header(request, "content-type") ?? "";
+  if (/protobuf/.test(type)) return undefined;
+  const body = parseText(bytes.toString("utf8"), /yaml/.test(type)) as Record<string, unknown> | null;
+  if (body === null) return undefined;
+  const { apiVersion: _a, kind: _k, ...options } = body;
+  return options;
+}

@@ -1,0 +1,153 @@
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { gzip } from "node:zlib";
+import { requestEntityTooLarge } from "#machinery";
+import type { User } from "../definition.ts";
+import type { Front, FrontRequest } from "./front.ts";
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 chooses a free port. */
+  readonly port: number;
+  readonly certificate: string;
+  readonly key: string;
+  /** Client certificates signed by it say who asks. */
+  readonly clientAuthority: string;
+  /** Takes protocol upgrades (exec, attach, port-forward through the cluster proxy). */
+  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer, user: User | undefined) => void;
+}
+
+export interface Listener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const BODY_BYTES_MAX = 3 * 1024 * 1024;
+const GZIP_FROM_BYTES = 128 * 1024;
+/** Bytes a watcher may lag behind before it is cut off: it resumes where it was. */
+const LAG_BYTES_MAX = 64 * 1024 * 1024;
+
+/** HTTPS with HTTP/1.1 and HTTP/2 before a front. Rejects when the port is taken, naming it. */
+export async function listen(front: Front, options: ListenOptions): Promise<Listener> {
+  const server = createSecureServer({
+    cert: options.certificate,
+    key: options.key,
+    ca: options.clientAuthority,
+    requestCert: true,
+    rejectUnauthorized: false,
+    allowHTTP1: true,
+    settings: { maxConcurrentStreams: 1000 },
+  });
+  const sockets = new Set<Duplex>();
+  server.on("connection", (socket: Duplex) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+  });
+  server.on("sessionError", () => {});
+  server.on("clientError", (_error: Error, socket: Duplex) => socket.destroy());
+  server.on("tlsClientError", () => {});
+  server.on("request", (request: Http2ServerRequest, response: Http2ServerResponse) => {
+    void serve(front, request, response).catch(() => response.destroy());
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (options.onUpgrade === undefined) return void socket.end("HTTP/1.1 501 Not Implemented\r\n\r\n");
+    options.onUpgrade(request, socket, head, userOf(request.socket as TLSSocket));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      reject(error.code === "EADDRINUSE" ? new Error(`port ${options.port} on ${options.host} is in use`, { cause: error }) : error),
+    );
+    server.listen(options.port, options.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+const users = new WeakMap<object, User | undefined>();
+
+/** Who the connection's certificate says is asking; kept for the life of the connection. */
+function userOf(socket: TLSSocket): User | undefined {
+  if (users.has(socket)) return users.get(socket);
+  let user: User | undefined;
+  if (socket.authorized) {
+    const certificate = socket.getPeerCertificate();
+    const name = certificate?.subject?.CN;
+    const groups = certificate?.subject?.O as string | string[] | undefined;
+    if (name !== undefined && name !== "")
+      user = { name: Array.isArray(name) ? (name[0] as string) : name, groups: [...(groups === undefined ? [] : Array.isArray(groups) ? groups : [groups]), "system:authenticated"] };
+  }
+  users.set(socket, user);
+  return user;
+}
+
+async function serve(front: Front, request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+  const socket = (request.httpVersionMajor === 2 ? request.stream.session?.socket : request.socket) as TLSSocket;
+  const front2: FrontRequest = {
+    method: request.method,
+    url: request.url,
+    headers: request.headers,
+    certificateUser: userOf(socket),
+    body: () => readAll(request),
+  };
+  const answer = await front.handle(front2);
+  if ("stream" in answer) {
+    response.writeHead(200, { "content-type": answer.contentType, "cache-control": "no-cache, private", ...(request.httpVersionMajor === 1 ? { "transfer-encoding": "chunked" } : {}) });
+    if (request.httpVersionMajor === 1) (response as unknown as { flushHeaders(): void }).flushHeaders();
+    let isEnded = false;
+    const end = () => {
+      if (isEnded) return;
+      isEnded = true;
+      response.end();
+    };
+    const handle = answer.start((frame) => {
+      if (isEnded) return;
+      response.write(frame);
+      const lag = (request.httpVersionMajor === 2 ? request.stream.writableLength : (response as unknown as { writableLength: number }).writableLength) ?? 0;
+      if (lag > LAG_BYTES_MAX) {
+        isEnded = true;
+        response.destroy();
+      }
+    }, end);
+    const stop = () => {
+      isEnded = true;
+      handle.stop();
+    };
+    response.on("close", stop);
+    request.on("aborted", stop);
+    return;
+  }
+  const acceptsGzip = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
+  const body = acceptsGzip && answer.body.length >= GZIP_FROM_BYTES ? await compress(answer.body) : answer.body;
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    ...(body === answer.body ? {} : { "content-encoding": "gzip", vary: "Accept-Encoding" }),
+    "content-length": body.length,
+  });
+  if (request.method === "HEAD") response.end();
+  else response.end(body);
+}
+
+function compress(body: Buffer): Promise<Buffer> {
+  return new Promise((resolve, reject) => gzip(body, { level: 1 }, (error, packed) => (error === null ? resolve(packed) : reject(error))));
+}
+
+async function readAll(request: Http2ServerRequest): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) throw requestEntityTooLarge(`limit is ${BODY_BYTES_MAX}`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,14 @@
+/**
+ * API server: what Kubernetes clients talk to.
+ *
+ * `startApiServer` gives one over any store: in process through `transport`, without serialisation, and over HTTPS after
+ * `listen`. A `ResourceDefinition` says what a kind is, its `Strategy` what is special about it, an `AdmissionPlugin`
+ * changes or refuses writes. Kinds come from generated data and from CRDs. It starts no controllers and knows no clusters.
+ */
+export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
+export type { RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
+export { systemUser } from "./definition.ts";
+export type { Listener } from "./http/listener.ts";
+export { ApiServer } from "./server.ts";
+export { type FrontAnswer, type FrontRequest, type ResourcePath, type RunningApiServer, startApiServer, type StartOptions } from "./start.ts";
+export { durationText } from "./tables/table.ts";

@@ -1,0 +1,168 @@
+import type { Clock, Logger, Random } from "#base";
+import { isAlreadyExists, type KubeObject, type RawRequest, type Transport } from "#machinery";
+import type { Backend } from "#store";
+import type { AdmissionPlugin } from "./admission.ts";
+import { TokenAuthenticator } from "./authentication/tokens.ts";
+import { RbacAuthorizer } from "./authorization/rbac.ts";
+import { reviewDefinitions, tokenRequest } from "./authorization/reviews.ts";
+import { builtinDefinitions } from "./builtin/definitions.ts";
+import { ServiceAllocation } from "./builtin/service-allocation.ts";
+import { CustomResources } from "./custom-resources/custom-resources.ts";
+import { rbacJson } from "./data/generated-rbac.ts";
+import { type ResourceDefinition, systemUser, type User } from "./definition.ts";
+import { DiscoveryDocuments } from "./discovery/discovery.ts";
+import { Front, type FrontAnswer, type FrontParts, type FrontRequest } from "./http/front.ts";
+import { listen, type Listener } from "./http/listener.ts";
+import type { ResourcePath } from "./http/path.ts";
+import { OpenApiDocuments } from "./openapi/openapi.ts";
+import { ApiServer } from "./server.ts";
+
+export interface StartOptions {
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly serviceAccountKeys: { readonly privateKey: string; readonly publicKey: string };
+  readonly admission?: readonly AdmissionPlugin[];
+  /** CRDs to install or renew at start. */
+  readonly customResourceDefinitions?: readonly KubeObject[];
+  /** Kinds of aggregated servers that run in this process. */
+  readonly aggregated?: readonly ResourceDefinition[];
+  /** Namespaces that must exist beside Kubernetes' own. */
+  readonly namespaces?: readonly string[];
+  /** Fixed bearer tokens. */
+  readonly tokens?: ReadonlyMap<string, User>;
+  readonly metrics?: () => Promise<string>;
+  readonly connect?: FrontParts["connect"];
+  readonly onRequest?: FrontParts["onRequest"];
+}
+
+/** A running API server, reachable in process at once and over HTTPS after `listen`. */
+export interface RunningApiServer {
+  readonly server: ApiServer;
+  readonly front: Front;
+  readonly tokens: TokenAuthenticator;
+  readonly rbac: RbacAuthorizer;
+  transport(user?: User): Transport;
+  listen(options: Parameters<typeof listen>[1]): Promise<Listener>;
+  /** Whether `/readyz` says ok; the composition root sets it when its controllers run. */
+  setReady(isReady: boolean): void;
+  stop(): void;
+}
+
+const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/** Starts an API server over a backend: built-in kinds, stored CRDs, default roles and namespaces. */
+export async function startApiServer(options: StartOptions): Promise<RunningApiServer> {
+  const { backend, clock, random, log } = options;
+  const server = new ApiServer({ backend, clock, random, log, ...(options.admission === undefined ? {} : { admission: options.admission }) });
+  const rbac = new RbacAuthorizer(server);
+  const tokens = new TokenAuthenticator(server, options.serviceAccountKeys, options.tokens);
+  server.registry.put([...builtinDefinitions(), ...reviewDefinitions(rbac, tokens), ...(options.aggregated ?? [])]);
+  server.connect.set("/serviceaccounts/token", tokenRequest(server, tokens));
+  server.admission.push(new ServiceAllocation(server));
+  let isReady = false;
+  let listener: Listener | undefined;
+  const discovery = new DiscoveryDocuments(server.registry);
+  const front = new Front({
+    server,
+    rbac,
+    tokens,
+    discovery,
+    openapi: new OpenApiDocuments(discovery),
+    address: () => (listener === undefined ? "" : `127.0.0.1:${listener.port}`),
+    isReady: () => isReady,
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+    ...(options.connect === undefined ? {} : { connect: options.connect }),
+    ...(options.onRequest === undefined ? {} : { onRequest: options.onRequest }),
+  });
+  server.raw = async (request: RawRequest, user: User) => {
+    const body = request.body === undefined ? Buffer.alloc(0) : Buffer.from(request.body as Uint8Array);
+    const asked: FrontRequest = { method: request.method, url: request.path, headers: lowerCased(request.headers ?? {}), body: () => Promise.resolve(body), certificateUser: undefined, trustedUser: user };
+    const answer = await front.handle(asked);
+    if ("stream" in answer) return { status: 400, headers: {}, body: Buffer.from("watches are not answered here") };
+    return { status: answer.status, headers: flat(answer.headers), body: answer.body };
+  };
+  const customResources = new CustomResources(server);
+  await bootstrap(server, options);
+  await customResources.start();
+  await installDefinitions(server, options.customResourceDefinitions ?? []);
+  await rbac.load();
+  return {
+    server,
+    front,
+    tokens,
+    rbac,
+    transport: (user = systemUser) => server.transport(user),
+    async listen(listenOptions) {
+      listener = await listen(front, listenOptions);
+      return listener;
+    },
+    setReady(value) {
+      isReady = value;
+    },
+    stop: () => server.stop(),
+  };
+}
+
+const lowerCased = (headers: Readonly<Record<string, string>>) => Object.fromEntries(Object.entries(headers).map(([key, value]) => [key.toLowerCase(), value]));
+const flat = (headers: Readonly<Record<string, string | string[]>>) => Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, Array.isArray(value) ? value.join(", ") : value]));
+
+async function createUnlessThere(server: ApiServer, resource: { group: string; version: string; resource: string; namespace?: string }, body: KubeObject): Promise<void> {
+  const definition = server.registry.find(resource.group, resource.version, resource.resource);
+  if (definition === undefined) return;
+  const store = server.store(definition);
+  await store.load();
+  if (store.get(resource.namespace === undefined ? (body.metadata.name ?? "") : `${resource.namespace}/${body.metadata.name}`) !== undefined) return;
+  try {
+    await server.transport().send({ verb: "create", ...resource, body });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}
+
+/** Namespaces, roles and bindings that every Kubernetes API server has. */
+async function bootstrap(server: ApiServer, options: StartOptions): Promise<void> {
+  await Promise.all(
+    [...NAMESPACES, ...(options.namespaces ?? [])].map((name) =>
+      createUnlessThere(server, { group: "", version: "v1", resource: "namespaces" }, { apiVersion: "v1", kind: "Namespace", metadata: { name } }),
+    ),
+  );
+  const roles = JSON.parse(rbacJson) as Readonly<Record<string, readonly BootstrapRole[]>>;
+  const kinds: Readonly<Record<string, string>> = { clusterroles: "ClusterRole", clusterrolebindings: "ClusterRoleBinding", roles: "Role", rolebindings: "RoleBinding" };
+  await Promise.all(
+    Object.entries(roles).flatMap(([resource, objects]) =>
+      objects.map(({ name, namespace, labels, annotations, ...rest }) => {
+        const metadata = { name, ...(namespace === undefined ? {} : { namespace }), ...(labels === undefined ? {} : { labels }), annotations: { "rbac.authorization.kubernetes.io/autoupdate": "true", ...annotations } };
+        const body = { apiVersion: "rbac.authorization.k8s.io/v1", kind: kinds[resource] ?? "", metadata, ...rest } as KubeObject;
+        return createUnlessThere(server, { group: "rbac.authorization.k8s.io", version: "v1", resource, ...(namespace === undefined ? {} : { namespace }) }, body);
+      }),
+    ),
+  );
+}
+
+interface BootstrapRole {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+async function installDefinitions(server: ApiServer, definitions: readonly KubeObject[]): Promise<void> {
+  const transport = server.transport();
+  const address = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
+  await Promise.all(
+    definitions.map(async (body) => {
+      const name = body.metadata.name ?? "";
+      try {
+        await transport.send({ verb: "create", ...address, body });
+      } catch (error) {
+        if (!isAlreadyExists(error)) throw error;
+        const present = await transport.send({ verb: "get", ...address, name });
+        await transport.send({ verb: "update", ...address, name, body: { ...present, spec: (body as { spec?: unknown }).spec } as KubeObject });
+      }
+    }),
+  );
+}
+
+export type { FrontAnswer, FrontRequest, ResourcePath };

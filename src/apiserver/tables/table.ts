@@ -1,0 +1,110 @@
+import { getPath, type KubeList, type KubeObject, parseTime } from "#machinery";
+import type { ResourceDefinition, TableColumn } from "../definition.ts";
+import { cellsOf } from "./cells.ts";
+
+const DEFAULT_COLUMNS: readonly TableColumn[] = [
+  { name: "Name", type: "string", format: "name", priority: 0 },
+  { name: "Age", type: "string", format: "", priority: 0 },
+];
+
+/** What of the object a row carries. */
+export type IncludeObject = "None" | "Metadata" | "Object";
+
+/** The Table form of objects, as `kubectl get` shows them. */
+export function tableOf(
+  definition: ResourceDefinition,
+  answer: KubeObject | KubeList,
+  include: IncludeObject,
+  nowMs: number,
+  withColumns = true,
+): unknown {
+  const isList = Array.isArray((answer as KubeList).items);
+  const items = isList ? (answer as KubeList).items : [answer as KubeObject];
+  const columns = definition.columns.length > 0 ? definition.columns : DEFAULT_COLUMNS;
+  const { resourceVersion, continue: token, remainingItemCount } = answer.metadata as KubeList["metadata"];
+  return {
+    kind: "Table",
+    apiVersion: "meta.k8s.io/v1",
+    metadata: {
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(isList && token !== undefined ? { continue: token, remainingItemCount } : {}),
+    },
+    columnDefinitions: withColumns
+      ? columns.map(({ name, type, format = "", description = "", priority = 0 }) => ({ name, type, format, description, priority }))
+      : [],
+    rows: items.map((object) => ({
+      cells: rowOf(definition, object, columns, nowMs),
+      ...(include === "None" ? {} : { object: include === "Object" ? object : partialOf(object) }),
+    })),
+  };
+}
+
+export function partialOf(object: KubeObject): unknown {
+  return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
+}
+
+export function partialListOf(list: KubeList): unknown {
+  return { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata: list.metadata, items: list.items.map(partialOf) };
+}
+
+function rowOf(definition: ResourceDefinition, object: KubeObject, columns: readonly TableColumn[], nowMs: number): unknown[] {
+  const special = cellsOf(definition.kind.group, definition.kind.kind, object, nowMs);
+  if (special !== undefined) return columns.map((column, at) => special[at] ?? defaultCell(column, object, nowMs));
+  return columns.map((column) => {
+    if (column.jsonPath === undefined) return defaultCell(column, object, nowMs);
+    const value = readPath(object, column.jsonPath);
+    if (value === undefined || value === null) return null;
+    if (column.type === "date") return typeof value === "string" ? ageOf(value, nowMs) : null;
+    if (column.type === "integer" || column.type === "number" || column.type === "boolean") return value;
+    return typeof value === "object" ? JSON.stringify(value) : String(value);
+  });
+}
+
+function defaultCell(column: TableColumn, object: KubeObject, nowMs: number): unknown {
+  const name = column.name.toLowerCase();
+  if (name === "name") return object.metadata.name ?? "";
+  if (name === "age" || name === "created at") return name === "age" ? ageOf(object.metadata.creationTimestamp, nowMs) : (object.metadata.creationTimestamp ?? "");
+  return "<none>";
+}
+
+/** The short age kubectl shows: `5s`, `3m20s`, `2h`, `4d`. */
+export function ageOf(time: string | null | undefined, nowMs: number): string {
+  const sinceMs = parseTime(time);
+  if (sinceMs === undefined) return "<unknown>";
+  return durationText(nowMs - sinceMs);
+}
+
+export function durationText(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < -1) return "<invalid>";
+  if (seconds < 0) return "0s";
+  if (seconds < 120) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 10) return seconds % 60 === 0 ? `${minutes}m` : `${minutes}m${seconds % 60}s`;
+  if (minutes < 180) return `${minutes}m`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 8) return minutes % 60 === 0 ? `${hours}h` : `${hours}h${minutes % 60}m`;
+  if (hours < 48) return `${hours}h`;
+  const days = Math.floor(hours / 24);
+  if (days < 8) return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
+  if (days < 730) return `${days}d`;
+  const years = Math.floor(days / 365);
+  return days % 365 === 0 || years >= 8 ? `${years}y` : `${years}y${days % 365}d`;
+}
+
+/** The part of JSONPath that printer columns use: members, indexes, and filters of one comparison. */
+export function readPath(object: unknown, path: string): unknown {
+  let at: unknown = object;
+  const steps = path.match(/\[\?\(@\.[^)]*\)\]|\[\d+\]|\['[^']*'\]|[^.[\]]+/g) ?? [];
+  for (const step of steps) {
+    if (at === undefined || at === null) return undefined;
+    if (step.startsWith("[?(@.")) {
+      const match = /^\[\?\(@\.([\w.]+)\s*==\s*["'](.*)["']\)\]$/.exec(step);
+      if (match === null || !Array.isArray(at)) return undefined;
+      at = at.find((item) => getPath(item, ...(match[1] ?? "").split(".")) === match[2]);
+    } else if (step.startsWith("['")) at = getPath(at, step.slice(2, -2));
+    else if (step.startsWith("[")) at = getPath(at, Number(step.slice(1, -1)));
+    else at = getPath(at, step.replaceAll("\\", ""));
+  }
+  return at;
+}
