@@ -25,6 +25,7 @@ import type { RequestContext, User } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
 import type { OpenApiDocuments } from "../openapi/openapi.ts";
 import type { ApiServer } from "../server.ts";
+import { decodeProtobuf, encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/resource-store.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
 import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
@@ -228,7 +229,8 @@ export class Front {
   async #resource(request: FrontRequest, url: URL, path: ResourcePath, attributes: Attributes, user: User): Promise<FrontAnswer | FrontStream> {
     const { server } = this.#parts;
     const definition = server.definition(path);
-    const form = chooseForm(header(request, "accept"), false);
+    const canProtobuf = definition.origin === "builtin" && hasProtobuf(path.group, path.version, definition.kind.kind);
+    const form = chooseForm(header(request, "accept"), canProtobuf);
     if (form === undefined) throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf");
     const query = url.searchParams;
     const warnings: string[] = [];
@@ -247,6 +249,8 @@ export class Front {
       if (!isStatus && form.as === "Table") shown = tableOf(definition, object, include, server.clock.now());
       else if (!isStatus && form.as === "PartialObjectMetadata") shown = partialOf(object as KubeObject);
       else if (!isStatus && form.as === "PartialObjectMetadataList") shown = partialListOf(object as KubeList);
+      const packed = form.encoding === "protobuf" && shown === object ? encodeProtobuf(object as KubeObject) : undefined;
+      if (packed !== undefined) return { status, headers: { "content-type": "application/vnd.kubernetes.protobuf", ...headers }, body: packed };
       if (form.encoding === "yaml") return { status, headers: { "content-type": "application/yaml", ...headers }, body: Buffer.from(toYaml(shown)) };
       const contentType = { "content-type": "application/json", ...headers };
       if (shown !== object) return { status, headers: contentType, body: Buffer.from(JSON.stringify(shown)) };
@@ -305,7 +309,7 @@ export class Front {
     const seconds = Number(query.get("timeoutSeconds") ?? 0) || 1800 + server.random.below(1800);
     return {
       stream: true,
-      contentType: form.encoding === "yaml" ? "application/yaml" : "application/json",
+      contentType: form.encoding === "protobuf" ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json",
       start: (write, end) => {
         let isFirst = true;
         const sink: WatchSink = {
@@ -314,12 +318,12 @@ export class Front {
               write(Buffer.from(`${JSON.stringify({ type, object: type === "BOOKMARK" ? object : tableOf(definition, object, include, server.clock.now(), isFirst) })}\n`));
               isFirst = false;
             } else if (form.as !== "object") write(Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`));
-            else write(frameOf(type, object));
+            else write((form.encoding === "protobuf" ? encodeWatchFrame(type, object) : undefined) ?? frameOf(type, object));
           },
           closed: (error) => {
             if (error !== undefined) {
               const status: Status = error instanceof ApiError ? error.status : statusFailure(500, "InternalError", error.message);
-              write(Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`));
+              write((form.encoding === "protobuf" ? encodeWatchFrame("ERROR", status) : undefined) ?? Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`));
             }
             end();
           },
@@ -439,6 +443,7 @@ function parseText(body: string, isYaml: boolean): unknown {
 
 async function readBody(request: FrontRequest): Promise<unknown> {
   const type = (header(request, "content-type") ?? "application/json").split(";")[0]?.trim() ?? "";
+  if (type === "application/vnd.kubernetes.protobuf") return decodeProtobuf(await request.body());
   if (type !== "application/json" && type !== "application/yaml" && type !== "")
     throw apiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
   const body = parseText((await request.body()).toString("utf8"), type === "application/yaml");
@@ -450,7 +455,10 @@ async function readOptionalBody(request: FrontRequest): Promise<unknown> {
   const bytes = await request.body();
   if (bytes.length === 0) return undefined;
   const type = header(request, "content-type") ?? "";
-  if (/protobuf/.test(type)) return undefined;
+  if (/protobuf/.test(type)) {
+    const { apiVersion: _version, kind: _kind, ...options } = decodeProtobuf(bytes) as unknown as Record<string, unknown>;
+    return options;
+  }
   const body = parseText(bytes.toString("utf8"), /yaml/.test(type)) as Record<string, unknown> | null;
   if (body === null) return undefined;
   const { apiVersion: _a, kind: _k, ...options } = body;
