@@ -678,11 +678,11 @@ export class ApiServer {
   watch(request: WatchRequest, sink: WatchSink): WatchHandle {
     let isOpen = true;
     let unwatch: () => void = () => {};
-    const timers: { cancel(): void }[] = [];
+    const timers: { limit?: { cancel(): void }; bookmark?: { cancel(): void } } = {};
     const stop = () => {
       isOpen = false;
       unwatch();
-      for (const timer of timers) timer.cancel();
+      for (const timer of Object.values(timers)) timer.cancel();
       this.#watches.delete(handle);
     };
     const close = (error?: Error) => {
@@ -729,14 +729,14 @@ export class ApiServer {
             sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, true));
         } else for (const event of store.eventsAfter(from)) pass(event);
         unwatch = store.watch({ event: pass, closed: close });
-        if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0) timers.push(this.clock.after(request.timeoutSeconds * 1000, () => close()));
+        if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0) timers.limit = this.clock.after(request.timeoutSeconds * 1000, () => close());
         if (request.allowWatchBookmarks) {
           const remind = () => {
             if (!isOpen) return;
             sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, false));
-            timers[1] = this.clock.after(BOOKMARK_MS, remind);
+            timers.bookmark = this.clock.after(BOOKMARK_MS, remind);
           };
-          timers[1] = this.clock.after(BOOKMARK_MS, remind);
+          timers.bookmark = this.clock.after(BOOKMARK_MS, remind);
         }
       } catch (error) {
         close(error instanceof Error ? error : new Error(String(error)));

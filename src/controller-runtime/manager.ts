@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type Clock, type Logger, type Metrics, type Random, silentMetrics } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
 import { type KubeObject, objectKey, type ResourceKind, splitKey, type Transport } from "#machinery";
@@ -77,6 +78,8 @@ export function createManager(options: ManagerOptions): Manager {
     controllerOptions: Options,
   ): Running {
     const abort = new AbortController();
+    // A controller may follow any number of kinds, and each ends with it.
+    setMaxListeners(0, abort.signal);
     const name = definition.name;
     const kinds = new Map(definition.reconciles.map((kind) => [kindKey(kind), kind]));
     const firstKind = definition.reconciles[0] as ResourceKind;

@@ -1,0 +1,57 @@
+/**
+ * Namespace lifecycle: a namespace that is deleted takes its objects with it. Every namespaced kind the server serves is
+ * emptied before the namespace's own finalizer goes. It never touches a namespace that is not being deleted.
+ */
+import { Namespace } from "#apis/kubernetes";
+import { type ControllerContext, defineController, done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import { formatTime, isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+
+interface Deps {
+  readonly kinds: { list(): readonly ResourceKind[] };
+}
+
+const LOOK_AGAIN_MS = 100;
+const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
+
+export const namespaceLifecycle = defineController<Deps, Record<string, never>>({
+  name: "namespace-lifecycle",
+  reconciles: [Namespace],
+  when: ({ type, object }) => type !== "deleted" && object.metadata.deletionTimestamp !== undefined,
+  writes: [{ kind: ANY, verbs: ["delete", "update"] }],
+  options: {},
+  concurrency: () => 5,
+  reconcile,
+});
+
+async function reconcile(request: Request, context: ControllerContext<Deps>): Promise<Result> {
+  const namespace = context.cache(Namespace).get(request.key);
+  if (namespace?.metadata.deletionTimestamp === undefined) return done;
+  const { client } = context;
+  try {
+    let left = 0;
+    for (const kind of context.deps.kinds.list()) {
+      if (!kind.namespaced) continue;
+      const { items } = await client.list(kind, { namespace: request.name });
+      left += items.length;
+      await Promise.all(
+        items
+          .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+          .map(({ metadata }) => client.delete(kind, { namespace: request.name, name: metadata.name ?? "" }, { propagationPolicy: "Background" })),
+      );
+    }
+    if (left > 0) {
+      if (namespace.status?.phase !== "Terminating") {
+        const condition = { type: "NamespaceContentRemaining", status: "True", reason: "SomeResourcesRemain", message: `Some resources are remaining: ${left} resource instances`, lastTransitionTime: formatTime(context.clock.now()) };
+        await client.updateStatus(Namespace, { ...namespace, status: { ...namespace.status, phase: "Terminating", conditions: [condition] } });
+      }
+      return requeueAfter(LOOK_AGAIN_MS);
+    }
+    const finalizers = (namespace.spec?.finalizers ?? []).filter((finalizer) => finalizer !== "kubernetes");
+    await client.update(Namespace, { ...namespace, spec: { finalizers } } as Namespace & KubeObject);
+    return done;
+  } catch (error) {
+    if (isNotFound(error)) return done;
+    if (isConflict(error)) return requeueAfter(1);
+    throw error;
+  }
+}

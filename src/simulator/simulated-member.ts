@@ -1,0 +1,181 @@
+import { Node } from "#apis/kubernetes";
+import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { Clock, Logger, Random } from "#base";
+import { createInformers } from "#client";
+import { type ControllerDefinition, createManager, type Manager } from "#controller-runtime";
+import { formatQuantity, formatTime, isAlreadyExists, multiplyQuantity, parseQuantity, type ResourceKind, setPath, type Transport, zeroQuantity } from "#machinery";
+import { type Backend, createMemoryBackend } from "#store";
+import { daemonSetController } from "./controllers/daemon-set.ts";
+import { deploymentController } from "./controllers/deployment.ts";
+import { endpointSliceController } from "./controllers/endpoint-slice.ts";
+import { cronJobController, jobController } from "./controllers/job.ts";
+import { kubelet, type KubeletOptions } from "./controllers/kubelet.ts";
+import { podScheduler } from "./controllers/pod-scheduler.ts";
+import { replicaSetController } from "./controllers/replica-set.ts";
+import { statefulSetController } from "./controllers/stateful-set.ts";
+import { storageController } from "./controllers/storage.ts";
+import { type Faults, withFaults } from "./faults.ts";
+
+/** Nodes of one size. */
+export interface NodeClass {
+  readonly count: number;
+  /** Quantities, such as `4` and `16Gi`. */
+  readonly cpu: string;
+  readonly memory: string;
+  readonly pods?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface SimulatedMemberOptions {
+  readonly name: string;
+  readonly nodes: readonly NodeClass[];
+  readonly region?: string;
+  readonly zone?: string;
+  readonly provider?: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly backend?: Backend;
+  readonly serviceAccountKeys: { readonly privateKey: string; readonly publicKey: string };
+  /** Controllers every Kubernetes cluster has; the composition root hands them in with what they need. */
+  readonly systemControllers?: (member: { readonly api: RunningApiServer; readonly kinds: ServedKinds }) => readonly { readonly definition: ControllerDefinition<never, never>; readonly deps: unknown }[];
+  readonly kubelet?: Partial<KubeletOptions>;
+  readonly authority?: string;
+}
+
+export interface ServedKinds {
+  list(): readonly ResourceKind[];
+  onChange(react: () => void): () => void;
+}
+
+/** A Kubernetes cluster that is not there: a real API server, simulated nodes. */
+export interface SimulatedMember {
+  readonly name: string;
+  readonly options: SimulatedMemberOptions;
+  readonly api: RunningApiServer;
+  readonly manager: Manager;
+  /** As the control plane reaches it: with the faults of the moment. */
+  readonly transport: Transport;
+  readonly faults: Readonly<Faults>;
+  /** Changes what is wrong; taking the API server down cuts every watch. */
+  setFaults(change: Partial<Faults>): void;
+  /** Makes nodes ready or not, by name; all of them by default. */
+  setNodesReady(isReady: boolean, names?: readonly string[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Kinds a garbage collector has to follow: stored ones that can be listed, watched and deleted. */
+export function servedKinds(api: RunningApiServer): ServedKinds {
+  const { registry } = api.server;
+  return {
+    list: () =>
+      registry.all
+        .filter(({ verbs, virtual, kind }) => virtual === undefined && ["list", "watch", "delete"].every((verb) => verbs.includes(verb)) && !(kind.group === "events.k8s.io") && kind.resource !== "events")
+        .filter(({ kind, storage }) => kind.version === storage.version)
+        .map(({ kind }) => kind),
+    onChange: (react) => registry.onChange(react),
+  };
+}
+
+export async function startSimulatedMember(options: SimulatedMemberOptions): Promise<SimulatedMember> {
+  const { clock, random, name } = options;
+  const log = options.log.with({ member: name });
+  const api = await startApiServer({ backend: options.backend ?? createMemoryBackend(), clock, random, log, serviceAccountKeys: options.serviceAccountKeys });
+  const inside = api.transport();
+  const manager = createManager({ transport: inside, clock, random, log, component: "kube-controller-manager", informers: createInformers(inside, { clock, log }) });
+  const plain = [deploymentController, replicaSetController, statefulSetController, daemonSetController, jobController, cronJobController, endpointSliceController, storageController];
+  for (const definition of plain) manager.add(definition as ControllerDefinition<object, object>, { deps: {} });
+  manager.add(podScheduler, { deps: {} });
+  manager.add(kubelet, { deps: {}, ...(options.kubelet === undefined ? {} : { options: options.kubelet }) });
+  const system = options.systemControllers?.({ api, kinds: servedKinds(api) }) ?? [];
+  for (const { definition, deps } of system) manager.add(definition, { deps: deps as never });
+  await createNodes(manager, options, clock.now());
+  manager.informers.start();
+  await manager.start();
+  api.setReady(true);
+  const faults: Faults = { isDown: false, isHanging: false, latencyMs: 0 };
+  const transport = withFaults(inside, name, faults, clock);
+  return {
+    name,
+    options,
+    api,
+    manager,
+    transport,
+    faults,
+    setFaults(change) {
+      Object.assign(faults, change);
+      if (faults.isDown) transport.cut();
+    },
+    async setNodesReady(isReady, names) {
+      const { items } = await manager.client.list(Node);
+      for (const node of items) {
+        if (names !== undefined && !names.includes(node.metadata.name ?? "")) continue;
+        const conditions = readyConditions(isReady, clock.now());
+        await manager.client.updateStatus(Node, setPath(node, ["status", "conditions"], conditions));
+      }
+    },
+    async stop() {
+      await manager.stop();
+      api.stop();
+      await api.server.backend.close();
+    },
+  };
+}
+
+function readyConditions(isReady: boolean, nowMs: number) {
+  const time = formatTime(nowMs);
+  return [
+    {
+      type: "Ready",
+      status: isReady ? "True" : "Unknown",
+      reason: isReady ? "KubeletReady" : "NodeStatusUnknown",
+      message: isReady ? "kubelet is posting ready status" : "Kubelet stopped posting node status.",
+      lastHeartbeatTime: time,
+      lastTransitionTime: time,
+    },
+  ];
+}
+
+async function createNodes(manager: Manager, options: SimulatedMemberOptions, nowMs: number): Promise<void> {
+  let at = 0;
+  for (const nodeClass of options.nodes) {
+    const memory = parseQuantity(nodeClass.memory) ?? zeroQuantity;
+    const amounts = { cpu: nodeClass.cpu, memory: formatQuantity(multiplyQuantity(memory, 1)), pods: String(nodeClass.pods ?? 110), "ephemeral-storage": "100Gi" };
+    const nodes = Array.from({ length: nodeClass.count }, () => {
+      const name = `${options.name}-node-${++at}`;
+      return {
+        apiVersion: "v1",
+        kind: "Node",
+        metadata: {
+          name,
+          labels: {
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64",
+            ...(options.region === undefined ? {} : { "topology.kubernetes.io/region": options.region }),
+            ...(options.zone === undefined ? {} : { "topology.kubernetes.io/zone": options.zone }),
+            ...nodeClass.labels,
+          },
+        },
+        spec: {},
+        status: {
+          capacity: amounts,
+          allocatable: amounts,
+          conditions: readyConditions(true, nowMs),
+          addresses: [{ type: "InternalIP", address: `172.16.${(at >> 8) & 255}.${at & 255}` }, { type: "Hostname", address: name }],
+          nodeInfo: { kubeletVersion: "v1.36.2", kubeProxyVersion: "", osImage: "simulated", kernelVersion: "simulated", containerRuntimeVersion: "simulated://1", architecture: "amd64", operatingSystem: "linux", machineID: "", systemUUID: "", bootID: "" },
+        },
+      } as unknown as Node;
+    });
+    await Promise.all(
+      nodes.map(async (node) => {
+        try {
+          const made = await manager.client.create(Node, node);
+          await manager.client.updateStatus(Node, { ...made, status: node.status } as Node);
+        } catch (error) {
+          if (!isAlreadyExists(error)) throw error;
+        }
+      }),
+    );
+  }
+}
