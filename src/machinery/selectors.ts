@@ -47,12 +47,15 @@ function compileRequirement(key: string, operator: string, values: readonly stri
   }
 }
 
-/** Compiles the selector of an object; `undefined` when an operator or its values are not allowed. `{}` matches all. */
-export function compileLabelSelector(selector: LabelSelector): Matcher | undefined {
+const OBJECT_OPERATORS = new Set(["In", "NotIn", "Exists", "DoesNotExist"]);
+
+/** Compiles the selector of an object; `Gt` and `Lt` only where `allowsComparison`. `undefined` when an operator or its values are not allowed. `{}` matches all. */
+export function compileLabelSelector(selector: LabelSelector, options: { readonly allowsComparison?: boolean } = {}): Matcher | undefined {
   const matchers: Matcher[] = [];
   for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
     matchers.push((labels) => labels?.[key] === value);
   for (const { key, operator, values } of selector.matchExpressions ?? []) {
+    if (!options.allowsComparison && !OBJECT_OPERATORS.has(operator)) return undefined;
     const matcher = compileRequirement(key, operator, values ?? []);
     if (matcher === undefined) return undefined;
     matchers.push(matcher);

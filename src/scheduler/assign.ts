@@ -1,0 +1,133 @@
+import type { Placement, ResourceBindingSpec, ResourceBindingStatus, TargetCluster } from "#apis/karmada";
+import { matchesAffinity, overflowOf, termNamed } from "./affinity.ts";
+import type { Candidate } from "./candidates.ts";
+import { divideByWeight, type Weight } from "./divide.ts";
+import { schedulerError, unschedulable, wrapped } from "./errors.ts";
+import { assignedReplicas, isRescheduleTriggered, strategyOf } from "./facts.ts";
+
+export interface AssignInput {
+  readonly spec: ResourceBindingSpec;
+  readonly status: ResourceBindingStatus | undefined;
+  readonly placement: Placement;
+  readonly observedAffinityName: string | undefined;
+  /** Set scheduling copies components onto its single target. */
+  readonly copiesComponents?: boolean;
+}
+
+/** Replicas for each of the selected clusters. Throws when they do not fit. */
+export function assignReplicas(selected: readonly Candidate[], input: AssignInput): readonly TargetCluster[] {
+  const { spec, placement } = input;
+  if (selected.length === 0) throw schedulerError("no clusters available to schedule");
+  const components = spec.components ?? [];
+  const divides = ((spec.replicas ?? 0) > 0 || spec.replicaRequirements !== undefined) && components.length <= 1;
+  if (!divides) {
+    const copied = input.copiesComponents && components.length >= 2 ? { components: components.map(({ name, replicas }) => ({ name, replicas })) } : {};
+    return selected.map(({ name }) => ({ name, ...copied }));
+  }
+  const term = placement.clusterAffinity === undefined ? termNamed(placement, input.observedAffinityName) : undefined;
+  const tiers = overflowOf(term);
+  const targets = tiers === undefined ? assignOnce(selected, spec.replicas ?? 0, input) : assignByTiers(selected, input);
+  return targets.filter(({ replicas = 0 }) => replicas > 0);
+}
+
+function assignByTiers(selected: readonly Candidate[], input: AssignInput): readonly TargetCluster[] {
+  let remaining = input.spec.replicas ?? 0;
+  const orders = [...new Set(selected.map(({ overflowOrder }) => overflowOrder))].sort((a, b) => a - b);
+  const targets: TargetCluster[] = [];
+  for (const order of orders) {
+    if (remaining === 0) break;
+    const tier = selected.filter(({ overflowOrder }) => overflowOrder === order);
+    const count = Math.min(remaining, sum(tier.map(({ available }) => available)));
+    targets.push(...assignOnce(tier, count, input));
+    remaining -= count;
+  }
+  if (remaining > 0) throw unschedulable("Clusters available replicas are not enough to schedule.");
+  return targets;
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+function assignOnce(candidates: readonly Candidate[], replicas: number, input: AssignInput): readonly TargetCluster[] {
+  const { placement, spec } = input;
+  const strategy = strategyOf(placement);
+  switch (strategy) {
+    case "Duplicated":
+      return candidates.map(({ name }) => ({ name, replicas }));
+    case "Static":
+      return divideStatic(candidates, replicas, input);
+    case "Dynamic":
+    case "Aggregated":
+      return divideDynamic(candidates, replicas, strategy, input);
+    case "Unsupported": {
+      const { replicaSchedulingType = "Divided", replicaDivisionPreference = "" } = placement.replicaScheduling ?? {};
+      throw schedulerError(
+        `unsupported replica scheduling strategy, replicaSchedulingType: ${replicaSchedulingType}, replicaDivisionPreference: ${replicaDivisionPreference}, please try another scheduling strategy`,
+      );
+    }
+  }
+  throw schedulerError(`no strategy for ${spec.resource.kind}`);
+}
+
+function divideStatic(candidates: readonly Candidate[], replicas: number, { placement, spec }: AssignInput): readonly TargetCluster[] {
+  const list = placement.replicaScheduling?.weightPreference?.staticWeightList ?? [];
+  let weights: Weight[] = candidates
+    .map(({ name, cluster }) => ({ name, weight: Math.max(0, ...list.filter(({ targetCluster }) => matchesAffinity(targetCluster, cluster)).map(({ weight }) => weight)) }))
+    .filter(({ weight }) => weight > 0);
+  if (weights.length === 0) weights = candidates.map(({ name }) => ({ name, weight: 1 }));
+  return divideByWeight(replicas, weights, spec.resource.uid ?? "");
+}
+
+interface Capacity {
+  readonly name: string;
+  readonly capacity: number;
+}
+
+function divideDynamic(
+  candidates: readonly Candidate[],
+  replicas: number,
+  strategy: "Dynamic" | "Aggregated",
+  { spec, status }: AssignInput,
+): readonly TargetCluster[] {
+  const names = new Set(candidates.map(({ name }) => name));
+  const previous = (spec.clusters ?? []).filter(({ name }) => names.has(name));
+  const assigned = assignedReplicas(previous);
+  const previousOf = (name: string) => previous.find((target) => target.name === name)?.replicas ?? 0;
+  const uid = spec.resource.uid ?? "";
+  const divide = (count: number, list: readonly Capacity[], prefersPresent: boolean): readonly TargetCluster[] => {
+    const available = sum(list.map(({ capacity }) => capacity));
+    if (available < count) throw unschedulable(`Clusters available replicas ${available} are not enough to schedule.`);
+    let used = list;
+    if (strategy === "Aggregated") {
+      const ordered = prefersPresent ? [...list.filter(({ name }) => previousOf(name) > 0), ...list.filter(({ name }) => previousOf(name) <= 0)] : list;
+      let filled = 0;
+      let length = 0;
+      while (filled < count) filled += (ordered[length++] as Capacity).capacity;
+      used = ordered.slice(0, length);
+    }
+    return divideByWeight(count, used.map(({ name, capacity }) => ({ name, weight: capacity })), uid);
+  };
+  const descending = (list: Capacity[]) => list.sort((a, b) => b.capacity - a.capacity);
+  if (isRescheduleTriggered(spec, status)) {
+    try {
+      return divide(replicas, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable + previousOf(name) }))), false);
+    } catch (error) {
+      throw wrapped("failed to do fresh scale: ", error);
+    }
+  }
+  if (assigned === replicas) return previous;
+  if (assigned > replicas) {
+    try {
+      return divide(replicas, descending(previous.map(({ name, replicas: capacity = 0 }) => ({ name, capacity }))), false);
+    } catch (error) {
+      throw wrapped("failed to scale down: ", error);
+    }
+  }
+  try {
+    const extra = divide(replicas - assigned, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable }))), true);
+    const divided = extra.map(({ name, replicas: added = 0 }) => ({ name, replicas: added + previousOf(name) }));
+    const rest = previous.filter(({ name }) => !divided.some((target) => target.name === name));
+    return [...divided, ...rest];
+  } catch (error) {
+    throw wrapped("failed to scale up: ", error);
+  }
+}

@@ -1,0 +1,190 @@
+import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type Condition, type Placement, type ResourceBinding, type ResourceBindingSpec, type ResourceBindingStatus, type TargetCluster } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { formatTime } from "#machinery";
+import { termNamed } from "./affinity.ts";
+import { ScheduleError } from "./errors.ts";
+import { assignedReplicas, type Gates, isRescheduleTriggered, isWorkload, strategyOf } from "./facts.ts";
+import { type AlgorithmOptions, schedule } from "./schedule.ts";
+
+export interface PassInput {
+  readonly binding: AnyBinding;
+  readonly clusters: readonly Cluster[];
+  readonly peers?: readonly ResourceBinding[];
+  readonly gates: Gates;
+  readonly algorithm: AlgorithmOptions;
+  readonly nowMs: number;
+}
+
+export interface PassEvent {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What one pass over a binding leads to; nothing has been written yet. */
+export interface PassPlan {
+  /** Result to write; absent when the spec stays as it is. */
+  readonly clusters?: readonly TargetCluster[];
+  readonly appliedPlacement?: string;
+  readonly observedAffinityName?: string;
+  /** Warnings of affinity terms that failed on the way; they come before the result. */
+  readonly events: readonly PassEvent[];
+  readonly condition?: Condition;
+  readonly observedGeneration?: number;
+  readonly lastScheduledTime?: string;
+  readonly retry: "none" | "backoff" | "unschedulable";
+  /** Whether the algorithm ran. */
+  readonly isScheduled: boolean;
+}
+
+/** Parts in API order, as upstream writes the annotation (wire). */
+const PLACEMENT_PARTS = ["clusterAffinity", "clusterAffinities", "clusterTolerations", "spreadConstraints", "replicaScheduling", "workloadAffinity"] as const;
+
+export function placementText(placement: Placement): string {
+  const source = placement as Readonly<Record<string, unknown>>;
+  const parts: Record<string, unknown> = {};
+  for (const part of PLACEMENT_PARTS) if (source[part] !== undefined) parts[part] = source[part];
+  return JSON.stringify(parts);
+}
+
+const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0;
+const settled = (value: unknown) => (isEmptyList(value) ? undefined : value);
+
+/** Whether the placement differs from the one last applied in a way that matters. */
+export function isPlacementChanged(placement: Placement, applied: string | undefined, observedName: string | undefined): boolean {
+  if (applied === undefined || applied === "") return true;
+  let before: Placement;
+  try {
+    before = JSON.parse(applied) as Placement;
+  } catch {
+    return false;
+  }
+  if (typeof before !== "object" || before === null) return false;
+  const now = placement as Readonly<Record<string, unknown>>;
+  const then = before as Readonly<Record<string, unknown>>;
+  for (const part of ["clusterAffinity", "clusterTolerations", "spreadConstraints", "replicaScheduling"])
+    if (!deepEqual(settled(now[part]), settled(then[part]))) return true;
+  if (deepEqual(settled(now["clusterAffinities"]), settled(then["clusterAffinities"])) && deepEqual(now["workloadAffinity"], then["workloadAffinity"])) return false;
+  if (!observedName) return true;
+  const mine = termNamed(placement, observedName);
+  const theirs = termNamed(before, observedName);
+  return mine === undefined || theirs === undefined || !deepEqual(mine, theirs);
+}
+
+export function isReplicasChanged(spec: ResourceBindingSpec, placement: Placement, gates: Gates): boolean {
+  if (placement.replicaScheduling === undefined) return false;
+  const targets = spec.clusters ?? [];
+  if (gates.has("MultiplePodTemplatesScheduling") && (spec.components?.length ?? 0) > 0) return targets.length === 0;
+  const replicas = spec.replicas ?? 0;
+  if (strategyOf(placement) === "Duplicated") return targets.some((target) => (target.replicas ?? 0) !== replicas);
+  return assignedReplicas(targets) !== replicas;
+}
+
+/** Why a pass runs the algorithm; `undefined` when nothing calls for it. */
+export function scheduleCause(binding: AnyBinding, placement: Placement, clusters: readonly Cluster[], gates: Gates): "placement" | "replicas" | "trigger" | "always" | "terminating" | undefined {
+  const { spec, status } = binding;
+  if (isPlacementChanged(placement, binding.metadata.annotations?.[APPLIED_PLACEMENT], status?.schedulerObservingAffinityName)) return "placement";
+  if (isReplicasChanged(spec, placement, gates)) return "replicas";
+  if (isRescheduleTriggered(spec, status)) return "trigger";
+  if (!isWorkload(spec) || strategyOf(placement) === "Duplicated") return "always";
+  const leaving = new Set(clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name));
+  return (spec.clusters ?? []).some(({ name }) => leaving.has(name)) ? "terminating" : undefined;
+}
+
+function describe(binding: AnyBinding): string {
+  const { namespace, name } = binding.metadata;
+  return binding.kind === "ClusterResourceBinding" ? `ClusterResourceBinding(${name})` : `ResourceBinding(${namespace}/${name})`;
+}
+
+function resultText(binding: AnyBinding, targets: readonly TargetCluster[]): string {
+  const shown = targets.map(({ name, replicas = 0 }) => `${name}:${replicas}`).join(", ");
+  return `Binding has been scheduled successfully. ${binding.kind === "ClusterResourceBinding" ? "Result" : "Result:"} {${shown}}`;
+}
+
+function conditionOf(binding: AnyBinding, status: "True" | "False", reason: string, message: string, nowMs: number): Condition {
+  const before = ((binding.status as ResourceBindingStatus | undefined)?.conditions ?? []).find(({ type }) => type === "Scheduled");
+  const isSame = before?.status === status;
+  return { type: "Scheduled", status, reason, message, lastTransitionTime: isSame ? (before.lastTransitionTime as string) : formatTime(nowMs) };
+}
+
+/** One pass over one binding: whether to schedule, the result, and everything that is to be written and said. */
+export function planPass(input: PassInput): PassPlan {
+  const { binding, clusters, gates, nowMs } = input;
+  const { spec } = binding;
+  const status = binding.status as ResourceBindingStatus | undefined;
+  const { namespace, name } = binding.metadata;
+  if (binding.metadata.deletionTimestamp !== undefined) {
+    const message = binding.kind === "ClusterResourceBinding" ? `skip schedule deleting clusterResourceBinding: ${name}` : `skip schedule deleting resourceBinding: ${namespace}/${name}`;
+    return { events: [{ type: "Warning", reason: "ScheduleBindingFailed", message }], retry: "none", isScheduled: false };
+  }
+  const placement = spec.placement;
+  if (placement === undefined) {
+    const message = `failed to get placement from ${binding.kind === "ClusterResourceBinding" ? `clusterResourceBinding(${name})` : `resourceBinding(${namespace}/${name})`}`;
+    return { events: [], retry: "backoff", isScheduled: false, condition: conditionOf(binding, "False", "SchedulerError", message, nowMs) };
+  }
+  const cause = scheduleCause(binding, placement, clusters, gates);
+  if (cause === undefined)
+    return {
+      events: [],
+      retry: "none",
+      isScheduled: false,
+      ...(binding.metadata.generation === status?.schedulerObservedGeneration ? {} : { observedGeneration: binding.metadata.generation ?? 0 }),
+    };
+  const events: PassEvent[] = [];
+  const run = (observedAffinityName: string | undefined) =>
+    schedule({ spec, status, placement, observedAffinityName, clusters, gates, ...(input.peers === undefined ? {} : { peers: input.peers }), self: binding }, input.algorithm);
+  const applied = placementText(placement);
+  let result: readonly TargetCluster[] | undefined;
+  let failure: ScheduleError | undefined;
+  let observedAffinityName: string | undefined;
+  const terms = placement.clusterAffinities ?? [];
+  if (terms.length === 0) {
+    try {
+      result = run(status?.schedulerObservingAffinityName || undefined);
+    } catch (error) {
+      failure = asScheduleError(error);
+    }
+  } else {
+    const observedAt = terms.findIndex(({ affinityName }) => affinityName === status?.schedulerObservingAffinityName);
+    const start = isRescheduleTriggered(spec, status) || observedAt < 0 ? 0 : observedAt;
+    for (let at = start; at < terms.length; at++) {
+      const term = terms[at]?.affinityName ?? "";
+      try {
+        result = run(term);
+        observedAffinityName = term;
+        break;
+      } catch (error) {
+        const scheduleError = asScheduleError(error);
+        failure ??= scheduleError;
+        events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: `failed to schedule ${describe(binding)} with clusterAffiliates index(${at}): ${scheduleError.message}` });
+      }
+    }
+    if (result !== undefined) failure = undefined;
+  }
+  if (result !== undefined) {
+    events.push({ type: "Normal", reason: "ScheduleBindingSucceed", message: resultText(binding, result) });
+    return {
+      clusters: result,
+      appliedPlacement: applied,
+      ...(observedAffinityName === undefined || observedAffinityName === status?.schedulerObservingAffinityName ? {} : { observedAffinityName }),
+      events,
+      condition: conditionOf(binding, "True", "Success", "Binding has been scheduled successfully.", nowMs),
+      observedGeneration: binding.metadata.generation ?? 0,
+      lastScheduledTime: formatTime(nowMs),
+      retry: "none",
+      isScheduled: true,
+    };
+  }
+  const error = failure as ScheduleError;
+  const condition = conditionOf(binding, "False", error.reason, error.message, nowMs);
+  if (error.reason === "NoClusterFit") {
+    events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
+    return { clusters: [], appliedPlacement: applied, events, condition, retry: "none", isScheduled: true };
+  }
+  if (terms.length === 0) events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
+  return { events, condition, retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff", isScheduled: true };
+}
+
+function asScheduleError(error: unknown): ScheduleError {
+  return error instanceof ScheduleError ? error : new ScheduleError("SchedulerError", error instanceof Error ? error.message : String(error));
+}

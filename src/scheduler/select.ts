@@ -1,0 +1,163 @@
+import type { ClusterPreferences, Placement, ResourceBindingSpec, SpreadConstraint } from "#apis/karmada";
+import { type Candidate, compareCandidates } from "./candidates.ts";
+import { ScheduleError, schedulerError } from "./errors.ts";
+import { strategyOf } from "./facts.ts";
+
+interface Bounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** `maxGroups` 0 or absent means no limit (upstream reads it as none at all; see docs/decisions). */
+function boundsOf(constraint: SpreadConstraint | undefined): Bounds {
+  const max = constraint?.maxGroups ?? 0;
+  return { min: constraint?.minGroups ?? 0, max: max <= 0 ? Number.POSITIVE_INFINITY : max };
+}
+
+function ignoresSpread(placement: Placement): boolean {
+  const constraints = placement.spreadConstraints ?? [];
+  if (constraints.length === 0) return true;
+  const scheduling = placement.replicaScheduling;
+  if ((scheduling?.replicaSchedulingType ?? (scheduling === undefined ? "Duplicated" : "Divided")) !== "Divided" || scheduling?.replicaDivisionPreference !== "Weighted") return false;
+  const preference: ClusterPreferences | undefined = scheduling.weightPreference;
+  if (preference === undefined) return true;
+  return (preference.staticWeightList ?? []).length > 0 && !preference.dynamicWeight;
+}
+
+export interface SelectOptions {
+  readonly placement: Placement;
+  readonly spec: ResourceBindingSpec;
+  /** What the chosen clusters must have room for. */
+  readonly need: number;
+}
+
+/** A region with its score, for explanations. */
+export interface RegionScore {
+  readonly name: string;
+  readonly score: number;
+}
+
+export interface Selection {
+  readonly selected: readonly Candidate[];
+  readonly regions?: readonly RegionScore[];
+}
+
+/** Chooses clusters by the placement's spread constraints. Throws when they cannot be met. */
+export function selectClusters(candidates: readonly Candidate[], options: SelectOptions): Selection {
+  const ordered = [...candidates].sort(compareCandidates);
+  const { placement } = options;
+  if (ignoresSpread(placement)) return { selected: ordered };
+  const of = (field: string) => placement.spreadConstraints?.find(({ spreadByField }) => spreadByField === field);
+  const region = of("region");
+  const cluster = of("cluster");
+  if (region !== undefined) return selectByRegion(ordered, boundsOf(region), boundsOf(cluster), options);
+  if (cluster !== undefined) return { selected: selectByCluster(ordered, boundsOf(cluster), options) };
+  throw schedulerError("just support cluster and region spread constraint");
+}
+
+function selectByCluster(ordered: readonly Candidate[], bounds: Bounds, options: SelectOptions): readonly Candidate[] {
+  if (ordered.length < bounds.min) throw schedulerError("the number of feasible clusters is less than spreadConstraint.MinGroups");
+  const count = Math.min(ordered.length, bounds.max);
+  const chosen = ordered.slice(0, count);
+  if (strategyOf(options.placement) === "Duplicated") return chosen;
+  const rest = ordered.slice(count);
+  const enough = () => chosen.reduce((sum, { available }) => sum + available, 0) >= options.need;
+  for (let at = chosen.length - 1; at >= 0 && !enough(); at--) {
+    let best = -1;
+    for (const [index, candidate] of rest.entries()) if (best < 0 || candidate.available > (rest[best] as Candidate).available) best = index;
+    if (best < 0) break;
+    const mine = chosen[at] as Candidate;
+    const other = rest[best] as Candidate;
+    if (other.available > mine.available) {
+      chosen[at] = other;
+      rest[best] = mine;
+    }
+  }
+  if (!enough()) throw schedulerError(`no enough resource when selecting ${count} clusters`);
+  return chosen;
+}
+
+interface Region {
+  readonly name: string;
+  readonly members: readonly Candidate[];
+  readonly weight: number;
+}
+
+function selectByRegion(ordered: readonly Candidate[], region: Bounds, cluster: Bounds, options: SelectOptions): Selection {
+  const groups = new Map<string, Candidate[]>();
+  for (const candidate of ordered) {
+    const name = candidate.cluster.spec?.region;
+    if (!name) continue;
+    const members = groups.get(name);
+    if (members === undefined) groups.set(name, [candidate]);
+    else members.push(candidate);
+  }
+  const regions = [...groups].map(([name, members]): Region => ({ name, members, weight: scoreRegion(members, region, cluster, options) }));
+  const scores = regions.map(({ name, weight }) => ({ name, score: weight })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  if (groups.size < region.min) throw new ScheduleError("SchedulerError", "the number of feasible region is less than spreadConstraint.MinGroups", scores);
+  const chosen = chooseRegions(regions, region, cluster);
+  if (chosen === undefined) throw new ScheduleError("SchedulerError", "the number of clusters is less than the cluster spreadConstraint.MinGroups", scores);
+  const first = chosen.map(({ members }) => members[0] as Candidate);
+  const taken = new Set(first);
+  const others = chosen.flatMap(({ members }) => members).filter((member) => !taken.has(member)).sort(compareCandidates);
+  const total = Math.min(first.length + others.length, cluster.max);
+  return { selected: [...first, ...others.slice(0, Math.max(0, total - first.length))], regions: scores };
+}
+
+function scoreRegion(members: readonly Candidate[], region: Bounds, cluster: Bounds, { placement, spec, need }: SelectOptions): number {
+  if (strategyOf(placement) === "Duplicated") {
+    const fitting = members.filter(({ available }) => available >= (spec.replicas ?? 0));
+    if (fitting.length === 0) return 0;
+    return 1000 * fitting.length + Math.trunc(fitting.reduce((sum, { score }) => sum + score, 0) / fitting.length);
+  }
+  const target = Math.ceil(need / Math.max(1, region.min));
+  const least = Math.max(cluster.min, region.min);
+  let available = 0;
+  let score = 0;
+  let taken = 0;
+  for (const member of members) {
+    available += member.available;
+    score += member.score;
+    taken++;
+    if (taken >= least && available >= target) break;
+  }
+  if (available < target) return 1000 * available + Math.trunc(members.reduce((sum, member) => sum + member.score, 0) / members.length);
+  return 1000 * target + Math.trunc(score / taken);
+}
+
+const byWeight = (left: Region, right: Region) => right.weight - left.weight || (left.name < right.name ? -1 : 1);
+
+/** Subsets looked at; more would be a fleet of more regions than there are on earth. */
+const SUBSETS_MAX = 200_000;
+
+function chooseRegions(regions: readonly Region[], region: Bounds, cluster: Bounds): readonly Region[] | undefined {
+  const sorted = [...regions].sort((a, b) => a.members.length - b.members.length || b.weight - a.weight || (a.name < b.name ? -1 : 1));
+  const accepted: { readonly set: readonly Region[]; readonly weight: number; readonly size: number }[] = [];
+  const accept = (set: readonly Region[]) =>
+    accepted.push({ set: [...set].sort(byWeight), weight: set.reduce((sum, { weight }) => sum + weight, 0), size: set.reduce((sum, { members }) => sum + members.length, 0) });
+  if (sorted.length === region.min) {
+    if (sorted.reduce((sum, { members }) => sum + members.length, 0) >= cluster.min) accept(sorted);
+  } else {
+    const walk = (from: number, set: readonly Region[], size: number) => {
+      if (accepted.length >= SUBSETS_MAX) return;
+      if (set.length > 0 && size >= cluster.min && set.length >= region.min && set.length <= region.max) {
+        accept(set);
+        return;
+      }
+      if (set.length >= region.max) return;
+      for (let at = from; at < sorted.length; at++) {
+        const next = sorted[at] as Region;
+        walk(at + 1, [...set, next], size + next.members.length);
+      }
+    };
+    walk(0, [], 0);
+  }
+  if (accepted.length === 0) return undefined;
+  const ranked = accepted.map((entry, order) => ({ ...entry, order })).sort((a, b) => b.weight - a.weight || b.size - a.size || a.order - b.order);
+  let best = ranked[0] as (typeof ranked)[number];
+  for (const other of ranked.slice(1)) {
+    const isPrefix = other.set.length < best.set.length && other.set.every((member, at) => best.set[at] === member);
+    if (isPrefix) best = other;
+  }
+  return best.set;
+}

@@ -1,0 +1,56 @@
+import { type AnyBinding, CLUSTER_PROPAGATION_POLICY_ID, type Cluster, PROPAGATION_POLICY_ID, BINDING_MANAGED_BY } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { inlineOf, matchesAffinity, termNamed } from "./affinity.ts";
+
+const DEFAULT_NAME = "default-scheduler";
+
+/** Whether a binding is this scheduler's and may be scheduled. */
+export function isOurs(binding: AnyBinding, schedulerName: string): boolean {
+  const { spec } = binding;
+  return (spec.schedulerName || DEFAULT_NAME) === schedulerName && spec.suspension?.scheduling !== true;
+}
+
+/** Whether something claims the binding: a policy, or a manager of its own. */
+export function isClaimed(binding: AnyBinding): boolean {
+  const labels = binding.metadata.labels ?? {};
+  return [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID, BINDING_MANAGED_BY].some((key) => (labels[key] ?? "") !== "");
+}
+
+export const isHandled = (binding: AnyBinding, schedulerName: string): boolean => isOurs(binding, schedulerName) && isClaimed(binding);
+
+/** Whether a change of a binding calls for a pass. */
+export function bindingEnqueues(old: AnyBinding | undefined, now: AnyBinding | undefined, schedulerName: string): boolean {
+  if (now === undefined || !isHandled(now, schedulerName)) return false;
+  if (old === undefined || !isHandled(old, schedulerName)) return true;
+  return old.metadata.generation !== now.metadata.generation;
+}
+
+/** The states of a cluster whose matching bindings a change calls for; none when it changes nothing that matters. */
+export function clusterStatesToMatch(old: Cluster | undefined, now: Cluster | undefined): readonly Cluster[] {
+  if (old === undefined || now === undefined) return [];
+  if (old.metadata.deletionTimestamp === undefined && now.metadata.deletionTimestamp !== undefined) return [now];
+  if (!deepEqual(old.metadata.labels ?? {}, now.metadata.labels ?? {}) || old.metadata.generation !== now.metadata.generation) return [old, now];
+  return [];
+}
+
+/** Whether a binding may be placed differently because of a cluster in this state. */
+export function concernsCluster(binding: AnyBinding, cluster: Cluster, schedulerName: string): boolean {
+  const { spec, status } = binding;
+  const placement = spec.placement;
+  if (placement === undefined || !isOurs(binding, schedulerName)) return false;
+  const terms = placement.clusterAffinities ?? [];
+  if (terms.length > 0) {
+    if ((status?.schedulerObservedGeneration ?? 0) !== (binding.metadata.generation ?? 0)) return true;
+    const term = termNamed(placement, status?.schedulerObservingAffinityName) ?? terms[0];
+    return term !== undefined && matchesAffinity(inlineOf(term), cluster);
+  }
+  return placement.clusterAffinity === undefined || matchesAffinity(placement.clusterAffinity, cluster);
+}
+
+const BACKOFF_BASE_MS = 1000;
+const BACKOFF_MAX_MS = 10_000;
+
+/** Wait before the next try after so many attempts: 1, 2, 4, 8, 10, 10 … seconds. */
+export function backoffMs(attempts: number): number {
+  return attempts <= 0 ? 0 : Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1));
+}

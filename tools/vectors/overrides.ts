@@ -1,0 +1,1 @@
+export const adapter = { format: "overrides", accepts: (_file: unknown): boolean => false, run: (_file: unknown, vector: { readonly name: string }) => ({ name: vector.name, outcome: "skipped" as const }) };
