@@ -140,7 +140,7 @@ function run(kind: string, input: Input): unknown {
       if (input.backoffForAttempts !== undefined) return { backoffMilliseconds: input.backoffForAttempts.map(backoffMs) };
       return { popped: popOrder(input.pushedInOrder ?? []) };
     case "general-estimate": {
-      const general = { usesModels: gates.has("CustomizedClusterResourceModeling"), assumed: input.featureGates?.["SchedulingOvercommitProtection"] === false ? [] : (input.assumedWorkloads ?? []) };
+      const general = { usesModels: gates.has("CustomizedClusterResourceModeling"), assumed: input.featureGates?.["SchedulingOvercommitProtection"] === true ? (input.assumedWorkloads ?? []) : [] };
       return input.mode === "componentSets" ? { maxSets: estimateSets(input.cluster, input.components ?? [], general) } : { maxReplicas: estimateReplicas(input.cluster, input.replicaRequirements, general) };
     }
     case "resource-modeling":

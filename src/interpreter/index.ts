@@ -1,0 +1,13 @@
+/**
+ * Interpreter: what a resource means.
+ *
+ * For each kind: how many replicas it wants and what they need, how to set them, what a member may keep, how statuses are
+ * reflected and summed up, what it depends on, and when it is healthy. `createInterpreter` asks rule sources in order of
+ * precedence; native kinds are built in. Beside it stand the rules all kinds share: pruning, kept metadata, and the status
+ * of a binding. It is pure: it reads no cluster and writes nothing.
+ */
+export { aggregateItems, expectedClusters, fullyApplied, planBindingStatus } from "./binding-status.ts";
+export { createInterpreter, type Interpreter, nativeSource, type RuleSource } from "./interpreter.ts";
+export { pruneManifest, recordManaged, retainMetadata } from "./metadata.ts";
+export type { Dependency, Json } from "./native/pod-template.ts";
+export type { AggregatedItem, KindRules, Operation, Replicas } from "./rules.ts";

@@ -1,0 +1,58 @@
+import type { KubeObject } from "#machinery";
+import { nativeKinds } from "./native/kinds.ts";
+import type { Dependency, Json } from "./native/pod-template.ts";
+import type { AggregatedItem, KindRules, Operation, Replicas } from "./rules.ts";
+
+const PARTS: Readonly<Record<Operation, keyof KindRules>> = {
+  InterpretReplica: "replicas",
+  InterpretComponent: "components",
+  ReviseReplica: "revise",
+  Retain: "retain",
+  AggregateStatus: "aggregate",
+  InterpretDependency: "dependencies",
+  InterpretStatus: "reflect",
+  InterpretHealth: "health",
+};
+
+/** Says what objects mean. Every answer is `undefined` where no source has a rule for the kind. */
+export interface Interpreter {
+  hasHook(kind: { readonly apiVersion: string; readonly kind: string }, operation: Operation): boolean;
+  replicas(object: KubeObject): Replicas | undefined;
+  components(object: KubeObject): readonly Json[] | undefined;
+  revise(object: KubeObject, replicas: number): KubeObject;
+  retain(desired: KubeObject, observed: KubeObject): KubeObject;
+  aggregate(object: KubeObject, items: readonly AggregatedItem[] | undefined, nowMs?: number): Json | undefined;
+  dependencies(object: KubeObject): readonly Dependency[] | undefined;
+  reflect(object: KubeObject): Json | undefined;
+  health(object: KubeObject): boolean | undefined;
+}
+
+/** Gives the rules of a kind, or `undefined`. Earlier sources win, operation by operation. */
+export type RuleSource = (apiVersion: string, kind: string) => KindRules | undefined;
+
+export const nativeSource: RuleSource = (apiVersion, kind) => nativeKinds[`${apiVersion}/${kind}`];
+
+/** An interpreter over sources in order of precedence; every kind's status is reflected whole where nobody says more. */
+export function createInterpreter(sources: readonly RuleSource[] = [nativeSource]): Interpreter {
+  const rule = <P extends keyof KindRules>(of: { readonly apiVersion: string; readonly kind: string }, part: P): KindRules[P] | undefined => {
+    for (const source of sources) {
+      const found = source(of.apiVersion, of.kind)?.[part];
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return {
+    hasHook: (kind, operation) => operation === "InterpretStatus" || rule(kind, PARTS[operation]) !== undefined,
+    replicas: (object) => rule(object, "replicas")?.(object),
+    components: (object) => rule(object, "components")?.(object),
+    revise: (object, count) => rule(object, "revise")?.(object, count) ?? object,
+    retain: (desired, observed) => rule(desired, "retain")?.(desired, observed) ?? desired,
+    aggregate: (object, items, nowMs) => rule(object, "aggregate")?.(object, items, nowMs),
+    dependencies: (object) => rule(object, "dependencies")?.(object),
+    reflect(object) {
+      const own = rule(object, "reflect");
+      return own === undefined ? ((object as { readonly status?: Json }).status ?? undefined) : own(object);
+    },
+    health: (object) => rule(object, "health")?.(object),
+  };
+}

@@ -1,0 +1,31 @@
+import type { KubeObject } from "#machinery";
+import type { Dependency, Json } from "./native/pod-template.ts";
+
+/** One cluster's part of an aggregated status. */
+export interface AggregatedItem {
+  readonly clusterName: string;
+  readonly status?: Json | undefined;
+  readonly applied?: boolean;
+  readonly appliedMessage?: string;
+  readonly health?: string;
+}
+
+export interface Replicas {
+  readonly replica: number;
+  readonly requirements: Json | undefined;
+}
+
+/** What a kind means; a missing part means the kind has no such rule. A throw is a failed interpretation. */
+export interface KindRules {
+  replicas?(object: KubeObject): Replicas;
+  components?(object: KubeObject): readonly Json[];
+  revise?(object: KubeObject, replicas: number): KubeObject;
+  retain?(desired: KubeObject, observed: KubeObject): KubeObject;
+  /** The new `.status`. `items` is absent where there is no list at all. */
+  aggregate?(object: KubeObject, items: readonly AggregatedItem[] | undefined, nowMs?: number): Json | undefined;
+  dependencies?(object: KubeObject): readonly Dependency[];
+  reflect?(object: KubeObject): Json | undefined;
+  health?(object: KubeObject): boolean;
+}
+
+export type Operation = "InterpretReplica" | "InterpretComponent" | "ReviseReplica" | "Retain" | "AggregateStatus" | "InterpretDependency" | "InterpretStatus" | "InterpretHealth";
