@@ -1,5 +1,5 @@
 import type { Placement, ResourceBindingSpec, ResourceBindingStatus, TargetCluster } from "#apis/karmada";
-import { matchesAffinity, overflowOf, termNamed } from "./affinity.ts";
+import { matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
 import type { Candidate } from "./candidates.ts";
 import { divideByWeight, type Weight } from "./divide.ts";
 import { schedulerError, unschedulable, wrapped } from "./errors.ts";

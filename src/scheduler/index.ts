@@ -4,7 +4,6 @@
  * `planPass` decides about one binding: filter, score, select by spread constraints, assign replicas, and everything that
  * is to be written and said. Plugins bear upstream's names. The core is pure; `schedulerController` runs it on events.
  */
-export { inlineOf, matchesAffinity, overflowOrder, termNamed } from "./affinity.ts";
 export { assignReplicas } from "./assign.ts";
 export type { Candidate } from "./candidates.ts";
 export { divideByWeight, type Weight } from "./divide.ts";

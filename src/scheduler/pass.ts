@@ -1,7 +1,7 @@
 import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type Condition, type Placement, type ResourceBinding, type ResourceBindingSpec, type ResourceBindingStatus, type TargetCluster } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { formatTime } from "#machinery";
-import { termNamed } from "./affinity.ts";
+import { termNamed } from "#apis/karmada";
 import { ScheduleError } from "./errors.ts";
 import { assignedReplicas, type Gates, isRescheduleTriggered, isWorkload, strategyOf } from "./facts.ts";
 import { type AlgorithmOptions, schedule } from "./schedule.ts";

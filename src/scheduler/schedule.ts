@@ -1,6 +1,6 @@
 import type { Cluster, Component, ReplicaRequirements, TargetCluster } from "#apis/karmada";
 import { type AssumedWorkload, estimateReplicas, estimateSets } from "#estimator";
-import { overflowOrder } from "./affinity.ts";
+import { overflowOrder } from "#apis/karmada";
 import { assignReplicas } from "./assign.ts";
 import type { Candidate } from "./candidates.ts";
 import { noClusterFit, wrapped } from "./errors.ts";

@@ -1,6 +1,6 @@
 import { type AnyBinding, CLUSTER_PROPAGATION_POLICY_ID, type Cluster, PROPAGATION_POLICY_ID, BINDING_MANAGED_BY } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { inlineOf, matchesAffinity, termNamed } from "./affinity.ts";
+import { inlineOf, matchesAffinity, termNamed } from "#apis/karmada";
 
 const DEFAULT_NAME = "default-scheduler";
 

@@ -1,8 +1,9 @@
 /** Runs scheduling vectors against the scheduler's door. Kinds nobody knows here are skipped. */
 import { deepEqual } from "#base";
+import { matchesAffinity, overflowOrder } from "#apis/karmada";
 import type { AnyBinding, Cluster, ClusterAffinity, Placement, ResourceBinding, ResourceBindingSpec, ResourceBindingStatus, ResourceModel, TargetCluster } from "#apis/karmada";
 import { countModels, estimateReplicas, estimateSets } from "#estimator";
-import { assignReplicas, backoffMs, bindingEnqueues, builtinPlugins, type Candidate, choosePlugins, clusterStatesToMatch, concernsCluster, divideByWeight, type Estimator, isPlacementChanged, matchesAffinity, overflowOrder, planPass, schedule, ScheduleError, type SchedulingInput, scoreCluster, selectClusters, usesSets } from "#scheduler";
+import { assignReplicas, backoffMs, bindingEnqueues, builtinPlugins, type Candidate, choosePlugins, clusterStatesToMatch, concernsCluster, divideByWeight, type Estimator, isPlacementChanged, planPass, schedule, ScheduleError, type SchedulingInput, scoreCluster, selectClusters, usesSets } from "#scheduler";
 
 export interface VectorResult {
   readonly name: string;

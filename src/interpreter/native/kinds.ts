@@ -1,4 +1,4 @@
-import { formatTime, getPath, type KubeObject, parseTime, setPath } from "#machinery";
+import { formatTime, getPath, type KubeObject, parseTime, setPath, withoutPath } from "#machinery";
 import type { AggregatedItem, KindRules } from "../rules.ts";
 import { dependenciesOf, type Json, requirementsOf } from "./pod-template.ts";
 
@@ -206,7 +206,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       let result = desired;
       for (const field of ["nodeName", "serviceAccountName", "volumes"]) {
         const value = getPath(observed, "spec", field);
-        if (value !== undefined && value !== "") result = setPath(result, ["spec", field], value);
+        result = value === undefined || value === "" ? withoutPath(result, ["spec", field]) : setPath(result, ["spec", field], value);
       }
       for (const containers of ["initContainers", "containers"]) {
         const present = list(getPath(observed, "spec", containers));

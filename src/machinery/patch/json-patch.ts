@@ -81,7 +81,7 @@ function indexOf(step: string, length: number, allowsEnd: boolean): number | und
   if (step === "-") return allowsEnd ? length : undefined;
   if (!/^(?:-?(?:0|[1-9]\d*))$/.test(step)) return undefined;
   let index = Number(step);
-  if (index < 0) index += length;
+  if (index < 0) index += length + (allowsEnd ? 1 : 0);
   return index >= 0 && index < length + (allowsEnd ? 1 : 0) ? index : undefined;
 }
 

@@ -1,5 +1,5 @@
 /** Refuses clusters the placement's affinity does not speak of. */
-import { inlineOf, matchesAffinity, overflowOf, termNamed } from "../../affinity.ts";
+import { inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
 import { isWorkload } from "../../facts.ts";
 import { definePlugin } from "../plugin.ts";
 

@@ -1,4 +1,5 @@
-import type { Cluster, ClusterAffinity, Placement } from "#apis/karmada";
+import type { ClusterAffinity, Placement } from "./parts.ts";
+import type { Cluster } from "./generated-types.ts";
 import { compileLabelSelector, type LabelSelector } from "#machinery";
 
 const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;

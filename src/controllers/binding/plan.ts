@@ -1,0 +1,199 @@
+import {
+  type AnyBinding,
+  APPLIED_CLUSTER_OVERRIDES,
+  APPLIED_OVERRIDES,
+  type Cluster,
+  CLUSTER_RESOURCE_BINDING_ID,
+  CLUSTER_RESOURCE_BINDING_NAME,
+  type ClusterOverridePolicy,
+  clusterOfExecutionNamespace,
+  CONFLICT_RESOLUTION,
+  EXECUTION_FINALIZER,
+  executionNamespace,
+  MANAGED,
+  type OverridePolicy,
+  RESOURCE_BINDING_ID,
+  RESOURCE_BINDING_NAME,
+  RESOURCE_BINDING_NAMESPACE,
+  type TargetCluster,
+  TEMPLATE_GENERATION,
+  TEMPLATE_UID,
+  type Work,
+  WORK_ID,
+  WORK_NAME,
+  WORK_NAMESPACE,
+  workName,
+} from "#apis/karmada";
+import { fnv1a32 } from "#base";
+import { expectedClusters, type Interpreter, pruneManifest, recordManaged } from "#interpreter";
+import { getPath, type KubeObject, setPath, withAnnotations, withLabels } from "#machinery";
+import { appliedText, applyOverrides, OverrideError, type OverrideEvent } from "#override";
+
+/** What rendering a binding reads. */
+export interface RenderInput {
+  readonly binding: AnyBinding;
+  readonly template: KubeObject;
+  readonly clusterOf: (name: string) => Cluster | undefined;
+  readonly overridePolicies: readonly OverridePolicy[];
+  readonly clusterOverridePolicies: readonly ClusterOverridePolicy[];
+  readonly interpreter: Interpreter;
+  /** The Work of that name now, to keep what it carries. */
+  readonly workOf: (namespace: string, name: string) => Work | undefined;
+  readonly gates: ReadonlySet<string>;
+}
+
+export interface RenderResult {
+  readonly works: readonly Work[];
+  /** Events about the template, from overrides. */
+  readonly overrideEvents: readonly OverrideEvent[];
+  readonly errors: readonly string[];
+}
+
+export const isClusterBinding = (binding: AnyBinding) => binding.kind === "ClusterResourceBinding";
+export const bindingIdLabel = (binding: AnyBinding) => (isClusterBinding(binding) ? CLUSTER_RESOURCE_BINDING_ID : RESOURCE_BINDING_ID);
+export const describeBinding = (binding: AnyBinding) => (isClusterBinding(binding) ? `ClusterResourceBinding(${binding.metadata.name})` : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`);
+
+/** Works of a binding in clusters it no longer wants. */
+export function planOrphans(binding: AnyBinding, works: readonly Work[]): readonly Work[] {
+  const expected = expectedClusters(binding);
+  return works.filter((work) => !expected.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""));
+}
+
+/** Whether the application must first be gone from a cluster before it may start elsewhere. */
+export function mustWaitForPurge(binding: AnyBinding, works: readonly Work[]): boolean {
+  const leaving = new Set((binding.spec.gracefulEvictionTasks ?? []).filter(({ purgeMode }) => purgeMode === "Directly" || purgeMode === "Immediately").map(({ fromCluster }) => fromCluster));
+  return leaving.size > 0 && works.some((work) => leaving.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""));
+}
+
+/** Targets of a binding: its own, then those of referrers; the first mention of a cluster counts. */
+export function targetsOf(binding: AnyBinding): readonly TargetCluster[] {
+  const targets = new Map<string, TargetCluster>();
+  const all = [...(binding.spec.clusters ?? []), ...(binding.spec.requiredBy ?? []).flatMap(({ clusters = [] }) => clusters)];
+  for (const target of all) if (!targets.has(target.name)) targets.set(target.name, target as TargetCluster);
+  return [...targets.values()];
+}
+
+/** Divides a Job's completions over its targets by their replicas, by highest averages. */
+export function divideCompletions(total: number, targets: readonly TargetCluster[], uid: string): ReadonlyMap<string, number> {
+  const isDescending = uid !== "" && (fnv1a32(uid) & 1) === 1;
+  const seats = new Map<string, number>();
+  const ordered = [...targets].sort((a, b) => (a.name < b.name ? -1 : 1) * (isDescending ? -1 : 1));
+  if (ordered.every(({ replicas = 0 }) => replicas === 0)) return seats;
+  for (const { name } of ordered) seats.set(name, 0);
+  for (let left = total; left > 0; left--) {
+    let best: { name: string; average: number; given: number } | undefined;
+    for (const { name, replicas = 0 } of ordered) {
+      const given = seats.get(name) ?? 0;
+      const average = replicas / (2 * given + 1);
+      if (best === undefined || average > best.average || (average === best.average && given < best.given)) best = { name, average, given };
+    }
+    if (best === undefined) break;
+    seats.set(best.name, best.given + 1);
+  }
+  return seats;
+}
+
+/** One Work per target cluster. A cluster that fails does not stop the others. */
+export function renderWorks(input: RenderInput): RenderResult {
+  const { binding, template, interpreter } = input;
+  const { spec } = binding;
+  const targets = targetsOf(binding);
+  const isWorkload = (spec.replicas ?? 0) > 0 || spec.replicaRequirements !== undefined || (spec.components?.length ?? 0) > 0;
+  const completions = getPath(template, "spec", "completions");
+  const isDivided = spec.placement?.replicaScheduling?.replicaSchedulingType === "Divided" || (spec.placement?.replicaScheduling !== undefined && spec.placement.replicaScheduling.replicaSchedulingType === undefined);
+  const jobSeats = template.kind === "Job" && (spec.replicas ?? 0) > 0 && isDivided && typeof completions === "number" ? divideCompletions(completions, targets, template.metadata.uid ?? "") : undefined;
+  const works: Work[] = [];
+  const overrideEvents: OverrideEvent[] = [];
+  const errors: string[] = [];
+  for (const target of targets) {
+    try {
+      const cluster = input.clusterOf(target.name);
+      if (cluster === undefined) throw new Error(`clusters.cluster.karmada.io "${target.name}" not found`);
+      let object = isWorkload && interpreter.hasHook(template, "ReviseReplica") ? interpreter.revise(template, target.replicas ?? 0) : template;
+      const seats = jobSeats?.get(target.name);
+      if (seats !== undefined) object = setPath(object, ["spec", "completions"], seats);
+      const overridden = applyOverrides(object, cluster, input);
+      overrideEvents.push(...overridden.events);
+      object = withPreservedState(overridden.object, binding, targets, target.name, input.gates);
+      works.push(workFor(input, object, target.name, appliedText(overridden.appliedClusterOverrides), appliedText(overridden.appliedOverrides)));
+    } catch (error) {
+      if (error instanceof OverrideError) overrideEvents.push(...error.events);
+      errors.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return { works, overrideEvents, errors };
+}
+
+/** State kept from a failed cluster becomes labels of the object that is created anew (gate `StatefulFailoverInjection`). */
+function withPreservedState(object: KubeObject, binding: AnyBinding, targets: readonly TargetCluster[], cluster: string, gates: ReadonlySet<string>): KubeObject {
+  const tasks = binding.spec.gracefulEvictionTasks ?? [];
+  const last = tasks[tasks.length - 1];
+  if (!gates.has("StatefulFailoverInjection") || targets.length !== 1 || last === undefined) return object;
+  if (last.purgeMode !== "Directly" && last.purgeMode !== "Immediately") return object;
+  if (last.clustersBeforeFailover?.includes(cluster)) return object;
+  return withLabels(object, (last.preservedLabelState ?? {}) as Readonly<Record<string, string>>);
+}
+
+function workFor(input: RenderInput, object: KubeObject, cluster: string, appliedClusterOverrides: string | undefined, appliedOverrides: string | undefined): Work {
+  const { binding, template } = input;
+  const namespace = executionNamespace(cluster);
+  const name = workName(object.kind, object.metadata.name ?? "", object.metadata.namespace ?? "");
+  const present = input.workOf(namespace, name);
+  if (present?.metadata.deletionTimestamp !== undefined) throw new Error(`work ${namespace}/${name} is being deleted`);
+  const idLabel = bindingIdLabel(binding);
+  const id = binding.metadata.labels?.[idLabel] ?? "";
+  const coordinates: Record<string, string> = isClusterBinding(binding)
+    ? { [CLUSTER_RESOURCE_BINDING_NAME]: binding.metadata.name ?? "" }
+    : { [RESOURCE_BINDING_NAMESPACE]: binding.metadata.namespace ?? "", [RESOURCE_BINDING_NAME]: binding.metadata.name ?? "" };
+  const wanted = object.metadata.annotations?.[CONFLICT_RESOLUTION];
+  const conflictResolution = wanted === "overwrite" || wanted === "abort" ? wanted : binding.spec.conflictResolution === "Overwrite" ? "overwrite" : "abort";
+  const generation = template.metadata.generation ?? 0;
+  let manifest = withLabels(object, { [idLabel]: id, [MANAGED]: "true" });
+  manifest = withAnnotations(manifest, {
+    ...coordinates,
+    ...(generation > 0 ? { [TEMPLATE_GENERATION]: String(generation) } : {}),
+    [TEMPLATE_UID]: template.metadata.uid ?? "",
+    [WORK_NAMESPACE]: namespace,
+    [WORK_NAME]: name,
+    [CONFLICT_RESOLUTION]: conflictResolution,
+  });
+  const workId = present?.metadata.labels?.[WORK_ID];
+  manifest = withoutRecordOfWorkId(recordManaged(pruneManifest(manifest)), workId);
+  const suspension = binding.spec.suspension as { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } } | undefined;
+  const annotations = {
+    ...withoutOverrides(present?.metadata.annotations),
+    ...coordinates,
+    [CONFLICT_RESOLUTION]: conflictResolution,
+    ...(appliedClusterOverrides === undefined ? {} : { [APPLIED_CLUSTER_OVERRIDES]: appliedClusterOverrides }),
+    ...(appliedOverrides === undefined ? {} : { [APPLIED_OVERRIDES]: appliedOverrides }),
+  };
+  return {
+    ...(present ?? {}),
+    apiVersion: "work.karmada.io/v1alpha1",
+    kind: "Work",
+    metadata: {
+      ...present?.metadata,
+      name,
+      namespace,
+      labels: { ...present?.metadata.labels, [idLabel]: id },
+      annotations,
+      finalizers: [...new Set([...(present?.metadata.finalizers ?? []), EXECUTION_FINALIZER])].sort(),
+    },
+    spec: {
+      suspendDispatching: suspension?.dispatching === true || (suspension?.dispatchingOnClusters?.clusterNames ?? []).includes(cluster),
+      preserveResourcesOnDeletion: binding.spec.preserveResourcesOnDeletion ?? false,
+      workload: { manifests: [manifest] },
+    },
+  } as unknown as Work;
+}
+
+/** A Work that has its id carries it in the manifest as well; the record of managed labels names it. */
+function withoutRecordOfWorkId(manifest: KubeObject, workId: string | undefined): KubeObject {
+  return workId === undefined ? manifest : recordManaged(withLabels(manifest, { [WORK_ID]: workId }));
+}
+
+/** Records of overrides are written anew each time: those that no longer apply leave the Work. */
+function withoutOverrides(annotations: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
+  const { [APPLIED_OVERRIDES]: _own, [APPLIED_CLUSTER_OVERRIDES]: _cluster, ...rest } = annotations ?? {};
+  return rest;
+}

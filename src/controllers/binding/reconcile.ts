@@ -1,0 +1,118 @@
+import { type AnyBinding, BINDING_FINALIZER, BINDING_MANAGED_BY, Cluster, CLUSTER_BINDING_FINALIZER, CLUSTER_PROPAGATION_POLICY_ID, ClusterOverridePolicy, OverridePolicy, PROPAGATION_POLICY_ID, type ResourceBinding, Work } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { type ControllerContext, done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind, withoutFinalizer } from "#machinery";
+import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./context.ts";
+import { bindingIdLabel, describeBinding, mustWaitForPurge, planOrphans, renderWorks } from "./plan.ts";
+
+/** A purge that must come first is looked at again after this time, should its event be missed. */
+const PURGE_RETRY_MS = 5_000;
+
+export async function reconcile(request: Request, context: ControllerContext<BindingDeps, BindingOptions>): Promise<Result> {
+  const kind = request.kind as ResourceKind<ResourceBinding>;
+  const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
+  if (binding === undefined) return done;
+  const id = binding.metadata.labels?.[bindingIdLabel(binding)];
+  const works = id === undefined ? [] : context.cache(Work).byIndex(BINDING_ID_INDEX, id);
+  const { client, events } = context;
+  const remove = (work: Work) => client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+  if (binding.metadata.deletionTimestamp !== undefined) {
+    await Promise.all(works.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(remove));
+    const finalizer = binding.kind === "ClusterResourceBinding" ? CLUSTER_BINDING_FINALIZER : BINDING_FINALIZER;
+    await quietly(client.update(kind, withoutFinalizer(binding as ResourceBinding, finalizer)));
+    return done;
+  }
+  if (id === undefined) return done;
+  if (context.options.unclaimedBindings === "freeze" && !isClaimed(binding)) return done;
+  const orphans = planOrphans(binding, works).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  try {
+    await Promise.all(orphans.map(remove));
+  } catch (error) {
+    events.warning(binding, "CleanupWorkFailed", error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+  if (mustWaitForPurge(binding, works)) return requeueAfter(PURGE_RETRY_MS);
+  const template = await context.deps.templateOf(binding.spec.resource);
+  if (template === undefined) return done;
+  const { works: wanted, overrideEvents, errors } = renderWorks({
+    binding,
+    template,
+    clusterOf: (name) => context.cache(Cluster).get(name),
+    overridePolicies: context.cache(OverridePolicy).list(template.metadata.namespace ?? "\u0000"),
+    clusterOverridePolicies: context.cache(ClusterOverridePolicy).list(),
+    interpreter: context.deps.interpreter,
+    workOf: (namespace, name) => context.cache(Work).get(`${namespace}/${name}`),
+    gates: context.deps.gates,
+  });
+  const overrideManager = events.from("override-manager");
+  for (const { type, reason, message } of overrideEvents) (type === "Normal" ? overrideManager.normal : overrideManager.warning)(template, reason, message);
+  const failures = [...errors];
+  let isWritten = false;
+  await Promise.all(
+    wanted.map(async (work) => {
+      try {
+        if (await write(work, context)) isWritten = true;
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }),
+  );
+  const what = describeBinding(binding);
+  if (failures.length > 0) {
+    const message = failures.length === 1 ? (failures[0] as string) : `[${failures.join(", ")}]`;
+    for (const about of [binding, template]) events.warning(about, "SyncWorkFailed", message);
+    throw new Error(message);
+  }
+  if (isWritten) for (const about of [binding, template]) events.normal(about, "SyncWorkSucceed", `Sync work of ${what} successful.`);
+  return done;
+}
+
+/** Writes a Work if it differs from the one that is there; true when something was written. */
+async function write(work: Work, context: ControllerContext<BindingDeps, BindingOptions>): Promise<boolean> {
+  const { client } = context;
+  const present = context.cache(Work).get(keyOf(work));
+  if (present === undefined) {
+    try {
+      await client.create(Work, work);
+    } catch (error) {
+      // A cache that was behind: the next event brings the binding back.
+      if (isAlreadyExists(error)) throw new Error(`work ${keyOf(work)} already exists`, { cause: error });
+      throw error;
+    }
+    return true;
+  }
+  if (isSameWork(present, work)) return false;
+  try {
+    await client.update(Work, work);
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    const latest = await client.get(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+    await client.update(Work, { ...work, metadata: { ...work.metadata, ...pick(latest) } } as Work);
+  }
+  return true;
+}
+
+const pick = ({ metadata }: KubeObject) => (metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion });
+
+function isSameWork(present: Work, wanted: Work): boolean {
+  return (
+    deepEqual(present.spec, wanted.spec) &&
+    deepEqual(present.metadata.labels, wanted.metadata.labels) &&
+    deepEqual(present.metadata.annotations, wanted.metadata.annotations) &&
+    deepEqual(present.metadata.finalizers, wanted.metadata.finalizers)
+  );
+}
+
+/** A policy's binding, one with a manager of its own, or one that others depend on. */
+function isClaimed(binding: AnyBinding): boolean {
+  const labels = binding.metadata.labels ?? {};
+  return Boolean(labels[PROPAGATION_POLICY_ID] || labels[CLUSTER_PROPAGATION_POLICY_ID] || labels[BINDING_MANAGED_BY]) || (binding.spec.requiredBy ?? []).length > 0;
+}
+
+async function quietly(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}

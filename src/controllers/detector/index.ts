@@ -1,0 +1,83 @@
+/**
+ * Detector: which policy claims which template, and the binding that follows from it.
+ *
+ * It watches every kind the control plane serves, marks a template with the policy that claims it, and keeps its
+ * (Cluster)ResourceBinding. Templates without a policy wait; policies that change or go hand back what they claimed. It
+ * never schedules and never removes a binding: that goes with its template.
+ */
+import { type AnyBinding, ClusterPropagationPolicy, ClusterResourceBinding, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { cacheIndex, type Change, type ControllerContext, defineController, PRIORITY_LOW, wake } from "#controller-runtime";
+import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import type { DetectorDeps, DetectorOptions } from "./context.ts";
+import { reconcile, requestName, stateOf } from "./reconcile.ts";
+import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
+
+export type { DetectorDeps, DetectorOptions, TemplateKinds } from "./context.ts";
+export { matchPolicy } from "./plan.ts";
+
+const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
+const claimIds = ({ metadata }: KubeObject) => ["propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id"].flatMap((key) => (metadata.labels?.[key] ? [metadata.labels[key]] : []));
+
+export const detector = defineController<DetectorDeps, DetectorOptions>({
+  name: "detector",
+  reconciles: [ANY, PropagationPolicy, ClusterPropagationPolicy],
+  when: (change) => change.type !== "deleted" && (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
+  reads: [ResourceBinding, ClusterResourceBinding],
+  wakes: [wake(ResourceBinding, templateOfDeletedBinding), wake(ClusterResourceBinding, templateOfDeletedBinding)],
+  indexes: [cacheIndex(ResourceBinding, "claim", claimIds), cacheIndex(ClusterResourceBinding, "claim", claimIds)],
+  writes: [{ kind: ANY, verbs: ["create", "update"] }],
+  options: { skippedPropagatingApis: "", skippedPropagatingNamespaces: ["kube-.*"], concurrentSyncs: 64 },
+  concurrency: ({ concurrentSyncs }) => concurrentSyncs,
+  start,
+  reconcile,
+});
+
+/** A binding somebody deleted is made again from its template. */
+function templateOfDeletedBinding(change: Change<ResourceBinding> | Change<ClusterResourceBinding>) {
+  if (change.type !== "deleted") return [];
+  const { apiVersion, kind, namespace, name } = (change.object as AnyBinding).spec.resource;
+  return [{ kind: ANY, ...(namespace ? { namespace } : {}), name: requestName(apiVersion, kind, name) }];
+}
+
+/** Follows every kind that may hold templates, also those that appear later. */
+function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void {
+  const { deps, options } = context;
+  const isSkippedApi = compileSkippedApis(options.skippedPropagatingApis);
+  const isSkippedNamespace = compileSkippedNamespaces(options.skippedPropagatingNamespaces);
+  const state = stateOf(context);
+  const followed = new Set<string>();
+  const followAll = () => {
+    for (const kind of deps.templates.list()) {
+      const key = `${kind.group}/${kind.version}/${kind.resource}`;
+      if (followed.has(key) || isSkippedApi(kind)) continue;
+      followed.add(key);
+      context.cache(kind).addIndex("claim", claimIds);
+      context.follow(kind, (change) => {
+        const { object } = change;
+        const { namespace, name = "" } = object.metadata;
+        if (namespace !== undefined && isSkippedNamespace(namespace)) return [];
+        if (kind.kind === "ConfigMap" && namespace === "kube-system" && name === "extension-apiserver-authentication") return [];
+        const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
+        if (change.type === "deleted") {
+          state.waiting.delete(`${namespace ?? ""}/${wakeup.name}`);
+          return [];
+        }
+        if (change.type === "updated" && !isRelevant(change.old, object)) return [];
+        return [change.type === "added" && change.isInitial ? { ...wakeup, priority: PRIORITY_LOW } : wakeup];
+      });
+    }
+  };
+  followAll();
+  const stop = deps.templates.onChange(followAll);
+  context.signal.addEventListener("abort", stop, { once: true });
+}
+
+/** A change of status, version or field owners alone says nothing about what a user wants. */
+function isRelevant(old: KubeObject, now: KubeObject): boolean {
+  const settled = (object: KubeObject) => {
+    const { status: _status, ...rest } = object as KubeObject & { readonly status?: unknown };
+    return withMetadata(rest as KubeObject, { managedFields: undefined, resourceVersion: undefined });
+  };
+  return !deepEqual(settled(old), settled(now));
+}
