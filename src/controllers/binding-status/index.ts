@@ -1,0 +1,115 @@
+/**
+ * Binding status: what the Works of a binding say, on the binding and on the template. Keeps `aggregatedStatus`,
+ * `FullyApplied` and, for kinds that can be summed up, the template's own status. Switched off by
+ * `--controllers=-bindingStatus`; `writesTemplateStatus: false` leaves templates alone and nothing else.
+ */
+import { type AnyBinding, ClusterResourceBinding, ResourceBinding, Work } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { type Change, type ControllerContext, cacheIndex, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import { type Interpreter, planBindingStatus } from "#interpreter";
+import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+
+interface Deps {
+  readonly interpreter: Interpreter;
+  readonly kindOf: (apiVersion: string, kind: string) => ResourceKind | undefined;
+}
+
+interface Options {
+  readonly writesTemplateStatus: boolean;
+}
+
+type Context = ControllerContext<Deps, Options>;
+const KEYS = ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"] as const;
+
+export const bindingStatus = defineController<Deps, Options>({
+  name: "bindingStatus",
+  reconciles: [ResourceBinding, ClusterResourceBinding],
+  when: (change) => {
+    if (change.type === "deleted") return false;
+    const now = change.object as AnyBinding;
+    if (now.status?.lastScheduledTime === undefined) return false;
+    if (change.type === "added") return true;
+    const old = change.old as AnyBinding;
+    return old.spec.resource.resourceVersion !== now.spec.resource.resourceVersion || !deepEqual(old.spec.clusters, now.spec.clusters) || !deepEqual(old.spec.gracefulEvictionTasks, now.spec.gracefulEvictionTasks);
+  },
+  wakes: [wake(Work, bindingOf)],
+  indexes: [cacheIndex(Work, "bindingId", ({ metadata }: Work) => KEYS.flatMap((key) => (metadata.labels?.[key] ? [metadata.labels[key]] : [])))],
+  writes: [
+    { kind: ResourceBinding, verbs: ["update"], subresources: ["status"] },
+    { kind: ClusterResourceBinding, verbs: ["update"], subresources: ["status"] },
+    { kind: { group: "*", version: "*", kind: "*", resource: "*", namespaced: true }, verbs: ["update"], subresources: ["status"] },
+  ],
+  options: { writesTemplateStatus: true },
+  concurrency: () => 64,
+  reconcile,
+});
+
+function bindingOf(change: Change<Work>) {
+  if (change.type === "added") return [];
+  if (change.type === "updated" && change.object.status === change.old.status && change.object.metadata.deletionTimestamp === change.old.metadata.deletionTimestamp) return [];
+  const annotations = change.object.metadata.annotations ?? {};
+  const name = annotations["resourcebinding.karmada.io/name"];
+  if (name !== undefined) return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
+  const clusterName = annotations["clusterresourcebinding.karmada.io/name"];
+  return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName }];
+}
+
+async function reconcile(request: Request, context: Context): Promise<Result> {
+  const kind = request.kind as ResourceKind<ResourceBinding>;
+  const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
+  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return done;
+  const id = KEYS.map((key) => binding.metadata.labels?.[key]).find((value) => value !== undefined);
+  if (id === undefined) return done;
+  const works = context.cache(Work).byIndex("bindingId", id);
+  let plan: ReturnType<typeof planBindingStatus>;
+  try {
+    plan = planBindingStatus(binding, works, context.clock.now());
+  } catch {
+    // A Work that does not carry the resource yet is being rendered anew.
+    return done;
+  }
+  const what = binding.kind === "ClusterResourceBinding" ? `ClusterResourceBinding(${binding.metadata.name})` : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
+  if (plan.isChanged) {
+    try {
+      await context.client.updateStatus(kind, { ...binding, status: plan.status } as ResourceBinding);
+    } catch (error) {
+      if (isNotFound(error)) return done;
+      if (!isConflict(error)) {
+        context.events.warning(binding, "AggregateStatusFailed", error instanceof Error ? error.message : String(error));
+        throw error;
+      }
+      const latest = await context.client.find(kind, request);
+      if (latest === undefined) return done;
+      const again = planBindingStatus(latest, works, context.clock.now());
+      if (again.isChanged) await context.client.updateStatus(kind, { ...latest, status: again.status } as ResourceBinding);
+    }
+    context.events.normal(binding, "AggregateStatusSucceed", `Update ${what} with AggregatedStatus successfully.`);
+  }
+  if (context.options.writesTemplateStatus) await writeTemplate(binding, plan.status, context);
+  return done;
+}
+
+async function writeTemplate(binding: AnyBinding, status: NonNullable<AnyBinding["status"]>, context: Context): Promise<void> {
+  const { interpreter, kindOf } = context.deps;
+  const { apiVersion, kind: kindName, namespace, name } = binding.spec.resource;
+  if (!interpreter.hasHook({ apiVersion, kind: kindName }, "AggregateStatus")) return;
+  const kind = kindOf(apiVersion, kindName);
+  if (kind === undefined) return;
+  for (let tries = 0; tries < 5; tries++) {
+    const template = await context.client.find(kind, { namespace, name });
+    if (template === undefined) return;
+    const items = (status.aggregatedStatus ?? []) as unknown as Parameters<Interpreter["aggregate"]>[1];
+    const next = interpreter.aggregate(template, items, context.clock.now());
+    const before = (template as { readonly status?: unknown }).status;
+    if (next === undefined || deepEqual(settled(before), settled(next))) return;
+    try {
+      await context.client.updateStatus(kind, { ...template, status: next } as KubeObject);
+      context.events.normal(template, "AggregateStatusSucceed", "Update Resource with AggregatedStatus successfully.");
+      return;
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+  }
+}
+
+const settled = (status: unknown) => status ?? {};

@@ -1,0 +1,81 @@
+/**
+ * Execution: what a Work says stands in its member. Creates, updates and deletes member objects, keeps what members may
+ * keep, repairs drift, and never touches an object that is not ours. It reports `Dispatching` and `Applied` on the Work.
+ */
+import { Cluster, clusterOfExecutionNamespace, MANAGED, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
+import { type ControllerContext, defineController, type Request, type Result, wake } from "#controller-runtime";
+import type { Interpreter } from "#interpreter";
+import type { KubeObject, ResourceKind } from "#machinery";
+import type { Member, MemberPool } from "#member";
+import { isClusterReady, reconcile } from "./reconcile.ts";
+import { VersionRecord } from "./version-record.ts";
+
+export interface ExecutionDeps {
+  readonly members: MemberPool;
+  readonly interpreter: Interpreter;
+}
+
+export interface ExecutionOptions {
+  readonly concurrentWorkSyncs: number;
+}
+
+export type ExecutionContext = ControllerContext<ExecutionDeps, ExecutionOptions>;
+
+const records = new WeakMap<AbortSignal, { readonly versions: VersionRecord; readonly followed: Set<string> }>();
+
+export function recordOf(context: { readonly signal: AbortSignal }) {
+  let record = records.get(context.signal);
+  if (record === undefined) records.set(context.signal, (record = { versions: new VersionRecord(), followed: new Set() }));
+  return record;
+}
+
+export const execution = defineController<ExecutionDeps, ExecutionOptions>({
+  name: "execution",
+  reconciles: [Work],
+  when: (change) => change.type !== "deleted" && (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
+  wakes: [
+    // A cluster that turns ready gets its Works at once instead of after a long backoff.
+    wake(Cluster, (change, context: ControllerContext<unknown, unknown>) =>
+      change.type === "updated" && isClusterReady(change.object) && !isClusterReady(change.old)
+        ? context.cache(Work).list(`karmada-es-${change.object.metadata.name}`).map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "" }))
+        : [],
+    ),
+  ],
+  writes: [{ kind: Work, verbs: ["update", "patch"], subresources: ["status"] }],
+  options: { concurrentWorkSyncs: 128 },
+  concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
+  reconcile: (request: Request, context: ExecutionContext): Promise<Result> => reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),
+});
+
+/** Watches a kind in a member for drift: changes that are not our own bring the Work back. */
+function follow(member: Member, kind: ResourceKind, context: ExecutionContext): void {
+  const record = recordOf(context);
+  const key = `${member.name} ${kind.group}/${kind.version}/${kind.resource}`;
+  if (record.followed.has(key)) return;
+  record.followed.add(key);
+  const enqueueFor = (object: KubeObject) => {
+    const { labels = {}, annotations = {} } = object.metadata;
+    const namespace = annotations[WORK_NAMESPACE];
+    const name = annotations[WORK_NAME];
+    if (labels[MANAGED] === "true" && namespace && name && clusterOfExecutionNamespace(namespace) === member.name) context.enqueue({ namespace, name });
+  };
+  const stop = member.informers.of(kind).handle({
+    update: (object, old) => {
+      const written = record.versions.get(member.name, old);
+      // A status or another harmless change moves the version too; the comparison of the reconcile decides.
+      if (written !== undefined && object.metadata.resourceVersion !== written && object.metadata.generation !== old.metadata.generation) enqueueFor(old);
+      else if (object.metadata.labels !== old.metadata.labels || object.metadata.annotations !== old.metadata.annotations) {
+        if (written !== object.metadata.resourceVersion) enqueueFor(old);
+      } else if (object.metadata.generation === undefined && written !== undefined && object.metadata.resourceVersion !== written) enqueueFor(old);
+    },
+    delete: (object) => {
+      record.versions.delete(member.name, object);
+      enqueueFor(object);
+    },
+  });
+  member.signal.addEventListener("abort", () => {
+    stop();
+    record.followed.delete(key);
+  });
+}
+

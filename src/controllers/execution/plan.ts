@@ -1,0 +1,85 @@
+import { CONFLICT_RESOLUTION, MANAGED, MANAGED_ANNOTATIONS, MANAGED_LABELS, type Work } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { type Interpreter, pruneManifest, retainMetadata } from "#interpreter";
+import { formatTime, type KubeObject, withAnnotations, withLabels } from "#machinery";
+
+/** What to do with one manifest, given what stands in the member. */
+export type ManifestPlan =
+  | { readonly action: "create"; readonly object: KubeObject }
+  | { readonly action: "update"; readonly object: KubeObject }
+  | { readonly action: "none" }
+  | { readonly action: "refuse"; readonly message: string };
+
+/** Compares desired with actual; an object that is not ours is refused unless the template says to overwrite. */
+export function planManifest(manifest: KubeObject, observed: KubeObject | undefined, cluster: string, interpreter: Interpreter): ManifestPlan {
+  if (observed === undefined) return { action: "create", object: manifest };
+  const isOurs = observed.metadata.labels?.[MANAGED] === "true";
+  if (!isOurs && manifest.metadata.annotations?.[CONFLICT_RESOLUTION] !== "overwrite") {
+    const { namespace = "", name } = manifest.metadata;
+    return {
+      action: "refuse",
+      message: `resource(kind=${manifest.kind}, ${namespace}/${name}) already exists in the cluster ${cluster} and the work.karmada.io/conflict-resolution strategy value is empty, Karmada will not manage this resource`,
+    };
+  }
+  const desired = interpreter.retain(retainMetadata(manifest, observed), observed);
+  return isApplied(desired, observed) ? { action: "none" } : { action: "update", object: desired };
+}
+
+/** Whether the member's object already is what is desired; members fill in defaults, which is no difference. */
+export function isApplied(desired: KubeObject, observed: KubeObject): boolean {
+  const { metadata: wanted, ...want } = pruneManifest(desired) as KubeObject & Readonly<Record<string, unknown>>;
+  const { metadata: present, ...have } = observed as KubeObject & Readonly<Record<string, unknown>>;
+  return deepEqual(wanted.labels ?? {}, present.labels ?? {}) && deepEqual(wanted.annotations ?? {}, present.annotations ?? {}) && contains(have, want);
+}
+
+/** Whether everything `wanted` says holds in `actual`, which may say more. Lists must be of equal length. */
+function contains(actual: unknown, wanted: unknown): boolean {
+  if (wanted === null || wanted === undefined) return true;
+  if (Array.isArray(wanted)) return Array.isArray(actual) ? actual.length === wanted.length && wanted.every((item, at) => contains(actual[at], item)) : wanted.length === 0 && actual === undefined;
+  if (typeof wanted === "object") {
+    if (actual === undefined && Object.keys(wanted).length === 0) return true;
+    if (typeof actual !== "object" || actual === null || Array.isArray(actual)) return false;
+    return Object.entries(wanted).every(([key, value]) => contains((actual as Readonly<Record<string, unknown>>)[key], value));
+  }
+  return actual === wanted;
+}
+
+const RELEASED_LABELS = ["propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id", "resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id", "work.karmada.io/permanent-id", MANAGED];
+const RELEASED_ANNOTATIONS = [
+  "propagationpolicy.karmada.io/namespace",
+  "propagationpolicy.karmada.io/name",
+  "clusterpropagationpolicy.karmada.io/name",
+  MANAGED_ANNOTATIONS,
+  MANAGED_LABELS,
+  "resourcebinding.karmada.io/namespace",
+  "resourcebinding.karmada.io/name",
+  "clusterresourcebinding.karmada.io/name",
+  "resourcetemplate.karmada.io/uid",
+  "resourcetemplate.karmada.io/generation",
+  "work.karmada.io/name",
+  "work.karmada.io/namespace",
+  CONFLICT_RESOLUTION,
+];
+
+/** The member's object without our marks: it stays, and is nobody's but the member's. */
+export function releasedObject(observed: KubeObject): KubeObject {
+  const none = (keys: readonly string[]) => Object.fromEntries(keys.map((key) => [key, undefined]));
+  return withAnnotations(withLabels(observed, none(RELEASED_LABELS)), none(RELEASED_ANNOTATIONS));
+}
+
+export interface WorkCondition {
+  readonly type: string;
+  readonly status: "True" | "False";
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** The Work's status with one condition set; the same status when it says so already. */
+export function withCondition(work: Work, condition: WorkCondition, nowMs: number): NonNullable<Work["status"]> {
+  const status = work.status ?? {};
+  const conditions = status.conditions ?? [];
+  const before = conditions.find(({ type }) => type === condition.type);
+  if (before !== undefined && before.status === condition.status && before.reason === condition.reason && before.message === condition.message) return status;
+  const next = { ...condition, lastTransitionTime: before?.status === condition.status ? before.lastTransitionTime : formatTime(nowMs) };
+  return { ...status, conditions: before === undefined ? [...conditions, next] : conditions.map((present) => (present.type === condition.type ? next : present)) } as NonNullable<Work["status"]>;
+}

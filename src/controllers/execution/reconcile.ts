@@ -1,0 +1,177 @@
+import { Cluster, clusterOfExecutionNamespace, EXECUTION_FINALIZER, MANAGED, TEMPLATE_UID, Work } from "#apis/karmada";
+import { type ControllerContext, done, type Request, type Result, terminal } from "#controller-runtime";
+import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind, withMetadata, withoutFinalizer } from "#machinery";
+import type { Member, MemberPool } from "#member";
+import type { Interpreter } from "#interpreter";
+import { planManifest, releasedObject, withCondition, type WorkCondition } from "./plan.ts";
+import type { VersionRecord } from "./version-record.ts";
+
+type Context = ControllerContext<{ readonly members: MemberPool; readonly interpreter: Interpreter }, unknown>;
+type Follow = (member: Member, kind: ResourceKind) => void;
+
+export const isClusterReady = (cluster: Cluster): boolean => cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+
+export async function reconcile(request: Request, context: Context, record: { readonly versions: VersionRecord }, follow: Follow): Promise<Result> {
+  const work = context.cache(Work).get(request.key);
+  if (work === undefined) return done;
+  const clusterName = clusterOfExecutionNamespace(request.namespace);
+  if (clusterName === undefined) return terminal(`the namespace ${request.namespace} is no execution namespace`);
+  const cluster = context.cache(Cluster).get(clusterName);
+  if (work.metadata.deletionTimestamp !== undefined) return finalize(work, clusterName, cluster, context, record);
+  if (cluster === undefined) throw new Error(`clusters.cluster.karmada.io "${clusterName}" not found`);
+  // Works of pull clusters are carried out by the agent in the member.
+  if (cluster.spec?.syncMode === "Pull") return done;
+  const isSuspended = work.spec?.suspendDispatching === true;
+  const dispatching: WorkCondition = isSuspended
+    ? { type: "Dispatching", status: "False", reason: "SuspendDispatching", message: "Work dispatching is in a suspended state." }
+    : { type: "Dispatching", status: "True", reason: "Dispatching", message: "Work is being dispatched to member clusters." };
+  const before = work.status?.conditions?.find(({ type }) => type === "Dispatching");
+  if (before?.status !== dispatching.status) context.events.normal(work, "WorkDispatching", dispatching.message);
+  if (isSuspended) {
+    await writeConditions(work, [dispatching], context);
+    return done;
+  }
+  const member = context.deps.members.get(clusterName);
+  if (!isClusterReady(cluster) || member === undefined) {
+    if (before?.status !== dispatching.status) await writeConditions(work, [dispatching], context);
+    throw new Error(`cluster(${clusterName}) not ready`);
+  }
+  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  const errors: string[] = [];
+  const events = context.events.from("execution-controller");
+  await Promise.all(
+    manifests.map(async (manifest) => {
+      try {
+        const isWritten = await apply(manifest, member, context, record, follow);
+        const about = templateOf(manifest);
+        if (isWritten && about !== undefined) events.normal(about, "SyncSucceed", `Successfully applied resource(${describe(manifest)}) to cluster ${clusterName}`);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        errors.push(message);
+        const about = templateOf(manifest);
+        if (about !== undefined) events.warning(about, "SyncFailed", `Failed to create or update resource(${describe(manifest)}) in member cluster(${clusterName}): ${message}`);
+      }
+    }),
+  );
+  const isApplied = errors.length === 0;
+  const applied: WorkCondition = isApplied
+    ? { type: "Applied", status: "True", reason: "AppliedSuccessful", message: "Manifest has been successfully applied" }
+    : { type: "Applied", status: "False", reason: "AppliedFailed", message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}` };
+  const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
+  await writeConditions(work, [dispatching, applied], context);
+  if (!isApplied) {
+    events.warning(work, "SyncFailed", `Failed to sync work(${keyOf(work)}) to cluster(${clusterName}), err: ${errors.join(", ")}`);
+    throw new Error(applied.message);
+  }
+  if (wasApplied !== "True") events.normal(work, "SyncSucceed", `Sync work(${keyOf(work)}) to cluster(${clusterName}) successful.`);
+  return done;
+}
+
+const describe = ({ metadata }: KubeObject) => `${metadata.namespace ?? ""}/${metadata.name ?? ""}`;
+
+/** The template a manifest was made from, as far as events need it. */
+function templateOf(manifest: KubeObject): KubeObject | undefined {
+  const uid = manifest.metadata.annotations?.[TEMPLATE_UID];
+  const { name = "", namespace } = manifest.metadata;
+  return uid ? { apiVersion: manifest.apiVersion, kind: manifest.kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid } } : undefined;
+}
+
+async function writeConditions(work: Work, conditions: readonly WorkCondition[], context: Context): Promise<void> {
+  const write = async (latest: Work) => {
+    let status = latest.status ?? {};
+    for (const condition of conditions) status = withCondition({ ...latest, status } as Work, condition, context.clock.now());
+    if (status === latest.status) return;
+    await context.client.updateStatus(Work, { ...latest, status } as Work);
+  };
+  try {
+    await write(work);
+  } catch (error) {
+    if (isNotFound(error)) return;
+    if (!isConflict(error)) throw error;
+    const latest = await context.client.find(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+    if (latest !== undefined) await write(latest);
+  }
+}
+
+async function kindIn(member: Member, manifest: KubeObject): Promise<ResourceKind> {
+  const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
+  if (kind === undefined) throw new Error(`no matches for kind ${JSON.stringify(manifest.kind)} in version ${JSON.stringify(manifest.apiVersion)}`);
+  return kind;
+}
+
+async function observe(member: Member, kind: ResourceKind, object: KubeObject): Promise<KubeObject | undefined> {
+  const informer = member.informers.of(kind);
+  const at = { namespace: kind.namespaced ? object.metadata.namespace : undefined, name: object.metadata.name ?? "" };
+  if (informer.isHealthy) return informer.get(at.namespace === undefined ? at.name : `${at.namespace}/${at.name}`);
+  return member.client.find(kind, at);
+}
+
+/** Creates or updates one manifest; true when the member was written. */
+async function apply(manifest: KubeObject, member: Member, context: Context, record: { readonly versions: VersionRecord }, follow: Follow): Promise<boolean> {
+  const kind = await kindIn(member, manifest);
+  follow(member, kind);
+  const labels = { apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name };
+  let observed = await observe(member, kind, manifest);
+  for (let tries = 0; ; tries++) {
+    const plan = planManifest(manifest, observed, member.name, context.deps.interpreter);
+    try {
+      switch (plan.action) {
+        case "none":
+          if (observed !== undefined) record.versions.set(member.name, observed);
+          return false;
+        case "refuse":
+          throw new Error(plan.message);
+        case "create":
+          record.versions.set(member.name, await member.client.create(kind, plan.object));
+          context.metrics.counter("create_resource_to_cluster", "Number of creation operations against a target member cluster", ["result", "apiversion", "kind", "member_cluster", "recreate"]).add(1, { ...labels, result: "success", recreate: "false" });
+          return true;
+        case "update":
+          record.versions.set(member.name, await member.client.update(kind, plan.object));
+          context.metrics.counter("update_resource_to_cluster", "Number of updating operations against a target member cluster", ["result", "apiversion", "kind", "member_cluster", "operationResult"]).add(1, { ...labels, result: "success", operationResult: "updated" });
+          return true;
+      }
+    } catch (error) {
+      const isStale = isConflict(error) || isAlreadyExists(error) || isNotFound(error);
+      if (!isStale || tries >= 4 || plan.action === "refuse") throw error;
+      const at = { namespace: kind.namespaced ? manifest.metadata.namespace : undefined, name: manifest.metadata.name ?? "" };
+      const live = await member.client.find(kind, at);
+      // A namespace that is missing is no stale cache.
+      if (live === undefined && observed === undefined) throw error;
+      observed = live;
+    }
+  }
+}
+
+async function finalize(work: Work, clusterName: string, cluster: Cluster | undefined, context: Context, record: { readonly versions: VersionRecord }): Promise<Result> {
+  if (!(work.metadata.finalizers ?? []).includes(EXECUTION_FINALIZER)) return done;
+  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  const member = context.deps.members.get(clusterName);
+  const isReady = cluster !== undefined && isClusterReady(cluster) && member !== undefined;
+  const isLeaving = cluster === undefined || cluster.metadata.deletionTimestamp !== undefined;
+  if (cluster?.spec?.syncMode === "Pull" && !isLeaving) return done;
+  if (isReady) for (const manifest of manifests) await withdraw(work, manifest, member, context, record);
+  else if (!isLeaving) throw new Error(`cluster(${clusterName}) not ready`);
+  try {
+    await context.client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER));
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  return done;
+}
+
+/** Deletes the member's object if it is ours, or releases it where the Work says to preserve it. */
+async function withdraw(work: Work, manifest: KubeObject, member: Member, context: Context, record: { readonly versions: VersionRecord }): Promise<void> {
+  const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
+  if (kind === undefined) return;
+  const at = { namespace: kind.namespaced ? manifest.metadata.namespace : undefined, name: manifest.metadata.name ?? "" };
+  // Deleting needs a fresh look: a cache may still show an object that was replaced by somebody's own.
+  const observed = await member.client.find(kind, at);
+  if (observed === undefined || observed.metadata.labels?.[MANAGED] !== "true") return;
+  record.versions.delete(member.name, observed);
+  if (work.spec?.preserveResourcesOnDeletion === true) {
+    await member.client.update(kind, withMetadata(releasedObject(observed), { managedFields: undefined }));
+    return;
+  }
+  await member.client.delete(kind, at, { propagationPolicy: "Background", preconditions: { uid: observed.metadata.uid ?? "" } });
+  context.metrics.counter("delete_resource_from_cluster", "Number of deletion operations against a target member cluster", ["result", "apiversion", "kind", "member_cluster"]).add(1, { result: "success", apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name });
+}

@@ -1,0 +1,124 @@
+/**
+ * Work status: how a Work's object fares in its member. Follows the kinds of applied Works in every member and keeps
+ * `manifestStatuses` with status and health as the interpreter reads them. It polls nothing and writes no member.
+ */
+import { Cluster, clusterOfExecutionNamespace, type ManifestStatus, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { type ControllerContext, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import type { Interpreter } from "#interpreter";
+import { gvkOf, isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+import type { Member, MemberPool } from "#member";
+
+interface Deps {
+  readonly members: MemberPool;
+  readonly interpreter: Interpreter;
+}
+
+interface Options {
+  readonly concurrentWorkSyncs: number;
+}
+
+type Context = ControllerContext<Deps, Options>;
+const isApplied = (work: Work) => work.status?.conditions?.some(({ type, status }) => type === "Applied" && status === "True") ?? false;
+
+export const workStatus = defineController<Deps, Options>({
+  name: "workStatus",
+  reconciles: [Work],
+  when: (change) => change.type !== "deleted" && isApplied(change.object as Work) && (change.type === "added" || !isApplied(change.old as Work) || change.object.metadata.generation !== change.old.metadata.generation),
+  wakes: [wake(Cluster, () => [])],
+  writes: [{ kind: Work, verbs: ["update"], subresources: ["status"] }],
+  options: { concurrentWorkSyncs: 128 },
+  concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
+  start: (context) => {
+    // A new connection has new caches: what was followed before is followed again.
+    const stop = context.deps.members.follow(({ type, member }) => {
+      if (type !== "connected") return;
+      for (const work of context.cache(Work).list(`karmada-es-${member.name}`)) if (isApplied(work)) context.enqueue({ namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+    });
+    context.signal.addEventListener("abort", stop, { once: true });
+  },
+  reconcile,
+});
+
+const followed = new WeakMap<Member, Set<string>>();
+
+function follow(member: Member, kind: ResourceKind, context: Context): void {
+  let kinds = followed.get(member);
+  if (kinds === undefined) followed.set(member, (kinds = new Set()));
+  const key = `${kind.group}/${kind.version}/${kind.resource}`;
+  if (kinds.has(key)) return;
+  kinds.add(key);
+  const enqueueFor = (object: KubeObject) => {
+    const annotations = object.metadata.annotations ?? {};
+    const namespace = annotations[WORK_NAMESPACE];
+    const name = annotations[WORK_NAME];
+    if (namespace && name && clusterOfExecutionNamespace(namespace) === member.name) context.enqueue({ namespace, name });
+  };
+  const stop = member.informers.of(kind).handle({ add: enqueueFor, update: enqueueFor });
+  member.signal.addEventListener("abort", stop, { once: true });
+  context.signal.addEventListener("abort", stop, { once: true });
+}
+
+async function reconcile(request: Request, context: Context): Promise<Result> {
+  const work = context.cache(Work).get(request.key);
+  if (work === undefined || work.metadata.deletionTimestamp !== undefined || !isApplied(work)) return done;
+  const clusterName = clusterOfExecutionNamespace(request.namespace);
+  const member = clusterName === undefined ? undefined : context.deps.members.get(clusterName);
+  if (member === undefined || work.spec?.suspendDispatching === true) return done;
+  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  const statuses: ManifestStatus[] = [];
+  for (const [ordinal, manifest] of manifests.entries()) {
+    const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
+    if (kind === undefined) continue;
+    follow(member, kind, context);
+    const informer = member.informers.of(kind);
+    // The first list brings the object and with it the next request.
+    if (!informer.hasSynced) continue;
+    const { namespace, name = "" } = manifest.metadata;
+    const object = informer.get(kind.namespaced && namespace !== undefined ? `${namespace}/${name}` : name);
+    const before = work.status?.manifestStatuses?.find(({ identifier }) => identifier.ordinal === ordinal);
+    if (object === undefined) {
+      if (before !== undefined) statuses.push(before);
+      continue;
+    }
+    statuses.push(statusOf(work, object, ordinal, context));
+  }
+  if (statuses.length === 0 || deepEqual(statuses, work.status?.manifestStatuses ?? [])) return done;
+  const write = (latest: Work) => context.client.updateStatus(Work, { ...latest, status: { ...latest.status, manifestStatuses: statuses } } as Work);
+  try {
+    await write(work);
+  } catch (error) {
+    if (isNotFound(error)) return done;
+    if (!isConflict(error)) throw error;
+    const latest = await context.client.find(Work, { namespace: request.namespace, name: request.name });
+    if (latest !== undefined) await write(latest);
+  }
+  return done;
+}
+
+function statusOf(work: Work, object: KubeObject, ordinal: number, context: Context): ManifestStatus {
+  const { interpreter } = context.deps;
+  const { group, version, kind } = gvkOf(object);
+  const { namespace, name = "" } = object.metadata;
+  const what = `${kind}/${namespace ?? ""}/${name}`;
+  let status: unknown;
+  try {
+    status = interpreter.reflect(object);
+  } catch (error) {
+    context.events.warning(work, "ReflectStatusFailed", `Reflect status for object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`);
+    throw error;
+  }
+  let health: string;
+  try {
+    const isHealthy = interpreter.health(object);
+    health = isHealthy === undefined || isHealthy ? "Healthy" : "Unhealthy";
+  } catch (error) {
+    health = "Unknown";
+    context.events.warning(work, "InterpretHealthFailed", `Interpret health of object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`);
+  }
+  return {
+    identifier: { ordinal, ...(group === "" ? {} : { group }), version, kind, resource: "", ...(namespace === undefined ? {} : { namespace }), name },
+    ...(status === undefined ? {} : { status }),
+    health,
+  } as unknown as ManifestStatus;
+}
