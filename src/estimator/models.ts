@@ -1,5 +1,5 @@
 import type { ResourceModel } from "#apis/karmada";
-import { quantityMilliValue, quantityValue } from "#machinery";
+import { amountOf } from "./amounts.ts";
 
 /** Free resources of one node, as quantities. */
 export type NodeFree = Readonly<Record<string, string | number>>;
@@ -31,11 +31,6 @@ export function defaultResourceModels(): readonly ResourceModel[] {
       ],
     };
   });
-}
-
-/** An amount in one unit per resource: thousandths for cpu, whole units for all else. */
-export function amountOf(name: string, quantity: string | number | undefined): number {
-  return name === "cpu" ? quantityMilliValue(quantity) : quantityValue(quantity);
 }
 
 export interface ModelCount {

@@ -1,0 +1,96 @@
+/**
+ * Cluster: a member's place in the control plane. Makes its execution namespace, sets the automatic NoSchedule taints its
+ * readiness calls for, and takes everything away again when the Cluster is deleted. It does not probe.
+ */
+import { Namespace } from "#apis/kubernetes";
+import { type AnyBinding, Cluster, CLUSTER_FINALIZER, ClusterResourceBinding, EXECUTION_FINALIZER, executionNamespace, ResourceBinding, SYSTEM, Work } from "#apis/karmada";
+import { cacheIndex, type ControllerContext, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
+import { isAlreadyExists, isConflict, isNotFound, withFinalizer, withoutFinalizer } from "#machinery";
+import { describeTaints, planTaints } from "./plan.ts";
+
+export { describeTaints, planTaints, type Taint } from "./plan.ts";
+
+const LOOK_AGAIN_MS = 10_000;
+const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) => name);
+
+export const clusterController = defineController<unknown, Record<string, never>>({
+  name: "cluster",
+  reconciles: [Cluster],
+  wakes: [
+    // What blocks a deletion going away lets it go on at once.
+    wake(Namespace, (change) => (change.type === "deleted" && change.object.metadata.name?.startsWith("karmada-es-") ? [{ name: change.object.metadata.name.slice("karmada-es-".length) }] : [])),
+  ],
+  indexes: [cacheIndex(ResourceBinding, "cluster", targets), cacheIndex(ClusterResourceBinding, "cluster", targets as never)],
+  reads: [Work],
+  writes: [
+    { kind: Cluster, verbs: ["update"] },
+    { kind: Namespace, verbs: ["create", "delete"] },
+    { kind: Work, verbs: ["update"] },
+  ],
+  options: {},
+  reconcile,
+});
+
+const isReady = (cluster: Cluster) => cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+
+async function reconcile(request: Request, context: ControllerContext): Promise<Result> {
+  const cluster = context.cache(Cluster).get(request.key);
+  if (cluster === undefined) return done;
+  if (cluster.metadata.deletionTimestamp !== undefined) return remove(cluster, context);
+  const { client, events } = context;
+  const name = cluster.metadata.name ?? "";
+  const space = executionNamespace(name);
+  if (context.cache(Namespace).get(space) === undefined) {
+    try {
+      await client.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: space, labels: { [SYSTEM]: "true" } } });
+      events.from("cluster-controller").normal(cluster, "CreateExecutionSpaceSucceed", `Created execution space(${space}) for cluster(${name}).`);
+    } catch (error) {
+      if (!isAlreadyExists(error)) {
+        events.from("cluster-controller").warning(cluster, "CreateExecutionSpaceFailed", error instanceof Error ? error.message : String(error));
+        throw error;
+      }
+    }
+  }
+  const taints = planTaints(cluster, context.clock.now());
+  const isTainted = taints !== cluster.spec?.taints && !(taints.length === 0 && cluster.spec?.taints === undefined);
+  const marked = withFinalizer(cluster, CLUSTER_FINALIZER);
+  if (!isTainted && marked === cluster) return done;
+  try {
+    const { taints: _before, ...spec } = (cluster.spec ?? {}) as NonNullable<Cluster["spec"]>;
+    await client.update(Cluster, isTainted ? ({ ...marked, spec: { ...spec, ...(taints.length === 0 ? {} : { taints }) } } as Cluster) : marked);
+    if (isTainted) events.from("cluster-controller").normal(cluster, "TaintClusterSucceed", `Taint cluster succeed: ${describeTaints(taints)}.`);
+  } catch (error) {
+    if (isNotFound(error)) return done;
+    if (isConflict(error)) return requeueAfter(1);
+    events.from("cluster-controller").warning(cluster, "TaintClusterFailed", `Taint cluster failed: ${error instanceof Error ? error.message : String(error)}`);
+    throw error;
+  }
+  return done;
+}
+
+async function remove(cluster: Cluster, context: ControllerContext): Promise<Result> {
+  const { client, events } = context;
+  const name = cluster.metadata.name ?? "";
+  if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
+  const space = executionNamespace(name);
+  if (cluster.spec?.syncMode === "Pull" && !isReady(cluster))
+    for (const work of context.cache(Work).list(space)) await quietly(client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER)));
+  const present = context.cache(Namespace).get(space);
+  if (present !== undefined) {
+    if (present.metadata.deletionTimestamp === undefined) await client.delete(Namespace, { name: space });
+    events.from("cluster-controller").normal(cluster, "RemoveExecutionSpaceSucceed", `Removed execution space for cluster(${name}).`);
+    return requeueAfter(LOOK_AGAIN_MS);
+  }
+  const bindings = [...context.cache(ResourceBinding).byIndex("cluster", name), ...context.cache(ClusterResourceBinding).byIndex("cluster", name)];
+  if (bindings.length > 0) return requeueAfter(1_000);
+  await quietly(client.update(Cluster, withoutFinalizer(cluster, CLUSTER_FINALIZER)));
+  return done;
+}
+
+async function quietly(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+  }
+}
