@@ -1,0 +1,26 @@
+/**
+ * Admission: what happens to Karmada's objects on their way into the store. One folder a kind; `karmadaAdmission` is the
+ * table of all. Refusals read like those of the webhooks they stand for (wire).
+ */
+import type { AdmissionPlugin } from "#apiserver";
+import type { Random } from "#base";
+import { bindingAdmission } from "./binding/index.ts";
+import { deletionProtection } from "./deletion-protection/index.ts";
+import { overridePolicyAdmission } from "./override-policy/index.ts";
+import { propagationPolicyAdmission } from "./propagation-policy/index.ts";
+import { workAdmission } from "./work/index.ts";
+
+export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-policy/index.ts";
+
+export function karmadaAdmission(random: Random): readonly AdmissionPlugin[] {
+  return [
+    propagationPolicyAdmission(false, random),
+    propagationPolicyAdmission(true, random),
+    overridePolicyAdmission(false),
+    overridePolicyAdmission(true),
+    bindingAdmission(false, random),
+    bindingAdmission(true, random),
+    workAdmission(random),
+    deletionProtection,
+  ];
+}
