@@ -119,11 +119,7 @@ export function validateMetadata(definition: ResourceDefinition, object: KubeObj
       errors.push({ type: "FieldValueTooLong", field: "metadata.annotations", message: `Too long: may not be more than ${ANNOTATIONS_BYTES_MAX} bytes` });
     if (errors.length === before) validated.add(metadata.annotations);
   }
-  for (const [at, finalizer] of (metadata.finalizers ?? []).entries()) {
-    if (!finalizer.includes("/") && !["orphan", "foregroundDeletion", "kubernetes"].includes(finalizer))
-      errors.push(fieldInvalid(`metadata.finalizers[${at}]`, finalizer, "name is neither a standard finalizer name nor is it fully qualified"));
-    for (const text of keyErrors(finalizer)) errors.push(fieldInvalid("metadata.finalizers", finalizer, text));
-  }
+  for (const finalizer of metadata.finalizers ?? []) for (const text of keyErrors(finalizer)) errors.push(fieldInvalid("metadata.finalizers", finalizer, text));
   if (old?.metadata.deletionTimestamp !== undefined) {
     const present = new Set(old.metadata.finalizers ?? []);
     const added = (metadata.finalizers ?? []).filter((finalizer) => !present.has(finalizer));

@@ -1,0 +1,36 @@
+/**
+ * Descheduler: takes replicas off clusters that cannot run them.
+ *
+ * Every interval it looks at the dynamically divided Deployments, asks the accurate estimators of targets that are not
+ * ready how many replicas found no node, and lowers the targets' replicas. The scheduler then sees a smaller sum and
+ * scales up elsewhere. Statically weighted, duplicated and never scheduled bindings are left alone.
+ */
+import { ResourceBinding } from "#apis/karmada";
+import { defineController } from "#controller-runtime";
+import type { EstimatorPool } from "#estimator";
+import { reconcile, startSweeps } from "./reconcile.ts";
+
+export { isDeschedulable, planDeschedule, type DeschedulePlan, undesiredClusters } from "./plan.ts";
+
+export interface DeschedulerOptions {
+  /** `--descheduling-interval`. */
+  readonly deschedulingIntervalMs: number;
+  /** `--unschedulable-threshold`: how long a pod must have been without a node. */
+  readonly unschedulableThresholdMs: number;
+}
+
+export interface DeschedulerDeps {
+  readonly estimators: EstimatorPool;
+}
+
+export const deschedulerController = defineController<DeschedulerDeps, DeschedulerOptions>({
+  name: "descheduler",
+  reconciles: [ResourceBinding],
+  // Changes of bindings wake nobody: only the interval does.
+  when: () => false,
+  writes: [{ kind: ResourceBinding, verbs: ["update"] }],
+  options: { deschedulingIntervalMs: 120_000, unschedulableThresholdMs: 300_000 },
+  concurrency: () => 1,
+  start: startSweeps,
+  reconcile,
+});

@@ -1,0 +1,149 @@
+import { Secret } from "#apis/kubernetes";
+import { type Cluster, karmadaCustomResourceDefinitions } from "#apis/karmada";
+import { karmadaAdmission } from "#admission";
+import { aggregatedDefinitions } from "#aggregated-apiserver";
+import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
+import type { Clock, Logger, Metrics, Random } from "#base";
+import type { Pki } from "#certs";
+import { createHttpTransport, createInformers } from "#client";
+import type { ServerConfig } from "#config";
+import { addControllers } from "./controllers.ts";
+import { createManager, type Manager } from "#controller-runtime";
+import { createInterpreter, type Interpreter } from "#interpreter";
+import { objectKey, type Transport } from "#machinery";
+import { createMemberPool, type Member, type MemberPool } from "#member";
+import { createDecisionLog, type DecisionLog, schedulerController } from "#scheduler";
+import { servedKinds } from "#simulator";
+import type { Backend } from "#store";
+import type { TemplateKinds } from "#controllers/detector";
+
+export interface ControlPlaneOptions {
+  readonly config: ServerConfig;
+  readonly backend: Backend;
+  readonly pki: Pki;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics?: Metrics;
+  readonly metricsText?: () => Promise<string>;
+  /** Members of the same process, by the endpoint their Cluster names: reached without HTTP. */
+  readonly inProcess?: ReadonlyMap<string, Transport>;
+}
+
+/** A control plane that runs: API server, controllers and scheduler over one store. */
+export interface ControlPlane {
+  readonly api: RunningApiServer;
+  readonly manager: Manager;
+  readonly scheduler: Manager;
+  readonly members: MemberPool;
+  readonly decisions: DecisionLog;
+  readonly interpreter: Interpreter;
+  readonly transport: Transport;
+  listen(): Promise<Listener>;
+  stop(): Promise<void>;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { config, clock, random, log, pki, backend } = options;
+  const api = await startApiServer({
+    backend,
+    clock,
+    random,
+    log,
+    serviceAccountKeys: pki.serviceAccount,
+    admission: karmadaAdmission(random),
+    customResourceDefinitions: karmadaCustomResourceDefinitions(),
+    aggregated: aggregatedDefinitions(clock),
+    namespaces: ["karmada-system", "karmada-cluster"],
+    ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
+  });
+  const transport = api.transport();
+  const informers = createInformers(transport, { clock, log });
+  const members = createMemberPool({ clock, log });
+  const interpreter = createInterpreter();
+  const templates = templateKinds(api);
+  const shared = { transport, clock, random, log, informers, ...(options.metrics === undefined ? {} : { metrics: options.metrics }) };
+  const manager = createManager({ ...shared, component: "karmada-controller-manager" });
+  const scheduler = createManager({ ...shared, component: "karmada-scheduler" });
+  const connect = (cluster: Cluster): Promise<Member> => connectMember(cluster, manager, members, options.inProcess);
+  addControllers({ config, manager, members, interpreter, templates, connect, api, pki, kinds: servedKinds(api) });
+  const decisions = createDecisionLog();
+  scheduler.add(schedulerController, {
+    deps: { gates: config.gates, decisions },
+    options: { schedulerName: config.schedulerName, plugins: config.plugins, enableEmptyWorkloadPropagation: config.enableEmptyWorkloadPropagation },
+  });
+  informers.start();
+  await Promise.all([manager.start(), scheduler.start()]);
+  api.setReady(true);
+  let listener: Listener | undefined;
+  return {
+    api,
+    manager,
+    scheduler,
+    members,
+    decisions,
+    interpreter,
+    transport,
+    async listen() {
+      listener = await api.listen({ host: config.bindAddress, port: config.securePort, certificate: pki.server.certificate, key: pki.server.key, clientAuthority: pki.authority.certificate });
+      return listener;
+    },
+    async stop() {
+      api.setReady(false);
+      await listener?.close();
+      await Promise.all([manager.stop(), scheduler.stop()]);
+      informers.stop();
+      members.stop();
+      api.stop();
+      await backend.close();
+    },
+  };
+}
+
+/** Kinds whose objects may be templates: stored ones that can be listed, watched and deleted, in one version each. */
+function templateKinds(api: RunningApiServer): TemplateKinds {
+  const served = servedKinds(api);
+  return {
+    ...served,
+    find: (apiVersion, kind) => {
+      const slash = apiVersion.indexOf("/");
+      return api.server.registry.findKind(slash < 0 ? "" : apiVersion.slice(0, slash), slash < 0 ? apiVersion : apiVersion.slice(slash + 1), kind)?.kind;
+    },
+  };
+}
+
+/** Opens the member a Cluster names: within the process where it is one of ours, over HTTPS otherwise. */
+async function connectMember(cluster: Cluster, manager: Manager, members: MemberPool, inProcess: ReadonlyMap<string, Transport> | undefined): Promise<Member> {
+  const name = cluster.metadata.name ?? "";
+  const spec = cluster.spec as NonNullable<Cluster["spec"]>;
+  const endpoint = spec.apiEndpoint ?? "";
+  if (endpoint === "") throw new Error(`the api endpoint of cluster ${name} is empty`);
+  const own = inProcess?.get(endpoint);
+  if (own !== undefined) return members.connect({ name, fingerprint: `in-process ${endpoint} ${cluster.metadata.uid}`, open: () => ({ transport: own }) });
+  if (spec.secretRef === undefined) throw new Error(`cluster ${name} does not have a secret`);
+  const { namespace, name: secretName } = spec.secretRef;
+  const secret = manager.informers.of(Secret).get(objectKey(namespace, secretName)) ?? (await manager.client.find(Secret, { namespace, name: secretName }));
+  if (secret === undefined) throw new Error(`secrets ${JSON.stringify(secretName)} not found`);
+  const read = (key: string) => Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
+  const token = read("token");
+  if (token === "") throw new Error(`the secret of cluster ${name} has no token`);
+  const certificateAuthority = read("caBundle");
+  const isInsecure = spec.insecureSkipTLSVerification === true;
+  if (certificateAuthority === "" && !isInsecure) throw new Error(`the secret of cluster ${name} has no caBundle`);
+  const proxyHeaders = Object.fromEntries(Object.entries((spec.proxyHeader ?? {}) as Readonly<Record<string, string>>));
+  const fingerprint = JSON.stringify([endpoint, token, certificateAuthority, isInsecure, spec.proxyURL, proxyHeaders]);
+  return members.connect({
+    name,
+    fingerprint,
+    open: () => {
+      const transport = createHttpTransport({
+        server: endpoint,
+        token,
+        ...(isInsecure ? { insecureSkipTlsVerify: true } : { certificateAuthority }),
+        ...(spec.proxyURL === undefined ? {} : { proxyUrl: spec.proxyURL, proxyHeaders }),
+        userAgent: "karmada-controller-manager",
+      });
+      return { transport, close: () => transport.close() };
+    },
+  });
+}

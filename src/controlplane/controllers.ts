@@ -1,0 +1,76 @@
+import type { Cluster } from "#apis/karmada";
+import type { RunningApiServer } from "#apiserver";
+import type { Pki } from "#certs";
+import type { ServerConfig } from "#config";
+import type { ControllerDefinition, Manager } from "#controller-runtime";
+import { bindingController } from "#controllers/binding";
+import { bindingStatus } from "#controllers/binding-status";
+import { clusterController } from "#controllers/cluster";
+import { clusterStatus } from "#controllers/cluster-status";
+import { clusterTaintPolicy } from "#controllers/cluster-taint-policy";
+import { detector, type TemplateKinds } from "#controllers/detector";
+import { execution } from "#controllers/execution";
+import { garbageCollector } from "#controllers/garbage-collector";
+import { gracefulEviction } from "#controllers/graceful-eviction";
+import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
+import { namespaceSync } from "#controllers/namespace-sync";
+import { serviceAccount } from "#controllers/service-account";
+import { taintManager } from "#controllers/taint-manager";
+import { workStatus } from "#controllers/work-status";
+import type { Interpreter } from "#interpreter";
+import type { Member, MemberPool } from "#member";
+import type { ServedKinds } from "#simulator";
+
+/** What the controllers of a control plane are given. */
+export interface Parts {
+  readonly config: ServerConfig;
+  readonly manager: Manager;
+  readonly members: MemberPool;
+  readonly interpreter: Interpreter;
+  readonly templates: TemplateKinds;
+  readonly connect: (cluster: Cluster) => Promise<Member>;
+  readonly api: RunningApiServer;
+  readonly pki: Pki;
+  readonly kinds: ServedKinds;
+}
+
+/** Names in `--controllers` that are switched off unless asked for. */
+const ALWAYS = new Set(["detector", "taint-manager"]);
+
+/** Adds every controller `--controllers` names. Throws on a name nobody knows. */
+export function addControllers(parts: Parts): void {
+  const { config, manager, members, interpreter, templates, connect, api, pki, kinds } = parts;
+  const { gates } = config;
+  const known: string[] = [];
+  const words = config.controllers;
+  const isWanted = (name: string) => ALWAYS.has(name) || (!words.includes(`-${name}`) && (words.includes("*") || words.includes(name)));
+  const add = <D, O>(definition: ControllerDefinition<D, O>, given: { readonly deps: D; readonly options?: Partial<O> }, isOn = true) => {
+    known.push(definition.name);
+    if (isOn && isWanted(definition.name)) manager.add(definition, given);
+  };
+  const kindOf = templates.find;
+  const templateOf = async (resource: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string; readonly name: string }) => {
+    const kind = kindOf(resource.apiVersion, resource.kind);
+    if (kind === undefined) return undefined;
+    const key = kind.namespaced && resource.namespace ? `${resource.namespace}/${resource.name}` : resource.name;
+    return (manager.informers.has(kind) ? manager.informers.of(kind).get(key) : undefined) ?? manager.client.find(kind, resource);
+  };
+  add(garbageCollector, { deps: { kinds } });
+  add(namespaceLifecycle, { deps: { kinds } });
+  add(serviceAccount, { deps: { sign: (account) => api.tokens.sign(account, api.server.clock.now(), 0), authority: pki.authority.certificate } });
+  add(clusterController, { deps: {} });
+  add(clusterStatus, { deps: { members, connect, gates }, options: config });
+  add(clusterTaintPolicy, { deps: {} }, gates.has("Failover"));
+  add(taintManager, { deps: {}, options: config }, gates.has("Failover") && config.enableTaintManager);
+  add(gracefulEviction, { deps: {}, options: config });
+  add(detector, { deps: { interpreter, gates, templates }, options: { skippedPropagatingApis: config.skippedPropagatingApis, skippedPropagatingNamespaces: config.skippedPropagatingNamespaces, concurrentSyncs: config.concurrentResourceTemplateSyncs } });
+  add(bindingController, { deps: { interpreter, gates, kindOf, templateOf }, options: { unclaimedBindings: config.unclaimedBindings, concurrentSyncs: config.concurrentResourcebindingSyncs } });
+  add(bindingStatus, { deps: { interpreter, kindOf }, options: { writesTemplateStatus: config.writeTemplateStatus } });
+  add(execution, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
+  add(workStatus, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
+  add(namespaceSync, { deps: {}, options: { skippedPropagatingNamespaces: config.skippedPropagatingNamespaces } });
+  for (const word of words) {
+    const name = word.replace(/^-/, "");
+    if (name !== "*" && !known.includes(name)) throw new Error(`--controllers: there is no controller ${JSON.stringify(name)}; known are ${known.join(", ")}`);
+  }
+}

@@ -1,0 +1,118 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Secret } from "#apis/kubernetes";
+import { Cluster } from "#apis/karmada";
+import type { Listener } from "#apiserver";
+import type { Clock, Logger, Random } from "#base";
+import { loadPki, type Pki, writeKubeconfig } from "#certs";
+import { createClient, retryOnConflict } from "#client";
+import type { ServerConfig } from "#config";
+import { isAlreadyExists, type Transport } from "#machinery";
+import type { NodeClass, SimulatedMember } from "#simulator";
+import { createMemoryBackend, openFileBackend } from "#store";
+import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { startMember } from "./member.ts";
+import { createMetrics } from "./metrics.ts";
+
+export interface FleetMember {
+  readonly name: string;
+  readonly nodes: readonly NodeClass[];
+  readonly region: string;
+  readonly zone?: string;
+  readonly provider?: string;
+}
+
+/** A control plane with simulated members in one process. */
+export interface Fleet {
+  readonly controlPlane: ControlPlane;
+  readonly members: ReadonlyMap<string, SimulatedMember>;
+  readonly listener: Listener;
+  /** Files that let kubectl reach the control plane (`admin`) and each member, by name. */
+  readonly kubeconfigs: ReadonlyMap<string, string>;
+  stop(): Promise<void>;
+}
+
+export interface FleetOptions {
+  readonly config: ServerConfig;
+  readonly members: readonly FleetMember[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Keeps nothing on disk but kubeconfigs. */
+  readonly isInMemory?: boolean;
+  readonly podReadyMs?: number;
+}
+
+/** Starts members, control plane and joins them; resolves when the API answers and the members are known. */
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const { config, clock, random, log } = options;
+  const folder = config.dataDir;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const pki = await loadPki(options.isInMemory ? undefined : folder, config.tlsSans);
+  const backend = options.isInMemory ? createMemoryBackend() : openFileBackend(join(folder, "store"));
+  const kubeconfigs = new Map<string, string>();
+  const keep = (name: string, file: string, server: string, own: Pki) => {
+    const path = join(folder, file);
+    writeKubeconfig(path, name, server, own.authority.certificate, own.admin);
+    kubeconfigs.set(name, path);
+  };
+  const members = new Map<string, SimulatedMember>();
+  const inProcess = new Map<string, Transport>();
+  const listeners: Listener[] = [];
+  const { metrics, text } = createMetrics();
+  const started = await Promise.all(
+    options.members.map(async (member) => {
+      // Members of the tour share the control plane's authority: one set of certificates starts faster than many.
+      const memberBackend = options.isInMemory ? undefined : openFileBackend(join(folder, "members", member.name));
+      const simulated = await startMember({ ...member, pki, clock, random, log, ...(memberBackend === undefined ? {} : { backend: memberBackend }), ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }) });
+      const listener = await simulated.api.listen({ host: "127.0.0.1", port: 0, certificate: pki.server.certificate, key: pki.server.key, clientAuthority: pki.authority.certificate });
+      return { member, simulated, listener };
+    }),
+  );
+  const joins: { readonly member: FleetMember; readonly endpoint: string }[] = [];
+  for (const { member, simulated, listener } of started) {
+    const endpoint = `https://127.0.0.1:${listener.port}`;
+    members.set(member.name, simulated);
+    listeners.push(listener);
+    inProcess.set(endpoint, simulated.transport);
+    keep(member.name, `${member.name}.kubeconfig`, endpoint, pki);
+    joins.push({ member, endpoint });
+  }
+  const controlPlane = await startControlPlane({ config, backend, pki, clock, random, log, metrics, metricsText: text, inProcess });
+  const listener = await controlPlane.listen();
+  keep("flotilla", "admin.kubeconfig", `https://127.0.0.1:${listener.port}`, pki);
+  await Promise.all(joins.map(({ member, endpoint }) => joinMember(controlPlane, member, endpoint)));
+  return {
+    controlPlane,
+    members,
+    listener,
+    kubeconfigs,
+    async stop() {
+      await controlPlane.stop();
+      await Promise.all(listeners.map((own) => own.close()));
+      await Promise.all([...members.values()].map((member) => member.stop()));
+    },
+  };
+}
+
+/** What `flotilla join` leaves in the control plane; a member that was joined before only gets its new address. */
+async function joinMember(controlPlane: ControlPlane, member: FleetMember, apiEndpoint: string): Promise<void> {
+  const client = createClient(controlPlane.transport, { fieldManager: "flotilla" });
+  const { name, region, zone, provider } = member;
+  const secretRef = { namespace: "karmada-cluster", name };
+  try {
+    await client.create(Secret, { apiVersion: "v1", kind: "Secret", metadata: secretRef, data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" } });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+  const spec = { syncMode: "Push", apiEndpoint, secretRef, region, ...(zone === undefined ? {} : { zones: [zone] }), ...(provider === undefined ? {} : { provider }) };
+  try {
+    await client.create(Cluster, { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name, labels: { region } }, spec } as unknown as Cluster);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    await retryOnConflict(async () => {
+      const present = await client.get(Cluster, { name });
+      await client.update(Cluster, { ...present, spec: { ...present.spec, ...spec } } as Cluster);
+    });
+  }
+}

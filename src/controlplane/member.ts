@@ -1,0 +1,36 @@
+import type { Clock, Logger, Random } from "#base";
+import type { Pki } from "#certs";
+import { garbageCollector } from "#controllers/garbage-collector";
+import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
+import { serviceAccount } from "#controllers/service-account";
+import { type NodeClass, type SimulatedMember, startSimulatedMember } from "#simulator";
+import type { Backend } from "#store";
+
+export interface MemberOptions {
+  readonly name: string;
+  readonly nodes: readonly NodeClass[];
+  readonly region?: string;
+  readonly zone?: string;
+  readonly pki: Pki;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly backend?: Backend;
+  readonly podReadyMs?: number;
+}
+
+/** A simulated member with the controllers every Kubernetes cluster has. */
+export function startMember(options: MemberOptions): Promise<SimulatedMember> {
+  const { pki, podReadyMs, ...rest } = options;
+  return startSimulatedMember({
+    ...rest,
+    serviceAccountKeys: pki.serviceAccount,
+    ...(podReadyMs === undefined ? {} : { kubelet: { podReadyMs } }),
+    systemControllers: ({ api, kinds }) =>
+      [
+        { definition: garbageCollector, deps: { kinds } },
+        { definition: namespaceLifecycle, deps: { kinds } },
+        { definition: serviceAccount, deps: { sign: (account: Parameters<typeof api.tokens.sign>[0]) => api.tokens.sign(account, options.clock.now(), 0), authority: pki.authority.certificate } },
+      ] as never,
+  });
+}
