@@ -2,8 +2,25 @@
  * Estimator: how many replicas fit where.
  *
  * `estimateReplicas` and `estimateSets` answer from a cluster's published summary and resource models, in closed form:
- * the cost does not grow with replicas or nodes. `countModels` makes the models' counts from nodes. It never talks to a
- * cluster.
+ * the cost does not grow with replicas or nodes. `estimateNodeReplicas` and `estimateNodeSets` answer from the nodes,
+ * pods and quotas of a member (`NodeAccounts` keeps them current; equal nodes may be given as one `NodeClass`).
+ * `countModels` makes the models' counts from nodes, `countUnschedulable` finds replicas that found no node. Answers are
+ * whole numbers from 0 to 2147483647; nothing here decides where a workload goes.
  */
+export { amountOf, UNLIMITED } from "./amounts.ts";
 export { type AssumedWorkload, estimateReplicas, estimateSets, type GeneralOptions } from "./general.ts";
-export { countModels, defaultResourceModels, type NodeFree } from "./models.ts";
+export { countModels, defaultResourceModels, type ModelCount, type NodeFree } from "./models.ts";
+export { NodeAccounts, type NodeClass, podDemand, summariseNodes } from "./node-accounts.ts";
+export { estimateNodeReplicas, estimateNodeSets, type MemberFacts, type NodeEstimateOptions } from "./node-estimate.ts";
+export {
+  type Asking,
+  type ClusterEstimator,
+  createEstimatorPool,
+  type EstimatorPool,
+  type FanOut,
+  type MutableEstimatorPool,
+  type ObjectRef,
+  type PoolOptions,
+  UNKNOWN,
+} from "./pool.ts";
+export { countUnschedulable, currentReplicaSet, EstimateError, requireCluster, type UnschedulableQuestion } from "./unschedulable.ts";

@@ -124,7 +124,7 @@ async function write(binding: AnyBinding, plan: PassPlan, request: Request, cont
   if (condition?.status !== "False") {
     if (plan.observedGeneration !== undefined && status.schedulerObservedGeneration !== plan.observedGeneration) change["schedulerObservedGeneration"] = plan.observedGeneration;
     if (plan.lastScheduledTime !== undefined && status.lastScheduledTime !== plan.lastScheduledTime) change["lastScheduledTime"] = plan.lastScheduledTime;
-    if (plan.observedAffinityName !== undefined) change["schedulerObservingAffinityName"] = plan.observedAffinityName;
+    if (plan.observedAffinityName !== undefined) change["schedulerObservingAffinityName"] = plan.observedAffinityName || null;
   }
   try {
     if (Object.keys(change).length > 0) await client.patch(kind, request, "application/merge-patch+json", { status: change }, { subresource: "status" });

@@ -27,20 +27,35 @@ export function divideByWeight(total: number, weights: readonly Weight[], uid = 
       left -= given[at] as number;
     }
   }
-  while (left > 0) {
-    let best = -1;
-    let bestAverage = -1;
-    for (const [at, { weight }] of ordered.entries()) {
-      const average = weight / (2 * (given[at] as number) + 1);
-      if (average > bestAverage || (average === bestAverage && (given[at] as number) < (given[best] as number))) {
-        best = at;
-        bestAverage = average;
-      }
-    }
-    given[best] = (given[best] as number) + 1;
-    left--;
-  }
+  if (left > 0) handOut(left, ordered, given);
   return ordered
     .map(({ name }, at) => ({ name, replicas: given[at] as number }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Hands out single replicas, best average first. Entries stand in tie order; a heap keeps it cheap for large fleets. */
+function handOut(replicas: number, ordered: readonly Weight[], given: number[]): void {
+  const averages = ordered.map(({ weight }, at) => weight / (2 * (given[at] as number) + 1));
+  const isBefore = (left: number, right: number): boolean => {
+    const difference = (averages[left] as number) - (averages[right] as number);
+    if (difference !== 0) return difference > 0;
+    return (given[left] as number) - (given[right] as number) < 0 || (given[left] === given[right] && left < right);
+  };
+  const heap = ordered.map((_, at) => at);
+  const sift = (from: number): void => {
+    for (let at = from; ; ) {
+      let first = at;
+      for (const child of [2 * at + 1, 2 * at + 2]) if (child < heap.length && isBefore(heap[child] as number, heap[first] as number)) first = child;
+      if (first === at) return;
+      [heap[at], heap[first]] = [heap[first] as number, heap[at] as number];
+      at = first;
+    }
+  };
+  for (let at = (heap.length >> 1) - 1; at >= 0; at--) sift(at);
+  for (let left = replicas; left > 0; left--) {
+    const best = heap[0] as number;
+    given[best] = (given[best] as number) + 1;
+    averages[best] = (ordered[best] as Weight).weight / (2 * (given[best] as number) + 1);
+    sift(0);
+  }
 }

@@ -26,6 +26,7 @@ export interface PassPlan {
   /** Result to write; absent when the spec stays as it is. */
   readonly clusters?: readonly TargetCluster[];
   readonly appliedPlacement?: string;
+  /** Affinity term to write into the status; empty clears it. */
   readonly observedAffinityName?: string;
   /** Warnings of affinity terms that failed on the way; they come before the result. */
   readonly events: readonly PassEvent[];
@@ -57,24 +58,32 @@ export function isPlacementChanged(placement: Placement, applied: string | undef
   try {
     before = JSON.parse(applied) as Placement;
   } catch {
-    return false;
+    return true;
   }
-  if (typeof before !== "object" || before === null) return false;
+  if (typeof before !== "object" || before === null) return true;
   const now = placement as Readonly<Record<string, unknown>>;
   const then = before as Readonly<Record<string, unknown>>;
   for (const part of ["clusterAffinity", "clusterTolerations", "spreadConstraints", "replicaScheduling"])
     if (!deepEqual(settled(now[part]), settled(then[part]))) return true;
-  if (deepEqual(settled(now["clusterAffinities"]), settled(then["clusterAffinities"])) && deepEqual(now["workloadAffinity"], then["workloadAffinity"])) return false;
+  if (!deepEqual(now["workloadAffinity"], then["workloadAffinity"])) return true;
+  if (deepEqual(settled(now["clusterAffinities"]), settled(then["clusterAffinities"]))) return false;
   if (!observedName) return true;
   const mine = termNamed(placement, observedName);
   const theirs = termNamed(before, observedName);
   return mine === undefined || theirs === undefined || !deepEqual(mine, theirs);
 }
 
+/** Whether the components a target records are no longer those of the workload. */
+function isComponentsChanged(spec: ResourceBindingSpec, recorded: NonNullable<TargetCluster["components"]>): boolean {
+  const wanted = (spec.components ?? []).map(({ name, replicas }) => ({ name, replicas }));
+  return !deepEqual(wanted, recorded.map(({ name, replicas }) => ({ name, replicas })));
+}
+
 export function isReplicasChanged(spec: ResourceBindingSpec, placement: Placement, gates: Gates): boolean {
   if (placement.replicaScheduling === undefined) return false;
   const targets = spec.clusters ?? [];
-  if (gates.has("MultiplePodTemplatesScheduling") && (spec.components?.length ?? 0) > 0) return targets.length === 0;
+  if (gates.has("MultiplePodTemplatesScheduling") && (spec.components?.length ?? 0) > 0)
+    return targets.length === 0 || targets.some(({ components }) => components !== undefined && isComponentsChanged(spec, components));
   const replicas = spec.replicas ?? 0;
   if (strategyOf(placement) === "Duplicated") return targets.some((target) => (target.replicas ?? 0) !== replicas);
   return assignedReplicas(targets) !== replicas;
@@ -155,13 +164,17 @@ export function planPass(input: PassInput): PassPlan {
         break;
       } catch (error) {
         const scheduleError = asScheduleError(error);
-        failure ??= scheduleError;
+        // The first error decides, but one that a later try can mend goes before one that only an event can.
+        if (failure === undefined || (failure.reason === "NoClusterFit" && scheduleError.reason !== "NoClusterFit")) failure = scheduleError;
         events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: `failed to schedule ${describe(binding)} with clusterAffiliates index(${at}): ${scheduleError.message}` });
       }
     }
     if (result !== undefined) failure = undefined;
   }
+  // A name left from terms that are gone would mislead a later placement with terms of that name.
+  if (result !== undefined && terms.length === 0 && status?.schedulerObservingAffinityName) observedAffinityName = "";
   if (result !== undefined) {
+    result = inPresentOrder(result, spec.clusters ?? []);
     events.push({ type: "Normal", reason: "ScheduleBindingSucceed", message: resultText(binding, result) });
     return {
       clusters: result,
@@ -183,6 +196,13 @@ export function planPass(input: PassInput): PassPlan {
   }
   if (terms.length === 0) events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
   return { events, condition, retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff", isScheduled: true };
+}
+
+/** The present targets when the result is the same set in another order: order alone is no reason to write. */
+function inPresentOrder(result: readonly TargetCluster[], present: readonly TargetCluster[]): readonly TargetCluster[] {
+  if (result.length !== present.length) return result;
+  const byName = new Map(present.map((target) => [target.name, target]));
+  return result.every((target) => deepEqual(byName.get(target.name), target)) ? present : result;
 }
 
 function asScheduleError(error: unknown): ScheduleError {

@@ -61,19 +61,19 @@ function selectByCluster(ordered: readonly Candidate[], bounds: Bounds, options:
   const chosen = ordered.slice(0, count);
   if (strategyOf(options.placement) === "Duplicated") return chosen;
   const rest = ordered.slice(count);
-  const enough = () => chosen.reduce((sum, { available }) => sum + available, 0) >= options.need;
-  for (let at = chosen.length - 1; at >= 0 && !enough(); at--) {
+  let sum = chosen.reduce((total, { available }) => total + available, 0);
+  for (let at = chosen.length - 1; at >= 0 && sum < options.need; at--) {
     let best = -1;
     for (const [index, candidate] of rest.entries()) if (best < 0 || candidate.available > (rest[best] as Candidate).available) best = index;
     if (best < 0) break;
     const mine = chosen[at] as Candidate;
     const other = rest[best] as Candidate;
-    if (other.available > mine.available) {
-      chosen[at] = other;
-      rest[best] = mine;
-    }
+    if (other.available <= mine.available) continue;
+    chosen[at] = other;
+    rest[best] = mine;
+    sum += other.available - mine.available;
   }
-  if (!enough()) throw schedulerError(`no enough resource when selecting ${count} clusters`);
+  if (sum < options.need) throw schedulerError(`no enough resource when selecting ${count} clusters`);
   return chosen;
 }
 
@@ -100,8 +100,33 @@ function selectByRegion(ordered: readonly Candidate[], region: Bounds, cluster: 
   const first = chosen.map(({ members }) => members[0] as Candidate);
   const taken = new Set(first);
   const others = chosen.flatMap(({ members }) => members).filter((member) => !taken.has(member)).sort(compareCandidates);
-  const total = Math.min(first.length + others.length, cluster.max);
-  return { selected: [...first, ...others.slice(0, Math.max(0, total - first.length))], regions: scores };
+  const total = Math.max(0, Math.min(first.length + others.length, cluster.max) - first.length);
+  const selected = [...first, ...others.slice(0, total)];
+  return { selected: exchanged(selected, others.slice(total), options), regions: scores };
+}
+
+/**
+ * Where the chosen clusters have no room for all replicas, a cluster with more room of the same region takes the place of
+ * the last ones, as in the selection by cluster; the choice stays as it was when even that is not enough.
+ */
+function exchanged(selected: readonly Candidate[], unchosen: readonly Candidate[], { placement, need }: SelectOptions): readonly Candidate[] {
+  const strategy = strategyOf(placement);
+  let sum = selected.reduce((total, { available }) => total + available, 0);
+  if (sum >= need || unchosen.length === 0 || strategy === "Duplicated" || strategy === "Static") return selected;
+  const result = [...selected];
+  const rest = [...unchosen];
+  for (let at = result.length - 1; at >= 0 && sum < need; at--) {
+    const mine = result[at] as Candidate;
+    let best: number | undefined;
+    for (const [index, other] of rest.entries())
+      if (other.cluster.spec?.region === mine.cluster.spec?.region && other.available > (best === undefined ? mine : (rest[best] as Candidate)).available) best = index;
+    if (best === undefined) continue;
+    const other = rest[best] as Candidate;
+    result[at] = other;
+    rest[best] = mine;
+    sum += other.available - mine.available;
+  }
+  return sum >= need ? result : selected;
 }
 
 function scoreRegion(members: readonly Candidate[], region: Bounds, cluster: Bounds, { placement, spec, need }: SelectOptions): number {
@@ -127,36 +152,75 @@ function scoreRegion(members: readonly Candidate[], region: Bounds, cluster: Bou
 
 const byWeight = (left: Region, right: Region) => right.weight - left.weight || (left.name < right.name ? -1 : 1);
 
-/** Subsets looked at; more would be a fleet of more regions than there are on earth. */
-const SUBSETS_MAX = 200_000;
+/** Subsets looked at; a fleet with more choices also gets the greedy one, and the best of these. */
+const SUBSETS_MAX = 20_000;
 
-function chooseRegions(regions: readonly Region[], region: Bounds, cluster: Bounds): readonly Region[] | undefined {
-  const sorted = [...regions].sort((a, b) => a.members.length - b.members.length || b.weight - a.weight || (a.name < b.name ? -1 : 1));
-  const accepted: { readonly set: readonly Region[]; readonly weight: number; readonly size: number }[] = [];
-  const accept = (set: readonly Region[]) =>
-    accepted.push({ set: [...set].sort(byWeight), weight: set.reduce((sum, { weight }) => sum + weight, 0), size: set.reduce((sum, { members }) => sum + members.length, 0) });
-  if (sorted.length === region.min) {
-    if (sorted.reduce((sum, { members }) => sum + members.length, 0) >= cluster.min) accept(sorted);
-  } else {
-    const walk = (from: number, set: readonly Region[], size: number) => {
-      if (accepted.length >= SUBSETS_MAX) return;
-      if (set.length > 0 && size >= cluster.min && set.length >= region.min && set.length <= region.max) {
-        accept(set);
-        return;
-      }
-      if (set.length >= region.max) return;
-      for (let at = from; at < sorted.length; at++) {
-        const next = sorted[at] as Region;
-        walk(at + 1, [...set, next], size + next.members.length);
-      }
-    };
-    walk(0, [], 0);
+interface Subset {
+  readonly set: readonly Region[];
+  readonly weight: number;
+  readonly size: number;
+}
+
+const sizeOf = (regions: readonly Region[]): number => regions.reduce((sum, { members }) => sum + members.length, 0);
+const subsetOf = (regions: readonly Region[]): Subset => ({
+  set: [...regions].sort(byWeight),
+  weight: regions.reduce((sum, { weight }) => sum + weight, 0),
+  size: sizeOf(regions),
+});
+
+/** All subsets that hold the bounds and need no further region, smaller regions first. */
+function enumerateSubsets(sorted: readonly Region[], region: Bounds, leastClusters: number): Subset[] {
+  const accepted: Subset[] = [];
+  // Regions stand by size: the last ones are the largest, so this is the most that `count` more regions can add.
+  const sums = [0];
+  for (let at = sorted.length - 1; at >= 0; at--) sums.push((sums.at(-1) as number) + (sorted[at] as Region).members.length);
+  const mostFrom = (from: number, count: number) => sums[Math.min(count, sorted.length - from)] as number;
+  const walk = (from: number, set: readonly Region[], size: number): void => {
+    if (accepted.length >= SUBSETS_MAX) return;
+    if (set.length > 0 && size >= leastClusters && set.length >= region.min) {
+      accepted.push(subsetOf(set));
+      return;
+    }
+    if (set.length >= region.max) return;
+    for (let at = from; at < sorted.length; at++) {
+      const missing = region.min - set.length;
+      const canFill = sorted.length - at >= missing && size + mostFrom(at, region.max - set.length) >= leastClusters;
+      if (!canFill) return;
+      const next = sorted[at] as Region;
+      walk(at + 1, [...set, next], size + next.members.length);
+    }
+  };
+  walk(0, [], 0);
+  return accepted;
+}
+
+function greedySubset(regions: readonly Region[], region: Bounds, leastClusters: number): Subset | undefined {
+  const ordered = [...regions].sort(byWeight);
+  for (let count = Math.max(1, region.min); count <= Math.min(ordered.length, region.max); count++) {
+    const taken = ordered.slice(0, count);
+    if (sizeOf(taken) >= leastClusters) return subsetOf(taken);
   }
-  if (accepted.length === 0) return undefined;
+  return undefined;
+}
+
+function chooseRegions(regions: readonly Region[], bounds: Bounds, cluster: Bounds): readonly Region[] | undefined {
+  // Each chosen region gives at least one cluster, so there cannot be more of them than clusters are allowed.
+  const region: Bounds = { min: bounds.min, max: Math.min(bounds.max, cluster.max) };
+  if (region.max < region.min) return undefined;
+  const sorted = [...regions].sort((a, b) => a.members.length - b.members.length || b.weight - a.weight || (a.name < b.name ? -1 : 1));
+  let accepted: Subset[];
+  if (sorted.length === region.min) accepted = sizeOf(sorted) >= cluster.min ? [subsetOf(sorted)] : [];
+  else {
+    accepted = enumerateSubsets(sorted, region, cluster.min);
+    const greedy = accepted.length >= SUBSETS_MAX ? greedySubset(regions, region, cluster.min) : undefined;
+    if (greedy !== undefined) accepted.push(greedy);
+  }
   const ranked = accepted.map((entry, order) => ({ ...entry, order })).sort((a, b) => b.weight - a.weight || b.size - a.size || a.order - b.order);
-  let best = ranked[0] as (typeof ranked)[number];
-  for (const other of ranked.slice(1)) {
-    const isPrefix = other.set.length < best.set.length && other.set.every((member, at) => best.set[at] === member);
+  let best = ranked[0];
+  if (best === undefined) return undefined;
+  for (const other of ranked) {
+    // A prefix does the job with fewer regions.
+    const isPrefix = other.set.length < best.set.length && other.set.every((member, at) => best?.set[at] === member);
     if (isPrefix) best = other;
   }
   return best.set;

@@ -1,6 +1,6 @@
 import { type AnyBinding, CLUSTER_PROPAGATION_POLICY_ID, type Cluster, PROPAGATION_POLICY_ID, BINDING_MANAGED_BY } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { inlineOf, matchesAffinity, termNamed } from "#apis/karmada";
+import { inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
 
 const DEFAULT_NAME = "default-scheduler";
 
@@ -42,7 +42,8 @@ export function concernsCluster(binding: AnyBinding, cluster: Cluster, scheduler
   if (terms.length > 0) {
     if ((status?.schedulerObservedGeneration ?? 0) !== (binding.metadata.generation ?? 0)) return true;
     const term = termNamed(placement, status?.schedulerObservingAffinityName) ?? terms[0];
-    return term !== undefined && matchesAffinity(inlineOf(term), cluster);
+    // A cluster of an overflow tier may take replicas too; upstream consults the inline affinity only.
+    return term !== undefined && [inlineOf(term), ...(overflowOf(term) ?? [])].some((affinity) => matchesAffinity(affinity, cluster));
   }
   return placement.clusterAffinity === undefined || matchesAffinity(placement.clusterAffinity, cluster);
 }

@@ -2,7 +2,9 @@
 import { deepEqual } from "#base";
 import { matchesAffinity, overflowOrder } from "#apis/karmada";
 import type { AnyBinding, Cluster, ClusterAffinity, Placement, ResourceBinding, ResourceBindingSpec, ResourceBindingStatus, ResourceModel, TargetCluster } from "#apis/karmada";
-import { countModels, estimateReplicas, estimateSets } from "#estimator";
+import type { Deployment, Node, Pod, ReplicaSet, ResourceQuota } from "#apis/kubernetes";
+import { isDeschedulable, planDeschedule } from "#controllers/descheduler";
+import { type AssumedWorkload, countModels, countUnschedulable, EstimateError, estimateNodeReplicas, estimateNodeSets, estimateReplicas, estimateSets, requireCluster, summariseNodes } from "#estimator";
 import { assignReplicas, backoffMs, bindingEnqueues, builtinPlugins, type Candidate, choosePlugins, clusterStatesToMatch, concernsCluster, divideByWeight, type Estimator, isPlacementChanged, planPass, schedule, ScheduleError, type SchedulingInput, scoreCluster, selectClusters, usesSets } from "#scheduler";
 
 export interface VectorResult {
@@ -47,7 +49,16 @@ interface Input {
   readonly assumedWorkloads?: never;
   readonly featureGates?: Readonly<Record<string, boolean>>;
   readonly resourceModels: readonly ResourceModel[];
-  readonly nodes: readonly Readonly<Record<string, string>>[];
+  readonly nodes: readonly unknown[];
+  readonly pods?: readonly Pod[];
+  readonly resourceQuotas?: readonly ResourceQuota[];
+  readonly namespace?: string;
+  readonly now: string;
+  readonly workload: Deployment;
+  readonly replicaSets?: readonly ReplicaSet[];
+  readonly thresholdSeconds?: number;
+  readonly unschedulable?: Readonly<Record<string, number>>;
+  readonly estimatorError?: string;
 }
 
 const DEFAULT_ON = ["PriorityBasedScheduling", "CustomizedClusterResourceModeling"];
@@ -145,10 +156,54 @@ function run(kind: string, input: Input): unknown {
       return input.mode === "componentSets" ? { maxSets: estimateSets(input.cluster, input.components ?? [], general) } : { maxReplicas: estimateReplicas(input.cluster, input.replicaRequirements, general) };
     }
     case "resource-modeling":
-      return { allocatableModelings: countModels(input.resourceModels, input.nodes) };
+      return { allocatableModelings: countModels(input.resourceModels, input.nodes as readonly Readonly<Record<string, string>>[]) };
+    case "node-estimate":
+      return answered(() => nodeEstimate(input, gates));
+    case "unschedulable-replicas": {
+      const { workload, replicaSets = [], pods = [], thresholdSeconds = 0, now } = input;
+      return answered(() => ({ unschedulableReplicas: countUnschedulable({ workload, replicaSets, pods, thresholdMs: thresholdSeconds * 1000, nowMs: Date.parse(now) }) }));
+    }
+    case "deschedule":
+      return deschedule(input);
     default:
       return undefined;
   }
+}
+
+function answered(answer: () => unknown): unknown {
+  try {
+    return answer();
+  } catch (error) {
+    if (error instanceof EstimateError) return { error: { message: error.message } };
+    throw error;
+  }
+}
+
+/** The member cluster of node vectors. */
+const MEMBER = "member1";
+
+function nodeEstimate(input: Input, gates: ReadonlySet<string>): unknown {
+  requireCluster(MEMBER, (input.cluster as unknown as string | undefined) ?? MEMBER);
+  const facts = { nodes: summariseNodes(input.nodes as readonly Node[], input.pods ?? []), quotas: input.resourceQuotas ?? [] };
+  const assumed = gates.has("SchedulingOvercommitProtection") ? ((input.assumedWorkloads ?? []) as readonly AssumedWorkload[]) : [];
+  const options = { usesQuotas: gates.has("ResourceQuotaEstimate"), assumed };
+  if (input.mode === "componentSets") return { maxSets: estimateNodeSets(facts, input.components ?? [], input.namespace, options) };
+  return { maxReplicas: estimateNodeReplicas(facts, input.replicaRequirements, options) };
+}
+
+function deschedule(input: Input): unknown {
+  const binding = input.binding as ResourceBinding;
+  const selected = isDeschedulable(binding);
+  // An estimator that fails answers for nobody.
+  const answers = new Map(input.estimatorError === undefined ? Object.entries(input.unschedulable ?? {}) : []);
+  const plan = selected ? planDeschedule(binding, answers) : undefined;
+  const event = { type: "Normal", reason: "DescheduleBindingSucceed", message: plan?.message };
+  return {
+    selected,
+    updated: plan !== undefined,
+    clusters: (plan?.clusters ?? binding.spec.clusters ?? []).map(({ name, replicas = 0 }) => ({ name, replicas })),
+    events: plan === undefined ? [] : ["binding", "resource"].map((on) => ({ ...event, on })),
+  };
 }
 
 /** The order of one queue level by priority, first in first out, as the work queue keeps it. */
