@@ -1,0 +1,134 @@
+import { Namespace, Secret, ServiceAccount, ClusterRole, ClusterRoleBinding } from "#apis/kubernetes";
+import { Cluster, CLUSTER_NAMESPACE, SYSTEM } from "#apis/karmada";
+import { type Client, retryOnConflict } from "#client";
+import { controllerReference, isAlreadyExists, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import { kubeconfigFlags, openConnection } from "../connection.ts";
+import { parseArguments, withHelp } from "../flags.ts";
+
+const TOKEN_TRIES = 300;
+const TOKEN_RETRY_MS = 100;
+
+/** `flotilla join CLUSTER --cluster-kubeconfig FILE`: registers a member by URL and credentials. */
+export function run(words: readonly string[], program: string): Promise<number> {
+  return withHelp(async () => {
+    const parsed = parseArguments(
+      words,
+      [
+        ...kubeconfigFlags,
+        { name: "cluster-kubeconfig", meaning: "path of the member's kubeconfig" },
+        { name: "cluster-context", meaning: "context in it; default is the current one" },
+        { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of credentials, in both clusters" },
+        { name: "cluster-provider", meaning: "provider of the member" },
+        { name: "cluster-region", meaning: "region of the member" },
+        { name: "cluster-zones", meaning: "zones of the member, separated by commas" },
+        { name: "dry-run", isSwitch: true, meaning: "do everything but write" },
+      ],
+      `${program} join CLUSTER --cluster-kubeconfig FILE`,
+    );
+    const [name, ...more] = parsed.args;
+    if (name === undefined) throw new Error("cluster name is required");
+    if (more.length > 0) throw new Error("more than one cluster name is not supported");
+    if (name.length > 48 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name)) throw new Error(`invalid cluster name(${name}): a lowercase RFC 1123 label of no more than 48 characters is required`);
+    const namespace = parsed.get("cluster-namespace") ?? CLUSTER_NAMESPACE;
+    const plane = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
+    const member = openConnection(parsed.get("cluster-kubeconfig"), parsed.get("cluster-context"));
+    try {
+      const id = (await member.client.get(Namespace, { name: "kube-system" })).metadata.uid ?? "";
+      const { items } = await plane.client.list(Cluster);
+      if (items.some((cluster) => cluster.metadata.name === name || (id !== "" && cluster.spec?.id === id))) throw new Error(`the cluster ID ${id} or the cluster name ${name} has been registered`);
+      if (parsed.isOn("dry-run")) {
+        process.stdout.write(`cluster(${name}) is joined successfully\n`);
+        return 0;
+      }
+      const { token, authority, impersonatorToken } = await prepareMember(member.client, name, namespace);
+      const zones = parsed.get("cluster-zones")?.split(",").filter(Boolean);
+      const provider = parsed.get("cluster-provider");
+      const region = parsed.get("cluster-region");
+      await register(plane.client, name, namespace, {
+        token,
+        authority,
+        impersonatorToken,
+        spec: {
+          syncMode: "Push",
+          id,
+          apiEndpoint: member.endpoint.server,
+          secretRef: { namespace, name },
+          impersonatorSecretRef: { namespace, name: `${name}-impersonator` },
+          ...(member.endpoint.insecureSkipTlsVerify ? { insecureSkipTLSVerification: true } : {}),
+          ...(member.endpoint.proxyUrl === undefined ? {} : { proxyURL: member.endpoint.proxyUrl }),
+          ...(provider === undefined ? {} : { provider }),
+          ...(region === undefined ? {} : { region }),
+          ...(zones === undefined ? {} : { zones }),
+        },
+      });
+      process.stdout.write(`cluster(${name}) is joined successfully\n`);
+      return 0;
+    } finally {
+      await plane.transport.close();
+      await member.transport.close();
+    }
+  });
+}
+
+async function ensure<T extends KubeObject>(client: Client, kind: ResourceKind<T>, object: T): Promise<T> {
+  try {
+    return await client.create(kind, object);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    return client.get(kind, { namespace: object.metadata.namespace, name: object.metadata.name ?? "" });
+  }
+}
+
+/** Accounts, rights and tokens in the member. */
+async function prepareMember(client: Client, cluster: string, namespace: string) {
+  const labels = { [SYSTEM]: "true" };
+  await ensure(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } });
+  const account = `karmada-${cluster}`;
+  for (const name of [account, "karmada-impersonator"]) {
+    await ensure(client, ServiceAccount, { apiVersion: "v1", kind: "ServiceAccount", metadata: { namespace, name, labels } });
+    await ensure(client, Secret, { apiVersion: "v1", kind: "Secret", metadata: { namespace, name, labels, annotations: { "kubernetes.io/service-account.name": name } }, type: "kubernetes.io/service-account-token" });
+  }
+  const role = `karmada-controller-manager:${account}`;
+  const rules = [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"] }, { verbs: ["get"], nonResourceURLs: ["*"] }];
+  await ensure(client, ClusterRole, { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: { name: role, labels }, rules } as ClusterRole);
+  await ensure(client, ClusterRoleBinding, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name: role, labels },
+    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
+  } as ClusterRoleBinding);
+  const own = await tokenOf(client, namespace, account);
+  const impersonator = await tokenOf(client, namespace, "karmada-impersonator");
+  return { token: own.token, authority: own.authority, impersonatorToken: impersonator.token };
+}
+
+async function tokenOf(client: Client, namespace: string, name: string): Promise<{ readonly token: string; readonly authority: string }> {
+  for (let tries = 0; tries < TOKEN_TRIES; tries++) {
+    const { data = {} } = await client.get(Secret, { namespace, name });
+    if (data["token"]) return { token: data["token"], authority: data["ca.crt"] ?? "" };
+    await new Promise((resolve) => setTimeout(resolve, TOKEN_RETRY_MS));
+  }
+  throw new Error(`the member gave secret ${namespace}/${name} no token`);
+}
+
+interface Registration {
+  readonly token: string;
+  readonly authority: string;
+  readonly impersonatorToken: string;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** Credentials and the Cluster in the control plane; the credentials go with the Cluster. */
+async function register(client: Client, name: string, namespace: string, { token, authority, impersonatorToken, spec }: Registration): Promise<void> {
+  await ensure(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels: { [SYSTEM]: "true" } } });
+  const secret = (secretName: string, data: Readonly<Record<string, string>>): Secret => ({ apiVersion: "v1", kind: "Secret", metadata: { namespace, name: secretName }, data });
+  await ensure(client, Secret, secret(name, { token, caBundle: authority }));
+  await ensure(client, Secret, secret(`${name}-impersonator`, { token: impersonatorToken }));
+  const cluster = await client.create(Cluster, { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name }, spec } as unknown as Cluster);
+  for (const secretName of [name, `${name}-impersonator`])
+    await retryOnConflict(async () => {
+      const present = await client.get(Secret, { namespace, name: secretName });
+      await client.update(Secret, withMetadata(present, { ownerReferences: [controllerReference(cluster)] }));
+    });
+}

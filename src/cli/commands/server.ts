@@ -1,0 +1,36 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { loadPki, writeKubeconfig } from "#certs";
+import { parseFlags, serverFlags } from "#config";
+import { createLogger, createMetrics, startControlPlane } from "#controlplane";
+import { openBackend } from "#store";
+import { realRandom, systemClock } from "../process.ts";
+import { untilSignal } from "../signals.ts";
+
+/** `flotilla server --data-dir DIR --secure-port PORT` */
+export async function run(words: readonly string[], program: string): Promise<number> {
+  if (words.includes("--help") || words.includes("-h")) {
+    const rows = serverFlags.map(({ name, meaning, default: fallback }) => `  --${name.padEnd(40)} ${meaning}${fallback === "" ? "" : ` (default ${fallback})`}`);
+    process.stdout.write(`Usage:\n  ${program} server --data-dir DIR [flags]\n\nFlags:\n${rows.join("\n")}\n`);
+    return 0;
+  }
+  const config = parseFlags(words);
+  if (config.dataDir === "") throw new Error("required flag: --data-dir");
+  const log = createLogger(config.logLevel);
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const pki = await loadPki(config.dataDir, config.tlsSans);
+  const { metrics, text } = createMetrics();
+  const backend = openBackend(config.store ?? `file:${join(config.dataDir, "store")}`);
+  const controlPlane = await startControlPlane({ config, backend, pki, clock: systemClock, random: realRandom(), log, metrics, metricsText: text });
+  try {
+    const { port } = await controlPlane.listen();
+    const kubeconfig = join(config.dataDir, "admin.kubeconfig");
+    writeKubeconfig(kubeconfig, "flotilla", `https://127.0.0.1:${port}`, pki.authority.certificate, pki.admin);
+    log.info("control plane is ready", { server: `https://127.0.0.1:${port}`, kubeconfig });
+    await untilSignal();
+  } finally {
+    await controlPlane.stop();
+  }
+  log.info("stopped");
+  return 0;
+}

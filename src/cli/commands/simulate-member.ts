@@ -1,0 +1,58 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { loadPki, writeKubeconfig } from "#certs";
+import { createLogger, startMember } from "#controlplane";
+import { parseQuantity } from "#machinery";
+import { openFileBackend } from "#store";
+import { parseArguments, withHelp } from "../flags.ts";
+import { realRandom, systemClock } from "../process.ts";
+import { untilSignal } from "../signals.ts";
+
+/** `flotilla simulate member NAME`: one member as a process of its own, to be joined like a real one. */
+export function run(words: readonly string[], program: string): Promise<number> {
+  return withHelp(async () => {
+    const parsed = parseArguments(
+      words,
+      [
+        { name: "nodes", default: "3", meaning: "number of nodes" },
+        { name: "node-cpu", default: "8", meaning: "cores of each" },
+        { name: "node-memory", default: "32Gi", meaning: "memory of each" },
+        { name: "region", default: "local", meaning: "region of the nodes" },
+        { name: "port", default: "0", meaning: "port of its API server; 0 chooses a free one" },
+        { name: "data-dir", meaning: "folder of its store and kubeconfig; default .flotilla/NAME" },
+        { name: "pod-ready", default: "100", meaning: "milliseconds from placement to Ready" },
+      ],
+      `${program} simulate member NAME`,
+    );
+    const [name] = parsed.args;
+    if (name === undefined) throw new Error("member name is required");
+    const amount = (flag: string) => {
+      const text = parsed.get(flag) ?? "";
+      if (parseQuantity(text) === undefined) throw new Error(`--${flag}: ${JSON.stringify(text)} is no quantity such as 8 or 32Gi`);
+      return text;
+    };
+    const folder = parsed.get("data-dir") ?? join(".flotilla", name);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const pki = await loadPki(folder);
+    const log = createLogger("info");
+    const member = await startMember({
+      name,
+      nodes: [{ count: Number(parsed.get("nodes")), cpu: amount("node-cpu"), memory: amount("node-memory") }],
+      region: parsed.get("region") ?? "local",
+      pki,
+      clock: systemClock,
+      random: realRandom(),
+      log,
+      backend: openFileBackend(join(folder, "store")),
+      podReadyMs: Number(parsed.get("pod-ready")),
+    });
+    const listener = await member.api.listen({ host: "127.0.0.1", port: Number(parsed.get("port")), certificate: pki.server.certificate, key: pki.server.key, clientAuthority: pki.authority.certificate });
+    const kubeconfig = join(folder, `${name}.kubeconfig`);
+    writeKubeconfig(kubeconfig, name, `https://127.0.0.1:${listener.port}`, pki.authority.certificate, pki.admin);
+    process.stdout.write(`${name} is ready: ${kubeconfig}\n`);
+    await untilSignal();
+    await listener.close();
+    await member.stop();
+    return 0;
+  });
+}

@@ -1,0 +1,38 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { Cluster } from "#apis/karmada";
+import type { FlagSpec } from "./flags.ts";
+
+export const kubeconfigFlags: readonly FlagSpec[] = [
+  { name: "kubeconfig", meaning: "path of the control plane's kubeconfig" },
+  { name: "karmada-context", meaning: "context in it; default is the current one" },
+];
+
+export interface Connection {
+  readonly endpoint: KubeconfigEndpoint;
+  readonly transport: HttpTransport;
+  readonly client: Client;
+}
+
+/** Opens a server named by a kubeconfig: the path given, `$KUBECONFIG`, or the one in the home folder. */
+export function openConnection(path: string | undefined, context: string | undefined, userAgent = "karmadactl"): Connection {
+  const file = path ?? process.env["KUBECONFIG"]?.split(":")[0] ?? join(homedir(), ".kube", "config");
+  const endpoint = resolveContext(parseKubeconfig(file), context);
+  const { namespace: _namespace, ...options } = endpoint;
+  const transport = createHttpTransport({ ...options, userAgent });
+  return { endpoint, transport, client: createClient(transport, { fieldManager: userAgent }) };
+}
+
+/** Sets or removes the taint that keeps new workloads away from a cluster. */
+export async function setSchedulable(client: Client, name: string, isSchedulable: boolean): Promise<boolean> {
+  const key = "cluster.karmada.io/unschedulable";
+  const cluster = await client.get(Cluster, { name });
+  const taints = cluster.spec?.taints ?? [];
+  const isCordoned = taints.some((taint) => taint.key === key && taint.effect === "NoSchedule");
+  if (isCordoned !== isSchedulable) return false;
+  const next = isSchedulable ? taints.filter((taint) => !(taint.key === key && taint.effect === "NoSchedule")) : [...taints, { key, effect: "NoSchedule" }];
+  await client.patch(Cluster, { name }, "application/merge-patch+json", { spec: { taints: next.length === 0 ? null : next } });
+  return true;
+}

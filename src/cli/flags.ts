@@ -1,0 +1,67 @@
+import { UsageError, unknownFlag } from "./errors.ts";
+
+/** One flag of a command. */
+export interface FlagSpec {
+  readonly name: string;
+  readonly short?: string;
+  readonly default?: string;
+  readonly isSwitch?: boolean;
+  readonly meaning: string;
+}
+
+export interface Parsed {
+  readonly args: readonly string[];
+  get(name: string): string | undefined;
+  isOn(name: string): boolean;
+}
+
+/** Prints a command's help and stops it. */
+export class HelpAsked extends Error {}
+
+/** Reads flags before, between and after arguments. Throws on a flag nobody knows. */
+export function parseArguments(words: readonly string[], specs: readonly FlagSpec[], usage: string): Parsed {
+  const values = new Map<string, string>();
+  const args: string[] = [];
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string;
+    if (word === "--help" || word === "-h") {
+      const rows = specs.map(({ name, meaning, default: fallback }) => `  --${name.padEnd(28)} ${meaning}${fallback === undefined ? "" : ` (default ${fallback})`}`);
+      throw new HelpAsked(`Usage:\n  ${usage}\n\nFlags:\n${rows.join("\n")}\n`);
+    }
+    if (word === "--") {
+      args.push(...words.slice(at + 1));
+      break;
+    }
+    if (!word.startsWith("-") || word === "-") {
+      args.push(word);
+      continue;
+    }
+    const equals = word.indexOf("=");
+    const text = equals < 0 ? word : word.slice(0, equals);
+    const spec = specs.find(({ name, short }) => text === `--${name}` || (short !== undefined && text === `-${short}`));
+    if (spec === undefined) throw unknownFlag(text);
+    if (equals >= 0) values.set(spec.name, word.slice(equals + 1));
+    else if (spec.isSwitch) values.set(spec.name, "true");
+    else {
+      const value = words[++at];
+      if (value === undefined) throw new UsageError(`flag needs an argument: ${text}`);
+      values.set(spec.name, value);
+    }
+  }
+  return {
+    args,
+    get: (name) => values.get(name) ?? specs.find((spec) => spec.name === name)?.default,
+    isOn: (name) => values.get(name) === "true",
+  };
+}
+
+/** Runs a command's body; a request for help is an answer, not a failure. */
+export async function withHelp(body: () => Promise<number>): Promise<number> {
+  try {
+    return await body();
+  } catch (error) {
+    if (!(error instanceof HelpAsked)) throw error;
+    process.stdout.write(error.message);
+    return 0;
+  }
+}

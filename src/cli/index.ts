@@ -1,0 +1,49 @@
+/**
+ * CLI: the commands of `flotilla`, and of the drop-in names `karmadactl` and `kubectl-karmada`.
+ *
+ * `runCommand` finds a command by its words and runs it; each command is a file of its own and is loaded only when asked
+ * for. Results go to standard output, progress and errors to standard error; the exit code is 0 or 1.
+ */
+import { unknownCommand, UsageError } from "./errors.ts";
+
+interface Command {
+  readonly words: readonly string[];
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly run: (words: readonly string[], program: string) => Promise<number> }>;
+}
+
+const commands: readonly Command[] = [
+  { words: ["up"], summary: "start a control plane with simulated members and walk through a tour", load: () => import("./commands/up.ts") },
+  { words: ["server"], summary: "start a control plane", load: () => import("./commands/server.ts") },
+  { words: ["simulate", "member"], summary: "start one simulated member cluster", load: () => import("./commands/simulate-member.ts") },
+  { words: ["simulate", "fault"], summary: "make a simulated member fail or recover", load: () => import("./commands/simulate-fault.ts") },
+  { words: ["join"], summary: "register a member cluster (push mode)", load: () => import("./commands/join.ts") },
+  { words: ["unjoin"], summary: "remove a member cluster", load: () => import("./commands/unjoin.ts") },
+  { words: ["get", "clusters"], summary: "list member clusters", load: () => import("./commands/get-clusters.ts") },
+  { words: ["cordon"], summary: "mark a cluster as unschedulable", load: () => import("./commands/cordon.ts") },
+  { words: ["uncordon"], summary: "mark a cluster as schedulable", load: () => import("./commands/uncordon.ts") },
+  { words: ["explain", "placement"], summary: "why a workload is where it is", load: () => import("./commands/explain-placement.ts") },
+  { words: ["version"], summary: "print the version", load: () => import("./commands/version.ts") },
+];
+
+function help(program: string): string {
+  const rows = commands.map(({ words, summary }) => `  ${words.join(" ").padEnd(18)} ${summary}`);
+  return `${program} runs applications over many Kubernetes clusters.\n\nUsage:\n  ${program} COMMAND [flags]\n\nCommands:\n${rows.join("\n")}\n\n"${program} COMMAND --help" says more.\n`;
+}
+
+export async function runCommand(program: string, words: readonly string[]): Promise<number> {
+  if (words.length === 0 || words[0] === "help" || words[0] === "--help" || words[0] === "-h") {
+    process.stdout.write(help(program));
+    return 0;
+  }
+  const command = commands.find((candidate) => candidate.words.every((word, at) => words[at] === word));
+  try {
+    if (command === undefined) throw unknownCommand(program, words[0] ?? "");
+    const { run } = await command.load();
+    return await run(words.slice(command.words.length), program);
+  } catch (error) {
+    process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (error instanceof UsageError) process.stderr.write(`See '${program} ${command?.words.join(" ") ?? ""} --help' for usage.\n`);
+    return 1;
+  }
+}
