@@ -31,6 +31,8 @@ export interface RequestContext {
 
 /** What a kind does beyond what its schema says. Every part is optional. Objects are never changed in place. */
 export interface Strategy {
+  /** Brings values of a request into the form they are stored in, before the schema looks at them. */
+  normalise?(object: KubeObject): KubeObject;
   /** Fills in what the schema cannot say. */
   applyDefaults?(object: KubeObject): KubeObject;
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
@@ -41,6 +43,24 @@ export interface Strategy {
   fields?(object: KubeObject): Readonly<Record<string, string>>;
   /** Seconds until a deletion is carried out; 0 means at once. */
   gracePeriodSeconds?(object: KubeObject, asked: number | undefined): number;
+  /** The status a new object has; default `{}`. A client cannot set one. */
+  readonly emptyStatus?: Readonly<Record<string, unknown>>;
+  /** Whether a new object keeps the status it is sent with, as Nodes do; default false. */
+  readonly keepsStatusOnCreate?: boolean;
+  /** Whether an update of an object that does not exist creates it; default false. */
+  readonly createsOnUpdate?: boolean;
+  /** Whether an update must name the version it was made from; default false. */
+  readonly needsVersionOnUpdate?: boolean;
+  /** What becomes of dependents when a deletion does not say; default `Background`. */
+  readonly dependentsByDefault?: "Orphan";
+  /** Marks an object whose deletion begins, as Namespaces' phase. */
+  prepareForDelete?(object: KubeObject): KubeObject;
+}
+
+/** How a version that is not the stored one is read and written. */
+export interface VersionConversion {
+  fromStored(object: KubeObject): KubeObject;
+  toStored(object: KubeObject): KubeObject;
 }
 
 /** Answers a kind that is never stored, such as SubjectAccessReview. */
@@ -58,8 +78,10 @@ export interface ResourceDefinition {
   readonly schema: Schema | undefined;
   readonly columns: readonly TableColumn[];
   /** Where objects lie: shared by all versions of a resource. */
-  readonly storage: { readonly prefix: string; readonly version: string };
+  readonly storage: { readonly prefix: string; readonly version: string; /** Default: the kind's own. */ readonly group?: string };
   readonly origin: "builtin" | "custom" | "aggregated";
+  /** Absent when versions differ in nothing but their name. */
+  readonly conversion?: VersionConversion;
   readonly strategy: Strategy;
   /** Whether `metadata.generation` counts changes of the desired state. */
   readonly hasGeneration: boolean;

@@ -1,4 +1,4 @@
-import { type Clock, deepEqual, type Logger, type Random, silentLogger } from "#base";
+import { type Clock, deepEqual, deepFreeze, type Logger, type Random, silentLogger } from "#base";
 import {
   alreadyExists,
   apiError,
@@ -61,7 +61,9 @@ export interface ApiServerOptions {
 }
 
 const ROOT = "/registry/";
-const PATCH_TRIES_MAX = 8;
+/** Every lost try means that another writer won, so this many would have to be under way at once. */
+const PATCH_TRIES_MAX = 200;
+const GENERATED_NAME_TRIES_MAX = 8;
 const CONTINUE_MS = 300_000;
 const CONTINUES_MAX = 1_000;
 const BOOKMARK_MS = 60_000;
@@ -89,6 +91,8 @@ export class ApiServer {
   readonly #continuations = new Map<string, Continuation>();
   readonly #watch: BackendWatch;
   readonly #watches = new Set<{ close(error?: Error): void }>();
+  /** Objects in other versions, made once for all readers. */
+  readonly #converted = new WeakMap<ResourceDefinition, WeakMap<KubeObject, KubeObject>>();
   #isStopped = false;
 
   constructor(options: ApiServerOptions) {
@@ -212,10 +216,17 @@ export class ApiServer {
 
   /** The object in the version that was asked for. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject {
-    const apiVersion = apiVersionOf(definition.kind);
-    return object.apiVersion === apiVersion && object.kind === definition.kind.kind
-      ? object
-      : { ...object, apiVersion, kind: definition.kind.kind };
+    const { kind, conversion } = definition;
+    const apiVersion = apiVersionOf(kind);
+    if (object.apiVersion === apiVersion && object.kind === kind.kind) return object;
+    let cache = this.#converted.get(definition);
+    if (cache === undefined) this.#converted.set(definition, (cache = new WeakMap()));
+    let shown = cache.get(object);
+    if (shown === undefined) {
+      shown = deepFreeze({ ...(conversion?.fromStored(object) ?? object), apiVersion, kind: kind.kind });
+      cache.set(object, shown);
+    }
+    return shown;
   }
 
   /** Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. */
@@ -228,6 +239,7 @@ export class ApiServer {
         `${body.kind} in version ${JSON.stringify(body.apiVersion ?? "")} cannot be handled as a ${kind.kind}: converting (${body.apiVersion}, Kind=${sent}) to (${apiVersionOf(kind)}, Kind=${kind.kind}): unknown conversion`,
       );
     let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: body.metadata ?? {} };
+    object = definition.strategy.normalise?.(object) ?? object;
     if (schema !== undefined) {
       if (definition.origin === "builtin") {
         const mismatch = schema.validate(object).find(({ type }) => type === "FieldValueTypeInvalid");
@@ -295,6 +307,7 @@ export class ApiServer {
     body: KubeObject,
     options: WriteOptions,
     context: RequestContext,
+    tries = 1,
   ): Promise<KubeObject> {
     const { strategy } = definition;
     const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
@@ -302,7 +315,11 @@ export class ApiServer {
     let object = this.#admitBody(definition, body, options, context);
     const metadata = metadataForCreate(definition, object.metadata, at, this.clock.now(), this.random);
     object = { ...object, metadata };
-    if (hasSubresource(definition, "status") && definition.origin !== "builtin") object = withoutStatus(object);
+    if (hasSubresource(definition, "status") && !strategy.keepsStatusOnCreate) {
+      const hasStatus = (object as { status?: unknown }).status !== undefined;
+      object = withoutStatus(object);
+      if (definition.origin === "builtin" && (hasStatus || strategy.emptyStatus !== undefined)) object = { ...object, status: strategy.emptyStatus ?? {} } as KubeObject;
+    }
     object = strategy.prepareForCreate?.(object, context) ?? object;
     const namespaces = this.registry.find("", "v1", "namespaces");
     if (namespaces !== undefined) await this.store(namespaces).load();
@@ -320,8 +337,8 @@ export class ApiServer {
     }
     const written = await this.store(definition).put(key, this.#forStore(definition, object), 0);
     if ("found" in written) {
-      if (metadata.generateName !== undefined && body.metadata?.name === undefined)
-        return this.#create(definition, namespace, body, options, context);
+      if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
+        return this.#create(definition, namespace, body, options, context, tries + 1);
       throw alreadyExists(definition.kind, object.metadata.name ?? "");
     }
     return this.convert(written.object, definition);
@@ -336,10 +353,10 @@ export class ApiServer {
   }
 
   #forStore(definition: ResourceDefinition, object: KubeObject): KubeObject {
-    const { version } = definition.storage;
-    return version === definition.kind.version
+    const { version, group = definition.kind.group } = definition.storage;
+    return version === definition.kind.version && group === definition.kind.group
       ? object
-      : { ...object, apiVersion: apiVersionOf({ group: definition.kind.group, version }) };
+      : { ...(definition.conversion?.toStored(object) ?? object), apiVersion: apiVersionOf({ group, version }) };
   }
 
   #admission(
@@ -375,11 +392,19 @@ export class ApiServer {
     const sentName = request.body.metadata?.name;
     if (sentName !== undefined && sentName !== name)
       throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+    const sentNamespace = request.body.metadata?.namespace;
+    if (definition.kind.namespaced && sentNamespace && namespace !== undefined && sentNamespace !== namespace)
+      throw badRequest(`the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`);
     if (subresource === "scale") {
       return this.#modify(definition, request, options, context, (old) => applyScale(definition, old, request.body), undefined, (result) => scaleOf(definition, result));
     }
     const found = this.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
-    if (found === undefined) throw notFound(definition.kind, name);
+    if (found === undefined) {
+      if (definition.strategy.createsOnUpdate !== true || subresource !== undefined || request.body.metadata?.resourceVersion) throw notFound(definition.kind, name);
+      return this.#create(definition, namespace, request.body, options, context);
+    }
+    if ((definition.origin === "custom" || definition.strategy.needsVersionOnUpdate === true) && subresource === undefined && !request.body.metadata?.resourceVersion)
+      throw invalid(definition.kind, name, [{ type: "FieldValueInvalid", field: "metadata.resourceVersion", message: "Invalid value: 0: must be specified for an update" }]);
     const body = this.#admitBody(definition, request.body, options, context);
     return this.#modify(definition, request, options, context, () => body, request.body.metadata?.resourceVersion);
   }
@@ -639,14 +664,15 @@ export class ApiServer {
     const wanted = request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
     if (!Number.isInteger(wanted) || wanted < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
     if (wanted > store.revision) throw apiError(504, "Timeout", `Too large resource version: ${wanted}, current: ${store.revision}`, { causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }], retryAfterSeconds: 1 });
-    if (request.resourceVersionMatch === "Exact" && wanted !== 0 && wanted !== store.revision && store.eventsAfter(wanted).length > 0)
-      throw resourceExpired(`The resourceVersion for the provided list is too old.`);
+    const isExact = request.resourceVersionMatch === "Exact" || (request.resourceVersionMatch === undefined && wanted !== 0 && request.limit !== undefined && request.limit > 0);
+    if (isExact && wanted === 0) throw badRequest("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+    const namespace = definition.kind.namespaced ? request.namespace : undefined;
     const items: KubeObject[] = [];
-    for (const [, { object }] of store.range(definition.kind.namespaced ? request.namespace : undefined)) {
+    for (const [, { object }] of isExact ? store.rangeAt(wanted, namespace) : store.range(namespace)) {
       const shown = this.convert(object, definition);
       if (filter === undefined || filter(shown)) items.push(shown);
     }
-    return this.#page(head, items, store.revision, request.limit);
+    return this.#page(head, items, isExact ? wanted : store.revision, request.limit);
   }
 
   #page(head: { readonly apiVersion: string; readonly kind: string }, items: readonly KubeObject[], revision: number, limit: number | undefined): KubeList {
@@ -766,8 +792,10 @@ const FOREGROUND = "foregroundDeletion";
 /** What a request to delete does now: removal, a mark that lets finalizers work, or nothing more. */
 function planDeletion(definition: ResourceDefinition, old: KubeObject, options: DeleteOptions, nowMs: number): DeletionPlan {
   const grace = definition.strategy.gracePeriodSeconds?.(old, options.gracePeriodSeconds) ?? 0;
-  const policy = options.propagationPolicy ?? (options.orphanDependents === undefined ? undefined : options.orphanDependents ? "Orphan" : "Background");
+  const asked = options.propagationPolicy ?? (options.orphanDependents === undefined ? undefined : options.orphanDependents ? "Orphan" : "Background");
   let finalizers = (old.metadata.finalizers ?? []).slice();
+  const isDecided = finalizers.some((finalizer) => finalizer === ORPHAN || finalizer === FOREGROUND);
+  const policy = asked ?? (isDecided ? undefined : definition.strategy.dependentsByDefault);
   if (policy !== undefined) {
     finalizers = finalizers.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
     if (policy === "Orphan") finalizers.push(ORPHAN);
@@ -781,9 +809,10 @@ function planDeletion(definition: ResourceDefinition, old: KubeObject, options: 
   const sameFinalizers = deepEqual(finalizers, old.metadata.finalizers ?? []);
   if (isMarked && !isShorter && sameFinalizers) return { type: "keep", object: old };
   const seconds = isMarked ? Math.min(grace, presentGrace) : grace;
+  const begun = isMarked ? old : (definition.strategy.prepareForDelete?.(old) ?? old);
   return {
     type: "mark",
-    object: withMetadata(old, {
+    object: withMetadata(begun, {
       deletionTimestamp: isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
       deletionGracePeriodSeconds: seconds,
       finalizers: finalizers.length === 0 ? undefined : finalizers,

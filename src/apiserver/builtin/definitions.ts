@@ -3,6 +3,8 @@ import { columnsJson } from "../data/generated-columns.ts";
 import { discoveryJson } from "../data/generated-discovery.ts";
 import { schemasJson } from "../data/generated-schemas.ts";
 import type { ResourceDefinition, SubresourceDefinition, TableColumn } from "../definition.ts";
+import { conversionOf } from "./conversions.ts";
+import { quantityRewriter } from "./quantities.ts";
 import { strategyOf } from "./strategies.ts";
 
 interface DiscoveryList {
@@ -60,6 +62,8 @@ const FOLDERS: Readonly<Record<string, string>> = {
   replicationcontrollers: "controllers",
 };
 const GROUP_IN_PATH = new Set(["apiextensions.k8s.io", "apiregistration.k8s.io"]);
+/** Objects served under two groups are stored under this one. */
+const STORAGE_GROUPS: Readonly<Record<string, string>> = { "events.k8s.io/events": "" };
 /** A resource served in several versions is stored in this one. */
 const STORAGE_VERSIONS: Readonly<Record<string, string>> = { "autoscaling/horizontalpodautoscalers": "v2" };
 /** The same objects served under two groups. */
@@ -93,6 +97,7 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
           const source = schemaName === undefined ? undefined : builtinSchemas()[schemaName];
           const key = `${groupName === "" ? "" : `${groupName}/`}${version}/${resource.resource}`;
           const spec = source?.properties?.["spec"];
+          const conversion = conversionOf(groupName, version, resource.resource);
           const subresources: SubresourceDefinition[] = (resource.subresources ?? []).map((subresource) => ({
             name: subresource.subresource,
             kind: subresource.responseKind,
@@ -110,9 +115,11 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
             storage: {
               prefix: prefixOf(groupName, resource.resource),
               version: STORAGE_VERSIONS[`${groupName}/${resource.resource}`] ?? version,
+              group: STORAGE_GROUPS[`${groupName}/${resource.resource}`] ?? groupName,
             },
             origin: "builtin",
-            strategy: strategyOf(groupName, kindName),
+            ...(conversion === undefined ? {} : { conversion }),
+            strategy: source === undefined ? strategyOf(groupName, kindName) : { ...strategyOf(groupName, kindName), normalise: quantityRewriter(source, resolveBuiltin) },
             hasGeneration: spec !== undefined && !WITHOUT_GENERATION.has(kindName) && kindName !== "Pod" ? true : kindName === "Pod",
           });
         }

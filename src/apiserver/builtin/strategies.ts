@@ -212,9 +212,30 @@ const strategies: Readonly<Record<string, Strategy>> = {
       const named = { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" } }, spec: { finalizers } } as KubeObject;
       return named;
     },
+    prepareForDelete: (object) => setPath(object, ["status", "phase"], "Terminating"),
     fields: (object) => ({ "status.phase": String(getPath(object, "status", "phase") ?? ""), name: object.metadata.name ?? "" }),
   },
+  "coordination.k8s.io/Lease": { createsOnUpdate: true },
+  "events.k8s.io/Event": {
+    createsOnUpdate: true,
+    fields: (object) => ({
+      reason: String(getPath(object, "reason") ?? ""),
+      type: String(getPath(object, "type") ?? ""),
+      reportingController: String(getPath(object, "reportingController") ?? ""),
+      "regarding.kind": String(getPath(object, "regarding", "kind") ?? ""),
+      "regarding.namespace": String(getPath(object, "regarding", "namespace") ?? ""),
+      "regarding.name": String(getPath(object, "regarding", "name") ?? ""),
+      "regarding.uid": String(getPath(object, "regarding", "uid") ?? ""),
+      "regarding.apiVersion": String(getPath(object, "regarding", "apiVersion") ?? ""),
+      "regarding.resourceVersion": String(getPath(object, "regarding", "resourceVersion") ?? ""),
+      "regarding.fieldPath": String(getPath(object, "regarding", "fieldPath") ?? ""),
+    }),
+  },
+  Endpoints: { createsOnUpdate: true },
+  LimitRange: { createsOnUpdate: true },
+  PodTemplate: { createsOnUpdate: true },
   Node: {
+    keepsStatusOnCreate: true,
     fields: (object) => ({ "spec.unschedulable": String(getPath(object, "spec", "unschedulable") ?? false) }),
   },
   Service: {
@@ -312,6 +333,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
     prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
   },
   Event: {
+    createsOnUpdate: true,
     fields: (object) => ({
       reason: String(getPath(object, "reason") ?? ""),
       type: String(getPath(object, "type") ?? ""),

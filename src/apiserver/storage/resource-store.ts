@@ -1,5 +1,5 @@
 import { deepFreeze } from "#base";
-import { type KubeObject, resourceExpired, withMetadata } from "#machinery";
+import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex } from "#store";
 
 /** An object as it is held: decoded, frozen, with its resource version. */
@@ -95,6 +95,22 @@ export class ResourceStore {
     for (const key of this.#keys.range(prefix, after)) yield [key, this.#objects.get(key) as StoredObject];
   }
 
+  /** The same as it was at an earlier revision, or an error when that is no longer known. */
+  rangeAt(revision: number, namespace: string | undefined): Iterable<readonly [string, StoredObject]> {
+    const later = this.eventsAfter(revision);
+    if (later.length === 0) return this.range(namespace);
+    const prefix = namespace === undefined ? "" : `${namespace}/`;
+    const objects = new Map(this.range(namespace));
+    for (let at = later.length - 1; at >= 0; at--) {
+      const { object, previous } = later[at] as StoreEvent;
+      const key = objectKey(object.metadata.namespace, object.metadata.name ?? "");
+      if (!key.startsWith(prefix)) continue;
+      if (previous === undefined) objects.delete(key);
+      else objects.set(key, { object: previous, revision: Number(previous.metadata.resourceVersion) });
+    }
+    return [...objects].sort(([left], [right]) => (left < right ? -1 : 1));
+  }
+
   /** Takes a change the backend reports. */
   apply(change: BackendChange): void {
     if (!this.#isLoaded) {
@@ -137,7 +153,14 @@ export class ResourceStore {
   /** Events after a revision, or an error when they are no longer held. */
   eventsAfter(revision: number): readonly StoreEvent[] {
     if (revision < this.#windowStart) throw resourceExpired(`too old resource version: ${revision} (${this.#windowStart})`);
-    return this.#window.filter((event) => event.revision > revision);
+    let low = 0;
+    let high = this.#window.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#window[middle] as StoreEvent).revision > revision) high = middle;
+      else low = middle + 1;
+    }
+    return this.#window.slice(low);
   }
 
   watch(watcher: StoreWatcher): () => void {

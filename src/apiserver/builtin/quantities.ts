@@ -1,0 +1,77 @@
+import { badRequest, canonicalQuantity, isJsonObject, type JsonSchema, type KubeObject, parseQuantity, type ResolveRef } from "#machinery";
+
+/** Writes the amounts of a value in their canonical form; gives the value itself when nothing changed. */
+type Rewrite = (value: unknown) => unknown;
+
+class QuantityError extends Error {}
+
+const QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const known = new Map<string, Rewrite | null | undefined>();
+
+const amount: Rewrite = (value) => {
+  if (typeof value !== "string" && typeof value !== "number") return value;
+  if (parseQuantity(value) === undefined) throw new QuantityError();
+  return canonicalQuantity(value);
+};
+
+/** A rewriter of one schema, or `undefined` where no amount can be. Schemas that contain themselves hold no amounts. */
+function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefined {
+  const ref = schema.$ref ?? (schema.type === undefined && schema.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined);
+  if (ref !== undefined) {
+    if (ref.endsWith(QUANTITY)) return amount;
+    if (known.has(ref)) return known.get(ref) ?? undefined;
+    known.set(ref, null);
+    const target = resolve(ref);
+    const made = target === undefined ? undefined : rewriterOf(target, resolve);
+    known.set(ref, made);
+    return made;
+  }
+  if (schema.items !== undefined) {
+    const each = rewriterOf(schema.items, resolve);
+    return each === undefined ? undefined : (value) => (Array.isArray(value) ? mapped(value, each) : value);
+  }
+  const members = Object.entries(schema.properties ?? {}).flatMap(([name, member]) => {
+    const rewrite = rewriterOf(member, resolve);
+    return rewrite === undefined ? [] : [[name, rewrite] as const];
+  });
+  const values = typeof schema.additionalProperties === "object" ? rewriterOf(schema.additionalProperties, resolve) : undefined;
+  if (members.length === 0 && values === undefined) return undefined;
+  return (value) => {
+    if (!isJsonObject(value)) return value;
+    let result: Record<string, unknown> | undefined;
+    const put = (name: string, rewrite: Rewrite) => {
+      const before = value[name];
+      if (before === undefined || before === null) return;
+      const after = rewrite(before);
+      if (after !== before) (result ??= { ...value })[name] = after;
+    };
+    for (const [name, rewrite] of members) put(name, rewrite);
+    if (values !== undefined) for (const name of Object.keys(value)) put(name, values);
+    return result ?? value;
+  };
+}
+
+function mapped(values: readonly unknown[], rewrite: Rewrite): readonly unknown[] {
+  let result: unknown[] | undefined;
+  for (const [at, value] of values.entries()) {
+    const after = rewrite(value);
+    if (after !== value) (result ??= [...values])[at] = after;
+  }
+  return result ?? values;
+}
+
+/** Amounts such as `0.5` and `1000m` are stored as `500m` and `1`, as kube-apiserver does. The work is planned at first use. */
+export function quantityRewriter(schema: JsonSchema, resolve: ResolveRef): (object: KubeObject) => KubeObject {
+  let rewrite: Rewrite | undefined | null = null;
+  return (object) => {
+    if (rewrite === null) rewrite = rewriterOf(schema, resolve);
+    if (rewrite === undefined) return object;
+    try {
+      return rewrite(object) as KubeObject;
+    } catch (error) {
+      if (!(error instanceof QuantityError)) throw error;
+      const version = JSON.stringify(object.apiVersion.split("/").at(-1) ?? "");
+      throw badRequest(`${object.kind} in version ${version} cannot be handled as a ${object.kind}: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`);
+    }
+  };
+}
