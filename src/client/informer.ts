@@ -28,6 +28,7 @@ interface Index<T> {
 
 const RETRY = exponentialBackoff({ baseMs: 200, maxMs: 30_000 });
 const PAGE_SIZE = 500;
+const REWATCH_MS = 20;
 
 /**
  * A cache of one kind kept current by list and watch, with indexes. Objects are shared and must not be changed. It
@@ -232,7 +233,8 @@ export class Informer<T extends KubeObject = KubeObject> {
         },
         closed: (error) => {
           if (generation !== this.#generation) return;
-          if (error === undefined) this.#startWatch();
+          // A watch that ends in order goes on where it was, but never in a tight loop with a server that is stopping.
+          if (error === undefined) this.#timer = this.#options.clock.after(REWATCH_MS, () => this.#startWatch());
           else if (isExpired(error)) void this.#list();
           else this.#retry(error, () => this.#startWatch());
         },

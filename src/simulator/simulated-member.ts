@@ -116,6 +116,7 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     },
     async stop() {
       await manager.stop();
+      manager.informers.stop();
       api.stop();
       await api.server.backend.close();
     },

@@ -9,10 +9,26 @@ export interface EvictionPlan {
   readonly recheckMs: number | undefined;
 }
 
+interface ReportedReplicas {
+  readonly replicas?: number;
+  readonly availableReplicas?: number;
+}
+
+/**
+ * A member that runs some replicas, but fewer than it was just given, is healthy only by yesterday's standards: its report
+ * is older than the schedule. One that reports none at all may be told so by an override.
+ */
+function isBehind(reported: ReportedReplicas | undefined, wanted: number): boolean {
+  const { replicas = 0, availableReplicas } = reported ?? {};
+  return replicas > 0 && availableReplicas !== undefined && availableReplicas < wanted;
+}
+
 /** Whether what was scheduled anew runs: every target is healthy and the scheduler has seen this generation. */
 function isReplaced({ metadata, spec, status }: AnyBinding): boolean {
   if ((status?.schedulerObservedGeneration ?? 0) !== (metadata.generation ?? 0)) return false;
-  return (spec.clusters ?? []).every(({ name }) => status?.aggregatedStatus?.some(({ clusterName, health }) => clusterName === name && health === "Healthy"));
+  return (spec.clusters ?? []).every(({ name, replicas = 0 }) =>
+    status?.aggregatedStatus?.some((item) => item.clusterName === name && item.health === "Healthy" && !isBehind(item.status as ReportedReplicas | undefined, replicas)),
+  );
 }
 
 /** Judges each task by itself: suppressed, told to finish, timed out, or replaced by a healthy copy. */
