@@ -6,6 +6,8 @@
  */
 import { unknownCommand, UsageError } from "./errors.ts";
 
+export { runTour } from "./tour/tour.ts";
+
 interface Command {
   readonly words: readonly string[];
   readonly summary: string;
