@@ -87,18 +87,32 @@ export function applyOverrides(
   return { object: result, appliedClusterOverrides, appliedOverrides, events };
 }
 
+type Entry = Readonly<Record<string, unknown>>;
+
+/** Members in the API's order, as upstream writes the annotation (wire). */
+const ORDER = ["plaintext", "imageOverrider", "commandOverrider", "argsOverrider", "labelsOverrider", "annotationsOverrider", "fieldOverrider"];
+const ENTRY_ORDER = ["path", "subPath", "predicate", "component", "containerName", "fieldPath", "operator", "value", "json", "yaml"];
+
+function ordered(entry: Entry, order: readonly string[]): Entry {
+  const known = order.filter((key) => entry[key] !== undefined);
+  const others = Object.keys(entry).filter((key) => !order.includes(key));
+  return Object.fromEntries([...known, ...others].map((key) => [key, entry[key]]));
+}
+
+const operation = (entry: Entry): Entry => ordered(entry["value"] === undefined ? { ...entry, value: null } : entry, ENTRY_ORDER);
+
+function shown(overriders: Overriders): Entry {
+  const result: Record<string, unknown> = {};
+  for (const [list, entries] of Object.entries(ordered(overriders as Entry, ORDER)))
+    result[list] = ((entries ?? []) as readonly Entry[]).map((entry) => {
+      if (list === "plaintext") return operation(entry);
+      const part = (name: string) => (Array.isArray(entry[name]) ? { [name]: (entry[name] as readonly Entry[]).map(operation) } : {});
+      return ordered({ ...entry, ...part("json"), ...part("yaml") }, ENTRY_ORDER);
+    });
+  return result;
+}
+
 /** The annotation's text for applied rules; `undefined` when there are none. */
 export function appliedText(applied: readonly AppliedOverride[]): string | undefined {
-  if (applied.length === 0) return undefined;
-  const withValues = (overriders: Overriders): unknown => {
-    const filled: Record<string, unknown> = { ...overriders };
-    for (const [list, member] of [["plaintext", undefined], ["fieldOverrider", "json"], ["fieldOverrider", "yaml"]] as const) {
-      const entries = filled[list] as readonly Record<string, unknown>[] | undefined;
-      if (entries === undefined) continue;
-      const fill = (entry: Record<string, unknown>) => (entry["value"] === undefined ? { ...entry, value: null } : entry);
-      filled[list] = entries.map((entry) => (member === undefined ? fill(entry) : entry[member] === undefined ? entry : { ...entry, [member]: (entry[member] as Record<string, unknown>[]).map(fill) }));
-    }
-    return filled;
-  };
-  return JSON.stringify(applied.map(({ policyName, overriders }) => ({ policyName, overriders: withValues(overriders) })));
+  return applied.length === 0 ? undefined : JSON.stringify(applied.map(({ policyName, overriders }) => ({ policyName, overriders: shown(overriders) })));
 }

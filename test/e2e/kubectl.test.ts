@@ -93,7 +93,7 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
   });
 
   test("wrong input is refused with the field's name", async () => {
-    await expect(run("apply -f -", example("propagation-policy.yaml").replace("Divided", "Sometimes"))).rejects.toThrow(/replicaSchedulingType: Unsupported value: "Sometimes": supported values: "Divided", "Duplicated"/);
+    await expect(run("apply -f -", example("propagation-policy.yaml").replace("Divided", "Sometimes"))).rejects.toThrow(/replicaSchedulingType: Unsupported value: "Sometimes": supported values: "Duplicated", "Divided"/);
     await expect(run("apply --validate=false -f -", '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x","namespace":"default"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}')).rejects.toThrow(/spec.template.metadata.labels: Invalid value: .*`selector` does not match template `labels`/);
     await expect(run("get nonsense")).rejects.toThrow(/the server doesn't have a resource type "nonsense"/);
   });
