@@ -40,7 +40,7 @@ const LABEL_RESOURCES = new Set(["namespaces"]);
 /** What is wrong with a name; empty when nothing is. */
 export function nameErrors(definition: ResourceDefinition, name: string): readonly string[] {
   const { group, resource } = definition.kind;
-  if (group === "rbac.authorization.k8s.io" && PATH_SEGMENT_RESOURCES.has(resource)) {
+  if ((group === "rbac.authorization.k8s.io" || group === "certificates.k8s.io") && PATH_SEGMENT_RESOURCES.has(resource)) {
     if (name === "." || name === "..") return [`may not be '${name}'`];
     return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
   }
@@ -50,7 +50,8 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
     if (!/^[a-z]([-a-z0-9]*[a-z0-9])?$/.test(name)) errors.push(LABEL_1035_TEXT);
     return errors;
   }
-  if (group === "" && LABEL_RESOURCES.has(resource)) {
+  if (group === "batch" && resource === "cronjobs" && name.length > 52) errors.push("must be no more than 52 characters");
+  if ((group === "" && LABEL_RESOURCES.has(resource)) || (group === "apps" && resource === "statefulsets")) {
     if (name.length > 63) errors.push("must be no more than 63 bytes");
     if (!LABEL.test(name)) errors.push(LABEL_TEXT);
     return errors;

@@ -466,6 +466,12 @@ export class ApiServer {
       const { status: _old, ...rest } = old as KubeObject & { status?: unknown };
       return { ...rest, metadata, ...(status === undefined ? {} : { status }) } as KubeObject;
     }
+    // An approval decides by conditions; the rest of the status is the signer's.
+    if (subresource === "approval") {
+      const conditions = getPath(object, "status", "conditions");
+      return setPath({ ...old, metadata: { ...old.metadata, managedFields: object.metadata.managedFields } } as KubeObject, ["status", "conditions"], conditions);
+    }
+    if (subresource === "finalize") return setPath(old, ["spec", "finalizers"], getPath(object, "spec", "finalizers") ?? []);
     if (!hasSubresource(definition, "status")) return object;
     const { status: _sent, ...rest } = object as KubeObject & { status?: unknown };
     const status = (old as { status?: unknown }).status;

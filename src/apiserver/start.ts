@@ -7,6 +7,7 @@ import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { reviewDefinitions, tokenRequest } from "./authorization/reviews.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
 import { ServiceAllocation } from "./builtin/service-allocation.ts";
+import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { rbacJson } from "./data/generated-rbac.ts";
 import { type ResourceDefinition, systemUser, type User } from "./definition.ts";
@@ -50,6 +51,10 @@ export interface RunningApiServer {
   stop(): void;
 }
 
+const SYSTEM_PRIORITIES = [
+  ["system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."],
+  ["system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."],
+] as const;
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /** Starts an API server over a backend: built-in kinds, stored CRDs, default roles and namespaces. */
@@ -60,7 +65,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   const tokens = new TokenAuthenticator(server, options.serviceAccountKeys, options.tokens);
   server.registry.put([...builtinDefinitions(), ...reviewDefinitions(rbac, tokens), ...(options.aggregated ?? [])]);
   server.connect.set("/serviceaccounts/token", tokenRequest(server, tokens));
-  server.admission.push(new ServiceAllocation(server));
+  server.admission.push(...systemAdmission(server), new ServiceAllocation(server));
   let isReady = false;
   let listener: Listener | undefined;
   const discovery = new DiscoveryDocuments(server.registry);
@@ -126,6 +131,15 @@ async function bootstrap(server: ApiServer, options: StartOptions): Promise<void
   await Promise.all(
     [...NAMESPACES, ...(options.namespaces ?? [])].map((name) =>
       createUnlessThere(server, { group: "", version: "v1", resource: "namespaces" }, { apiVersion: "v1", kind: "Namespace", metadata: { name } }),
+    ),
+  );
+  await Promise.all(
+    SYSTEM_PRIORITIES.map(([name, value, description]) =>
+      createUnlessThere(
+        server,
+        { group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses" },
+        { apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata: { name }, value, description } as unknown as KubeObject,
+      ),
     ),
   );
   const roles = JSON.parse(rbacJson) as Readonly<Record<string, readonly BootstrapRole[]>>;

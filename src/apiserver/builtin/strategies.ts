@@ -1,12 +1,16 @@
-import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, getPath, isJsonObject, type KubeObject, parseQuantity, setPath } from "#machinery";
+import { compileLabelSelector, type FieldError, fieldForbidden, fieldInvalid, fieldNotSupported, fieldRequired, getPath, isJsonObject, type KubeObject, type LabelSelector, setPath } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { validateLabels } from "../metadata.ts";
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
+import { podSpecErrors, podUpdateErrors } from "./pod-validation.ts";
+import { bindingErrors, policyStrategies, secretTypeErrors } from "./policy-strategies.ts";
+import { serviceStrategy } from "./service-strategy.ts";
 
 /** Per-kind behaviour of built-in kinds, where Kubernetes has one beyond the schema. */
 export function strategyOf(group: string, kind: string): Strategy {
-  return strategies[group === "" ? kind : `${group}/${kind}`] ?? {};
+  const key = group === "" ? kind : `${group}/${kind}`;
+  return strategies[key] ?? policyStrategies[key] ?? {};
 }
 
 type Fill = (spec: Json, object: KubeObject) => Json;
@@ -34,7 +38,8 @@ const fillTemplate = (spec: Json, restartPolicy?: string): Json => {
   return podSpec === template["spec"] ? spec : { ...spec, template: { ...template, spec: podSpec } };
 };
 
-function selectorErrors(object: KubeObject): FieldError[] {
+/** `kind` is the word in the text of an empty selector; templates of these kinds always restart. */
+function selectorErrors(object: KubeObject, kind = "deployment"): FieldError[] {
   const spec = specOf(object);
   const selector = spec["selector"] as { matchLabels?: Record<string, string>; matchExpressions?: unknown[] } | undefined;
   const errors: FieldError[] = [];
@@ -42,12 +47,11 @@ function selectorErrors(object: KubeObject): FieldError[] {
   errors.push(...validateLabels(labels, "spec.template.metadata.labels"));
   if (selector === undefined) return [fieldRequired("spec.selector")];
   if (Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length === 0)
-    errors.push(fieldInvalid("spec.selector", selector, "empty selector is invalid for deployment"));
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
-    if (labels?.[key] !== value) {
-      errors.push(fieldInvalid("spec.template.metadata.labels", labels ?? {}, "`selector` does not match template `labels`"));
-      break;
-    }
+    errors.push(fieldInvalid("spec.selector", selector, `empty selector is invalid for ${kind}`));
+  else if (compileLabelSelector(selector as LabelSelector)?.(labels) === false)
+    errors.push(fieldInvalid("spec.template.metadata.labels", labels ?? {}, "`selector` does not match template `labels`"));
+  const policy = getPath(spec, "template", "spec", "restartPolicy");
+  if (policy !== undefined && policy !== "Always") errors.push(fieldNotSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
   return errors;
 }
 
@@ -64,43 +68,39 @@ function notNegative(object: KubeObject, ...paths: readonly string[][]): FieldEr
   });
 }
 
-const NAME_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+const templateErrors = (object: KubeObject) => podSpecErrors(getPath(object, "spec", "template", "spec") as Json | undefined, "spec.template.spec");
 
-function podErrors(spec: Json | undefined, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const containers = (spec?.["containers"] ?? []) as readonly Json[];
-  if (containers.length === 0) errors.push(fieldRequired(`${path}.containers`));
-  const names = new Set<unknown>();
-  for (const [list, items] of [["containers", containers], ["initContainers", (spec?.["initContainers"] ?? []) as readonly Json[]]] as const)
-    for (const [at, container] of items.entries()) {
-      const where = `${path}.${list}[${at}]`;
-      const name = container["name"];
-      if (!name) errors.push(fieldRequired(`${where}.name`));
-      else if (typeof name === "string" && (!NAME_LABEL.test(name) || name.length > 63))
-        errors.push(fieldInvalid(`${where}.name`, name, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"));
-      else if (names.has(name)) errors.push({ type: "FieldValueDuplicate", field: `${where}.name`, message: `Duplicate value: ${JSON.stringify(name)}` });
-      names.add(name);
-      if (!container["image"]) errors.push(fieldRequired(`${where}.image`));
-      for (const [portAt, port] of ((container["ports"] ?? []) as readonly Json[]).entries()) {
-        const number = port["containerPort"];
-        if (!number) errors.push(fieldRequired(`${where}.ports[${portAt}].containerPort`));
-        else if (typeof number === "number" && (number < 1 || number > 65535))
-          errors.push(fieldInvalid(`${where}.ports[${portAt}].containerPort`, number, "must be between 1 and 65535, inclusive"));
-      }
-      for (const part of ["requests", "limits"])
-        for (const [resource, amount] of Object.entries((getPath(container, "resources", part) ?? {}) as Record<string, string>)) {
-          const quantity = parseQuantity(amount);
-          if (quantity === undefined)
-            errors.push(fieldInvalid(`${where}.resources.${part}[${resource}]`, amount, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"));
-          else if (quantity.nano < 0n) errors.push(fieldInvalid(`${where}.resources.${part}[${resource}]`, amount, "must be greater than or equal to 0"));
-        }
-    }
-  return errors;
+function scheduleErrors(object: KubeObject): FieldError[] {
+  const schedule = getPath(object, "spec", "schedule");
+  if (!schedule) return [fieldRequired("spec.schedule")];
+  const parts = String(schedule).trim().split(/\s+/);
+  if (String(schedule).startsWith("@") || parts.length === 5) return [];
+  return [fieldInvalid("spec.schedule", schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`)];
 }
 
-const templateErrors = (object: KubeObject) => podErrors(getPath(object, "spec", "template", "spec") as Json | undefined, "spec.template.spec");
+/** Pods of a Job must be able to end. */
+const endsErrors = (policy: unknown, path: string): FieldError[] => (policy === "OnFailure" || policy === "Never" ? [] : [fieldRequired(path, 'valid values: "OnFailure", "Never"')]);
+
+function cronTemplateErrors(object: KubeObject): FieldError[] {
+  const path = "spec.jobTemplate.spec.template.spec";
+  const template = getPath(object, ...path.split(".")) as Json | undefined;
+  const policy = template?.["restartPolicy"];
+  return [...podSpecErrors(template, path), ...endsErrors(policy, `${path}.restartPolicy`)];
+}
 
 const percent = (value: unknown) => value ?? "25%";
+
+function rolloutErrors(spec: Json): FieldError[] {
+  const { type, rollingUpdate } = (spec["strategy"] ?? {}) as { readonly type?: unknown; readonly rollingUpdate?: Json };
+  const errors: FieldError[] = [];
+  if (type === "Recreate" && rollingUpdate !== undefined) errors.push(fieldForbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
+  const isNone = (value: unknown) => value === 0 || /^0+%?$/.test(String(value));
+  if (type === "RollingUpdate" && isNone(rollingUpdate?.["maxUnavailable"]) && isNone(rollingUpdate?.["maxSurge"]))
+    errors.push(fieldInvalid("spec.strategy.rollingUpdate.maxUnavailable", rollingUpdate?.["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
+  const deadline = spec["progressDeadlineSeconds"];
+  if (typeof deadline === "number" && deadline <= Number(spec["minReadySeconds"] ?? 0)) errors.push(fieldInvalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
+  return errors;
+}
 
 const strategies: Readonly<Record<string, Strategy>> = {
   "apps/Deployment": {
@@ -111,16 +111,23 @@ const strategies: Readonly<Record<string, Strategy>> = {
       const filled = type === "RollingUpdate" ? { ...strategy, type, rollingUpdate: fill(rolling, { maxUnavailable: percent(undefined), maxSurge: percent(undefined) }) } : { ...strategy, type };
       return fillTemplate({ ...fill(spec, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 }), strategy: filled });
     }),
-    validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"], ["spec", "minReadySeconds"])],
+    validate: (object) => [
+      ...selectorErrors(object),
+      ...templateErrors(object),
+      ...rolloutErrors(specOf(object)),
+      ...notNegative(object, ["spec", "replicas"], ["spec", "minReadySeconds"], ["spec", "revisionHistoryLimit"]),
+    ],
     validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
   },
   "apps/ReplicaSet": {
+    emptyStatus: { replicas: 0 },
     applyDefaults: withSpec((spec) => fillTemplate(fill(spec, { replicas: 1 }))),
     validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
     validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
     fields: (object) => ({ "status.replicas": String(getPath(object, "status", "replicas") ?? 0) }),
   },
   "apps/StatefulSet": {
+    emptyStatus: { replicas: 0, availableReplicas: 0 },
     applyDefaults: withSpec((spec) => {
       const update = (spec["updateStrategy"] ?? {}) as Json;
       const type = update["type"] ?? "RollingUpdate";
@@ -132,7 +139,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
         ...(claims === undefined ? {} : { volumeClaimTemplates: claims }),
       });
     }),
-    validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
+    validate: (object) => [...selectorErrors(object, "statefulset"), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
     validateUpdate: (object, old) => {
       const allowed = ["replicas", "ordinals", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds", "revisionHistoryLimit"];
       const strip = (value: KubeObject) => Object.fromEntries(Object.entries(specOf(value)).filter(([key]) => !allowed.includes(key)));
@@ -140,13 +147,14 @@ const strategies: Readonly<Record<string, Strategy>> = {
     },
   },
   "apps/DaemonSet": {
+    emptyStatus: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
     applyDefaults: withSpec((spec) => {
       const update = (spec["updateStrategy"] ?? {}) as Json;
       const type = update["type"] ?? "RollingUpdate";
       const filled = type === "RollingUpdate" ? { ...update, type, rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { maxUnavailable: 1, maxSurge: 0 }) } : { ...update, type };
       return fillTemplate({ ...fill(spec, { revisionHistoryLimit: 10 }), updateStrategy: filled });
     }),
-    validate: (object) => [...selectorErrors(object), ...templateErrors(object)],
+    validate: (object) => [...selectorErrors(object, "daemonset"), ...templateErrors(object)],
     validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
   },
   "batch/Job": {
@@ -170,25 +178,27 @@ const strategies: Readonly<Record<string, Strategy>> = {
       return [
         ...templateErrors(object),
         ...notNegative(object, ["spec", "parallelism"], ["spec", "completions"], ["spec", "backoffLimit"], ["spec", "ttlSecondsAfterFinished"]),
-        ...(policy === "OnFailure" || policy === "Never" ? [] : [{ type: "FieldValueNotSupported" as const, field: "spec.template.spec.restartPolicy", message: `Unsupported value: ${JSON.stringify(policy)}: supported values: "OnFailure", "Never"` }]),
+        ...endsErrors(policy, "spec.template.spec.restartPolicy"),
       ];
     },
     validateUpdate: (object, old) => immutable(object, old, ["spec", "completions"], ["spec", "selector"], ["spec", "template"], ["spec", "completionMode"]),
     fields: (object) => ({ "status.successful": String(getPath(object, "status", "succeeded") ?? 0) }),
   },
   "batch/CronJob": {
-    applyDefaults: withSpec((spec) => fill(spec, { concurrencyPolicy: "Allow", suspend: false, successfulJobsHistoryLimit: 3, failedJobsHistoryLimit: 1 })),
-    validate: (object) => {
-      const schedule = getPath(object, "spec", "schedule");
-      const parts = String(schedule ?? "").trim().split(/\s+/);
-      if (!schedule) return [fieldRequired("spec.schedule")];
-      return parts.length === 5 || String(schedule).startsWith("@") ? [] : [fieldInvalid("spec.schedule", schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`)];
-    },
+    applyDefaults: withSpec((spec) => {
+      const template = (spec["jobTemplate"] ?? {}) as Json;
+      const jobSpec = (template["spec"] ?? {}) as Json;
+      const filled = fillTemplate(jobSpec);
+      const defaulted = fill(spec, { concurrencyPolicy: "Allow", suspend: false, successfulJobsHistoryLimit: 3, failedJobsHistoryLimit: 1 });
+      return filled === jobSpec ? defaulted : { ...defaulted, jobTemplate: { ...template, spec: filled } };
+    }),
+    validate: (object) => [...scheduleErrors(object), ...cronTemplateErrors(object)],
   },
   Pod: {
     prepareForCreate: (object) => ({ ...object, status: { phase: "Pending", qosClass: qosOf(specOf(object)) } }) as KubeObject,
     applyDefaults: withSpec((spec) => fill(defaultPodSpec(spec), { enableServiceLinks: true })),
-    validate: (object) => podErrors(specOf(object), "spec"),
+    validate: (object) => podSpecErrors(specOf(object), "spec"),
+    validateUpdate: podUpdateErrors,
     fields: (object) => ({
       "spec.nodeName": String(getPath(object, "spec", "nodeName") ?? ""),
       "spec.restartPolicy": String(getPath(object, "spec", "restartPolicy") ?? ""),
@@ -215,7 +225,6 @@ const strategies: Readonly<Record<string, Strategy>> = {
     prepareForDelete: (object) => setPath(object, ["status", "phase"], "Terminating"),
     fields: (object) => ({ "status.phase": String(getPath(object, "status", "phase") ?? ""), name: object.metadata.name ?? "" }),
   },
-  "coordination.k8s.io/Lease": { createsOnUpdate: true },
   "events.k8s.io/Event": {
     createsOnUpdate: true,
     fields: (object) => ({
@@ -238,50 +247,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
     keepsStatusOnCreate: true,
     fields: (object) => ({ "spec.unschedulable": String(getPath(object, "spec", "unschedulable") ?? false) }),
   },
-  Service: {
-    applyDefaults: withSpec((spec) => {
-      const type = spec["type"] ?? "ClusterIP";
-      const ports = (spec["ports"] as readonly Json[] | undefined)?.map((port) => fill(port, { protocol: "TCP", targetPort: port["port"] }));
-      const isExternal = type === "ExternalName";
-      const filled = fill(spec, {
-        type,
-        sessionAffinity: "None",
-        ...(isExternal ? {} : { internalTrafficPolicy: "Cluster", ipFamilies: ["IPv4"], ipFamilyPolicy: "SingleStack" }),
-        ...(type === "LoadBalancer" || type === "NodePort" ? { externalTrafficPolicy: "Cluster" } : {}),
-        ...(type === "LoadBalancer" ? { allocateLoadBalancerNodePorts: true } : {}),
-      });
-      return ports === undefined || ports.every((port, at) => port === (spec["ports"] as readonly Json[])[at]) ? filled : { ...filled, ports };
-    }),
-    prepareForCreate: (object) => setPath(object, ["status"], { loadBalancer: {} }),
-    validate: (object) => {
-      const spec = specOf(object);
-      const ports = (spec["ports"] ?? []) as readonly Json[];
-      const errors: FieldError[] = [];
-      if (ports.length === 0 && spec["type"] !== "ExternalName" && spec["clusterIP"] !== "None") errors.push(fieldRequired("spec.ports"));
-      for (const [at, port] of ports.entries()) {
-        const number = port["port"];
-        if (typeof number !== "number" || number < 1 || number > 65535) errors.push(fieldInvalid(`spec.ports[${at}].port`, number, "must be between 1 and 65535, inclusive"));
-        if (ports.length > 1 && !port["name"]) errors.push(fieldRequired(`spec.ports[${at}].name`));
-      }
-      return errors;
-    },
-    validateUpdate: (object, old) => {
-      const before = getPath(old, "spec", "clusterIP");
-      return before && getPath(object, "spec", "type") !== "ExternalName" && getPath(object, "spec", "clusterIP") !== before
-        ? [fieldInvalid("spec.clusterIPs[0]", [getPath(object, "spec", "clusterIP")], "may not change once set")]
-        : [];
-    },
-    prepareForUpdate: (object, old) => {
-      // Allocated values a client left out are kept, as kube-apiserver patches them back in.
-      let result = object;
-      for (const field of ["clusterIP", "clusterIPs", "healthCheckNodePort"]) {
-        const value = getPath(old, "spec", field);
-        if (value !== undefined && getPath(object, "spec", field) === undefined && getPath(object, "spec", "type") !== "ExternalName") result = setPath(result, ["spec", field], value);
-      }
-      return result;
-    },
-    fields: (object) => ({ "spec.clusterIP": String(getPath(object, "spec", "clusterIP") ?? ""), "spec.type": String(getPath(object, "spec", "type") ?? "") }),
-  },
+  Service: serviceStrategy,
   Secret: {
     applyDefaults: (object) => {
       const { stringData, ...rest } = object as KubeObject & { stringData?: Record<string, string>; data?: Record<string, string>; type?: string };
@@ -293,10 +259,10 @@ const strategies: Readonly<Record<string, Strategy>> = {
     },
     validate: (object) => {
       const { data = {} } = object as { data?: Record<string, string> };
-      return Object.entries(data).flatMap(([key, value]) => [
+      return [...secretTypeErrors(object), ...Object.entries(data).flatMap(([key, value]) => [
         ...(/^[-._a-zA-Z0-9]+$/.test(key) ? [] : [fieldInvalid(`data[${key}]`, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")]),
         ...(typeof value === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(value) ? [] : [fieldInvalid(`data[${key}]`, "<redacted>", "must be base64")]),
-      ]);
+      ])];
     },
     validateUpdate: (object, old) => [
       ...immutable(object, old, ["type"]),
@@ -324,10 +290,6 @@ const strategies: Readonly<Record<string, Strategy>> = {
           ]
         : [],
   },
-  PersistentVolumeClaim: {
-    applyDefaults: withSpec((spec) => fill(spec, { volumeMode: "Filesystem" })),
-    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
-  },
   PersistentVolume: {
     applyDefaults: withSpec((spec) => fill(spec, { volumeMode: "Filesystem", persistentVolumeReclaimPolicy: "Retain" })),
     prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
@@ -348,37 +310,25 @@ const strategies: Readonly<Record<string, Strategy>> = {
       "involvedObject.fieldPath": String(getPath(object, "involvedObject", "fieldPath") ?? ""),
     }),
   },
-  "rbac.authorization.k8s.io/RoleBinding": { applyDefaults: roleBindingDefaults, validateUpdate: roleRefUpdate },
-  "rbac.authorization.k8s.io/ClusterRoleBinding": { applyDefaults: roleBindingDefaults, validateUpdate: roleRefUpdate },
+  "rbac.authorization.k8s.io/RoleBinding": { applyDefaults: roleBindingDefaults, validate: bindingErrors(true), validateUpdate: roleRefUpdate, createsOnUpdate: true },
+  "rbac.authorization.k8s.io/ClusterRoleBinding": { applyDefaults: roleBindingDefaults, validate: bindingErrors(false), validateUpdate: roleRefUpdate, createsOnUpdate: true },
   "autoscaling/HorizontalPodAutoscaler": {
     applyDefaults: withSpec((spec) => {
       const isOld = spec["targetCPUUtilizationPercentage"] !== undefined;
       return fill(spec, { minReplicas: 1, ...(isOld ? {} : { metrics: [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } }] }) });
     }),
     validate: (object) => {
+      const target = getPath(object, "spec", "scaleTargetRef") as Json | undefined;
+      const missing = ["kind", "name"].filter((part) => !target?.[part]).map((part) => fieldRequired(`spec.scaleTargetRef.${part}`));
+      if (missing.length > 0) return missing;
       const max = getPath(object, "spec", "maxReplicas");
       const min = getPath(object, "spec", "minReplicas");
       if (typeof max !== "number" || max < 1) return [fieldInvalid("spec.maxReplicas", max ?? 0, "must be greater than 0")];
       return typeof min === "number" && max < min ? [fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to `minReplicas`")] : [];
     },
   },
-  "networking.k8s.io/Ingress": {
-    validate: (object) => {
-      const spec = specOf(object);
-      return spec["defaultBackend"] === undefined && ((spec["rules"] ?? []) as unknown[]).length === 0 ? [fieldInvalid("spec", {}, "either `defaultBackend` or `rules` must be specified")] : [];
-    },
-  },
-  "scheduling.k8s.io/PriorityClass": {
-    applyDefaults: (object) => ((object as { preemptionPolicy?: string }).preemptionPolicy === undefined ? ({ ...object, preemptionPolicy: "PreemptLowerPriority" } as KubeObject) : object),
-    validateUpdate: (object, old) => immutable(object, old, ["value"]),
-  },
   "storage.k8s.io/StorageClass": {
     applyDefaults: (object) => ({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate", ...object }) as KubeObject,
-  },
-  "certificates.k8s.io/CertificateSigningRequest": {
-    prepareForCreate: (object, context) =>
-      ({ ...object, spec: { usages: ["digital signature", "key encipherment"], ...specOf(object), username: context.user.name, groups: context.user.groups, ...(context.user.uid === undefined ? {} : { uid: context.user.uid }) } }) as KubeObject,
-    fields: (object) => ({ "spec.signerName": String(getPath(object, "spec", "signerName") ?? "") }),
   },
   "apiextensions.k8s.io/CustomResourceDefinition": {
     applyDefaults: withSpec((spec) => {
@@ -399,7 +349,6 @@ const strategies: Readonly<Record<string, Strategy>> = {
     },
     validateUpdate: (object, old) => immutable(object, old, ["spec", "group"], ["spec", "scope"]),
   },
-  "policy/PodDisruptionBudget": {},
 };
 
 function roleBindingDefaults(object: KubeObject): KubeObject {
