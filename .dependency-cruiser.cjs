@@ -9,7 +9,8 @@ const ranks = [
   ["interpreter", "estimator"],
   ["controllers", "scheduler", "admission", "aggregated-apiserver", "search", "metrics-adapter", "operator"],
   ["config"],
-  ["cli", "controlplane", "agent"],
+  ["controlplane", "agent"],
+  ["cli"],
   ["testing"],
 ];
 

@@ -11,4 +11,4 @@ export { systemUser } from "./definition.ts";
 export type { Listener } from "./http/listener.ts";
 export { ApiServer } from "./server.ts";
 export { type FrontAnswer, type FrontRequest, type ResourcePath, type RunningApiServer, startApiServer, type StartOptions } from "./start.ts";
-export { durationText } from "./tables/table.ts";
+export { durationText } from "./tables/ages.ts";

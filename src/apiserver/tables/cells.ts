@@ -1,5 +1,5 @@
 import { formatLabelSelector, getPath, type KubeObject, type LabelSelector, parseTime } from "#machinery";
-import { ageOf, durationText } from "./table.ts";
+import { ageOf, durationText } from "./ages.ts";
 
 type Cells = (object: KubeObject, nowMs: number) => readonly unknown[];
 
