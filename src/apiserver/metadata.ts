@@ -7,6 +7,7 @@ import {
   fieldForbidden,
   fieldRequired,
   formatTime,
+  isJsonObject,
   type KubeObject,
   type ObjectMeta,
 } from "#machinery";
@@ -146,6 +147,49 @@ export function generatedName(base: string, random: Random): string {
   let suffix = "";
   for (let at = 0; at < 5; at++) suffix += GENERATED[random.below(GENERATED.length)];
   return base.slice(0, GENERATED_BASE_MAX) + suffix;
+}
+
+const STRINGS = ["name", "generateName", "namespace", "uid", "resourceVersion", "selfLink", "creationTimestamp", "deletionTimestamp"] as const;
+const MAPS = ["labels", "annotations"] as const;
+const LISTS = [
+  ["finalizers", "string", "[]string"],
+  ["ownerReferences", "object", "[]v1.OwnerReference"],
+  ["managedFields", "object", "[]v1.ManagedFieldsEntry"],
+] as const;
+
+const typeOf = (value: unknown) => (value === null ? "null" : Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value);
+
+/**
+ * Metadata as a client sent it, with null taken for absent. What is of another type than Kubernetes' is named by
+ * `refuse`, which gives the error to throw.
+ */
+export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error): ObjectMeta {
+  if (sent === undefined || sent === null) return {};
+  const mismatch = (found: unknown, field: string, type: string) => refuse(`json: cannot unmarshal ${typeOf(found)} into Go struct field ObjectMeta.metadata${field} of type ${type}`);
+  if (!isJsonObject(sent)) throw mismatch(sent, "", "v1.ObjectMeta");
+  for (const name of STRINGS) if (sent[name] !== undefined && sent[name] !== null && typeof sent[name] !== "string") throw mismatch(sent[name], `.${name}`, name.endsWith("Timestamp") ? "v1.Time" : "string");
+  for (const name of ["generation", "deletionGracePeriodSeconds"]) if (sent[name] !== undefined && sent[name] !== null && !Number.isInteger(sent[name])) throw mismatch(sent[name], `.${name}`, "int64");
+  let changed: Record<string, unknown> | undefined;
+  for (const name of MAPS) {
+    const map = sent[name];
+    if (map === undefined || map === null) continue;
+    if (!isJsonObject(map)) throw mismatch(map, `.${name}`, "map[string]string");
+    for (const key in map) {
+      const value = map[key];
+      if (typeof value === "string") continue;
+      if (value !== null) throw mismatch(value, `.${name}`, "string");
+      changed ??= { ...sent };
+      changed[name] = { ...(changed[name] as object), [key]: "" };
+    }
+  }
+  for (const [name, element, type] of LISTS) {
+    const list = sent[name];
+    if (list === undefined || list === null) continue;
+    if (!Array.isArray(list)) throw mismatch(list, `.${name}`, type);
+    const wrong = list.find((item) => (element === "string" ? typeof item !== "string" : !isJsonObject(item)));
+    if (wrong !== undefined) throw mismatch(wrong, `.${name}`, type.slice(2));
+  }
+  return (changed ?? sent) as ObjectMeta;
 }
 
 /** The metadata a new object gets: what the server owns is the server's. */

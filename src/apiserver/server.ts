@@ -43,7 +43,7 @@ import type { Backend, BackendChange, BackendWatch } from "#store";
 import { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
 import { applyManaged, trackUpdate } from "./apply/apply.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition, systemUser, type User } from "./definition.ts";
-import { metadataForCreate, metadataForUpdate, validateMetadata } from "./metadata.ts";
+import { decodeMetadata, metadataForCreate, metadataForUpdate, validateMetadata } from "./metadata.ts";
 import { ResourceRegistry } from "./registry.ts";
 import { compileFilter } from "./selection.ts";
 import { bookmark, ResourceStore, type StoredObject, type StoreEvent } from "./storage/resource-store.ts";
@@ -229,16 +229,28 @@ export class ApiServer {
     return shown;
   }
 
-  /** Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. */
-  #admitBody(definition: ResourceDefinition, body: KubeObject, options: WriteOptions, context: RequestContext): KubeObject {
-    const { schema, kind } = definition;
+  /** The body of a request with a head that can be relied upon: texts where texts must be, and metadata. */
+  #decodeHead(definition: ResourceDefinition, body: unknown): KubeObject {
+    const { kind } = definition;
+    const refuse = (detail: string) => badRequest(`${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`);
     if (!isJsonObject(body)) throw badRequest("the body of the request must be an object");
+    for (const name of ["apiVersion", "kind"])
+      if (body[name] !== undefined && typeof body[name] !== "string")
+        throw badRequest(`couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body[name]) ? "array" : typeof body[name]} into Go struct field .${name} of type string`);
+    const metadata = decodeMetadata(body["metadata"], refuse);
+    return (metadata === body["metadata"] ? body : { ...body, metadata }) as unknown as KubeObject;
+  }
+
+  /** Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. */
+  #admitBody(definition: ResourceDefinition, sentBody: KubeObject, options: WriteOptions, context: RequestContext): KubeObject {
+    const { schema, kind } = definition;
+    const body = this.#decodeHead(definition, sentBody);
     const { group, version, kind: sent } = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
     if (body.kind !== undefined && (sent !== kind.kind || group !== kind.group || version !== kind.version))
       throw badRequest(
         `${body.kind} in version ${JSON.stringify(body.apiVersion ?? "")} cannot be handled as a ${kind.kind}: converting (${body.apiVersion}, Kind=${sent}) to (${apiVersionOf(kind)}, Kind=${kind.kind}): unknown conversion`,
       );
-    let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: body.metadata ?? {} };
+    let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind };
     object = definition.strategy.normalise?.(object) ?? object;
     if (schema !== undefined) {
       if (definition.origin === "builtin") {
@@ -304,11 +316,12 @@ export class ApiServer {
   async #create(
     definition: ResourceDefinition,
     namespace: string | undefined,
-    body: KubeObject,
+    sentBody: KubeObject,
     options: WriteOptions,
     context: RequestContext,
     tries = 1,
   ): Promise<KubeObject> {
+    const body = this.#decodeHead(definition, sentBody);
     const { strategy } = definition;
     const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
     if (definition.kind.namespaced && at === undefined) throw badRequest("an empty namespace may not be set during creation");
@@ -389,14 +402,15 @@ export class ApiServer {
     context: RequestContext,
   ): Promise<KubeObject> {
     const { name, namespace, subresource, options = {} } = request;
-    const sentName = request.body.metadata?.name;
+    const head = this.#decodeHead(definition, request.body);
+    const sentName = head.metadata.name || undefined;
     if (sentName !== undefined && sentName !== name)
       throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
-    const sentNamespace = request.body.metadata?.namespace;
+    const sentNamespace = head.metadata.namespace;
     if (definition.kind.namespaced && sentNamespace && namespace !== undefined && sentNamespace !== namespace)
       throw badRequest(`the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`);
     if (subresource === "scale") {
-      return this.#modify(definition, request, options, context, (old) => applyScale(definition, old, request.body), undefined, (result) => scaleOf(definition, result));
+      return this.#modify(definition, request, options, context, (old) => applyScale(definition, old, head), undefined, (result) => scaleOf(definition, result));
     }
     const found = this.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
     if (found === undefined) {
