@@ -2,6 +2,7 @@ import type { Placement, ResourceBindingSpec, ResourceBindingStatus, TargetClust
 import { matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
 import type { Candidate } from "./candidates.ts";
 import { divideByWeight, type Weight } from "./divide.ts";
+import type { DivisionMode, TermRecorder } from "./decision.ts";
 import { schedulerError, unschedulable, wrapped } from "./errors.ts";
 import { assignedReplicas, isRescheduleTriggered, strategyOf } from "./facts.ts";
 
@@ -10,6 +11,8 @@ export interface AssignInput {
   readonly status: ResourceBindingStatus | undefined;
   readonly placement: Placement;
   readonly observedAffinityName: string | undefined;
+  /** Told how replicas were divided. */
+  readonly record?: Pick<TermRecorder, "divided">;
   /** Set scheduling copies components onto its single target. */
   readonly copiesComponents?: boolean;
 }
@@ -52,6 +55,7 @@ function assignOnce(candidates: readonly Candidate[], replicas: number, input: A
   const strategy = strategyOf(placement);
   switch (strategy) {
     case "Duplicated":
+      input.record?.divided("duplicated", replicas, []);
       return candidates.map(({ name }) => ({ name, replicas }));
     case "Static":
       return divideStatic(candidates, replicas, input);
@@ -68,12 +72,13 @@ function assignOnce(candidates: readonly Candidate[], replicas: number, input: A
   throw schedulerError(`no strategy for ${spec.resource.kind}`);
 }
 
-function divideStatic(candidates: readonly Candidate[], replicas: number, { placement, spec }: AssignInput): readonly TargetCluster[] {
+function divideStatic(candidates: readonly Candidate[], replicas: number, { placement, spec, record }: AssignInput): readonly TargetCluster[] {
   const list = placement.replicaScheduling?.weightPreference?.staticWeightList ?? [];
   let weights: Weight[] = candidates
     .map(({ name, cluster }) => ({ name, weight: Math.max(0, ...list.filter(({ targetCluster }) => matchesAffinity(targetCluster, cluster)).map(({ weight }) => weight)) }))
     .filter(({ weight }) => weight > 0);
   if (weights.length === 0) weights = candidates.map(({ name }) => ({ name, weight: 1 }));
+  record?.divided("static", replicas, weights);
   return divideByWeight(replicas, weights, spec.resource.uid ?? "");
 }
 
@@ -86,14 +91,16 @@ function divideDynamic(
   candidates: readonly Candidate[],
   replicas: number,
   strategy: "Dynamic" | "Aggregated",
-  { spec, status }: AssignInput,
+  { spec, status, record }: AssignInput,
 ): readonly TargetCluster[] {
   const names = new Set(candidates.map(({ name }) => name));
   const previous = (spec.clusters ?? []).filter(({ name }) => names.has(name));
   const assigned = assignedReplicas(previous);
-  const previousOf = (name: string) => previous.find((target) => target.name === name)?.replicas ?? 0;
+  const previousReplicas = new Map(previous.map(({ name, replicas: count = 0 }) => [name, count]));
+  const previousOf = (name: string) => previousReplicas.get(name) ?? 0;
   const uid = spec.resource.uid ?? "";
-  const divide = (count: number, list: readonly Capacity[], prefersPresent: boolean): readonly TargetCluster[] => {
+  const divide = (mode: DivisionMode, count: number, list: readonly Capacity[]): readonly TargetCluster[] => {
+    const prefersPresent = mode === "scale-up";
     const available = sum(list.map(({ capacity }) => capacity));
     if (available < count) throw unschedulable(`Clusters available replicas ${available} are not enough to schedule.`);
     let used = list;
@@ -104,28 +111,34 @@ function divideDynamic(
       while (filled < count) filled += (ordered[length++] as Capacity).capacity;
       used = ordered.slice(0, length);
     }
-    return divideByWeight(count, used.map(({ name, capacity }) => ({ name, weight: capacity })), uid);
+    const weights = used.map(({ name, capacity }) => ({ name, weight: capacity }));
+    record?.divided(mode, count, weights);
+    return divideByWeight(count, weights, uid);
   };
   const descending = (list: Capacity[]) => list.sort((a, b) => b.capacity - a.capacity);
   if (isRescheduleTriggered(spec, status)) {
     try {
-      return divide(replicas, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable + previousOf(name) }))), false);
+      return divide("fresh", replicas, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable + previousOf(name) }))));
     } catch (error) {
       throw wrapped("failed to do fresh scale: ", error);
     }
   }
-  if (assigned === replicas) return previous;
+  if (assigned === replicas) {
+    record?.divided("steady", replicas, []);
+    return previous;
+  }
   if (assigned > replicas) {
     try {
-      return divide(replicas, descending(previous.map(({ name, replicas: capacity = 0 }) => ({ name, capacity }))), false);
+      return divide("scale-down", replicas, descending(previous.map(({ name, replicas: capacity = 0 }) => ({ name, capacity }))));
     } catch (error) {
       throw wrapped("failed to scale down: ", error);
     }
   }
   try {
-    const extra = divide(replicas - assigned, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable }))), true);
+    const extra = divide("scale-up", replicas - assigned, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable }))));
     const divided = extra.map(({ name, replicas: added = 0 }) => ({ name, replicas: added + previousOf(name) }));
-    const rest = previous.filter(({ name }) => !divided.some((target) => target.name === name));
+    const touched = new Set(divided.map(({ name }) => name));
+    const rest = previous.filter(({ name }) => !touched.has(name));
     return [...divided, ...rest];
   } catch (error) {
     throw wrapped("failed to scale up: ", error);

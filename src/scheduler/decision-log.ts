@@ -1,60 +1,49 @@
-import type { Candidate } from "./candidates.ts";
-import type { Decision, DecisionRecorder } from "./schedule.ts";
-import type { RegionScore } from "./select.ts";
+import type { Decision } from "./decision.ts";
 
 /** Why bindings are where they are: the newest decision of each, for as many bindings as there is room. */
 export interface DecisionLog {
+  /** `kind/namespace/name`, or `kind/name` for cluster-scoped bindings. */
   get(bindingKey: string): Decision | undefined;
-  /** A recorder of one pass; `finish` keeps what it saw. */
-  begin(bindingKey: string): DecisionRecorder & { finish(end: Pick<Decision, "result" | "error">): void };
+  keep(decision: Decision): void;
+  forget(bindingKey: string): void;
+  /** Newest last. */
+  list(): readonly Decision[];
+  readonly size: number;
 }
 
 const DECISIONS_MAX = 10_000;
-/** Clusters whose refusal is kept a decision; beyond it the count in the message must do. */
-const REFUSALS_MAX = 200;
+/** Clusters described in all records together: what really takes memory. */
+const DESCRIBED_MAX = 200_000;
 
-export function createDecisionLog(size = DECISIONS_MAX): DecisionLog {
+function weightOf({ terms, result = [] }: Decision): number {
+  return terms.reduce((sum, { refused, candidates, selected }) => sum + refused.length + candidates.length + selected.length, 1 + result.length);
+}
+
+/** A log bounded by decisions and by what they describe; the oldest go first. */
+export function createDecisionLog(decisionsMax = DECISIONS_MAX, describedMax = DESCRIBED_MAX): DecisionLog {
   const decisions = new Map<string, Decision>();
+  let described = 0;
+  const forget = (key: string): void => {
+    const known = decisions.get(key);
+    if (known === undefined) return;
+    described -= weightOf(known);
+    decisions.delete(key);
+  };
   return {
-    get: (bindingKey) => decisions.get(bindingKey),
-    begin(bindingKey) {
-      const refused: Record<string, { plugin: string; reason: string }> = {};
-      const scores = new Map<string, Record<string, number>>();
-      let refusals = 0;
-      let candidates: readonly Candidate[] = [];
-      let selected: readonly Candidate[] = [];
-      let regions: readonly RegionScore[] | undefined;
-      return {
-        refused(cluster, plugin, reason) {
-          if (refusals++ < REFUSALS_MAX) refused[cluster] = { plugin, reason };
-        },
-        scored(cluster, plugin, score) {
-          const own = scores.get(cluster);
-          if (own === undefined) scores.set(cluster, { [plugin]: score });
-          else own[plugin] = score;
-        },
-        candidates(found) {
-          candidates = found;
-        },
-        selected(chosen, found) {
-          selected = chosen;
-          regions = found;
-        },
-        finish(end) {
-          decisions.delete(bindingKey);
-          if (decisions.size >= size) for (const oldest of decisions.keys()) {
-            decisions.delete(oldest);
-            break;
-          }
-          decisions.set(bindingKey, {
-            refused,
-            candidates: candidates.map(({ name, score, allocatable, available }) => ({ cluster: name, scores: scores.get(name) ?? {}, score, allocatable, available })),
-            ...(regions === undefined ? {} : { regions }),
-            selected: selected.map(({ name }) => name),
-            ...end,
-          });
-        },
-      };
+    get: (key) => decisions.get(key),
+    keep(decision) {
+      forget(decision.binding);
+      decisions.set(decision.binding, decision);
+      described += weightOf(decision);
+      for (const oldest of decisions.keys()) {
+        if (decisions.size <= decisionsMax && described <= describedMax) break;
+        if (oldest !== decision.binding) forget(oldest);
+      }
+    },
+    forget,
+    list: () => [...decisions.values()],
+    get size() {
+      return decisions.size;
     },
   };
 }

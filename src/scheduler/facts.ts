@@ -40,7 +40,19 @@ export function isRescheduleTriggered(spec: ResourceBindingSpec, status: Resourc
   return triggered !== undefined && last !== undefined && triggered !== null && last !== null && Date.parse(triggered) > Date.parse(last);
 }
 
-export const targetNamed = (spec: ResourceBindingSpec, name: string): TargetCluster | undefined => spec.clusters?.find((target) => target.name === name);
+/** Lists longer than this are looked up by an index made once a list: lists are immutable. */
+const INDEXED_ABOVE = 8;
+const targetIndexes = new WeakMap<readonly TargetCluster[], ReadonlyMap<string, TargetCluster>>();
+
+/** The binding's present entry for a cluster. */
+export function targetNamed(spec: ResourceBindingSpec, name: string): TargetCluster | undefined {
+  const { clusters } = spec;
+  if (clusters === undefined || clusters === null) return undefined;
+  if (clusters.length <= INDEXED_ABOVE) return clusters.find((target) => target.name === name);
+  let index = targetIndexes.get(clusters);
+  if (index === undefined) targetIndexes.set(clusters, (index = new Map(clusters.map((target) => [target.name, target]))));
+  return index.get(name);
+}
 
 export const assignedReplicas = (targets: readonly TargetCluster[] | undefined): number => (targets ?? []).reduce((sum, { replicas = 0 }) => sum + replicas, 0);
 

@@ -1,7 +1,8 @@
 import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type Condition, type Placement, type ResourceBinding, type ResourceBindingSpec, type ResourceBindingStatus, type TargetCluster } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { formatTime } from "#machinery";
+import { formatTime, keyOf } from "#machinery";
 import { termNamed } from "#apis/karmada";
+import { type Decision, recordTerm, type ScheduleCause, type TermDecision } from "./decision.ts";
 import { ScheduleError } from "./errors.ts";
 import { assignedReplicas, type Gates, isRescheduleTriggered, isWorkload, strategyOf } from "./facts.ts";
 import { type AlgorithmOptions, schedule } from "./schedule.ts";
@@ -13,6 +14,10 @@ export interface PassInput {
   readonly gates: Gates;
   readonly algorithm: AlgorithmOptions;
   readonly nowMs: number;
+  /** Whether the plan says why; default false. */
+  readonly explains?: boolean;
+  /** Runs the algorithm even when nothing calls for it; default false. */
+  readonly isForced?: boolean;
 }
 
 export interface PassEvent {
@@ -36,6 +41,9 @@ export interface PassPlan {
   readonly retry: "none" | "backoff" | "unschedulable";
   /** Whether the algorithm ran. */
   readonly isScheduled: boolean;
+  readonly cause?: ScheduleCause;
+  /** Why, where it was asked for. */
+  readonly decision?: Decision;
 }
 
 /** Parts in API order, as upstream writes the annotation (wire). */
@@ -90,7 +98,7 @@ export function isReplicasChanged(spec: ResourceBindingSpec, placement: Placemen
 }
 
 /** Why a pass runs the algorithm; `undefined` when nothing calls for it. */
-export function scheduleCause(binding: AnyBinding, placement: Placement, clusters: readonly Cluster[], gates: Gates): "placement" | "replicas" | "trigger" | "always" | "terminating" | undefined {
+export function scheduleCause(binding: AnyBinding, placement: Placement, clusters: readonly Cluster[], gates: Gates): ScheduleCause | undefined {
   const { spec, status } = binding;
   if (isPlacementChanged(placement, binding.metadata.annotations?.[APPLIED_PLACEMENT], status?.schedulerObservingAffinityName)) return "placement";
   if (isReplicasChanged(spec, placement, gates)) return "replicas";
@@ -99,6 +107,9 @@ export function scheduleCause(binding: AnyBinding, placement: Placement, cluster
   const leaving = new Set(clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name));
   return (spec.clusters ?? []).some(({ name }) => leaving.has(name)) ? "terminating" : undefined;
 }
+
+/** Where the decision about a binding is kept: its kind and key. */
+export const decisionKey = (binding: AnyBinding): string => `${binding.kind}/${keyOf(binding)}`;
 
 function describe(binding: AnyBinding): string {
   const { namespace, name } = binding.metadata;
@@ -110,7 +121,7 @@ function resultText(binding: AnyBinding, targets: readonly TargetCluster[]): str
   return `Binding has been scheduled successfully. ${binding.kind === "ClusterResourceBinding" ? "Result" : "Result:"} {${shown}}`;
 }
 
-function conditionOf(binding: AnyBinding, status: "True" | "False", reason: string, message: string, nowMs: number): Condition {
+export function conditionOf(binding: AnyBinding, status: "True" | "False", reason: string, message: string, nowMs: number): Condition {
   const before = ((binding.status as ResourceBindingStatus | undefined)?.conditions ?? []).find(({ type }) => type === "Scheduled");
   const isSame = before?.status === status;
   return { type: "Scheduled", status, reason, message, lastTransitionTime: isSame ? (before.lastTransitionTime as string) : formatTime(nowMs) };
@@ -131,7 +142,7 @@ export function planPass(input: PassInput): PassPlan {
     const message = `failed to get placement from ${binding.kind === "ClusterResourceBinding" ? `clusterResourceBinding(${name})` : `resourceBinding(${namespace}/${name})`}`;
     return { events: [], retry: "backoff", isScheduled: false, condition: conditionOf(binding, "False", "SchedulerError", message, nowMs) };
   }
-  const cause = scheduleCause(binding, placement, clusters, gates);
+  const cause = scheduleCause(binding, placement, clusters, gates) ?? (input.isForced ? "always" : undefined);
   if (cause === undefined)
     return {
       events: [],
@@ -140,8 +151,25 @@ export function planPass(input: PassInput): PassPlan {
       ...(binding.metadata.generation === status?.schedulerObservedGeneration ? {} : { observedGeneration: binding.metadata.generation ?? 0 }),
     };
   const events: PassEvent[] = [];
-  const run = (observedAffinityName: string | undefined) =>
-    schedule({ spec, status, placement, observedAffinityName, clusters, gates, ...(input.peers === undefined ? {} : { peers: input.peers }), self: binding }, input.algorithm);
+  const termDecisions: TermDecision[] = [];
+  const run = (observedAffinityName: string | undefined): readonly TargetCluster[] => {
+    const scheduling = { spec, status, placement, observedAffinityName, clusters, gates, ...(input.peers === undefined ? {} : { peers: input.peers }), self: binding };
+    if (!input.explains) return schedule(scheduling, input.algorithm);
+    const record = recordTerm(observedAffinityName);
+    try {
+      const targets = schedule(scheduling, { ...input.algorithm, record });
+      termDecisions.push(record.finish({ result: targets }));
+      return targets;
+    } catch (error) {
+      termDecisions.push(record.finish({ error: asScheduleError(error).message }));
+      throw error;
+    }
+  };
+  const decided = (end: Pick<Decision, "result" | "reason" | "error">): Pick<PassPlan, "decision" | "cause"> => {
+    if (!input.explains) return { cause };
+    const decision = { binding: decisionKey(binding), time: formatTime(nowMs), generation: binding.metadata.generation ?? 0, cause, clusters: clusters.length, terms: termDecisions, ...end };
+    return { cause, decision };
+  };
   const applied = placementText(placement);
   let result: readonly TargetCluster[] | undefined;
   let failure: ScheduleError | undefined;
@@ -186,16 +214,18 @@ export function planPass(input: PassInput): PassPlan {
       lastScheduledTime: formatTime(nowMs),
       retry: "none",
       isScheduled: true,
+      ...decided({ result }),
     };
   }
   const error = failure as ScheduleError;
+  const why = decided({ reason: error.reason, error: error.message });
   const condition = conditionOf(binding, "False", error.reason, error.message, nowMs);
   if (error.reason === "NoClusterFit") {
     events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
-    return { clusters: [], appliedPlacement: applied, events, condition, retry: "none", isScheduled: true };
+    return { clusters: [], appliedPlacement: applied, events, condition, retry: "none", isScheduled: true, ...why };
   }
   if (terms.length === 0) events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
-  return { events, condition, retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff", isScheduled: true };
+  return { events, condition, retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff", isScheduled: true, ...why };
 }
 
 /** The present targets when the result is the same set in another order: order alone is no reason to write. */
@@ -203,6 +233,16 @@ function inPresentOrder(result: readonly TargetCluster[], present: readonly Targ
   if (result.length !== present.length) return result;
   const byName = new Map(present.map((target) => [target.name, target]));
   return result.every((target) => deepEqual(byName.get(target.name), target)) ? present : result;
+}
+
+/** A pass that failed before the algorithm could run, such as one whose plugin gave no answer. */
+export function failedPlan(binding: AnyBinding, error: ScheduleError, nowMs: number): PassPlan {
+  return {
+    events: [{ type: "Warning", reason: "ScheduleBindingFailed", message: error.message }],
+    condition: conditionOf(binding, "False", error.reason, error.message, nowMs),
+    retry: "backoff",
+    isScheduled: true,
+  };
 }
 
 function asScheduleError(error: unknown): ScheduleError {

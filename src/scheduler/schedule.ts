@@ -3,10 +3,11 @@ import { type AssumedWorkload, estimateReplicas, estimateSets } from "#estimator
 import { overflowOrder } from "#apis/karmada";
 import { assignReplicas } from "./assign.ts";
 import type { Candidate } from "./candidates.ts";
-import { noClusterFit, wrapped } from "./errors.ts";
+import type { TermRecorder } from "./decision.ts";
+import { noClusterFit, ScheduleError, schedulerError, wrapped } from "./errors.ts";
 import { type SchedulingInput, targetNamed, usesSets } from "./facts.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
-import { type RegionScore, selectClusters } from "./select.ts";
+import { selectClusters } from "./select.ts";
 
 /** Answers how much fits; −1 or absence means: it does not know. A throw drops the estimator for the pass. */
 export interface Estimator {
@@ -22,54 +23,74 @@ export interface AlgorithmOptions {
   /** Workloads placed a moment ago, by cluster. */
   readonly assumed?: ReadonlyMap<string, readonly AssumedWorkload[]>;
   /** Collects why; left out where nobody asks. */
-  readonly record?: DecisionRecorder;
-}
-
-/** What a decision leaves behind for those who ask why. */
-export interface Decision {
-  readonly refused: Readonly<Record<string, { readonly plugin: string; readonly reason: string }>>;
-  readonly candidates: readonly { readonly cluster: string; readonly scores: Readonly<Record<string, number>>; readonly score: number; readonly allocatable: number; readonly available: number }[];
-  readonly regions?: readonly RegionScore[];
-  readonly selected: readonly string[];
-  readonly result?: readonly TargetCluster[];
-  readonly error?: string;
-}
-
-export interface DecisionRecorder {
-  refused(cluster: string, plugin: string, reason: string): void;
-  scored(cluster: string, plugin: string, score: number): void;
-  candidates(candidates: readonly Candidate[]): void;
-  selected(candidates: readonly Candidate[], regions: readonly RegionScore[] | undefined): void;
+  readonly record?: TermRecorder;
 }
 
 export const UNLIMITED = 2147483647;
+
+/** A plugin's failure is the pass's failure, by the plugin's name; the queue goes on. */
+function asking<T>(plugin: SchedulerPlugin, ask: () => T): T {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof ScheduleError) throw error;
+    throw schedulerError(`plugin ${JSON.stringify(plugin.name)} failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function verdictOf(plugin: SchedulerPlugin, input: SchedulingInput, cluster: Cluster): string | undefined {
+  const reason: unknown = plugin.filter?.(input, cluster);
+  if (reason === undefined || (typeof reason === "string" && reason !== "")) return reason;
+  throw schedulerError(`plugin ${JSON.stringify(plugin.name)} must answer a reason or nothing when it filters, not ${describe(reason)}`);
+}
+
+function describe(value: unknown): string {
+  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
 
 /** The clusters that pass every filter. Throws `NoClusterFit` when none does. */
 export function feasibleClusters(input: SchedulingInput, { plugins, record }: AlgorithmOptions): readonly Cluster[] {
   const feasible: Cluster[] = [];
   const reasons = new Map<string, number>();
-  for (const cluster of input.clusters) {
-    if (cluster.metadata.deletionTimestamp !== undefined) continue;
-    let reason: string | undefined;
-    for (const plugin of plugins) {
-      reason = plugin.filter?.(input, cluster);
-      if (reason === undefined) continue;
-      record?.refused(cluster.metadata.name ?? "", plugin.name, reason);
-      break;
+  const filters = plugins.filter(({ filter }) => filter !== undefined);
+  let current = filters[0] as SchedulerPlugin;
+  const run = (): void => {
+    for (const cluster of input.clusters) {
+      if (cluster.metadata.deletionTimestamp !== undefined) continue;
+      let reason: string | undefined;
+      for (const plugin of filters) {
+        current = plugin;
+        reason = verdictOf(plugin, input, cluster);
+        if (reason === undefined) continue;
+        record?.refused(cluster.metadata.name ?? "", plugin.name, reason);
+        break;
+      }
+      if (reason === undefined) feasible.push(cluster);
+      else reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
-    if (reason === undefined) feasible.push(cluster);
-    else reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  };
+  try {
+    run();
+  } catch (error) {
+    asking(current, () => {
+      throw error;
+    });
   }
   if (feasible.length > 0) return feasible;
   const parts = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
   throw noClusterFit(`0/${input.clusters.length} clusters are available: ${parts.length === 0 ? "no cluster exists" : parts.join(", ")}.`);
 }
 
+const SCORE_MAX = 100;
+
 export function scoreCluster(input: SchedulingInput, cluster: Cluster, { plugins, record }: AlgorithmOptions): number {
   let total = 0;
   for (const plugin of plugins) {
     if (plugin.score === undefined) continue;
-    const score = plugin.score(input, cluster);
+    const score: unknown = asking(plugin, () => plugin.score?.(input, cluster));
+    if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
+      throw schedulerError(`plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`);
     record?.scored(cluster.metadata.name ?? "", plugin.name, score);
     total += score;
   }
@@ -90,18 +111,23 @@ export function estimate(input: SchedulingInput, clusters: readonly Cluster[], o
   for (const cluster of clusters) {
     const name = cluster.metadata.name ?? "";
     const general = { usesModels, assumed: options.assumed?.get(name) ?? [] };
-    result.set(name, bySets ? estimateSets(cluster, components, general) : estimateReplicas(cluster, spec.replicaRequirements, general));
+    const answer = bySets ? estimateSets(cluster, components, general) : estimateReplicas(cluster, spec.replicaRequirements, general);
+    result.set(name, answer);
   }
+  options.record?.estimated("general-estimator", result);
   for (const estimator of options.estimators ?? []) {
     let answers: ReadonlyMap<string, number>;
     try {
       answers = bySets ? estimator.sets(clusters, components) : estimator.replicas(clusters, spec.replicaRequirements);
-    } catch {
+    } catch (error) {
+      options.record?.estimated(estimator.name, error instanceof Error ? error.message : String(error));
       continue;
     }
+    options.record?.estimated(estimator.name, answers);
     for (const [name, answer] of answers) {
       const present = result.get(name);
-      if (present !== undefined && answer !== -1 && answer < present) result.set(name, answer);
+      // −1 and what is no number mean "does not know"; other negative answers are nothing.
+      if (present !== undefined && answer !== -1 && answer < present) result.set(name, Math.max(0, answer));
     }
   }
   for (const [name, value] of result) if (value === UNLIMITED) result.set(name, spec.replicas ?? 0);
@@ -137,7 +163,7 @@ export function schedule(input: SchedulingInput, options: AlgorithmOptions): rea
   }
   let targets: readonly TargetCluster[];
   try {
-    targets = assignReplicas(selected, { spec, status: input.status, placement, observedAffinityName: input.observedAffinityName, copiesComponents: bySets });
+    targets = assignReplicas(selected, { spec, status: input.status, placement, observedAffinityName: input.observedAffinityName, copiesComponents: bySets, ...(options.record === undefined ? {} : { record: options.record }) });
   } catch (error) {
     throw wrapped("failed to assign replicas: ", error);
   }

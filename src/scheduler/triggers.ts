@@ -1,5 +1,6 @@
 import { type AnyBinding, CLUSTER_PROPAGATION_POLICY_ID, type Cluster, PROPAGATION_POLICY_ID, BINDING_MANAGED_BY } from "#apis/karmada";
 import { deepEqual } from "#base";
+import { parseQuantity } from "#machinery";
 import { inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
 
 const DEFAULT_NAME = "default-scheduler";
@@ -46,6 +47,31 @@ export function concernsCluster(binding: AnyBinding, cluster: Cluster, scheduler
     return term !== undefined && [inlineOf(term), ...(overflowOf(term) ?? [])].some((affinity) => matchesAffinity(affinity, cluster));
   }
   return placement.clusterAffinity === undefined || matchesAffinity(placement.clusterAffinity, cluster);
+}
+
+type Amounts = Readonly<Record<string, string | number>> | undefined;
+
+/** What is free of a resource, in billionths; only good for comparing. */
+function freeNano(cluster: Cluster, name: string): bigint {
+  const summary = cluster.status?.resourceSummary;
+  const of = (amounts: unknown) => parseQuantity((amounts as Amounts)?.[name] ?? 0)?.nano ?? 0n;
+  return of(summary?.allocatable) - of(summary?.allocated) - of(summary?.allocating);
+}
+
+/**
+ * Whether a cluster's status now offers more than before: an API, free resources, or other counts of models. A heartbeat
+ * that changes none of these, and one that only reports more use, gives no binding a chance it did not have.
+ */
+export function hasRoomGrown(old: Cluster, now: Cluster): boolean {
+  const before = old.status;
+  const after = now.status;
+  if (before === after) return false;
+  if (before?.apiEnablements !== after?.apiEnablements && !deepEqual(before?.apiEnablements ?? [], after?.apiEnablements ?? [])) return true;
+  const earlier = before?.resourceSummary;
+  const later = after?.resourceSummary;
+  if (earlier === later || deepEqual(earlier, later)) return false;
+  if (!deepEqual(earlier?.allocatableModelings ?? [], later?.allocatableModelings ?? [])) return true;
+  return Object.keys(later?.allocatable ?? {}).some((name) => freeNano(now, name) > freeNano(old, name));
 }
 
 const BACKOFF_BASE_MS = 1000;

@@ -7,21 +7,11 @@
  */
 import { ResourceBinding } from "#apis/karmada";
 import { defineController } from "#controller-runtime";
-import type { EstimatorPool } from "#estimator";
+import type { DeschedulerDeps, DeschedulerOptions } from "./options.ts";
 import { reconcile, startSweeps } from "./reconcile.ts";
 
+export type { DeschedulerDeps, DeschedulerOptions } from "./options.ts";
 export { isDeschedulable, planDeschedule, type DeschedulePlan, undesiredClusters } from "./plan.ts";
-
-export interface DeschedulerOptions {
-  /** `--descheduling-interval`. */
-  readonly deschedulingIntervalMs: number;
-  /** `--unschedulable-threshold`: how long a pod must have been without a node. */
-  readonly unschedulableThresholdMs: number;
-}
-
-export interface DeschedulerDeps {
-  readonly estimators: EstimatorPool;
-}
 
 export const deschedulerController = defineController<DeschedulerDeps, DeschedulerOptions>({
   name: "descheduler",

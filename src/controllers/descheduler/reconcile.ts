@@ -2,7 +2,7 @@ import { ResourceBinding } from "#apis/karmada";
 import { sleep } from "#base";
 import { type ControllerContext, done, type Request, type Result } from "#controller-runtime";
 import { isNotFound, type KubeObject } from "#machinery";
-import type { DeschedulerDeps, DeschedulerOptions } from "./index.ts";
+import type { DeschedulerDeps, DeschedulerOptions } from "./options.ts";
 import { isDeschedulable, planDeschedule, undesiredClusters } from "./plan.ts";
 
 type Context = ControllerContext<DeschedulerDeps, DeschedulerOptions>;

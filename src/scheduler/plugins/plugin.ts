@@ -1,4 +1,4 @@
-import type { Cluster } from "#apis/karmada";
+import type { AnyBinding, Cluster } from "#apis/karmada";
 import type { SchedulingInput } from "../facts.ts";
 
 /** A scheduler plugin. Both parts are optional; scores lie in 0..100. */
@@ -11,3 +11,14 @@ export interface SchedulerPlugin {
 }
 
 export const definePlugin = (plugin: SchedulerPlugin): SchedulerPlugin => plugin;
+
+/** A plugin that runs apart from the scheduler and is asked once a pass, before the decision. */
+export interface PluginHost {
+  readonly name: string;
+  /**
+   * The plugin with its answers for one binding over these clusters, ready to be asked without waiting. Rejects with a
+   * `ScheduleError` that names the plugin when it throws, hangs or answers nonsense.
+   */
+  ask(binding: AnyBinding, clusters: readonly Cluster[]): Promise<SchedulerPlugin>;
+  close(): void;
+}

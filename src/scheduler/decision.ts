@@ -1,0 +1,133 @@
+import type { TargetCluster } from "#apis/karmada";
+import type { Candidate } from "./candidates.ts";
+import type { RegionScore } from "./select.ts";
+
+/** How replicas were divided: all anew, only those missing, all over what is there, or not at all. */
+export type DivisionMode = "duplicated" | "static" | "fresh" | "scale-up" | "scale-down" | "steady";
+
+/** A cluster that may be used, with what spoke for it. */
+export interface DecidedCandidate {
+  readonly cluster: string;
+  /** By plugin. */
+  readonly scores: Readonly<Record<string, number>>;
+  readonly score: number;
+  /** Replicas (or component sets) it has room for, by estimator; −1 is "does not know". */
+  readonly estimates: Readonly<Record<string, number>>;
+  readonly allocatable: number;
+  readonly available: number;
+  /** Overflow tier; 0 is the term's own affinity. */
+  readonly overflowOrder: number;
+}
+
+/** How replicas were divided, once a tier. */
+export interface Division {
+  readonly mode: DivisionMode;
+  readonly replicas: number;
+  readonly weights: readonly { readonly name: string; readonly weight: number }[];
+}
+
+/** One run of the algorithm: one affinity term, or the single affinity. */
+export interface TermDecision {
+  readonly affinityName?: string;
+  readonly refused: readonly { readonly cluster: string; readonly plugin: string; readonly reason: string }[];
+  readonly candidates: readonly DecidedCandidate[];
+  /** Clusters left out of the lists above to keep the record small. */
+  readonly omitted?: number;
+  /** Estimators that failed as a whole, with their error. */
+  readonly failedEstimators?: Readonly<Record<string, string>>;
+  readonly regions?: readonly RegionScore[];
+  readonly selected: readonly string[];
+  readonly divisions?: readonly Division[];
+  readonly result?: readonly TargetCluster[];
+  readonly error?: string;
+}
+
+export type ScheduleCause = "placement" | "replicas" | "trigger" | "always" | "terminating";
+
+/** Why a binding is where it is: what one pass looked at and what came of it. */
+export interface Decision {
+  /** `ResourceBinding/<namespace>/<name>` or `ClusterResourceBinding/<name>`. */
+  readonly binding: string;
+  readonly time: string;
+  readonly generation: number;
+  readonly cause: ScheduleCause;
+  /** Clusters known at the time, those on their way out included. */
+  readonly clusters: number;
+  readonly terms: readonly TermDecision[];
+  readonly result?: readonly TargetCluster[];
+  readonly reason?: string;
+  readonly error?: string;
+}
+
+/** Told what one run of the algorithm sees. Every call must be cheap: decisions are made by the thousand. */
+export interface TermRecorder {
+  refused(cluster: string, plugin: string, reason: string): void;
+  scored(cluster: string, plugin: string, score: number): void;
+  estimated(estimator: string, answers: ReadonlyMap<string, number> | string): void;
+  candidates(candidates: readonly Candidate[]): void;
+  selected(candidates: readonly Candidate[], regions: readonly RegionScore[] | undefined): void;
+  divided(mode: DivisionMode, replicas: number, weights: readonly { readonly name: string; readonly weight: number }[]): void;
+}
+
+/** Clusters described one by one in each list of a record. */
+const DESCRIBED_MAX = 100;
+
+/** Collects one run and makes its record. */
+export function recordTerm(affinityName: string | undefined): TermRecorder & { finish(end: Pick<TermDecision, "result" | "error">): TermDecision } {
+  const refused: { cluster: string; plugin: string; reason: string }[] = [];
+  const scores = new Map<string, Record<string, number>>();
+  const estimates: { readonly name: string; readonly answers: ReadonlyMap<string, number> }[] = [];
+  const failed: Record<string, string> = {};
+  const divisions: Division[] = [];
+  let refusals = 0;
+  let candidates: readonly Candidate[] = [];
+  let selected: readonly string[] = [];
+  let regions: readonly RegionScore[] | undefined;
+  return {
+    refused(cluster, plugin, reason) {
+      if (refusals++ < DESCRIBED_MAX) refused.push({ cluster, plugin, reason });
+    },
+    scored(cluster, plugin, score) {
+      const own = scores.get(cluster);
+      if (own !== undefined) own[plugin] = score;
+      else if (scores.size < DESCRIBED_MAX) scores.set(cluster, { [plugin]: score });
+    },
+    estimated(name, answers) {
+      if (typeof answers === "string") failed[name] = answers;
+      // The general estimator's map is lowered by the others afterwards: what it said itself is kept.
+      else estimates.push({ name, answers: new Map(answers) });
+    },
+    candidates(found) {
+      candidates = found;
+    },
+    selected(chosen, found) {
+      selected = chosen.map(({ name }) => name);
+      regions = found;
+    },
+    divided(mode, replicas, weights) {
+      divisions.push({ mode, replicas, weights: weights.slice(0, DESCRIBED_MAX) });
+    },
+    finish(end) {
+      const omitted = Math.max(0, refusals - DESCRIBED_MAX) + Math.max(0, candidates.length - DESCRIBED_MAX);
+      return {
+        ...(affinityName === undefined ? {} : { affinityName }),
+        refused,
+        candidates: candidates.slice(0, DESCRIBED_MAX).map(({ name, score, allocatable, available, overflowOrder }) => ({
+          cluster: name,
+          scores: scores.get(name) ?? {},
+          score,
+          estimates: Object.fromEntries(estimates.flatMap(({ name: estimator, answers }) => (answers.has(name) ? [[estimator, answers.get(name) as number]] : []))),
+          allocatable,
+          available,
+          overflowOrder,
+        })),
+        ...(omitted === 0 ? {} : { omitted }),
+        ...(Object.keys(failed).length === 0 ? {} : { failedEstimators: failed }),
+        ...(regions === undefined ? {} : { regions }),
+        selected,
+        ...(divisions.length === 0 ? {} : { divisions }),
+        ...end,
+      };
+    },
+  };
+}

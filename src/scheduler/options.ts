@@ -1,0 +1,29 @@
+import type { EstimatorPool } from "#estimator";
+import type { DecisionLog } from "./decision-log.ts";
+import type { Gates } from "./facts.ts";
+import type { PluginHost, SchedulerPlugin } from "./plugins/plugin.ts";
+import type { Estimator } from "./schedule.ts";
+
+export interface SchedulerOptions {
+  /** Which bindings are ours; also the source of events (wire). */
+  readonly schedulerName: string;
+  /** Value of `--plugins`. */
+  readonly plugins: string;
+  readonly enableEmptyWorkloadPropagation: boolean;
+  /** Passes whose results are being written at a time; decisions themselves never overlap. */
+  readonly concurrentWrites: number;
+}
+
+export interface SchedulerDeps {
+  readonly gates: Gates;
+  /** Keeps why; without it nobody is told. */
+  readonly decisions?: DecisionLog;
+  /** Estimators that answer at once. */
+  readonly estimators?: readonly Estimator[];
+  /** Accurate estimators of the members, in process or over the network. */
+  readonly estimatorPool?: EstimatorPool;
+  /** Plugins linked into the program. */
+  readonly extraPlugins?: readonly SchedulerPlugin[];
+  /** Plugins of users' modules, run apart. */
+  readonly pluginHosts?: readonly PluginHost[];
+}
