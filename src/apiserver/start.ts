@@ -6,6 +6,7 @@ import { TokenAuthenticator } from "./authentication/tokens.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { reviewDefinitions, tokenRequest } from "./authorization/reviews.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
+import { expireEvents } from "./builtin/event-expiry.ts";
 import { ServiceAllocation } from "./builtin/service-allocation.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
@@ -93,6 +94,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await customResources.start();
   await installDefinitions(server, options.customResourceDefinitions ?? []);
   await rbac.load();
+  const stopExpiry = expireEvents(server);
   return {
     server,
     front,
@@ -106,7 +108,10 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     setReady(value) {
       isReady = value;
     },
-    stop: () => server.stop(),
+    stop() {
+      stopExpiry();
+      server.stop();
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import type { VirtualClock } from "#base";
 import { type ApiError, getPath, type KubeObject } from "#machinery";
 import { createTestServer, type TestServer } from "../test-server.ts";
 
@@ -225,6 +226,26 @@ describe("admission", () => {
     const map = (name: string) => server.send("create", "v1/configmaps", { namespace: "small", body: { apiVersion: "v1", kind: "ConfigMap", metadata: { name } } });
     await map("a");
     expect(await causesOf(map("b"))).toEqual(['configmaps "b" is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=1, limited: count/configmaps=1']);
+  });
+
+  it("leaves the pods of a Job alone unless told otherwise, as batch/v1 always did", async () => {
+    const job = await create("batch/v1/jobs", "Job", { spec: { template: template({ restartPolicy: "Never" }) } });
+    const at = { namespace: "default", name: job.metadata.name };
+    expect((await server.send("delete", "batch/v1/jobs", at)).metadata.finalizers).toEqual(["orphan"]);
+    const other = await create("batch/v1/jobs", "Job", { spec: { template: template({ restartPolicy: "Never" }) } });
+    expect(await server.send("delete", "batch/v1/jobs", { namespace: "default", name: other.metadata.name, options: { propagationPolicy: "Background" } })).toMatchObject({ kind: "Status" });
+  });
+
+  it("forgets an Event an hour after it was last seen", async () => {
+    const own = await createTestServer();
+    const event = (name: string, lastTimestamp: string) =>
+      own.send("create", "v1/events", { namespace: "default", body: { apiVersion: "v1", kind: "Event", metadata: { name }, involvedObject: { kind: "Pod", name: "p", namespace: "default" }, lastTimestamp } });
+    await event("old", "2026-01-01T00:00:00Z");
+    await event("fresh", "2026-01-01T00:50:00Z");
+    await (own.clock as VirtualClock).advance(3_720_000);
+    const { items } = await own.inside.list({ group: "", version: "v1", resource: "events" });
+    expect(items.map(({ metadata }) => metadata.name)).toEqual(["fresh"]);
+    own.stop();
   });
 
   it("approves a certificate request without touching what was asked", async () => {

@@ -158,6 +158,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
     validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
   },
   "batch/Job": {
+    dependentsByDefault: "Orphan",
     prepareForCreate: (object) => {
       const spec = specOf(object);
       if (spec["manualSelector"] === true) return object;
@@ -242,6 +243,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   },
   Endpoints: { createsOnUpdate: true },
   LimitRange: { createsOnUpdate: true },
+  ReplicationController: { dependentsByDefault: "Orphan", emptyStatus: { replicas: 0 } },
   PodTemplate: { createsOnUpdate: true },
   Node: {
     keepsStatusOnCreate: true,
