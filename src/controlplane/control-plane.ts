@@ -9,7 +9,7 @@ import { createHttpTransport, createInformers } from "#client";
 import type { ServerConfig } from "#config";
 import { addControllers } from "./controllers.ts";
 import { createManager, type Manager } from "#controller-runtime";
-import { createInterpreter, type Interpreter } from "#interpreter";
+import { createInterpreter, type Interpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
 import { createDecisionLog, type DecisionLog, schedulerController } from "#scheduler";
@@ -60,7 +60,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const transport = api.transport();
   const informers = createInformers(transport, { clock, log });
   const members = createMemberPool({ clock, log });
-  const interpreter = createInterpreter();
+  const interpreter = createInterpreter([thirdPartySource, nativeSource]);
   const templates = templateKinds(api);
   const shared = { transport, clock, random, log, informers, ...(options.metrics === undefined ? {} : { metrics: options.metrics }) };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });

@@ -10,4 +10,5 @@ export { aggregateItems, expectedClusters, fullyApplied, planBindingStatus } fro
 export { createInterpreter, type Interpreter, nativeSource, type RuleSource } from "./interpreter.ts";
 export { pruneManifest, recordManaged, retainMetadata } from "./metadata.ts";
 export type { Dependency, Json } from "./native/pod-template.ts";
+export { isThirdPartyKind, thirdPartySource } from "./third-party/source.ts";
 export type { AggregatedItem, KindRules, Operation, Replicas } from "./rules.ts";

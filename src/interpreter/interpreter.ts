@@ -30,9 +30,14 @@ export interface Interpreter {
 /** Gives the rules of a kind, or `undefined`. Earlier sources win, operation by operation. */
 export type RuleSource = (apiVersion: string, kind: string) => KindRules | undefined;
 
-export const nativeSource: RuleSource = (apiVersion, kind) => nativeKinds[`${apiVersion}/${kind}`];
+const wholeStatus: NonNullable<KindRules["reflect"]> = (object) => (object as { readonly status?: Json }).status ?? undefined;
+const others: KindRules = { reflect: wholeStatus };
+const native = new Map(Object.entries(nativeKinds).map(([key, rules]) => [key, { reflect: wholeStatus, ...rules }]));
 
-/** An interpreter over sources in order of precedence; every kind's status is reflected whole where nobody says more. */
+/** The built-in rules; of every other kind the status is reflected whole. */
+export const nativeSource: RuleSource = (apiVersion, kind) => native.get(`${apiVersion}/${kind}`) ?? others;
+
+/** An interpreter over sources in order of precedence. */
 export function createInterpreter(sources: readonly RuleSource[] = [nativeSource]): Interpreter {
   const rule = <P extends keyof KindRules>(of: { readonly apiVersion: string; readonly kind: string }, part: P): KindRules[P] | undefined => {
     for (const source of sources) {
@@ -42,17 +47,14 @@ export function createInterpreter(sources: readonly RuleSource[] = [nativeSource
     return undefined;
   };
   return {
-    hasHook: (kind, operation) => operation === "InterpretStatus" || rule(kind, PARTS[operation]) !== undefined,
+    hasHook: (kind, operation) => rule(kind, PARTS[operation]) !== undefined,
     replicas: (object) => rule(object, "replicas")?.(object),
     components: (object) => rule(object, "components")?.(object),
     revise: (object, count) => rule(object, "revise")?.(object, count) ?? object,
     retain: (desired, observed) => rule(desired, "retain")?.(desired, observed) ?? desired,
     aggregate: (object, items, nowMs) => rule(object, "aggregate")?.(object, items, nowMs),
     dependencies: (object) => rule(object, "dependencies")?.(object),
-    reflect(object) {
-      const own = rule(object, "reflect");
-      return own === undefined ? ((object as { readonly status?: Json }).status ?? undefined) : own(object);
-    },
+    reflect: (object) => rule(object, "reflect")?.(object),
     health: (object) => rule(object, "health")?.(object),
   };
 }

@@ -1,6 +1,6 @@
 /** Runs interpreter vectors. Sources and operations nobody answers here are skipped. */
 import { bindingName, bindingReferenceKey, workName, type AnyBinding, type Work } from "#apis/karmada";
-import { createInterpreter, type AggregatedItem, nativeSource, type Operation, planBindingStatus, pruneManifest, recordManaged, retainMetadata } from "#interpreter";
+import { createInterpreter, type AggregatedItem, isThirdPartyKind, nativeSource, type Operation, planBindingStatus, pruneManifest, recordManaged, retainMetadata, thirdPartySource } from "#interpreter";
 import type { KubeObject } from "#machinery";
 import { divideByWeight } from "#scheduler";
 import { differenceOf } from "./compare.ts";
@@ -31,9 +31,11 @@ interface Vector {
 }
 
 const OPERATIONS: readonly Operation[] = ["InterpretReplica", "InterpretComponent", "ReviseReplica", "Retain", "AggregateStatus", "InterpretDependency", "InterpretStatus", "InterpretHealth"];
-const interpreter = createInterpreter([nativeSource]);
+const native = createInterpreter([nativeSource]);
+const thirdParty = createInterpreter([thirdPartySource]);
 
-function run({ operation, input }: Vector): unknown {
+function run({ operation, input, interpreter: source }: Vector): unknown {
+  const interpreter = source === "thirdparty" ? thirdParty : native;
   const { object } = input;
   const none = (of: { readonly apiVersion: string; readonly kind: string }) => OPERATIONS.includes(operation as Operation) && !interpreter.hasHook(of, operation as Operation);
   if (operation !== "HookEnabled" && (object ?? input.desired) !== undefined && none(object ?? input.desired)) return { enabled: false };
@@ -86,7 +88,9 @@ export const adapter = {
   accepts: (file: unknown): boolean => Array.isArray(file) && file.length > 0 && typeof (file[0] as Vector).operation === "string" && !["ApplyOverrides", "EnsureWorks", "MatchPolicy"].includes((file[0] as Vector).operation),
   run(_file: unknown, vector: Vector): VectorResult {
     const { name, expected } = vector;
-    if (vector.interpreter !== undefined && vector.interpreter !== "native") return { name, outcome: "skipped", detail: `nothing here answers for ${vector.interpreter} rules` };
+    const about = vector.input.object ?? vector.input.desired ?? vector.input.gvk;
+    const isKnown = vector.interpreter === "thirdparty" && about !== undefined && isThirdPartyKind(about.apiVersion, about.kind);
+    if (vector.interpreter !== undefined && vector.interpreter !== "native" && !isKnown) return { name, outcome: "skipped", detail: `nothing here answers for ${vector.interpreter} rules` };
     let actual: unknown;
     try {
       actual = run(vector);

@@ -193,7 +193,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     aggregate: (object, items = []) => {
       const active = reported(items).flatMap(({ status }) => list(status?.["active"]));
       const latest = (field: string) => reported(items).map(({ status }) => status?.[field]).filter((time): time is string => typeof time === "string").sort((a, b) => (parseTime(b) ?? 0) - (parseTime(a) ?? 0))[0];
-      const { active: _active, ...kept } = statusOf(object) ?? {};
+      const { active: _active, lastScheduleTime: _schedule, lastSuccessfulTime: _success, ...kept } = statusOf(object) ?? {};
       const schedule = latest("lastScheduleTime");
       const success = latest("lastSuccessfulTime");
       return { ...kept, ...(active.length === 0 ? {} : { active }), ...(schedule === undefined ? {} : { lastScheduleTime: schedule }), ...(success === undefined ? {} : { lastSuccessfulTime: success }) };

@@ -77,7 +77,7 @@ export function dependenciesOf(template: unknown, namespace: string): readonly D
   const spec = (getPath(template, "spec") ?? {}) as Json;
   const found = new Map<string, Dependency>();
   const need = (kind: string, name: unknown) => {
-    if (typeof name === "string" && name !== "") found.set(`${kind}/${name}`, { apiVersion: "v1", kind, namespace, name });
+    if (typeof name === "string" && name !== "") found.set(`${kind}/${name}`, { apiVersion: "v1", kind, ...(namespace === "" ? {} : { namespace }), name });
   };
   for (const containers of ["containers", "initContainers", "ephemeralContainers"])
     for (const container of list(spec[containers])) {
