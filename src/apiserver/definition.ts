@@ -60,7 +60,8 @@ export interface Strategy {
 /** How a version that is not the stored one is read and written. */
 export interface VersionConversion {
   fromStored(object: KubeObject): KubeObject;
-  toStored(object: KubeObject): KubeObject;
+  /** `stored` is what the store holds now, whose fields this version may have no words for. */
+  toStored(object: KubeObject, stored: KubeObject | undefined): KubeObject;
 }
 
 /** Answers a kind that is never stored, such as SubjectAccessReview. */

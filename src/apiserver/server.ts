@@ -42,7 +42,7 @@ import {
 import type { Backend, BackendChange, BackendWatch } from "#store";
 import { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
 import { applyManaged, trackUpdate } from "./apply/apply.ts";
-import { hasSubresource, type RequestContext, type ResourceDefinition, systemUser, type User } from "./definition.ts";
+import { hasSubresource, type RequestContext, type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
 import { decodeMetadata, metadataForCreate, metadataForUpdate, validateMetadata } from "./metadata.ts";
 import { ResourceRegistry } from "./registry.ts";
 import { compileFilter } from "./selection.ts";
@@ -58,6 +58,8 @@ export interface ApiServerOptions {
   readonly raw?: (request: RawRequest, user: User) => Promise<RawResponse>;
   /** Whether objects need an existing namespace; default true. */
   readonly checksNamespaces?: boolean;
+  /** Conversions of custom resources, by `group/version/resource`; without one, versions differ in their name only. */
+  readonly conversions?: ReadonlyMap<string, VersionConversion>;
 }
 
 const ROOT = "/registry/";
@@ -87,6 +89,7 @@ export class ApiServer {
   readonly admission: AdmissionPlugin[];
   raw: ((request: RawRequest, user: User) => Promise<RawResponse>) | undefined;
   readonly #checksNamespaces: boolean;
+  readonly #conversions: ReadonlyMap<string, VersionConversion> | undefined;
   readonly #stores = new Map<string, ResourceStore>();
   readonly #continuations = new Map<string, Continuation>();
   readonly #watch: BackendWatch;
@@ -102,6 +105,7 @@ export class ApiServer {
     this.log = options.log ?? silentLogger;
     this.admission = [...(options.admission ?? [])];
     this.raw = options.raw;
+    this.#conversions = options.conversions;
     this.#checksNamespaces = options.checksNamespaces ?? true;
     this.#watch = this.backend.watch(ROOT, this.backend.revision, {
       changes: (changes) => this.#route(changes),
@@ -216,14 +220,14 @@ export class ApiServer {
 
   /** The object in the version that was asked for. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject {
-    const { kind, conversion } = definition;
+    const { kind } = definition;
     const apiVersion = apiVersionOf(kind);
     if (object.apiVersion === apiVersion && object.kind === kind.kind) return object;
     let cache = this.#converted.get(definition);
     if (cache === undefined) this.#converted.set(definition, (cache = new WeakMap()));
     let shown = cache.get(object);
     if (shown === undefined) {
-      shown = deepFreeze({ ...(conversion?.fromStored(object) ?? object), apiVersion, kind: kind.kind });
+      shown = deepFreeze({ ...(this.#conversionOf(definition)?.fromStored(object) ?? object), apiVersion, kind: kind.kind });
       cache.set(object, shown);
     }
     return shown;
@@ -365,11 +369,16 @@ export class ApiServer {
     return definition.strategy.applyDefaults?.(filled) ?? filled;
   }
 
-  #forStore(definition: ResourceDefinition, object: KubeObject): KubeObject {
+  #conversionOf(definition: ResourceDefinition): VersionConversion | undefined {
+    const { group, version, resource } = definition.kind;
+    return definition.conversion ?? this.#conversions?.get(`${group}/${version}/${resource}`);
+  }
+
+  #forStore(definition: ResourceDefinition, object: KubeObject, stored?: KubeObject): KubeObject {
     const { version, group = definition.kind.group } = definition.storage;
     return version === definition.kind.version && group === definition.kind.group
       ? object
-      : { ...(definition.conversion?.toStored(object) ?? object), apiVersion: apiVersionOf({ group, version }) };
+      : { ...(this.#conversionOf(definition)?.toStored(object, stored) ?? object), apiVersion: apiVersionOf({ group, version }) };
   }
 
   #admission(
@@ -464,7 +473,7 @@ export class ApiServer {
         const removed = await store.delete(key, present.revision);
         if (!("found" in removed)) return show(object);
       } else {
-        const written = await store.put(key, this.#forStore(definition, object), present.revision);
+        const written = await store.put(key, this.#forStore(definition, object, present.object), present.revision);
         if (!("found" in written)) return show(this.convert(written.object, definition));
       }
       if (expectedVersion || tries >= PATCH_TRIES_MAX) throw staleConflict(definition.kind, address.name);
@@ -666,7 +675,7 @@ export class ApiServer {
         const removed = await store.delete(key, present.revision);
         if (!("found" in removed)) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
       } else {
-        const written = await store.put(key, this.#forStore(definition, plan.object), present.revision);
+        const written = await store.put(key, this.#forStore(definition, plan.object, present.object), present.revision);
         if (!("found" in written)) return this.convert(written.object, definition);
       }
       if (tries >= PATCH_TRIES_MAX) throw staleConflict(definition.kind, name);

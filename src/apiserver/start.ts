@@ -11,7 +11,7 @@ import { ServiceAllocation } from "./builtin/service-allocation.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { rbacJson } from "./data/generated-rbac.ts";
-import { type ResourceDefinition, systemUser, type User } from "./definition.ts";
+import { type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
 import { DiscoveryDocuments } from "./discovery/discovery.ts";
 import { Front, type FrontAnswer, type FrontParts, type FrontRequest } from "./http/front.ts";
 import { listen, type Listener } from "./http/listener.ts";
@@ -28,6 +28,8 @@ export interface StartOptions {
   readonly admission?: readonly AdmissionPlugin[];
   /** CRDs to install or renew at start. */
   readonly customResourceDefinitions?: readonly KubeObject[];
+  /** How further versions of custom resources are read and written, by `group/version/resource`. */
+  readonly conversions?: ReadonlyMap<string, VersionConversion>;
   /** Kinds of aggregated servers that run in this process. */
   readonly aggregated?: readonly ResourceDefinition[];
   /** Namespaces that must exist beside Kubernetes' own. */
@@ -61,7 +63,7 @@ const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /** Starts an API server over a backend: built-in kinds, stored CRDs, default roles and namespaces. */
 export async function startApiServer(options: StartOptions): Promise<RunningApiServer> {
   const { backend, clock, random, log } = options;
-  const server = new ApiServer({ backend, clock, random, log, ...(options.admission === undefined ? {} : { admission: options.admission }) });
+  const server = new ApiServer({ backend, clock, random, log, ...(options.admission === undefined ? {} : { admission: options.admission }), ...(options.conversions === undefined ? {} : { conversions: options.conversions }) });
   const rbac = new RbacAuthorizer(server);
   const tokens = new TokenAuthenticator(server, options.serviceAccountKeys, options.tokens);
   server.registry.put([...builtinDefinitions(), ...reviewDefinitions(rbac, tokens), ...(options.aggregated ?? [])]);

@@ -1,5 +1,5 @@
 import { Secret } from "#apis/kubernetes";
-import { type Cluster, karmadaCustomResourceDefinitions } from "#apis/karmada";
+import { type Cluster, karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
 import { karmadaAdmission } from "#admission";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
@@ -53,6 +53,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     serviceAccountKeys: pki.serviceAccount,
     admission: karmadaAdmission(random),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
+    conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),
     namespaces: ["karmada-system", "karmada-cluster"],
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),

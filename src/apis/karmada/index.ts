@@ -5,6 +5,7 @@
  */
 export * from "./generated-types.ts";
 export { type KindDefinition, karmadaCustomResourceDefinitions, kindDefinitions } from "./definitions.ts";
+export { karmadaConversions } from "./binding-conversion.ts";
 export * from "./naming.ts";
 export * from "./well-known.ts";
 
