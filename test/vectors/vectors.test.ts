@@ -13,7 +13,7 @@ const isThere = existsSync(root);
 /** Vectors whose upstream result is a known defect, where we do better on purpose (docs/decisions says why). */
 const isDefect = (vector: { readonly tags?: readonly string[]; readonly upstreamDefect?: string }) => vector.upstreamDefect !== undefined || (vector.tags ?? []).includes("upstream-defect");
 /** Not right yet; each is named in the open. */
-const KNOWN_DIFFERENCES = new Set<string>(["KruiseCloneSet/aggregate-3"]);
+const KNOWN_DIFFERENCES = new Set<string>([]);
 
 describe.skipIf(!isThere)("vectors of the contract (they must stand beside the checkout)", () => {
   for (const folder of isThere ? readdirSync(root) : [])

@@ -24,7 +24,7 @@ export function gatherCounters(counters: readonly string[], texts: readonly stri
     const result: Record<string, unknown> = { ...statusOf(object) };
     for (const field of counters) result[field] = reported(items).reduce((sum, { status }) => sum + number(status?.[field]), 0);
     for (const field of texts) {
-      const fallback = empty[field] ?? (items === undefined ? "" : undefined);
+      const fallback = field in empty ? empty[field] : items === undefined ? "" : undefined;
       if (fallback === undefined) delete result[field];
       else result[field] = fallback;
       for (const { status } of reported(items)) if (status?.[field] !== undefined && status[field] !== "") result[field] = status[field];

@@ -35,7 +35,7 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
   "apps.kruise.io/v1alpha1/CloneSet": {
     replicas,
     revise: reviseAt("replicas"),
-    aggregate: gatherCounters(CLONE_SET, ["updateRevision", "currentRevision", "labelSelector"]),
+    aggregate: gatherCounters(CLONE_SET, ["updateRevision", "currentRevision", "labelSelector"], { updateRevision: undefined, currentRevision: undefined, labelSelector: undefined }),
     reflect: reflectFields([...CLONE_SET, "updateRevision", "currentRevision", "labelSelector", "observedGeneration"]),
     health: rolledOut,
     dependencies,
