@@ -4,7 +4,9 @@
  * `estimateReplicas` and `estimateSets` answer from a cluster's published summary and resource models, in closed form:
  * the cost does not grow with replicas or nodes. `estimateNodeReplicas` and `estimateNodeSets` answer from the nodes,
  * pods and quotas of a member (`NodeAccounts` keeps them current; equal nodes may be given as one `NodeClass`).
- * `countModels` makes the models' counts from nodes, `countUnschedulable` finds replicas that found no node. Answers are
+ * `countModels` makes the models' counts from nodes, `countUnschedulable` finds replicas that found no node.
+ * `createMemberEstimator` answers for one member from its caches, `startEstimatorServer` and `dialEstimator` carry the same
+ * questions over gRPC, wire-compatible with upstream, and an `EstimatorPool` asks many clusters at once. Answers are
  * whole numbers from 0 to 2147483647; nothing here decides where a workload goes.
  */
 export { amountOf, UNLIMITED } from "./amounts.ts";
@@ -24,3 +26,7 @@ export {
   UNKNOWN,
 } from "./pool.ts";
 export { countUnschedulable, currentReplicaSet, EstimateError, requireCluster, type UnschedulableQuestion } from "./unschedulable.ts";
+export { createMemberEstimator, type MemberEstimatorOptions } from "./member-estimator.ts";
+export { type ClientSecurity, dialEstimator, type DialOptions } from "./grpc/client.ts";
+export { type DiscoveryOptions, estimatorAddresses, followEstimators } from "./grpc/discovery.ts";
+export { type EstimatorServer, type EstimatorServerOptions, type ServerSecurity, startEstimatorServer } from "./grpc/server.ts";

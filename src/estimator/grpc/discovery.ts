@@ -1,0 +1,90 @@
+import { Cluster } from "#apis/karmada";
+import { Service } from "#apis/kubernetes";
+import { type Clock, exponentialBackoff, type Logger, type Timer } from "#base";
+import type { Client, Informers } from "#client";
+import type { MutableEstimatorPool } from "../pool.ts";
+import { type ClientSecurity, dialEstimator } from "./client.ts";
+
+export interface DiscoveryOptions {
+  /** `--scheduler-estimator-service-namespace`; default `karmada-system`. */
+  readonly namespace?: string;
+  /** `--scheduler-estimator-service-prefix`; default `karmada-scheduler-estimator`. */
+  readonly prefix?: string;
+  /** `--scheduler-estimator-port`; default 10352. */
+  readonly port?: number;
+  /** `--disable-scheduler-estimator-in-pull-mode`; default false. */
+  readonly skipsPullMode?: boolean;
+  readonly security?: ClientSecurity;
+}
+
+const DEFAULTS = { namespace: "karmada-system", prefix: "karmada-scheduler-estimator", port: 10_352 };
+const RETRY = exponentialBackoff({ baseMs: 1_000, maxMs: 60_000 });
+
+interface Port {
+  readonly port: number;
+  readonly targetPort?: number | string;
+}
+
+/** Addresses of a cluster's estimator, to be tried in order. Throws for a Service that names none. */
+export function estimatorAddresses(cluster: string, service: Service | undefined, options: DiscoveryOptions = {}): readonly string[] {
+  const { namespace, prefix, port } = { ...DEFAULTS, ...options };
+  const name = `${prefix}-${cluster}`;
+  if (service === undefined) return [`${name}.${namespace}.svc.cluster.local:${port}`, `${name}.${namespace}.svc:${port}`];
+  const { type = "ClusterIP", externalName, ports = [] } = service.spec ?? {};
+  if (type !== "ExternalName") throw new Error(`unsupported service type "${type}"`);
+  const found = (ports as readonly Port[]).find((one) => one.port === port);
+  if (found === undefined || typeof found.targetPort !== "number") throw new Error(`service ${namespace}/${name} has no port ${port} with a number as target port`);
+  return [`${externalName}:${found.targetPort}`];
+}
+
+/** Keeps a pool connected to the estimators of all clusters, until stopped. Connections that stand are kept. */
+export function followEstimators(given: { readonly informers: Informers; readonly client: Client; readonly pool: MutableEstimatorPool; readonly clock: Clock; readonly log: Logger; readonly options?: DiscoveryOptions }): { stop(): void } {
+  const { informers, client, pool, clock, log, options = {} } = given;
+  const { namespace, prefix } = { ...DEFAULTS, ...options };
+  const clusters = informers.of(Cluster);
+  const waiting = new Map<string, Timer>();
+  const dialling = new Set<string>();
+  let isStopped = false;
+
+  async function connect(name: string, failures: number): Promise<void> {
+    if (isStopped || dialling.has(name) || pool.has(name)) return;
+    dialling.add(name);
+    waiting.get(name)?.cancel();
+    waiting.delete(name);
+    try {
+      const service = await client.find(Service, { namespace, name: `${prefix}-${name}` });
+      const estimator = await dialEstimator({ addresses: estimatorAddresses(name, service, options), cluster: name, ...(options.security === undefined ? {} : { security: options.security }) });
+      if (isStopped || clusters.get(name) === undefined) estimator.close?.();
+      else pool.set(name, estimator);
+    } catch (error) {
+      log.debug("could not reach a cluster's estimator", { cluster: name, error });
+      if (!isStopped && clusters.get(name) !== undefined) waiting.set(name, clock.after(RETRY(failures), () => void connect(name, failures + 1)));
+    } finally {
+      dialling.delete(name);
+    }
+  }
+
+  const consider = (cluster: Cluster): void => {
+    if (options.skipsPullMode && cluster.spec.syncMode === "Pull") return;
+    void connect(cluster.metadata.name ?? "", 0);
+  };
+  const release = clusters.handle({
+    add: consider,
+    update: (cluster, old) => {
+      if (cluster.metadata.generation !== old.metadata.generation) consider(cluster);
+    },
+    delete: ({ metadata: { name = "" } }) => {
+      waiting.get(name)?.cancel();
+      waiting.delete(name);
+      pool.delete(name);
+    },
+  });
+  return {
+    stop() {
+      isStopped = true;
+      release();
+      for (const timer of waiting.values()) timer.cancel();
+      waiting.clear();
+    },
+  };
+}
