@@ -93,7 +93,7 @@ describe("policies", () => {
 
   test.each([53, 63, 253 - "-deployment".length])("[DR-43] [DR-44] a Deployment with a name of %i characters reaches its member", async (length) => {
     const name = "n".repeat(length);
-    await plane.create(Deployment, aDeployment(name, 0));
+    await plane.create(Deployment, aDeployment(name, 1));
     await plane.create(PropagationPolicy, policyFor(`long-${length}`, { apiVersion: "apps/v1", kind: "Deployment", name }));
     await inMember("member1", Deployment, name);
   });
@@ -125,7 +125,7 @@ describe("overrides", () => {
     await eventually(async () => (await member("member1").get(Deployment, { namespace: "default", name: "standby" })).status?.readyReplicas === 4);
     const binding = await eventually(async () => {
       const found = await plane.get(ResourceBinding, { namespace: "default", name: "standby-deployment" });
-      return found.status?.aggregatedStatus?.length === 2 && found.status.aggregatedStatus.every(({ health }) => health === "Healthy") && found;
+      return found.status?.aggregatedStatus?.length === 2 && found.status.aggregatedStatus.every(({ health }) => health === "Healthy") ? found : undefined;
     });
     expect(binding.status?.conditions?.find(({ type }) => type === "FullyApplied")?.status).toBe("True");
     await plane.delete(OverridePolicy, { namespace: "default", name: "standby" });
@@ -195,7 +195,7 @@ describe("execution", () => {
     await plane.create(PropagationPolicy, policyFor("theirs", { apiVersion: "v1", kind: "ConfigMap", name: "theirs" }));
     const binding = await eventually(async () => {
       const found = await plane.find(ResourceBinding, { namespace: "default", name: "theirs-configmap" });
-      return found?.status?.aggregatedStatus?.[0]?.appliedMessage !== undefined && found;
+      return found?.status?.aggregatedStatus?.[0]?.appliedMessage === undefined ? undefined : found;
     });
     expect(binding.status?.aggregatedStatus?.[0]?.appliedMessage).toContain("Karmada will not manage this resource");
     expect((await member("member1").get(ConfigMap, { namespace: "default", name: "theirs" })).data).toEqual({ owner: "member" });

@@ -9,7 +9,7 @@ export interface JsonPatchOperation {
 }
 
 export interface JsonPatchOptions {
-  /** Makes missing parents of an `add` (objects only). Not RFC 6902; off by default. */
+  /** Makes missing parents of an `add`: a list where `-` or `0` follows, else an object. Not RFC 6902; off by default. */
   readonly createsParents?: boolean;
   /** Lets `remove` pass where nothing is. */
   readonly allowsMissingRemove?: boolean;
@@ -116,7 +116,7 @@ function change(
   const exists = Object.hasOwn(object, step);
   if (rest.length > 0) {
     if (!exists || object[step] === null) {
-      if (wanted.type === "add" && options.createsParents) return { ...object, [step]: change({}, rest, wanted, path, options) };
+      if (wanted.type === "add" && options.createsParents) return { ...object, [step]: change(rest[0] === "-" || rest[0] === "0" ? [] : {}, rest, wanted, path, options) };
       if (wanted.type === "remove" && options.allowsMissingRemove) return value;
       throw missing();
     }
