@@ -26,12 +26,9 @@ import {
   type RawRequest,
   type RawResponse,
   type ResourceAddress,
-  type ResourceKind,
   type ResourceRequest,
-  resourceExpired,
   setPath,
   staleConflict,
-  type Status,
   type Transport,
   type WatchHandle,
   type WatchRequest,
@@ -42,11 +39,15 @@ import {
 import type { Backend, BackendChange, BackendWatch } from "#store";
 import { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
 import { applyManaged, trackUpdate } from "./apply/apply.ts";
+import { hasSpecFinalizers, planDeletion, successStatus } from "./deletion.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
 import { decodeMetadata, metadataForCreate, metadataForUpdate, validateMetadata } from "./metadata.ts";
+import { ListPages } from "./list-pages.ts";
 import { ResourceRegistry } from "./registry.ts";
 import { compileFilter } from "./selection.ts";
-import { bookmark, ResourceStore, type StoredObject, type StoreEvent } from "./storage/resource-store.ts";
+import { applyScale, scaleOf } from "./scale.ts";
+import { ResourceStore, type StoredObject } from "./storage/resource-store.ts";
+import { startWatch } from "./watch-session.ts";
 
 export interface ApiServerOptions {
   readonly backend: Backend;
@@ -66,15 +67,6 @@ const ROOT = "/registry/";
 /** Every lost try means that another writer won, so this many would have to be under way at once. */
 const PATCH_TRIES_MAX = 200;
 const GENERATED_NAME_TRIES_MAX = 8;
-const CONTINUE_MS = 300_000;
-const CONTINUES_MAX = 1_000;
-const BOOKMARK_MS = 60_000;
-
-interface Continuation {
-  readonly items: readonly KubeObject[];
-  readonly revision: number;
-  readonly untilMs: number;
-}
 
 /**
  * An API server: verbs over stored resources, with admission and validation. It knows nothing of HTTP; `transport` gives
@@ -91,7 +83,7 @@ export class ApiServer {
   readonly #checksNamespaces: boolean;
   readonly #conversions: ReadonlyMap<string, VersionConversion> | undefined;
   readonly #stores = new Map<string, ResourceStore>();
-  readonly #continuations = new Map<string, Continuation>();
+  readonly #pages: ListPages;
   readonly #watch: BackendWatch;
   readonly #watches = new Set<{ close(error?: Error): void }>();
   /** Objects in other versions, made once for all readers. */
@@ -105,6 +97,7 @@ export class ApiServer {
     this.log = options.log ?? silentLogger;
     this.admission = [...(options.admission ?? [])];
     this.raw = options.raw;
+    this.#pages = new ListPages(options.clock, options.random);
     this.#conversions = options.conversions;
     this.#checksNamespaces = options.checksNamespaces ?? true;
     this.#watch = this.backend.watch(ROOT, this.backend.revision, {
@@ -688,7 +681,7 @@ export class ApiServer {
     const loading = store.load();
     if (loading !== undefined) await loading;
     const head = { apiVersion: apiVersionOf(definition.kind), kind: `${definition.kind.kind}List` };
-    if (request.continue) return this.#continue(head, request.continue, request.limit);
+    if (request.continue) return this.#pages.next(head, request.continue, request.limit);
     const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
     const wanted = request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
     if (!Number.isInteger(wanted) || wanted < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
@@ -701,217 +694,23 @@ export class ApiServer {
       const shown = this.convert(object, definition);
       if (filter === undefined || filter(shown)) items.push(shown);
     }
-    return this.#page(head, items, isExact ? wanted : store.revision, request.limit);
-  }
-
-  #page(head: { readonly apiVersion: string; readonly kind: string }, items: readonly KubeObject[], revision: number, limit: number | undefined): KubeList {
-    const resourceVersion = String(revision);
-    if (limit === undefined || limit <= 0 || items.length <= limit) return { ...head, metadata: { resourceVersion }, items };
-    const nowMs = this.clock.now();
-    for (const [token, { untilMs }] of this.#continuations) {
-      if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
-      this.#continuations.delete(token);
-    }
-    const token = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: revision, id: this.random.uuid() })).toString("base64url");
-    this.#continuations.set(token, { items: items.slice(limit), revision, untilMs: nowMs + CONTINUE_MS });
-    return {
-      ...head,
-      metadata: { resourceVersion, continue: token, remainingItemCount: items.length - limit },
-      items: items.slice(0, limit),
-    };
-  }
-
-  #continue(head: { readonly apiVersion: string; readonly kind: string }, token: string, limit: number | undefined): KubeList {
-    const rest = this.#continuations.get(token);
-    if (rest === undefined || rest.untilMs < this.clock.now())
-      throw resourceExpired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
-      );
-    return this.#page(head, rest.items, rest.revision, limit);
+    return this.#pages.cut(head, items, isExact ? wanted : store.revision, request.limit);
   }
 
   watch(request: WatchRequest, sink: WatchSink): WatchHandle {
-    let isOpen = true;
-    let unwatch: () => void = () => {};
-    const timers: { limit?: { cancel(): void }; bookmark?: { cancel(): void } } = {};
-    const stop = () => {
-      isOpen = false;
-      unwatch();
-      for (const timer of Object.values(timers)) timer.cancel();
-      this.#watches.delete(handle);
+    const served = {
+      clock: this.clock,
+      watches: this.#watches,
+      isStopped: this.#isStopped,
+      definition: () => this.definition(request),
+      store: (definition: ResourceDefinition) => this.store(definition),
+      convert: (object: KubeObject, definition: ResourceDefinition) => this.convert(object, definition),
     };
-    const close = (error?: Error) => {
-      if (!isOpen) return;
-      stop();
-      sink.closed(error);
-    };
-    const handle = { close };
-    if (this.#isStopped) {
-      queueMicrotask(() => close());
-      return { stop };
-    }
-    this.#watches.add(handle);
-    const begin = () => {
-      if (!isOpen) return;
-      try {
-        const definition = this.definition(request);
-        const store = this.store(definition);
-        const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
-        const namespace = definition.kind.namespaced ? request.namespace : undefined;
-        const matches = (object: KubeObject) =>
-          (namespace === undefined || object.metadata.namespace === namespace) && (filter === undefined || filter(object));
-        const pass = (event: StoreEvent) => {
-          if (!isOpen) return;
-          const object = this.convert(event.object, definition);
-          if (event.type === "DELETED") {
-            if (event.previous !== undefined && matches(this.convert(event.previous, definition))) sink.event("DELETED", object);
-            return;
-          }
-          const isIn = matches(object);
-          const wasIn = event.previous !== undefined && matches(this.convert(event.previous, definition));
-          if (isIn) sink.event(wasIn ? "MODIFIED" : "ADDED", object);
-          else if (wasIn) sink.event("DELETED", withMetadata(this.convert(event.previous as KubeObject, definition), { resourceVersion: String(event.revision) }));
-        };
-        const from = request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
-        if (!Number.isInteger(from) || from < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
-        const sendsState = request.sendInitialEvents ?? from === 0;
-        if (sendsState) {
-          for (const [, { object }] of store.range(namespace)) {
-            const shown = this.convert(object, definition);
-            if (matches(shown)) sink.event("ADDED", shown);
-          }
-          if (request.sendInitialEvents && request.allowWatchBookmarks)
-            sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, true));
-        } else for (const event of store.eventsAfter(from)) pass(event);
-        unwatch = store.watch({ event: pass, closed: close });
-        if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0) timers.limit = this.clock.after(request.timeoutSeconds * 1000, () => close());
-        if (request.allowWatchBookmarks) {
-          const remind = () => {
-            if (!isOpen) return;
-            sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, false));
-            timers.bookmark = this.clock.after(BOOKMARK_MS, remind);
-          };
-          timers.bookmark = this.clock.after(BOOKMARK_MS, remind);
-        }
-      } catch (error) {
-        close(error instanceof Error ? error : new Error(String(error)));
-      }
-    };
-    let loading: Promise<void> | undefined;
-    try {
-      loading = this.store(this.definition(request)).load();
-    } catch (error) {
-      queueMicrotask(() => close(error as Error));
-      return { stop };
-    }
-    if (loading === undefined) queueMicrotask(begin);
-    else void loading.then(begin, (error: unknown) => close(error as Error));
-    return { stop };
+    return startWatch(served, request, sink);
   }
-}
-
-type DeletionPlan =
-  | { readonly type: "remove" }
-  | { readonly type: "mark"; readonly object: KubeObject }
-  | { readonly type: "keep"; readonly object: KubeObject };
-
-const ORPHAN = "orphan";
-const FOREGROUND = "foregroundDeletion";
-
-/** What a request to delete does now: removal, a mark that lets finalizers work, or nothing more. */
-function planDeletion(definition: ResourceDefinition, old: KubeObject, options: DeleteOptions, nowMs: number): DeletionPlan {
-  const grace = definition.strategy.gracePeriodSeconds?.(old, options.gracePeriodSeconds) ?? 0;
-  const asked = options.propagationPolicy ?? (options.orphanDependents === undefined ? undefined : options.orphanDependents ? "Orphan" : "Background");
-  let finalizers = (old.metadata.finalizers ?? []).slice();
-  const isDecided = finalizers.some((finalizer) => finalizer === ORPHAN || finalizer === FOREGROUND);
-  const policy = asked ?? (isDecided ? undefined : definition.strategy.dependentsByDefault);
-  if (policy !== undefined) {
-    finalizers = finalizers.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
-    if (policy === "Orphan") finalizers.push(ORPHAN);
-    if (policy === "Foreground") finalizers.push(FOREGROUND);
-  }
-  const isHeld = finalizers.length > 0 || hasSpecFinalizers(old);
-  const isMarked = old.metadata.deletionTimestamp !== undefined;
-  if (!isHeld && grace === 0) return { type: "remove" };
-  const presentGrace = old.metadata.deletionGracePeriodSeconds ?? 0;
-  const isShorter = isMarked && grace < presentGrace;
-  const sameFinalizers = deepEqual(finalizers, old.metadata.finalizers ?? []);
-  if (isMarked && !isShorter && sameFinalizers) return { type: "keep", object: old };
-  const seconds = isMarked ? Math.min(grace, presentGrace) : grace;
-  const begun = isMarked ? old : (definition.strategy.prepareForDelete?.(old) ?? old);
-  return {
-    type: "mark",
-    object: withMetadata(begun, {
-      deletionTimestamp: isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
-      deletionGracePeriodSeconds: seconds,
-      finalizers: finalizers.length === 0 ? undefined : finalizers,
-      generation: definition.hasGeneration ? (old.metadata.generation ?? 0) + (isMarked ? 0 : 1) : old.metadata.generation,
-    }),
-  };
-}
-
-/** Namespaces are held by `spec.finalizers`. */
-function hasSpecFinalizers(object: KubeObject): boolean {
-  if (object.kind !== "Namespace") return false;
-  const finalizers = getPath(object, "spec", "finalizers");
-  return Array.isArray(finalizers) && finalizers.length > 0;
 }
 
 function withoutStatus(object: KubeObject): KubeObject {
   const { status: _status, ...rest } = object as KubeObject & { status?: unknown };
   return rest as KubeObject;
 }
-
-export function successStatus(object: KubeObject | undefined, code: number, kind?: ResourceKind): Status {
-  return {
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Success",
-    ...(object === undefined || kind === undefined
-      ? { code }
-      : {
-          details: {
-            name: object.metadata.name ?? "",
-            ...(kind.group === "" ? {} : { group: kind.group }),
-            kind: kind.resource,
-            uid: object.metadata.uid ?? "",
-          },
-        }),
-  };
-}
-
-/** The autoscaling/v1 Scale of an object. */
-export function scaleOf(definition: ResourceDefinition, object: KubeObject): KubeObject {
-  const paths = definition.scale ?? { spec: ["spec", "replicas"], status: ["status", "replicas"], selector: ["spec", "selector"] };
-  const selector = paths.selector === undefined ? undefined : getPath(object, ...paths.selector);
-  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  return {
-    apiVersion: "autoscaling/v1",
-    kind: "Scale",
-    metadata: { name, namespace, uid, resourceVersion, creationTimestamp } as KubeObject["metadata"],
-    spec: { replicas: (getPath(object, ...paths.spec) as number | undefined) ?? 0 },
-    status: {
-      replicas: (getPath(object, ...paths.status) as number | undefined) ?? 0,
-      ...(selector === undefined ? {} : { selector: typeof selector === "string" ? selector : selectorText(selector) }),
-    },
-  } as unknown as KubeObject;
-}
-
-function selectorText(selector: unknown): string {
-  const labels = getPath(selector, "matchLabels") ?? (getPath(selector, "matchExpressions") === undefined ? selector : {});
-  return Object.entries(labels as Readonly<Record<string, string>>)
-    .map(([key, value]) => `${key}=${value}`)
-    .sort()
-    .join(",");
-}
-
-function applyScale(definition: ResourceDefinition, old: KubeObject, scale: KubeObject): KubeObject {
-  const replicas = getPath(scale, "spec", "replicas") ?? 0;
-  if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0)
-    throw invalid({ group: "autoscaling", kind: "Scale" }, old.metadata.name ?? "", [{ type: "FieldValueInvalid", field: "spec.replicas", message: `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0` }]);
-  const version = scale.metadata?.resourceVersion;
-  if (version && version !== old.metadata.resourceVersion) throw staleConflict(definition.kind, old.metadata.name ?? "");
-  return setPath(old, definition.scale?.spec ?? ["spec", "replicas"], replicas);
-}
-

@@ -1,0 +1,37 @@
+import { getPath, invalid, type KubeObject, setPath, staleConflict } from "#machinery";
+import type { ResourceDefinition } from "./definition.ts";
+
+/** The autoscaling/v1 Scale of an object. */
+export function scaleOf(definition: ResourceDefinition, object: KubeObject): KubeObject {
+  const paths = definition.scale ?? { spec: ["spec", "replicas"], status: ["status", "replicas"], selector: ["spec", "selector"] };
+  const selector = paths.selector === undefined ? undefined : getPath(object, ...paths.selector);
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  return {
+    apiVersion: "autoscaling/v1",
+    kind: "Scale",
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp } as KubeObject["metadata"],
+    spec: { replicas: (getPath(object, ...paths.spec) as number | undefined) ?? 0 },
+    status: {
+      replicas: (getPath(object, ...paths.status) as number | undefined) ?? 0,
+      ...(selector === undefined ? {} : { selector: typeof selector === "string" ? selector : selectorText(selector) }),
+    },
+  } as unknown as KubeObject;
+}
+
+function selectorText(selector: unknown): string {
+  const labels = getPath(selector, "matchLabels") ?? (getPath(selector, "matchExpressions") === undefined ? selector : {});
+  return Object.entries(labels as Readonly<Record<string, string>>)
+    .map(([key, value]) => `${key}=${value}`)
+    .sort()
+    .join(",");
+}
+
+/** The object with the replicas a Scale asks for. */
+export function applyScale(definition: ResourceDefinition, old: KubeObject, scale: KubeObject): KubeObject {
+  const replicas = getPath(scale, "spec", "replicas") ?? 0;
+  if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0)
+    throw invalid({ group: "autoscaling", kind: "Scale" }, old.metadata.name ?? "", [{ type: "FieldValueInvalid", field: "spec.replicas", message: `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0` }]);
+  const version = scale.metadata?.resourceVersion;
+  if (version && version !== old.metadata.resourceVersion) throw staleConflict(definition.kind, old.metadata.name ?? "");
+  return setPath(old, definition.scale?.spec ?? ["spec", "replicas"], replicas);
+}

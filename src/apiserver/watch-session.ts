@@ -1,0 +1,101 @@
+import type { Clock } from "#base";
+import { apiVersionOf, badRequest, type KubeObject, type WatchHandle, type WatchRequest, type WatchSink, withMetadata } from "#machinery";
+import type { ResourceDefinition } from "./definition.ts";
+import { compileFilter } from "./selection.ts";
+import { bookmark, type ResourceStore, type StoreEvent } from "./storage/resource-store.ts";
+
+const BOOKMARK_MS = 60_000;
+
+/** What a watch needs of its server. */
+export interface WatchedServer {
+  readonly clock: Clock;
+  /** All open watches, so that the server can end them. */
+  readonly watches: Set<{ close(error?: Error): void }>;
+  readonly isStopped: boolean;
+  definition(): ResourceDefinition;
+  store(definition: ResourceDefinition): ResourceStore;
+  convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
+}
+
+/**
+ * Starts a watch: the present state or the events since a revision, then what happens, in order. An object that enters
+ * or leaves the selection is reported as added or deleted.
+ */
+export function startWatch(served: WatchedServer, request: WatchRequest, sink: WatchSink): WatchHandle {
+  let isOpen = true;
+  let unwatch: () => void = () => {};
+  const timers: { limit?: { cancel(): void }; bookmark?: { cancel(): void } } = {};
+  const stop = () => {
+    isOpen = false;
+    unwatch();
+    for (const timer of Object.values(timers)) timer.cancel();
+    served.watches.delete(handle);
+  };
+  const close = (error?: Error) => {
+    if (!isOpen) return;
+    stop();
+    sink.closed(error);
+  };
+  const handle = { close };
+  if (served.isStopped) {
+    queueMicrotask(() => close());
+    return { stop };
+  }
+  served.watches.add(handle);
+  const begin = () => {
+    if (!isOpen) return;
+    try {
+      const definition = served.definition();
+      const store = served.store(definition);
+      const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
+      const namespace = definition.kind.namespaced ? request.namespace : undefined;
+      const matches = (object: KubeObject) =>
+        (namespace === undefined || object.metadata.namespace === namespace) && (filter === undefined || filter(object));
+      const pass = (event: StoreEvent) => {
+        if (!isOpen) return;
+        const object = served.convert(event.object, definition);
+        if (event.type === "DELETED") {
+          if (event.previous !== undefined && matches(served.convert(event.previous, definition))) sink.event("DELETED", object);
+          return;
+        }
+        const isIn = matches(object);
+        const wasIn = event.previous !== undefined && matches(served.convert(event.previous, definition));
+        if (isIn) sink.event(wasIn ? "MODIFIED" : "ADDED", object);
+        else if (wasIn) sink.event("DELETED", withMetadata(served.convert(event.previous as KubeObject, definition), { resourceVersion: String(event.revision) }));
+      };
+      const from = request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
+      if (!Number.isInteger(from) || from < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
+      const sendsState = request.sendInitialEvents ?? from === 0;
+      if (sendsState) {
+        for (const [, { object }] of store.range(namespace)) {
+          const shown = served.convert(object, definition);
+          if (matches(shown)) sink.event("ADDED", shown);
+        }
+        if (request.sendInitialEvents && request.allowWatchBookmarks)
+          sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, true));
+      } else for (const event of store.eventsAfter(from)) pass(event);
+      unwatch = store.watch({ event: pass, closed: close });
+      if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0) timers.limit = served.clock.after(request.timeoutSeconds * 1000, () => close());
+      if (request.allowWatchBookmarks) {
+        const remind = () => {
+          if (!isOpen) return;
+          sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, false));
+          timers.bookmark = served.clock.after(BOOKMARK_MS, remind);
+        };
+        timers.bookmark = served.clock.after(BOOKMARK_MS, remind);
+      }
+    } catch (error) {
+      close(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  let loading: Promise<void> | undefined;
+  try {
+    loading = served.store(served.definition()).load();
+  } catch (error) {
+    queueMicrotask(() => close(error as Error));
+    return { stop };
+  }
+  if (loading === undefined) queueMicrotask(begin);
+  else void loading.then(begin, (error: unknown) => close(error as Error));
+  return { stop };
+}
