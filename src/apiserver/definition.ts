@@ -79,7 +79,11 @@ export interface ResourceDefinition {
   readonly schema: Schema | undefined;
   readonly columns: readonly TableColumn[];
   /** Where objects lie: shared by all versions of a resource. */
-  readonly storage: { readonly prefix: string; readonly version: string; /** Default: the kind's own. */ readonly group?: string };
+  readonly storage: {
+    readonly prefix: string;
+    readonly version: string /** Default: the kind's own. */;
+    readonly group?: string;
+  };
   readonly origin: "builtin" | "custom" | "aggregated";
   /** Absent when versions differ in nothing but their name. */
   readonly conversion?: VersionConversion;

@@ -1,5 +1,13 @@
 import { deepEqual } from "#base";
-import { type DeleteOptions, formatTime, getPath, type KubeObject, type ResourceKind, type Status, withMetadata } from "#machinery";
+import {
+  type DeleteOptions,
+  formatTime,
+  getPath,
+  type KubeObject,
+  type ResourceKind,
+  type Status,
+  withMetadata,
+} from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 
 /** What a request to delete leads to now. */
@@ -12,9 +20,16 @@ const ORPHAN = "orphan";
 const FOREGROUND = "foregroundDeletion";
 
 /** What a request to delete does now: removal, a mark that lets finalizers work, or nothing more. */
-export function planDeletion(definition: ResourceDefinition, old: KubeObject, options: DeleteOptions, nowMs: number): DeletionPlan {
+export function planDeletion(
+  definition: ResourceDefinition,
+  old: KubeObject,
+  options: DeleteOptions,
+  nowMs: number,
+): DeletionPlan {
   const grace = definition.strategy.gracePeriodSeconds?.(old, options.gracePeriodSeconds) ?? 0;
-  const asked = options.propagationPolicy ?? (options.orphanDependents === undefined ? undefined : options.orphanDependents ? "Orphan" : "Background");
+  const asked =
+    options.propagationPolicy ??
+    (options.orphanDependents === undefined ? undefined : options.orphanDependents ? "Orphan" : "Background");
   let finalizers = (old.metadata.finalizers ?? []).slice();
   const isDecided = finalizers.some((finalizer) => finalizer === ORPHAN || finalizer === FOREGROUND);
   const policy = asked ?? (isDecided ? undefined : definition.strategy.dependentsByDefault);
@@ -35,10 +50,13 @@ export function planDeletion(definition: ResourceDefinition, old: KubeObject, op
   return {
     type: "mark",
     object: withMetadata(begun, {
-      deletionTimestamp: isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
+      deletionTimestamp:
+        isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
       deletionGracePeriodSeconds: seconds,
       finalizers: finalizers.length === 0 ? undefined : finalizers,
-      generation: definition.hasGeneration ? (old.metadata.generation ?? 0) + (isMarked ? 0 : 1) : old.metadata.generation,
+      generation: definition.hasGeneration
+        ? (old.metadata.generation ?? 0) + (isMarked ? 0 : 1)
+        : old.metadata.generation,
     }),
   };
 }

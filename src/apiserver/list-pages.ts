@@ -1,5 +1,14 @@
 import type { Clock, Random } from "#base";
-import { type KubeList, type KubeObject, resourceExpired } from "#machinery";
+import {
+  type FieldError,
+  fieldForbidden,
+  fieldNotSupported,
+  invalid,
+  type KubeList,
+  type KubeObject,
+  type ListOptions,
+  resourceExpired,
+} from "#machinery";
 
 type Head = { readonly apiVersion: string; readonly kind: string };
 
@@ -7,6 +16,20 @@ interface Continuation {
   readonly items: readonly KubeObject[];
   readonly revision: number;
   readonly untilMs: number;
+}
+
+/** Refuses combinations of options that contradict each other. */
+export function checkListOptions({ resourceVersionMatch: match, resourceVersion, continue: token }: ListOptions): void {
+  if (match === undefined) return;
+  const errors: FieldError[] = [];
+  const refuse = (detail: string) => errors.push(fieldForbidden("resourceVersionMatch", detail));
+  if (!resourceVersion) refuse("resourceVersionMatch is forbidden unless resourceVersion is provided");
+  if (token) refuse("resourceVersionMatch is forbidden when continue is provided");
+  if (match !== "Exact" && match !== "NotOlderThan")
+    errors.push(fieldNotSupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]));
+  if (match === "Exact" && resourceVersion === "0")
+    refuse('resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
 }
 
 const CONTINUE_MS = 300_000;
@@ -26,21 +49,30 @@ export class ListPages {
   /** The first `limit` items, and a token for the rest; all of them without a limit. */
   cut(head: Head, items: readonly KubeObject[], revision: number, limit: number | undefined): KubeList {
     const resourceVersion = String(revision);
-    if (limit === undefined || limit <= 0 || items.length <= limit) return { ...head, metadata: { resourceVersion }, items };
+    if (limit === undefined || limit <= 0 || items.length <= limit)
+      return { ...head, metadata: { resourceVersion }, items };
     const nowMs = this.#clock.now();
     for (const [token, { untilMs }] of this.#continuations) {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
       this.#continuations.delete(token);
     }
-    const token = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: revision, id: this.#random.uuid() })).toString("base64url");
+    const token = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: revision, id: this.#random.uuid() })).toString(
+      "base64url",
+    );
     this.#continuations.set(token, { items: items.slice(limit), revision, untilMs: nowMs + CONTINUE_MS });
-    return { ...head, metadata: { resourceVersion, continue: token, remainingItemCount: items.length - limit }, items: items.slice(0, limit) };
+    return {
+      ...head,
+      metadata: { resourceVersion, continue: token, remainingItemCount: items.length - limit },
+      items: items.slice(0, limit),
+    };
   }
 
   next(head: Head, token: string, limit: number | undefined): KubeList {
     const rest = this.#continuations.get(token);
     if (rest === undefined || rest.untilMs < this.#clock.now())
-      throw resourceExpired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.");
+      throw resourceExpired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
+      );
     return this.cut(head, rest.items, rest.revision, limit);
   }
 }

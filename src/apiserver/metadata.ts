@@ -41,7 +41,10 @@ const LABEL_RESOURCES = new Set(["namespaces"]);
 /** What is wrong with a name; empty when nothing is. */
 export function nameErrors(definition: ResourceDefinition, name: string): readonly string[] {
   const { group, resource } = definition.kind;
-  if ((group === "rbac.authorization.k8s.io" || group === "certificates.k8s.io") && PATH_SEGMENT_RESOURCES.has(resource)) {
+  if (
+    (group === "rbac.authorization.k8s.io" || group === "certificates.k8s.io") &&
+    PATH_SEGMENT_RESOURCES.has(resource)
+  ) {
     if (name === "." || name === "..") return [`may not be '${name}'`];
     return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
   }
@@ -51,7 +54,8 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
     if (!/^[a-z]([-a-z0-9]*[a-z0-9])?$/.test(name)) errors.push(LABEL_1035_TEXT);
     return errors;
   }
-  if (group === "batch" && resource === "cronjobs" && name.length > 52) errors.push("must be no more than 52 characters");
+  if (group === "batch" && resource === "cronjobs" && name.length > 52)
+    errors.push("must be no more than 52 characters");
   if ((group === "" && LABEL_RESOURCES.has(resource)) || (group === "apps" && resource === "statefulsets")) {
     if (name.length > 63) errors.push("must be no more than 63 bytes");
     if (!LABEL.test(name)) errors.push(LABEL_TEXT);
@@ -97,7 +101,11 @@ const validated = new WeakSet<object>();
 const ANNOTATIONS_BYTES_MAX = 256 * 1024;
 
 /** Mistakes of metadata. Maps that were looked at before are not looked at again. */
-export function validateMetadata(definition: ResourceDefinition, object: KubeObject, old: KubeObject | undefined): FieldError[] {
+export function validateMetadata(
+  definition: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject | undefined,
+): FieldError[] {
   const { metadata } = object;
   const errors: FieldError[] = [];
   const name = metadata.name ?? "";
@@ -110,7 +118,11 @@ export function validateMetadata(definition: ResourceDefinition, object: KubeObj
     if (found.length === 0) validated.add(metadata.labels);
     errors.push(...found);
   }
-  if (metadata.annotations !== undefined && metadata.annotations !== old?.metadata.annotations && !validated.has(metadata.annotations)) {
+  if (
+    metadata.annotations !== undefined &&
+    metadata.annotations !== old?.metadata.annotations &&
+    !validated.has(metadata.annotations)
+  ) {
     let bytes = 0;
     const before = errors.length;
     for (const [key, value] of Object.entries(metadata.annotations)) {
@@ -118,25 +130,42 @@ export function validateMetadata(definition: ResourceDefinition, object: KubeObj
       bytes += key.length + String(value).length;
     }
     if (bytes > ANNOTATIONS_BYTES_MAX)
-      errors.push({ type: "FieldValueTooLong", field: "metadata.annotations", message: `Too long: may not be more than ${ANNOTATIONS_BYTES_MAX} bytes` });
+      errors.push({
+        type: "FieldValueTooLong",
+        field: "metadata.annotations",
+        message: `Too long: may not be more than ${ANNOTATIONS_BYTES_MAX} bytes`,
+      });
     if (errors.length === before) validated.add(metadata.annotations);
   }
-  for (const finalizer of metadata.finalizers ?? []) for (const text of keyErrors(finalizer)) errors.push(fieldInvalid("metadata.finalizers", finalizer, text));
+  for (const finalizer of metadata.finalizers ?? [])
+    for (const text of keyErrors(finalizer)) errors.push(fieldInvalid("metadata.finalizers", finalizer, text));
   if (old?.metadata.deletionTimestamp !== undefined) {
     const present = new Set(old.metadata.finalizers ?? []);
     const added = (metadata.finalizers ?? []).filter((finalizer) => !present.has(finalizer));
     if (added.length > 0)
-      errors.push(fieldForbidden("metadata.finalizers", `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((text) => JSON.stringify(text)).join(", ")}}`));
+      errors.push(
+        fieldForbidden(
+          "metadata.finalizers",
+          `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((text) => JSON.stringify(text)).join(", ")}}`,
+        ),
+      );
   }
   for (const [at, reference] of (metadata.ownerReferences ?? []).entries()) {
     const path = `metadata.ownerReferences[${at}]`;
-    if (!reference.apiVersion) errors.push(fieldInvalid(`${path}.apiVersion`, reference.apiVersion ?? "", "version must not be empty"));
+    if (!reference.apiVersion)
+      errors.push(fieldInvalid(`${path}.apiVersion`, reference.apiVersion ?? "", "version must not be empty"));
     if (!reference.kind) errors.push(fieldInvalid(`${path}.kind`, reference.kind ?? "", "must not be empty"));
     if (!reference.name) errors.push(fieldInvalid(`${path}.name`, reference.name ?? "", "must not be empty"));
     if (!reference.uid) errors.push(fieldInvalid(`${path}.uid`, reference.uid ?? "", "must not be empty"));
   }
   if ((metadata.ownerReferences ?? []).filter(({ controller }) => controller).length > 1)
-    errors.push(fieldInvalid("metadata.ownerReferences", metadata.ownerReferences, "Only one reference can have Controller set to true"));
+    errors.push(
+      fieldInvalid(
+        "metadata.ownerReferences",
+        metadata.ownerReferences,
+        "Only one reference can have Controller set to true",
+      ),
+    );
   return errors;
 }
 
@@ -149,7 +178,16 @@ export function generatedName(base: string, random: Random): string {
   return base.slice(0, GENERATED_BASE_MAX) + suffix;
 }
 
-const STRINGS = ["name", "generateName", "namespace", "uid", "resourceVersion", "selfLink", "creationTimestamp", "deletionTimestamp"] as const;
+const STRINGS = [
+  "name",
+  "generateName",
+  "namespace",
+  "uid",
+  "resourceVersion",
+  "selfLink",
+  "creationTimestamp",
+  "deletionTimestamp",
+] as const;
 const MAPS = ["labels", "annotations"] as const;
 const LISTS = [
   ["finalizers", "string", "[]string"],
@@ -157,7 +195,8 @@ const LISTS = [
   ["managedFields", "object", "[]v1.ManagedFieldsEntry"],
 ] as const;
 
-const typeOf = (value: unknown) => (value === null ? "null" : Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value);
+const typeOf = (value: unknown) =>
+  value === null ? "null" : Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
 
 /**
  * Metadata as a client sent it, with null taken for absent. What is of another type than Kubernetes' is named by
@@ -165,10 +204,15 @@ const typeOf = (value: unknown) => (value === null ? "null" : Array.isArray(valu
  */
 export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error): ObjectMeta {
   if (sent === undefined || sent === null) return {};
-  const mismatch = (found: unknown, field: string, type: string) => refuse(`json: cannot unmarshal ${typeOf(found)} into Go struct field ObjectMeta.metadata${field} of type ${type}`);
+  const mismatch = (found: unknown, field: string, type: string) =>
+    refuse(`json: cannot unmarshal ${typeOf(found)} into Go struct field ObjectMeta.metadata${field} of type ${type}`);
   if (!isJsonObject(sent)) throw mismatch(sent, "", "v1.ObjectMeta");
-  for (const name of STRINGS) if (sent[name] !== undefined && sent[name] !== null && typeof sent[name] !== "string") throw mismatch(sent[name], `.${name}`, name.endsWith("Timestamp") ? "v1.Time" : "string");
-  for (const name of ["generation", "deletionGracePeriodSeconds"]) if (sent[name] !== undefined && sent[name] !== null && !Number.isInteger(sent[name])) throw mismatch(sent[name], `.${name}`, "int64");
+  for (const name of STRINGS)
+    if (sent[name] !== undefined && sent[name] !== null && typeof sent[name] !== "string")
+      throw mismatch(sent[name], `.${name}`, name.endsWith("Timestamp") ? "v1.Time" : "string");
+  for (const name of ["generation", "deletionGracePeriodSeconds"])
+    if (sent[name] !== undefined && sent[name] !== null && !Number.isInteger(sent[name]))
+      throw mismatch(sent[name], `.${name}`, "int64");
   let changed: Record<string, unknown> | undefined;
   for (const name of MAPS) {
     const map = sent[name];
@@ -202,9 +246,23 @@ export function metadataForCreate(
 ): ObjectMeta {
   const metadata = given ?? {};
   if (metadata.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
-  if (namespace !== undefined && metadata.namespace !== undefined && metadata.namespace !== "" && metadata.namespace !== namespace)
+  if (
+    namespace !== undefined &&
+    metadata.namespace !== undefined &&
+    metadata.namespace !== "" &&
+    metadata.namespace !== namespace
+  )
     throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
-  const { resourceVersion: _rv, selfLink: _link, deletionTimestamp: _dt, deletionGracePeriodSeconds: _dg, uid: _uid, generation: _gen, namespace: _ns, ...kept } = metadata;
+  const {
+    resourceVersion: _rv,
+    selfLink: _link,
+    deletionTimestamp: _dt,
+    deletionGracePeriodSeconds: _dg,
+    uid: _uid,
+    generation: _gen,
+    namespace: _ns,
+    ...kept
+  } = metadata;
   const name = metadata.name || (metadata.generateName ? generatedName(metadata.generateName, random) : "");
   return {
     ...(name === "" ? {} : { name }),
@@ -227,14 +285,19 @@ export function dropEmpty<T extends object>(metadata: T): T {
   const result: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(metadata)) {
     if (value === null || value === undefined) continue;
-    if (Array.isArray(value) ? value.length === 0 : typeof value === "object" && Object.keys(value).length === 0) continue;
+    if (Array.isArray(value) ? value.length === 0 : typeof value === "object" && Object.keys(value).length === 0)
+      continue;
     result[key] = value;
   }
   return result as T;
 }
 
 /** The metadata an update leads to: the server's part stays as it was. */
-export function metadataForUpdate(definition: ResourceDefinition, given: ObjectMeta | undefined, old: KubeObject): ObjectMeta {
+export function metadataForUpdate(
+  definition: ResourceDefinition,
+  given: ObjectMeta | undefined,
+  old: KubeObject,
+): ObjectMeta {
   const metadata = given ?? {};
   const present = old.metadata;
   if (metadata.uid && metadata.uid !== present.uid)
@@ -243,9 +306,25 @@ export function metadataForUpdate(definition: ResourceDefinition, given: ObjectM
       present.name ?? "",
       `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${present.uid}`,
     );
-  const { uid, creationTimestamp, namespace, name, generation, deletionTimestamp, deletionGracePeriodSeconds, resourceVersion, generateName } = present;
+  const {
+    uid,
+    creationTimestamp,
+    namespace,
+    name,
+    generation,
+    deletionTimestamp,
+    deletionGracePeriodSeconds,
+    resourceVersion,
+    generateName,
+  } = present;
   const { labels, annotations, finalizers, ownerReferences, managedFields } = metadata;
-  const kept = { labels, annotations, ownerReferences, finalizers, managedFields: managedFields ?? present.managedFields };
+  const kept = {
+    labels,
+    annotations,
+    ownerReferences,
+    finalizers,
+    managedFields: managedFields ?? present.managedFields,
+  };
   return {
     ...(name === undefined ? {} : { name }),
     ...(generateName === undefined ? {} : { generateName }),

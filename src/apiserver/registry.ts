@@ -21,7 +21,13 @@ export class ResourceRegistry {
 
   findKind(group: string, version: string, kind: string): ResourceDefinition | undefined {
     for (const definition of this.#definitions.values())
-      if (definition.kind.kind === kind && definition.kind.group === group && definition.kind.version === version && definition.virtual === undefined) return definition;
+      if (
+        definition.kind.kind === kind &&
+        definition.kind.group === group &&
+        definition.kind.version === version &&
+        definition.virtual === undefined
+      )
+        return definition;
     return undefined;
   }
 

@@ -3,7 +3,11 @@ import type { ResourceDefinition } from "./definition.ts";
 
 /** The autoscaling/v1 Scale of an object. */
 export function scaleOf(definition: ResourceDefinition, object: KubeObject): KubeObject {
-  const paths = definition.scale ?? { spec: ["spec", "replicas"], status: ["status", "replicas"], selector: ["spec", "selector"] };
+  const paths = definition.scale ?? {
+    spec: ["spec", "replicas"],
+    status: ["status", "replicas"],
+    selector: ["spec", "selector"],
+  };
   const selector = paths.selector === undefined ? undefined : getPath(object, ...paths.selector);
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   return {
@@ -19,7 +23,8 @@ export function scaleOf(definition: ResourceDefinition, object: KubeObject): Kub
 }
 
 function selectorText(selector: unknown): string {
-  const labels = getPath(selector, "matchLabels") ?? (getPath(selector, "matchExpressions") === undefined ? selector : {});
+  const labels =
+    getPath(selector, "matchLabels") ?? (getPath(selector, "matchExpressions") === undefined ? selector : {});
   return Object.entries(labels as Readonly<Record<string, string>>)
     .map(([key, value]) => `${key}=${value}`)
     .sort()
@@ -30,8 +35,15 @@ function selectorText(selector: unknown): string {
 export function applyScale(definition: ResourceDefinition, old: KubeObject, scale: KubeObject): KubeObject {
   const replicas = getPath(scale, "spec", "replicas") ?? 0;
   if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0)
-    throw invalid({ group: "autoscaling", kind: "Scale" }, old.metadata.name ?? "", [{ type: "FieldValueInvalid", field: "spec.replicas", message: `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0` }]);
+    throw invalid({ group: "autoscaling", kind: "Scale" }, old.metadata.name ?? "", [
+      {
+        type: "FieldValueInvalid",
+        field: "spec.replicas",
+        message: `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0`,
+      },
+    ]);
   const version = scale.metadata?.resourceVersion;
-  if (version && version !== old.metadata.resourceVersion) throw staleConflict(definition.kind, old.metadata.name ?? "");
+  if (version && version !== old.metadata.resourceVersion)
+    throw staleConflict(definition.kind, old.metadata.name ?? "");
   return setPath(old, definition.scale?.spec ?? ["spec", "replicas"], replicas);
 }

@@ -1,4 +1,12 @@
-import { badRequest, type FieldTerm, getPath, type KubeObject, type Matcher, parseFieldSelector, parseLabelSelector } from "#machinery";
+import {
+  badRequest,
+  type FieldTerm,
+  getPath,
+  type KubeObject,
+  type Matcher,
+  parseFieldSelector,
+  parseLabelSelector,
+} from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 
 /** Decides whether an object is among those asked for. */
@@ -21,8 +29,7 @@ export function compileFilter(
   }
   if (name !== undefined) terms = [...terms, { field: "metadata.name", operator: "=", value: name }];
   for (const { field } of terms)
-    if (!isSelectable(definition, field))
-      throw badRequest(`field label not supported: ${field}`);
+    if (!isSelectable(definition, field)) throw badRequest(`field label not supported: ${field}`);
   if (labels === undefined && terms.length === 0) return undefined;
   const { fields } = definition.strategy;
   return (object) => {

@@ -40,9 +40,16 @@ import type { Backend, BackendChange, BackendWatch } from "#store";
 import { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
 import { applyManaged, trackUpdate } from "./apply/apply.ts";
 import { hasSpecFinalizers, planDeletion, successStatus } from "./deletion.ts";
-import { hasSubresource, type RequestContext, type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
+import {
+  hasSubresource,
+  type RequestContext,
+  type ResourceDefinition,
+  systemUser,
+  type User,
+  type VersionConversion,
+} from "./definition.ts";
 import { decodeMetadata, metadataForCreate, metadataForUpdate, validateMetadata } from "./metadata.ts";
-import { ListPages } from "./list-pages.ts";
+import { checkListOptions, ListPages } from "./list-pages.ts";
 import { ResourceRegistry } from "./registry.ts";
 import { compileFilter } from "./selection.ts";
 import { applyScale, scaleOf } from "./scale.ts";
@@ -168,7 +175,10 @@ export class ApiServer {
       throw apiError(404, "NotFound", "the server could not find the requested resource");
     if (definition.virtual !== undefined) {
       if (request.verb !== "create") throw methodNotSupported(definition.kind, request.verb);
-      return definition.virtual(withMetadata(request.body, request.namespace === undefined ? {} : { namespace: request.namespace }), context);
+      return definition.virtual(
+        withMetadata(request.body, request.namespace === undefined ? {} : { namespace: request.namespace }),
+        context,
+      );
     }
     const loading = this.store(definition).load();
     if (loading !== undefined) await loading;
@@ -220,7 +230,11 @@ export class ApiServer {
     if (cache === undefined) this.#converted.set(definition, (cache = new WeakMap()));
     let shown = cache.get(object);
     if (shown === undefined) {
-      shown = deepFreeze({ ...(this.#conversionOf(definition)?.fromStored(object) ?? object), apiVersion, kind: kind.kind });
+      shown = deepFreeze({
+        ...(this.#conversionOf(definition)?.fromStored(object) ?? object),
+        apiVersion,
+        kind: kind.kind,
+      });
       cache.set(object, shown);
     }
     return shown;
@@ -229,17 +243,27 @@ export class ApiServer {
   /** The body of a request with a head that can be relied upon: texts where texts must be, and metadata. */
   #decodeHead(definition: ResourceDefinition, body: unknown): KubeObject {
     const { kind } = definition;
-    const refuse = (detail: string) => badRequest(`${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`);
+    const refuse = (detail: string) =>
+      badRequest(
+        `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`,
+      );
     if (!isJsonObject(body)) throw badRequest("the body of the request must be an object");
     for (const name of ["apiVersion", "kind"])
       if (body[name] !== undefined && typeof body[name] !== "string")
-        throw badRequest(`couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body[name]) ? "array" : typeof body[name]} into Go struct field .${name} of type string`);
+        throw badRequest(
+          `couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body[name]) ? "array" : typeof body[name]} into Go struct field .${name} of type string`,
+        );
     const metadata = decodeMetadata(body["metadata"], refuse);
     return (metadata === body["metadata"] ? body : { ...body, metadata }) as unknown as KubeObject;
   }
 
   /** Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. */
-  #admitBody(definition: ResourceDefinition, sentBody: KubeObject, options: WriteOptions, context: RequestContext): KubeObject {
+  #admitBody(
+    definition: ResourceDefinition,
+    sentBody: KubeObject,
+    options: WriteOptions,
+    context: RequestContext,
+  ): KubeObject {
     const { schema, kind } = definition;
     const body = this.#decodeHead(definition, sentBody);
     const { group, version, kind: sent } = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
@@ -264,7 +288,8 @@ export class ApiServer {
           throw badRequest(
             `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: strict decoding error: ${unknown.map((path) => `unknown field ${JSON.stringify(path)}`).join(", ")}`,
           );
-        if (options.fieldValidation !== "Ignore") for (const path of unknown) context.warn(`unknown field ${JSON.stringify(path)}`);
+        if (options.fieldValidation !== "Ignore")
+          for (const path of unknown) context.warn(`unknown field ${JSON.stringify(path)}`);
       }
       object = schema.applyDefaults(object) as KubeObject;
     }
@@ -277,7 +302,8 @@ export class ApiServer {
     if (schema !== undefined) {
       let found = schema.validate(object);
       // A status nobody has written yet is filled with empty parts; what they lack is no mistake of the client.
-      if (definition.origin === "builtin") found = found.filter(({ type, field }) => type !== "FieldValueRequired" || !field.startsWith("status."));
+      if (definition.origin === "builtin")
+        found = found.filter(({ type, field }) => type !== "FieldValueRequired" || !field.startsWith("status."));
       // A value that was wrong before and did not change is no new mistake.
       if (found.length > 0 && old !== undefined && definition.origin !== "builtin") {
         const known = new Set(schema.validate(old).map(({ field, message }) => `${field} ${message}`));
@@ -306,7 +332,13 @@ export class ApiServer {
     );
     throw apiError(403, "Forbidden", error.message, {
       ...error.status.details,
-      causes: [{ reason: "NamespaceTerminating", message: `namespace ${namespace} is being terminated`, field: "metadata.namespace" }],
+      causes: [
+        {
+          reason: "NamespaceTerminating",
+          message: `namespace ${namespace} is being terminated`,
+          field: "metadata.namespace",
+        },
+      ],
     });
   }
 
@@ -321,28 +353,46 @@ export class ApiServer {
     const body = this.#decodeHead(definition, sentBody);
     const { strategy } = definition;
     const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
-    if (definition.kind.namespaced && at === undefined) throw badRequest("an empty namespace may not be set during creation");
+    if (definition.kind.namespaced && at === undefined)
+      throw badRequest("an empty namespace may not be set during creation");
     let object = this.#admitBody(definition, body, options, context);
     const metadata = metadataForCreate(definition, object.metadata, at, this.clock.now(), this.random);
     object = { ...object, metadata };
     if (hasSubresource(definition, "status") && !strategy.keepsStatusOnCreate) {
       const hasStatus = (object as { status?: unknown }).status !== undefined;
       object = withoutStatus(object);
-      if (definition.origin === "builtin" && (hasStatus || strategy.emptyStatus !== undefined)) object = { ...object, status: strategy.emptyStatus ?? {} } as KubeObject;
+      if (definition.origin === "builtin" && (hasStatus || strategy.emptyStatus !== undefined))
+        object = { ...object, status: strategy.emptyStatus ?? {} } as KubeObject;
     }
     object = strategy.prepareForCreate?.(object, context) ?? object;
     const namespaces = this.registry.find("", "v1", "namespaces");
     if (namespaces !== undefined) await this.store(namespaces).load();
     this.#checkNamespace(definition, at, metadata.name ?? "");
-    const request = this.#admission("CREATE", definition, object, undefined, undefined, options.dryRun ?? false, context);
+    const request = this.#admission(
+      "CREATE",
+      definition,
+      object,
+      undefined,
+      undefined,
+      options.dryRun ?? false,
+      context,
+    );
     object = (await admit(this.admission, request, (changed) => {
-      const settled = this.#track(definition, undefined, this.#settle(definition, changed, object), options, undefined, context);
+      const settled = this.#track(
+        definition,
+        undefined,
+        this.#settle(definition, changed, object),
+        options,
+        undefined,
+        context,
+      );
       this.#validate(definition, settled, undefined);
       return settled;
     })) as KubeObject;
     const key = objectKey(at, object.metadata.name ?? "");
     if (options.dryRun) {
-      if (this.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
+      if (this.store(definition).get(key) !== undefined)
+        throw alreadyExists(definition.kind, object.metadata.name ?? "");
       return object;
     }
     const written = await this.store(definition).put(key, this.#forStore(definition, object), 0);
@@ -371,7 +421,10 @@ export class ApiServer {
     const { version, group = definition.kind.group } = definition.storage;
     return version === definition.kind.version && group === definition.kind.group
       ? object
-      : { ...(this.#conversionOf(definition)?.toStored(object, stored) ?? object), apiVersion: apiVersionOf({ group, version }) };
+      : {
+          ...(this.#conversionOf(definition)?.toStored(object, stored) ?? object),
+          apiVersion: apiVersionOf({ group, version }),
+        };
   }
 
   #admission(
@@ -410,17 +463,42 @@ export class ApiServer {
       throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
     const sentNamespace = head.metadata.namespace;
     if (definition.kind.namespaced && sentNamespace && namespace !== undefined && sentNamespace !== namespace)
-      throw badRequest(`the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`);
+      throw badRequest(
+        `the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`,
+      );
     if (subresource === "scale") {
-      return this.#modify(definition, request, options, context, (old) => applyScale(definition, old, head), undefined, (result) => scaleOf(definition, result));
+      return this.#modify(
+        definition,
+        request,
+        options,
+        context,
+        (old) => applyScale(definition, old, head),
+        undefined,
+        (result) => scaleOf(definition, result),
+      );
     }
     const found = this.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
     if (found === undefined) {
-      if (definition.strategy.createsOnUpdate !== true || subresource !== undefined || request.body.metadata?.resourceVersion) throw notFound(definition.kind, name);
+      if (
+        definition.strategy.createsOnUpdate !== true ||
+        subresource !== undefined ||
+        request.body.metadata?.resourceVersion
+      )
+        throw notFound(definition.kind, name);
       return this.#create(definition, namespace, request.body, options, context);
     }
-    if ((definition.origin === "custom" || definition.strategy.needsVersionOnUpdate === true) && subresource === undefined && !request.body.metadata?.resourceVersion)
-      throw invalid(definition.kind, name, [{ type: "FieldValueInvalid", field: "metadata.resourceVersion", message: "Invalid value: 0: must be specified for an update" }]);
+    if (
+      (definition.origin === "custom" || definition.strategy.needsVersionOnUpdate === true) &&
+      subresource === undefined &&
+      !request.body.metadata?.resourceVersion
+    )
+      throw invalid(definition.kind, name, [
+        {
+          type: "FieldValueInvalid",
+          field: "metadata.resourceVersion",
+          message: "Invalid value: 0: must be specified for an update",
+        },
+      ]);
     const body = this.#admitBody(definition, request.body, options, context);
     return this.#modify(definition, request, options, context, () => body, request.body.metadata?.resourceVersion);
   }
@@ -452,7 +530,15 @@ export class ApiServer {
       let object = this.#separate(definition, { ...changed, metadata }, old, address.subresource);
       object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
       object = this.#countGeneration(definition, object, old);
-      const request = this.#admission("UPDATE", definition, object, old, address.subresource, options.dryRun ?? false, context);
+      const request = this.#admission(
+        "UPDATE",
+        definition,
+        object,
+        old,
+        address.subresource,
+        options.dryRun ?? false,
+        context,
+      );
       object = (await admit(this.admission, request, (mutated) => {
         const settled = this.#settle(definition, mutated, object);
         const counted = settled === object ? settled : this.#countGeneration(definition, settled, old);
@@ -461,7 +547,10 @@ export class ApiServer {
         return isApply ? counted : this.#track(definition, old, counted, options, address.subresource, context);
       })) as KubeObject;
       if (options.dryRun || deepEqual(object, old)) return show(options.dryRun ? object : old);
-      const isGone = old.metadata.deletionTimestamp !== undefined && (object.metadata.finalizers ?? []).length === 0 && (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
+      const isGone =
+        old.metadata.deletionTimestamp !== undefined &&
+        (object.metadata.finalizers ?? []).length === 0 &&
+        (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
       if (isGone && !hasSpecFinalizers(object)) {
         const removed = await store.delete(key, present.revision);
         if (!("found" in removed)) return show(object);
@@ -474,20 +563,33 @@ export class ApiServer {
   }
 
   /** A write to `/status` changes the status only, any other write everything else. */
-  #separate(definition: ResourceDefinition, object: KubeObject, old: KubeObject, subresource: string | undefined): KubeObject {
+  #separate(
+    definition: ResourceDefinition,
+    object: KubeObject,
+    old: KubeObject,
+    subresource: string | undefined,
+  ): KubeObject {
     if (subresource === "status") {
       const status = (object as { status?: unknown }).status;
       // Conditions and the like may be written together with the metadata of custom resources.
-      const metadata = { ...old.metadata, ...(object.metadata.managedFields === undefined ? {} : { managedFields: object.metadata.managedFields }) };
+      const metadata = {
+        ...old.metadata,
+        ...(object.metadata.managedFields === undefined ? {} : { managedFields: object.metadata.managedFields }),
+      };
       const { status: _old, ...rest } = old as KubeObject & { status?: unknown };
       return { ...rest, metadata, ...(status === undefined ? {} : { status }) } as KubeObject;
     }
     // An approval decides by conditions; the rest of the status is the signer's.
     if (subresource === "approval") {
       const conditions = getPath(object, "status", "conditions");
-      return setPath({ ...old, metadata: { ...old.metadata, managedFields: object.metadata.managedFields } } as KubeObject, ["status", "conditions"], conditions);
+      return setPath(
+        { ...old, metadata: { ...old.metadata, managedFields: object.metadata.managedFields } } as KubeObject,
+        ["status", "conditions"],
+        conditions,
+      );
     }
-    if (subresource === "finalize") return setPath(old, ["spec", "finalizers"], getPath(object, "spec", "finalizers") ?? []);
+    if (subresource === "finalize")
+      return setPath(old, ["spec", "finalizers"], getPath(object, "spec", "finalizers") ?? []);
     if (!hasSubresource(definition, "status")) return object;
     const { status: _sent, ...rest } = object as KubeObject & { status?: unknown };
     const status = (old as { status?: unknown }).status;
@@ -521,9 +623,18 @@ export class ApiServer {
         } else if (patchType === "application/merge-patch+json") patched = applyMergePatch(target, body);
         else if (patchType === "application/strategic-merge-patch+json") {
           if (definition.origin !== "builtin")
-            throw apiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+            throw apiError(
+              415,
+              "UnsupportedMediaType",
+              "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            );
           patched = applyStrategicMergePatch(target, body, definition.schema);
-        } else throw apiError(415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml`);
+        } else
+          throw apiError(
+            415,
+            "UnsupportedMediaType",
+            `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml`,
+          );
       } catch (error) {
         if (error instanceof PatchError) {
           if (patchType === "application/json-patch+json" && Array.isArray(body))
@@ -537,7 +648,14 @@ export class ApiServer {
       if (!isJsonObject(patched)) throw badRequest("the patched object is no object");
       if (isScale) return applyScale(definition, old, patched as unknown as KubeObject);
       const sent = patched as unknown as KubeObject;
-      if (sent.metadata?.name !== name) throw invalid(definition.kind, name, [{ type: "FieldValueInvalid", field: "metadata.name", message: `Invalid value: ${JSON.stringify(sent.metadata?.name ?? "")}: field is immutable` }]);
+      if (sent.metadata?.name !== name)
+        throw invalid(definition.kind, name, [
+          {
+            type: "FieldValueInvalid",
+            field: "metadata.name",
+            message: `Invalid value: ${JSON.stringify(sent.metadata?.name ?? "")}: field is immutable`,
+          },
+        ]);
       return this.#admitBody(definition, sent, options, context);
     };
     const loaded = this.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
@@ -559,7 +677,10 @@ export class ApiServer {
     context: RequestContext,
   ): Promise<KubeObject> {
     const { options = {}, name, namespace, body, subresource } = request;
-    if (!options.fieldManager) throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [{ type: "FieldValueRequired", field: "fieldManager", message: "Required value: is required for apply patch" }]);
+    if (!options.fieldManager)
+      throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
+        { type: "FieldValueRequired", field: "fieldManager", message: "Required value: is required for apply patch" },
+      ]);
     if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
     const applied = body as unknown as KubeObject;
     if (!applied.apiVersion || !applied.kind) throw badRequest("apiVersion and kind must be set in an apply patch");
@@ -574,7 +695,12 @@ export class ApiServer {
     const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
     if (this.store(definition).get(key) === undefined) {
       if (subresource !== undefined) throw notFound(definition.kind, name);
-      const made = applyManaged(undefined, { ...applied, metadata: { ...applied.metadata, name } }, definition.schema, manager);
+      const made = applyManaged(
+        undefined,
+        { ...applied, metadata: { ...applied.metadata, name } },
+        definition.schema,
+        manager,
+      );
       return this.#create(definition, namespace, made, options, context);
     }
     return this.#modify(
@@ -598,7 +724,8 @@ export class ApiServer {
     subresource: string | undefined,
     context: RequestContext,
   ): KubeObject {
-    const isApplied = old === undefined && object.metadata.managedFields?.some(({ operation }) => operation === "Apply");
+    const isApplied =
+      old === undefined && object.metadata.managedFields?.some(({ operation }) => operation === "Apply");
     if (isApplied || (!context.tracksFields && old?.metadata.managedFields === undefined)) return object;
     return trackUpdate(old, object, definition.schema, {
       manager: options.fieldManager ?? "unknown",
@@ -618,20 +745,55 @@ export class ApiServer {
     const name = request.name ?? "";
     if (subresource === "binding" && definition.kind.resource === "pods") {
       const node = getPath(body, "target", "name");
-      if (typeof node !== "string" || node === "") throw invalid({ group: "", kind: "Binding" }, name, [{ type: "FieldValueRequired", field: "target.name", message: "Required value" }]);
-      await this.#modify(definition, { ...request, name, subresource: "binding" }, {}, context, (old) => {
-        const present = getPath(old, "spec", "nodeName");
-        if (present) throw conflict({ group: "", resource: "pods/binding" }, name, `pod ${name} is already assigned to node ${JSON.stringify(present)}`);
-        if (old.metadata.deletionTimestamp !== undefined) throw conflict({ group: "", resource: "pods/binding" }, name, `pod ${name} is being deleted, cannot be assigned to a host`);
-        const conditions = (getPath(old, "status", "conditions") as readonly { type: string }[] | undefined) ?? [];
-        const scheduled = { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: formatTime(this.clock.now()) };
-        const bound = setPath(old, ["spec", "nodeName"], node);
-        return setPath(bound, ["status", "conditions"], [...conditions.filter(({ type }) => type !== "PodScheduled"), scheduled]);
-      }, undefined);
+      if (typeof node !== "string" || node === "")
+        throw invalid({ group: "", kind: "Binding" }, name, [
+          { type: "FieldValueRequired", field: "target.name", message: "Required value" },
+        ]);
+      await this.#modify(
+        definition,
+        { ...request, name, subresource: "binding" },
+        {},
+        context,
+        (old) => {
+          const present = getPath(old, "spec", "nodeName");
+          if (present)
+            throw conflict(
+              { group: "", resource: "pods/binding" },
+              name,
+              `pod ${name} is already assigned to node ${JSON.stringify(present)}`,
+            );
+          if (old.metadata.deletionTimestamp !== undefined)
+            throw conflict(
+              { group: "", resource: "pods/binding" },
+              name,
+              `pod ${name} is being deleted, cannot be assigned to a host`,
+            );
+          const conditions = (getPath(old, "status", "conditions") as readonly { type: string }[] | undefined) ?? [];
+          const scheduled = {
+            type: "PodScheduled",
+            status: "True",
+            lastProbeTime: null,
+            lastTransitionTime: formatTime(this.clock.now()),
+          };
+          const bound = setPath(old, ["spec", "nodeName"], node);
+          return setPath(
+            bound,
+            ["status", "conditions"],
+            [...conditions.filter(({ type }) => type !== "PodScheduled"), scheduled],
+          );
+        },
+        undefined,
+      );
       return successStatus(undefined, 201) as unknown as KubeObject;
     }
     if (subresource === "eviction" && definition.kind.resource === "pods") {
-      await this.#delete(definition, namespace, name, (body as { deleteOptions?: DeleteOptions }).deleteOptions ?? {}, context);
+      await this.#delete(
+        definition,
+        namespace,
+        name,
+        (body as { deleteOptions?: DeleteOptions }).deleteOptions ?? {},
+        context,
+      );
       return successStatus(undefined, 201) as unknown as KubeObject;
     }
     const handler = this.connect.get(`${definition.kind.group}/${definition.kind.resource}/${subresource}`);
@@ -640,7 +802,10 @@ export class ApiServer {
   }
 
   /** Further subresources one can post to, by `group/resource/subresource`. */
-  readonly connect = new Map<string, (object: KubeObject, body: KubeObject, context: RequestContext) => Promise<KubeObject> | KubeObject>();
+  readonly connect = new Map<
+    string,
+    (object: KubeObject, body: KubeObject, context: RequestContext) => Promise<KubeObject> | KubeObject
+  >();
 
   async #delete(
     definition: ResourceDefinition,
@@ -657,12 +822,27 @@ export class ApiServer {
       const old = this.convert(present.object, definition);
       const { preconditions } = options;
       if (preconditions?.uid !== undefined && preconditions.uid !== "" && preconditions.uid !== old.metadata.uid)
-        throw conflict(definition.kind, name, `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${old.metadata.uid}`);
+        throw conflict(
+          definition.kind,
+          name,
+          `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${old.metadata.uid}`,
+        );
       if (preconditions?.resourceVersion && preconditions.resourceVersion !== old.metadata.resourceVersion)
-        throw conflict(definition.kind, name, `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
-      await admit(this.admission, this.#admission("DELETE", definition, undefined, old, undefined, options.dryRun ?? false, context), (object) => object);
+        throw conflict(
+          definition.kind,
+          name,
+          `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`,
+        );
+      await admit(
+        this.admission,
+        this.#admission("DELETE", definition, undefined, old, undefined, options.dryRun ?? false, context),
+        (object) => object,
+      );
       const plan = planDeletion(definition, old, options, this.clock.now());
-      if (options.dryRun) return plan.type === "remove" ? (successStatus(old, 200, definition.kind) as unknown as KubeObject) : plan.object;
+      if (options.dryRun)
+        return plan.type === "remove"
+          ? (successStatus(old, 200, definition.kind) as unknown as KubeObject)
+          : plan.object;
       if (plan.type === "keep") return plan.object;
       if (plan.type === "remove") {
         const removed = await store.delete(key, present.revision);
@@ -681,13 +861,21 @@ export class ApiServer {
     const loading = store.load();
     if (loading !== undefined) await loading;
     const head = { apiVersion: apiVersionOf(definition.kind), kind: `${definition.kind.kind}List` };
+    checkListOptions(request);
     if (request.continue) return this.#pages.next(head, request.continue, request.limit);
     const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
-    const wanted = request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
-    if (!Number.isInteger(wanted) || wanted < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
-    if (wanted > store.revision) throw apiError(504, "Timeout", `Too large resource version: ${wanted}, current: ${store.revision}`, { causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }], retryAfterSeconds: 1 });
-    const isExact = request.resourceVersionMatch === "Exact" || (request.resourceVersionMatch === undefined && wanted !== 0 && request.limit !== undefined && request.limit > 0);
-    if (isExact && wanted === 0) throw badRequest("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+    const wanted =
+      request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
+    if (!Number.isInteger(wanted) || wanted < 0)
+      throw badRequest(`invalid resource version: ${request.resourceVersion}`);
+    if (wanted > store.revision)
+      throw apiError(504, "Timeout", `Too large resource version: ${wanted}, current: ${store.revision}`, {
+        causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
+        retryAfterSeconds: 1,
+      });
+    const isExact =
+      request.resourceVersionMatch === "Exact" ||
+      (request.resourceVersionMatch === undefined && wanted !== 0 && request.limit !== undefined && request.limit > 0);
     const namespace = definition.kind.namespaced ? request.namespace : undefined;
     const items: KubeObject[] = [];
     for (const [, { object }] of isExact ? store.rangeAt(wanted, namespace) : store.range(namespace)) {

@@ -46,7 +46,11 @@ export function addressOf(text: string): { group: string; version: string; resou
 }
 
 /** Collects what a watch reports, as `TYPE name`. */
-export function watchInto(server: TestServer, resource: string, rest: Partial<WatchRequest> = {}): { readonly seen: string[]; readonly objects: KubeObject[]; stop(): void } {
+export function watchInto(
+  server: TestServer,
+  resource: string,
+  rest: Partial<WatchRequest> = {},
+): { readonly seen: string[]; readonly objects: KubeObject[]; stop(): void } {
   const seen: string[] = [];
   const objects: KubeObject[] = [];
   const handle = server.inside.watch(
@@ -56,7 +60,8 @@ export function watchInto(server: TestServer, resource: string, rest: Partial<Wa
         seen.push(`${type} ${object.metadata.name ?? ""}`.trim());
         objects.push(object);
       },
-      closed: (error) => seen.push(`closed${error === undefined ? "" : ` ${(error as { reason?: string }).reason ?? error.message}`}`),
+      closed: (error) =>
+        seen.push(`closed${error === undefined ? "" : ` ${(error as { reason?: string }).reason ?? error.message}`}`),
     },
   );
   return { seen, objects, stop: () => handle.stop() };

@@ -9,7 +9,8 @@ beforeEach(async () => {
 });
 
 const at = { namespace: "default" };
-const configMap = (name: string, data: object = {}, metadata: object = {}) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, ...metadata }, data }) as unknown as KubeObject;
+const configMap = (name: string, data: object = {}, metadata: object = {}) =>
+  ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, ...metadata }, data }) as unknown as KubeObject;
 const create = (body: KubeObject, resource = "v1/configmaps") => server.send("create", resource, { ...at, body });
 const failure = (promise: Promise<unknown>) =>
   promise.then(
@@ -19,7 +20,9 @@ const failure = (promise: Promise<unknown>) =>
     (error: ApiError) => error,
   );
 interface Loose {
-  readonly spec: Readonly<Record<string, unknown>> & { readonly template: { readonly spec: { readonly containers: readonly { readonly name: string }[] } } };
+  readonly spec: Readonly<Record<string, unknown>> & {
+    readonly template: { readonly spec: { readonly containers: readonly { readonly name: string }[] } };
+  };
   readonly data: Readonly<Record<string, string>> | undefined;
 }
 const read = (object: unknown) => object as Loose;
@@ -41,20 +44,34 @@ describe("create", () => {
   it("refuses what exists, with kube-apiserver's words", async () => {
     await create(configMap("a"));
     const { status } = await failure(create(configMap("a")));
-    expect(status).toMatchObject({ code: 409, reason: "AlreadyExists", message: 'configmaps "a" already exists', details: { name: "a", kind: "configmaps" } });
+    expect(status).toMatchObject({
+      code: 409,
+      reason: "AlreadyExists",
+      message: 'configmaps "a" already exists',
+      details: { name: "a", kind: "configmaps" },
+    });
   });
 
   it("refuses a namespace that is not there", async () => {
-    const { status } = await failure(server.send("create", "v1/configmaps", { namespace: "nowhere", body: configMap("a") }));
+    const { status } = await failure(
+      server.send("create", "v1/configmaps", { namespace: "nowhere", body: configMap("a") }),
+    );
     expect(status).toMatchObject({ code: 404, reason: "NotFound", message: 'namespaces "nowhere" not found' });
   });
 
   it("refuses a namespace that is being deleted", async () => {
-    await server.send("create", "v1/namespaces", { body: { apiVersion: "v1", kind: "Namespace", metadata: { name: "going" } } });
+    await server.send("create", "v1/namespaces", {
+      body: { apiVersion: "v1", kind: "Namespace", metadata: { name: "going" } },
+    });
     const going = await server.send("delete", "v1/namespaces", { name: "going" });
     expect(going).toMatchObject({ status: { phase: "Terminating" } });
-    const { status } = await failure(server.send("create", "v1/configmaps", { namespace: "going", body: configMap("a") }));
-    expect(status).toMatchObject({ code: 403, details: { causes: [{ reason: "NamespaceTerminating", field: "metadata.namespace" }] } });
+    const { status } = await failure(
+      server.send("create", "v1/configmaps", { namespace: "going", body: configMap("a") }),
+    );
+    expect(status).toMatchObject({
+      code: 403,
+      details: { causes: [{ reason: "NamespaceTerminating", field: "metadata.namespace" }] },
+    });
   });
 
   it("names every mistake of the metadata", async () => {
@@ -67,23 +84,38 @@ describe("create", () => {
   });
 
   it("drops the status a client sends and counts the first generation", async () => {
-    const made = await server.send("create", "apps/v1/deployments", { ...at, body: { ...deployment("a"), status: { replicas: 9 } } });
+    const made = await server.send("create", "apps/v1/deployments", {
+      ...at,
+      body: { ...deployment("a"), status: { replicas: 9 } },
+    });
     expect(made).toMatchObject({ metadata: { generation: 1 }, status: {} });
     expect(made).not.toHaveProperty("status.replicas");
   });
 
   it("writes nothing in a dry run", async () => {
-    const made = await server.send("create", "v1/configmaps", { ...at, body: configMap("a"), options: { dryRun: true } });
+    const made = await server.send("create", "v1/configmaps", {
+      ...at,
+      body: configMap("a"),
+      options: { dryRun: true },
+    });
     expect(made.metadata.uid).toBeDefined();
-    expect(await failure(server.send("get", "v1/configmaps", { ...at, name: "a" }))).toMatchObject({ reason: "NotFound" });
+    expect(await failure(server.send("get", "v1/configmaps", { ...at, name: "a" }))).toMatchObject({
+      reason: "NotFound",
+    });
   });
 
   it("treats unknown fields as fieldValidation says", async () => {
     const body = { ...configMap("a"), colour: "red" };
-    const strict = await failure(server.send("create", "v1/configmaps", { ...at, body, options: { fieldValidation: "Strict" } }));
+    const strict = await failure(
+      server.send("create", "v1/configmaps", { ...at, body, options: { fieldValidation: "Strict" } }),
+    );
     expect(strict.message).toContain('strict decoding error: unknown field "colour"');
     const warnings: string[] = [];
-    const made = await server.send("create", "v1/configmaps", { ...at, body, onWarning: (text: string) => warnings.push(text) });
+    const made = await server.send("create", "v1/configmaps", {
+      ...at,
+      body,
+      onWarning: (text: string) => warnings.push(text),
+    });
     expect(warnings).toEqual(['unknown field "colour"']);
     expect(made).not.toHaveProperty("colour");
   });
@@ -94,7 +126,11 @@ const deployment = (name: string, spec: object = {}): KubeObject =>
     apiVersion: "apps/v1",
     kind: "Deployment",
     metadata: { name },
-    spec: { selector: { matchLabels: { app: name } }, template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: "c", image: "nginx" }] } }, ...spec },
+    spec: {
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: "c", image: "nginx" }] } },
+      ...spec,
+    },
   }) as unknown as KubeObject;
 
 describe("update", () => {
@@ -107,50 +143,92 @@ describe("update", () => {
   it("refuses a version that is no longer the present one", async () => {
     const made = await create(configMap("a"));
     await server.send("update", "v1/configmaps", { ...at, name: "a", body: configMap("a", { k: "1" }) });
-    const { status } = await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: { ...made, data: { k: "2" } } }));
+    const { status } = await failure(
+      server.send("update", "v1/configmaps", { ...at, name: "a", body: { ...made, data: { k: "2" } } }),
+    );
     expect(status).toMatchObject({
       code: 409,
       reason: "Conflict",
-      message: 'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again',
+      message:
+        'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again',
     });
   });
 
   it("refuses another name or namespace than the path's", async () => {
     await create(configMap("a"));
-    expect(await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: configMap("b") }))).toMatchObject({ reason: "BadRequest" });
+    expect(
+      await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: configMap("b") })),
+    ).toMatchObject({ reason: "BadRequest" });
     const elsewhere = configMap("a", {}, { namespace: "kube-system" });
-    expect(await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: elsewhere }))).toMatchObject({ reason: "BadRequest" });
+    expect(await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: elsewhere }))).toMatchObject({
+      reason: "BadRequest",
+    });
   });
 
   it("creates a Lease that is not there, but no ConfigMap", async () => {
-    const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name: "l" }, spec: { holderIdentity: "me" } };
+    const lease = {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name: "l" },
+      spec: { holderIdentity: "me" },
+    };
     const made = await server.send("update", "coordination.k8s.io/v1/leases", { ...at, name: "l", body: lease });
     expect(made.metadata.uid).toBeDefined();
-    expect(await failure(server.send("update", "v1/configmaps", { ...at, name: "none", body: configMap("none") }))).toMatchObject({ reason: "NotFound" });
+    expect(
+      await failure(server.send("update", "v1/configmaps", { ...at, name: "none", body: configMap("none") })),
+    ).toMatchObject({ reason: "NotFound" });
   });
 
   it("keeps spec and status apart and counts generations of the spec only", async () => {
     const made = await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
     const both = { ...made, spec: { ...read(made).spec, replicas: 5 }, status: { replicas: 3 } };
-    const written = await server.send("update", "apps/v1/deployments", { ...at, name: "a", subresource: "status", body: both });
+    const written = await server.send("update", "apps/v1/deployments", {
+      ...at,
+      name: "a",
+      subresource: "status",
+      body: both,
+    });
     expect(written).toMatchObject({ metadata: { generation: 1 }, spec: { replicas: 1 }, status: { replicas: 3 } });
-    const spec = await server.send("update", "apps/v1/deployments", { ...at, name: "a", body: { ...written, spec: { ...read(written).spec, replicas: 5 }, status: {} } });
+    const spec = await server.send("update", "apps/v1/deployments", {
+      ...at,
+      name: "a",
+      body: { ...written, spec: { ...read(written).spec, replicas: 5 }, status: {} },
+    });
     expect(spec).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 5 }, status: { replicas: 3 } });
   });
 
   it("scales through the scale subresource", async () => {
     await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
     const scale = await server.send("get", "apps/v1/deployments", { ...at, name: "a", subresource: "scale" });
-    expect(scale).toMatchObject({ kind: "Scale", apiVersion: "autoscaling/v1", spec: { replicas: 1 }, status: { selector: "app=a" } });
-    await server.send("update", "apps/v1/deployments", { ...at, name: "a", subresource: "scale", body: { ...scale, spec: { replicas: 7 } } });
-    expect(await server.send("get", "apps/v1/deployments", { ...at, name: "a" })).toMatchObject({ spec: { replicas: 7 }, metadata: { generation: 2 } });
+    expect(scale).toMatchObject({
+      kind: "Scale",
+      apiVersion: "autoscaling/v1",
+      spec: { replicas: 1 },
+      status: { selector: "app=a" },
+    });
+    await server.send("update", "apps/v1/deployments", {
+      ...at,
+      name: "a",
+      subresource: "scale",
+      body: { ...scale, spec: { replicas: 7 } },
+    });
+    expect(await server.send("get", "apps/v1/deployments", { ...at, name: "a" })).toMatchObject({
+      spec: { replicas: 7 },
+      metadata: { generation: 2 },
+    });
   });
 });
 
 describe("patch", () => {
   it.each([
     ["application/merge-patch+json", { data: { a: null, b: "2" } }],
-    ["application/json-patch+json", [{ op: "remove", path: "/data/a" }, { op: "add", path: "/data/b", value: "2" }]],
+    [
+      "application/json-patch+json",
+      [
+        { op: "remove", path: "/data/a" },
+        { op: "add", path: "/data/b", value: "2" },
+      ],
+    ],
     ["application/strategic-merge-patch+json", { data: { a: null, b: "2" } }],
   ])("%s changes what it names", async (patchType, body) => {
     await create(configMap("a", { a: "1", c: "3" }));
@@ -162,7 +240,12 @@ describe("patch", () => {
   it("merges containers by name in a strategic patch", async () => {
     await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
     const body = { spec: { template: { spec: { containers: [{ name: "side", image: "busybox:1" }] } } } };
-    const patched = await server.send("patch", "apps/v1/deployments", { ...at, name: "a", patchType: "application/strategic-merge-patch+json", body });
+    const patched = await server.send("patch", "apps/v1/deployments", {
+      ...at,
+      name: "a",
+      patchType: "application/strategic-merge-patch+json",
+      body,
+    });
     const { containers } = read(patched).spec.template.spec;
     expect(containers.map(({ name }) => name).sort()).toEqual(["c", "side"]);
   });
@@ -170,7 +253,14 @@ describe("patch", () => {
   it("loses no write when many patch one object at the same time", async () => {
     await create(configMap("a"));
     await Promise.all(
-      Array.from({ length: 50 }, (_, n) => server.send("patch", "v1/configmaps", { ...at, name: "a", patchType: "application/merge-patch+json", body: { data: { [`k${n}`]: "x" } } })),
+      Array.from({ length: 50 }, (_, n) =>
+        server.send("patch", "v1/configmaps", {
+          ...at,
+          name: "a",
+          patchType: "application/merge-patch+json",
+          body: { data: { [`k${n}`]: "x" } },
+        }),
+      ),
     );
     const result = await server.send("get", "v1/configmaps", { ...at, name: "a" });
     expect(Object.keys(read(result).data ?? {})).toHaveLength(50);
@@ -179,19 +269,31 @@ describe("patch", () => {
 
 describe("server-side apply", () => {
   const apply = (manager: string, data: object, rest: object = {}) =>
-    server.send("patch", "v1/configmaps", { ...at, name: "a", patchType: "application/apply-patch+yaml", body: configMap("a", data), options: { fieldManager: manager, ...rest } });
+    server.send("patch", "v1/configmaps", {
+      ...at,
+      name: "a",
+      patchType: "application/apply-patch+yaml",
+      body: configMap("a", data),
+      options: { fieldManager: manager, ...rest },
+    });
 
   it("creates, owns, and removes what its owner leaves out", async () => {
     await apply("one", { a: "1", b: "2" });
     const after = await apply("one", { b: "2" });
     expect(read(after).data).toEqual({ b: "2" });
-    expect(after.metadata.managedFields).toMatchObject([{ manager: "one", operation: "Apply", fieldsV1: { "f:data": { "f:b": {} } } }]);
+    expect(after.metadata.managedFields).toMatchObject([
+      { manager: "one", operation: "Apply", fieldsV1: { "f:data": { "f:b": {} } } },
+    ]);
   });
 
   it("refuses to take fields of others, unless forced", async () => {
     await apply("one", { a: "1" });
     const { status } = await failure(apply("two", { a: "2" }));
-    expect(status).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "one": .data.a', details: { causes: [{ reason: "FieldManagerConflict", field: ".data.a" }] } });
+    expect(status).toMatchObject({
+      code: 409,
+      message: 'Apply failed with 1 conflict: conflict with "one": .data.a',
+      details: { causes: [{ reason: "FieldManagerConflict", field: ".data.a" }] },
+    });
     const forced = await apply("two", { a: "2" }, { force: true });
     expect(read(forced).data).toEqual({ a: "2" });
     expect(forced.metadata.managedFields?.map(({ manager }) => manager)).toEqual(["two"]);
@@ -201,12 +303,18 @@ describe("server-side apply", () => {
 describe("delete", () => {
   it("answers with what was deleted", async () => {
     const made = await create(configMap("a"));
-    expect(await server.send("delete", "v1/configmaps", { ...at, name: "a" })).toMatchObject({ kind: "Status", status: "Success", details: { name: "a", kind: "configmaps", uid: made.metadata.uid } });
+    expect(await server.send("delete", "v1/configmaps", { ...at, name: "a" })).toMatchObject({
+      kind: "Status",
+      status: "Success",
+      details: { name: "a", kind: "configmaps", uid: made.metadata.uid },
+    });
   });
 
   it("holds to preconditions", async () => {
     await create(configMap("a"));
-    const { status } = await failure(server.send("delete", "v1/configmaps", { ...at, name: "a", options: { preconditions: { uid: "other" } } }));
+    const { status } = await failure(
+      server.send("delete", "v1/configmaps", { ...at, name: "a", options: { preconditions: { uid: "other" } } }),
+    );
     expect(status.message).toContain("Precondition failed: UID in precondition: other");
   });
 
@@ -214,15 +322,23 @@ describe("delete", () => {
     await create(configMap("a", {}, { finalizers: ["example.com/hold"] }));
     const marked = await server.send("delete", "v1/configmaps", { ...at, name: "a" });
     expect(marked.metadata).toMatchObject({ deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0 });
-    await server.send("update", "v1/configmaps", { ...at, name: "a", body: { ...marked, metadata: { ...marked.metadata, finalizers: [] } } });
-    expect(await failure(server.send("get", "v1/configmaps", { ...at, name: "a" }))).toMatchObject({ reason: "NotFound" });
+    await server.send("update", "v1/configmaps", {
+      ...at,
+      name: "a",
+      body: { ...marked, metadata: { ...marked.metadata, finalizers: [] } },
+    });
+    expect(await failure(server.send("get", "v1/configmaps", { ...at, name: "a" }))).toMatchObject({
+      reason: "NotFound",
+    });
   });
 
   it("takes no new finalizer while an object is being deleted", async () => {
     await create(configMap("a", {}, { finalizers: ["example.com/hold"] }));
     const marked = await server.send("delete", "v1/configmaps", { ...at, name: "a" });
     const more = { ...marked, metadata: { ...marked.metadata, finalizers: ["example.com/hold", "example.com/more"] } };
-    expect(await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: more }))).toMatchObject({ reason: "Invalid" });
+    expect(await failure(server.send("update", "v1/configmaps", { ...at, name: "a", body: more }))).toMatchObject({
+      reason: "Invalid",
+    });
   });
 
   it.each([
@@ -235,11 +351,21 @@ describe("delete", () => {
   });
 
   it("gives a running pod its grace, and a shorter one when asked again", async () => {
-    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "p" }, spec: { nodeName: "n", containers: [{ name: "c", image: "i" }] } };
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "p" },
+      spec: { nodeName: "n", containers: [{ name: "c", image: "i" }] },
+    };
     await server.send("create", "v1/pods", { ...at, body: pod });
     const marked = await server.send("delete", "v1/pods", { ...at, name: "p" });
-    expect(marked.metadata).toMatchObject({ deletionTimestamp: "2026-01-01T00:00:30Z", deletionGracePeriodSeconds: 30 });
-    expect(await server.send("delete", "v1/pods", { ...at, name: "p", options: { gracePeriodSeconds: 0 } })).toMatchObject({ kind: "Status" });
+    expect(marked.metadata).toMatchObject({
+      deletionTimestamp: "2026-01-01T00:00:30Z",
+      deletionGracePeriodSeconds: 30,
+    });
+    expect(
+      await server.send("delete", "v1/pods", { ...at, name: "p", options: { gracePeriodSeconds: 0 } }),
+    ).toMatchObject({ kind: "Status" });
   });
 
   it("deletes a collection by its selector", async () => {
@@ -252,7 +378,8 @@ describe("delete", () => {
 });
 
 describe("list", () => {
-  const list = (rest: object = {}) => server.inside.list({ group: "", version: "v1", resource: "configmaps", ...at, ...rest });
+  const list = (rest: object = {}) =>
+    server.inside.list({ group: "", version: "v1", resource: "configmaps", ...at, ...rest });
 
   it("gives pages of one revision, whatever is written meanwhile", async () => {
     for (const name of ["a", "b", "c", "d", "e"]) await create(configMap(name));
@@ -261,7 +388,13 @@ describe("list", () => {
     await server.send("delete", "v1/configmaps", { ...at, name: "d" });
     const second = await list({ limit: 2, continue: first.metadata.continue });
     const third = await list({ limit: 2, continue: second.metadata.continue });
-    expect([first, second, third].flatMap(({ items }) => items.map(({ metadata }) => metadata.name))).toEqual(["a", "b", "c", "d", "e"]);
+    expect([first, second, third].flatMap(({ items }) => items.map(({ metadata }) => metadata.name))).toEqual([
+      "a",
+      "b",
+      "c",
+      "d",
+      "e",
+    ]);
     expect(third.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
     expect(third.metadata.continue).toBeUndefined();
   });
@@ -276,8 +409,14 @@ describe("list", () => {
     await server.send("update", "v1/configmaps", { ...at, name: "a", body: configMap("a", { k: "new" }) });
     await server.send("delete", "v1/configmaps", { ...at, name: "b" });
     await create(configMap("c"));
-    const { items, metadata } = await list({ resourceVersion: made.metadata.resourceVersion, resourceVersionMatch: "Exact" });
-    expect(items.map((item) => [item.metadata.name, read(item).data?.k])).toEqual([["a", "old"], ["b", undefined]]);
+    const { items, metadata } = await list({
+      resourceVersion: made.metadata.resourceVersion,
+      resourceVersionMatch: "Exact",
+    });
+    expect(items.map((item) => [item.metadata.name, read(item).data?.k])).toEqual([
+      ["a", "old"],
+      ["b", undefined],
+    ]);
     expect(metadata.resourceVersion).toBe(made.metadata.resourceVersion);
   });
 
@@ -285,8 +424,19 @@ describe("list", () => {
     await create(configMap("a", {}, { labels: { tier: "web" } }));
     await create(configMap("b", {}, { labels: { tier: "db" } }));
     expect((await list({ labelSelector: "tier in (web)" })).items.map(({ metadata }) => metadata.name)).toEqual(["a"]);
-    expect((await list({ fieldSelector: "metadata.name!=a" })).items.map(({ metadata }) => metadata.name)).toEqual(["b"]);
+    expect((await list({ fieldSelector: "metadata.name!=a" })).items.map(({ metadata }) => metadata.name)).toEqual([
+      "b",
+    ]);
     expect(await failure(list({ fieldSelector: "data.k=v" }))).toMatchObject({ reason: "BadRequest" });
+  });
+
+  it("refuses options that contradict each other", async () => {
+    expect((await failure(list({ resourceVersionMatch: "Exact" }))).message).toBe(
+      'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided',
+    );
+    expect(await failure(list({ resourceVersionMatch: "Exact", resourceVersion: "0" }))).toMatchObject({
+      reason: "Invalid",
+    });
   });
 
   it("refuses a version of the future", async () => {
@@ -296,16 +446,33 @@ describe("list", () => {
 
 describe("watch", () => {
   it("reports what comes in, changes and leaves the selection", async () => {
-    const watch = watchInto(server, "v1/configmaps", { ...at, labelSelector: "on=yes", resourceVersion: String(server.server.backend.revision) });
+    const watch = watchInto(server, "v1/configmaps", {
+      ...at,
+      labelSelector: "on=yes",
+      resourceVersion: String(server.server.backend.revision),
+    });
     await settle();
     const made = await create(configMap("a", {}, { labels: { on: "yes" } }));
     await create(configMap("b", {}, { labels: { on: "no" } }));
-    await server.send("patch", "v1/configmaps", { ...at, name: "a", patchType: "application/merge-patch+json", body: { data: { k: "v" } } });
-    const off = await server.send("patch", "v1/configmaps", { ...at, name: "a", patchType: "application/merge-patch+json", body: { metadata: { labels: { on: "no" } } } });
+    await server.send("patch", "v1/configmaps", {
+      ...at,
+      name: "a",
+      patchType: "application/merge-patch+json",
+      body: { data: { k: "v" } },
+    });
+    const off = await server.send("patch", "v1/configmaps", {
+      ...at,
+      name: "a",
+      patchType: "application/merge-patch+json",
+      body: { metadata: { labels: { on: "no" } } },
+    });
     await settle();
     expect(watch.seen).toEqual(["ADDED a", "MODIFIED a", "DELETED a"]);
     expect(watch.objects[0]).toEqual(made);
-    expect(watch.objects[2]?.metadata).toMatchObject({ labels: { on: "yes" }, resourceVersion: off.metadata.resourceVersion });
+    expect(watch.objects[2]?.metadata).toMatchObject({
+      labels: { on: "yes" },
+      resourceVersion: off.metadata.resourceVersion,
+    });
     watch.stop();
   });
 
@@ -313,7 +480,10 @@ describe("watch", () => {
     const first = await create(configMap("a"));
     await create(configMap("b"));
     await server.send("delete", "v1/configmaps", { ...at, name: "a" });
-    const watch = watchInto(server, "v1/configmaps", { ...at, resourceVersion: first.metadata.resourceVersion as string });
+    const watch = watchInto(server, "v1/configmaps", {
+      ...at,
+      resourceVersion: first.metadata.resourceVersion as string,
+    });
     await settle();
     await create(configMap("c"));
     await settle();
@@ -323,7 +493,12 @@ describe("watch", () => {
 
   it("ends the initial events with an annotated bookmark", async () => {
     await create(configMap("a"));
-    const watch = watchInto(server, "v1/configmaps", { ...at, sendInitialEvents: true, resourceVersionMatch: "NotOlderThan", allowWatchBookmarks: true });
+    const watch = watchInto(server, "v1/configmaps", {
+      ...at,
+      sendInitialEvents: true,
+      resourceVersionMatch: "NotOlderThan",
+      allowWatchBookmarks: true,
+    });
     await settle();
     expect(watch.seen).toEqual(["ADDED a", "BOOKMARK"]);
     expect(watch.objects[1]?.metadata.annotations).toEqual({ "k8s.io/initial-events-end": "true" });

@@ -1,5 +1,13 @@
 import type { Clock } from "#base";
-import { apiVersionOf, badRequest, type KubeObject, type WatchHandle, type WatchRequest, type WatchSink, withMetadata } from "#machinery";
+import {
+  apiVersionOf,
+  badRequest,
+  type KubeObject,
+  type WatchHandle,
+  type WatchRequest,
+  type WatchSink,
+  withMetadata,
+} from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 import { compileFilter } from "./selection.ts";
 import { bookmark, type ResourceStore, type StoreEvent } from "./storage/resource-store.ts";
@@ -50,20 +58,29 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
       const namespace = definition.kind.namespaced ? request.namespace : undefined;
       const matches = (object: KubeObject) =>
-        (namespace === undefined || object.metadata.namespace === namespace) && (filter === undefined || filter(object));
+        (namespace === undefined || object.metadata.namespace === namespace) &&
+        (filter === undefined || filter(object));
       const pass = (event: StoreEvent) => {
         if (!isOpen) return;
         const object = served.convert(event.object, definition);
         if (event.type === "DELETED") {
-          if (event.previous !== undefined && matches(served.convert(event.previous, definition))) sink.event("DELETED", object);
+          if (event.previous !== undefined && matches(served.convert(event.previous, definition)))
+            sink.event("DELETED", object);
           return;
         }
         const isIn = matches(object);
         const wasIn = event.previous !== undefined && matches(served.convert(event.previous, definition));
         if (isIn) sink.event(wasIn ? "MODIFIED" : "ADDED", object);
-        else if (wasIn) sink.event("DELETED", withMetadata(served.convert(event.previous as KubeObject, definition), { resourceVersion: String(event.revision) }));
+        else if (wasIn)
+          sink.event(
+            "DELETED",
+            withMetadata(served.convert(event.previous as KubeObject, definition), {
+              resourceVersion: String(event.revision),
+            }),
+          );
       };
-      const from = request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
+      const from =
+        request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
       if (!Number.isInteger(from) || from < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
       const sendsState = request.sendInitialEvents ?? from === 0;
       if (sendsState) {
@@ -75,7 +92,8 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
           sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, true));
       } else for (const event of store.eventsAfter(from)) pass(event);
       unwatch = store.watch({ event: pass, closed: close });
-      if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0) timers.limit = served.clock.after(request.timeoutSeconds * 1000, () => close());
+      if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0)
+        timers.limit = served.clock.after(request.timeoutSeconds * 1000, () => close());
       if (request.allowWatchBookmarks) {
         const remind = () => {
           if (!isOpen) return;

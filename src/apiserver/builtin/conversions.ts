@@ -10,7 +10,8 @@ type Loose = KubeObject & { readonly spec?: Json; readonly status?: Json };
 
 const without = (value: Json | undefined, ...keys: readonly string[]): Json =>
   Object.fromEntries(Object.entries(value ?? {}).filter(([key]) => !keys.includes(key)));
-const present = (value: Json): Json => Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
+const present = (value: Json): Json =>
+  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
 
 /** Renames members; those the table does not name stay. */
 const renamed = (value: Json, names: Readonly<Record<string, string>>): Json =>
@@ -41,7 +42,12 @@ function isCpu(metric: Json): boolean {
 function flatMetric(metric: Json): Json {
   const kind = Object.keys(metric).find((key) => key !== "type");
   if (kind === undefined) return metric;
-  const { target, metric: source, describedObject, ...rest } = metric[kind] as Json & { target?: Json; metric?: Json; describedObject?: Json };
+  const {
+    target,
+    metric: source,
+    describedObject,
+    ...rest
+  } = metric[kind] as Json & { target?: Json; metric?: Json; describedObject?: Json };
   const isResource = kind === "resource" || kind === "containerResource";
   const flat = present({
     ...rest,
@@ -58,7 +64,17 @@ function flatMetric(metric: Json): Json {
 function fullMetric(metric: Json): Json {
   const kind = Object.keys(metric).find((key) => key !== "type");
   if (kind === undefined || !isJsonObject(metric[kind])) return metric;
-  const { metricName, selector, metricSelector, target, targetAverageUtilization, targetAverageValue, targetValue, averageValue, ...rest } = metric[kind] as Json;
+  const {
+    metricName,
+    selector,
+    metricSelector,
+    target,
+    targetAverageUtilization,
+    targetAverageValue,
+    targetValue,
+    averageValue,
+    ...rest
+  } = metric[kind] as Json;
   const chosen =
     targetAverageUtilization !== undefined
       ? { type: "Utilization", averageUtilization: targetAverageUtilization }
@@ -69,7 +85,9 @@ function fullMetric(metric: Json): Json {
     ...metric,
     [kind]: present({
       ...rest,
-      ...(metricName === undefined ? {} : { metric: present({ name: metricName, selector: selector ?? metricSelector }) }),
+      ...(metricName === undefined
+        ? {}
+        : { metric: present({ name: metricName, selector: selector ?? metricSelector }) }),
       describedObject: target,
       target: chosen,
     }),
@@ -101,20 +119,26 @@ const conversions: Readonly<Record<string, VersionConversion>> = {
       const metrics = (spec["metrics"] ?? []) as readonly Json[];
       const cpu = metrics.find(isCpu);
       const others = metrics.filter((metric) => metric !== cpu);
-      const current = ((status?.["currentMetrics"] ?? []) as readonly Json[]).find((metric) => (metric["resource"] as Json | undefined)?.["name"] === "cpu");
+      const current = ((status?.["currentMetrics"] ?? []) as readonly Json[]).find(
+        (metric) => (metric["resource"] as Json | undefined)?.["name"] === "cpu",
+      );
       const conditions = status?.["conditions"] as readonly unknown[] | undefined;
       const result = {
         ...object,
         spec: present({
           ...without(spec, "metrics", "behavior"),
-          targetCPUUtilizationPercentage: ((cpu?.["resource"] as Json | undefined)?.["target"] as Json | undefined)?.["averageUtilization"],
+          targetCPUUtilizationPercentage: ((cpu?.["resource"] as Json | undefined)?.["target"] as Json | undefined)?.[
+            "averageUtilization"
+          ],
         }),
         ...(status === undefined
           ? {}
           : {
               status: present({
                 ...without(status, "currentMetrics", "conditions"),
-                currentCPUUtilizationPercentage: ((current?.["resource"] as Json | undefined)?.["current"] as Json | undefined)?.["averageUtilization"],
+                currentCPUUtilizationPercentage: (
+                  (current?.["resource"] as Json | undefined)?.["current"] as Json | undefined
+                )?.["averageUtilization"],
               }),
             }),
       } as KubeObject;
@@ -131,19 +155,30 @@ const conversions: Readonly<Record<string, VersionConversion>> = {
       const cpu = spec["targetCPUUtilizationPercentage"];
       const all = [
         ...(Array.isArray(others) ? (others as readonly Json[]).map(fullMetric) : []),
-        ...(cpu === undefined ? [] : [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: cpu } } }]),
+        ...(cpu === undefined
+          ? []
+          : [
+              { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: cpu } } },
+            ]),
       ];
       const used = status?.["currentCPUUtilizationPercentage"];
       const result = {
         ...object,
-        spec: present({ ...without(spec, "targetCPUUtilizationPercentage"), metrics: all.length === 0 ? undefined : all, behavior: parsed(behavior) }),
+        spec: present({
+          ...without(spec, "targetCPUUtilizationPercentage"),
+          metrics: all.length === 0 ? undefined : all,
+          behavior: parsed(behavior),
+        }),
         ...(status === undefined
           ? {}
           : {
               status: present({
                 ...without(status, "currentCPUUtilizationPercentage"),
                 conditions: parsed(conditions),
-                currentMetrics: used === undefined ? undefined : [{ type: "Resource", resource: { name: "cpu", current: { averageUtilization: used } } }],
+                currentMetrics:
+                  used === undefined
+                    ? undefined
+                    : [{ type: "Resource", resource: { name: "cpu", current: { averageUtilization: used } } }],
               }),
             }),
       } as KubeObject;

@@ -38,7 +38,8 @@ export function builtinSchemas(): Readonly<Record<string, JsonSchema>> {
   return schemas;
 }
 
-export const resolveBuiltin = (ref: string): JsonSchema | undefined => builtinSchemas()[ref.slice("#/components/schemas/".length)];
+export const resolveBuiltin = (ref: string): JsonSchema | undefined =>
+  builtinSchemas()[ref.slice("#/components/schemas/".length)];
 
 let byKind: Map<string, string> | undefined;
 
@@ -47,8 +48,11 @@ export function schemaNameOf(group: string, version: string, kind: string): stri
   if (byKind === undefined) {
     byKind = new Map();
     for (const [name, schema] of Object.entries(builtinSchemas()))
-      for (const gvk of (schema as { "x-kubernetes-group-version-kind"?: readonly { group: string; version: string; kind: string }[] })["x-kubernetes-group-version-kind"] ?? [])
-        if (!byKind.has(`${gvk.group}/${gvk.version}/${gvk.kind}`)) byKind.set(`${gvk.group}/${gvk.version}/${gvk.kind}`, name);
+      for (const gvk of (
+        schema as { "x-kubernetes-group-version-kind"?: readonly { group: string; version: string; kind: string }[] }
+      )["x-kubernetes-group-version-kind"] ?? [])
+        if (!byKind.has(`${gvk.group}/${gvk.version}/${gvk.kind}`))
+          byKind.set(`${gvk.group}/${gvk.version}/${gvk.kind}`, name);
   }
   return byKind.get(`${group}/${version}/${kind}`);
 }
@@ -69,7 +73,18 @@ const STORAGE_VERSIONS: Readonly<Record<string, string>> = { "autoscaling/horizo
 /** The same objects served under two groups. */
 const SHARED_PREFIX: Readonly<Record<string, string>> = { "events.k8s.io/events": "/registry/events/" };
 
-const WITHOUT_GENERATION = new Set(["Namespace", "Node", "PersistentVolume", "PersistentVolumeClaim", "Service", "ServiceAccount", "ResourceQuota", "LimitRange", "Lease", "CertificateSigningRequest"]);
+const WITHOUT_GENERATION = new Set([
+  "Namespace",
+  "Node",
+  "PersistentVolume",
+  "PersistentVolumeClaim",
+  "Service",
+  "ServiceAccount",
+  "ResourceQuota",
+  "LimitRange",
+  "Lease",
+  "CertificateSigningRequest",
+]);
 
 function prefixOf(group: string, resource: string): string {
   const shared = SHARED_PREFIX[`${group}/${resource}`];
@@ -79,7 +94,16 @@ function prefixOf(group: string, resource: string): string {
 }
 
 /** Kinds that are asked and answered but never stored; the authentication and authorization parts answer them. */
-const NEVER_STORED = new Set(["tokenreviews", "selfsubjectreviews", "subjectaccessreviews", "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "bindings", "componentstatuses"]);
+const NEVER_STORED = new Set([
+  "tokenreviews",
+  "selfsubjectreviews",
+  "subjectaccessreviews",
+  "localsubjectaccessreviews",
+  "selfsubjectaccessreviews",
+  "selfsubjectrulesreviews",
+  "bindings",
+  "componentstatuses",
+]);
 
 /** The definitions of all built-in kinds, made from Kubernetes' own discovery. */
 export function builtinDefinitions(): readonly ResourceDefinition[] {
@@ -104,7 +128,13 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
             verbs: subresource.verbs,
           }));
           definitions.push({
-            kind: { group: groupName, version, kind: kindName, resource: resource.resource, namespaced: resource.scope === "Namespaced" },
+            kind: {
+              group: groupName,
+              version,
+              kind: kindName,
+              resource: resource.resource,
+              namespaced: resource.scope === "Namespaced",
+            },
             singular: resource.singularResource,
             shortNames: resource.shortNames ?? [],
             categories: resource.categories ?? [],
@@ -119,8 +149,12 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
             },
             origin: "builtin",
             ...(conversion === undefined ? {} : { conversion }),
-            strategy: source === undefined ? strategyOf(groupName, kindName) : { ...strategyOf(groupName, kindName), normalise: quantityRewriter(source, resolveBuiltin) },
-            hasGeneration: spec !== undefined && !WITHOUT_GENERATION.has(kindName) && kindName !== "Pod" ? true : kindName === "Pod",
+            strategy:
+              source === undefined
+                ? strategyOf(groupName, kindName)
+                : { ...strategyOf(groupName, kindName), normalise: quantityRewriter(source, resolveBuiltin) },
+            hasGeneration:
+              spec !== undefined && !WITHOUT_GENERATION.has(kindName) && kindName !== "Pod" ? true : kindName === "Pod",
           });
         }
   return definitions;

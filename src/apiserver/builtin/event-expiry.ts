@@ -7,8 +7,16 @@ const LOOK_EVERY_MS = 60_000;
 
 /** When an Event was last reported. */
 function lastSeenMs(event: KubeObject): number {
-  const times = [getPath(event, "series", "lastObservedTime"), getPath(event, "lastTimestamp"), getPath(event, "eventTime"), event.metadata.creationTimestamp];
-  return Math.max(0, ...times.flatMap((time) => (typeof time === "string" ? [Date.parse(time)] : [])).filter(Number.isFinite));
+  const times = [
+    getPath(event, "series", "lastObservedTime"),
+    getPath(event, "lastTimestamp"),
+    getPath(event, "eventTime"),
+    event.metadata.creationTimestamp,
+  ];
+  return Math.max(
+    0,
+    ...times.flatMap((time) => (typeof time === "string" ? [Date.parse(time)] : [])).filter(Number.isFinite),
+  );
 }
 
 /** Removes Events nobody has reported for an hour. Returns what ends it. */

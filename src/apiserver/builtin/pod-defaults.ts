@@ -72,9 +72,16 @@ function defaultContainer(container: Json): Json {
   for (const probe of ["livenessProbe", "readinessProbe", "startupProbe"]) {
     const value = container[probe] as Json | undefined;
     if (value === undefined) continue;
-    const next: Record<string, unknown> = { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3, ...value };
+    const next: Record<string, unknown> = {
+      timeoutSeconds: 1,
+      periodSeconds: 10,
+      successThreshold: 1,
+      failureThreshold: 3,
+      ...value,
+    };
     const http = value["httpGet"] as Json | undefined;
-    if (http !== undefined && (http["scheme"] === undefined || http["path"] === undefined)) next["httpGet"] = { path: "/", scheme: "HTTP", ...http };
+    if (http !== undefined && (http["scheme"] === undefined || http["path"] === undefined))
+      next["httpGet"] = { path: "/", scheme: "HTTP", ...http };
     if (Object.keys(next).length !== Object.keys(value).length || next["httpGet"] !== http) {
       result[probe] = next;
       isChanged = true;
@@ -100,7 +107,8 @@ function needsFieldVersion(variable: Json): boolean {
 function defaultVolume(volume: Json): Json {
   for (const kind of ["configMap", "secret", "downwardAPI", "projected"]) {
     const source = volume[kind] as Json | undefined;
-    if (source !== undefined && source["defaultMode"] === undefined) return { ...volume, [kind]: { ...source, defaultMode: 420 } };
+    if (source !== undefined && source["defaultMode"] === undefined)
+      return { ...volume, [kind]: { ...source, defaultMode: 420 } };
   }
   const host = volume["hostPath"] as Json | undefined;
   if (host !== undefined && host["type"] === undefined) return { ...volume, hostPath: { ...host, type: "" } };

@@ -1,4 +1,15 @@
-import { compareQuantities, type FieldError, fieldDuplicate, fieldForbidden, fieldInvalid, fieldNotFound, fieldRequired, getPath, type KubeObject, parseQuantity } from "#machinery";
+import {
+  compareQuantities,
+  type FieldError,
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotFound,
+  fieldRequired,
+  getPath,
+  type KubeObject,
+  parseQuantity,
+} from "#machinery";
 import { deepEqual } from "#base";
 import type { Json } from "./pod-defaults.ts";
 
@@ -10,7 +21,8 @@ const LABEL_TEXT =
 const PORT_TEXT = "must be between 1 and 65535, inclusive";
 const NOT_NEGATIVE = "must be greater than or equal to 0";
 
-const listOf = (value: Json | undefined, name: string): List => (Array.isArray(value?.[name]) ? (value[name] as List) : []);
+const listOf = (value: Json | undefined, name: string): List =>
+  Array.isArray(value?.[name]) ? (value[name] as List) : [];
 const isPort = (value: unknown) => typeof value === "number" && value >= 1 && value <= 65_535;
 
 /** A name that must be there, be a DNS label, and not be used twice. */
@@ -29,27 +41,43 @@ export function podSpecErrors(spec: Json | undefined, path: string): FieldError[
   const volumes = new Set<unknown>();
   for (const [at, volume] of listOf(spec, "volumes").entries()) {
     errors.push(...nameErrors(volume["name"], `${path}.volumes[${at}].name`, volumes));
-    if (Object.keys(volume).length > 2) errors.push(fieldForbidden(`${path}.volumes[${at}].${Object.keys(volume).filter((key) => key !== "name").at(-1)}`, "may not specify more than 1 volume type"));
+    if (Object.keys(volume).length > 2)
+      errors.push(
+        fieldForbidden(
+          `${path}.volumes[${at}].${Object.keys(volume)
+            .filter((key) => key !== "name")
+            .at(-1)}`,
+          "may not specify more than 1 volume type",
+        ),
+      );
   }
   const containers = listOf(spec, "containers");
   if (containers.length === 0) errors.push(fieldRequired(`${path}.containers`));
   const names = new Set<unknown>();
   for (const list of ["containers", "initContainers"])
-    for (const [at, container] of listOf(spec, list).entries()) errors.push(...containerErrors(container, `${path}.${list}[${at}]`, names, volumes));
+    for (const [at, container] of listOf(spec, list).entries())
+      errors.push(...containerErrors(container, `${path}.${list}[${at}]`, names, volumes));
   for (const field of ["terminationGracePeriodSeconds"]) {
     const value = spec?.[field];
     if (typeof value === "number" && value < 0) errors.push(fieldInvalid(`${path}.${field}`, value, NOT_NEGATIVE));
   }
   const deadline = spec?.["activeDeadlineSeconds"];
-  if (typeof deadline === "number" && (deadline < 1 || deadline > 2_147_483_647)) errors.push(fieldInvalid(`${path}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"));
+  if (typeof deadline === "number" && (deadline < 1 || deadline > 2_147_483_647))
+    errors.push(fieldInvalid(`${path}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"));
   return errors;
 }
 
-function containerErrors(container: Json, path: string, names: Set<unknown>, volumes: ReadonlySet<unknown>): FieldError[] {
+function containerErrors(
+  container: Json,
+  path: string,
+  names: Set<unknown>,
+  volumes: ReadonlySet<unknown>,
+): FieldError[] {
   const errors = nameErrors(container["name"], `${path}.name`, names);
   const image = container["image"];
   if (!image) errors.push(fieldRequired(`${path}.image`));
-  else if (typeof image === "string" && image.trim() !== image) errors.push(fieldInvalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
+  else if (typeof image === "string" && image.trim() !== image)
+    errors.push(fieldInvalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
   const portNames = new Set<unknown>();
   for (const [at, port] of listOf(container, "ports").entries()) {
     const where = `${path}.ports[${at}]`;
@@ -59,12 +87,15 @@ function containerErrors(container: Json, path: string, names: Set<unknown>, vol
       errors.push(...portNameErrors(String(port["name"]), `${where}.name`));
     }
     if (!port["containerPort"]) errors.push(fieldRequired(`${where}.containerPort`));
-    else if (!isPort(port["containerPort"])) errors.push(fieldInvalid(`${where}.containerPort`, port["containerPort"], PORT_TEXT));
-    if (port["hostPort"] && !isPort(port["hostPort"])) errors.push(fieldInvalid(`${where}.hostPort`, port["hostPort"], PORT_TEXT));
+    else if (!isPort(port["containerPort"]))
+      errors.push(fieldInvalid(`${where}.containerPort`, port["containerPort"], PORT_TEXT));
+    if (port["hostPort"] && !isPort(port["hostPort"]))
+      errors.push(fieldInvalid(`${where}.hostPort`, port["hostPort"], PORT_TEXT));
   }
   for (const [at, variable] of listOf(container, "env").entries()) {
     if (!variable["name"]) errors.push(fieldRequired(`${path}.env[${at}].name`));
-    if (variable["value"] && variable["valueFrom"]) errors.push(fieldInvalid(`${path}.env[${at}].valueFrom`, "", "may not be specified when `value` is not empty"));
+    if (variable["value"] && variable["valueFrom"])
+      errors.push(fieldInvalid(`${path}.env[${at}].valueFrom`, "", "may not be specified when `value` is not empty"));
   }
   const mounted = new Set<unknown>();
   for (const [at, mount] of listOf(container, "volumeMounts").entries()) {
@@ -72,7 +103,8 @@ function containerErrors(container: Json, path: string, names: Set<unknown>, vol
     if (!mount["name"]) errors.push(fieldRequired(`${where}.name`));
     else if (!volumes.has(mount["name"])) errors.push(fieldNotFound(`${where}.name`, mount["name"]));
     if (!mount["mountPath"]) errors.push(fieldRequired(`${where}.mountPath`));
-    else if (mounted.has(mount["mountPath"])) errors.push(fieldInvalid(`${where}.mountPath`, mount["mountPath"], "must be unique"));
+    else if (mounted.has(mount["mountPath"]))
+      errors.push(fieldInvalid(`${where}.mountPath`, mount["mountPath"], "must be unique"));
     mounted.add(mount["mountPath"]);
   }
   errors.push(...resourceErrors(container["resources"] as Json | undefined, `${path}.resources`));
@@ -81,26 +113,35 @@ function containerErrors(container: Json, path: string, names: Set<unknown>, vol
 
 function portNameErrors(name: string, path: string): FieldError[] {
   if (name.length > 15) return [fieldInvalid(path, name, "must be no more than 15 characters")];
-  if (!/^[-a-z0-9]+$/.test(name)) return [fieldInvalid(path, name, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")];
+  if (!/^[-a-z0-9]+$/.test(name))
+    return [fieldInvalid(path, name, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")];
   if (!/[a-z]/.test(name)) return [fieldInvalid(path, name, "must contain at least one letter (a-z)")];
   if (name.includes("--")) return [fieldInvalid(path, name, "must not contain consecutive hyphens")];
-  return name.startsWith("-") || name.endsWith("-") ? [fieldInvalid(path, name, "must not begin or end with a hyphen")] : [];
+  return name.startsWith("-") || name.endsWith("-")
+    ? [fieldInvalid(path, name, "must not begin or end with a hyphen")]
+    : [];
 }
 
 function resourceErrors(resources: Json | undefined, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const limits = (resources?.["limits"] ?? {}) as Readonly<Record<string, string>>;
   const requests = (resources?.["requests"] ?? {}) as Readonly<Record<string, string>>;
-  for (const [part, amounts] of [["limits", limits], ["requests", requests]] as const)
+  for (const [part, amounts] of [
+    ["limits", limits],
+    ["requests", requests],
+  ] as const)
     for (const [name, amount] of Object.entries(amounts)) {
       const quantity = parseQuantity(amount);
-      if (quantity !== undefined && quantity.nano < 0n) errors.push(fieldInvalid(`${path}.${part}[${name}]`, amount, NOT_NEGATIVE));
+      if (quantity !== undefined && quantity.nano < 0n)
+        errors.push(fieldInvalid(`${path}.${part}[${name}]`, amount, NOT_NEGATIVE));
     }
   for (const [name, amount] of Object.entries(requests)) {
     const request = parseQuantity(amount);
     const limit = parseQuantity(limits[name] ?? "");
     if (request !== undefined && limit !== undefined && compareQuantities(request, limit) > 0)
-      errors.push(fieldInvalid(`${path}.requests`, amount, `must be less than or equal to ${name} limit of ${limits[name]}`));
+      errors.push(
+        fieldInvalid(`${path}.requests`, amount, `must be less than or equal to ${name} limit of ${limits[name]}`),
+      );
   }
   return errors;
 }
@@ -114,10 +155,22 @@ export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError
   const after = (getPath(object, "spec") ?? {}) as Json;
   if (before === after) return [];
   const fixed = (spec: Json): Json => {
-    const { activeDeadlineSeconds: _a, tolerations: _t, terminationGracePeriodSeconds: _g, schedulingGates: _s, ephemeralContainers: _e, ...rest } = spec as Json & Record<string, unknown>;
+    const {
+      activeDeadlineSeconds: _a,
+      tolerations: _t,
+      terminationGracePeriodSeconds: _g,
+      schedulingGates: _s,
+      ephemeralContainers: _e,
+      ...rest
+    } = spec as Json & Record<string, unknown>;
     if (!before["nodeName"]) delete (rest as Record<string, unknown>)["nodeName"];
-    const withoutImages = (list: unknown) => (Array.isArray(list) ? (list as List).map(({ image: _image, ...container }) => container) : list);
-    return { ...rest, containers: withoutImages(rest["containers"]), initContainers: withoutImages(rest["initContainers"]) };
+    const withoutImages = (list: unknown) =>
+      Array.isArray(list) ? (list as List).map(({ image: _image, ...container }) => container) : list;
+    return {
+      ...rest,
+      containers: withoutImages(rest["containers"]),
+      initContainers: withoutImages(rest["initContainers"]),
+    };
   };
   return deepEqual(fixed(after), fixed(before)) ? [] : [fieldForbidden("spec", POD_UPDATE)];
 }

@@ -1,5 +1,15 @@
 import { deepEqual } from "#base";
-import { type FieldError, fieldDuplicate, fieldForbidden, fieldInvalid, fieldRequired, fieldTooLong, getPath, type KubeObject, parseQuantity } from "#machinery";
+import {
+  type FieldError,
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInvalid,
+  fieldRequired,
+  fieldTooLong,
+  getPath,
+  type KubeObject,
+  parseQuantity,
+} from "#machinery";
 import type { Strategy } from "../definition.ts";
 import type { Json } from "./pod-defaults.ts";
 
@@ -17,16 +27,28 @@ function ruleErrors(isNamespaced: boolean) {
     listOf(object, "rules").flatMap((rule, at) => {
       const path = `rules[${at}]`;
       const errors: FieldError[] = [];
-      if (listOf(rule, "verbs").length === 0) errors.push(fieldRequired(`${path}.verbs`, "verbs must contain at least one value"));
+      if (listOf(rule, "verbs").length === 0)
+        errors.push(fieldRequired(`${path}.verbs`, "verbs must contain at least one value"));
       const urls = listOf(rule, "nonResourceURLs");
       if (urls.length > 0) {
-        if (isNamespaced) errors.push(fieldInvalid(`${path}.nonResourceURLs`, urls, "namespaced rules cannot apply to non-resource URLs"));
+        if (isNamespaced)
+          errors.push(
+            fieldInvalid(`${path}.nonResourceURLs`, urls, "namespaced rules cannot apply to non-resource URLs"),
+          );
         if (["apiGroups", "resources", "resourceNames"].some((part) => listOf(rule, part).length > 0))
-          errors.push(fieldInvalid(`${path}.nonResourceURLs`, urls, "rules cannot apply to both regular resources and non-resource URLs"));
+          errors.push(
+            fieldInvalid(
+              `${path}.nonResourceURLs`,
+              urls,
+              "rules cannot apply to both regular resources and non-resource URLs",
+            ),
+          );
         return errors;
       }
-      if (listOf(rule, "apiGroups").length === 0) errors.push(fieldRequired(`${path}.apiGroups`, "resource rules must supply at least one api group"));
-      if (listOf(rule, "resources").length === 0) errors.push(fieldRequired(`${path}.resources`, "resource rules must supply at least one resource"));
+      if (listOf(rule, "apiGroups").length === 0)
+        errors.push(fieldRequired(`${path}.apiGroups`, "resource rules must supply at least one api group"));
+      if (listOf(rule, "resources").length === 0)
+        errors.push(fieldRequired(`${path}.resources`, "resource rules must supply at least one resource"));
       return errors;
     });
 }
@@ -38,14 +60,25 @@ export function bindingErrors(isNamespaced: boolean) {
     const kinds = isNamespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];
     const kind = getPath(object, "roleRef", "kind");
     if (!kinds.includes(String(kind)))
-      errors.push({ type: "FieldValueNotSupported", field: "roleRef.kind", message: `Unsupported value: ${JSON.stringify(kind ?? "")}: supported values: ${[...kinds].sort().map((name) => JSON.stringify(name)).join(", ")}` });
+      errors.push({
+        type: "FieldValueNotSupported",
+        field: "roleRef.kind",
+        message: `Unsupported value: ${JSON.stringify(kind ?? "")}: supported values: ${[...kinds]
+          .sort()
+          .map((name) => JSON.stringify(name))
+          .join(", ")}`,
+      });
     if (!getPath(object, "roleRef", "name")) errors.push(fieldRequired("roleRef.name"));
     for (const [at, subject] of listOf(object, "subjects").entries()) {
       if (!subject["name"]) errors.push(fieldRequired(`subjects[${at}].name`));
       if (subject["kind"] === "ServiceAccount") {
         if (!subject["namespace"] && !isNamespaced) errors.push(fieldRequired(`subjects[${at}].namespace`));
       } else if (subject["kind"] !== "User" && subject["kind"] !== "Group")
-        errors.push({ type: "FieldValueNotSupported", field: `subjects[${at}].kind`, message: `Unsupported value: ${JSON.stringify(subject["kind"] ?? "")}: supported values: "Group", "ServiceAccount", "User"` });
+        errors.push({
+          type: "FieldValueNotSupported",
+          field: `subjects[${at}].kind`,
+          message: `Unsupported value: ${JSON.stringify(subject["kind"] ?? "")}: supported values: "Group", "ServiceAccount", "User"`,
+        });
     }
     return errors;
   };
@@ -54,7 +87,11 @@ export function bindingErrors(isNamespaced: boolean) {
 const POLICY_TYPES = (spec: Json) => ["Ingress", ...(spec["egress"] === undefined ? [] : ["Egress"])];
 const withTcp = (rules: unknown) =>
   Array.isArray(rules)
-    ? (rules as List).map((rule) => (Array.isArray(rule["ports"]) ? { ...rule, ports: (rule["ports"] as List).map((port) => ({ protocol: "TCP", ...port })) } : rule))
+    ? (rules as List).map((rule) =>
+        Array.isArray(rule["ports"])
+          ? { ...rule, ports: (rule["ports"] as List).map((port) => ({ protocol: "TCP", ...port })) }
+          : rule,
+      )
     : rules;
 
 /** What a Secret of a type must hold. */
@@ -69,13 +106,21 @@ const SECRET_BYTES_MAX = 1_048_576;
 export function secretTypeErrors(object: KubeObject): FieldError[] {
   const type = String(getPath(object, "type") ?? "");
   const data = (getPath(object, "data") ?? {}) as Readonly<Record<string, string>>;
-  const errors = (SECRET_KEYS[type] ?? []).filter((key) => data[key] === undefined).map((key) => fieldRequired(`data[${key}]`));
-  if (type === "kubernetes.io/service-account-token" && !object.metadata.annotations?.["kubernetes.io/service-account.name"])
+  const errors = (SECRET_KEYS[type] ?? [])
+    .filter((key) => data[key] === undefined)
+    .map((key) => fieldRequired(`data[${key}]`));
+  if (
+    type === "kubernetes.io/service-account-token" &&
+    !object.metadata.annotations?.["kubernetes.io/service-account.name"]
+  )
     errors.push(fieldRequired("metadata.annotations[kubernetes.io/service-account.name]"));
   if (type === "kubernetes.io/basic-auth" && data["username"] === undefined && data["password"] === undefined)
     errors.push(fieldRequired("data[username]"), fieldRequired("data[password]"));
   const config = data[".dockerconfigjson"] ?? data[".dockercfg"];
-  if (config !== undefined && SECRET_KEYS[type] !== undefined && !isJson(config)) errors.push(fieldInvalid(`data[${SECRET_KEYS[type]?.[0]}]`, "<secret contents redacted>", "invalid character in JSON"));
+  if (config !== undefined && SECRET_KEYS[type] !== undefined && !isJson(config))
+    errors.push(
+      fieldInvalid(`data[${SECRET_KEYS[type]?.[0]}]`, "<secret contents redacted>", "invalid character in JSON"),
+    );
   const bytes = Object.values(data).reduce((sum, value) => sum + Math.floor((String(value).length * 3) / 4), 0);
   if (bytes > SECRET_BYTES_MAX) errors.push(fieldTooLong("data", SECRET_BYTES_MAX));
   return errors;
@@ -96,7 +141,9 @@ function backendErrors(backend: Json | undefined, path: string): FieldError[] {
   if (service === undefined) return backend["resource"] === undefined ? [fieldRequired(path)] : [];
   const errors = service["name"] ? [] : [fieldRequired(`${path}.service.name`)];
   const port = service["port"] as Json | undefined;
-  return port?.["name"] || port?.["number"] ? errors : [...errors, fieldRequired(path, "port name or number is required")];
+  return port?.["name"] || port?.["number"]
+    ? errors
+    : [...errors, fieldRequired(path, "port name or number is required")];
 }
 
 const isImmutable = (object: KubeObject, old: KubeObject, path: string): FieldError[] =>
@@ -110,7 +157,9 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
     emptyStatus: { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
     validate: (object) => {
       const spec = specOf(object);
-      return spec["minAvailable"] !== undefined && spec["maxUnavailable"] !== undefined ? [fieldInvalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")] : [];
+      return spec["minAvailable"] !== undefined && spec["maxUnavailable"] !== undefined
+        ? [fieldInvalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")]
+        : [];
     },
   },
   "networking.k8s.io/NetworkPolicy": {
@@ -118,7 +167,12 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
       const spec = specOf(object);
       return {
         ...object,
-        spec: { ...spec, ...(spec["ingress"] === undefined ? {} : { ingress: withTcp(spec["ingress"]) }), ...(spec["egress"] === undefined ? {} : { egress: withTcp(spec["egress"]) }), policyTypes: spec["policyTypes"] ?? POLICY_TYPES(spec) },
+        spec: {
+          ...spec,
+          ...(spec["ingress"] === undefined ? {} : { ingress: withTcp(spec["ingress"]) }),
+          ...(spec["egress"] === undefined ? {} : { egress: withTcp(spec["egress"]) }),
+          policyTypes: spec["policyTypes"] ?? POLICY_TYPES(spec),
+        },
       } as KubeObject;
     },
   },
@@ -127,8 +181,10 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
       const spec = specOf(object);
       const rules = listOf(spec, "rules");
       const errors: FieldError[] = [];
-      if (spec["defaultBackend"] === undefined && rules.length === 0) errors.push(fieldInvalid("spec", spec, "either `defaultBackend` or `rules` must be specified"));
-      if (spec["defaultBackend"] !== undefined) errors.push(...backendErrors(spec["defaultBackend"] as Json, "spec.defaultBackend"));
+      if (spec["defaultBackend"] === undefined && rules.length === 0)
+        errors.push(fieldInvalid("spec", spec, "either `defaultBackend` or `rules` must be specified"));
+      if (spec["defaultBackend"] !== undefined)
+        errors.push(...backendErrors(spec["defaultBackend"] as Json, "spec.defaultBackend"));
       for (const [at, rule] of rules.entries())
         for (const [pathAt, item] of listOf(rule, "http", "paths").entries()) {
           const path = `spec.rules[${at}].http.paths[${pathAt}]`;
@@ -141,15 +197,29 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
     },
   },
   "scheduling.k8s.io/PriorityClass": {
-    applyDefaults: (object) => (getPath(object, "preemptionPolicy") === undefined ? ({ ...object, preemptionPolicy: "PreemptLowerPriority" } as KubeObject) : object),
+    applyDefaults: (object) =>
+      getPath(object, "preemptionPolicy") === undefined
+        ? ({ ...object, preemptionPolicy: "PreemptLowerPriority" } as KubeObject)
+        : object,
     validate: (object) => {
       const name = object.metadata.name ?? "";
       const value = getPath(object, "value");
       if (name === "system-cluster-critical" || name === "system-node-critical") return [];
-      if (name.startsWith("system-")) return [fieldForbidden("metadata.name", "priority class names with 'system-' prefix are reserved for system use only")];
-      return typeof value === "number" && value > HIGHEST_USER_PRIORITY ? [fieldForbidden("value", `maximum allowed value of a user defined priority is ${HIGHEST_USER_PRIORITY}`)] : [];
+      if (name.startsWith("system-"))
+        return [
+          fieldForbidden(
+            "metadata.name",
+            "priority class names with 'system-' prefix are reserved for system use only",
+          ),
+        ];
+      return typeof value === "number" && value > HIGHEST_USER_PRIORITY
+        ? [fieldForbidden("value", `maximum allowed value of a user defined priority is ${HIGHEST_USER_PRIORITY}`)]
+        : [];
     },
-    validateUpdate: (object, old) => [...isImmutable(object, old, "value"), ...isImmutable(object, old, "preemptionPolicy")],
+    validateUpdate: (object, old) => [
+      ...isImmutable(object, old, "value"),
+      ...isImmutable(object, old, "preemptionPolicy"),
+    ],
   },
   "coordination.k8s.io/Lease": {
     createsOnUpdate: true,
@@ -157,41 +227,72 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
       const seconds = getPath(object, "spec", "leaseDurationSeconds");
       const transitions = getPath(object, "spec", "leaseTransitions");
       return [
-        ...(typeof seconds === "number" && seconds <= 0 ? [fieldInvalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")] : []),
-        ...(typeof transitions === "number" && transitions < 0 ? [fieldInvalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")] : []),
+        ...(typeof seconds === "number" && seconds <= 0
+          ? [fieldInvalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
+          : []),
+        ...(typeof transitions === "number" && transitions < 0
+          ? [fieldInvalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")]
+          : []),
       ];
     },
   },
   ResourceQuota: {
     validate: (object) =>
-      Object.entries((getPath(object, "spec", "hard") ?? {}) as Readonly<Record<string, string>>).flatMap(([name, amount]) => {
-        const quantity = parseQuantity(amount);
-        return quantity !== undefined && quantity.nano < 0n ? [fieldInvalid(`spec.hard[${name}]`, amount, "must be greater than or equal to 0")] : [];
-      }),
-    validateUpdate: (object, old) => (deepEqual(getPath(object, "spec", "scopes"), getPath(old, "spec", "scopes")) ? [] : [fieldInvalid("spec.scopes", getPath(object, "spec", "scopes"), "field is immutable")]),
+      Object.entries((getPath(object, "spec", "hard") ?? {}) as Readonly<Record<string, string>>).flatMap(
+        ([name, amount]) => {
+          const quantity = parseQuantity(amount);
+          return quantity !== undefined && quantity.nano < 0n
+            ? [fieldInvalid(`spec.hard[${name}]`, amount, "must be greater than or equal to 0")]
+            : [];
+        },
+      ),
+    validateUpdate: (object, old) =>
+      deepEqual(getPath(object, "spec", "scopes"), getPath(old, "spec", "scopes"))
+        ? []
+        : [fieldInvalid("spec.scopes", getPath(object, "spec", "scopes"), "field is immutable")],
   },
   PersistentVolumeClaim: {
-    applyDefaults: (object) => (getPath(object, "spec", "volumeMode") === undefined ? ({ ...object, spec: { ...specOf(object), volumeMode: "Filesystem" } } as KubeObject) : object),
+    applyDefaults: (object) =>
+      getPath(object, "spec", "volumeMode") === undefined
+        ? ({ ...object, spec: { ...specOf(object), volumeMode: "Filesystem" } } as KubeObject)
+        : object,
     prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
     validate: (object) => [
-      ...(listOf(object, "spec", "accessModes").length === 0 ? [fieldRequired("spec.accessModes", "at least 1 access mode is required")] : []),
-      ...(getPath(object, "spec", "resources", "requests", "storage") === undefined ? [fieldRequired("spec.resources[storage]")] : []),
+      ...(listOf(object, "spec", "accessModes").length === 0
+        ? [fieldRequired("spec.accessModes", "at least 1 access mode is required")]
+        : []),
+      ...(getPath(object, "spec", "resources", "requests", "storage") === undefined
+        ? [fieldRequired("spec.resources[storage]")]
+        : []),
     ],
     validateUpdate: (object, old) => {
       const fixed = (value: KubeObject) => {
-        const { resources: _r, volumeAttributesClassName: _v, ...rest } = specOf(value) as Json & Record<string, unknown>;
+        const {
+          resources: _r,
+          volumeAttributesClassName: _v,
+          ...rest
+        } = specOf(value) as Json & Record<string, unknown>;
         const isBound = Boolean(getPath(old, "spec", "volumeName"));
         // A claim without a volume may still be given one.
         if (!isBound) delete (rest as Record<string, unknown>)["volumeName"];
         return rest;
       };
-      return deepEqual(fixed(object), fixed(old)) ? [] : [fieldForbidden("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims")];
+      return deepEqual(fixed(object), fixed(old))
+        ? []
+        : [
+            fieldForbidden(
+              "spec",
+              "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+            ),
+          ];
     },
   },
   "discovery.k8s.io/EndpointSlice": {
     applyDefaults: (object) => {
       const ports = getPath(object, "ports");
-      return Array.isArray(ports) ? ({ ...object, ports: (ports as List).map((port) => ({ name: "", protocol: "TCP", ...port })) } as KubeObject) : object;
+      return Array.isArray(ports)
+        ? ({ ...object, ports: (ports as List).map((port) => ({ name: "", protocol: "TCP", ...port })) } as KubeObject)
+        : object;
     },
     validate: (object) => {
       const errors: FieldError[] = [];
@@ -201,22 +302,58 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
         if (names.has(port["name"])) errors.push(fieldDuplicate(`ports[${at}].name`, port["name"]));
         names.add(port["name"]);
       }
-      for (const [at, endpoint] of listOf(object, "endpoints").entries()) if (listOf(endpoint, "addresses").length === 0) errors.push(fieldRequired(`endpoints[${at}].addresses`, "must contain at least 1 address"));
+      for (const [at, endpoint] of listOf(object, "endpoints").entries())
+        if (listOf(endpoint, "addresses").length === 0)
+          errors.push(fieldRequired(`endpoints[${at}].addresses`, "must contain at least 1 address"));
       return errors;
     },
-    validateUpdate: (object, old) => (getPath(object, "addressType") === getPath(old, "addressType") ? [] : [fieldInvalid("addressType", getPath(object, "addressType"), "field is immutable")]),
+    validateUpdate: (object, old) =>
+      getPath(object, "addressType") === getPath(old, "addressType")
+        ? []
+        : [fieldInvalid("addressType", getPath(object, "addressType"), "field is immutable")],
   },
   "certificates.k8s.io/CertificateSigningRequest": {
     prepareForCreate: (object, { user }) =>
-      ({ ...object, spec: { usages: ["digital signature", "key encipherment"], ...specOf(object), username: user.name, groups: user.groups, ...(user.uid === undefined ? {} : { uid: user.uid }), ...(user.extra === undefined ? {} : { extra: user.extra }) } }) as KubeObject,
+      ({
+        ...object,
+        spec: {
+          usages: ["digital signature", "key encipherment"],
+          ...specOf(object),
+          username: user.name,
+          groups: user.groups,
+          ...(user.uid === undefined ? {} : { uid: user.uid }),
+          ...(user.extra === undefined ? {} : { extra: user.extra }),
+        },
+      }) as KubeObject,
     // What was asked for never changes; only approval and status do.
-    prepareForUpdate: (object, old) => (deepEqual(getPath(object, "spec"), getPath(old, "spec")) ? object : ({ ...object, spec: specOf(old) } as KubeObject)),
+    prepareForUpdate: (object, old) =>
+      deepEqual(getPath(object, "spec"), getPath(old, "spec"))
+        ? object
+        : ({ ...object, spec: specOf(old) } as KubeObject),
     validate: (object) => {
       const signer = String(getPath(object, "spec", "signerName") ?? "");
       const pem = Buffer.from(String(getPath(object, "spec", "request") ?? ""), "base64").toString("latin1");
       return [
-        ...(pem.includes("-----BEGIN CERTIFICATE REQUEST-----") ? [] : [fieldInvalid("spec.request", getPath(object, "spec", "request") ?? "", "PEM block type must be CERTIFICATE REQUEST")]),
-        ...(signer === "" ? [fieldRequired("spec.signerName")] : /^[^/]+\.[^/]+\/[^/].*$/.test(signer) ? [] : [fieldInvalid("spec.signerName", signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'")]),
+        ...(pem.includes("-----BEGIN CERTIFICATE REQUEST-----")
+          ? []
+          : [
+              fieldInvalid(
+                "spec.request",
+                getPath(object, "spec", "request") ?? "",
+                "PEM block type must be CERTIFICATE REQUEST",
+              ),
+            ]),
+        ...(signer === ""
+          ? [fieldRequired("spec.signerName")]
+          : /^[^/]+\.[^/]+\/[^/].*$/.test(signer)
+            ? []
+            : [
+                fieldInvalid(
+                  "spec.signerName",
+                  signer,
+                  "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+                ),
+              ]),
       ];
     },
     fields: (object) => ({ "spec.signerName": String(getPath(object, "spec", "signerName") ?? "") }),

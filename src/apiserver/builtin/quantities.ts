@@ -1,4 +1,12 @@
-import { badRequest, canonicalQuantity, isJsonObject, type JsonSchema, type KubeObject, parseQuantity, type ResolveRef } from "#machinery";
+import {
+  badRequest,
+  canonicalQuantity,
+  isJsonObject,
+  type JsonSchema,
+  type KubeObject,
+  parseQuantity,
+  type ResolveRef,
+} from "#machinery";
 
 /** Writes the amounts of a value in their canonical form; gives the value itself when nothing changed. */
 type Rewrite = (value: unknown) => unknown;
@@ -16,7 +24,8 @@ const amount: Rewrite = (value) => {
 
 /** A rewriter of one schema, or `undefined` where no amount can be. Schemas that contain themselves hold no amounts. */
 function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefined {
-  const ref = schema.$ref ?? (schema.type === undefined && schema.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined);
+  const ref =
+    schema.$ref ?? (schema.type === undefined && schema.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined);
   if (ref !== undefined) {
     if (ref.endsWith(QUANTITY)) return amount;
     if (known.has(ref)) return known.get(ref) ?? undefined;
@@ -34,7 +43,8 @@ function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefine
     const rewrite = rewriterOf(member, resolve);
     return rewrite === undefined ? [] : [[name, rewrite] as const];
   });
-  const values = typeof schema.additionalProperties === "object" ? rewriterOf(schema.additionalProperties, resolve) : undefined;
+  const values =
+    typeof schema.additionalProperties === "object" ? rewriterOf(schema.additionalProperties, resolve) : undefined;
   if (members.length === 0 && values === undefined) return undefined;
   return (value) => {
     if (!isJsonObject(value)) return value;
@@ -71,7 +81,9 @@ export function quantityRewriter(schema: JsonSchema, resolve: ResolveRef): (obje
     } catch (error) {
       if (!(error instanceof QuantityError)) throw error;
       const version = JSON.stringify(object.apiVersion.split("/").at(-1) ?? "");
-      throw badRequest(`${object.kind} in version ${version} cannot be handled as a ${object.kind}: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`);
+      throw badRequest(
+        `${object.kind} in version ${version} cannot be handled as a ${object.kind}: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`,
+      );
     }
   };
 }

@@ -32,7 +32,9 @@ export class ServiceAllocation implements AdmissionPlugin {
 
   handles(request: AdmissionRequest): boolean {
     const { group, resource } = request.definition.kind;
-    return group === "" && resource === "services" && request.operation !== "DELETE" && request.subresource === undefined;
+    return (
+      group === "" && resource === "services" && request.operation !== "DELETE" && request.subresource === undefined
+    );
   }
 
   mutate(request: Change): KubeObject {
@@ -48,11 +50,13 @@ export class ServiceAllocation implements AdmissionPlugin {
     if (this.#isFollowing) return;
     this.#isFollowing = true;
     const store = this.#server.store(request.definition);
-    for (const [key, { object }] of store.range(undefined)) for (const what of allocatedBy(object)) this.#held.set(what, key);
+    for (const [key, { object }] of store.range(undefined))
+      for (const what of allocatedBy(object)) this.#held.set(what, key);
     store.watch({
       event: ({ type, object, previous }) => {
         const key = `${object.metadata.namespace}/${object.metadata.name}`;
-        for (const what of previous === undefined ? [] : allocatedBy(previous)) if (this.#held.get(what) === key) this.#held.delete(what);
+        for (const what of previous === undefined ? [] : allocatedBy(previous))
+          if (this.#held.get(what) === key) this.#held.delete(what);
         if (type === "DELETED") return;
         for (const what of allocatedBy(object)) {
           this.#held.set(what, key);
@@ -71,7 +75,8 @@ export class ServiceAllocation implements AdmissionPlugin {
   #reserve(what: string, owner: string): void {
     this.#reserved.delete(what);
     this.#reserved.set(what, owner);
-    if (this.#reserved.size > RESERVED_MAX) for (const [oldest] of this.#reserved) return void this.#reserved.delete(oldest);
+    if (this.#reserved.size > RESERVED_MAX)
+      for (const [oldest] of this.#reserved) return void this.#reserved.delete(oldest);
   }
 
   #allocateAddress(object: KubeObject, owner: string): KubeObject {
@@ -79,10 +84,18 @@ export class ServiceAllocation implements AdmissionPlugin {
     if (typeof given === "string" && given !== "") {
       if (given !== "None") {
         if (this.#isTaken(given, owner))
-          throw invalid(SERVICE, object.metadata.name ?? "", [fieldInvalid("spec.clusterIPs", [given], `failed to allocate IP ${given}: provided IP is already allocated`)]);
+          throw invalid(SERVICE, object.metadata.name ?? "", [
+            fieldInvalid(
+              "spec.clusterIPs",
+              [given],
+              `failed to allocate IP ${given}: provided IP is already allocated`,
+            ),
+          ]);
         this.#reserve(given, owner);
       }
-      return getPath(object, "spec", "clusterIPs") === undefined ? setPath(object, ["spec", "clusterIPs"], [given]) : object;
+      return getPath(object, "spec", "clusterIPs") === undefined
+        ? setPath(object, ["spec", "clusterIPs"], [given])
+        : object;
     }
     for (let tries = 0; tries < ADDRESSES; tries++) {
       const at = this.#nextAddress++ % ADDRESSES;
@@ -92,7 +105,9 @@ export class ServiceAllocation implements AdmissionPlugin {
       this.#reserve(address, owner);
       return setPath(setPath(object, ["spec", "clusterIP"], address), ["spec", "clusterIPs"], [address]);
     }
-    throw invalid(SERVICE, object.metadata.name ?? "", [fieldInvalid("spec.clusterIPs", [], "failed to allocate a serviceIP: range is full")]);
+    throw invalid(SERVICE, object.metadata.name ?? "", [
+      fieldInvalid("spec.clusterIPs", [], "failed to allocate a serviceIP: range is full"),
+    ]);
   }
 
   #allocatePorts(object: KubeObject, owner: string, type: unknown): KubeObject {
@@ -107,9 +122,18 @@ export class ServiceAllocation implements AdmissionPlugin {
         if (typeof given === "number" && given !== 0) {
           const path = `spec.ports[${at}].nodePort`;
           if (given < PORT_FIRST || given > PORT_LAST)
-            throw invalid(SERVICE, object.metadata.name ?? "", [fieldInvalid(path, given, `provided port is not in the valid range. The range of valid ports is ${PORT_FIRST}-${PORT_LAST}`)]);
+            throw invalid(SERVICE, object.metadata.name ?? "", [
+              fieldInvalid(
+                path,
+                given,
+                `provided port is not in the valid range. The range of valid ports is ${PORT_FIRST}-${PORT_LAST}`,
+              ),
+            ]);
           // One number may serve TCP and UDP of the same Service.
-          if (this.#isTaken(`:${given}`, owner)) throw invalid(SERVICE, object.metadata.name ?? "", [fieldInvalid(path, given, "provided port is already allocated")]);
+          if (this.#isTaken(`:${given}`, owner))
+            throw invalid(SERVICE, object.metadata.name ?? "", [
+              fieldInvalid(path, given, "provided port is already allocated"),
+            ]);
           this.#reserve(`:${given}`, owner);
           return port;
         }
@@ -118,7 +142,11 @@ export class ServiceAllocation implements AdmissionPlugin {
     );
     const isLocal = type === "LoadBalancer" && getPath(object, "spec", "externalTrafficPolicy") === "Local";
     if (isLocal && !getPath(object, "spec", "healthCheckNodePort"))
-      result = setPath(result, ["spec", "healthCheckNodePort"], this.#freePort(object, owner, "spec.healthCheckNodePort"));
+      result = setPath(
+        result,
+        ["spec", "healthCheckNodePort"],
+        this.#freePort(object, owner, "spec.healthCheckNodePort"),
+      );
     return result;
   }
 
@@ -131,7 +159,9 @@ export class ServiceAllocation implements AdmissionPlugin {
       this.#reserve(`:${port}`, owner);
       return port;
     }
-    throw invalid(SERVICE, object.metadata.name ?? "", [fieldInvalid(path, 0, "failed to allocate a nodePort: range is full")]);
+    throw invalid(SERVICE, object.metadata.name ?? "", [
+      fieldInvalid(path, 0, "failed to allocate a nodePort: range is full"),
+    ]);
   }
 }
 

@@ -1,5 +1,13 @@
 import { deepEqual } from "#base";
-import { type FieldError, fieldDuplicate, fieldInvalid, fieldRequired, getPath, type KubeObject, setPath } from "#machinery";
+import {
+  type FieldError,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldRequired,
+  getPath,
+  type KubeObject,
+  setPath,
+} from "#machinery";
 import type { Strategy } from "../definition.ts";
 import type { Json } from "./pod-defaults.ts";
 
@@ -14,7 +22,12 @@ const PORT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const CLIENT_IP_SECONDS = 10_800;
 
 /** Members that are absent get their default; those that are there stay. */
-const withDefaults = (spec: Json, defaults: Json): Json => ({ ...spec, ...Object.fromEntries(Object.entries(defaults).filter(([key, value]) => spec[key] === undefined && value !== undefined)) });
+const withDefaults = (spec: Json, defaults: Json): Json => ({
+  ...spec,
+  ...Object.fromEntries(
+    Object.entries(defaults).filter(([key, value]) => spec[key] === undefined && value !== undefined),
+  ),
+});
 
 function serviceDefaults(service: KubeObject): KubeObject {
   const spec = specOf(service);
@@ -25,7 +38,9 @@ function serviceDefaults(service: KubeObject): KubeObject {
     type,
     sessionAffinity: affinity,
     sessionAffinityConfig: affinity === "ClientIP" ? { clientIP: { timeoutSeconds: CLIENT_IP_SECONDS } } : undefined,
-    ...(type === "ExternalName" ? {} : { internalTrafficPolicy: "Cluster", ipFamilies: ["IPv4"], ipFamilyPolicy: "SingleStack" }),
+    ...(type === "ExternalName"
+      ? {}
+      : { internalTrafficPolicy: "Cluster", ipFamilies: ["IPv4"], ipFamilyPolicy: "SingleStack" }),
     externalTrafficPolicy: isExternallyReachable ? "Cluster" : undefined,
     allocateLoadBalancerNodePorts: type === "LoadBalancer" ? true : undefined,
   });
@@ -41,7 +56,8 @@ function serviceErrors(service: KubeObject): FieldError[] {
   const isHeadless = spec["clusterIP"] === "None";
   if (ports.length === 0 && hasAddress(spec) && !isHeadless) errors.push(fieldRequired("spec.ports"));
   if (spec["type"] === "ExternalName" && !spec["externalName"]) errors.push(fieldRequired("spec.externalName"));
-  if (hasNodePorts(spec) && isHeadless) errors.push(fieldInvalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${spec["type"]} services`));
+  if (hasNodePorts(spec) && isHeadless)
+    errors.push(fieldInvalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${spec["type"]} services`));
   const names = new Set<unknown>();
   const used = new Set<string>();
   for (const [at, port] of ports.entries()) {
@@ -49,13 +65,21 @@ function serviceErrors(service: KubeObject): FieldError[] {
     const { name, protocol } = port;
     if (!name && ports.length > 1) errors.push(fieldRequired(`${path}.name`));
     if (name) {
-      if (!PORT_NAME.test(String(name)) || String(name).length > 63) errors.push(fieldInvalid(`${path}.name`, name, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"));
+      if (!PORT_NAME.test(String(name)) || String(name).length > 63)
+        errors.push(
+          fieldInvalid(
+            `${path}.name`,
+            name,
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+          ),
+        );
       else if (names.has(name)) errors.push(fieldDuplicate(`${path}.name`, name));
       names.add(name);
     }
     const isPort = (value: unknown) => typeof value === "number" && value >= 1 && value <= 65_535;
     if (!isPort(port["port"])) errors.push(fieldInvalid(`${path}.port`, port["port"] ?? 0, PORT_TEXT));
-    if (typeof port["targetPort"] === "number" && !isPort(port["targetPort"])) errors.push(fieldInvalid(`${path}.targetPort`, port["targetPort"], PORT_TEXT));
+    if (typeof port["targetPort"] === "number" && !isPort(port["targetPort"]))
+      errors.push(fieldInvalid(`${path}.targetPort`, port["targetPort"], PORT_TEXT));
     const key = `${protocol}/${port["port"]}`;
     if (used.has(key)) errors.push(fieldDuplicate(path, { port: port["port"], protocol }));
     used.add(key);
@@ -71,10 +95,18 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
     for (const name of names) if (deepEqual(spec[name], before[name])) delete spec[name];
   };
   if (hasAddress(spec) && hasAddress(before)) {
-    for (const field of ["clusterIP", "clusterIPs"]) if (!spec[field] && before[field] !== undefined) spec[field] = before[field];
-    if (hasNodePorts(spec) && !spec["healthCheckNodePort"] && before["healthCheckNodePort"] && spec["externalTrafficPolicy"] === "Local") spec["healthCheckNodePort"] = before["healthCheckNodePort"];
+    for (const field of ["clusterIP", "clusterIPs"])
+      if (!spec[field] && before[field] !== undefined) spec[field] = before[field];
+    if (
+      hasNodePorts(spec) &&
+      !spec["healthCheckNodePort"] &&
+      before["healthCheckNodePort"] &&
+      spec["externalTrafficPolicy"] === "Local"
+    )
+      spec["healthCheckNodePort"] = before["healthCheckNodePort"];
   }
-  if (!hasAddress(spec) && hasAddress(before)) drop("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy");
+  if (!hasAddress(spec) && hasAddress(before))
+    drop("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy");
   if (hasNodePorts(spec)) spec = keepPorts(spec, before);
   else if (hasNodePorts(before)) {
     drop("externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts");
@@ -108,7 +140,12 @@ export const serviceStrategy: Strategy = {
   validateUpdate: (service, old) => {
     const before = getPath(old, "spec", "clusterIP");
     const after = getPath(service, "spec", "clusterIP");
-    return before && hasAddress(specOf(old)) && hasAddress(specOf(service)) && after !== before ? [fieldInvalid("spec.clusterIPs[0]", [after], "may not change once set")] : [];
+    return before && hasAddress(specOf(old)) && hasAddress(specOf(service)) && after !== before
+      ? [fieldInvalid("spec.clusterIPs[0]", [after], "may not change once set")]
+      : [];
   },
-  fields: (service) => ({ "spec.clusterIP": String(getPath(service, "spec", "clusterIP") ?? ""), "spec.type": String(getPath(service, "spec", "type") ?? "") }),
+  fields: (service) => ({
+    "spec.clusterIP": String(getPath(service, "spec", "clusterIP") ?? ""),
+    "spec.type": String(getPath(service, "spec", "type") ?? ""),
+  }),
 };

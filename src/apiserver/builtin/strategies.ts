@@ -1,4 +1,16 @@
-import { compileLabelSelector, type FieldError, fieldForbidden, fieldInvalid, fieldNotSupported, fieldRequired, getPath, isJsonObject, type KubeObject, type LabelSelector, setPath } from "#machinery";
+import {
+  compileLabelSelector,
+  type FieldError,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  getPath,
+  isJsonObject,
+  type KubeObject,
+  type LabelSelector,
+  setPath,
+} from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { validateLabels } from "../metadata.ts";
@@ -18,11 +30,13 @@ type Fill = (spec: Json, object: KubeObject) => Json;
 const specOf = (object: KubeObject): Json => ((object as { spec?: Json }).spec ?? {}) as Json;
 
 /** Defaults of `spec`: `fill` gives the members that are missing. */
-const withSpec = (fill: Fill) => (object: KubeObject): KubeObject => {
-  const spec = specOf(object);
-  const filled = fill(spec, object);
-  return filled === spec ? object : ({ ...object, spec: filled } as KubeObject);
-};
+const withSpec =
+  (fill: Fill) =>
+  (object: KubeObject): KubeObject => {
+    const spec = specOf(object);
+    const filled = fill(spec, object);
+    return filled === spec ? object : ({ ...object, spec: filled } as KubeObject);
+  };
 
 /** Adds members that are absent; gives the value itself when none was. */
 function fill(value: Json, defaults: Json): Json {
@@ -41,7 +55,9 @@ const fillTemplate = (spec: Json, restartPolicy?: string): Json => {
 /** `kind` is the word in the text of an empty selector; templates of these kinds always restart. */
 function selectorErrors(object: KubeObject, kind = "deployment"): FieldError[] {
   const spec = specOf(object);
-  const selector = spec["selector"] as { matchLabels?: Record<string, string>; matchExpressions?: unknown[] } | undefined;
+  const selector = spec["selector"] as
+    | { matchLabels?: Record<string, string>; matchExpressions?: unknown[] }
+    | undefined;
   const errors: FieldError[] = [];
   const labels = getPath(spec, "template", "metadata", "labels") as Record<string, string> | undefined;
   errors.push(...validateLabels(labels, "spec.template.metadata.labels"));
@@ -49,9 +65,12 @@ function selectorErrors(object: KubeObject, kind = "deployment"): FieldError[] {
   if (Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length === 0)
     errors.push(fieldInvalid("spec.selector", selector, `empty selector is invalid for ${kind}`));
   else if (compileLabelSelector(selector as LabelSelector)?.(labels) === false)
-    errors.push(fieldInvalid("spec.template.metadata.labels", labels ?? {}, "`selector` does not match template `labels`"));
+    errors.push(
+      fieldInvalid("spec.template.metadata.labels", labels ?? {}, "`selector` does not match template `labels`"),
+    );
   const policy = getPath(spec, "template", "spec", "restartPolicy");
-  if (policy !== undefined && policy !== "Always") errors.push(fieldNotSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
+  if (policy !== undefined && policy !== "Always")
+    errors.push(fieldNotSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
   return errors;
 }
 
@@ -64,22 +83,28 @@ function immutable(object: KubeObject, old: KubeObject, ...paths: readonly strin
 function notNegative(object: KubeObject, ...paths: readonly string[][]): FieldError[] {
   return paths.flatMap((path) => {
     const value = getPath(object, ...path);
-    return typeof value === "number" && value < 0 ? [fieldInvalid(path.join("."), value, "must be greater than or equal to 0")] : [];
+    return typeof value === "number" && value < 0
+      ? [fieldInvalid(path.join("."), value, "must be greater than or equal to 0")]
+      : [];
   });
 }
 
-const templateErrors = (object: KubeObject) => podSpecErrors(getPath(object, "spec", "template", "spec") as Json | undefined, "spec.template.spec");
+const templateErrors = (object: KubeObject) =>
+  podSpecErrors(getPath(object, "spec", "template", "spec") as Json | undefined, "spec.template.spec");
 
 function scheduleErrors(object: KubeObject): FieldError[] {
   const schedule = getPath(object, "spec", "schedule");
   if (!schedule) return [fieldRequired("spec.schedule")];
   const parts = String(schedule).trim().split(/\s+/);
   if (String(schedule).startsWith("@") || parts.length === 5) return [];
-  return [fieldInvalid("spec.schedule", schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`)];
+  return [
+    fieldInvalid("spec.schedule", schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`),
+  ];
 }
 
 /** Pods of a Job must be able to end. */
-const endsErrors = (policy: unknown, path: string): FieldError[] => (policy === "OnFailure" || policy === "Never" ? [] : [fieldRequired(path, 'valid values: "OnFailure", "Never"')]);
+const endsErrors = (policy: unknown, path: string): FieldError[] =>
+  policy === "OnFailure" || policy === "Never" ? [] : [fieldRequired(path, 'valid values: "OnFailure", "Never"')];
 
 function cronTemplateErrors(object: KubeObject): FieldError[] {
   const path = "spec.jobTemplate.spec.template.spec";
@@ -91,14 +116,27 @@ function cronTemplateErrors(object: KubeObject): FieldError[] {
 const percent = (value: unknown) => value ?? "25%";
 
 function rolloutErrors(spec: Json): FieldError[] {
-  const { type, rollingUpdate } = (spec["strategy"] ?? {}) as { readonly type?: unknown; readonly rollingUpdate?: Json };
+  const { type, rollingUpdate } = (spec["strategy"] ?? {}) as {
+    readonly type?: unknown;
+    readonly rollingUpdate?: Json;
+  };
   const errors: FieldError[] = [];
-  if (type === "Recreate" && rollingUpdate !== undefined) errors.push(fieldForbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
+  if (type === "Recreate" && rollingUpdate !== undefined)
+    errors.push(
+      fieldForbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"),
+    );
   const isNone = (value: unknown) => value === 0 || /^0+%?$/.test(String(value));
   if (type === "RollingUpdate" && isNone(rollingUpdate?.["maxUnavailable"]) && isNone(rollingUpdate?.["maxSurge"]))
-    errors.push(fieldInvalid("spec.strategy.rollingUpdate.maxUnavailable", rollingUpdate?.["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
+    errors.push(
+      fieldInvalid(
+        "spec.strategy.rollingUpdate.maxUnavailable",
+        rollingUpdate?.["maxUnavailable"],
+        "may not be 0 when `maxSurge` is 0",
+      ),
+    );
   const deadline = spec["progressDeadlineSeconds"];
-  if (typeof deadline === "number" && deadline <= Number(spec["minReadySeconds"] ?? 0)) errors.push(fieldInvalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
+  if (typeof deadline === "number" && deadline <= Number(spec["minReadySeconds"] ?? 0))
+    errors.push(fieldInvalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
   return errors;
 }
 
@@ -108,8 +146,18 @@ const strategies: Readonly<Record<string, Strategy>> = {
       const strategy = (spec["strategy"] ?? {}) as Json;
       const type = strategy["type"] ?? "RollingUpdate";
       const rolling = (strategy["rollingUpdate"] ?? {}) as Json;
-      const filled = type === "RollingUpdate" ? { ...strategy, type, rollingUpdate: fill(rolling, { maxUnavailable: percent(undefined), maxSurge: percent(undefined) }) } : { ...strategy, type };
-      return fillTemplate({ ...fill(spec, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 }), strategy: filled });
+      const filled =
+        type === "RollingUpdate"
+          ? {
+              ...strategy,
+              type,
+              rollingUpdate: fill(rolling, { maxUnavailable: percent(undefined), maxSurge: percent(undefined) }),
+            }
+          : { ...strategy, type };
+      return fillTemplate({
+        ...fill(spec, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 }),
+        strategy: filled,
+      });
     }),
     validate: (object) => [
       ...selectorErrors(object),
@@ -122,7 +170,11 @@ const strategies: Readonly<Record<string, Strategy>> = {
   "apps/ReplicaSet": {
     emptyStatus: { replicas: 0 },
     applyDefaults: withSpec((spec) => fillTemplate(fill(spec, { replicas: 1 }))),
-    validate: (object) => [...selectorErrors(object), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
+    validate: (object) => [
+      ...selectorErrors(object),
+      ...templateErrors(object),
+      ...notNegative(object, ["spec", "replicas"]),
+    ],
     validateUpdate: (object, old) => immutable(object, old, ["spec", "selector"]),
     fields: (object) => ({ "status.replicas": String(getPath(object, "status", "replicas") ?? 0) }),
   },
@@ -131,19 +183,53 @@ const strategies: Readonly<Record<string, Strategy>> = {
     applyDefaults: withSpec((spec) => {
       const update = (spec["updateStrategy"] ?? {}) as Json;
       const type = update["type"] ?? "RollingUpdate";
-      const filled = type === "RollingUpdate" ? { ...update, type, rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { partition: 0 }) } : { ...update, type };
-      const claims = (spec["volumeClaimTemplates"] as readonly Json[] | undefined)?.map((claim) => ({ apiVersion: "v1", kind: "PersistentVolumeClaim", ...claim, spec: fill((claim["spec"] ?? {}) as Json, { volumeMode: "Filesystem" }), status: { phase: "Pending" } }));
+      const filled =
+        type === "RollingUpdate"
+          ? { ...update, type, rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { partition: 0 }) }
+          : { ...update, type };
+      const claims = (spec["volumeClaimTemplates"] as readonly Json[] | undefined)?.map((claim) => ({
+        apiVersion: "v1",
+        kind: "PersistentVolumeClaim",
+        ...claim,
+        spec: fill((claim["spec"] ?? {}) as Json, { volumeMode: "Filesystem" }),
+        status: { phase: "Pending" },
+      }));
       return fillTemplate({
-        ...fill(spec, { replicas: 1, podManagementPolicy: "OrderedReady", revisionHistoryLimit: 10, persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" } }),
+        ...fill(spec, {
+          replicas: 1,
+          podManagementPolicy: "OrderedReady",
+          revisionHistoryLimit: 10,
+          persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
+        }),
         updateStrategy: filled,
         ...(claims === undefined ? {} : { volumeClaimTemplates: claims }),
       });
     }),
-    validate: (object) => [...selectorErrors(object, "statefulset"), ...templateErrors(object), ...notNegative(object, ["spec", "replicas"])],
+    validate: (object) => [
+      ...selectorErrors(object, "statefulset"),
+      ...templateErrors(object),
+      ...notNegative(object, ["spec", "replicas"]),
+    ],
     validateUpdate: (object, old) => {
-      const allowed = ["replicas", "ordinals", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds", "revisionHistoryLimit"];
-      const strip = (value: KubeObject) => Object.fromEntries(Object.entries(specOf(value)).filter(([key]) => !allowed.includes(key)));
-      return deepEqual(strip(object), strip(old)) ? [] : [fieldForbidden("spec", `updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden`)];
+      const allowed = [
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+        "revisionHistoryLimit",
+      ];
+      const strip = (value: KubeObject) =>
+        Object.fromEntries(Object.entries(specOf(value)).filter(([key]) => !allowed.includes(key)));
+      return deepEqual(strip(object), strip(old))
+        ? []
+        : [
+            fieldForbidden(
+              "spec",
+              `updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden`,
+            ),
+          ];
     },
   },
   "apps/DaemonSet": {
@@ -151,7 +237,14 @@ const strategies: Readonly<Record<string, Strategy>> = {
     applyDefaults: withSpec((spec) => {
       const update = (spec["updateStrategy"] ?? {}) as Json;
       const type = update["type"] ?? "RollingUpdate";
-      const filled = type === "RollingUpdate" ? { ...update, type, rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { maxUnavailable: 1, maxSurge: 0 }) } : { ...update, type };
+      const filled =
+        type === "RollingUpdate"
+          ? {
+              ...update,
+              type,
+              rollingUpdate: fill((update["rollingUpdate"] ?? {}) as Json, { maxUnavailable: 1, maxSurge: 0 }),
+            }
+          : { ...update, type };
       return fillTemplate({ ...fill(spec, { revisionHistoryLimit: 10 }), updateStrategy: filled });
     }),
     validate: (object) => [...selectorErrors(object, "daemonset"), ...templateErrors(object)],
@@ -164,25 +257,55 @@ const strategies: Readonly<Record<string, Strategy>> = {
       if (spec["manualSelector"] === true) return object;
       const uid = object.metadata.uid ?? "";
       const name = object.metadata.name ?? "";
-      const labels = { ...(getPath(spec, "template", "metadata", "labels") as Json | undefined), "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name };
-      const selected = setPath(object, ["spec", "selector"], { matchLabels: { "batch.kubernetes.io/controller-uid": uid } });
+      const labels = {
+        ...(getPath(spec, "template", "metadata", "labels") as Json | undefined),
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+      };
+      const selected = setPath(object, ["spec", "selector"], {
+        matchLabels: { "batch.kubernetes.io/controller-uid": uid },
+      });
       return setPath(selected, ["spec", "template", "metadata", "labels"], labels);
     },
     applyDefaults: withSpec((spec) => {
       const isBare = spec["completions"] === undefined && spec["parallelism"] === undefined;
       return fillTemplate(
-        fill(spec, { ...(isBare ? { completions: 1 } : {}), parallelism: 1, backoffLimit: 6, completionMode: "NonIndexed", suspend: false, manualSelector: undefined, podReplacementPolicy: spec["podFailurePolicy"] === undefined ? "TerminatingOrFailed" : "Failed" }),
+        fill(spec, {
+          ...(isBare ? { completions: 1 } : {}),
+          parallelism: 1,
+          backoffLimit: 6,
+          completionMode: "NonIndexed",
+          suspend: false,
+          manualSelector: undefined,
+          podReplacementPolicy: spec["podFailurePolicy"] === undefined ? "TerminatingOrFailed" : "Failed",
+        }),
       );
     }),
     validate: (object) => {
       const policy = getPath(object, "spec", "template", "spec", "restartPolicy");
       return [
         ...templateErrors(object),
-        ...notNegative(object, ["spec", "parallelism"], ["spec", "completions"], ["spec", "backoffLimit"], ["spec", "ttlSecondsAfterFinished"]),
+        ...notNegative(
+          object,
+          ["spec", "parallelism"],
+          ["spec", "completions"],
+          ["spec", "backoffLimit"],
+          ["spec", "ttlSecondsAfterFinished"],
+        ),
         ...endsErrors(policy, "spec.template.spec.restartPolicy"),
       ];
     },
-    validateUpdate: (object, old) => immutable(object, old, ["spec", "completions"], ["spec", "selector"], ["spec", "template"], ["spec", "completionMode"]),
+    validateUpdate: (object, old) =>
+      immutable(
+        object,
+        old,
+        ["spec", "completions"],
+        ["spec", "selector"],
+        ["spec", "template"],
+        ["spec", "completionMode"],
+      ),
     fields: (object) => ({ "status.successful": String(getPath(object, "status", "succeeded") ?? 0) }),
   },
   "batch/CronJob": {
@@ -190,13 +313,19 @@ const strategies: Readonly<Record<string, Strategy>> = {
       const template = (spec["jobTemplate"] ?? {}) as Json;
       const jobSpec = (template["spec"] ?? {}) as Json;
       const filled = fillTemplate(jobSpec);
-      const defaulted = fill(spec, { concurrencyPolicy: "Allow", suspend: false, successfulJobsHistoryLimit: 3, failedJobsHistoryLimit: 1 });
+      const defaulted = fill(spec, {
+        concurrencyPolicy: "Allow",
+        suspend: false,
+        successfulJobsHistoryLimit: 3,
+        failedJobsHistoryLimit: 1,
+      });
       return filled === jobSpec ? defaulted : { ...defaulted, jobTemplate: { ...template, spec: filled } };
     }),
     validate: (object) => [...scheduleErrors(object), ...cronTemplateErrors(object)],
   },
   Pod: {
-    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending", qosClass: qosOf(specOf(object)) } }) as KubeObject,
+    prepareForCreate: (object) =>
+      ({ ...object, status: { phase: "Pending", qosClass: qosOf(specOf(object)) } }) as KubeObject,
     applyDefaults: withSpec((spec) => fill(defaultPodSpec(spec), { enableServiceLinks: true })),
     validate: (object) => podSpecErrors(specOf(object), "spec"),
     validateUpdate: podUpdateErrors,
@@ -217,14 +346,33 @@ const strategies: Readonly<Record<string, Strategy>> = {
     },
   },
   Namespace: {
-    prepareForCreate: (object) => ({ ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" } }, spec: { finalizers: ["kubernetes"] }, status: { phase: "Active" } }) as KubeObject,
+    prepareForCreate: (object) =>
+      ({
+        ...object,
+        metadata: {
+          ...object.metadata,
+          labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" },
+        },
+        spec: { finalizers: ["kubernetes"] },
+        status: { phase: "Active" },
+      }) as KubeObject,
     prepareForUpdate: (object, old) => {
       const finalizers = getPath(object, "spec", "finalizers") ?? getPath(old, "spec", "finalizers");
-      const named = { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" } }, spec: { finalizers } } as KubeObject;
+      const named = {
+        ...object,
+        metadata: {
+          ...object.metadata,
+          labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" },
+        },
+        spec: { finalizers },
+      } as KubeObject;
       return named;
     },
     prepareForDelete: (object) => setPath(object, ["status", "phase"], "Terminating"),
-    fields: (object) => ({ "status.phase": String(getPath(object, "status", "phase") ?? ""), name: object.metadata.name ?? "" }),
+    fields: (object) => ({
+      "status.phase": String(getPath(object, "status", "phase") ?? ""),
+      name: object.metadata.name ?? "",
+    }),
   },
   "events.k8s.io/Event": {
     createsOnUpdate: true,
@@ -252,7 +400,11 @@ const strategies: Readonly<Record<string, Strategy>> = {
   Service: serviceStrategy,
   Secret: {
     applyDefaults: (object) => {
-      const { stringData, ...rest } = object as KubeObject & { stringData?: Record<string, string>; data?: Record<string, string>; type?: string };
+      const { stringData, ...rest } = object as KubeObject & {
+        stringData?: Record<string, string>;
+        data?: Record<string, string>;
+        type?: string;
+      };
       const typed = rest.type === undefined ? { ...rest, type: "Opaque" } : rest;
       if (stringData === undefined) return typed;
       const data = { ...rest.data };
@@ -261,17 +413,34 @@ const strategies: Readonly<Record<string, Strategy>> = {
     },
     validate: (object) => {
       const { data = {} } = object as { data?: Record<string, string> };
-      return [...secretTypeErrors(object), ...Object.entries(data).flatMap(([key, value]) => [
-        ...(/^[-._a-zA-Z0-9]+$/.test(key) ? [] : [fieldInvalid(`data[${key}]`, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")]),
-        ...(typeof value === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(value) ? [] : [fieldInvalid(`data[${key}]`, "<redacted>", "must be base64")]),
-      ])];
+      return [
+        ...secretTypeErrors(object),
+        ...Object.entries(data).flatMap(([key, value]) => [
+          ...(/^[-._a-zA-Z0-9]+$/.test(key)
+            ? []
+            : [
+                fieldInvalid(
+                  `data[${key}]`,
+                  key,
+                  "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+                ),
+              ]),
+          ...(typeof value === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(value)
+            ? []
+            : [fieldInvalid(`data[${key}]`, "<redacted>", "must be base64")]),
+        ]),
+      ];
     },
     validateUpdate: (object, old) => [
       ...immutable(object, old, ["type"]),
       ...(getPath(old, "immutable") === true
         ? [
-            ...(getPath(object, "immutable") === true ? [] : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
-            ...(deepEqual(getPath(object, "data"), getPath(old, "data")) ? [] : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
+            ...(getPath(object, "immutable") === true
+              ? []
+              : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
+            ...(deepEqual(getPath(object, "data"), getPath(old, "data"))
+              ? []
+              : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
           ]
         : []),
     ],
@@ -281,19 +450,33 @@ const strategies: Readonly<Record<string, Strategy>> = {
     validate: (object) =>
       ["data", "binaryData"].flatMap((part) =>
         Object.keys((getPath(object, part) ?? {}) as object).flatMap((key) =>
-          /^[-._a-zA-Z0-9]+$/.test(key) ? [] : [fieldInvalid(`${part}[${key}]`, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")],
+          /^[-._a-zA-Z0-9]+$/.test(key)
+            ? []
+            : [
+                fieldInvalid(
+                  `${part}[${key}]`,
+                  key,
+                  "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+                ),
+              ],
         ),
       ),
     validateUpdate: (object, old) =>
       getPath(old, "immutable") === true
         ? [
-            ...(getPath(object, "immutable") === true ? [] : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
-            ...(deepEqual(getPath(object, "data"), getPath(old, "data")) ? [] : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
+            ...(getPath(object, "immutable") === true
+              ? []
+              : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
+            ...(deepEqual(getPath(object, "data"), getPath(old, "data"))
+              ? []
+              : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
           ]
         : [],
   },
   PersistentVolume: {
-    applyDefaults: withSpec((spec) => fill(spec, { volumeMode: "Filesystem", persistentVolumeReclaimPolicy: "Retain" })),
+    applyDefaults: withSpec((spec) =>
+      fill(spec, { volumeMode: "Filesystem", persistentVolumeReclaimPolicy: "Retain" }),
+    ),
     prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
   },
   Event: {
@@ -312,21 +495,48 @@ const strategies: Readonly<Record<string, Strategy>> = {
       "involvedObject.fieldPath": String(getPath(object, "involvedObject", "fieldPath") ?? ""),
     }),
   },
-  "rbac.authorization.k8s.io/RoleBinding": { applyDefaults: roleBindingDefaults, validate: bindingErrors(true), validateUpdate: roleRefUpdate, createsOnUpdate: true },
-  "rbac.authorization.k8s.io/ClusterRoleBinding": { applyDefaults: roleBindingDefaults, validate: bindingErrors(false), validateUpdate: roleRefUpdate, createsOnUpdate: true },
+  "rbac.authorization.k8s.io/RoleBinding": {
+    applyDefaults: roleBindingDefaults,
+    validate: bindingErrors(true),
+    validateUpdate: roleRefUpdate,
+    createsOnUpdate: true,
+  },
+  "rbac.authorization.k8s.io/ClusterRoleBinding": {
+    applyDefaults: roleBindingDefaults,
+    validate: bindingErrors(false),
+    validateUpdate: roleRefUpdate,
+    createsOnUpdate: true,
+  },
   "autoscaling/HorizontalPodAutoscaler": {
     applyDefaults: withSpec((spec) => {
       const isOld = spec["targetCPUUtilizationPercentage"] !== undefined;
-      return fill(spec, { minReplicas: 1, ...(isOld ? {} : { metrics: [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } }] }) });
+      return fill(spec, {
+        minReplicas: 1,
+        ...(isOld
+          ? {}
+          : {
+              metrics: [
+                {
+                  type: "Resource",
+                  resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } },
+                },
+              ],
+            }),
+      });
     }),
     validate: (object) => {
       const target = getPath(object, "spec", "scaleTargetRef") as Json | undefined;
-      const missing = ["kind", "name"].filter((part) => !target?.[part]).map((part) => fieldRequired(`spec.scaleTargetRef.${part}`));
+      const missing = ["kind", "name"]
+        .filter((part) => !target?.[part])
+        .map((part) => fieldRequired(`spec.scaleTargetRef.${part}`));
       if (missing.length > 0) return missing;
       const max = getPath(object, "spec", "maxReplicas");
       const min = getPath(object, "spec", "minReplicas");
-      if (typeof max !== "number" || max < 1) return [fieldInvalid("spec.maxReplicas", max ?? 0, "must be greater than 0")];
-      return typeof min === "number" && max < min ? [fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to `minReplicas`")] : [];
+      if (typeof max !== "number" || max < 1)
+        return [fieldInvalid("spec.maxReplicas", max ?? 0, "must be greater than 0")];
+      return typeof min === "number" && max < min
+        ? [fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to `minReplicas`")]
+        : [];
     },
   },
   "storage.k8s.io/StorageClass": {
@@ -336,17 +546,29 @@ const strategies: Readonly<Record<string, Strategy>> = {
     applyDefaults: withSpec((spec) => {
       const names = (spec["names"] ?? {}) as Json;
       const kind = String(names["kind"] ?? "");
-      return { ...fill(spec, { conversion: { strategy: "None" } }), names: fill(names, { singular: kind.toLowerCase(), listKind: `${kind}List` }) };
+      return {
+        ...fill(spec, { conversion: { strategy: "None" } }),
+        names: fill(names, { singular: kind.toLowerCase(), listKind: `${kind}List` }),
+      };
     }),
     validate: (object) => {
       const errors: FieldError[] = [];
       const plural = getPath(object, "spec", "names", "plural");
       const group = getPath(object, "spec", "group");
-      if (object.metadata.name !== `${plural}.${group}`) errors.push(fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`));
+      if (object.metadata.name !== `${plural}.${group}`)
+        errors.push(fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`));
       const versions = (getPath(object, "spec", "versions") ?? []) as readonly Json[];
-      if (versions.filter((version) => version["storage"] === true).length !== 1) errors.push(fieldInvalid("spec.versions", versions.map((version) => version["name"]), "must have exactly one version marked as storage version"));
+      if (versions.filter((version) => version["storage"] === true).length !== 1)
+        errors.push(
+          fieldInvalid(
+            "spec.versions",
+            versions.map((version) => version["name"]),
+            "must have exactly one version marked as storage version",
+          ),
+        );
       for (const [at, version] of versions.entries())
-        if (!isJsonObject(getPath(version, "schema", "openAPIV3Schema"))) errors.push(fieldRequired(`spec.versions[${at}].schema.openAPIV3Schema`, "schemas are required"));
+        if (!isJsonObject(getPath(version, "schema", "openAPIV3Schema")))
+          errors.push(fieldRequired(`spec.versions[${at}].schema.openAPIV3Schema`, "schemas are required"));
       return errors;
     },
     validateUpdate: (object, old) => immutable(object, old, ["spec", "group"], ["spec", "scope"]),
@@ -359,12 +581,20 @@ function roleBindingDefaults(object: KubeObject): KubeObject {
   return {
     ...object,
     roleRef: fill(roleRef, { apiGroup: "rbac.authorization.k8s.io" }),
-    ...(subjects === undefined ? {} : { subjects: subjects.map((subject) => (subject["kind"] === "ServiceAccount" ? subject : fill(subject, { apiGroup: "rbac.authorization.k8s.io" }))) }),
+    ...(subjects === undefined
+      ? {}
+      : {
+          subjects: subjects.map((subject) =>
+            subject["kind"] === "ServiceAccount" ? subject : fill(subject, { apiGroup: "rbac.authorization.k8s.io" }),
+          ),
+        }),
   } as KubeObject;
 }
 
 function roleRefUpdate(object: KubeObject, old: KubeObject): FieldError[] {
-  return deepEqual(getPath(object, "roleRef"), getPath(old, "roleRef")) ? [] : [fieldInvalid("roleRef", getPath(object, "roleRef"), "cannot change roleRef")];
+  return deepEqual(getPath(object, "roleRef"), getPath(old, "roleRef"))
+    ? []
+    : [fieldInvalid("roleRef", getPath(object, "roleRef"), "cannot change roleRef")];
 }
 
 function qosOf(spec: Json): string {
@@ -375,7 +605,9 @@ function qosOf(spec: Json): string {
     const requests = (getPath(container, "resources", "requests") ?? {}) as Json;
     const limits = (getPath(container, "resources", "limits") ?? {}) as Json;
     if (Object.keys(requests).length + Object.keys(limits).length > 0) hasAny = true;
-    for (const name of ["cpu", "memory"]) if (limits[name] === undefined || (requests[name] !== undefined && requests[name] !== limits[name])) isGuaranteed = false;
+    for (const name of ["cpu", "memory"])
+      if (limits[name] === undefined || (requests[name] !== undefined && requests[name] !== limits[name]))
+        isGuaranteed = false;
   }
   return isGuaranteed ? "Guaranteed" : hasAny ? "Burstable" : "BestEffort";
 }

@@ -1,4 +1,15 @@
-import { addQuantities, compareQuantities, forbidden, formatQuantity, getPath, type KubeObject, parseQuantity, type Quantity, setPath, zeroQuantity } from "#machinery";
+import {
+  addQuantities,
+  compareQuantities,
+  forbidden,
+  formatQuantity,
+  getPath,
+  type KubeObject,
+  parseQuantity,
+  type Quantity,
+  setPath,
+  zeroQuantity,
+} from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { ApiServer } from "../server.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -8,12 +19,21 @@ type Change = AdmissionRequest & { readonly object: KubeObject };
 type List = readonly Json[];
 
 const isPodCreate = ({ definition, operation, subresource }: AdmissionRequest) =>
-  operation === "CREATE" && subresource === undefined && definition.kind.group === "" && definition.kind.resource === "pods";
+  operation === "CREATE" &&
+  subresource === undefined &&
+  definition.kind.group === "" &&
+  definition.kind.resource === "pods";
 
-const listOf = (value: unknown, ...path: readonly string[]): List => (getPath(value, ...path) as List | undefined) ?? [];
+const listOf = (value: unknown, ...path: readonly string[]): List =>
+  (getPath(value, ...path) as List | undefined) ?? [];
 
 /** All objects of a resource in a namespace, or in all; none where the resource is not served. */
-async function stored(server: ApiServer, group: string, resource: string, namespace?: string): Promise<readonly KubeObject[]> {
+async function stored(
+  server: ApiServer,
+  group: string,
+  resource: string,
+  namespace?: string,
+): Promise<readonly KubeObject[]> {
   const definition = server.registry.find(group, "v1", resource);
   if (definition === undefined) return [];
   const store = server.store(definition);
@@ -30,7 +50,11 @@ const UNDELETABLE = new Set(["default", "kube-system", "kube-public"]);
 
 const namespaceLifecycle: AdmissionPlugin = {
   name: "NamespaceLifecycle",
-  handles: ({ operation, definition, name }) => operation === "DELETE" && definition.kind.group === "" && definition.kind.resource === "namespaces" && UNDELETABLE.has(name),
+  handles: ({ operation, definition, name }) =>
+    operation === "DELETE" &&
+    definition.kind.group === "" &&
+    definition.kind.resource === "namespaces" &&
+    UNDELETABLE.has(name),
   validate({ definition, name }) {
     throw forbidden(definition.kind, name, "this namespace may not be deleted");
   },
@@ -46,15 +70,30 @@ function priority(server: ApiServer): AdmissionPlugin {
       const wanted = getPath(object, "spec", "priorityClassName");
       const chosen = wanted
         ? classes.find(({ metadata }) => metadata.name === wanted)
-        : classes.filter((candidate) => getPath(candidate, "globalDefault") === true).sort((left, right) => Number(getPath(left, "value")) - Number(getPath(right, "value")))[0];
-      if (wanted && chosen === undefined) throw forbidden(definition.kind, name, `no PriorityClass with name ${wanted} was found`);
+        : classes
+            .filter((candidate) => getPath(candidate, "globalDefault") === true)
+            .sort((left, right) => Number(getPath(left, "value")) - Number(getPath(right, "value")))[0];
+      if (wanted && chosen === undefined)
+        throw forbidden(definition.kind, name, `no PriorityClass with name ${wanted} was found`);
       const value = Number(getPath(chosen, "value") ?? 0);
       const given = getPath(object, "spec", "priority");
       if (given !== undefined && given !== value)
-        throw forbidden(definition.kind, name, `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`);
+        throw forbidden(
+          definition.kind,
+          name,
+          `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`,
+        );
       const preemptionPolicy = getPath(chosen, "preemptionPolicy") ?? "PreemptLowerPriority";
       const spec = getPath(object, "spec") as Json;
-      return { ...object, spec: { preemptionPolicy, ...spec, priority: value, ...(chosen === undefined ? {} : { priorityClassName: chosen.metadata.name }) } } as KubeObject;
+      return {
+        ...object,
+        spec: {
+          preemptionPolicy,
+          ...spec,
+          priority: value,
+          ...(chosen === undefined ? {} : { priorityClassName: chosen.metadata.name }),
+        },
+      } as KubeObject;
     },
   };
 }
@@ -67,8 +106,14 @@ const defaultTolerations: AdmissionPlugin = {
   handles: isPodCreate,
   mutate({ object }: Change) {
     const present = listOf(object, "spec", "tolerations");
-    const isCovered = (taint: string) => present.some(({ key, effect }) => (key === taint || !key) && (effect === "NoExecute" || !effect));
-    const missing = TOLERATED.filter((taint) => !isCovered(taint)).map((key) => ({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: 300 }));
+    const isCovered = (taint: string) =>
+      present.some(({ key, effect }) => (key === taint || !key) && (effect === "NoExecute" || !effect));
+    const missing = TOLERATED.filter((taint) => !isCovered(taint)).map((key) => ({
+      key,
+      operator: "Exists",
+      effect: "NoExecute",
+      tolerationSeconds: 300,
+    }));
     return missing.length === 0 ? object : setPath(object, ["spec", "tolerations"], [...present, ...missing]);
   },
 };
@@ -81,7 +126,9 @@ function limitRanger(server: ApiServer): AdmissionPlugin {
     name: "LimitRanger",
     handles: isPodCreate,
     async mutate({ object, definition, name, namespace }: Change) {
-      const ranges = (await stored(server, "", "limitranges", namespace)).flatMap((range) => listOf(range, "spec", "limits"));
+      const ranges = (await stored(server, "", "limitranges", namespace)).flatMap((range) =>
+        listOf(range, "spec", "limits"),
+      );
       const forContainers = ranges.filter(({ type }) => type === "Container");
       if (forContainers.length === 0) return object;
       const errors: string[] = [];
@@ -93,14 +140,22 @@ function limitRanger(server: ApiServer): AdmissionPlugin {
           requests = { ...((range["defaultRequest"] ?? range["default"]) as Amounts | undefined), ...requests };
           errors.push(...boundErrors(range, limits, requests));
         }
-        return { ...container, resources: { ...(container["resources"] as Json | undefined), ...(empty(limits) ? {} : { limits }), ...(empty(requests) ? {} : { requests }) } };
+        return {
+          ...container,
+          resources: {
+            ...(container["resources"] as Json | undefined),
+            ...(empty(limits) ? {} : { limits }),
+            ...(empty(requests) ? {} : { requests }),
+          },
+        };
       };
       let result = object;
       for (const list of ["containers", "initContainers"]) {
         const containers = getPath(object, "spec", list) as List | undefined;
         if (containers !== undefined) result = setPath(result, ["spec", list], containers.map(fill));
       }
-      if (errors.length > 0) throw forbidden(definition.kind, name, errors.length === 1 ? (errors[0] as string) : `[${errors.join(", ")}]`);
+      if (errors.length > 0)
+        throw forbidden(definition.kind, name, errors.length === 1 ? (errors[0] as string) : `[${errors.join(", ")}]`);
       return result;
     },
   };
@@ -112,27 +167,34 @@ function boundErrors(range: Json, limits: Amounts, requests: Amounts): string[] 
   const errors: string[] = [];
   for (const [resource, bound] of Object.entries((range["min"] ?? {}) as Amounts)) {
     const request = requests[resource];
-    if (request === undefined) errors.push(`minimum ${resource} usage per Container is ${bound}.  No request is specified`);
-    else if (isMore(bound, request)) errors.push(`minimum ${resource} usage per Container is ${bound}, but request is ${request}`);
+    if (request === undefined)
+      errors.push(`minimum ${resource} usage per Container is ${bound}.  No request is specified`);
+    else if (isMore(bound, request))
+      errors.push(`minimum ${resource} usage per Container is ${bound}, but request is ${request}`);
   }
   for (const [resource, bound] of Object.entries((range["max"] ?? {}) as Amounts)) {
     const limit = limits[resource];
     if (limit === undefined) errors.push(`maximum ${resource} usage per Container is ${bound}.  No limit is specified`);
-    else if (isMore(limit, bound)) errors.push(`maximum ${resource} usage per Container is ${bound}, but limit is ${limit}`);
+    else if (isMore(limit, bound))
+      errors.push(`maximum ${resource} usage per Container is ${bound}, but limit is ${limit}`);
   }
   return errors;
 }
 
-const isMore = (left: string, right: string) => compareQuantities(parseQuantity(left) ?? zeroQuantity, parseQuantity(right) ?? zeroQuantity) > 0;
+const isMore = (left: string, right: string) =>
+  compareQuantities(parseQuantity(left) ?? zeroQuantity, parseQuantity(right) ?? zeroQuantity) > 0;
 
 /** Refuses what would exceed a ResourceQuota. Enforced is what the quota's status says, as in Kubernetes. */
 function quota(server: ApiServer): AdmissionPlugin {
   return {
     name: "ResourceQuota",
-    handles: ({ operation, subresource, namespace }) => operation === "CREATE" && subresource === undefined && namespace !== undefined,
+    handles: ({ operation, subresource, namespace }) =>
+      operation === "CREATE" && subresource === undefined && namespace !== undefined,
     async validate({ object, definition, name, namespace }) {
       if (object === undefined || namespace === undefined) return;
-      const quotas = (await stored(server, "", "resourcequotas", namespace)).filter((found) => !empty((getPath(found, "status", "hard") ?? {}) as object));
+      const quotas = (await stored(server, "", "resourcequotas", namespace)).filter(
+        (found) => !empty((getPath(found, "status", "hard") ?? {}) as object),
+      );
       if (quotas.length === 0) return;
       const asked = usageOf(definition.kind, object);
       for (const found of quotas) {
@@ -145,26 +207,49 @@ function quota(server: ApiServer): AdmissionPlugin {
           return compareQuantities(total, parseQuantity(hard[resource] as string) ?? zeroQuantity) > 0;
         });
         if (over.length === 0) continue;
-        const list = (amount: (resource: string) => string) => over.sort().map((resource) => `${resource}=${amount(resource)}`).join(",");
+        const list = (amount: (resource: string) => string) =>
+          over
+            .sort()
+            .map((resource) => `${resource}=${amount(resource)}`)
+            .join(",");
         const requested = list((resource) => formatQuantity(asked.get(resource) as Quantity));
         const used = list((resource) => formatQuantity(present.get(resource) ?? zeroQuantity));
-        throw forbidden(definition.kind, name, `exceeded quota: ${found.metadata.name}, requested: ${requested}, used: ${used}, limited: ${list((resource) => hard[resource] as string)}`);
+        throw forbidden(
+          definition.kind,
+          name,
+          `exceeded quota: ${found.metadata.name}, requested: ${requested}, used: ${used}, limited: ${list((resource) => hard[resource] as string)}`,
+        );
       }
     },
   };
 }
 
 /** What the objects of a namespace use of the named resources. */
-export async function namespaceUsage(server: ApiServer, namespace: string, resources: readonly string[]): Promise<ReadonlyMap<string, Quantity>> {
+async function namespaceUsage(
+  server: ApiServer,
+  namespace: string,
+  resources: readonly string[],
+): Promise<ReadonlyMap<string, Quantity>> {
   const used = new Map<string, Quantity>();
   for (const definition of server.registry.all) {
-    if (!definition.kind.namespaced || definition.virtual !== undefined || definition.kind.version !== definition.storage.version) continue;
+    if (
+      !definition.kind.namespaced ||
+      definition.virtual !== undefined ||
+      definition.kind.version !== definition.storage.version
+    )
+      continue;
     const sample = usageOf(definition.kind, undefined);
-    if (!resources.some((resource) => sample.has(resource) || (definition.kind.resource === "pods" && !resource.startsWith("count/")))) continue;
+    if (
+      !resources.some(
+        (resource) => sample.has(resource) || (definition.kind.resource === "pods" && !resource.startsWith("count/")),
+      )
+    )
+      continue;
     const store = server.store(definition);
     await store.load();
     for (const [, { object }] of store.range(namespace))
-      for (const [resource, amount] of usageOf(definition.kind, object)) if (resources.includes(resource)) used.set(resource, addQuantities(used.get(resource) ?? zeroQuantity, amount));
+      for (const [resource, amount] of usageOf(definition.kind, object))
+        if (resources.includes(resource)) used.set(resource, addQuantities(used.get(resource) ?? zeroQuantity, amount));
   }
   return used;
 }

@@ -152,7 +152,8 @@ export class ResourceStore {
 
   /** Events after a revision, or an error when they are no longer held. */
   eventsAfter(revision: number): readonly StoreEvent[] {
-    if (revision < this.#windowStart) throw resourceExpired(`too old resource version: ${revision} (${this.#windowStart})`);
+    if (revision < this.#windowStart)
+      throw resourceExpired(`too old resource version: ${revision} (${this.#windowStart})`);
     let low = 0;
     let high = this.#window.length;
     while (low < high) {
@@ -179,21 +180,38 @@ export class ResourceStore {
    * Writes one object if the revision held is `expected` (0: absent). Gives the stored object, or what was found
    * instead.
    */
-  async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | { readonly found: StoredObject | undefined }> {
+  async put(
+    key: string,
+    object: KubeObject,
+    expected: number,
+  ): Promise<StoredObject | { readonly found: StoredObject | undefined }> {
     const value = encodeForStore(object);
     decoded.set(value, object);
     const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected }]);
     if (!result.ok)
-      return { found: result.found === undefined ? undefined : { object: decode(result.found.value, result.found.revision), revision: result.found.revision } };
+      return {
+        found:
+          result.found === undefined
+            ? undefined
+            : { object: decode(result.found.value, result.found.revision), revision: result.found.revision },
+      };
     return this.#objects.get(key)?.revision === result.revision
       ? (this.#objects.get(key) as StoredObject)
       : { object: decode(value, result.revision), revision: result.revision };
   }
 
-  async delete(key: string, expected: number): Promise<{ readonly revision: number } | { readonly found: StoredObject | undefined }> {
+  async delete(
+    key: string,
+    expected: number,
+  ): Promise<{ readonly revision: number } | { readonly found: StoredObject | undefined }> {
     const result = await this.#backend.txn([{ type: "delete", key: this.prefix + key, expected }]);
     if (!result.ok)
-      return { found: result.found === undefined ? undefined : { object: decode(result.found.value, result.found.revision), revision: result.found.revision } };
+      return {
+        found:
+          result.found === undefined
+            ? undefined
+            : { object: decode(result.found.value, result.found.revision), revision: result.found.revision },
+      };
     return { revision: result.revision };
   }
 }
@@ -209,7 +227,8 @@ function encodeForStore(object: KubeObject): Buffer {
 
 function decode(value: Uint8Array, revision: number): KubeObject {
   const own = decoded.get(value);
-  const object = own ?? (JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8")) as KubeObject);
+  const object =
+    own ?? (JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8")) as KubeObject);
   return deepFreeze(withMetadata(object, { resourceVersion: String(revision) }));
 }
 
@@ -225,4 +244,3 @@ export function bookmark(apiVersion: string, kind: string, revision: number, isI
     },
   };
 }
-
