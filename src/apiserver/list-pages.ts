@@ -1,5 +1,7 @@
 import type { Clock, Random } from "#base";
 import {
+  type ApiError,
+  apiError,
   type FieldError,
   fieldForbidden,
   fieldNotSupported,
@@ -17,6 +19,13 @@ interface Continuation {
   readonly revision: number;
   readonly untilMs: number;
 }
+
+/** A revision nobody has written yet, such as one from before a store was lost: clients list anew. */
+export const tooLargeVersion = (asked: number, present: number): ApiError =>
+  apiError(504, "Timeout", `Too large resource version: ${asked}, current: ${present}`, {
+    causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
+    retryAfterSeconds: 1,
+  });
 
 /** Refuses combinations of options that contradict each other. */
 export function checkListOptions({ resourceVersionMatch: match, resourceVersion, continue: token }: ListOptions): void {

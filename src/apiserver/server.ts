@@ -49,7 +49,7 @@ import {
   type VersionConversion,
 } from "./definition.ts";
 import { decodeMetadata, metadataForCreate, metadataForUpdate, validateMetadata } from "./metadata.ts";
-import { checkListOptions, ListPages } from "./list-pages.ts";
+import { checkListOptions, ListPages, tooLargeVersion } from "./list-pages.ts";
 import { ResourceRegistry } from "./registry.ts";
 import { compileFilter } from "./selection.ts";
 import { applyScale, scaleOf } from "./scale.ts";
@@ -868,11 +868,7 @@ export class ApiServer {
       request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
     if (!Number.isInteger(wanted) || wanted < 0)
       throw badRequest(`invalid resource version: ${request.resourceVersion}`);
-    if (wanted > store.revision)
-      throw apiError(504, "Timeout", `Too large resource version: ${wanted}, current: ${store.revision}`, {
-        causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
-        retryAfterSeconds: 1,
-      });
+    if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
     const isExact =
       request.resourceVersionMatch === "Exact" ||
       (request.resourceVersionMatch === undefined && wanted !== 0 && request.limit !== undefined && request.limit > 0);

@@ -518,6 +518,12 @@ describe("watch", () => {
     expect(watch.seen).toEqual(["closed Expired"]);
   });
 
+  it("refuses a revision of the future, so that clients of a lost store list anew", async () => {
+    const watch = watchInto(server, "v1/configmaps", { ...at, resourceVersion: "999999" });
+    await settle();
+    expect(watch.seen).toEqual(["closed Expired"]);
+  });
+
   it("gives every watcher the same frozen object", async () => {
     const watches = [watchInto(server, "v1/configmaps", at), watchInto(server, "v1/configmaps", at)];
     await settle();

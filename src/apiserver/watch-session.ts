@@ -3,12 +3,14 @@ import {
   apiVersionOf,
   badRequest,
   type KubeObject,
+  resourceExpired,
   type WatchHandle,
   type WatchRequest,
   type WatchSink,
   withMetadata,
 } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
+import { tooLargeVersion } from "./list-pages.ts";
 import { compileFilter } from "./selection.ts";
 import { bookmark, type ResourceStore, type StoreEvent } from "./storage/resource-store.ts";
 
@@ -82,6 +84,8 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       const from =
         request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
       if (!Number.isInteger(from) || from < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
+      // A revision from before a store was lost. 410 makes every client list anew at once.
+      if (from > store.revision) throw resourceExpired(tooLargeVersion(from, store.revision).message);
       const sendsState = request.sendInitialEvents ?? from === 0;
       if (sendsState) {
         for (const [, { object }] of store.range(namespace)) {
