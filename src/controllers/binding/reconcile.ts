@@ -103,10 +103,10 @@ function isSameWork(present: Work, wanted: Work): boolean {
   );
 }
 
-/** A policy's binding, one with a manager of its own, or one that others depend on. */
+/** A policy's binding, one with a manager of its own, or one that exists only because others depend on it. */
 function isClaimed(binding: AnyBinding): boolean {
   const labels = binding.metadata.labels ?? {};
-  return Boolean(labels[PROPAGATION_POLICY_ID] || labels[CLUSTER_PROPAGATION_POLICY_ID] || labels[BINDING_MANAGED_BY]) || (binding.spec.requiredBy ?? []).length > 0;
+  return Boolean(labels[PROPAGATION_POLICY_ID] || labels[CLUSTER_PROPAGATION_POLICY_ID] || labels[BINDING_MANAGED_BY]) || (binding.spec.requiredBy ?? []).length > 0 || binding.spec.placement === undefined;
 }
 
 async function quietly(work: Promise<unknown>): Promise<void> {

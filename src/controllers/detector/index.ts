@@ -5,11 +5,12 @@
  * (Cluster)ResourceBinding. Templates without a policy wait; policies that change or go hand back what they claimed. It
  * never schedules and never removes a binding: that goes with its template.
  */
-import { type AnyBinding, ClusterPropagationPolicy, ClusterResourceBinding, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { type AnyBinding, type AnyPropagationPolicy, ClusterPropagationPolicy, ClusterResourceBinding, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { cacheIndex, type Change, type ControllerContext, defineController, PRIORITY_LOW, wake } from "#controller-runtime";
 import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
+import { claimOf, isChangedByMarksOnly, isLazy } from "./plan.ts";
 import { reconcile, requestName, stateOf } from "./reconcile.ts";
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
@@ -24,7 +25,7 @@ export const detector = defineController<DetectorDeps, DetectorOptions>({
   reconciles: [ANY, PropagationPolicy, ClusterPropagationPolicy],
   when: (change) => change.type !== "deleted" && (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
   reads: [ResourceBinding, ClusterResourceBinding],
-  wakes: [wake(ResourceBinding, templateOfDeletedBinding), wake(ClusterResourceBinding, templateOfDeletedBinding)],
+  wakes: [wake(ResourceBinding, templateOfDeletedBinding), wake(ClusterResourceBinding, templateOfDeletedBinding), wake(PropagationPolicy, policiesThatMayPreempt), wake(ClusterPropagationPolicy, policiesThatMayPreempt)],
   indexes: [cacheIndex(ResourceBinding, "claim", claimIds), cacheIndex(ClusterResourceBinding, "claim", claimIds)],
   writes: [{ kind: ANY, verbs: ["create", "update"] }],
   options: { skippedPropagatingApis: "", skippedPropagatingNamespaces: ["kube-.*"], concurrentSyncs: 64 },
@@ -63,7 +64,11 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
           state.waiting.delete(`${namespace ?? ""}/${wakeup.name}`);
           return [];
         }
-        if (change.type === "updated" && !isRelevant(change.old, object)) return [];
+        if (change.type === "updated") {
+          if (!isRelevant(change.old, object)) return [];
+          // A change that is only marks is nothing the user did; lazily activated policies wait for the user.
+          if (isClaimedLazily(object, context) && isChangedByMarksOnly(change.old, object)) return [{ ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) }];
+        }
         return [change.type === "added" && change.isInitial ? { ...wakeup, priority: PRIORITY_LOW } : wakeup];
       });
     }
@@ -71,6 +76,27 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
   followAll();
   const stop = deps.templates.onChange(followAll);
   context.signal.addEventListener("abort", stop, { once: true });
+}
+
+function isClaimedLazily(object: KubeObject, context: ControllerContext<DetectorDeps, DetectorOptions>): boolean {
+  const claim = claimOf(object);
+  if (claim === undefined) return false;
+  const policy = claim.kind === "PropagationPolicy" ? context.cache(PropagationPolicy).get(`${claim.namespace}/${claim.name}`) : context.cache(ClusterPropagationPolicy).get(claim.name);
+  return policy !== undefined && isLazy(policy);
+}
+
+/** A policy whose priority sinks may lose templates to those between its old and new priority that preempt. */
+function policiesThatMayPreempt<P extends AnyPropagationPolicy>(change: Change<P>, context: ControllerContext<unknown, unknown>) {
+  if (change.type !== "updated" || !(context as ControllerContext<DetectorDeps, DetectorOptions>).deps.gates.has("PropagationPolicyPreemption")) return [];
+  const before = change.old.spec.priority ?? 0;
+  const now = change.object.spec.priority ?? 0;
+  if (now >= before) return [];
+  const { namespace } = change.object.metadata;
+  const kind = (namespace === undefined ? ClusterPropagationPolicy : PropagationPolicy) as typeof PropagationPolicy;
+  return (context.cache(kind).list(namespace) as readonly AnyPropagationPolicy[])
+    .filter(({ spec }) => spec.preemption === "Always" && (spec.priority ?? 0) > now && (spec.priority ?? 0) < before)
+    .sort((a, b) => (b.spec.priority ?? 0) - (a.spec.priority ?? 0))
+    .map(({ metadata }) => ({ kind, namespace, name: metadata.name ?? "" }));
 }
 
 /** A change of status, version or field owners alone says nothing about what a user wants. */

@@ -13,6 +13,7 @@ import {
   PROPAGATION_POLICY_NAMESPACE,
   type PropagationSpec,
 } from "#apis/karmada";
+import { deepEqual } from "#base";
 import { controllerReference, type KubeObject, withAnnotations, withKeys, withLabels } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 
@@ -89,6 +90,22 @@ export interface BindingInput {
   readonly priority?: number;
 }
 
+/** Fields a policy decides: what it no longer says leaves the binding. */
+const POLICY_FIELDS = new Set([
+  "propagateDeps",
+  "schedulerName",
+  "placement",
+  "failover",
+  "conflictResolution",
+  "preserveResourcesOnDeletion",
+  "replicas",
+  "replicaRequirements",
+  "components",
+  "suspension",
+  "schedulePriority",
+  "workloadAffinityGroups",
+]);
+
 const drop = (values: Readonly<Record<string, unknown>>): Record<string, unknown> => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
 /** The binding a template and its policy lead to, over the one that is there. */
@@ -99,7 +116,7 @@ export function buildBinding({ template, policy, present, replicas, components, 
   const suspension = mergeSuspension((present?.spec.suspension ?? {}) as Readonly<Record<string, unknown>>, (spec.suspension ?? {}) as Readonly<Record<string, unknown>>);
   const marks = claimMarks(policy);
   const finalizer = isCluster ? CLUSTER_BINDING_FINALIZER : BINDING_FINALIZER;
-  const { replicas: _r, replicaRequirements: _q, components: _c, suspension: _s, ...kept } = (present?.spec ?? {}) as Readonly<Record<string, unknown>>;
+  const kept = Object.fromEntries(Object.entries(present?.spec ?? {}).filter(([field]) => !POLICY_FIELDS.has(field)));
   const groups = workloadGroups(template, spec);
   const labels = withKeys(present?.metadata.labels, marks.labels);
   const annotations = withKeys(present?.metadata.annotations, marks.annotations);
@@ -151,3 +168,19 @@ function workloadGroups(template: KubeObject, { placement }: PropagationSpec) {
   const groups = drop({ affinityGroup: group(affinity?.affinity), antiAffinityGroup: group(affinity?.antiAffinity) });
   return Object.keys(groups).length === 0 ? undefined : groups;
 }
+
+const USER_LABEL = "namespace.karmada.io/skip-auto-propagation";
+
+/** Whether a template changed only by marks of the control plane, which a lazily activated policy does not act upon. */
+export function isChangedByMarksOnly(old: KubeObject, now: KubeObject): boolean {
+  const settled = (object: KubeObject) => {
+    const { status: _status, metadata, ...rest } = object as KubeObject & { readonly status?: unknown };
+    const { labels, annotations, managedFields: _fields, resourceVersion: _version, generation: _generation, ...meta } = metadata;
+    const users = (keys: Readonly<Record<string, string>> | undefined) => Object.fromEntries(Object.entries(keys ?? {}).filter(([key]) => key === USER_LABEL || !key.includes(".karmada.io")));
+    return { ...rest, metadata: { ...meta, labels: users(labels), annotations: users(annotations) } };
+  };
+  return deepEqual(settled(old), settled(now));
+}
+
+/** Whether a policy takes effect only when the user next changes the template. */
+export const isLazy = (policy: AnyPropagationPolicy): boolean => policy.spec.activationPreference === "Lazy";

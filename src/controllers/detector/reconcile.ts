@@ -21,7 +21,7 @@ import { type ControllerContext, done, PRIORITY_LOW, type Request, type Result }
 import { controllerOf, isConflict, isNotFound, type KubeObject, objectKey, type ResourceKind, withoutFinalizer } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import type { DetectorDeps, DetectorOptions, Waiting } from "./context.ts";
-import { buildBinding, choosePolicy, claimed, claimOf, isClusterPolicy, unclaimed } from "./plan.ts";
+import { buildBinding, choosePolicy, claimed, claimOf, isClusterPolicy, isLazy, unclaimed } from "./plan.ts";
 
 type Context = ControllerContext<DetectorDeps, DetectorOptions>;
 
@@ -38,12 +38,15 @@ export function stateOf(context: { readonly signal: AbortSignal }): State {
 }
 
 const SEPARATOR = "\u0001";
-/** Templates of all kinds share one queue: the kind travels in the name. */
-export const requestName = (apiVersion: string, kind: string, name: string) => [apiVersion.replaceAll("/", "\u0002"), kind, name.replaceAll("/", "\u0003")].join(SEPARATOR);
+/**
+ * Templates of all kinds share one queue: the kind travels in the name, and with it whether the change was the control
+ * plane's own (`isByMarks`), which a lazily activated policy leaves alone. A template may wait once with each.
+ */
+export const requestName = (apiVersion: string, kind: string, name: string, isByMarks = false) => [apiVersion.replaceAll("/", "\u0002"), kind, name.replaceAll("/", "\u0003"), ...(isByMarks ? ["marks"] : [])].join(SEPARATOR);
 
-function parseRequest(request: Request): { readonly apiVersion: string; readonly kind: string; readonly name: string } {
-  const [apiVersion = "", kind = "", name = ""] = request.name.split(SEPARATOR);
-  return { apiVersion: apiVersion.replaceAll("\u0002", "/"), kind, name: name.replaceAll("\u0003", "/") };
+function parseRequest(request: Request): { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly isByMarks: boolean } {
+  const [apiVersion = "", kind = "", name = "", marks] = request.name.split(SEPARATOR);
+  return { apiVersion: apiVersion.replaceAll("\u0002", "/"), kind, name: name.replaceAll("\u0003", "/"), isByMarks: marks !== undefined };
 }
 
 export async function reconcile(request: Request, context: Context): Promise<Result> {
@@ -52,11 +55,11 @@ export async function reconcile(request: Request, context: Context): Promise<Res
 }
 
 async function reconcileTemplate(request: Request, context: Context): Promise<Result> {
-  const { apiVersion, kind: kindName, name } = parseRequest(request);
+  const { apiVersion, kind: kindName, name, isByMarks } = parseRequest(request);
   const kind = context.deps.templates.find(apiVersion, kindName);
   if (kind === undefined) return done;
   const { waiting } = stateOf(context);
-  const waitingKey = `${request.namespace ?? ""}/${request.name}`;
+  const waitingKey = `${request.namespace ?? ""}/${requestName(apiVersion, kindName, name)}`;
   const template = context.cache(kind).get(objectKey(kind.namespaced ? request.namespace : undefined, name));
   if (template === undefined || template.metadata.labels?.[CLAIMED_BY]) {
     waiting.delete(waitingKey);
@@ -90,7 +93,7 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
   }
   mustHaveOverrides(policy, context);
   waiting.delete(waitingKey);
-  await apply(kind, template, policy, context);
+  await apply(kind, template, policy, isByMarks, context);
   return done;
 }
 
@@ -104,11 +107,12 @@ function mustHaveOverrides(policy: AnyPropagationPolicy, context: Context): void
 
 const describePolicy = (policy: AnyPropagationPolicy) => (isClusterPolicy(policy) ? `cluster policy(${policy.metadata.name})` : `policy(${policy.metadata.namespace}/${policy.metadata.name})`);
 
-async function apply(kind: ResourceKind, template: KubeObject, policy: AnyPropagationPolicy, context: Context): Promise<void> {
+async function apply(kind: ResourceKind, template: KubeObject, policy: AnyPropagationPolicy, isByMarks: boolean, context: Context): Promise<void> {
   const events = context.events.from("resource-detector");
   try {
     const marked = claimed(template, policy);
     const current = marked === template ? template : await context.client.update(kind, marked);
+    if (isByMarks && isLazy(policy)) return;
     if (await writeBinding(current, policy, context)) events.normal(template, "ApplyPolicySucceed", `Apply ${describePolicy(policy)} succeed`);
   } catch (error) {
     if (isNotFound(error) || isConflict(error)) {
@@ -198,7 +202,7 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
     }
     return done;
   }
-  const enqueue = (apiVersion: string, kind: string, namespace: string | undefined, name: string) => context.enqueue({ ...(namespace ? { namespace } : {}), name: requestName(apiVersion, kind, name), priority: PRIORITY_LOW });
+  const enqueue = (apiVersion: string, kind: string, namespace: string | undefined, name: string) => context.enqueue({ ...(namespace ? { namespace } : {}), name: requestName(apiVersion, kind, name, isLazy(policy)), priority: PRIORITY_LOW });
   for (const { spec } of bindings) enqueue(spec.resource.apiVersion, spec.resource.kind, spec.resource.namespace, spec.resource.name);
   for (const { object } of stateOf(context).waiting.values()) {
     if (!isCluster && object.metadata.namespace !== policy.metadata.namespace) continue;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { CONFLICT_RESOLUTION, MANAGED, MANAGED_ANNOTATIONS, MANAGED_LABELS, type Work } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { type Interpreter, pruneManifest, retainMetadata } from "#interpreter";
@@ -10,8 +11,24 @@ export type ManifestPlan =
   | { readonly action: "none" }
   | { readonly action: "refuse"; readonly message: string };
 
-/** Compares desired with actual; an object that is not ours is refused unless the template says to overwrite. */
-export function planManifest(manifest: KubeObject, observed: KubeObject | undefined, cluster: string, interpreter: Interpreter): ManifestPlan {
+/**
+ * On member objects: a digest of the manifest they were written from. Without it a restart could not tell what the
+ * member's defaults added from what an earlier manifest left behind.
+ */
+export const MANIFEST_DIGEST = "execution.flotilla.io/manifest-digest";
+
+/** A digest of what an object says, apart from metadata and status. */
+export function contentDigest(object: KubeObject): string {
+  const { metadata: _metadata, status: _status, ...content } = object as KubeObject & { readonly status?: unknown };
+  return createHash("sha256").update(JSON.stringify(content)).digest("base64url").slice(0, 27);
+}
+
+/**
+ * Compares desired with actual; an object that is not ours is refused unless the template says to overwrite. `settled` is
+ * the digest of the object as the member returned it after our last write, where that is known.
+ */
+export function planManifest(source: KubeObject, observed: KubeObject | undefined, cluster: string, interpreter: Interpreter, settled?: string): ManifestPlan {
+  const manifest = withAnnotations(source, { [MANIFEST_DIGEST]: contentDigest(source) });
   if (observed === undefined) return { action: "create", object: manifest };
   const isOurs = observed.metadata.labels?.[MANAGED] === "true";
   if (!isOurs && manifest.metadata.annotations?.[CONFLICT_RESOLUTION] !== "overwrite") {
@@ -22,13 +39,19 @@ export function planManifest(manifest: KubeObject, observed: KubeObject | undefi
     };
   }
   const desired = interpreter.retain(retainMetadata(manifest, observed), observed);
-  return isApplied(desired, observed) ? { action: "none" } : { action: "update", object: desired };
+  const isUntouched = settled === undefined || settled === contentDigest(observed);
+  return isUntouched && isApplied(desired, observed) ? { action: "none" } : { action: "update", object: desired };
 }
+
+const EXACT_FIELDS: Readonly<Record<string, readonly string[]>> = { ConfigMap: ["data", "binaryData"], Secret: ["data"] };
 
 /** Whether the member's object already is what is desired; members fill in defaults, which is no difference. */
 export function isApplied(desired: KubeObject, observed: KubeObject): boolean {
   const { metadata: wanted, ...want } = pruneManifest(desired) as KubeObject & Readonly<Record<string, unknown>>;
   const { metadata: present, ...have } = observed as KubeObject & Readonly<Record<string, unknown>>;
+  // Nothing fills in defaults here, so that what is too much was put there by somebody.
+  const exact = desired.apiVersion === "v1" && want["type"] !== "kubernetes.io/service-account-token" ? (EXACT_FIELDS[desired.kind] ?? []) : [];
+  if (!exact.every((field) => deepEqual(want[field] ?? {}, have[field] ?? {}))) return false;
   return deepEqual(wanted.labels ?? {}, present.labels ?? {}) && deepEqual(wanted.annotations ?? {}, present.annotations ?? {}) && contains(have, want);
 }
 
@@ -59,6 +82,7 @@ const RELEASED_ANNOTATIONS = [
   "work.karmada.io/name",
   "work.karmada.io/namespace",
   CONFLICT_RESOLUTION,
+  MANIFEST_DIGEST,
 ];
 
 /** The member's object without our marks: it stays, and is nobody's but the member's. */

@@ -113,7 +113,7 @@ async function apply(manifest: KubeObject, member: Member, context: Context, rec
   const labels = { apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name };
   let observed = await observe(member, kind, manifest);
   for (let tries = 0; ; tries++) {
-    const plan = planManifest(manifest, observed, member.name, context.deps.interpreter);
+    const plan = planManifest(manifest, observed, member.name, context.deps.interpreter, record.versions.digestOf(member.name, manifest));
     try {
       switch (plan.action) {
         case "none":
