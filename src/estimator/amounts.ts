@@ -19,6 +19,20 @@ const NOTHING: Demand = new Map();
 /** Requirements are immutable, and one binding asks many clusters: what it asks for is read once. */
 const demands = new WeakMap<object, Demand>();
 
+/** Equal demands are one object, so that answers can be kept by identity. */
+const interned = new Map<string, Demand>();
+const INTERNED_MAX = 4_096;
+
+function intern(demand: Demand): Demand {
+  let text = "";
+  for (const [name, amount] of demand) text += `${name}=${amount};`;
+  const known = interned.get(text);
+  if (known !== undefined) return known;
+  if (interned.size >= INTERNED_MAX) interned.clear();
+  interned.set(text, demand);
+  return demand;
+}
+
 /** What one replica requests. */
 export function demandOf(requirements: Requesting): Demand {
   if (requirements === undefined) return NOTHING;
@@ -29,8 +43,9 @@ export function demandOf(requirements: Requesting): Demand {
     const amount = amountOf(name, quantity);
     if (amount > 0) demand.set(name, amount);
   }
-  demands.set(requirements, demand);
-  return demand;
+  const one = intern(demand);
+  demands.set(requirements, one);
+  return one;
 }
 
 /** Adds `factor` times `demand` to `total`. */

@@ -27,7 +27,11 @@ interface Room {
   readonly nodes: readonly NodeGroup[] | undefined;
   /** Resources all models range over. */
   readonly modelled: ReadonlySet<string>;
+  /** Answers with models and nothing assumed, by demand: most workloads ask for what others asked for. */
+  readonly answers: Map<Demand, number>;
 }
+
+const ANSWERS_MAX = 64;
 
 const NANO = 1_000_000_000n;
 const MICRO = 1_000_000n;
@@ -73,7 +77,7 @@ function roomOf(cluster: Cluster): Room | undefined {
   if (known !== undefined && known.models === cluster.spec?.resourceModels) return known.room;
   const nodes = virtualNodes(models, summary.allocatableModelings ?? []);
   const modelled = new Set(nodes === undefined ? [] : models.flatMap(({ ranges }) => ranges.map(({ name }) => name)));
-  const room: Room = { free: freeOf(summary), nodes, modelled };
+  const room: Room = { free: freeOf(summary), nodes, modelled, answers: new Map() };
   rooms.set(summary, { models: cluster.spec?.resourceModels, room });
   return room;
 }
@@ -139,9 +143,16 @@ export function estimateReplicas(cluster: Cluster, requirements: ReplicaRequirem
   if (requirements === undefined || requirements === null) return clampAnswer(pods);
   const demand = demandOf(requirements);
   if (!usesModels || room.nodes === undefined) return clampAnswer(quotient(room, taken, demand, pods));
+  const known = assumed.length === 0 ? room.answers.get(demand) : undefined;
+  if (known !== undefined) return known;
   const { modelled, other } = split(room, demand);
   const byModels = packSets(occupied(room.nodes, assumed), [{ replicas: 1, demand: modelled }], pods);
-  return clampAnswer(quotient(room, taken, other, byModels));
+  const answer = clampAnswer(quotient(room, taken, other, byModels));
+  if (assumed.length === 0) {
+    if (room.answers.size >= ANSWERS_MAX) room.answers.clear();
+    room.answers.set(demand, answer);
+  }
+  return answer;
 }
 
 /** Whole sets of components that a cluster has room for. */

@@ -19,3 +19,14 @@ export type { SchedulerDeps, SchedulerOptions } from "./options.ts";
 export { type DecisionLog, createDecisionLog } from "./decision-log.ts";
 export { selectClusters } from "./select.ts";
 export { backoffMs, bindingEnqueues, clusterStatesToMatch, concernsCluster, hasRoomGrown, isHandled } from "./triggers.ts";
+export {
+  describeDecision,
+  explainSchedule,
+  type FleetChanges,
+  type FleetSnapshot,
+  type Move,
+  type SimulatedBinding,
+  simulateSchedule,
+  type Simulation,
+  type SimulationOptions,
+} from "./simulate.ts";
