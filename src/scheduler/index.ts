@@ -11,7 +11,7 @@ export { ScheduleError } from "./errors.ts";
 export { type Gates, type SchedulingInput, usesSets } from "./facts.ts";
 export { decisionKey, isPlacementChanged, type PassEvent, type PassInput, type PassPlan, placementText, planPass } from "./pass.ts";
 export { builtinPlugins, choosePlugins } from "./plugins/index.ts";
-export { definePlugin, type PluginHost, type SchedulerPlugin } from "./plugins/plugin.ts";
+export { definePlugin, type HostedPlugin, type PluginHost, type SchedulerPlugin } from "./plugins/plugin.ts";
 export { type AlgorithmOptions, type Estimator, schedule, scoreCluster } from "./schedule.ts";
 export type { DecidedCandidate, Decision, Division, ScheduleCause, TermDecision } from "./decision.ts";
 export { schedulerController } from "./controller.ts";
@@ -30,3 +30,5 @@ export {
   type Simulation,
   type SimulationOptions,
 } from "./simulate.ts";
+export { defineUserPlugin, PLUGIN_API_VERSION, type PluginQuestion, type UserPlugin } from "./plugin-host/api.ts";
+export { type PluginHostOptions, startPluginHost } from "./plugin-host/host.ts";

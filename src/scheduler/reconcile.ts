@@ -4,7 +4,8 @@ import { keyOf } from "#machinery";
 import { askAccurate } from "./accurate.ts";
 import { ScheduleError } from "./errors.ts";
 import { decisionKey, failedPlan, type PassInput, type PassPlan, planPass, scheduleCause } from "./pass.ts";
-import type { SchedulerPlugin } from "./plugins/plugin.ts";
+import type { HostedPlugin } from "./plugins/plugin.ts";
+import type { Estimator } from "./schedule.ts";
 import type { QueueRecord } from "./state.ts";
 import { backoffMs, isOurs } from "./triggers.ts";
 import { priorityOf, type SchedulerContext, stateOf } from "./wakes.ts";
@@ -18,8 +19,12 @@ const PLAIN_BACKOFF_MAX_MS = 1_000_000;
 
 type Gathered = Pick<PassInput, "binding" | "clusters" | "peers" | "gates" | "algorithm">;
 
+function estimatorOf({ name, estimates }: HostedPlugin): readonly Estimator[] {
+  return estimates === undefined ? [] : [{ name, replicas: () => estimates, sets: () => estimates }];
+}
+
 /** Everything a pass over the binding's present state looks at. */
-function gather(binding: AnyBinding, context: SchedulerContext, hosted: readonly SchedulerPlugin[]): Gathered & { readonly peers: readonly ResourceBinding[] } {
+function gather(binding: AnyBinding, context: SchedulerContext, hosted: readonly HostedPlugin[]): Gathered & { readonly peers: readonly ResourceBinding[] } {
   const { deps, options } = context;
   const state = stateOf(context);
   const groups = deps.gates.has("WorkloadAffinity") && binding.kind === "ResourceBinding" ? binding.spec.workloadAffinityGroups : undefined;
@@ -31,7 +36,7 @@ function gather(binding: AnyBinding, context: SchedulerContext, hosted: readonly
     gates: deps.gates,
     algorithm: {
       plugins: hosted.length === 0 ? state.plugins : state.plugins.map((plugin) => hosted.find(({ name }) => name === plugin.name) ?? plugin),
-      estimators: deps.estimators ?? [],
+      estimators: [...(deps.estimators ?? []), ...hosted.flatMap(estimatorOf)],
       propagatesEmptyWorkloads: options.enableEmptyWorkloadPropagation,
       ...(deps.gates.has("SchedulingOvercommitProtection") ? { assumed: state.assumed.present(context.clock.now()) } : {}),
     },
@@ -39,7 +44,7 @@ function gather(binding: AnyBinding, context: SchedulerContext, hosted: readonly
 }
 
 /** Answers of plugins that run apart; those `--plugins` leaves out are not asked. */
-async function askHosts(binding: AnyBinding, context: SchedulerContext): Promise<readonly SchedulerPlugin[]> {
+async function askHosts(binding: AnyBinding, context: SchedulerContext): Promise<readonly HostedPlugin[]> {
   const wanted = (context.deps.pluginHosts ?? []).filter(({ name }) => stateOf(context).plugins.some((plugin) => plugin.name === name));
   if (wanted.length === 0) return [];
   const clusters = context.cache(Cluster).list();

@@ -12,6 +12,12 @@ export interface SchedulerPlugin {
 
 export const definePlugin = (plugin: SchedulerPlugin): SchedulerPlugin => plugin;
 
+/** A plugin's answers for one pass: a plugin like any other, with its estimates beside. */
+export interface HostedPlugin extends SchedulerPlugin {
+  /** Room by cluster, −1 for "does not know"; absent when the plugin estimates nothing. */
+  readonly estimates?: ReadonlyMap<string, number>;
+}
+
 /** A plugin that runs apart from the scheduler and is asked once a pass, before the decision. */
 export interface PluginHost {
   readonly name: string;
@@ -19,6 +25,6 @@ export interface PluginHost {
    * The plugin with its answers for one binding over these clusters, ready to be asked without waiting. Rejects with a
    * `ScheduleError` that names the plugin when it throws, hangs or answers nonsense.
    */
-  ask(binding: AnyBinding, clusters: readonly Cluster[]): Promise<SchedulerPlugin>;
+  ask(binding: AnyBinding, clusters: readonly Cluster[]): Promise<HostedPlugin>;
   close(): void;
 }
