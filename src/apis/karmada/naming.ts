@@ -15,8 +15,7 @@ const NAME_MAX = 253;
 /** Cuts a name that would be too long and makes it unique by a hash; names that fit stay as they are. */
 function fitted(name: string): string {
   if (name.length <= NAME_MAX) return name;
-  const hash = safeHash(name);
-  return `${name.slice(0, NAME_MAX - hash.length - 1).replace(/[-.]+$/, "")}-${hash}`;
+  return withHash(name, safeHash(name));
 }
 
 /** Name of the (Cluster)ResourceBinding of a template. */
@@ -29,7 +28,13 @@ export function workName(kind: string, name: string, namespace: string): string 
   const readable = name.replaceAll(":", ".").toLowerCase();
   const hashed = namespace === "" ? `${readable}-${kind}` : `${namespace}-${readable}-${kind}`;
   const hash = safeHash(hashed.toLowerCase());
-  return `${readable.slice(0, NAME_MAX - hash.length - 1)}-${hash}`;
+  return withHash(readable, hash);
+}
+
+/** Joins a readable part and its hash; only a part too long for both is cut, and never behind a dot or hyphen. */
+function withHash(readable: string, hash: string): string {
+  const room = NAME_MAX - hash.length - 1;
+  return `${readable.length <= room ? readable : readable.slice(0, room).replace(/[-.]+$/, "")}-${hash}`;
 }
 
 /** The suffix of the `depended-by-` label for a binding. */
@@ -50,5 +55,5 @@ export function clusterOfExecutionNamespace(namespace: string | undefined): stri
 /** Name of a policy that a command makes for one object. */
 export function autoPolicyName(namespace: string, name: string, apiVersion: string, kind: string): string {
   const groupVersion = apiVersion.includes("/") ? apiVersion : `/${apiVersion}`;
-  return `${name.replaceAll(":", ".")}-${safeHash(`${namespace}${groupVersion}, Kind=${kind}`)}`.toLowerCase();
+  return withHash(name.replaceAll(":", ".").toLowerCase(), safeHash(`${namespace}${groupVersion}, Kind=${kind}`));
 }

@@ -53,3 +53,5 @@ export function isReservedNamespace(namespace: string): boolean {
     namespace === SYSTEM_NAMESPACE || namespace === CLUSTER_NAMESPACE || namespace.startsWith(EXECUTION_NAMESPACE_PREFIX)
   );
 }
+
+export const MULTI_CLUSTER_SERVICE_ID = "multiclusterservice.karmada.io/permanent-id";
