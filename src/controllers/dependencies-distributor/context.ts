@@ -1,0 +1,18 @@
+import type { Interpreter } from "#interpreter";
+import type { KubeObject, ResourceKind } from "#machinery";
+
+export interface DistributorDeps {
+  readonly interpreter: Interpreter;
+  readonly kindOf: (apiVersion: string, kind: string) => ResourceKind | undefined;
+  /** The template as cached or live; `undefined` when it is gone. */
+  readonly templateOf: (resource: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string; readonly name: string }) => Promise<KubeObject | undefined>;
+}
+
+export interface DistributorOptions {
+  readonly concurrentSyncs: number;
+}
+
+/** Attached bindings by the reference key of a binding that needs them. */
+export const DEPENDED_BY_INDEX = "dependedBy";
+/** Independent bindings by what they need. */
+export const DEPENDS_ON_INDEX = "dependsOn";

@@ -1,0 +1,122 @@
+import { BINDING_DEPENDED_BY_PREFIX, BINDING_FINALIZER, bindingName, bindingReferenceKey, type BindingSnapshot, RESOURCE_BINDING_ID, type ResourceBinding, type ResourceBindingSpec } from "#apis/karmada";
+import { controllerReference, type KubeObject, type LabelSelector, matchesLabelSelector, withLabels } from "#machinery";
+
+/** One thing a template needs, by name or by labels. */
+export interface DependencyReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly labelSelector?: LabelSelector;
+}
+
+/** The references an independent binding has recorded; none when the text is unreadable. */
+export function recordedDependencies(text: string | undefined): readonly DependencyReference[] {
+  if (!text) return [];
+  try {
+    const found: unknown = JSON.parse(text);
+    return Array.isArray(found) ? (found as readonly DependencyReference[]) : [];
+  } catch {
+    return [];
+  }
+}
+
+/** The key an object of a name has, and the key of all selectors over its kind and namespace. */
+export const keysOfObject = ({ apiVersion, kind, metadata: { namespace = "", name = "" } }: KubeObject) => ({
+  named: `${apiVersion}|${kind}|${namespace}|${name}`,
+  selected: `${apiVersion}|${kind}|${namespace}|`,
+});
+
+export const dependencyKeys = (references: readonly DependencyReference[]): readonly string[] => [...new Set(references.map(({ apiVersion, kind, namespace = "", name = "" }) => `${apiVersion}|${kind}|${namespace}|${name}`))];
+
+/** Whether a reference means this object. */
+export function matchesDependency(reference: DependencyReference, { apiVersion, kind, metadata }: KubeObject): boolean {
+  if (reference.apiVersion !== apiVersion || reference.kind !== kind || (reference.namespace ?? "") !== (metadata.namespace ?? "")) return false;
+  if (reference.name) return reference.name === metadata.name;
+  return reference.labelSelector !== undefined && matchesLabelSelector(reference.labelSelector, metadata.labels);
+}
+
+const isReferrer = (snapshot: BindingSnapshot, binding: ResourceBinding) => (snapshot.namespace ?? "") === (binding.metadata.namespace ?? "") && snapshot.name === binding.metadata.name;
+const referenceLabel = ({ metadata }: KubeObject) => `${BINDING_DEPENDED_BY_PREFIX}${bindingReferenceKey(metadata.namespace, metadata.name ?? "")}`;
+
+interface Strategy {
+  readonly conflictResolution?: ResourceBindingSpec["conflictResolution"];
+  readonly preserveResourcesOnDeletion?: boolean;
+}
+
+/** What several referrers together want: the bolder and the more careful wish wins. */
+export function strategyOf(referrers: readonly ResourceBinding[]): Required<Strategy> {
+  return {
+    conflictResolution: referrers.some(({ spec }) => spec.conflictResolution === "Overwrite") ? "Overwrite" : "Abort",
+    preserveResourcesOnDeletion: referrers.some(({ spec }) => spec.preserveResourcesOnDeletion === true),
+  } as Required<Strategy>;
+}
+
+/** The text of a conflict between referrers; `undefined` when they agree. */
+export function hasConflict(referrers: readonly ResourceBinding[]): string | undefined {
+  const isMixed = (of: (spec: ResourceBindingSpec) => boolean) => new Set(referrers.map(({ spec }) => of(spec))).size > 1;
+  const parts = [
+    ...(isMixed(({ conflictResolution }) => conflictResolution === "Overwrite") ? ["ConflictResolution conflicted (Overwrite vs Abort)"] : []),
+    ...(isMixed(({ preserveResourcesOnDeletion }) => preserveResourcesOnDeletion === true) ? ["PreserveResourcesOnDeletion conflicted (true vs false)"] : []),
+  ];
+  return parts.length === 0 ? undefined : `Dependency policy conflict detected: ${parts.join("; ")}.`;
+}
+
+/** Referrers of an attached binding. Throws when one cannot be read, for its wishes are then unknown. */
+export function referrersOf(snapshots: readonly BindingSnapshot[], read: (namespace: string, name: string) => ResourceBinding | undefined): readonly ResourceBinding[] {
+  return snapshots.map(({ namespace = "", name }) => {
+    const found = read(namespace, name);
+    if (found === undefined) throw new Error(`the binding ${namespace}/${name} that needs a dependency cannot be read`);
+    return found;
+  });
+}
+
+export interface AttachInput {
+  readonly independent: ResourceBinding;
+  readonly template: KubeObject;
+  readonly present: ResourceBinding | undefined;
+  readonly read: (namespace: string, name: string) => ResourceBinding | undefined;
+}
+
+export interface AttachPlan {
+  readonly binding: ResourceBinding;
+  readonly conflict: string | undefined;
+}
+
+/** The binding of a dependency as it must be so that it follows `independent`. */
+export function planAttached({ independent, template, present, read }: AttachInput): AttachPlan {
+  const { name = "", namespace = "", uid = "", resourceVersion = "" } = template.metadata;
+  const own: BindingSnapshot = { namespace: independent.metadata.namespace ?? "", name: independent.metadata.name ?? "", clusters: (independent.spec.clusters ?? []).map((cluster) => ({ ...cluster })) };
+  const before = present?.spec.requiredBy ?? [];
+  const at = before.findIndex((snapshot) => isReferrer(snapshot, independent));
+  const requiredBy = at < 0 ? [...before, own] : before.map((snapshot, index) => (index === at ? own : snapshot));
+  const resource = { apiVersion: template.apiVersion, kind: template.kind, namespace, name, uid, resourceVersion };
+  const labels = { ...present?.metadata.labels, [referenceLabel(independent)]: independent.metadata.labels?.[RESOURCE_BINDING_ID] ?? "" };
+  const referrers = present?.spec.placement === undefined ? referrersOf(requiredBy, (space, of) => (space === own.namespace && of === own.name ? independent : read(space, of))) : [];
+  const strategy = present?.spec.placement === undefined ? strategyOf(referrers) : {};
+  const binding = {
+    ...(present ?? {}),
+    apiVersion: "work.karmada.io/v1alpha2",
+    kind: "ResourceBinding",
+    metadata: {
+      ...present?.metadata,
+      name: bindingName(template.kind, name),
+      namespace,
+      labels,
+      finalizers: [...new Set([...(present?.metadata.finalizers ?? []), BINDING_FINALIZER])],
+      ownerReferences: present?.metadata.ownerReferences ?? [controllerReference(template)],
+    },
+    spec: { ...present?.spec, resource, requiredBy, ...strategy },
+  } as unknown as ResourceBinding;
+  return { binding, conflict: hasConflict(referrers) };
+}
+
+/** An attached binding that no longer follows `independent`. */
+export function detached(attached: ResourceBinding, independent: KubeObject, read: AttachInput["read"]): ResourceBinding {
+  const requiredBy = (attached.spec.requiredBy ?? []).filter((snapshot) => !isReferrer(snapshot, independent as ResourceBinding));
+  const { requiredBy: _all, ...rest } = attached.spec;
+  const stripped = withLabels(attached, { [referenceLabel(independent)]: undefined });
+  if (rest.placement !== undefined) return { ...stripped, spec: { ...rest, ...(requiredBy.length === 0 ? {} : { requiredBy }) } } as ResourceBinding;
+  const { conflictResolution: _conflict, preserveResourcesOnDeletion: _preserve, ...bare } = rest;
+  return { ...stripped, spec: requiredBy.length === 0 ? bare : { ...bare, requiredBy, ...strategyOf(referrersOf(requiredBy, read)) } } as ResourceBinding;
+}
