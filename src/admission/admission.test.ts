@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ClusterTaintPolicy, CronFederatedHPA, FederatedHPA, FederatedResourceQuota, MultiClusterService, ResourceInterpreterWebhookConfiguration } from "#apis/karmada";
+import type { AnyPropagationPolicy, ClusterTaintPolicy, CronFederatedHPA, FederatedHPA, FederatedResourceQuota, MultiClusterService, Placement, ResourceInterpreterWebhookConfiguration } from "#apis/karmada";
 import type { FieldError } from "#machinery";
 import { clusterTaintPolicyErrors } from "./cluster-taint-policy/index.ts";
 import { cronFederatedHpaErrors, isRunnableSchedule } from "./cron-federated-hpa/index.ts";
@@ -8,6 +8,7 @@ import { defaultedFederatedHpa, federatedHpaErrors } from "./federated-hpa/index
 import { federatedResourceQuotaErrors } from "./federated-resource-quota/index.ts";
 import { interpreterWebhookErrors } from "./interpreter-webhook/index.ts";
 import { multiClusterServiceErrors } from "./multi-cluster-service/index.ts";
+import { placementErrors, policyErrors } from "./propagation-policy/index.ts";
 
 const texts = (errors: readonly FieldError[]) => errors.map(({ field, message }) => `${field}: ${message}`);
 const named = (spec: object, name = "web") => ({ metadata: { name, namespace: "default" }, spec }) as unknown;
@@ -151,5 +152,29 @@ describe("ResourceInterpreterWebhookConfiguration", () => {
     ["plain http", { clientConfig: { url: "http://w.example.com" } }, [`webhooks[0].clientConfig.url: Invalid value: "http://w.example.com": 'https' is the only allowed URL scheme`]],
   ])("with %s", (_, change, expected) => {
     expect(errors(change)).toEqual(expected);
+  });
+});
+
+describe("a placement", () => {
+  const errors = (placement: object) => texts(placementErrors(placement as Placement, "spec.placement"));
+  const divided = { replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" } };
+  const term = (primary: object, ...overflowAffinities: readonly object[]) => ({ ...divided, clusterAffinities: [{ affinityName: "own", ...primary, overflowAffinities }] });
+  const at = "spec.placement.clusterAffinities[0].overflowAffinities";
+  it("overflows from named clusters into groups with names of their own", () => {
+    expect(errors(term({ clusterNames: ["m1"] }, { affinityName: "rented", clusterNames: ["m2"] }))).toEqual([]);
+    expect(errors(term({ clusterNames: ["m1"] }, { affinityName: "own", clusterNames: ["m2"] }))).toEqual([
+      `${at}[0].affinityName: Invalid value: "own": overflow affinity name must be unique and must not duplicate the primary group's affinityName`,
+    ]);
+    expect(errors(term({}, { affinityName: "rented" }))[0]).toContain("overflowAffinities can only be used together with the inline ClusterAffinity");
+  });
+  it("draws workloads together and apart by different labels", () => {
+    const by = { groupByLabelKey: "app" };
+    expect(errors({ workloadAffinity: { affinity: by, antiAffinity: { groupByLabelKey: "tier" } } })).toEqual([]);
+    expect(errors({ workloadAffinity: { affinity: by, antiAffinity: by } })[0]).toMatch(/affinity and antiAffinity must not use the same groupByLabelKey$/);
+    expect(errors({ workloadAffinity: { affinity: { groupByLabelKey: "a b" } } })[0]).toMatch(/^spec.placement.workloadAffinity.affinity.groupByLabelKey: Invalid value: "a b": name part/);
+  });
+  it("keeps state under labels that can be labels", () => {
+    const policy = named({ resourceSelectors: [], failover: { cluster: { statePreservation: { rules: [{ aliasLabelName: "no label", jsonPath: "{.a}" }] } } } }) as AnyPropagationPolicy;
+    expect(texts(policyErrors(policy, true))[0]).toMatch(/^spec.failover.cluster.statePreservation.rules\[0\].aliasLabelName: Invalid value: "no label"/);
   });
 });

@@ -13,6 +13,7 @@ import { type FieldError, fieldForbidden, fieldInvalid, type KubeObject, withFin
 import { denied } from "../denied.ts";
 
 type Loose = Readonly<Record<string, unknown>>;
+type PropagationFailover = AnyPropagationPolicy["spec"]["failover"];
 const KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 
 /** The policy with everything a user may leave out. */
@@ -49,6 +50,42 @@ function fieldSelectorErrors(affinity: Loose | undefined, path: string): FieldEr
   return [];
 }
 
+/** Whether a group of clusters says which it means; one that means all leaves nothing to overflow into. */
+const isExplicit = (group: Loose) => ["labelSelector", "fieldSelector", "clusterNames", "exclude"].some((field) => group[field] !== undefined);
+
+function overflowErrors(primary: Loose, tiers: readonly Loose[], path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (tiers.length > 0 && !isExplicit(primary)) errors.push(fieldInvalid(`${path}.overflowAffinities`, tiers, "overflowAffinities can only be used together with the inline ClusterAffinity"));
+  const names = new Set([primary["affinityName"]]);
+  for (const [at, tier] of tiers.entries()) {
+    const where = `${path}.overflowAffinities[${at}]`;
+    const name = tier["affinityName"];
+    if (typeof name === "string" && !KEY.test(name)) errors.push(fieldInvalid(`${where}.affinityName`, name, KEY_TEXT));
+    if (name !== undefined && names.has(name)) errors.push(fieldInvalid(`${where}.affinityName`, name, "overflow affinity name must be unique and must not duplicate the primary group's affinityName"));
+    names.add(name);
+    errors.push(...fieldSelectorErrors(tier, where));
+  }
+  return errors;
+}
+
+/** Labels that workloads are grouped by. */
+function workloadAffinityErrors(placement: Placement, path: string): FieldError[] {
+  const { affinity, antiAffinity } = (placement as { readonly workloadAffinity?: { readonly affinity?: { readonly groupByLabelKey: string }; readonly antiAffinity?: { readonly groupByLabelKey: string } } }).workloadAffinity ?? {};
+  const errors = Object.entries({ affinity, antiAffinity }).flatMap(([which, rule]) =>
+    rule === undefined || KEY.test(rule.groupByLabelKey) ? [] : [fieldInvalid(`${path}.${which}.groupByLabelKey`, rule.groupByLabelKey, KEY_TEXT)],
+  );
+  if (affinity === undefined || antiAffinity === undefined || affinity.groupByLabelKey !== antiAffinity.groupByLabelKey) return errors;
+  return [...errors, fieldInvalid(path, { affinity, antiAffinity }, "affinity and antiAffinity must not use the same groupByLabelKey")];
+}
+
+/** Labels that carry preserved state into the new copy. */
+function statePreservationErrors(failover: PropagationFailover): FieldError[] {
+  return (["application", "cluster"] as const).flatMap((which) => {
+    const rules = (failover?.[which] as { readonly statePreservation?: { readonly rules?: readonly { readonly aliasLabelName: string }[] } } | undefined)?.statePreservation?.rules ?? [];
+    return rules.flatMap(({ aliasLabelName }, at) => (KEY.test(aliasLabelName) ? [] : [fieldInvalid(`spec.failover.${which}.statePreservation.rules[${at}].aliasLabelName`, aliasLabelName, KEY_TEXT)]));
+  });
+}
+
 const KEY_TEXT = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 /** What is wrong with a placement, in the contract's order. */
@@ -67,7 +104,7 @@ export function placementErrors(placement: Placement, path: string): FieldError[
     errors.push(...fieldSelectorErrors(term as unknown as Loose, where));
     const tiers = (term as { readonly overflowAffinities?: readonly Loose[] }).overflowAffinities;
     if (tiers !== undefined && !isElastic) errors.push(fieldInvalid(`${where}.overflowAffinities`, tiers, "overflowAffinities can only be used together with dynamic weight or aggregated scheduling"));
-    for (const [tierAt, tier] of (tiers ?? []).entries()) errors.push(...fieldSelectorErrors(tier, `${where}.overflowAffinities[${tierAt}]`));
+    errors.push(...overflowErrors(term as unknown as Loose, tiers ?? [], where));
   }
   const fields = new Map<string, number>();
   for (const [at, constraint] of spreadConstraints.entries()) {
@@ -81,6 +118,7 @@ export function placementErrors(placement: Placement, path: string): FieldError[
   }
   for (const [field, count] of fields) if (count > 1) errors.push(fieldInvalid(`${path}.spreadConstraints`, spreadConstraints, `multiple ${field} spread constraints are not allowed`));
   if (fields.size > 0 && !fields.has("cluster")) errors.push(fieldInvalid(`${path}.spreadConstraints`, spreadConstraints, "the cluster spread constraint must be enabled in one of the constraints in case of SpreadByField is enabled"));
+  errors.push(...workloadAffinityErrors(placement, `${path}.workloadAffinity`));
   for (const [at, { operator }] of clusterTolerations.entries())
     if (operator === "Lt" || operator === "Gt") errors.push({ type: "FieldValueNotSupported", field: `${path}.clusterTolerations[${at}].operator`, message: `Unsupported value: ${JSON.stringify(operator)}: supported values: "", "Exists", "Equal"` });
   return errors;
@@ -101,6 +139,7 @@ export function policyErrors(policy: AnyPropagationPolicy, isCluster: boolean): 
     } else if (grace === undefined) errors.push(fieldInvalid(path, null, "should not be empty when purgeMode is gracefully"));
     else if (grace <= 0) errors.push(fieldInvalid(path, grace, "must be greater than 0"));
   }
+  errors.push(...statePreservationErrors(spec.failover));
   for (const [at, { namespace, name }] of spec.resourceSelectors.entries()) {
     if (!isCluster && namespace !== policy.metadata.namespace) errors.push(fieldInvalid(`spec.resourceSelectors[${at}].namespace`, namespace ?? "", "namespace of resource selector must be the same as the namespace of the policy"));
     if (spec.preemption === "Always" && !name) errors.push(fieldInvalid(`spec.resourceSelectors[${at}].name`, name ?? "", "name cannot be empty if preemption is Always, the empty name may cause unexpected resources preemption"));
