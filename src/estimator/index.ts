@@ -26,7 +26,7 @@ export {
   UNKNOWN,
 } from "./pool.ts";
 export { countUnschedulable, currentReplicaSet, EstimateError, requireCluster, type UnschedulableQuestion } from "./unschedulable.ts";
-export { createMemberEstimator, type MemberEstimatorOptions } from "./member-estimator.ts";
+export { createMemberEstimator, followMembers, type MemberEstimatorOptions } from "./member-estimator.ts";
 export { type ClientSecurity, dialEstimator, type DialOptions } from "./grpc/client.ts";
 export { type DiscoveryOptions, estimatorAddresses, followEstimators } from "./grpc/discovery.ts";
 export { type EstimatorServer, type EstimatorServerOptions, type ServerSecurity, startEstimatorServer } from "./grpc/server.ts";

@@ -1,10 +1,11 @@
 import { Deployment, Node, Pod, ReplicaSet, ResourceQuota } from "#apis/kubernetes";
 import type { Clock } from "#base";
 import type { Informer } from "#client";
+import type { MemberPool } from "#member";
 import { controllerOf, type KubeObject, objectKey, type ResourceKind } from "#machinery";
 import { NodeAccounts } from "./node-accounts.ts";
 import { estimateNodeReplicas, estimateNodeSets } from "./node-estimate.ts";
-import type { ClusterEstimator } from "./pool.ts";
+import { type ClusterEstimator, type MutableEstimatorPool, UNKNOWN } from "./pool.ts";
 import { countUnschedulable, EstimateError } from "./unschedulable.ts";
 
 export interface MemberEstimatorOptions {
@@ -33,12 +34,16 @@ export function createMemberEstimator({ cache, clock, gates }: MemberEstimatorOp
     cache(Pod).handle({ add: (pod) => accounts.setPod(pod), update: (pod) => accounts.setPod(pod), delete: (pod) => accounts.removePod(pod) }),
   ];
   const usesQuotas = gates.has("ResourceQuotaEstimate");
+  /** Until the caches are filled it knows nothing, which is not the same as having no room. */
+  const isReady = () => cache(Node).hasSynced && cache(Pod).hasSynced;
   const facts = () => ({ nodes: accounts.classes(), quotas: usesQuotas ? cache(ResourceQuota).list() : [] });
   return {
-    maxReplicas: (requirements, { assumed = [] }) => estimateNodeReplicas(facts(), requirements, { usesQuotas, assumed }),
-    maxSets: (components, namespace, { assumed = [] }) => estimateNodeSets(facts(), components, namespace, { usesQuotas, assumed }),
+    maxReplicas: (requirements, { assumed = [] }) => (!isReady() ? UNKNOWN : estimateNodeReplicas(facts(), requirements, { usesQuotas, assumed })),
+    maxSets: (components, namespace, { assumed = [] }) => (!isReady() ? UNKNOWN : estimateNodeSets(facts(), components, namespace, { usesQuotas, assumed })),
     unschedulableReplicas({ apiVersion, kind, namespace, name }, thresholdMs) {
+      if (!isReady()) return UNKNOWN;
       if (kind !== "Deployment") throw new EstimateError(`kind(${kind}) of workload(${namespace ?? ""}/${name}) is not supported`);
+      if (!cache(Deployment).hasSynced || !cache(ReplicaSet).hasSynced) return UNKNOWN;
       const workload = cache(Deployment).get(objectKey(namespace, name));
       if (workload === undefined) throw new EstimateError(`${apiVersion} ${kind} ${namespace ?? ""}/${name} not found`);
       const replicaSets = cache(ReplicaSet).byIndex(OWNER_INDEX, workload.metadata.uid ?? "");
@@ -50,4 +55,15 @@ export function createMemberEstimator({ cache, clock, gates }: MemberEstimatorOp
       for (const stop of release) stop();
     },
   };
+}
+
+/**
+ * Gives every connected member an estimator in this process, over the caches its other controllers use; a member that
+ * leaves takes its own with it. Returns how to stop.
+ */
+export function followMembers(members: MemberPool, pool: MutableEstimatorPool, options: Omit<MemberEstimatorOptions, "cache">): () => void {
+  return members.follow(({ type, member }) => {
+    if (type === "disconnected") pool.delete(member.name);
+    else pool.set(member.name, createMemberEstimator({ ...options, cache: (kind) => member.informers.of(kind) }));
+  });
 }

@@ -1,7 +1,7 @@
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
 import { cacheIndex, defineController } from "#controller-runtime";
 import type { SchedulerDeps, SchedulerOptions } from "./options.ts";
-import { reconcile } from "./reconcile.ts";
+import { reconcile, tellPending } from "./reconcile.ts";
 import { affinityClass } from "./state.ts";
 import { AFFINITY_INDEX, bindingWakes, clusterWakes } from "./wakes.ts";
 
@@ -31,5 +31,6 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
   options: { schedulerName: "default-scheduler", plugins: "*", enableEmptyWorkloadPropagation: false, concurrentWrites: 32 },
   // The decision itself is synchronous; several bindings only overlap while their results are written.
   concurrency: ({ concurrentWrites }) => concurrentWrites,
+  start: tellPending,
   reconcile,
 });

@@ -12,7 +12,7 @@ export { type Gates, type SchedulingInput, usesSets } from "./facts.ts";
 export { decisionKey, isPlacementChanged, type PassEvent, type PassInput, type PassPlan, placementText, planPass } from "./pass.ts";
 export { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 export { definePlugin, type HostedPlugin, type PluginHost, type SchedulerPlugin } from "./plugins/plugin.ts";
-export { type AlgorithmOptions, type Estimator, schedule, scoreCluster } from "./schedule.ts";
+export { type AlgorithmOptions, type Estimator, type Step, type StepMeasure, schedule, scoreCluster } from "./schedule.ts";
 export type { DecidedCandidate, Decision, Division, ScheduleCause, TermDecision } from "./decision.ts";
 export { schedulerController } from "./controller.ts";
 export type { SchedulerDeps, SchedulerOptions } from "./options.ts";

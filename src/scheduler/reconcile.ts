@@ -1,4 +1,5 @@
 import { type AnyBinding, Cluster, ResourceBinding } from "#apis/karmada";
+import { sleep } from "#base";
 import { done, type Request, type Result } from "#controller-runtime";
 import { keyOf } from "#machinery";
 import { askAccurate } from "./accurate.ts";
@@ -37,6 +38,7 @@ function gather(binding: AnyBinding, context: SchedulerContext, hosted: readonly
     algorithm: {
       plugins: hosted.length === 0 ? state.plugins : state.plugins.map((plugin) => hosted.find(({ name }) => name === plugin.name) ?? plugin),
       estimators: [...(deps.estimators ?? []), ...hosted.flatMap(estimatorOf)],
+      measure: state.metrics.measure,
       propagatesEmptyWorkloads: options.enableEmptyWorkloadPropagation,
       ...(deps.gates.has("SchedulingOvercommitProtection") ? { assumed: state.assumed.present(context.clock.now()) } : {}),
     },
@@ -85,9 +87,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
       plan = failedPlan(first, error, context.clock.now());
     }
   }
-  const decidingMs = performance.now();
   plan ??= planPass({ ...input, nowMs: context.clock.now(), explains: context.deps.decisions !== undefined });
-  if (plan.isScheduled) state.metrics.algorithm.observe((performance.now() - decidingMs) / 1000, { schedule_step: "AssignReplicas" });
   if (plan.decision !== undefined) context.deps.decisions?.keep(plan.decision);
 
   const { binding } = input;
@@ -115,6 +115,22 @@ function forget(key: string, context: SchedulerContext, record?: QueueRecord): R
   const { records } = stateOf(context);
   if (record === undefined || records.get(key) === record) records.delete(key);
   return done;
+}
+
+const PENDING_PERIOD_MS = 5_000;
+
+/** Tells now and then how many bindings wait where, until the scheduler stops; a record is a binding that is not settled. */
+export function tellPending(context: SchedulerContext): void {
+  const { records, metrics } = stateOf(context);
+  const tell = async () => {
+    while (!context.signal.aborted) {
+      const counts = { active: 0, backoff: 0, unschedulable: 0 };
+      for (const { parked } of records.values()) if (parked !== "nofit") counts[parked ?? "active"]++;
+      metrics.pending(counts);
+      await sleep(context.clock, PENDING_PERIOD_MS, context.signal);
+    }
+  };
+  void tell();
 }
 
 /** Parks a key that failed; one that an event queued anew meanwhile comes back by itself. */

@@ -22,8 +22,32 @@ export interface AlgorithmOptions {
   readonly propagatesEmptyWorkloads?: boolean;
   /** Workloads placed a moment ago, by cluster. */
   readonly assumed?: ReadonlyMap<string, readonly AssumedWorkload[]>;
+  /** Told how long each step took; left out where nobody measures. */
+  readonly measure?: StepMeasure;
   /** Collects why; left out where nobody asks. */
   readonly record?: TermRecorder;
+}
+
+export type Step = "Filter" | "Score" | "Select" | "AssignReplicas";
+
+/** A stopwatch and where its readings go. */
+export interface StepMeasure {
+  /** Milliseconds from any fixed point. */
+  nowMs(): number;
+  took(step: Step, durationMs: number, isSuccess: boolean): void;
+}
+
+function measured<T>({ measure }: AlgorithmOptions, step: Step, run: () => T): T {
+  if (measure === undefined) return run();
+  const startedMs = measure.nowMs();
+  let isSuccess = false;
+  try {
+    const result = run();
+    isSuccess = true;
+    return result;
+  } finally {
+    measure.took(step, measure.nowMs() - startedMs, isSuccess);
+  }
 }
 
 export const UNLIMITED = 2147483647;
@@ -137,15 +161,16 @@ export function estimate(input: SchedulingInput, clusters: readonly Cluster[], o
 /** One run of the algorithm for one affinity: filter, score, select, assign. Throws `ScheduleError`. */
 export function schedule(input: SchedulingInput, options: AlgorithmOptions): readonly TargetCluster[] {
   const { spec, placement, gates } = input;
-  const feasible = feasibleClusters(input, options);
+  const feasible = measured(options, "Filter", () => feasibleClusters(input, options));
+  const scores = measured(options, "Score", () => feasible.map((cluster) => scoreCluster(input, cluster, options)));
   const room = estimate(input, feasible, options);
-  const candidates = feasible.map((cluster): Candidate => {
+  const candidates = feasible.map((cluster, at): Candidate => {
     const name = cluster.metadata.name ?? "";
     const allocatable = room.get(name) ?? 0;
     return {
       cluster,
       name,
-      score: scoreCluster(input, cluster, options),
+      score: scores[at] ?? 0,
       allocatable,
       available: allocatable + (targetNamed(spec, name)?.replicas ?? 0),
       overflowOrder: placement.clusterAffinity === undefined ? overflowOrder(placement, input.observedAffinityName, cluster) : 0,
@@ -155,7 +180,7 @@ export function schedule(input: SchedulingInput, options: AlgorithmOptions): rea
   const bySets = usesSets(spec, placement, gates);
   let selected: readonly Candidate[];
   try {
-    const selection = selectClusters(candidates, { placement, spec, need: bySets ? 1 : (spec.replicas ?? 0) });
+    const selection = measured(options, "Select", () => selectClusters(candidates, { placement, spec, need: bySets ? 1 : (spec.replicas ?? 0) }));
     selected = selection.selected;
     options.record?.selected(selected, selection.regions);
   } catch (error) {
@@ -163,7 +188,7 @@ export function schedule(input: SchedulingInput, options: AlgorithmOptions): rea
   }
   let targets: readonly TargetCluster[];
   try {
-    targets = assignReplicas(selected, { spec, status: input.status, placement, observedAffinityName: input.observedAffinityName, copiesComponents: bySets, ...(options.record === undefined ? {} : { record: options.record }) });
+    targets = measured(options, "AssignReplicas", () => assignReplicas(selected, { spec, status: input.status, placement, observedAffinityName: input.observedAffinityName, copiesComponents: bySets, ...(options.record === undefined ? {} : { record: options.record }) }));
   } catch (error) {
     throw wrapped("failed to assign replicas: ", error);
   }

@@ -1,7 +1,8 @@
 import { type AnyBinding, type Cluster, type ClusterAffinity, type Placement, inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
-import type { Histogram, Metrics } from "#base";
+import type { Metrics } from "#base";
 import { AssumedWorkloads } from "./assumed.ts";
 import { OwnResults } from "./own-results.ts";
+import type { StepMeasure } from "./schedule.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
 /** What the queue remembers of a key; an event puts a new record in its place. */
@@ -20,7 +21,7 @@ export interface QueueRecord {
 export interface SchedulerMetrics {
   attempt(result: "scheduled" | "error", isScaling: boolean, seconds: number): void;
   incoming(event: "BindingAdd" | "BindingUpdate" | "ClusterChanged" | "ScheduleAttemptFailure"): void;
-  readonly algorithm: Histogram;
+  readonly measure: StepMeasure;
   pending(counts: Readonly<Record<"active" | "backoff" | "unschedulable", number>>): void;
 }
 
@@ -30,6 +31,8 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
   const attempts = metrics.counter("karmada_scheduler_schedule_attempts_total", "Number of attempts to schedule a binding", labels);
   const seconds = metrics.histogram("karmada_scheduler_e2e_scheduling_duration_seconds", "Time of one scheduling pass, writes included", labels);
   const incoming = metrics.counter("karmada_scheduler_queue_incoming_bindings_total", "Bindings queued, by what queued them", ["event"]);
+  const steps = metrics.histogram("karmada_scheduler_scheduling_algorithm_duration_seconds", "Time of the scheduling algorithm by step", ["schedule_step"]);
+  const points = metrics.histogram("karmada_scheduler_framework_extension_point_duration_seconds", "Time of all plugins of one extension point", ["extension_point", "result"]);
   const pending = metrics.gauge("scheduler_pending_bindings", "Bindings waiting, by queue", ["queue"]);
   return {
     attempt(result, isScaling, took) {
@@ -38,7 +41,13 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
       seconds.observe(took, of);
     },
     incoming: (event) => incoming.add(1, { event }),
-    algorithm: metrics.histogram("karmada_scheduler_scheduling_algorithm_duration_seconds", "Time of the scheduling algorithm by step", ["schedule_step"]),
+    measure: {
+      nowMs: () => performance.now(),
+      took(step, durationMs, isSuccess) {
+        steps.observe(durationMs / 1000, { schedule_step: step });
+        if (step === "Filter" || step === "Score") points.observe(durationMs / 1000, { extension_point: step, result: isSuccess ? "Success" : "Error" });
+      },
+    },
     pending(counts) {
       for (const [queue, count] of Object.entries(counts)) pending.set(count, { queue });
     },

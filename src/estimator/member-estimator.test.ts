@@ -1,0 +1,80 @@
+import { generateKeyPairSync } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Deployment, Node, Pod, ReplicaSet } from "#apis/kubernetes";
+import { type RunningApiServer, startApiServer } from "#apiserver";
+import { seededRandom, silentLogger, VirtualClock } from "#base";
+import { type Client, createClient } from "#client";
+import { createMemberPool, type MemberPool } from "#member";
+import { createMemoryBackend } from "#store";
+import { createEstimatorPool, followMembers, UNKNOWN } from "./index.ts";
+
+const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256", publicKeyEncoding: { type: "spki", format: "pem" }, privateKeyEncoding: { type: "pkcs8", format: "pem" } });
+const settle = async () => {
+  for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+const clock = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
+const random = seededRandom(3);
+let api: RunningApiServer;
+let client: Client;
+let members: MemberPool;
+
+beforeEach(async () => {
+  api = await startApiServer({ backend: createMemoryBackend(), clock, random, log: silentLogger, serviceAccountKeys: { privateKey, publicKey }, namespaces: ["default"] });
+  client = createClient(api.transport());
+  members = createMemberPool({ clock, log: silentLogger });
+});
+afterEach(() => {
+  members.stop();
+  api.stop();
+});
+
+const containers = (cpu: string) => [{ name: "c", image: "web:1", resources: { requests: { cpu } } }];
+
+describe("the estimator of a connected member", () => {
+  it("follows nodes and pods, finds replicas without a node, and knows nothing before and after", async () => {
+    const pool = createEstimatorPool({ clock, log: silentLogger });
+    const stop = followMembers(members, pool, { clock, gates: new Set() });
+    const ask = async () => (await pool.maxReplicas({ resourceRequest: { cpu: "1" } }, { clusters: ["m1"] })).get("m1");
+    expect(await ask()).toBe(UNKNOWN);
+    members.connect({ name: "m1", fingerprint: "1", open: () => ({ transport: api.transport() }) });
+    expect(await ask()).toBe(UNKNOWN);
+    await settle();
+    expect(await ask()).toBe(0);
+
+    const node = await client.create(Node, { apiVersion: "v1", kind: "Node", metadata: { name: "n1" } });
+    await client.updateStatus(Node, { ...node, status: { allocatable: { cpu: "8", memory: "16Gi", pods: "10" } } });
+    await settle();
+    expect(await ask()).toBe(8);
+
+    const template = { metadata: { labels: { app: "web" } }, spec: { containers: containers("2") } };
+    const selector = { matchLabels: { app: "web" } };
+    const deployment = await client.create(Deployment, { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "web", namespace: "default" }, spec: { selector, template } });
+    const owner = (kind: string, uid = "") => [{ apiVersion: "apps/v1", kind, name: "web", uid, controller: true }];
+    const replicaSet = await client.create(ReplicaSet, {
+      apiVersion: "apps/v1",
+      kind: "ReplicaSet",
+      metadata: { name: "web-1", namespace: "default", ownerReferences: owner("Deployment", deployment.metadata.uid) },
+      spec: { selector, template: { ...deployment.spec?.template, metadata: { labels: { app: "web", "pod-template-hash": "1" } } } },
+    });
+    const pod = (name: string, nodeName?: string): Pod => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: "default", ownerReferences: owner("ReplicaSet", replicaSet.metadata.uid) },
+      spec: { containers: containers("2"), ...(nodeName === undefined ? {} : { nodeName }) },
+    });
+    await client.create(Pod, pod("runs", "n1"));
+    const stuck = await client.create(Pod, pod("stuck"));
+    await client.updateStatus(Pod, { ...stuck, status: { phase: "Pending", conditions: [{ type: "PodScheduled", status: "False", reason: "Unschedulable", lastTransitionTime: "2025-12-31T23:00:00Z" }] } });
+    await settle();
+    expect(await ask()).toBe(6);
+    const web = { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "web" };
+    // Caches begin when they are first asked for.
+    await pool.unschedulableReplicas(web, 300_000, { clusters: ["m1"] });
+    await settle();
+    expect((await pool.unschedulableReplicas(web, 300_000, { clusters: ["m1"] })).get("m1")).toBe(1);
+
+    members.disconnect("m1");
+    expect(await ask()).toBe(UNKNOWN);
+    stop();
+  });
+});
