@@ -8,10 +8,17 @@ const cluster = (name: string, labels: Readonly<Record<string, string>>): Cluste
   kind: "Cluster",
   metadata: { name, labels },
   spec: { syncMode: "Push" },
-  status: { apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }], resourceSummary: { allocatable: { pods: "100" } } },
+  status: {
+    apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }],
+    resourceSummary: { allocatable: { pods: "100" } },
+  },
 });
 
-const clusters = [cluster("coal", { "example.com/carbon": "800" }), cluster("gas", { "example.com/carbon": "400" }), cluster("wind", { "example.com/carbon": "10", "example.com/max-replicas": "3" })];
+const clusters = [
+  cluster("coal", { "example.com/carbon": "800" }),
+  cluster("gas", { "example.com/carbon": "400" }),
+  cluster("wind", { "example.com/carbon": "10", "example.com/max-replicas": "3" }),
+];
 
 const binding = (annotations: Readonly<Record<string, string>> = {}): ResourceBinding => ({
   apiVersion: "work.karmada.io/v1alpha2",
@@ -21,20 +28,41 @@ const binding = (annotations: Readonly<Record<string, string>> = {}): ResourceBi
     resource: { apiVersion: "apps/v1", kind: "Deployment", name: "web", namespace: "default" },
     replicas: 5,
     replicaRequirements: {},
-    placement: { spreadConstraints: [{ spreadByField: "cluster", minGroups: 1, maxGroups: 2 }], replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Weighted", weightPreference: { dynamicWeight: "AvailableReplicas" } } },
+    placement: {
+      spreadConstraints: [{ spreadByField: "cluster", minGroups: 1, maxGroups: 2 }],
+      replicaScheduling: {
+        replicaSchedulingType: "Divided",
+        replicaDivisionPreference: "Weighted",
+        weightPreference: { dynamicWeight: "AvailableReplicas" },
+      },
+    },
   },
 });
 
 let host: PluginHost;
 beforeAll(async () => {
-  host = await startPluginHost({ url: new URL("./low-carbon.js", import.meta.url).href, clock: systemClock, log: silentLogger });
+  host = await startPluginHost({
+    url: new URL("./low-carbon.js", import.meta.url).href,
+    clock: systemClock,
+    log: silentLogger,
+  });
 });
 afterAll(() => host.close());
 
 async function place(of: ResourceBinding, plugins = "*") {
   const hosted = await host.ask(of, clusters);
   const { estimates = new Map<string, number>() } = hosted;
-  return planPass({ binding: of, clusters, gates: new Set(), nowMs: 0, explains: true, algorithm: { plugins: choosePlugins(plugins, [...builtinPlugins, hosted]), estimators: [{ name: hosted.name, replicas: () => estimates, sets: () => estimates }] } });
+  return planPass({
+    binding: of,
+    clusters,
+    gates: new Set(),
+    nowMs: 0,
+    explains: true,
+    algorithm: {
+      plugins: choosePlugins(plugins, [...builtinPlugins, hosted]),
+      estimators: [{ name: hosted.name, replicas: () => estimates, sets: () => estimates }],
+    },
+  });
 }
 
 describe("the example of an own scheduler plugin", () => {

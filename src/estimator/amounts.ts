@@ -61,7 +61,12 @@ const NATIVE = new Set(["cpu", "memory", "ephemeral-storage"]);
 /** Whether a node scheduler knows a resource: native ones and scalars; other names in a request are ignored. */
 export function isNodeResource(name: string): boolean {
   if (NATIVE.has(name)) return true;
-  return isExtendedResource(name) || name.startsWith("hugepages-") || name.startsWith("attachable-volumes-") || name.includes("kubernetes.io/");
+  return (
+    isExtendedResource(name) ||
+    name.startsWith("hugepages-") ||
+    name.startsWith("attachable-volumes-") ||
+    name.includes("kubernetes.io/")
+  );
 }
 
 /** A resource with a domain of its own, such as `nvidia.com/gpu`. */

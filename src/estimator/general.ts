@@ -53,7 +53,10 @@ function freeOf(summary: Summary): Demand {
   return free;
 }
 
-function virtualNodes(models: NonNullable<Cluster["spec"]["resourceModels"]>, counts: NonNullable<Summary["allocatableModelings"]>): readonly NodeGroup[] | undefined {
+function virtualNodes(
+  models: NonNullable<Cluster["spec"]["resourceModels"]>,
+  counts: NonNullable<Summary["allocatableModelings"]>,
+): readonly NodeGroup[] | undefined {
   if (counts.length === 0 || models.length === 0 || counts.some(({ count }) => count < 0)) return undefined;
   const byGrade = new Map<number, number>();
   for (const { grade, count } of counts) byGrade.set(grade, (byGrade.get(grade) ?? 0) + count);
@@ -62,7 +65,14 @@ function virtualNodes(models: NonNullable<Cluster["spec"]["resourceModels"]>, co
     .flatMap(({ grade, ranges }) => {
       const count = byGrade.get(grade) ?? 0;
       if (count <= 0) return [];
-      return [{ count, free: new Map(ranges.map(({ name, min }) => [name, amountOf(name, min)])), pods: PODS_PER_NODE, index: 0 }];
+      return [
+        {
+          count,
+          free: new Map(ranges.map(({ name, min }) => [name, amountOf(name, min)])),
+          pods: PODS_PER_NODE,
+          index: 0,
+        },
+      ];
     });
 }
 
@@ -106,7 +116,10 @@ function occupied(nodes: readonly NodeGroup[], assumed: readonly AssumedWorkload
   let groups = nodes;
   for (const { components = [] } of assumed)
     for (const { replicas, replicaRequirements } of components)
-      groups = place(groups, { replicas, demand: demandOf(replicaRequirements as ReplicaRequirements | undefined) }).groups;
+      groups = place(groups, {
+        replicas,
+        demand: demandOf(replicaRequirements as ReplicaRequirements | undefined),
+      }).groups;
   return groups;
 }
 
@@ -133,7 +146,11 @@ function split(room: Room, demand: Demand): { readonly modelled: Demand; readonl
 }
 
 /** Replicas with the given requirements that a cluster has room for, from its summary and models. */
-export function estimateReplicas(cluster: Cluster, requirements: ReplicaRequirements | undefined, options: GeneralOptions = {}): number {
+export function estimateReplicas(
+  cluster: Cluster,
+  requirements: ReplicaRequirements | undefined,
+  options: GeneralOptions = {},
+): number {
   const { usesModels = true, assumed = NO_ASSUMED } = options;
   const room = roomOf(cluster);
   if (room === undefined) return 0;

@@ -25,8 +25,19 @@ export {
   type PoolOptions,
   UNKNOWN,
 } from "./pool.ts";
-export { countUnschedulable, currentReplicaSet, EstimateError, requireCluster, type UnschedulableQuestion } from "./unschedulable.ts";
+export {
+  countUnschedulable,
+  currentReplicaSet,
+  EstimateError,
+  requireCluster,
+  type UnschedulableQuestion,
+} from "./unschedulable.ts";
 export { createMemberEstimator, followMembers, type MemberEstimatorOptions } from "./member-estimator.ts";
 export { type ClientSecurity, dialEstimator, type DialOptions } from "./grpc/client.ts";
 export { type DiscoveryOptions, estimatorAddresses, followEstimators } from "./grpc/discovery.ts";
-export { type EstimatorServer, type EstimatorServerOptions, type ServerSecurity, startEstimatorServer } from "./grpc/server.ts";
+export {
+  type EstimatorServer,
+  type EstimatorServerOptions,
+  type ServerSecurity,
+  startEstimatorServer,
+} from "./grpc/server.ts";

@@ -8,7 +8,11 @@ import { createMemberPool, type MemberPool } from "#member";
 import { createMemoryBackend } from "#store";
 import { createEstimatorPool, followMembers, UNKNOWN } from "./index.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256", publicKeyEncoding: { type: "spki", format: "pem" }, privateKeyEncoding: { type: "pkcs8", format: "pem" } });
+const { privateKey, publicKey } = generateKeyPairSync("ec", {
+  namedCurve: "P-256",
+  publicKeyEncoding: { type: "spki", format: "pem" },
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+});
 const settle = async () => {
   for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -19,7 +23,14 @@ let client: Client;
 let members: MemberPool;
 
 beforeEach(async () => {
-  api = await startApiServer({ backend: createMemoryBackend(), clock, random, log: silentLogger, serviceAccountKeys: { privateKey, publicKey }, namespaces: ["default"] });
+  api = await startApiServer({
+    backend: createMemoryBackend(),
+    clock,
+    random,
+    log: silentLogger,
+    serviceAccountKeys: { privateKey, publicKey },
+    namespaces: ["default"],
+  });
   client = createClient(api.transport());
   members = createMemberPool({ clock, log: silentLogger });
 });
@@ -48,13 +59,21 @@ describe("the estimator of a connected member", () => {
 
     const template = { metadata: { labels: { app: "web" } }, spec: { containers: containers("2") } };
     const selector = { matchLabels: { app: "web" } };
-    const deployment = await client.create(Deployment, { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "web", namespace: "default" }, spec: { selector, template } });
+    const deployment = await client.create(Deployment, {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: { name: "web", namespace: "default" },
+      spec: { selector, template },
+    });
     const owner = (kind: string, uid = "") => [{ apiVersion: "apps/v1", kind, name: "web", uid, controller: true }];
     const replicaSet = await client.create(ReplicaSet, {
       apiVersion: "apps/v1",
       kind: "ReplicaSet",
       metadata: { name: "web-1", namespace: "default", ownerReferences: owner("Deployment", deployment.metadata.uid) },
-      spec: { selector, template: { ...deployment.spec?.template, metadata: { labels: { app: "web", "pod-template-hash": "1" } } } },
+      spec: {
+        selector,
+        template: { ...deployment.spec?.template, metadata: { labels: { app: "web", "pod-template-hash": "1" } } },
+      },
     });
     const pod = (name: string, nodeName?: string): Pod => ({
       apiVersion: "v1",
@@ -64,7 +83,20 @@ describe("the estimator of a connected member", () => {
     });
     await client.create(Pod, pod("runs", "n1"));
     const stuck = await client.create(Pod, pod("stuck"));
-    await client.updateStatus(Pod, { ...stuck, status: { phase: "Pending", conditions: [{ type: "PodScheduled", status: "False", reason: "Unschedulable", lastTransitionTime: "2025-12-31T23:00:00Z" }] } });
+    await client.updateStatus(Pod, {
+      ...stuck,
+      status: {
+        phase: "Pending",
+        conditions: [
+          {
+            type: "PodScheduled",
+            status: "False",
+            reason: "Unschedulable",
+            lastTransitionTime: "2025-12-31T23:00:00Z",
+          },
+        ],
+      },
+    });
     await settle();
     expect(await ask()).toBe(6);
     const web = { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "web" };

@@ -30,26 +30,43 @@ export function createMemberEstimator({ cache, clock, gates }: MemberEstimatorOp
   cache(Pod).addIndex(OWNER_INDEX, ownerOf);
   cache(ReplicaSet).addIndex(OWNER_INDEX, ownerOf);
   const release = [
-    cache(Node).handle({ add: (node) => accounts.setNode(node), update: (node) => accounts.setNode(node), delete: ({ metadata }) => accounts.removeNode(metadata.name ?? "") }),
-    cache(Pod).handle({ add: (pod) => accounts.setPod(pod), update: (pod) => accounts.setPod(pod), delete: (pod) => accounts.removePod(pod) }),
+    cache(Node).handle({
+      add: (node) => accounts.setNode(node),
+      update: (node) => accounts.setNode(node),
+      delete: ({ metadata }) => accounts.removeNode(metadata.name ?? ""),
+    }),
+    cache(Pod).handle({
+      add: (pod) => accounts.setPod(pod),
+      update: (pod) => accounts.setPod(pod),
+      delete: (pod) => accounts.removePod(pod),
+    }),
   ];
   const usesQuotas = gates.has("ResourceQuotaEstimate");
   /** Until the caches are filled it knows nothing, which is not the same as having no room. */
   const isReady = () => cache(Node).hasSynced && cache(Pod).hasSynced;
   const facts = () => ({ nodes: accounts.classes(), quotas: usesQuotas ? cache(ResourceQuota).list() : [] });
   return {
-    maxReplicas: (requirements, { assumed = [] }) => (!isReady() ? UNKNOWN : estimateNodeReplicas(facts(), requirements, { usesQuotas, assumed })),
-    maxSets: (components, namespace, { assumed = [] }) => (!isReady() ? UNKNOWN : estimateNodeSets(facts(), components, namespace, { usesQuotas, assumed })),
+    maxReplicas: (requirements, { assumed = [] }) =>
+      !isReady() ? UNKNOWN : estimateNodeReplicas(facts(), requirements, { usesQuotas, assumed }),
+    maxSets: (components, namespace, { assumed = [] }) =>
+      !isReady() ? UNKNOWN : estimateNodeSets(facts(), components, namespace, { usesQuotas, assumed }),
     unschedulableReplicas({ apiVersion, kind, namespace, name }, thresholdMs) {
       if (!isReady()) return UNKNOWN;
-      if (kind !== "Deployment") throw new EstimateError(`kind(${kind}) of workload(${namespace ?? ""}/${name}) is not supported`);
+      if (kind !== "Deployment")
+        throw new EstimateError(`kind(${kind}) of workload(${namespace ?? ""}/${name}) is not supported`);
       if (!cache(Deployment).hasSynced || !cache(ReplicaSet).hasSynced) return UNKNOWN;
       const workload = cache(Deployment).get(objectKey(namespace, name));
       if (workload === undefined) throw new EstimateError(`${apiVersion} ${kind} ${namespace ?? ""}/${name} not found`);
       const replicaSets = cache(ReplicaSet).byIndex(OWNER_INDEX, workload.metadata.uid ?? "");
       const pods = replicaSets.flatMap(({ metadata }) => cache(Pod).byIndex(OWNER_INDEX, metadata.uid ?? ""));
       // Members may leave the kind out of cached objects.
-      return countUnschedulable({ workload: { ...workload, kind }, replicaSets, pods, thresholdMs, nowMs: clock.now() });
+      return countUnschedulable({
+        workload: { ...workload, kind },
+        replicaSets,
+        pods,
+        thresholdMs,
+        nowMs: clock.now(),
+      });
     },
     close() {
       for (const stop of release) stop();
@@ -61,7 +78,11 @@ export function createMemberEstimator({ cache, clock, gates }: MemberEstimatorOp
  * Gives every connected member an estimator in this process, over the caches its other controllers use; a member that
  * leaves takes its own with it. Returns how to stop.
  */
-export function followMembers(members: MemberPool, pool: MutableEstimatorPool, options: Omit<MemberEstimatorOptions, "cache">): () => void {
+export function followMembers(
+  members: MemberPool,
+  pool: MutableEstimatorPool,
+  options: Omit<MemberEstimatorOptions, "cache">,
+): () => void {
   return members.follow(({ type, member }) => {
     if (type === "disconnected") pool.delete(member.name);
     else pool.set(member.name, createMemberEstimator({ ...options, cache: (kind) => member.informers.of(kind) }));

@@ -6,7 +6,6 @@ export type NodeFree = Readonly<Record<string, string | number>>;
 
 export const MAX_INT64 = "9223372036854775807";
 
-const GIB = 1024 ** 3;
 const DEFAULT_MINIMA: readonly (readonly [number, number])[] = [
   [0, 0],
   [1, 4],
@@ -27,7 +26,11 @@ export function defaultResourceModels(): readonly ResourceModel[] {
       grade,
       ranges: [
         { name: "cpu", min: String(cpu), max: next === undefined ? MAX_INT64 : String(next[0]) },
-        { name: "memory", min: memory === 0 ? "0" : `${memory}Gi`, max: next === undefined ? MAX_INT64 : `${next[1]}Gi` },
+        {
+          name: "memory",
+          min: memory === 0 ? "0" : `${memory}Gi`,
+          max: next === undefined ? MAX_INT64 : `${next[1]}Gi`,
+        },
       ],
     };
   });
@@ -44,8 +47,14 @@ export function countModels(models: readonly ResourceModel[], nodes: readonly No
   const names = (sorted[0]?.ranges ?? []).map(({ name }) => name);
   const counts = sorted.map(() => 0);
   for (const model of sorted)
-    if (model.ranges.length !== names.length) throw new Error("the number of resourceName is not equal the number of resourceList");
-  const minima = new Map(names.map((name) => [name, sorted.map(({ ranges }) => amountOf(name, ranges.find((range) => range.name === name)?.min))]));
+    if (model.ranges.length !== names.length)
+      throw new Error("the number of resourceName is not equal the number of resourceList");
+  const minima = new Map(
+    names.map((name) => [
+      name,
+      sorted.map(({ ranges }) => amountOf(name, ranges.find((range) => range.name === name)?.min)),
+    ]),
+  );
   for (const node of nodes) {
     let position = sorted.length - 1;
     for (const name of names) {
@@ -59,4 +68,3 @@ export function countModels(models: readonly ResourceModel[], nodes: readonly No
   }
   return sorted.map(({ grade }, at) => ({ grade, count: counts[at] ?? 0 }));
 }
-

@@ -99,7 +99,8 @@ export class NodeAccounts {
     let requested = this.#requested.get(nodeName);
     if (requested === undefined) this.#requested.set(nodeName, (requested = { amounts: new Map(), pods: 0 }));
     requested.pods += sign;
-    for (const [name, amount] of demand) requested.amounts.set(name, (requested.amounts.get(name) ?? 0) + sign * amount);
+    for (const [name, amount] of demand)
+      requested.amounts.set(name, (requested.amounts.get(name) ?? 0) + sign * amount);
     if (requested.pods === 0) this.#requested.delete(nodeName);
     this.#classes = undefined;
   }
@@ -131,7 +132,8 @@ export class NodeAccounts {
     const free = new Map<string, number>();
     const allocatable = node.status?.allocatable ?? {};
     for (const [resource, quantity] of Object.entries(allocatable))
-      if (isNodeResource(resource)) free.set(resource, Math.max(0, amountOf(resource, quantity) - (requested?.amounts.get(resource) ?? 0)));
+      if (isNodeResource(resource))
+        free.set(resource, Math.max(0, amountOf(resource, quantity) - (requested?.amounts.get(resource) ?? 0)));
     return {
       name,
       count: 1,

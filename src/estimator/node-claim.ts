@@ -41,7 +41,8 @@ export function compileClaim(claim: NodeClaim | undefined): Matches {
   const selector = Object.entries(claim?.nodeSelector ?? {});
   const tolerations = claim?.tolerations ?? [];
   const affinity = claim?.hardNodeAffinity;
-  const terms = affinity === undefined ? undefined : (affinity.nodeSelectorTerms ?? []).flatMap((term) => compileTerm(term) ?? []);
+  const terms =
+    affinity === undefined ? undefined : (affinity.nodeSelectorTerms ?? []).flatMap((term) => compileTerm(term) ?? []);
   const isTolerated = (taint: Taint) => tolerations.some((toleration) => tolerates(toleration, taint));
   const toleratesCordon = isTolerated(UNSCHEDULABLE);
   return (node) =>

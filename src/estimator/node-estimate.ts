@@ -30,7 +30,8 @@ const knownDemands = new WeakMap<Demand, Demand>();
 function nodeDemand(requirements: Requirements | undefined): Demand {
   const demand = demandOf(requirements as Pick<ReplicaRequirements, "resourceRequest"> | undefined);
   let known = knownDemands.get(demand);
-  if (known === undefined) knownDemands.set(demand, (known = new Map([...demand].filter(([name]) => isNodeResource(name)))));
+  if (known === undefined)
+    knownDemands.set(demand, (known = new Map([...demand].filter(([name]) => isNodeResource(name)))));
   return known;
 }
 
@@ -44,23 +45,35 @@ function partOf(nodes: readonly NodeClass[], replicas: number, requirements: Req
 function groupsOf(nodes: readonly NodeClass[], assumed: readonly AssumedWorkload[]): readonly NodeGroup[] {
   let groups: readonly NodeGroup[] = nodes.map(({ count, free, pods }, index) => ({ count, free, pods, index }));
   for (const { components = [] } of assumed)
-    for (const { replicas, replicaRequirements } of components) groups = place(groups, partOf(nodes, replicas, replicaRequirements)).groups;
+    for (const { replicas, replicaRequirements } of components)
+      groups = place(groups, partOf(nodes, replicas, replicaRequirements)).groups;
   return groups;
 }
 
 /** Replicas the cluster's nodes and quotas leave room for. */
-export function estimateNodeReplicas(facts: MemberFacts, requirements: ReplicaRequirements | undefined, options: NodeEstimateOptions = {}): number {
+export function estimateNodeReplicas(
+  facts: MemberFacts,
+  requirements: ReplicaRequirements | undefined,
+  options: NodeEstimateOptions = {},
+): number {
   const { assumed = [], usesQuotas = false } = options;
   const { nodes, quotas = [] } = facts;
   if (nodes.length === 0) return 0;
   const onNodes = fitsOnAll(groupsOf(nodes, assumed), partOf(nodes, 1, requirements));
   if (!usesQuotas || requirements === undefined) return clampAnswer(onNodes);
   const one: Component = { name: "", replicas: 1, replicaRequirements: requirements };
-  return clampAnswer(Math.min(onNodes, estimateByQuotas(quotas, { namespace: requirements.namespace, components: [one], assumed })));
+  return clampAnswer(
+    Math.min(onNodes, estimateByQuotas(quotas, { namespace: requirements.namespace, components: [one], assumed })),
+  );
 }
 
 /** Whole component sets the cluster's nodes and quotas leave room for. */
-export function estimateNodeSets(facts: MemberFacts, components: readonly Component[], namespace: string | undefined, options: NodeEstimateOptions = {}): number {
+export function estimateNodeSets(
+  facts: MemberFacts,
+  components: readonly Component[],
+  namespace: string | undefined,
+  options: NodeEstimateOptions = {},
+): number {
   const { assumed = [], usesQuotas = false } = options;
   const { nodes, quotas = [] } = facts;
   if (components.length === 0) return UNLIMITED;

@@ -81,7 +81,8 @@ function tidy(groups: readonly NodeGroup[], parts: readonly Part[]): NodeGroup[]
   for (const group of groups) {
     if (!parts.some((part) => fitsOn(group, part) > 0)) continue;
     const last = result.at(-1);
-    if (last !== undefined && sameRoom(last, group)) result[result.length - 1] = { ...last, count: last.count + group.count };
+    if (last !== undefined && sameRoom(last, group))
+      result[result.length - 1] = { ...last, count: last.count + group.count };
     else result.push(group);
   }
   return result;

@@ -42,7 +42,11 @@ export interface FanOut {
  */
 export interface EstimatorPool {
   maxReplicas(requirements: ReplicaRequirements | undefined, of: FanOut): Promise<ReadonlyMap<string, number>>;
-  maxSets(components: readonly Component[], namespace: string | undefined, of: FanOut): Promise<ReadonlyMap<string, number>>;
+  maxSets(
+    components: readonly Component[],
+    namespace: string | undefined,
+    of: FanOut,
+  ): Promise<ReadonlyMap<string, number>>;
   unschedulableReplicas(workload: ObjectRef, thresholdMs: number, of: FanOut): Promise<ReadonlyMap<string, number>>;
   /** Whether any cluster has an estimator: without one there is nothing to wait for. */
   readonly isEmpty: boolean;
@@ -69,7 +73,10 @@ const DEFAULT_TIMEOUT_MS = 3_000;
 export function createEstimatorPool({ clock, log, timeoutMs = DEFAULT_TIMEOUT_MS }: PoolOptions): MutableEstimatorPool {
   const members = new Map<string, ClusterEstimator>();
 
-  async function ask(of: FanOut, one: (estimator: ClusterEstimator, asking: Asking) => Promise<number> | number): Promise<ReadonlyMap<string, number>> {
+  async function ask(
+    of: FanOut,
+    one: (estimator: ClusterEstimator, asking: Asking) => Promise<number> | number,
+  ): Promise<ReadonlyMap<string, number>> {
     const answers = new Map<string, number>();
     const waiting: Promise<void>[] = [];
     const abort = new AbortController();
@@ -112,8 +119,10 @@ export function createEstimatorPool({ clock, log, timeoutMs = DEFAULT_TIMEOUT_MS
 
   return {
     maxReplicas: (requirements, of) => ask(of, (estimator, asking) => estimator.maxReplicas(requirements, asking)),
-    maxSets: (components, namespace, of) => ask(of, (estimator, asking) => estimator.maxSets(components, namespace, asking)),
-    unschedulableReplicas: (workload, thresholdMs, of) => ask(of, (estimator, asking) => estimator.unschedulableReplicas(workload, thresholdMs, asking)),
+    maxSets: (components, namespace, of) =>
+      ask(of, (estimator, asking) => estimator.maxSets(components, namespace, asking)),
+    unschedulableReplicas: (workload, thresholdMs, of) =>
+      ask(of, (estimator, asking) => estimator.unschedulableReplicas(workload, thresholdMs, asking)),
     get isEmpty() {
       return members.size === 0;
     },

@@ -65,7 +65,8 @@ const classOf = ({ replicaRequirements }: Component) => replicaRequirements?.pri
 function demandUnder(quota: ResourceQuota, components: readonly Component[]): Demand {
   const total = new Map<string, number>();
   for (const component of components)
-    if (quotaApplies(quota, classOf(component))) addDemand(total, demandOf(component.replicaRequirements), component.replicas);
+    if (quotaApplies(quota, classOf(component)))
+      addDemand(total, demandOf(component.replicaRequirements), component.replicas);
   return total;
 }
 

@@ -28,9 +28,14 @@ function authored(template: PodTemplateSpec | undefined): unknown {
 export function currentReplicaSet(deployment: Deployment, replicaSets: readonly ReplicaSet[]): ReplicaSet | undefined {
   const wanted = authored(deployment.spec?.template);
   return replicaSets
-    .filter((replicaSet) => controllerOf(replicaSet)?.uid === deployment.metadata.uid && deepEqual(authored(replicaSet.spec?.template), wanted))
+    .filter(
+      (replicaSet) =>
+        controllerOf(replicaSet)?.uid === deployment.metadata.uid &&
+        deepEqual(authored(replicaSet.spec?.template), wanted),
+    )
     .sort((left, right) => {
-      const age = (parseTime(left.metadata.creationTimestamp) ?? 0) - (parseTime(right.metadata.creationTimestamp) ?? 0);
+      const age =
+        (parseTime(left.metadata.creationTimestamp) ?? 0) - (parseTime(right.metadata.creationTimestamp) ?? 0);
       return age || ((left.metadata.name ?? "") < (right.metadata.name ?? "") ? -1 : 1);
     })[0];
 }
@@ -38,7 +43,10 @@ export function currentReplicaSet(deployment: Deployment, replicaSets: readonly 
 function isUnschedulable(pod: Pod, beforeMs: number): boolean {
   return (pod.status?.conditions ?? []).some(
     ({ type, status, reason, lastTransitionTime }) =>
-      type === "PodScheduled" && status === "False" && reason === "Unschedulable" && (parseTime(lastTransitionTime) ?? 0) < beforeMs,
+      type === "PodScheduled" &&
+      status === "False" &&
+      reason === "Unschedulable" &&
+      (parseTime(lastTransitionTime) ?? 0) < beforeMs,
   );
 }
 
@@ -54,10 +62,13 @@ export interface UnschedulableQuestion {
 /** Replicas of a workload that found no node for longer than the threshold. Throws for kinds other than Deployment. */
 export function countUnschedulable({ workload, replicaSets, pods, thresholdMs, nowMs }: UnschedulableQuestion): number {
   const { namespace = "", name = "", uid } = workload.metadata;
-  if (workload.kind !== "Deployment") throw new EstimateError(`kind(${workload.kind}) of workload(${namespace}/${name}) is not supported`);
+  if (workload.kind !== "Deployment")
+    throw new EstimateError(`kind(${workload.kind}) of workload(${namespace}/${name}) is not supported`);
   const own = (object: KubeObject) => (object.metadata.namespace ?? "") === namespace;
   const current = uid === undefined ? undefined : currentReplicaSet(workload as Deployment, replicaSets.filter(own));
   if (current === undefined) return 0;
   const beforeMs = nowMs - Math.max(0, thresholdMs);
-  return pods.filter((pod) => own(pod) && controllerOf(pod)?.uid === current.metadata.uid && isUnschedulable(pod, beforeMs)).length;
+  return pods.filter(
+    (pod) => own(pod) && controllerOf(pod)?.uid === current.metadata.uid && isUnschedulable(pod, beforeMs),
+  ).length;
 }

@@ -24,12 +24,16 @@ export function assignReplicas(selected: readonly Candidate[], input: AssignInpu
   const components = spec.components ?? [];
   const divides = ((spec.replicas ?? 0) > 0 || spec.replicaRequirements !== undefined) && components.length <= 1;
   if (!divides) {
-    const copied = input.copiesComponents && components.length >= 2 ? { components: components.map(({ name, replicas }) => ({ name, replicas })) } : {};
+    const copied =
+      input.copiesComponents && components.length >= 2
+        ? { components: components.map(({ name, replicas }) => ({ name, replicas })) }
+        : {};
     return selected.map(({ name }) => ({ name, ...copied }));
   }
   const term = placement.clusterAffinity === undefined ? termNamed(placement, input.observedAffinityName) : undefined;
   const tiers = overflowOf(term);
-  const targets = tiers === undefined ? assignOnce(selected, spec.replicas ?? 0, input) : assignByTiers(selected, input);
+  const targets =
+    tiers === undefined ? assignOnce(selected, spec.replicas ?? 0, input) : assignByTiers(selected, input);
   return targets.filter(({ replicas = 0 }) => replicas > 0);
 }
 
@@ -72,10 +76,20 @@ function assignOnce(candidates: readonly Candidate[], replicas: number, input: A
   throw schedulerError(`no strategy for ${spec.resource.kind}`);
 }
 
-function divideStatic(candidates: readonly Candidate[], replicas: number, { placement, spec, record }: AssignInput): readonly TargetCluster[] {
+function divideStatic(
+  candidates: readonly Candidate[],
+  replicas: number,
+  { placement, spec, record }: AssignInput,
+): readonly TargetCluster[] {
   const list = placement.replicaScheduling?.weightPreference?.staticWeightList ?? [];
   let weights: Weight[] = candidates
-    .map(({ name, cluster }) => ({ name, weight: Math.max(0, ...list.filter(({ targetCluster }) => matchesAffinity(targetCluster, cluster)).map(({ weight }) => weight)) }))
+    .map(({ name, cluster }) => ({
+      name,
+      weight: Math.max(
+        0,
+        ...list.filter(({ targetCluster }) => matchesAffinity(targetCluster, cluster)).map(({ weight }) => weight),
+      ),
+    }))
     .filter(({ weight }) => weight > 0);
   if (weights.length === 0) weights = candidates.map(({ name }) => ({ name, weight: 1 }));
   record?.divided("static", replicas, weights);
@@ -105,7 +119,9 @@ function divideDynamic(
     if (available < count) throw unschedulable(`Clusters available replicas ${available} are not enough to schedule.`);
     let used = list;
     if (strategy === "Aggregated") {
-      const ordered = prefersPresent ? [...list.filter(({ name }) => previousOf(name) > 0), ...list.filter(({ name }) => previousOf(name) <= 0)] : list;
+      const ordered = prefersPresent
+        ? [...list.filter(({ name }) => previousOf(name) > 0), ...list.filter(({ name }) => previousOf(name) <= 0)]
+        : list;
       let filled = 0;
       let length = 0;
       while (filled < count) filled += (ordered[length++] as Capacity).capacity;
@@ -118,7 +134,11 @@ function divideDynamic(
   const descending = (list: Capacity[]) => list.sort((a, b) => b.capacity - a.capacity);
   if (isRescheduleTriggered(spec, status)) {
     try {
-      return divide("fresh", replicas, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable + previousOf(name) }))));
+      return divide(
+        "fresh",
+        replicas,
+        descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable + previousOf(name) }))),
+      );
     } catch (error) {
       throw wrapped("failed to do fresh scale: ", error);
     }
@@ -129,13 +149,21 @@ function divideDynamic(
   }
   if (assigned > replicas) {
     try {
-      return divide("scale-down", replicas, descending(previous.map(({ name, replicas: capacity = 0 }) => ({ name, capacity }))));
+      return divide(
+        "scale-down",
+        replicas,
+        descending(previous.map(({ name, replicas: capacity = 0 }) => ({ name, capacity }))),
+      );
     } catch (error) {
       throw wrapped("failed to scale down: ", error);
     }
   }
   try {
-    const extra = divide("scale-up", replicas - assigned, descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable }))));
+    const extra = divide(
+      "scale-up",
+      replicas - assigned,
+      descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable }))),
+    );
     const divided = extra.map(({ name, replicas: added = 0 }) => ({ name, replicas: added + previousOf(name) }));
     const touched = new Set(divided.map(({ name }) => name));
     const rest = previous.filter(({ name }) => !touched.has(name));

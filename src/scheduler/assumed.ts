@@ -16,11 +16,16 @@ function footprint({ spec }: AnyBinding, { replicas = 0 }: TargetCluster): Assum
   const namespace = spec.resource.namespace ?? "";
   if ((spec.components ?? []).length > 0) return { namespace, components: spec.components ?? [] };
   const { replicaRequirements } = spec;
-  const component: Component = { name: spec.resource.name, replicas, ...(replicaRequirements === undefined ? {} : { replicaRequirements }) };
+  const component: Component = {
+    name: spec.resource.name,
+    replicas,
+    ...(replicaRequirements === undefined ? {} : { replicaRequirements }),
+  };
   return { namespace, components: [component] };
 }
 
-const healthOf = (binding: AnyBinding, cluster: string): string | undefined => binding.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === cluster)?.health;
+const healthOf = (binding: AnyBinding, cluster: string): string | undefined =>
+  binding.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === cluster)?.health;
 
 /**
  * Workloads placed a moment ago, by cluster (gate `SchedulingOvercommitProtection`). An entry ends when the cluster
@@ -41,7 +46,8 @@ export class AssumedWorkloads {
   }
 
   forget(key: string): void {
-    for (const [cluster, entries] of this.#byCluster) if (entries.delete(key) && entries.size === 0) this.#byCluster.delete(cluster);
+    for (const [cluster, entries] of this.#byCluster)
+      if (entries.delete(key) && entries.size === 0) this.#byCluster.delete(cluster);
   }
 
   /** Told of a change of a binding: clusters that turned healthy show the workload in their own figures. */
@@ -61,7 +67,11 @@ export class AssumedWorkloads {
     for (const [cluster, entries] of this.#byCluster) {
       for (const [key, { expiresMs }] of entries) if (expiresMs <= nowMs) entries.delete(key);
       if (entries.size === 0) this.#byCluster.delete(cluster);
-      else result.set(cluster, [...entries.values()].map(({ workload }) => workload));
+      else
+        result.set(
+          cluster,
+          [...entries.values()].map(({ workload }) => workload),
+        );
     }
     return result;
   }

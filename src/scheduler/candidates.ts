@@ -14,5 +14,10 @@ export interface Candidate {
 
 /** Overflow tier, then score, then room, then name. */
 export function compareCandidates(left: Candidate, right: Candidate): number {
-  return left.overflowOrder - right.overflowOrder || right.score - left.score || right.available - left.available || (left.name < right.name ? -1 : left.name > right.name ? 1 : 0);
+  return (
+    left.overflowOrder - right.overflowOrder ||
+    right.score - left.score ||
+    right.available - left.available ||
+    (left.name < right.name ? -1 : left.name > right.name ? 1 : 0)
+  );
 }

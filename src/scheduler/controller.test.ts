@@ -1,7 +1,15 @@
 import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
-import { type AnyBinding, Cluster, ClusterResourceBinding, karmadaCustomResourceDefinitions, type Placement, ResourceBinding, type ResourceBindingSpec } from "#apis/karmada";
+import {
+  type AnyBinding,
+  Cluster,
+  ClusterResourceBinding,
+  karmadaCustomResourceDefinitions,
+  type Placement,
+  ResourceBinding,
+  type ResourceBindingSpec,
+} from "#apis/karmada";
 import { type RunningApiServer, startApiServer } from "#apiserver";
 import { deepEqual, seededRandom, silentLogger, VirtualClock } from "#base";
 import { createManager, type EventObject, type Manager } from "#controller-runtime";
@@ -10,10 +18,22 @@ import type { KubeObject, ResourceKind } from "#machinery";
 import { createMemoryBackend } from "#store";
 import { createDecisionLog, definePlugin, type SchedulerDeps, schedulerController } from "./index.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256", publicKeyEncoding: { type: "spki", format: "pem" }, privateKeyEncoding: { type: "pkcs8", format: "pem" } });
-const EventKind: ResourceKind<EventObject> = { group: "", version: "v1", kind: "Event", resource: "events", namespaced: true };
+const { privateKey, publicKey } = generateKeyPairSync("ec", {
+  namedCurve: "P-256",
+  publicKeyEncoding: { type: "spki", format: "pem" },
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+});
+const EventKind: ResourceKind<EventObject> = {
+  group: "",
+  version: "v1",
+  kind: "Event",
+  resource: "events",
+  namespaced: true,
+};
 const GATES = ["PriorityBasedScheduling", "CustomizedClusterResourceModeling"];
-const AGGREGATED: Placement = { replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" } };
+const AGGREGATED: Placement = {
+  replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
+};
 
 /** Lets promises and immediate callbacks run until nothing is left to do. */
 const settle = async () => {
@@ -26,7 +46,13 @@ let manager: Manager;
 const decisions = createDecisionLog();
 
 async function start(deps: Partial<SchedulerDeps> = {}, options = {}): Promise<void> {
-  manager = createManager({ transport: api.transport(), clock, random: seededRandom(1), log: silentLogger, component: "karmada-scheduler" });
+  manager = createManager({
+    transport: api.transport(),
+    clock,
+    random: seededRandom(1),
+    log: silentLogger,
+    component: "karmada-scheduler",
+  });
   manager.add(schedulerController, { deps: { gates: new Set(GATES), decisions, ...deps }, options });
   manager.informers.start();
   await manager.start();
@@ -36,7 +62,14 @@ async function start(deps: Partial<SchedulerDeps> = {}, options = {}): Promise<v
 beforeEach(async () => {
   clock = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
   const shared = { clock, random: seededRandom(7), log: silentLogger };
-  api = await startApiServer({ backend: createMemoryBackend(), ...shared, serviceAccountKeys: { privateKey, publicKey }, customResourceDefinitions: karmadaCustomResourceDefinitions(), aggregated: aggregatedDefinitions(clock), namespaces: ["default"] });
+  api = await startApiServer({
+    backend: createMemoryBackend(),
+    ...shared,
+    serviceAccountKeys: { privateKey, publicKey },
+    customResourceDefinitions: karmadaCustomResourceDefinitions(),
+    aggregated: aggregatedDefinitions(clock),
+    namespaces: ["default"],
+  });
 });
 afterEach(async () => {
   await manager.stop();
@@ -44,13 +77,21 @@ afterEach(async () => {
 });
 
 async function addCluster(name: string, pods = "100", spec: Partial<Cluster["spec"]> = {}): Promise<void> {
-  const cluster: Cluster = { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name }, spec: { syncMode: "Push", resourceModels: [], ...spec } };
+  const cluster: Cluster = {
+    apiVersion: "cluster.karmada.io/v1alpha1",
+    kind: "Cluster",
+    metadata: { name },
+    spec: { syncMode: "Push", resourceModels: [], ...spec },
+  };
   await manager.client.create(Cluster, cluster);
   await setPods(name, pods);
 }
 
 async function setPods(name: string, pods: string, allocated = "0"): Promise<void> {
-  const status = { apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }], resourceSummary: { allocatable: { pods }, allocated: { pods: allocated } } };
+  const status = {
+    apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }],
+    resourceSummary: { allocatable: { pods }, allocated: { pods: allocated } },
+  };
   await manager.client.patch(Cluster, { name }, "application/merge-patch+json", { status }, { subresource: "status" });
   await settle();
 }
@@ -60,14 +101,23 @@ async function addBinding(name: string, spec: Partial<ResourceBindingSpec> = {})
     apiVersion: "work.karmada.io/v1alpha2",
     kind: "ResourceBinding",
     metadata: { name, namespace: "default", labels: { "binding.karmada.io/managed-by": "test" } },
-    spec: { resource: { apiVersion: "apps/v1", kind: "Deployment", name, namespace: "default" }, placement: AGGREGATED, replicas: 4, replicaRequirements: {}, ...spec },
+    spec: {
+      resource: { apiVersion: "apps/v1", kind: "Deployment", name, namespace: "default" },
+      placement: AGGREGATED,
+      replicas: 4,
+      replicaRequirements: {},
+      ...spec,
+    },
   };
   await manager.client.create(ResourceBinding, binding);
 }
 
 const read = (name: string) => manager.client.get(ResourceBinding, { namespace: "default", name });
 const conditionOf = (binding: AnyBinding) => binding.status?.conditions?.find(({ type }) => type === "Scheduled");
-const eventsAbout = async (kind: string) => (await manager.client.list(EventKind, { namespace: "default" })).items.filter(({ involvedObject }) => involvedObject.kind === kind);
+const eventsAbout = async (kind: string) =>
+  (await manager.client.list(EventKind, { namespace: "default" })).items.filter(
+    ({ involvedObject }) => involvedObject.kind === kind,
+  );
 
 describe("the running scheduler", () => {
   it("writes targets, annotation, condition and events on binding and resource", async () => {
@@ -78,13 +128,22 @@ describe("the running scheduler", () => {
     const binding = await read("web");
     expect(binding.spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
     expect(JSON.parse(binding.metadata.annotations?.["policy.karmada.io/applied-placement"] ?? "")).toEqual(AGGREGATED);
-    expect(conditionOf(binding)).toMatchObject({ status: "True", reason: "Success", message: "Binding has been scheduled successfully." });
+    expect(conditionOf(binding)).toMatchObject({
+      status: "True",
+      reason: "Success",
+      message: "Binding has been scheduled successfully.",
+    });
     expect(binding.status?.schedulerObservedGeneration).toBe(binding.metadata.generation);
     expect(binding.status?.lastScheduledTime).toBe("2026-01-01T00:00:00Z");
     await manager.events.flush();
     for (const kind of ["ResourceBinding", "Deployment"]) {
       const [event] = await eventsAbout(kind);
-      expect(event).toMatchObject({ type: "Normal", reason: "ScheduleBindingSucceed", message: "Binding has been scheduled successfully. Result: {m1:4}", source: { component: "default-scheduler" } });
+      expect(event).toMatchObject({
+        type: "Normal",
+        reason: "ScheduleBindingSucceed",
+        message: "Binding has been scheduled successfully. Result: {m1:4}",
+        source: { component: "default-scheduler" },
+      });
     }
   });
 
@@ -96,7 +155,12 @@ describe("the running scheduler", () => {
     await settle();
     expect((await read("theirs")).spec.clusters).toBeUndefined();
     expect((await read("later")).spec.clusters).toBeUndefined();
-    await manager.client.patch(ResourceBinding, { namespace: "default", name: "later" }, "application/merge-patch+json", { spec: { suspension: null } });
+    await manager.client.patch(
+      ResourceBinding,
+      { namespace: "default", name: "later" },
+      "application/merge-patch+json",
+      { spec: { suspension: null } },
+    );
     await settle();
     expect((await read("later")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
   });
@@ -108,7 +172,13 @@ describe("the running scheduler", () => {
     await settle();
     const before = manager.processed;
     await setPods("m1", "100", "17");
-    await manager.client.patch(Cluster, { name: "m1" }, "application/merge-patch+json", { status: { kubernetesVersion: "v1.36.0" } }, { subresource: "status" });
+    await manager.client.patch(
+      Cluster,
+      { name: "m1" },
+      "application/merge-patch+json",
+      { status: { kubernetesVersion: "v1.36.0" } },
+      { subresource: "status" },
+    );
     await settle();
     expect(manager.processed).toBe(before);
   });
@@ -118,7 +188,11 @@ describe("the running scheduler", () => {
     await addCluster("m1", "2");
     await addBinding("web");
     await settle();
-    expect(conditionOf(await read("web"))).toMatchObject({ reason: "Unschedulable", message: "failed to assign replicas: failed to scale up: Clusters available replicas 2 are not enough to schedule." });
+    expect(conditionOf(await read("web"))).toMatchObject({
+      reason: "Unschedulable",
+      message:
+        "failed to assign replicas: failed to scale up: Clusters available replicas 2 are not enough to schedule.",
+    });
     const before = manager.processed;
     await setPods("m1", "2", "1");
     expect(manager.processed).toBe(before);
@@ -142,7 +216,9 @@ describe("the running scheduler", () => {
   it("spaces failures by 1, 2, 4, 8 and 10 seconds from the last insertion", async () => {
     await start();
     await addCluster("m1");
-    await addBinding("web", { placement: { spreadConstraints: [{ spreadByField: "cluster", minGroups: 3, maxGroups: 3 }] } });
+    await addBinding("web", {
+      placement: { spreadConstraints: [{ spreadByField: "cluster", minGroups: 3, maxGroups: 3 }] },
+    });
     await settle();
     const counts: number[] = [];
     let before = manager.processed;
@@ -157,13 +233,27 @@ describe("the running scheduler", () => {
 
   it("takes waiting bindings by priority", async () => {
     const order: string[] = [];
-    const spy = definePlugin({ name: "Spy", filter: (input) => void order.push(input.spec.resource.name) as undefined });
+    const spy = definePlugin({
+      name: "Spy",
+      filter: (input) => void order.push(input.spec.resource.name) as undefined,
+    });
     await start({ extraPlugins: [spy] }, { concurrentWrites: 1 });
     await addCluster("m1");
-    for (const [name, priority] of [["low", 1], ["high", 9], ["middle", 5]] as const) await addBinding(name, { schedulePriority: { priority }, schedulerName: "other" });
+    for (const [name, priority] of [
+      ["low", 1],
+      ["high", 9],
+      ["middle", 5],
+    ] as const)
+      await addBinding(name, { schedulePriority: { priority }, schedulerName: "other" });
     await settle();
     // Handing all of them over in one turn puts them into the queue together.
-    await Promise.all(["low", "high", "middle"].map((name) => manager.client.patch(ResourceBinding, { namespace: "default", name }, "application/merge-patch+json", { spec: { schedulerName: "default-scheduler" } })));
+    await Promise.all(
+      ["low", "high", "middle"].map((name) =>
+        manager.client.patch(ResourceBinding, { namespace: "default", name }, "application/merge-patch+json", {
+          spec: { schedulerName: "default-scheduler" },
+        }),
+      ),
+    );
     await settle();
     expect([...new Set(order)]).toEqual(["high", "middle", "low"]);
   });
@@ -172,7 +262,9 @@ describe("the running scheduler", () => {
     await start();
     await addCluster("m1");
     await addCluster("m2");
-    await manager.client.patch(Cluster, { name: "m1" }, "application/merge-patch+json", { metadata: { labels: { tier: "a" } } });
+    await manager.client.patch(Cluster, { name: "m1" }, "application/merge-patch+json", {
+      metadata: { labels: { tier: "a" } },
+    });
     const placement: Placement = { clusterAffinity: { labelSelector: { matchLabels: { tier: "a" } } } };
     await addBinding("a", { placement });
     await addBinding("b", { placement: { clusterAffinity: { clusterNames: ["m2"] } } });
@@ -180,7 +272,9 @@ describe("the running scheduler", () => {
     expect((await read("a")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
     const before = (await read("b")).metadata.resourceVersion;
     clock.advance(2_000);
-    await manager.client.patch(Cluster, { name: "m2" }, "application/merge-patch+json", { metadata: { labels: { tier: "a" } } });
+    await manager.client.patch(Cluster, { name: "m2" }, "application/merge-patch+json", {
+      metadata: { labels: { tier: "a" } },
+    });
     await settle();
     await manager.client.patch(Cluster, { name: "m1" }, "application/merge-patch+json", { metadata: { labels: null } });
     await settle();
@@ -200,24 +294,45 @@ describe("the running scheduler", () => {
     await addCluster("m1");
     for (const name of ["throws", "nonsense", "fine"]) await addBinding(name);
     await settle();
-    expect(conditionOf(await read("throws"))).toMatchObject({ reason: "SchedulerError", message: 'plugin "Bad" failed: out of order' });
+    expect(conditionOf(await read("throws"))).toMatchObject({
+      reason: "SchedulerError",
+      message: 'plugin "Bad" failed: out of order',
+    });
     expect(conditionOf(await read("nonsense"))?.message).toContain('plugin "Bad" must answer a reason or nothing');
     expect((await read("fine")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
   });
 
   it("asks accurate estimators, degrades only the cluster whose estimator fails, and remembers why", async () => {
     const estimatorPool = createEstimatorPool({ clock, log: silentLogger });
-    const answer = (maxReplicas: () => number) => ({ maxReplicas: async () => maxReplicas(), maxSets: () => -1, unschedulableReplicas: () => -1 });
-    estimatorPool.set("m1", answer(() => 1));
-    estimatorPool.set("m2", answer(() => { throw new Error("gone"); }));
+    const answer = (maxReplicas: () => number) => ({
+      maxReplicas: async () => maxReplicas(),
+      maxSets: () => -1,
+      unschedulableReplicas: () => -1,
+    });
+    estimatorPool.set(
+      "m1",
+      answer(() => 1),
+    );
+    estimatorPool.set(
+      "m2",
+      answer(() => {
+        throw new Error("gone");
+      }),
+    );
     await start({ estimatorPool });
     await addCluster("m1");
     await addCluster("m2", "3");
     await addBinding("web");
     await settle();
-    expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 1 }, { name: "m2", replicas: 3 }]);
+    expect((await read("web")).spec.clusters).toEqual([
+      { name: "m1", replicas: 1 },
+      { name: "m2", replicas: 3 },
+    ]);
     const term = decisions.get("ResourceBinding/default/web")?.terms[0];
-    expect(term?.candidates.find(({ cluster }) => cluster === "m1")).toMatchObject({ estimates: { "general-estimator": 100, "scheduler-estimator": 1 }, allocatable: 1 });
+    expect(term?.candidates.find(({ cluster }) => cluster === "m1")).toMatchObject({
+      estimates: { "general-estimator": 100, "scheduler-estimator": 1 },
+      allocatable: 1,
+    });
     expect(term?.divisions).toMatchObject([{ mode: "scale-up", replicas: 4 }]);
   });
 
@@ -226,28 +341,53 @@ describe("the running scheduler", () => {
     await addCluster("m1");
     await addCluster("m2");
     const spread: Placement = { spreadConstraints: [{ spreadByField: "cluster", minGroups: 1, maxGroups: 1 }] };
-    await Promise.all(["a", "b"].map((name) => addBinding(name, { placement: spread, workloadAffinityGroups: { antiAffinityGroup: "app=db" }, resource: { apiVersion: "apps/v1", kind: "Deployment", name, namespace: "default" } })));
+    await Promise.all(
+      ["a", "b"].map((name) =>
+        addBinding(name, {
+          placement: spread,
+          workloadAffinityGroups: { antiAffinityGroup: "app=db" },
+          resource: { apiVersion: "apps/v1", kind: "Deployment", name, namespace: "default" },
+        }),
+      ),
+    );
     await settle();
-    const targets = await Promise.all(["a", "b"].map(async (name) => (await read(name)).spec.clusters?.map((target) => target.name)));
+    const targets = await Promise.all(
+      ["a", "b"].map(async (name) => (await read(name)).spec.clusters?.map((target) => target.name)),
+    );
     expect(targets.flat().sort()).toEqual(["m1", "m2"]);
   });
 
   it("schedules cluster-scoped bindings, and says the result in their own words", async () => {
     await start();
     await addCluster("m1");
-    const status = { apiEnablements: [{ groupVersion: "rbac.authorization.k8s.io/v1", resources: [{ kind: "ClusterRole", name: "clusterroles" }] }] };
-    await manager.client.patch(Cluster, { name: "m1" }, "application/merge-patch+json", { status }, { subresource: "status" });
+    const status = {
+      apiEnablements: [
+        { groupVersion: "rbac.authorization.k8s.io/v1", resources: [{ kind: "ClusterRole", name: "clusterroles" }] },
+      ],
+    };
+    await manager.client.patch(
+      Cluster,
+      { name: "m1" },
+      "application/merge-patch+json",
+      { status },
+      { subresource: "status" },
+    );
     const binding: ClusterResourceBinding = {
       apiVersion: "work.karmada.io/v1alpha2",
       kind: "ClusterResourceBinding",
       metadata: { name: "role", labels: { "binding.karmada.io/managed-by": "test" } },
-      spec: { resource: { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name: "role" }, placement: {} },
+      spec: {
+        resource: { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name: "role" },
+        placement: {},
+      },
     };
     await manager.client.create(ClusterResourceBinding, binding as KubeObject as ClusterResourceBinding);
     await settle();
     const { spec } = await manager.client.get(ClusterResourceBinding, { name: "role" });
     expect(deepEqual(spec.clusters, [{ name: "m1" }])).toBe(true);
     await manager.events.flush();
-    expect((await eventsAbout("ClusterResourceBinding"))[0]?.message).toBe("Binding has been scheduled successfully. Result {m1:0}");
+    expect((await eventsAbout("ClusterResourceBinding"))[0]?.message).toBe(
+      "Binding has been scheduled successfully. Result {m1:0}",
+    );
   });
 });

@@ -18,7 +18,9 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
   wakes: [bindingWakes(ResourceBinding), bindingWakes(ClusterResourceBinding), clusterWakes],
   indexes: [
     cacheIndex(ResourceBinding, "workloadGroup", ({ metadata, spec }: ResourceBinding) =>
-      [spec.workloadAffinityGroups?.affinityGroup, spec.workloadAffinityGroups?.antiAffinityGroup].flatMap((group) => (group ? [`${metadata.namespace}/${group}`] : [])),
+      [spec.workloadAffinityGroups?.affinityGroup, spec.workloadAffinityGroups?.antiAffinityGroup].flatMap((group) =>
+        group ? [`${metadata.namespace}/${group}`] : [],
+      ),
     ),
     cacheIndex(ResourceBinding, AFFINITY_INDEX, classesOf),
     cacheIndex(ClusterResourceBinding, AFFINITY_INDEX, classesOf),
@@ -28,7 +30,12 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
     { kind: ResourceBinding, verbs: ["patch"], subresources: ["status"] },
     { kind: ClusterResourceBinding, verbs: ["patch"], subresources: ["status"] },
   ],
-  options: { schedulerName: "default-scheduler", plugins: "*", enableEmptyWorkloadPropagation: false, concurrentWrites: 32 },
+  options: {
+    schedulerName: "default-scheduler",
+    plugins: "*",
+    enableEmptyWorkloadPropagation: false,
+    concurrentWrites: 32,
+  },
   // The decision itself is synchronous; several bindings only overlap while their results are written.
   concurrency: ({ concurrentWrites }) => concurrentWrites,
   start: tellPending,

@@ -16,7 +16,10 @@ const DECISIONS_MAX = 10_000;
 const DESCRIBED_MAX = 200_000;
 
 function weightOf({ terms, result = [] }: Decision): number {
-  return terms.reduce((sum, { refused, candidates, selected }) => sum + refused.length + candidates.length + selected.length, 1 + result.length);
+  return terms.reduce(
+    (sum, { refused, candidates, selected }) => sum + refused.length + candidates.length + selected.length,
+    1 + result.length,
+  );
 }
 
 /** A log bounded by decisions and by what they describe; the oldest go first. */

@@ -66,14 +66,20 @@ export interface TermRecorder {
   estimated(estimator: string, answers: ReadonlyMap<string, number> | string): void;
   candidates(candidates: readonly Candidate[]): void;
   selected(candidates: readonly Candidate[], regions: readonly RegionScore[] | undefined): void;
-  divided(mode: DivisionMode, replicas: number, weights: readonly { readonly name: string; readonly weight: number }[]): void;
+  divided(
+    mode: DivisionMode,
+    replicas: number,
+    weights: readonly { readonly name: string; readonly weight: number }[],
+  ): void;
 }
 
 /** Clusters described one by one in each list of a record. */
 const DESCRIBED_MAX = 100;
 
 /** Collects one run and makes its record. */
-export function recordTerm(affinityName: string | undefined): TermRecorder & { finish(end: Pick<TermDecision, "result" | "error">): TermDecision } {
+export function recordTerm(
+  affinityName: string | undefined,
+): TermRecorder & { finish(end: Pick<TermDecision, "result" | "error">): TermDecision } {
   const refused: { cluster: string; plugin: string; reason: string }[] = [];
   const scores = new Map<string, Record<string, number>>();
   const estimates: { readonly name: string; readonly answers: ReadonlyMap<string, number> }[] = [];
@@ -112,15 +118,21 @@ export function recordTerm(affinityName: string | undefined): TermRecorder & { f
       return {
         ...(affinityName === undefined ? {} : { affinityName }),
         refused,
-        candidates: candidates.slice(0, DESCRIBED_MAX).map(({ name, score, allocatable, available, overflowOrder }) => ({
-          cluster: name,
-          scores: scores.get(name) ?? {},
-          score,
-          estimates: Object.fromEntries(estimates.flatMap(({ name: estimator, answers }) => (answers.has(name) ? [[estimator, answers.get(name) as number]] : []))),
-          allocatable,
-          available,
-          overflowOrder,
-        })),
+        candidates: candidates
+          .slice(0, DESCRIBED_MAX)
+          .map(({ name, score, allocatable, available, overflowOrder }) => ({
+            cluster: name,
+            scores: scores.get(name) ?? {},
+            score,
+            estimates: Object.fromEntries(
+              estimates.flatMap(({ name: estimator, answers }) =>
+                answers.has(name) ? [[estimator, answers.get(name) as number]] : [],
+              ),
+            ),
+            allocatable,
+            available,
+            overflowOrder,
+          })),
         ...(omitted === 0 ? {} : { omitted }),
         ...(Object.keys(failed).length === 0 ? {} : { failedEstimators: failed }),
         ...(regions === undefined ? {} : { regions }),

@@ -15,7 +15,9 @@ export function divideByWeight(total: number, weights: readonly Weight[], uid = 
   const sum = weights.reduce((all, { weight }) => all + weight, 0);
   if (sum <= 0) return [];
   const isDescending = uid !== "" && (fnv1a32(uid) & 1) === 1;
-  const ordered = [...weights].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) * (isDescending ? -1 : 1));
+  const ordered = [...weights].sort(
+    (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) * (isDescending ? -1 : 1),
+  );
   const given = ordered.map(() => 0);
   let left = total;
   // Rounding by a slightly too large divisor gives a prefix of the sequence: what is missing is handed out one by one.
@@ -45,7 +47,8 @@ function handOut(replicas: number, ordered: readonly Weight[], given: number[]):
   const sift = (from: number): void => {
     for (let at = from; ; ) {
       let first = at;
-      for (const child of [2 * at + 1, 2 * at + 2]) if (child < heap.length && isBefore(heap[child] as number, heap[first] as number)) first = child;
+      for (const child of [2 * at + 1, 2 * at + 2])
+        if (child < heap.length && isBefore(heap[child] as number, heap[first] as number)) first = child;
       if (first === at) return;
       [heap[at], heap[first]] = [heap[first] as number, heap[at] as number];
       at = first;

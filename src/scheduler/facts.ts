@@ -1,4 +1,12 @@
-import type { AnyBinding, Cluster, Placement, ResourceBinding, ResourceBindingSpec, ResourceBindingStatus, TargetCluster } from "#apis/karmada";
+import type {
+  AnyBinding,
+  Cluster,
+  Placement,
+  ResourceBinding,
+  ResourceBindingSpec,
+  ResourceBindingStatus,
+  TargetCluster,
+} from "#apis/karmada";
 
 /** The gates the algorithm reads, as a set of names that are on. */
 export type Gates = ReadonlySet<string>;
@@ -29,7 +37,8 @@ export function strategyOf(placement: Placement): Strategy {
   const type = scheduling.replicaSchedulingType ?? "Divided";
   if (type === "Duplicated") return "Duplicated";
   if (scheduling.replicaDivisionPreference === "Aggregated") return "Aggregated";
-  if (scheduling.replicaDivisionPreference === "Weighted") return scheduling.weightPreference?.dynamicWeight ? "Dynamic" : "Static";
+  if (scheduling.replicaDivisionPreference === "Weighted")
+    return scheduling.weightPreference?.dynamicWeight ? "Dynamic" : "Static";
   return "Unsupported";
 }
 
@@ -37,7 +46,13 @@ export function strategyOf(placement: Placement): Strategy {
 export function isRescheduleTriggered(spec: ResourceBindingSpec, status: ResourceBindingStatus | undefined): boolean {
   const triggered = spec.rescheduleTriggeredAt;
   const last = status?.lastScheduledTime;
-  return triggered !== undefined && last !== undefined && triggered !== null && last !== null && Date.parse(triggered) > Date.parse(last);
+  return (
+    triggered !== undefined &&
+    last !== undefined &&
+    triggered !== null &&
+    last !== null &&
+    Date.parse(triggered) > Date.parse(last)
+  );
 }
 
 /** Lists longer than this are looked up by an index made once a list: lists are immutable. */
@@ -50,14 +65,18 @@ export function targetNamed(spec: ResourceBindingSpec, name: string): TargetClus
   if (clusters === undefined || clusters === null) return undefined;
   if (clusters.length <= INDEXED_ABOVE) return clusters.find((target) => target.name === name);
   let index = targetIndexes.get(clusters);
-  if (index === undefined) targetIndexes.set(clusters, (index = new Map(clusters.map((target) => [target.name, target]))));
+  if (index === undefined)
+    targetIndexes.set(clusters, (index = new Map(clusters.map((target) => [target.name, target]))));
   return index.get(name);
 }
 
-export const assignedReplicas = (targets: readonly TargetCluster[] | undefined): number => (targets ?? []).reduce((sum, { replicas = 0 }) => sum + replicas, 0);
+export const assignedReplicas = (targets: readonly TargetCluster[] | undefined): number =>
+  (targets ?? []).reduce((sum, { replicas = 0 }) => sum + replicas, 0);
 
 /** Set scheduling: whole component sets go to exactly one cluster. */
 export function usesSets(spec: ResourceBindingSpec, placement: Placement, gates: Gates): boolean {
   if (!gates.has("MultiplePodTemplatesScheduling") || (spec.components?.length ?? 0) === 0) return false;
-  return (placement.spreadConstraints ?? []).some(({ spreadByField, minGroups, maxGroups }) => spreadByField === "cluster" && minGroups === 1 && maxGroups === 1);
+  return (placement.spreadConstraints ?? []).some(
+    ({ spreadByField, minGroups, maxGroups }) => spreadByField === "cluster" && minGroups === 1 && maxGroups === 1,
+  );
 }

@@ -9,16 +9,38 @@ export type { Candidate } from "./candidates.ts";
 export { divideByWeight, type Weight } from "./divide.ts";
 export { ScheduleError } from "./errors.ts";
 export { type Gates, type SchedulingInput, usesSets } from "./facts.ts";
-export { decisionKey, isPlacementChanged, type PassEvent, type PassInput, type PassPlan, placementText, planPass } from "./pass.ts";
+export {
+  decisionKey,
+  isPlacementChanged,
+  type PassEvent,
+  type PassInput,
+  type PassPlan,
+  placementText,
+  planPass,
+} from "./pass.ts";
 export { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 export { definePlugin, type HostedPlugin, type PluginHost, type SchedulerPlugin } from "./plugins/plugin.ts";
-export { type AlgorithmOptions, type Estimator, type Step, type StepMeasure, schedule, scoreCluster } from "./schedule.ts";
+export {
+  type AlgorithmOptions,
+  type Estimator,
+  type Step,
+  type StepMeasure,
+  schedule,
+  scoreCluster,
+} from "./schedule.ts";
 export type { DecidedCandidate, Decision, Division, ScheduleCause, TermDecision } from "./decision.ts";
 export { schedulerController } from "./controller.ts";
 export type { SchedulerDeps, SchedulerOptions } from "./options.ts";
 export { type DecisionLog, createDecisionLog } from "./decision-log.ts";
 export { selectClusters } from "./select.ts";
-export { backoffMs, bindingEnqueues, clusterStatesToMatch, concernsCluster, hasRoomGrown, isHandled } from "./triggers.ts";
+export {
+  backoffMs,
+  bindingEnqueues,
+  clusterStatesToMatch,
+  concernsCluster,
+  hasRoomGrown,
+  isHandled,
+} from "./triggers.ts";
 export {
   describeDecision,
   explainSchedule,

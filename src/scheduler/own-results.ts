@@ -21,7 +21,8 @@ export class OwnResults {
   }
 
   written(binding: ResourceBinding): void {
-    if (this.#results.has(keyOf(binding))) this.#results.set(keyOf(binding), { binding, resourceVersion: versionOf(binding) });
+    if (this.#results.has(keyOf(binding)))
+      this.#results.set(keyOf(binding), { binding, resourceVersion: versionOf(binding) });
   }
 
   forget(key: string): void {
@@ -31,7 +32,8 @@ export class OwnResults {
   /** Told of what the cache now holds. */
   seen(binding: ResourceBinding): void {
     const own = this.#results.get(keyOf(binding));
-    if (own?.resourceVersion !== undefined && versionOf(binding) >= own.resourceVersion) this.#results.delete(keyOf(binding));
+    if (own?.resourceVersion !== undefined && versionOf(binding) >= own.resourceVersion)
+      this.#results.delete(keyOf(binding));
   }
 
   /** The newest known state of a cached binding. */

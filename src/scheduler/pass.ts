@@ -1,4 +1,14 @@
-import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type Condition, type Placement, type ResourceBinding, type ResourceBindingSpec, type ResourceBindingStatus, type TargetCluster } from "#apis/karmada";
+import {
+  type AnyBinding,
+  APPLIED_PLACEMENT,
+  type Cluster,
+  type Condition,
+  type Placement,
+  type ResourceBinding,
+  type ResourceBindingSpec,
+  type ResourceBindingStatus,
+  type TargetCluster,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { formatTime, keyOf } from "#machinery";
 import { termNamed } from "#apis/karmada";
@@ -47,7 +57,14 @@ export interface PassPlan {
 }
 
 /** Parts in API order, as upstream writes the annotation (wire). */
-const PLACEMENT_PARTS = ["clusterAffinity", "clusterAffinities", "clusterTolerations", "spreadConstraints", "replicaScheduling", "workloadAffinity"] as const;
+const PLACEMENT_PARTS = [
+  "clusterAffinity",
+  "clusterAffinities",
+  "clusterTolerations",
+  "spreadConstraints",
+  "replicaScheduling",
+  "workloadAffinity",
+] as const;
 
 export function placementText(placement: Placement): string {
   const source = placement as Readonly<Record<string, unknown>>;
@@ -60,7 +77,11 @@ const isEmptyList = (value: unknown) => Array.isArray(value) && value.length ===
 const settled = (value: unknown) => (isEmptyList(value) ? undefined : value);
 
 /** Whether the placement differs from the one last applied in a way that matters. */
-export function isPlacementChanged(placement: Placement, applied: string | undefined, observedName: string | undefined): boolean {
+export function isPlacementChanged(
+  placement: Placement,
+  applied: string | undefined,
+  observedName: string | undefined,
+): boolean {
   if (applied === undefined || applied === "") return true;
   let before: Placement;
   try {
@@ -84,27 +105,47 @@ export function isPlacementChanged(placement: Placement, applied: string | undef
 /** Whether the components a target records are no longer those of the workload. */
 function isComponentsChanged(spec: ResourceBindingSpec, recorded: NonNullable<TargetCluster["components"]>): boolean {
   const wanted = (spec.components ?? []).map(({ name, replicas }) => ({ name, replicas }));
-  return !deepEqual(wanted, recorded.map(({ name, replicas }) => ({ name, replicas })));
+  return !deepEqual(
+    wanted,
+    recorded.map(({ name, replicas }) => ({ name, replicas })),
+  );
 }
 
 export function isReplicasChanged(spec: ResourceBindingSpec, placement: Placement, gates: Gates): boolean {
   if (placement.replicaScheduling === undefined) return false;
   const targets = spec.clusters ?? [];
   if (gates.has("MultiplePodTemplatesScheduling") && (spec.components?.length ?? 0) > 0)
-    return targets.length === 0 || targets.some(({ components }) => components !== undefined && isComponentsChanged(spec, components));
+    return (
+      targets.length === 0 ||
+      targets.some(({ components }) => components !== undefined && isComponentsChanged(spec, components))
+    );
   const replicas = spec.replicas ?? 0;
   if (strategyOf(placement) === "Duplicated") return targets.some((target) => (target.replicas ?? 0) !== replicas);
   return assignedReplicas(targets) !== replicas;
 }
 
 /** Why a pass runs the algorithm; `undefined` when nothing calls for it. */
-export function scheduleCause(binding: AnyBinding, placement: Placement, clusters: readonly Cluster[], gates: Gates): ScheduleCause | undefined {
+export function scheduleCause(
+  binding: AnyBinding,
+  placement: Placement,
+  clusters: readonly Cluster[],
+  gates: Gates,
+): ScheduleCause | undefined {
   const { spec, status } = binding;
-  if (isPlacementChanged(placement, binding.metadata.annotations?.[APPLIED_PLACEMENT], status?.schedulerObservingAffinityName)) return "placement";
+  if (
+    isPlacementChanged(
+      placement,
+      binding.metadata.annotations?.[APPLIED_PLACEMENT],
+      status?.schedulerObservingAffinityName,
+    )
+  )
+    return "placement";
   if (isReplicasChanged(spec, placement, gates)) return "replicas";
   if (isRescheduleTriggered(spec, status)) return "trigger";
   if (!isWorkload(spec) || strategyOf(placement) === "Duplicated") return "always";
-  const leaving = new Set(clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name));
+  const leaving = new Set(
+    clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name),
+  );
   return (spec.clusters ?? []).some(({ name }) => leaving.has(name)) ? "terminating" : undefined;
 }
 
@@ -113,7 +154,9 @@ export const decisionKey = (binding: AnyBinding): string => `${binding.kind}/${k
 
 function describe(binding: AnyBinding): string {
   const { namespace, name } = binding.metadata;
-  return binding.kind === "ClusterResourceBinding" ? `ClusterResourceBinding(${name})` : `ResourceBinding(${namespace}/${name})`;
+  return binding.kind === "ClusterResourceBinding"
+    ? `ClusterResourceBinding(${name})`
+    : `ResourceBinding(${namespace}/${name})`;
 }
 
 function resultText(binding: AnyBinding, targets: readonly TargetCluster[]): string {
@@ -121,10 +164,24 @@ function resultText(binding: AnyBinding, targets: readonly TargetCluster[]): str
   return `Binding has been scheduled successfully. ${binding.kind === "ClusterResourceBinding" ? "Result" : "Result:"} {${shown}}`;
 }
 
-export function conditionOf(binding: AnyBinding, status: "True" | "False", reason: string, message: string, nowMs: number): Condition {
-  const before = ((binding.status as ResourceBindingStatus | undefined)?.conditions ?? []).find(({ type }) => type === "Scheduled");
+export function conditionOf(
+  binding: AnyBinding,
+  status: "True" | "False",
+  reason: string,
+  message: string,
+  nowMs: number,
+): Condition {
+  const before = ((binding.status as ResourceBindingStatus | undefined)?.conditions ?? []).find(
+    ({ type }) => type === "Scheduled",
+  );
   const isSame = before?.status === status;
-  return { type: "Scheduled", status, reason, message, lastTransitionTime: isSame ? (before.lastTransitionTime as string) : formatTime(nowMs) };
+  return {
+    type: "Scheduled",
+    status,
+    reason,
+    message,
+    lastTransitionTime: isSame ? (before.lastTransitionTime as string) : formatTime(nowMs),
+  };
 }
 
 /** One pass over one binding: whether to schedule, the result, and everything that is to be written and said. */
@@ -134,13 +191,25 @@ export function planPass(input: PassInput): PassPlan {
   const status = binding.status as ResourceBindingStatus | undefined;
   const { namespace, name } = binding.metadata;
   if (binding.metadata.deletionTimestamp !== undefined) {
-    const message = binding.kind === "ClusterResourceBinding" ? `skip schedule deleting clusterResourceBinding: ${name}` : `skip schedule deleting resourceBinding: ${namespace}/${name}`;
-    return { events: [{ type: "Warning", reason: "ScheduleBindingFailed", message }], retry: "none", isScheduled: false };
+    const message =
+      binding.kind === "ClusterResourceBinding"
+        ? `skip schedule deleting clusterResourceBinding: ${name}`
+        : `skip schedule deleting resourceBinding: ${namespace}/${name}`;
+    return {
+      events: [{ type: "Warning", reason: "ScheduleBindingFailed", message }],
+      retry: "none",
+      isScheduled: false,
+    };
   }
   const placement = spec.placement;
   if (placement === undefined) {
     const message = `failed to get placement from ${binding.kind === "ClusterResourceBinding" ? `clusterResourceBinding(${name})` : `resourceBinding(${namespace}/${name})`}`;
-    return { events: [], retry: "backoff", isScheduled: false, condition: conditionOf(binding, "False", "SchedulerError", message, nowMs) };
+    return {
+      events: [],
+      retry: "backoff",
+      isScheduled: false,
+      condition: conditionOf(binding, "False", "SchedulerError", message, nowMs),
+    };
   }
   const cause = scheduleCause(binding, placement, clusters, gates) ?? (input.isForced ? "always" : undefined);
   if (cause === undefined)
@@ -148,12 +217,23 @@ export function planPass(input: PassInput): PassPlan {
       events: [],
       retry: "none",
       isScheduled: false,
-      ...(binding.metadata.generation === status?.schedulerObservedGeneration ? {} : { observedGeneration: binding.metadata.generation ?? 0 }),
+      ...(binding.metadata.generation === status?.schedulerObservedGeneration
+        ? {}
+        : { observedGeneration: binding.metadata.generation ?? 0 }),
     };
   const events: PassEvent[] = [];
   const termDecisions: TermDecision[] = [];
   const run = (observedAffinityName: string | undefined): readonly TargetCluster[] => {
-    const scheduling = { spec, status, placement, observedAffinityName, clusters, gates, ...(input.peers === undefined ? {} : { peers: input.peers }), self: binding };
+    const scheduling = {
+      spec,
+      status,
+      placement,
+      observedAffinityName,
+      clusters,
+      gates,
+      ...(input.peers === undefined ? {} : { peers: input.peers }),
+      self: binding,
+    };
     if (!input.explains) return schedule(scheduling, input.algorithm);
     const record = recordTerm(observedAffinityName);
     try {
@@ -167,7 +247,15 @@ export function planPass(input: PassInput): PassPlan {
   };
   const decided = (end: Pick<Decision, "result" | "reason" | "error">): Pick<PassPlan, "decision" | "cause"> => {
     if (!input.explains) return { cause };
-    const decision = { binding: decisionKey(binding), time: formatTime(nowMs), generation: binding.metadata.generation ?? 0, cause, clusters: clusters.length, terms: termDecisions, ...end };
+    const decision = {
+      binding: decisionKey(binding),
+      time: formatTime(nowMs),
+      generation: binding.metadata.generation ?? 0,
+      cause,
+      clusters: clusters.length,
+      terms: termDecisions,
+      ...end,
+    };
     return { cause, decision };
   };
   const applied = placementText(placement);
@@ -193,8 +281,13 @@ export function planPass(input: PassInput): PassPlan {
       } catch (error) {
         const scheduleError = asScheduleError(error);
         // The first error decides, but one that a later try can mend goes before one that only an event can.
-        if (failure === undefined || (failure.reason === "NoClusterFit" && scheduleError.reason !== "NoClusterFit")) failure = scheduleError;
-        events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: `failed to schedule ${describe(binding)} with clusterAffiliates index(${at}): ${scheduleError.message}` });
+        if (failure === undefined || (failure.reason === "NoClusterFit" && scheduleError.reason !== "NoClusterFit"))
+          failure = scheduleError;
+        events.push({
+          type: "Warning",
+          reason: "ScheduleBindingFailed",
+          message: `failed to schedule ${describe(binding)} with clusterAffiliates index(${at}): ${scheduleError.message}`,
+        });
       }
     }
     if (result !== undefined) failure = undefined;
@@ -207,7 +300,9 @@ export function planPass(input: PassInput): PassPlan {
     return {
       clusters: result,
       appliedPlacement: applied,
-      ...(observedAffinityName === undefined || observedAffinityName === status?.schedulerObservingAffinityName ? {} : { observedAffinityName }),
+      ...(observedAffinityName === undefined || observedAffinityName === status?.schedulerObservingAffinityName
+        ? {}
+        : { observedAffinityName }),
       events,
       condition: conditionOf(binding, "True", "Success", "Binding has been scheduled successfully.", nowMs),
       observedGeneration: binding.metadata.generation ?? 0,
@@ -225,7 +320,13 @@ export function planPass(input: PassInput): PassPlan {
     return { clusters: [], appliedPlacement: applied, events, condition, retry: "none", isScheduled: true, ...why };
   }
   if (terms.length === 0) events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
-  return { events, condition, retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff", isScheduled: true, ...why };
+  return {
+    events,
+    condition,
+    retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff",
+    isScheduled: true,
+    ...why,
+  };
 }
 
 /** The present targets when the result is the same set in another order: order alone is no reason to write. */
@@ -246,5 +347,7 @@ export function failedPlan(binding: AnyBinding, error: ScheduleError, nowMs: num
 }
 
 function asScheduleError(error: unknown): ScheduleError {
-  return error instanceof ScheduleError ? error : new ScheduleError("SchedulerError", error instanceof Error ? error.message : String(error));
+  return error instanceof ScheduleError
+    ? error
+    : new ScheduleError("SchedulerError", error instanceof Error ? error.message : String(error));
 }

@@ -6,36 +6,79 @@ import { assignedReplicas } from "./facts.ts";
 
 const gates = new Set(["CustomizedClusterResourceModeling", "PriorityBasedScheduling"]);
 
-const clusterOf = (at: number, { pods, region, tainted }: { readonly pods: number; readonly region: number; readonly tainted: boolean }): Cluster => ({
+const clusterOf = (
+  at: number,
+  { pods, region, tainted }: { readonly pods: number; readonly region: number; readonly tainted: boolean },
+): Cluster => ({
   apiVersion: "cluster.karmada.io/v1alpha1",
   kind: "Cluster",
   metadata: { name: `c${at}` },
-  spec: { syncMode: "Push", region: `r${region}`, resourceModels: [], taints: tainted ? [{ key: "down", effect: "NoSchedule" }] : [] },
-  status: { apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }], resourceSummary: { allocatable: { pods: String(pods) } } },
+  spec: {
+    syncMode: "Push",
+    region: `r${region}`,
+    resourceModels: [],
+    taints: tainted ? [{ key: "down", effect: "NoSchedule" }] : [],
+  },
+  status: {
+    apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }],
+    resourceSummary: { allocatable: { pods: String(pods) } },
+  },
 });
 
 const fleet = fc
-  .array(fc.record({ pods: fc.integer({ min: 0, max: 40 }), region: fc.integer({ min: 0, max: 3 }), tainted: fc.boolean() }), { minLength: 0, maxLength: 8 })
+  .array(
+    fc.record({ pods: fc.integer({ min: 0, max: 40 }), region: fc.integer({ min: 0, max: 3 }), tainted: fc.boolean() }),
+    { minLength: 0, maxLength: 8 },
+  )
   .map((list) => list.map((one, at) => clusterOf(at, one)));
 
 const scheduling = fc.constantFrom<NonNullable<Placement["replicaScheduling"]>>(
   { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
-  { replicaSchedulingType: "Divided", replicaDivisionPreference: "Weighted", weightPreference: { dynamicWeight: "AvailableReplicas" } },
+  {
+    replicaSchedulingType: "Divided",
+    replicaDivisionPreference: "Weighted",
+    weightPreference: { dynamicWeight: "AvailableReplicas" },
+  },
 );
-const bounds = fc.tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 })).map(([a, b]) => ({ minGroups: Math.min(a, b), maxGroups: Math.max(a, b) }));
+const bounds = fc
+  .tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }))
+  .map(([a, b]) => ({ minGroups: Math.min(a, b), maxGroups: Math.max(a, b) }));
 const spread = fc.option(
   fc.oneof(
     bounds.map((cluster) => [{ spreadByField: "cluster" as const, ...cluster }]),
-    fc.tuple(bounds, bounds).map(([region, cluster]) => [{ spreadByField: "region" as const, ...region }, { spreadByField: "cluster" as const, ...cluster }]),
+    fc.tuple(bounds, bounds).map(([region, cluster]) => [
+      { spreadByField: "region" as const, ...region },
+      { spreadByField: "cluster" as const, ...cluster },
+    ]),
   ),
   { nil: undefined },
 );
-const placement = fc.record({ replicaScheduling: scheduling, spreadConstraints: spread }).map(({ replicaScheduling, spreadConstraints }): Placement => ({ replicaScheduling, ...(spreadConstraints === undefined ? {} : { spreadConstraints }) }));
-const previous = fc.array(fc.integer({ min: 1, max: 10 }), { maxLength: 4 }).map((list) => list.map((replicas, at): TargetCluster => ({ name: `c${at}`, replicas })));
+const placement = fc
+  .record({ replicaScheduling: scheduling, spreadConstraints: spread })
+  .map(
+    ({ replicaScheduling, spreadConstraints }): Placement => ({
+      replicaScheduling,
+      ...(spreadConstraints === undefined ? {} : { spreadConstraints }),
+    }),
+  );
+const previous = fc
+  .array(fc.integer({ min: 1, max: 10 }), { maxLength: 4 })
+  .map((list) => list.map((replicas, at): TargetCluster => ({ name: `c${at}`, replicas })));
 const replicas = fc.integer({ min: 1, max: 60 });
 
-function inputOf(clusters: readonly Cluster[], of: Placement, count: number, before: readonly TargetCluster[] = []): SchedulingInput {
-  const spec: ResourceBindingSpec = { resource: { apiVersion: "apps/v1", kind: "Deployment", name: "web", namespace: "default", uid: "u" }, replicas: count, replicaRequirements: {}, placement: of, ...(before.length === 0 ? {} : { clusters: before }) };
+function inputOf(
+  clusters: readonly Cluster[],
+  of: Placement,
+  count: number,
+  before: readonly TargetCluster[] = [],
+): SchedulingInput {
+  const spec: ResourceBindingSpec = {
+    resource: { apiVersion: "apps/v1", kind: "Deployment", name: "web", namespace: "default", uid: "u" },
+    replicas: count,
+    replicaRequirements: {},
+    placement: of,
+    ...(before.length === 0 ? {} : { clusters: before }),
+  };
   return { spec, status: undefined, placement: of, observedAffinityName: undefined, clusters, gates };
 }
 
@@ -58,7 +101,9 @@ describe("properties of every result", () => {
         const byName = new Map(clusters.map((cluster) => [cluster.metadata.name, cluster]));
         for (const { name } of targets) expect(byName.get(name)?.spec.taints).toEqual([]);
         for (const { spreadByField, maxGroups = 0 } of of.spreadConstraints ?? []) {
-          const groups = new Set(targets.map(({ name }) => (spreadByField === "region" ? byName.get(name)?.spec.region : name)));
+          const groups = new Set(
+            targets.map(({ name }) => (spreadByField === "region" ? byName.get(name)?.spec.region : name)),
+          );
           expect(groups.size).toBeLessThanOrEqual(maxGroups);
         }
       }),
@@ -69,39 +114,62 @@ describe("properties of every result", () => {
   it("is the same for the same input in any order of clusters", () => {
     fc.assert(
       fc.property(fleet, placement, replicas, previous, (clusters, of, count, before) => {
-        const sorted = (targets: readonly TargetCluster[] | undefined) => targets && [...targets].sort((a, b) => (a.name < b.name ? -1 : 1));
-        expect(sorted(run(inputOf([...clusters].reverse(), of, count, before)))).toEqual(sorted(run(inputOf(clusters, of, count, before))));
+        const sorted = (targets: readonly TargetCluster[] | undefined) =>
+          targets && [...targets].sort((a, b) => (a.name < b.name ? -1 : 1));
+        expect(sorted(run(inputOf([...clusters].reverse(), of, count, before)))).toEqual(
+          sorted(run(inputOf(clusters, of, count, before))),
+        );
       }),
     );
   });
 
   it("stays possible when capacity is added", () => {
-    const unspread = placement.map(({ replicaScheduling }): Placement => ({ ...(replicaScheduling === undefined ? {} : { replicaScheduling }) }));
+    const unspread = placement.map(
+      ({ replicaScheduling }): Placement => ({ ...(replicaScheduling === undefined ? {} : { replicaScheduling }) }),
+    );
     fc.assert(
-      fc.property(fleet, fc.oneof(unspread, placement), replicas, fc.integer({ min: 1, max: 50 }), fc.nat(7), (clusters, of, count, more, which) => {
-        if (run(inputOf(clusters, of, count)) === undefined || clusters.length === 0) return;
-        const at = which % clusters.length;
-        const grown = clusters.map((cluster, index) => {
-          if (index !== at) return cluster;
-          const pods = Number(cluster.status?.resourceSummary?.allocatable?.["pods"]) + more;
-          return { ...cluster, status: { ...cluster.status, resourceSummary: { allocatable: { pods: String(pods) } } } };
-        });
-        // Choosing regions scores them by room up to a target: only placements without regions promise this.
-        if (of.spreadConstraints?.some(({ spreadByField }) => spreadByField === "region")) return;
-        expect(run(inputOf(grown, of, count))).toBeDefined();
-      }),
+      fc.property(
+        fleet,
+        fc.oneof(unspread, placement),
+        replicas,
+        fc.integer({ min: 1, max: 50 }),
+        fc.nat(7),
+        (clusters, of, count, more, which) => {
+          if (run(inputOf(clusters, of, count)) === undefined || clusters.length === 0) return;
+          const at = which % clusters.length;
+          const grown = clusters.map((cluster, index) => {
+            if (index !== at) return cluster;
+            const pods = Number(cluster.status?.resourceSummary?.allocatable?.["pods"]) + more;
+            return {
+              ...cluster,
+              status: { ...cluster.status, resourceSummary: { allocatable: { pods: String(pods) } } },
+            };
+          });
+          // Choosing regions scores them by room up to a target: only placements without regions promise this.
+          if (of.spreadConstraints?.some(({ spreadByField }) => spreadByField === "region")) return;
+          expect(run(inputOf(grown, of, count))).toBeDefined();
+        },
+      ),
       { numRuns: 300 },
     );
   });
 
   it("moves nothing that runs when a workload is scaled up", () => {
     fc.assert(
-      fc.property(fleet, scheduling, previous, fc.integer({ min: 1, max: 20 }), (clusters, replicaScheduling, before, more) => {
-        const targets = run(inputOf(clusters, { replicaScheduling }, assignedReplicas(before) + more, before));
-        if (targets === undefined) return;
-        const known = new Set(clusters.map(({ metadata }) => metadata.name));
-        for (const { name, replicas: had = 0 } of before) if (known.has(name)) expect(targets.find((target) => target.name === name)?.replicas ?? 0).toBeGreaterThanOrEqual(had);
-      }),
+      fc.property(
+        fleet,
+        scheduling,
+        previous,
+        fc.integer({ min: 1, max: 20 }),
+        (clusters, replicaScheduling, before, more) => {
+          const targets = run(inputOf(clusters, { replicaScheduling }, assignedReplicas(before) + more, before));
+          if (targets === undefined) return;
+          const known = new Set(clusters.map(({ metadata }) => metadata.name));
+          for (const { name, replicas: had = 0 } of before)
+            if (known.has(name))
+              expect(targets.find((target) => target.name === name)?.replicas ?? 0).toBeGreaterThanOrEqual(had);
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -114,7 +182,8 @@ describe("properties of every result", () => {
         const wanted = 1 + (pick % (total - 1));
         const targets = run(inputOf(clusters, { replicaScheduling }, wanted, before)) ?? [];
         if (before.some(({ name }) => !clusters.some(({ metadata }) => metadata.name === name))) return;
-        for (const { name, replicas: now = 0 } of targets) expect(now).toBeLessThanOrEqual(before.find((target) => target.name === name)?.replicas ?? 0);
+        for (const { name, replicas: now = 0 } of targets)
+          expect(now).toBeLessThanOrEqual(before.find((target) => target.name === name)?.replicas ?? 0);
       }),
     );
   });
@@ -122,7 +191,10 @@ describe("properties of every result", () => {
 
 describe("weighted division", () => {
   /** The rule as it is written: one replica at a time. */
-  function plainly(total: number, weights: readonly { readonly name: string; readonly weight: number }[]): readonly number[] {
+  function plainly(
+    total: number,
+    weights: readonly { readonly name: string; readonly weight: number }[],
+  ): readonly number[] {
     const given = weights.map(() => 0);
     for (let left = total; left > 0; left--) {
       let best = 0;
@@ -138,11 +210,18 @@ describe("weighted division", () => {
 
   it("gives what handing out one at a time gives", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 500 }), fc.array(fc.oneof(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 2147483647 })), { minLength: 1, maxLength: 12 }), (total, list) => {
-        const weights = list.map((weight, at) => ({ name: `c${String(at).padStart(2, "0")}`, weight }));
-        if (list.every((weight) => weight === 0)) return expect(divideByWeight(total, weights)).toEqual([]);
-        expect(divideByWeight(total, weights).map((target) => target.replicas)).toEqual(plainly(total, weights));
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 500 }),
+        fc.array(fc.oneof(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 2147483647 })), {
+          minLength: 1,
+          maxLength: 12,
+        }),
+        (total, list) => {
+          const weights = list.map((weight, at) => ({ name: `c${String(at).padStart(2, "0")}`, weight }));
+          if (list.every((weight) => weight === 0)) return expect(divideByWeight(total, weights)).toEqual([]);
+          expect(divideByWeight(total, weights).map((target) => target.replicas)).toEqual(plainly(total, weights));
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -150,18 +229,67 @@ describe("weighted division", () => {
 
 describe("bad inputs end in a condition with the cause", () => {
   const bindingOf = (of: unknown, spec: Partial<ResourceBindingSpec> = {}) =>
-    ({ apiVersion: "work.karmada.io/v1alpha2", kind: "ResourceBinding", metadata: { name: "b", namespace: "default", generation: 1 }, spec: { ...inputOf([], of as Placement, 5).spec, ...spec } }) as const;
-  const two = [clusterOf(0, { pods: 10, region: 0, tainted: false }), clusterOf(1, { pods: 10, region: 1, tainted: false })];
-  const pass = (of: unknown, clusters: readonly Cluster[] = two, spec: Partial<ResourceBindingSpec> = {}) => planPass({ binding: bindingOf(of, spec), clusters, gates, algorithm: { plugins: builtinPlugins }, nowMs: 0 });
+    ({
+      apiVersion: "work.karmada.io/v1alpha2",
+      kind: "ResourceBinding",
+      metadata: { name: "b", namespace: "default", generation: 1 },
+      spec: { ...inputOf([], of as Placement, 5).spec, ...spec },
+    }) as const;
+  const two = [
+    clusterOf(0, { pods: 10, region: 0, tainted: false }),
+    clusterOf(1, { pods: 10, region: 1, tainted: false }),
+  ];
+  const pass = (of: unknown, clusters: readonly Cluster[] = two, spec: Partial<ResourceBindingSpec> = {}) =>
+    planPass({ binding: bindingOf(of, spec), clusters, gates, algorithm: { plugins: builtinPlugins }, nowMs: 0 });
 
   it.each<[string, unknown, readonly Cluster[], string]>([
     ["no clusters at all", {}, [], "0/0 clusters are available: no cluster exists."],
-    ["a preference nobody knows", { replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Sideways" } }, two, "unsupported replica scheduling strategy"],
-    ["spread over more groups than there are", { spreadConstraints: [{ spreadByField: "cluster", minGroups: 9, maxGroups: 9 }] }, two, "less than spreadConstraint.MinGroups"],
-    ["more regions than clusters allowed", { spreadConstraints: [{ spreadByField: "region", minGroups: 2, maxGroups: 2 }, { spreadByField: "cluster", minGroups: 1, maxGroups: 1 }] }, two, "less than the cluster spreadConstraint.MinGroups"],
-    ["a spread that selects nothing", { spreadConstraints: [{ spreadByField: "region", minGroups: 0 }].map(() => ({ spreadByLabel: "x", minGroups: 1 })) }, two, "just support cluster and region spread constraint"],
-    ["a selector with an unknown operator", { clusterAffinity: { labelSelector: { matchExpressions: [{ key: "a", operator: "Near", values: ["b"] }] } } }, two, "did not match the placement cluster affinity"],
-    ["a placement whose parts have the wrong shape", { clusterAffinity: { exclude: 7 } }, two, "plugin \"ClusterAffinity\" failed"],
+    [
+      "a preference nobody knows",
+      { replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Sideways" } },
+      two,
+      "unsupported replica scheduling strategy",
+    ],
+    [
+      "spread over more groups than there are",
+      { spreadConstraints: [{ spreadByField: "cluster", minGroups: 9, maxGroups: 9 }] },
+      two,
+      "less than spreadConstraint.MinGroups",
+    ],
+    [
+      "more regions than clusters allowed",
+      {
+        spreadConstraints: [
+          { spreadByField: "region", minGroups: 2, maxGroups: 2 },
+          { spreadByField: "cluster", minGroups: 1, maxGroups: 1 },
+        ],
+      },
+      two,
+      "less than the cluster spreadConstraint.MinGroups",
+    ],
+    [
+      "a spread that selects nothing",
+      {
+        spreadConstraints: [{ spreadByField: "region", minGroups: 0 }].map(() => ({
+          spreadByLabel: "x",
+          minGroups: 1,
+        })),
+      },
+      two,
+      "just support cluster and region spread constraint",
+    ],
+    [
+      "a selector with an unknown operator",
+      { clusterAffinity: { labelSelector: { matchExpressions: [{ key: "a", operator: "Near", values: ["b"] }] } } },
+      two,
+      "did not match the placement cluster affinity",
+    ],
+    [
+      "a placement whose parts have the wrong shape",
+      { clusterAffinity: { exclude: 7 } },
+      two,
+      'plugin "ClusterAffinity" failed',
+    ],
   ])("%s", (_what, of, clusters, message) => {
     const { condition } = pass(of, clusters);
     expect(condition?.status).toBe("False");
@@ -171,7 +299,19 @@ describe("bad inputs end in a condition with the cause", () => {
   it("takes negative and huge weights in its stride", () => {
     const weights = [-5, 1e18, 1e18].map((weight, at) => ({ targetCluster: { clusterNames: [`c${at}`] }, weight }));
     const three = [...two, clusterOf(2, { pods: 10, region: 1, tainted: false })];
-    const { clusters } = pass({ replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Weighted", weightPreference: { staticWeightList: weights } } }, three);
-    expect(clusters).toEqual([{ name: "c1", replicas: 3 }, { name: "c2", replicas: 2 }]);
+    const { clusters } = pass(
+      {
+        replicaScheduling: {
+          replicaSchedulingType: "Divided",
+          replicaDivisionPreference: "Weighted",
+          weightPreference: { staticWeightList: weights },
+        },
+      },
+      three,
+    );
+    expect(clusters).toEqual([
+      { name: "c1", replicas: 3 },
+      { name: "c2", replicas: 2 },
+    ]);
   });
 });

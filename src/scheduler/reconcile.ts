@@ -25,29 +25,45 @@ function estimatorOf({ name, estimates }: HostedPlugin): readonly Estimator[] {
 }
 
 /** Everything a pass over the binding's present state looks at. */
-function gather(binding: AnyBinding, context: SchedulerContext, hosted: readonly HostedPlugin[]): Gathered & { readonly peers: readonly ResourceBinding[] } {
+function gather(
+  binding: AnyBinding,
+  context: SchedulerContext,
+  hosted: readonly HostedPlugin[],
+): Gathered & { readonly peers: readonly ResourceBinding[] } {
   const { deps, options } = context;
   const state = stateOf(context);
-  const groups = deps.gates.has("WorkloadAffinity") && binding.kind === "ResourceBinding" ? binding.spec.workloadAffinityGroups : undefined;
-  const peers = [groups?.affinityGroup, groups?.antiAffinityGroup].flatMap((group) => (group ? context.cache(ResourceBinding).byIndex("workloadGroup", `${binding.metadata.namespace}/${group}`) : []));
+  const groups =
+    deps.gates.has("WorkloadAffinity") && binding.kind === "ResourceBinding"
+      ? binding.spec.workloadAffinityGroups
+      : undefined;
+  const peers = [groups?.affinityGroup, groups?.antiAffinityGroup].flatMap((group) =>
+    group ? context.cache(ResourceBinding).byIndex("workloadGroup", `${binding.metadata.namespace}/${group}`) : [],
+  );
   return {
     binding,
     clusters: context.cache(Cluster).list(),
     peers: peers.map((peer) => state.results.freshest(peer)),
     gates: deps.gates,
     algorithm: {
-      plugins: hosted.length === 0 ? state.plugins : state.plugins.map((plugin) => hosted.find(({ name }) => name === plugin.name) ?? plugin),
+      plugins:
+        hosted.length === 0
+          ? state.plugins
+          : state.plugins.map((plugin) => hosted.find(({ name }) => name === plugin.name) ?? plugin),
       estimators: [...(deps.estimators ?? []), ...hosted.flatMap(estimatorOf)],
       measure: state.metrics.measure,
       propagatesEmptyWorkloads: options.enableEmptyWorkloadPropagation,
-      ...(deps.gates.has("SchedulingOvercommitProtection") ? { assumed: state.assumed.present(context.clock.now()) } : {}),
+      ...(deps.gates.has("SchedulingOvercommitProtection")
+        ? { assumed: state.assumed.present(context.clock.now()) }
+        : {}),
     },
   };
 }
 
 /** Answers of plugins that run apart; those `--plugins` leaves out are not asked. */
 async function askHosts(binding: AnyBinding, context: SchedulerContext): Promise<readonly HostedPlugin[]> {
-  const wanted = (context.deps.pluginHosts ?? []).filter(({ name }) => stateOf(context).plugins.some((plugin) => plugin.name === name));
+  const wanted = (context.deps.pluginHosts ?? []).filter(({ name }) =>
+    stateOf(context).plugins.some((plugin) => plugin.name === name),
+  );
   if (wanted.length === 0) return [];
   const clusters = context.cache(Cluster).list();
   return Promise.all(wanted.map((host) => host.ask(binding, clusters)));
@@ -56,14 +72,25 @@ async function askHosts(binding: AnyBinding, context: SchedulerContext): Promise
 export async function reconcile(request: Request, context: SchedulerContext): Promise<Result> {
   const state = stateOf(context);
   const startedMs = performance.now();
-  const bindingNow = () => context.cache(request.kind as typeof ResourceBinding).get(request.key) as AnyBinding | undefined;
+  const bindingNow = () =>
+    context.cache(request.kind as typeof ResourceBinding).get(request.key) as AnyBinding | undefined;
   const first = bindingNow();
   if (first === undefined) return done;
   const key = decisionKey(first);
   // Suspension or another scheduler's name may have come while the key waited.
   if (!isOurs(first, context.options.schedulerName)) return forget(key, context);
   let record = state.records.get(key);
-  if (record === undefined) state.records.set(key, (record = { attempts: 0, insertedMs: context.clock.now(), takenMs: context.clock.now(), parked: undefined, priority: priorityOf(first, context) }));
+  if (record === undefined)
+    state.records.set(
+      key,
+      (record = {
+        attempts: 0,
+        insertedMs: context.clock.now(),
+        takenMs: context.clock.now(),
+        parked: undefined,
+        priority: priorityOf(first, context),
+      }),
+    );
   record.attempts++;
   record.takenMs = context.clock.now();
   record.parked = undefined;
@@ -72,7 +99,12 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
   let input = gather(first, context, []);
   let plan: PassPlan | undefined;
   const mustAsk = pluginHosts.length > 0 || (estimatorPool !== undefined && !estimatorPool.isEmpty);
-  if (mustAsk && first.spec.placement !== undefined && first.metadata.deletionTimestamp === undefined && scheduleCause(first, first.spec.placement, input.clusters, input.gates) !== undefined) {
+  if (
+    mustAsk &&
+    first.spec.placement !== undefined &&
+    first.metadata.deletionTimestamp === undefined &&
+    scheduleCause(first, first.spec.placement, input.clusters, input.gates) !== undefined
+  ) {
     try {
       const hosted = await askHosts(first, context);
       input = gather(first, context, hosted);
@@ -81,7 +113,11 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
       const now = bindingNow();
       if (now === undefined) return done;
       input = gather(now, context, hosted);
-      if (accurate !== undefined) input = { ...input, algorithm: { ...input.algorithm, estimators: [...(input.algorithm.estimators ?? []), accurate] } };
+      if (accurate !== undefined)
+        input = {
+          ...input,
+          algorithm: { ...input.algorithm, estimators: [...(input.algorithm.estimators ?? []), accurate] },
+        };
     } catch (error) {
       if (!(error instanceof ScheduleError)) throw error;
       plan = failedPlan(first, error, context.clock.now());
@@ -94,7 +130,8 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
   const isOwnResult = plan.clusters !== undefined && binding.kind === "ResourceBinding";
   if (isOwnResult && plan.clusters !== undefined) {
     if (context.deps.gates.has("WorkloadAffinity")) state.results.decided(binding as ResourceBinding, plan.clusters);
-    if (context.deps.gates.has("SchedulingOvercommitProtection")) state.assumed.remember(binding, plan.clusters, context.clock.now());
+    if (context.deps.gates.has("SchedulingOvercommitProtection"))
+      state.assumed.remember(binding, plan.clusters, context.clock.now());
   }
   const written = await writePlan(binding, plan, request, context);
   if (isOwnResult) {
@@ -103,7 +140,12 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
     if (written.isFailed) state.assumed.forget(keyOf(binding));
   }
   const isNoFit = plan.condition?.reason === "NoClusterFit" && written.retry === "none";
-  if (plan.isScheduled) state.metrics.attempt(written.retry === "none" ? "scheduled" : "error", plan.cause === "replicas", (performance.now() - startedMs) / 1000);
+  if (plan.isScheduled)
+    state.metrics.attempt(
+      written.retry === "none" ? "scheduled" : "error",
+      plan.cause === "replicas",
+      (performance.now() - startedMs) / 1000,
+    );
   if (written.retry !== "none") return again(key, record, written.retry, request, context);
   if (!isNoFit) return forget(key, context, record);
   record.parked = "nofit";
@@ -134,18 +176,30 @@ export function tellPending(context: SchedulerContext): void {
 }
 
 /** Parks a key that failed; one that an event queued anew meanwhile comes back by itself. */
-function again(key: string, record: QueueRecord, retry: "backoff" | "unschedulable", request: Request, context: SchedulerContext): Result {
+function again(
+  key: string,
+  record: QueueRecord,
+  retry: "backoff" | "unschedulable",
+  request: Request,
+  context: SchedulerContext,
+): Result {
   const state = stateOf(context);
   state.metrics.incoming("ScheduleAttemptFailure");
   if (state.records.get(key) !== record) return done;
   const nowMs = context.clock.now();
   let dueMs = record.insertedMs + (retry === "unschedulable" ? UNSCHEDULABLE_RETRY_MS : backoffMs(record.attempts));
-  if (!context.deps.gates.has("PriorityBasedScheduling")) dueMs = nowMs + Math.min(PLAIN_BACKOFF_MAX_MS, PLAIN_BACKOFF_BASE_MS * 2 ** Math.min(30, record.attempts - 1));
+  if (!context.deps.gates.has("PriorityBasedScheduling"))
+    dueMs = nowMs + Math.min(PLAIN_BACKOFF_MAX_MS, PLAIN_BACKOFF_BASE_MS * 2 ** Math.min(30, record.attempts - 1));
   dueMs = Math.max(nowMs + 1, dueMs);
   record.parked = retry;
   record.insertedMs = dueMs;
   const { kind, namespace, name } = request;
-  context.enqueue({ kind, ...(namespace === undefined ? {} : { namespace }), name, priority: record.priority, afterMs: dueMs - nowMs });
+  context.enqueue({
+    kind,
+    ...(namespace === undefined ? {} : { namespace }),
+    name,
+    priority: record.priority,
+    afterMs: dueMs - nowMs,
+  });
   return done;
 }
-

@@ -58,14 +58,18 @@ function asking<T>(plugin: SchedulerPlugin, ask: () => T): T {
     return ask();
   } catch (error) {
     if (error instanceof ScheduleError) throw error;
-    throw schedulerError(`plugin ${JSON.stringify(plugin.name)} failed: ${error instanceof Error ? error.message : String(error)}`);
+    throw schedulerError(
+      `plugin ${JSON.stringify(plugin.name)} failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 
 function verdictOf(plugin: SchedulerPlugin, input: SchedulingInput, cluster: Cluster): string | undefined {
   const reason: unknown = plugin.filter?.(input, cluster);
   if (reason === undefined || (typeof reason === "string" && reason !== "")) return reason;
-  throw schedulerError(`plugin ${JSON.stringify(plugin.name)} must answer a reason or nothing when it filters, not ${describe(reason)}`);
+  throw schedulerError(
+    `plugin ${JSON.stringify(plugin.name)} must answer a reason or nothing when it filters, not ${describe(reason)}`,
+  );
 }
 
 function describe(value: unknown): string {
@@ -103,7 +107,9 @@ export function feasibleClusters(input: SchedulingInput, { plugins, record }: Al
   }
   if (feasible.length > 0) return feasible;
   const parts = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
-  throw noClusterFit(`0/${input.clusters.length} clusters are available: ${parts.length === 0 ? "no cluster exists" : parts.join(", ")}.`);
+  throw noClusterFit(
+    `0/${input.clusters.length} clusters are available: ${parts.length === 0 ? "no cluster exists" : parts.join(", ")}.`,
+  );
 }
 
 const SCORE_MAX = 100;
@@ -114,7 +120,9 @@ export function scoreCluster(input: SchedulingInput, cluster: Cluster, { plugins
     if (plugin.score === undefined) continue;
     const score: unknown = asking(plugin, () => plugin.score?.(input, cluster));
     if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
-      throw schedulerError(`plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`);
+      throw schedulerError(
+        `plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`,
+      );
     record?.scored(cluster.metadata.name ?? "", plugin.name, score);
     total += score;
   }
@@ -122,7 +130,11 @@ export function scoreCluster(input: SchedulingInput, cluster: Cluster, { plugins
 }
 
 /** Room by cluster, the least of all estimators that know. */
-export function estimate(input: SchedulingInput, clusters: readonly Cluster[], options: AlgorithmOptions): ReadonlyMap<string, number> {
+export function estimate(
+  input: SchedulingInput,
+  clusters: readonly Cluster[],
+  options: AlgorithmOptions,
+): ReadonlyMap<string, number> {
   const { spec, placement, gates } = input;
   const result = new Map<string, number>();
   const components = spec.components ?? [];
@@ -135,7 +147,9 @@ export function estimate(input: SchedulingInput, clusters: readonly Cluster[], o
   for (const cluster of clusters) {
     const name = cluster.metadata.name ?? "";
     const general = { usesModels, assumed: options.assumed?.get(name) ?? [] };
-    const answer = bySets ? estimateSets(cluster, components, general) : estimateReplicas(cluster, spec.replicaRequirements, general);
+    const answer = bySets
+      ? estimateSets(cluster, components, general)
+      : estimateReplicas(cluster, spec.replicaRequirements, general);
     result.set(name, answer);
   }
   options.record?.estimated("general-estimator", result);
@@ -173,14 +187,17 @@ export function schedule(input: SchedulingInput, options: AlgorithmOptions): rea
       score: scores[at] ?? 0,
       allocatable,
       available: allocatable + (targetNamed(spec, name)?.replicas ?? 0),
-      overflowOrder: placement.clusterAffinity === undefined ? overflowOrder(placement, input.observedAffinityName, cluster) : 0,
+      overflowOrder:
+        placement.clusterAffinity === undefined ? overflowOrder(placement, input.observedAffinityName, cluster) : 0,
     };
   });
   options.record?.candidates(candidates);
   const bySets = usesSets(spec, placement, gates);
   let selected: readonly Candidate[];
   try {
-    const selection = measured(options, "Select", () => selectClusters(candidates, { placement, spec, need: bySets ? 1 : (spec.replicas ?? 0) }));
+    const selection = measured(options, "Select", () =>
+      selectClusters(candidates, { placement, spec, need: bySets ? 1 : (spec.replicas ?? 0) }),
+    );
     selected = selection.selected;
     options.record?.selected(selected, selection.regions);
   } catch (error) {
@@ -188,7 +205,16 @@ export function schedule(input: SchedulingInput, options: AlgorithmOptions): rea
   }
   let targets: readonly TargetCluster[];
   try {
-    targets = measured(options, "AssignReplicas", () => assignReplicas(selected, { spec, status: input.status, placement, observedAffinityName: input.observedAffinityName, copiesComponents: bySets, ...(options.record === undefined ? {} : { record: options.record }) }));
+    targets = measured(options, "AssignReplicas", () =>
+      assignReplicas(selected, {
+        spec,
+        status: input.status,
+        placement,
+        observedAffinityName: input.observedAffinityName,
+        copiesComponents: bySets,
+        ...(options.record === undefined ? {} : { record: options.record }),
+      }),
+    );
   } catch (error) {
     throw wrapped("failed to assign replicas: ", error);
   }

@@ -18,7 +18,11 @@ function ignoresSpread(placement: Placement): boolean {
   const constraints = placement.spreadConstraints ?? [];
   if (constraints.length === 0) return true;
   const scheduling = placement.replicaScheduling;
-  if ((scheduling?.replicaSchedulingType ?? (scheduling === undefined ? "Duplicated" : "Divided")) !== "Divided" || scheduling?.replicaDivisionPreference !== "Weighted") return false;
+  if (
+    (scheduling?.replicaSchedulingType ?? (scheduling === undefined ? "Duplicated" : "Divided")) !== "Divided" ||
+    scheduling?.replicaDivisionPreference !== "Weighted"
+  )
+    return false;
   const preference: ClusterPreferences | undefined = scheduling.weightPreference;
   if (preference === undefined) return true;
   return (preference.staticWeightList ?? []).length > 0 && !preference.dynamicWeight;
@@ -56,7 +60,8 @@ export function selectClusters(candidates: readonly Candidate[], options: Select
 }
 
 function selectByCluster(ordered: readonly Candidate[], bounds: Bounds, options: SelectOptions): readonly Candidate[] {
-  if (ordered.length < bounds.min) throw schedulerError("the number of feasible clusters is less than spreadConstraint.MinGroups");
+  if (ordered.length < bounds.min)
+    throw schedulerError("the number of feasible clusters is less than spreadConstraint.MinGroups");
   const count = Math.min(ordered.length, bounds.max);
   const chosen = ordered.slice(0, count);
   if (strategyOf(options.placement) === "Duplicated") return chosen;
@@ -64,7 +69,8 @@ function selectByCluster(ordered: readonly Candidate[], bounds: Bounds, options:
   let sum = chosen.reduce((total, { available }) => total + available, 0);
   for (let at = chosen.length - 1; at >= 0 && sum < options.need; at--) {
     let best = -1;
-    for (const [index, candidate] of rest.entries()) if (best < 0 || candidate.available > (rest[best] as Candidate).available) best = index;
+    for (const [index, candidate] of rest.entries())
+      if (best < 0 || candidate.available > (rest[best] as Candidate).available) best = index;
     if (best < 0) break;
     const mine = chosen[at] as Candidate;
     const other = rest[best] as Candidate;
@@ -83,7 +89,12 @@ interface Region {
   readonly weight: number;
 }
 
-function selectByRegion(ordered: readonly Candidate[], region: Bounds, cluster: Bounds, options: SelectOptions): Selection {
+function selectByRegion(
+  ordered: readonly Candidate[],
+  region: Bounds,
+  cluster: Bounds,
+  options: SelectOptions,
+): Selection {
   const groups = new Map<string, Candidate[]>();
   for (const candidate of ordered) {
     const name = candidate.cluster.spec?.region;
@@ -92,14 +103,31 @@ function selectByRegion(ordered: readonly Candidate[], region: Bounds, cluster: 
     if (members === undefined) groups.set(name, [candidate]);
     else members.push(candidate);
   }
-  const regions = [...groups].map(([name, members]): Region => ({ name, members, weight: scoreRegion(members, region, cluster, options) }));
-  const scores = regions.map(({ name, weight }) => ({ name, score: weight })).sort((a, b) => (a.name < b.name ? -1 : 1));
-  if (groups.size < region.min) throw new ScheduleError("SchedulerError", "the number of feasible region is less than spreadConstraint.MinGroups", scores);
+  const regions = [...groups].map(
+    ([name, members]): Region => ({ name, members, weight: scoreRegion(members, region, cluster, options) }),
+  );
+  const scores = regions
+    .map(({ name, weight }) => ({ name, score: weight }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  if (groups.size < region.min)
+    throw new ScheduleError(
+      "SchedulerError",
+      "the number of feasible region is less than spreadConstraint.MinGroups",
+      scores,
+    );
   const chosen = chooseRegions(regions, region, cluster);
-  if (chosen === undefined) throw new ScheduleError("SchedulerError", "the number of clusters is less than the cluster spreadConstraint.MinGroups", scores);
+  if (chosen === undefined)
+    throw new ScheduleError(
+      "SchedulerError",
+      "the number of clusters is less than the cluster spreadConstraint.MinGroups",
+      scores,
+    );
   const first = chosen.map(({ members }) => members[0] as Candidate);
   const taken = new Set(first);
-  const others = chosen.flatMap(({ members }) => members).filter((member) => !taken.has(member)).sort(compareCandidates);
+  const others = chosen
+    .flatMap(({ members }) => members)
+    .filter((member) => !taken.has(member))
+    .sort(compareCandidates);
   const total = Math.max(0, Math.min(first.length + others.length, cluster.max) - first.length);
   const selected = [...first, ...others.slice(0, total)];
   return { selected: exchanged(selected, others.slice(total), options), regions: scores };
@@ -109,7 +137,11 @@ function selectByRegion(ordered: readonly Candidate[], region: Bounds, cluster: 
  * Where the chosen clusters have no room for all replicas, a cluster with more room of the same region takes the place of
  * the last ones, as in the selection by cluster; the choice stays as it was when even that is not enough.
  */
-function exchanged(selected: readonly Candidate[], unchosen: readonly Candidate[], { placement, need }: SelectOptions): readonly Candidate[] {
+function exchanged(
+  selected: readonly Candidate[],
+  unchosen: readonly Candidate[],
+  { placement, need }: SelectOptions,
+): readonly Candidate[] {
   const strategy = strategyOf(placement);
   let sum = selected.reduce((total, { available }) => total + available, 0);
   if (sum >= need || unchosen.length === 0 || strategy === "Duplicated" || strategy === "Static") return selected;
@@ -119,7 +151,11 @@ function exchanged(selected: readonly Candidate[], unchosen: readonly Candidate[
     const mine = result[at] as Candidate;
     let best: number | undefined;
     for (const [index, other] of rest.entries())
-      if (other.cluster.spec?.region === mine.cluster.spec?.region && other.available > (best === undefined ? mine : (rest[best] as Candidate)).available) best = index;
+      if (
+        other.cluster.spec?.region === mine.cluster.spec?.region &&
+        other.available > (best === undefined ? mine : (rest[best] as Candidate)).available
+      )
+        best = index;
     if (best === undefined) continue;
     const other = rest[best] as Candidate;
     result[at] = other;
@@ -129,7 +165,12 @@ function exchanged(selected: readonly Candidate[], unchosen: readonly Candidate[
   return sum >= need ? result : selected;
 }
 
-function scoreRegion(members: readonly Candidate[], region: Bounds, cluster: Bounds, { placement, spec, need }: SelectOptions): number {
+function scoreRegion(
+  members: readonly Candidate[],
+  region: Bounds,
+  cluster: Bounds,
+  { placement, spec, need }: SelectOptions,
+): number {
   if (strategyOf(placement) === "Duplicated") {
     const fitting = members.filter(({ available }) => available >= (spec.replicas ?? 0));
     if (fitting.length === 0) return 0;
@@ -146,7 +187,8 @@ function scoreRegion(members: readonly Candidate[], region: Bounds, cluster: Bou
     taken++;
     if (taken >= least && available >= target) break;
   }
-  if (available < target) return 1000 * available + Math.trunc(members.reduce((sum, member) => sum + member.score, 0) / members.length);
+  if (available < target)
+    return 1000 * available + Math.trunc(members.reduce((sum, member) => sum + member.score, 0) / members.length);
   return 1000 * target + Math.trunc(score / taken);
 }
 
@@ -173,7 +215,8 @@ function enumerateSubsets(sorted: readonly Region[], region: Bounds, leastCluste
   const accepted: Subset[] = [];
   // Regions stand by size: the last ones are the largest, so this is the most that `count` more regions can add.
   const sums = [0];
-  for (let at = sorted.length - 1; at >= 0; at--) sums.push((sums.at(-1) as number) + (sorted[at] as Region).members.length);
+  for (let at = sorted.length - 1; at >= 0; at--)
+    sums.push((sums.at(-1) as number) + (sorted[at] as Region).members.length);
   const mostFrom = (from: number, count: number) => sums[Math.min(count, sorted.length - from)] as number;
   const walk = (from: number, set: readonly Region[], size: number): void => {
     if (accepted.length >= SUBSETS_MAX) return;
@@ -207,7 +250,9 @@ function chooseRegions(regions: readonly Region[], bounds: Bounds, cluster: Boun
   // Each chosen region gives at least one cluster, so there cannot be more of them than clusters are allowed.
   const region: Bounds = { min: bounds.min, max: Math.min(bounds.max, cluster.max) };
   if (region.max < region.min) return undefined;
-  const sorted = [...regions].sort((a, b) => a.members.length - b.members.length || b.weight - a.weight || (a.name < b.name ? -1 : 1));
+  const sorted = [...regions].sort(
+    (a, b) => a.members.length - b.members.length || b.weight - a.weight || (a.name < b.name ? -1 : 1),
+  );
   let accepted: Subset[];
   if (sorted.length === region.min) accepted = sizeOf(sorted) >= cluster.min ? [subsetOf(sorted)] : [];
   else {
@@ -215,7 +260,9 @@ function chooseRegions(regions: readonly Region[], bounds: Bounds, cluster: Boun
     const greedy = accepted.length >= SUBSETS_MAX ? greedySubset(regions, region, cluster.min) : undefined;
     if (greedy !== undefined) accepted.push(greedy);
   }
-  const ranked = accepted.map((entry, order) => ({ ...entry, order })).sort((a, b) => b.weight - a.weight || b.size - a.size || a.order - b.order);
+  const ranked = accepted
+    .map((entry, order) => ({ ...entry, order }))
+    .sort((a, b) => b.weight - a.weight || b.size - a.size || a.order - b.order);
   let best = ranked[0];
   if (best === undefined) return undefined;
   for (const other of ranked) {

@@ -62,7 +62,10 @@ export interface Simulation {
 const byKey = (left: AnyBinding, right: AnyBinding) => (decisionKey(left) < decisionKey(right) ? -1 : 1);
 const priorityOf = ({ spec }: AnyBinding) => spec.schedulePriority?.priority ?? 0;
 
-function changedClusters({ clusters }: FleetSnapshot, { removeClusters = [], addClusters = [] }: FleetChanges): readonly Cluster[] {
+function changedClusters(
+  { clusters }: FleetSnapshot,
+  { removeClusters = [], addClusters = [] }: FleetChanges,
+): readonly Cluster[] {
   const removed = new Set(removeClusters);
   const byName = new Map(clusters.map((cluster) => [cluster.metadata.name, cluster]));
   for (const cluster of addClusters) byName.set(cluster.metadata.name, cluster);
@@ -75,13 +78,18 @@ function changedBindings({ bindings }: FleetSnapshot, { addBindings = [] }: Flee
     const present = known.get(decisionKey(binding));
     const clusters = binding.spec.clusters ?? present?.spec.clusters;
     const status = binding.status ?? present?.status;
-    known.set(decisionKey(binding), { ...binding, spec: { ...binding.spec, ...(clusters === undefined ? {} : { clusters }) }, ...(status === undefined ? {} : { status }) } as AnyBinding);
+    known.set(decisionKey(binding), {
+      ...binding,
+      spec: { ...binding.spec, ...(clusters === undefined ? {} : { clusters }) },
+      ...(status === undefined ? {} : { status }),
+    } as AnyBinding);
   }
   return [...known.values()].sort((left, right) => priorityOf(right) - priorityOf(left) || byKey(left, right));
 }
 
 function movesOf(before: readonly TargetCluster[], after: readonly TargetCluster[]): readonly Move[] {
-  const count = (targets: readonly TargetCluster[], name: string) => targets.find((target) => target.name === name)?.replicas ?? 0;
+  const count = (targets: readonly TargetCluster[], name: string) =>
+    targets.find((target) => target.name === name)?.replicas ?? 0;
   const isIn = (targets: readonly TargetCluster[], name: string) => targets.some((target) => target.name === name);
   const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
   return names
@@ -94,7 +102,11 @@ function takenBy(spec: ResourceBindingSpec, moves: readonly Move[], taken: Map<s
   for (const { cluster, from, to } of moves) {
     if (to <= from) continue;
     const { replicaRequirements } = spec;
-    const component = { name: spec.resource.name, replicas: to - from, ...(replicaRequirements === undefined ? {} : { replicaRequirements }) };
+    const component = {
+      name: spec.resource.name,
+      replicas: to - from,
+      ...(replicaRequirements === undefined ? {} : { replicaRequirements }),
+    };
     const workloads = taken.get(cluster) ?? [];
     workloads.push({ namespace: spec.resource.namespace ?? "", components: [component] });
     taken.set(cluster, workloads);
@@ -105,7 +117,11 @@ function takenBy(spec: ResourceBindingSpec, moves: readonly Move[], taken: Map<s
  * What would happen: runs the scheduler's own code over a snapshot with changes, binding after binding by priority, and
  * changes nothing. Each decision sees the room that those before it have taken; room that is freed is not counted.
  */
-export function simulateSchedule(snapshot: FleetSnapshot, changes: FleetChanges, options: SimulationOptions): Simulation {
+export function simulateSchedule(
+  snapshot: FleetSnapshot,
+  changes: FleetChanges,
+  options: SimulationOptions,
+): Simulation {
   const clusters = changedClusters(snapshot, changes);
   const removed = new Set(changes.removeClusters ?? []);
   const bindings = changedBindings(snapshot, changes);
@@ -126,8 +142,21 @@ export function simulateSchedule(snapshot: FleetSnapshot, changes: FleetChanges,
       propagatesEmptyWorkloads: options.propagatesEmptyWorkloads ?? false,
       assumed: taken,
     };
-    const peers = (binding.spec.workloadAffinityGroups === undefined ? [] : [...current.values()].filter(({ kind }) => kind === "ResourceBinding")) as readonly ResourceBinding[];
-    const plan = planPass({ binding: evicted, clusters, peers, gates: options.gates, algorithm, nowMs: options.nowMs, explains: true, isForced: isHit || added.has(key) });
+    const peers = (
+      binding.spec.workloadAffinityGroups === undefined
+        ? []
+        : [...current.values()].filter(({ kind }) => kind === "ResourceBinding")
+    ) as readonly ResourceBinding[];
+    const plan = planPass({
+      binding: evicted,
+      clusters,
+      peers,
+      gates: options.gates,
+      algorithm,
+      nowMs: options.nowMs,
+      explains: true,
+      isForced: isHit || added.has(key),
+    });
     const after = plan.clusters ?? left;
     const moves = movesOf(before, after);
     takenBy(binding.spec, moves, taken);
@@ -141,7 +170,9 @@ export function simulateSchedule(snapshot: FleetSnapshot, changes: FleetChanges,
       after,
       moves,
       outcome: isFailed ? "failed" : moves.length === 0 ? "unchanged" : "changed",
-      ...(isFailed && plan.condition !== undefined ? { reason: plan.condition.reason, message: plan.condition.message } : {}),
+      ...(isFailed && plan.condition !== undefined
+        ? { reason: plan.condition.reason, message: plan.condition.message }
+        : {}),
       ...(plan.decision === undefined ? {} : { decision: plan.decision }),
     });
   }
@@ -149,10 +180,27 @@ export function simulateSchedule(snapshot: FleetSnapshot, changes: FleetChanges,
 }
 
 /** Why a binding would be placed as it would: a decision on the present fleet, whether or not anything calls for one. */
-export function explainSchedule(binding: AnyBinding, snapshot: FleetSnapshot, options: SimulationOptions): Decision | undefined {
+export function explainSchedule(
+  binding: AnyBinding,
+  snapshot: FleetSnapshot,
+  options: SimulationOptions,
+): Decision | undefined {
   const peers = snapshot.bindings.filter(({ kind }) => kind === "ResourceBinding") as readonly ResourceBinding[];
-  const algorithm = { plugins: options.plugins ?? builtinPlugins, estimators: options.estimators ?? [], propagatesEmptyWorkloads: options.propagatesEmptyWorkloads ?? false };
-  return planPass({ binding, clusters: snapshot.clusters, peers, gates: options.gates, algorithm, nowMs: options.nowMs, explains: true, isForced: true }).decision;
+  const algorithm = {
+    plugins: options.plugins ?? builtinPlugins,
+    estimators: options.estimators ?? [],
+    propagatesEmptyWorkloads: options.propagatesEmptyWorkloads ?? false,
+  };
+  return planPass({
+    binding,
+    clusters: snapshot.clusters,
+    peers,
+    gates: options.gates,
+    algorithm,
+    nowMs: options.nowMs,
+    explains: true,
+    isForced: true,
+  }).decision;
 }
 
 const CAUSES: Readonly<Record<Decision["cause"], string>> = {
@@ -165,23 +213,36 @@ const CAUSES: Readonly<Record<Decision["cause"], string>> = {
 
 /** A decision in sentences, one a line, for terminals. */
 export function describeDecision(decision: Decision): readonly string[] {
-  const lines = [`${decision.binding}: decided at ${decision.time} for generation ${decision.generation}, because ${CAUSES[decision.cause]}.`];
+  const lines = [
+    `${decision.binding}: decided at ${decision.time} for generation ${decision.generation}, because ${CAUSES[decision.cause]}.`,
+  ];
   for (const term of decision.terms) {
-    lines.push(`${term.affinityName === undefined ? "Placement" : `Affinity term ${term.affinityName}`}: ${term.candidates.length} of ${decision.clusters} clusters may be used.`);
+    lines.push(
+      `${term.affinityName === undefined ? "Placement" : `Affinity term ${term.affinityName}`}: ${term.candidates.length} of ${decision.clusters} clusters may be used.`,
+    );
     for (const { cluster, plugin, reason } of term.refused) lines.push(`  ${cluster}: refused by ${plugin}: ${reason}`);
     for (const { cluster, score, scores, estimates, available, overflowOrder } of term.candidates) {
       const parts = Object.entries(scores).map(([plugin, value]) => `${plugin} ${value}`);
-      const rooms = Object.entries(estimates).map(([estimator, value]) => `${estimator} ${value < 0 ? "does not know" : value}`);
-      lines.push(`  ${cluster}: score ${score} (${parts.join(", ")}), available ${available}${rooms.length > 0 ? ` (${rooms.join(", ")})` : ""}${overflowOrder > 0 ? `, overflow tier ${overflowOrder}` : ""}`);
+      const rooms = Object.entries(estimates).map(
+        ([estimator, value]) => `${estimator} ${value < 0 ? "does not know" : value}`,
+      );
+      lines.push(
+        `  ${cluster}: score ${score} (${parts.join(", ")}), available ${available}${rooms.length > 0 ? ` (${rooms.join(", ")})` : ""}${overflowOrder > 0 ? `, overflow tier ${overflowOrder}` : ""}`,
+      );
     }
     for (const { name, score } of term.regions ?? []) lines.push(`  region ${name}: score ${score}`);
     if (term.selected.length > 0) lines.push(`  selected: ${term.selected.join(", ")}`);
     for (const { mode, replicas, weights } of term.divisions ?? [])
-      lines.push(`  ${mode}: ${replicas} replicas${weights.length > 0 ? ` by ${weights.map(({ name, weight }) => `${name}:${weight}`).join(", ")}` : ""}`);
+      lines.push(
+        `  ${mode}: ${replicas} replicas${weights.length > 0 ? ` by ${weights.map(({ name, weight }) => `${name}:${weight}`).join(", ")}` : ""}`,
+      );
     if (term.error !== undefined) lines.push(`  failed: ${term.error}`);
   }
   const { result = [] } = decision;
   if (decision.error !== undefined) lines.push(`Result: ${decision.reason}: ${decision.error}`);
-  else lines.push(`Result: ${result.map(({ name, replicas = 0 }) => `${name}:${replicas}`).join(", ") || "no cluster"} (${assignedReplicas(result)} replicas)`);
+  else
+    lines.push(
+      `Result: ${result.map(({ name, replicas = 0 }) => `${name}:${replicas}`).join(", ") || "no cluster"} (${assignedReplicas(result)} replicas)`,
+    );
   return lines;
 }

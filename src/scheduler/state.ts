@@ -1,7 +1,16 @@
-import { type AnyBinding, type Cluster, type ClusterAffinity, type Placement, inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
+import {
+  type AnyBinding,
+  type Cluster,
+  type ClusterAffinity,
+  type Placement,
+  inlineOf,
+  matchesAffinity,
+  overflowOf,
+  termNamed,
+} from "#apis/karmada";
 import type { Metrics } from "#base";
-import { AssumedWorkloads } from "./assumed.ts";
-import { OwnResults } from "./own-results.ts";
+import type { AssumedWorkloads } from "./assumed.ts";
+import type { OwnResults } from "./own-results.ts";
 import type { StepMeasure } from "./schedule.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
@@ -28,11 +37,31 @@ export interface SchedulerMetrics {
 /** Measurements by upstream's names (wire). */
 export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
   const labels = ["result", "schedule_type"];
-  const attempts = metrics.counter("karmada_scheduler_schedule_attempts_total", "Number of attempts to schedule a binding", labels);
-  const seconds = metrics.histogram("karmada_scheduler_e2e_scheduling_duration_seconds", "Time of one scheduling pass, writes included", labels);
-  const incoming = metrics.counter("karmada_scheduler_queue_incoming_bindings_total", "Bindings queued, by what queued them", ["event"]);
-  const steps = metrics.histogram("karmada_scheduler_scheduling_algorithm_duration_seconds", "Time of the scheduling algorithm by step", ["schedule_step"]);
-  const points = metrics.histogram("karmada_scheduler_framework_extension_point_duration_seconds", "Time of all plugins of one extension point", ["extension_point", "result"]);
+  const attempts = metrics.counter(
+    "karmada_scheduler_schedule_attempts_total",
+    "Number of attempts to schedule a binding",
+    labels,
+  );
+  const seconds = metrics.histogram(
+    "karmada_scheduler_e2e_scheduling_duration_seconds",
+    "Time of one scheduling pass, writes included",
+    labels,
+  );
+  const incoming = metrics.counter(
+    "karmada_scheduler_queue_incoming_bindings_total",
+    "Bindings queued, by what queued them",
+    ["event"],
+  );
+  const steps = metrics.histogram(
+    "karmada_scheduler_scheduling_algorithm_duration_seconds",
+    "Time of the scheduling algorithm by step",
+    ["schedule_step"],
+  );
+  const points = metrics.histogram(
+    "karmada_scheduler_framework_extension_point_duration_seconds",
+    "Time of all plugins of one extension point",
+    ["extension_point", "result"],
+  );
   const pending = metrics.gauge("scheduler_pending_bindings", "Bindings waiting, by queue", ["queue"]);
   return {
     attempt(result, isScaling, took) {
@@ -45,7 +74,8 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
       nowMs: () => performance.now(),
       took(step, durationMs, isSuccess) {
         steps.observe(durationMs / 1000, { schedule_step: step });
-        if (step === "Filter" || step === "Score") points.observe(durationMs / 1000, { extension_point: step, result: isSuccess ? "Success" : "Error" });
+        if (step === "Filter" || step === "Score")
+          points.observe(durationMs / 1000, { extension_point: step, result: isSuccess ? "Success" : "Error" });
       },
     },
     pending(counts) {
@@ -89,15 +119,20 @@ export function affinityClass(binding: AnyBinding): string | undefined {
 
 /** The affinity classes bindings have: a cluster's change is matched once a class, not once a binding. */
 export class AffinityClasses {
-  readonly #affinities = new Map<string, readonly ClusterAffinity[] | undefined>([[ANY, undefined], [UNSEEN, undefined]]);
+  readonly #affinities = new Map<string, readonly ClusterAffinity[] | undefined>([
+    [ANY, undefined],
+    [UNSEEN, undefined],
+  ]);
 
   add(binding: AnyBinding): void {
     const key = affinityClass(binding);
     const placement = binding.spec.placement;
     if (key === undefined || placement === undefined || this.#affinities.has(key)) return;
-    if (placement.clusterAffinity !== undefined && !(placement.clusterAffinities ?? []).length) this.#affinities.set(key, [placement.clusterAffinity]);
+    if (placement.clusterAffinity !== undefined && !(placement.clusterAffinities ?? []).length)
+      this.#affinities.set(key, [placement.clusterAffinity]);
     else {
-      const term = termNamed(placement, binding.status?.schedulerObservingAffinityName) ?? placement.clusterAffinities?.[0];
+      const term =
+        termNamed(placement, binding.status?.schedulerObservingAffinityName) ?? placement.clusterAffinities?.[0];
       if (term !== undefined) this.#affinities.set(key, [inlineOf(term), ...(overflowOf(term) ?? [])]);
     }
   }
@@ -106,7 +141,11 @@ export class AffinityClasses {
   concerned(states: readonly Cluster[]): readonly string[] {
     const found: string[] = [];
     for (const [key, affinities] of this.#affinities)
-      if (affinities === undefined || states.some((cluster) => affinities.some((affinity) => matchesAffinity(affinity, cluster)))) found.push(key);
+      if (
+        affinities === undefined ||
+        states.some((cluster) => affinities.some((affinity) => matchesAffinity(affinity, cluster)))
+      )
+        found.push(key);
     return found;
   }
 

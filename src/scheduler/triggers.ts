@@ -1,4 +1,10 @@
-import { type AnyBinding, CLUSTER_PROPAGATION_POLICY_ID, type Cluster, PROPAGATION_POLICY_ID, BINDING_MANAGED_BY } from "#apis/karmada";
+import {
+  type AnyBinding,
+  CLUSTER_PROPAGATION_POLICY_ID,
+  type Cluster,
+  PROPAGATION_POLICY_ID,
+  BINDING_MANAGED_BY,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { parseQuantity } from "#machinery";
 import { inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
@@ -14,13 +20,20 @@ export function isOurs(binding: AnyBinding, schedulerName: string): boolean {
 /** Whether something claims the binding: a policy, or a manager of its own. */
 export function isClaimed(binding: AnyBinding): boolean {
   const labels = binding.metadata.labels ?? {};
-  return [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID, BINDING_MANAGED_BY].some((key) => (labels[key] ?? "") !== "");
+  return [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID, BINDING_MANAGED_BY].some(
+    (key) => (labels[key] ?? "") !== "",
+  );
 }
 
-export const isHandled = (binding: AnyBinding, schedulerName: string): boolean => isOurs(binding, schedulerName) && isClaimed(binding);
+export const isHandled = (binding: AnyBinding, schedulerName: string): boolean =>
+  isOurs(binding, schedulerName) && isClaimed(binding);
 
 /** Whether a change of a binding calls for a pass. */
-export function bindingEnqueues(old: AnyBinding | undefined, now: AnyBinding | undefined, schedulerName: string): boolean {
+export function bindingEnqueues(
+  old: AnyBinding | undefined,
+  now: AnyBinding | undefined,
+  schedulerName: string,
+): boolean {
   if (now === undefined || !isHandled(now, schedulerName)) return false;
   if (old === undefined || !isHandled(old, schedulerName)) return true;
   return old.metadata.generation !== now.metadata.generation;
@@ -30,7 +43,11 @@ export function bindingEnqueues(old: AnyBinding | undefined, now: AnyBinding | u
 export function clusterStatesToMatch(old: Cluster | undefined, now: Cluster | undefined): readonly Cluster[] {
   if (old === undefined || now === undefined) return [];
   if (old.metadata.deletionTimestamp === undefined && now.metadata.deletionTimestamp !== undefined) return [now];
-  if (!deepEqual(old.metadata.labels ?? {}, now.metadata.labels ?? {}) || old.metadata.generation !== now.metadata.generation) return [old, now];
+  if (
+    !deepEqual(old.metadata.labels ?? {}, now.metadata.labels ?? {}) ||
+    old.metadata.generation !== now.metadata.generation
+  )
+    return [old, now];
   return [];
 }
 
@@ -44,7 +61,10 @@ export function concernsCluster(binding: AnyBinding, cluster: Cluster, scheduler
     if ((status?.schedulerObservedGeneration ?? 0) !== (binding.metadata.generation ?? 0)) return true;
     const term = termNamed(placement, status?.schedulerObservingAffinityName) ?? terms[0];
     // A cluster of an overflow tier may take replicas too; upstream consults the inline affinity only.
-    return term !== undefined && [inlineOf(term), ...(overflowOf(term) ?? [])].some((affinity) => matchesAffinity(affinity, cluster));
+    return (
+      term !== undefined &&
+      [inlineOf(term), ...(overflowOf(term) ?? [])].some((affinity) => matchesAffinity(affinity, cluster))
+    );
   }
   return placement.clusterAffinity === undefined || matchesAffinity(placement.clusterAffinity, cluster);
 }
@@ -66,7 +86,11 @@ export function hasRoomGrown(old: Cluster, now: Cluster): boolean {
   const before = old.status;
   const after = now.status;
   if (before === after) return false;
-  if (before?.apiEnablements !== after?.apiEnablements && !deepEqual(before?.apiEnablements ?? [], after?.apiEnablements ?? [])) return true;
+  if (
+    before?.apiEnablements !== after?.apiEnablements &&
+    !deepEqual(before?.apiEnablements ?? [], after?.apiEnablements ?? [])
+  )
+    return true;
   const earlier = before?.resourceSummary;
   const later = after?.resourceSummary;
   if (earlier === later || deepEqual(earlier, later)) return false;

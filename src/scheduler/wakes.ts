@@ -44,7 +44,13 @@ export const priorityOf = (binding: AnyBinding, context: SchedulerContext): numb
 
 /** A fresh record and the request that goes with it; attempts start anew. */
 function inserted(binding: AnyBinding, kind: ResourceKind, context: SchedulerContext, state: SchedulerState): Wakeup {
-  const record: QueueRecord = { attempts: 0, insertedMs: context.clock.now(), takenMs: context.clock.now(), parked: undefined, priority: priorityOf(binding, context) };
+  const record: QueueRecord = {
+    attempts: 0,
+    insertedMs: context.clock.now(),
+    takenMs: context.clock.now(),
+    parked: undefined,
+    priority: priorityOf(binding, context),
+  };
   state.records.set(decisionKey(binding), record);
   return { kind, namespace: binding.metadata.namespace, name: binding.metadata.name ?? "", priority: record.priority };
 }
@@ -73,7 +79,10 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
   });
 }
 
-const BINDING_KINDS: readonly ResourceKind[] = [ResourceBinding, ClusterResourceBinding] as unknown as readonly ResourceKind[];
+const BINDING_KINDS: readonly ResourceKind[] = [
+  ResourceBinding,
+  ClusterResourceBinding,
+] as unknown as readonly ResourceKind[];
 
 /** What a change of a cluster leads to: bindings concerned with it, found by class; for mere room, only those that wait for room. */
 export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Cluster, (change, context) => {
@@ -104,7 +113,13 @@ export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Clust
     if (binding === undefined || !isOurs(binding, schedulerName)) continue;
     state.metrics.incoming("ClusterChanged");
     const afterMs = record.takenMs + PARKED_REST_MS - nowMs;
-    found.push({ kind, namespace: binding.metadata.namespace, name: binding.metadata.name ?? "", priority: record.priority, ...(afterMs > 0 ? { afterMs } : {}) });
+    found.push({
+      kind,
+      namespace: binding.metadata.namespace,
+      name: binding.metadata.name ?? "",
+      priority: record.priority,
+      ...(afterMs > 0 ? { afterMs } : {}),
+    });
   }
   return found;
 });

@@ -1,4 +1,10 @@
-import { type AnyBinding, APPLIED_PLACEMENT, type Condition, ResourceBinding, type ResourceBindingStatus } from "#apis/karmada";
+import {
+  type AnyBinding,
+  APPLIED_PLACEMENT,
+  type Condition,
+  type ResourceBinding,
+  type ResourceBindingStatus,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import type { Request } from "#controller-runtime";
 import { ApiError, isNotFound, type KubeObject } from "#machinery";
@@ -15,30 +21,49 @@ export interface Written {
   readonly isFailed: boolean;
 }
 
-function specPatch(binding: AnyBinding, { clusters, appliedPlacement }: PassPlan): Readonly<Record<string, unknown>> | undefined {
+function specPatch(
+  binding: AnyBinding,
+  { clusters, appliedPlacement }: PassPlan,
+): Readonly<Record<string, unknown>> | undefined {
   const patch: Record<string, unknown> = {};
-  if (appliedPlacement !== undefined && binding.metadata.annotations?.[APPLIED_PLACEMENT] !== appliedPlacement) patch["metadata"] = { annotations: { [APPLIED_PLACEMENT]: appliedPlacement } };
-  if (clusters !== undefined && !deepEqual(clusters, binding.spec.clusters ?? [])) patch["spec"] = { clusters: clusters.length === 0 ? null : clusters };
+  if (appliedPlacement !== undefined && binding.metadata.annotations?.[APPLIED_PLACEMENT] !== appliedPlacement)
+    patch["metadata"] = { annotations: { [APPLIED_PLACEMENT]: appliedPlacement } };
+  if (clusters !== undefined && !deepEqual(clusters, binding.spec.clusters ?? []))
+    patch["spec"] = { clusters: clusters.length === 0 ? null : clusters };
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
-function statusPatch(status: ResourceBindingStatus, plan: PassPlan, condition: Condition | undefined): Readonly<Record<string, unknown>> | undefined {
+function statusPatch(
+  status: ResourceBindingStatus,
+  plan: PassPlan,
+  condition: Condition | undefined,
+): Readonly<Record<string, unknown>> | undefined {
   const change: Record<string, unknown> = {};
   const conditions = (status.conditions ?? []) as readonly Condition[];
-  if (condition !== undefined && !conditions.some((present) => deepEqual(present, condition))) change["conditions"] = [...conditions.filter(({ type }) => type !== condition.type), condition];
+  if (condition !== undefined && !conditions.some((present) => deepEqual(present, condition)))
+    change["conditions"] = [...conditions.filter(({ type }) => type !== condition.type), condition];
   if (condition?.status !== "False") {
     const { observedGeneration, lastScheduledTime, observedAffinityName } = plan;
-    if (observedGeneration !== undefined && status.schedulerObservedGeneration !== observedGeneration) change["schedulerObservedGeneration"] = observedGeneration;
-    if (lastScheduledTime !== undefined && status.lastScheduledTime !== lastScheduledTime) change["lastScheduledTime"] = lastScheduledTime;
+    if (observedGeneration !== undefined && status.schedulerObservedGeneration !== observedGeneration)
+      change["schedulerObservedGeneration"] = observedGeneration;
+    if (lastScheduledTime !== undefined && status.lastScheduledTime !== lastScheduledTime)
+      change["lastScheduledTime"] = lastScheduledTime;
     if (observedAffinityName !== undefined) change["schedulerObservingAffinityName"] = observedAffinityName || null;
   }
   return Object.keys(change).length === 0 ? undefined : change;
 }
 
-const isTerminating = (error: unknown): boolean => error instanceof ApiError && (error.status.details?.causes ?? []).some(({ reason }) => reason === "NamespaceTerminating");
+const isTerminating = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  (error.status.details?.causes ?? []).some(({ reason }) => reason === "NamespaceTerminating");
 
 /** Writes a pass: spec, then events, then status; each only if it changes something. */
-export async function writePlan(binding: AnyBinding, plan: PassPlan, request: Request, context: SchedulerContext): Promise<Written> {
+export async function writePlan(
+  binding: AnyBinding,
+  plan: PassPlan,
+  request: Request,
+  context: SchedulerContext,
+): Promise<Written> {
   const { client, options } = context;
   const kind = request.kind as typeof ResourceBinding;
   const events = context.events.from(options.schedulerName);
@@ -66,7 +91,13 @@ export async function writePlan(binding: AnyBinding, plan: PassPlan, request: Re
     for (const event of plan.events.slice(0, -1)) say(event.type, event.reason, event.message);
     const isNoFit = condition?.reason === "NoClusterFit";
     const message = isNoFit ? `[${condition?.message}, ${text}]` : text;
-    condition = conditionOf(binding, "False", isNoFit ? "NoClusterFit" : isQuota ? "QuotaExceeded" : "SchedulerError", message, context.clock.now());
+    condition = conditionOf(
+      binding,
+      "False",
+      isNoFit ? "NoClusterFit" : isQuota ? "QuotaExceeded" : "SchedulerError",
+      message,
+      context.clock.now(),
+    );
     say("Warning", "ScheduleBindingFailed", message);
   }
   try {

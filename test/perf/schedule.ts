@@ -17,7 +17,13 @@ function aCluster(at: number): Cluster {
     apiVersion: "cluster.karmada.io/v1alpha1",
     kind: "Cluster",
     metadata: { name: `member-${at}`, labels: { tier: at % 2 === 0 ? "a" : "b" } },
-    spec: { syncMode: "Push", region: `region-${at % 5}`, provider: `provider-${at % 3}`, zones: [`zone-${at % 10}`], resourceModels: models },
+    spec: {
+      syncMode: "Push",
+      region: `region-${at % 5}`,
+      provider: `provider-${at % 3}`,
+      zones: [`zone-${at % 10}`],
+      resourceModels: models,
+    },
     status: {
       apiEnablements: [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }],
       resourceSummary: {
@@ -31,22 +37,49 @@ function aCluster(at: number): Cluster {
 
 const PLACEMENTS: readonly Placement[] = [
   { replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" } },
-  { replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Weighted", weightPreference: { dynamicWeight: "AvailableReplicas" } } },
-  { clusterAffinity: { labelSelector: { matchLabels: { tier: "a" } } }, replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" } },
   {
-    spreadConstraints: [{ spreadByField: "region", minGroups: 2, maxGroups: 3 }, { spreadByField: "cluster", minGroups: 3, maxGroups: 10 }],
+    replicaScheduling: {
+      replicaSchedulingType: "Divided",
+      replicaDivisionPreference: "Weighted",
+      weightPreference: { dynamicWeight: "AvailableReplicas" },
+    },
+  },
+  {
+    clusterAffinity: { labelSelector: { matchLabels: { tier: "a" } } },
+    replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
+  },
+  {
+    spreadConstraints: [
+      { spreadByField: "region", minGroups: 2, maxGroups: 3 },
+      { spreadByField: "cluster", minGroups: 3, maxGroups: 10 },
+    ],
     replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
   },
   { replicaScheduling: { replicaSchedulingType: "Duplicated" } },
 ];
 
-function aBinding(at: number, replicas: number, placement = PLACEMENTS[at % PLACEMENTS.length] as Placement): ResourceBinding {
+function aBinding(
+  at: number,
+  replicas: number,
+  placement = PLACEMENTS[at % PLACEMENTS.length] as Placement,
+): ResourceBinding {
   return {
     apiVersion: "work.karmada.io/v1alpha2",
     kind: "ResourceBinding",
-    metadata: { name: `web-${at}`, namespace: "default", generation: 1, labels: { "binding.karmada.io/managed-by": "bench" } },
+    metadata: {
+      name: `web-${at}`,
+      namespace: "default",
+      generation: 1,
+      labels: { "binding.karmada.io/managed-by": "bench" },
+    },
     spec: {
-      resource: { apiVersion: "apps/v1", kind: "Deployment", name: `web-${at}`, namespace: "default", uid: `uid-${at}` },
+      resource: {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        name: `web-${at}`,
+        namespace: "default",
+        uid: `uid-${at}`,
+      },
       replicas,
       replicaRequirements: { resourceRequest: { cpu: `${1 + (at % 5) * 100}m`, memory: `${64 + (at % 4) * 64}Mi` } },
       placement,
@@ -55,7 +88,8 @@ function aBinding(at: number, replicas: number, placement = PLACEMENTS[at % PLAC
 }
 
 const gates = new Set(["PriorityBasedScheduling", "CustomizedClusterResourceModeling"]);
-const decide = (binding: ResourceBinding, clusters: readonly Cluster[], explains = false) => planPass({ binding, clusters, gates, algorithm: { plugins: builtinPlugins }, nowMs: 0, explains });
+const decide = (binding: ResourceBinding, clusters: readonly Cluster[], explains = false) =>
+  planPass({ binding, clusters, gates, algorithm: { plugins: builtinPlugins }, nowMs: 0, explains });
 
 interface Measure {
   readonly what: string;
@@ -73,7 +107,12 @@ function measure(): readonly Measure[] {
     const startMs = performance.now();
     for (const binding of bindings) decide(binding, hundred, explains);
     const perSecond = bindings.length / ((performance.now() - startMs) / 1000);
-    result.push({ what: `5 000 bindings, 100 clusters with models${explains ? ", with reasons" : ""}`, value: Math.round(perSecond), unit: "decisions/s", goal: explains ? "" : "≥ 5 000" });
+    result.push({
+      what: `5 000 bindings, 100 clusters with models${explains ? ", with reasons" : ""}`,
+      value: Math.round(perSecond),
+      unit: "decisions/s",
+      goal: explains ? "" : "≥ 5 000",
+    });
   }
   const many = Array.from({ length: 5_000 }, (_, at) => aCluster(at));
   for (const [at, placement] of PLACEMENTS.entries()) {
@@ -84,16 +123,28 @@ function measure(): readonly Measure[] {
       times.push(performance.now() - startMs);
     }
     times.sort((a, b) => a - b);
-    result.push({ what: `one decision, 5 000 clusters, placement ${at + 1}, median`, value: Number((times[15] as number).toFixed(2)), unit: "ms", goal: "≤ 5" });
+    result.push({
+      what: `one decision, 5 000 clusters, placement ${at + 1}, median`,
+      value: Number((times[15] as number).toFixed(2)),
+      unit: "ms",
+      goal: "≤ 5",
+    });
   }
   for (const replicas of [1, 1_000, 1_000_000]) {
     const startMs = performance.now();
     for (let round = 0; round < 500; round++) decide(aBinding(0, replicas), hundred);
-    result.push({ what: `100 clusters, ${replicas} replicas`, value: Number(((performance.now() - startMs) / 500).toFixed(3)), unit: "ms", goal: "≤ 0.2" });
+    result.push({
+      what: `100 clusters, ${replicas} replicas`,
+      value: Number(((performance.now() - startMs) / 500).toFixed(3)),
+      unit: "ms",
+      goal: "≤ 0.2",
+    });
   }
   return result;
 }
 
 const measures = measure();
 if (process.argv.includes("--json")) console.log(JSON.stringify({ schedule: measures }, undefined, 2));
-else for (const { what, value, unit, goal } of measures) console.log(`${what.padEnd(64)} ${String(value).padStart(10)} ${unit.padEnd(12)} ${goal}`);
+else
+  for (const { what, value, unit, goal } of measures)
+    console.log(`${what.padEnd(64)} ${String(value).padStart(10)} ${unit.padEnd(12)} ${goal}`);

@@ -25,22 +25,29 @@ interface VectorFile {
 
 const isPresent = existsSync(FOLDER);
 
-describe.skipIf(!isPresent)("scheduling vectors (skipped when the contract does not stand beside this checkout)", () => {
-  for (const file of isPresent ? readdirSync(FOLDER).filter((name) => name.endsWith(".json")) : []) {
-    const content = JSON.parse(readFileSync(new URL(file, FOLDER), "utf8")) as VectorFile;
-    it(`agrees with every ${content.kind} vector`, () => {
-      expect(adapter.accepts(content)).toBe(true);
-      for (const vector of content.vectors) {
-        const { outcome, detail } = adapter.run(content, vector as never);
-        const page = DIFFERENCES[`${content.kind}/${vector.name}`];
-        if (page !== undefined && vector.tags?.includes("upstream-defect")) continue;
-        expect(outcome, `${vector.name}: ${detail ?? ""}`).toBe("passed");
-      }
-    });
-  }
+describe.skipIf(!isPresent)(
+  "scheduling vectors (skipped when the contract does not stand beside this checkout)",
+  () => {
+    for (const file of isPresent ? readdirSync(FOLDER).filter((name) => name.endsWith(".json")) : []) {
+      const content = JSON.parse(readFileSync(new URL(file, FOLDER), "utf8")) as VectorFile;
+      it(`agrees with every ${content.kind} vector`, async () => {
+        expect(adapter.accepts(content)).toBe(true);
+        for (const vector of content.vectors) {
+          const { outcome, detail } = await adapter.run(content, vector as never);
+          const page = DIFFERENCES[`${content.kind}/${vector.name}`];
+          if (page !== undefined && vector.tags?.includes("upstream-defect")) continue;
+          expect(outcome, `${vector.name}: ${detail ?? ""}`).toBe("passed");
+        }
+      });
+    }
 
-  it("has a decision record for every difference", () => {
-    const pages = readdirSync(new URL("../../docs/decisions/", import.meta.url));
-    for (const page of new Set(Object.values(DIFFERENCES))) expect(pages.some((name) => name.startsWith(page)), page).toBe(true);
-  });
-});
+    it("has a decision record for every difference", () => {
+      const pages = readdirSync(new URL("../../docs/decisions/", import.meta.url));
+      for (const page of new Set(Object.values(DIFFERENCES)))
+        expect(
+          pages.some((name) => name.startsWith(page)),
+          page,
+        ).toBe(true);
+    });
+  },
+);

@@ -27,7 +27,9 @@ function readyIn(binding: ResourceBinding, cluster: string): number {
 
 /** Targets with fewer ready replicas than wanted: those whose estimators are to be asked. */
 export function undesiredClusters(binding: ResourceBinding): readonly string[] {
-  return (binding.spec.clusters ?? []).filter(({ name, replicas = 0 }) => readyIn(binding, name) < replicas).map(({ name }) => name);
+  return (binding.spec.clusters ?? [])
+    .filter(({ name, replicas = 0 }) => readyIn(binding, name) < replicas)
+    .map(({ name }) => name);
 }
 
 export interface DeschedulePlan {
@@ -37,7 +39,10 @@ export interface DeschedulePlan {
 }
 
 /** Takes replicas away that found no node; `undefined` when there are none to take. Absent and −1 answers are unknown. */
-export function planDeschedule(binding: ResourceBinding, unschedulable: ReadonlyMap<string, number>): DeschedulePlan | undefined {
+export function planDeschedule(
+  binding: ResourceBinding,
+  unschedulable: ReadonlyMap<string, number>,
+): DeschedulePlan | undefined {
   const undesired = new Set(undesiredClusters(binding));
   const parts: string[] = [];
   let total = 0;
@@ -54,5 +59,8 @@ export function planDeschedule(binding: ResourceBinding, unschedulable: Readonly
     return { ...target, replicas: left };
   });
   if (total === 0) return undefined;
-  return { clusters, message: `Binding has been descheduled, ${parts.join(", ")}, ${total} total descheduled replica(s)` };
+  return {
+    clusters,
+    message: `Binding has been descheduled, ${parts.join(", ")}, ${total} total descheduled replica(s)`,
+  };
 }

@@ -17,7 +17,8 @@ export function startSweeps(context: Context): void {
       await sleep(context.clock, context.options.deschedulingIntervalMs, context.signal);
       if (context.signal.aborted) return;
       for (const binding of context.cache(ResourceBinding).list()) {
-        if (isDeschedulable(binding)) context.enqueue({ namespace: binding.metadata.namespace, name: binding.metadata.name ?? "" });
+        if (isDeschedulable(binding))
+          context.enqueue({ namespace: binding.metadata.namespace, name: binding.metadata.name ?? "" });
       }
     }
   })();
@@ -25,12 +26,17 @@ export function startSweeps(context: Context): void {
 
 export async function reconcile(request: Request, context: Context): Promise<Result> {
   const binding = context.cache(ResourceBinding).get(request.key);
-  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined || !isDeschedulable(binding)) return done;
+  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined || !isDeschedulable(binding))
+    return done;
   const clusters = undesiredClusters(binding);
   if (clusters.length === 0) return done;
   const { apiVersion, kind, namespace, name } = binding.spec.resource;
   const workload = { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) };
-  const answers = await context.deps.estimators.unschedulableReplicas(workload, context.options.unschedulableThresholdMs, { clusters, object: workload });
+  const answers = await context.deps.estimators.unschedulableReplicas(
+    workload,
+    context.options.unschedulableThresholdMs,
+    { clusters, object: workload },
+  );
   const plan = planDeschedule(binding, answers);
   if (plan === undefined) return done;
   const events = context.events.from(COMPONENT);
@@ -39,7 +45,8 @@ export async function reconcile(request: Request, context: Context): Promise<Res
     await context.client.update(ResourceBinding, { ...binding, spec: { ...binding.spec, clusters: plan.clusters } });
   } catch (error) {
     if (isNotFound(error)) return done;
-    for (const object of about) events.warning(object, "DescheduleBindingFailed", error instanceof Error ? error.message : String(error));
+    for (const object of about)
+      events.warning(object, "DescheduleBindingFailed", error instanceof Error ? error.message : String(error));
     throw error;
   }
   for (const object of about) events.normal(object, "DescheduleBindingSucceed", plan.message);

@@ -15,7 +15,12 @@ export interface ClientSecurity {
 function credentialsOf({ authority, certificate, key, skipsVerify = false }: ClientSecurity): ChannelCredentials {
   if (authority === undefined && !skipsVerify) return credentials.createInsecure();
   const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text));
-  return credentials.createSsl(pem(authority), pem(key), pem(certificate), skipsVerify ? { rejectUnauthorized: false, checkServerIdentity: () => undefined } : {});
+  return credentials.createSsl(
+    pem(authority),
+    pem(key),
+    pem(certificate),
+    skipsVerify ? { rejectUnauthorized: false, checkServerIdentity: () => undefined } : {},
+  );
 }
 
 export interface DialOptions {
@@ -31,12 +36,19 @@ const DIAL_TIMEOUT_MS = 5_000;
 const NANO_PER_MS = 1_000_000;
 
 /** Connects to a cluster's estimator. Rejects with the last address's error when none answers. */
-export async function dialEstimator({ addresses, cluster, security = {}, timeoutMs = DIAL_TIMEOUT_MS }: DialOptions): Promise<ClusterEstimator> {
+export async function dialEstimator({
+  addresses,
+  cluster,
+  security = {},
+  timeoutMs = DIAL_TIMEOUT_MS,
+}: DialOptions): Promise<ClusterEstimator> {
   let last: unknown = new Error(`no address for the estimator of cluster ${cluster}`);
   for (const address of addresses) {
     const client = new Client(address, credentialsOf(security));
     try {
-      await new Promise<void>((resolve, reject) => client.waitForReady(Date.now() + timeoutMs, (error) => (error ? reject(error) : resolve())));
+      await new Promise<void>((resolve, reject) =>
+        client.waitForReady(Date.now() + timeoutMs, (error) => (error ? reject(error) : resolve())),
+      );
       return estimatorOver(client, cluster);
     } catch (error) {
       client.close();
@@ -51,23 +63,38 @@ function estimatorOver(client: Client, cluster: string): ClusterEstimator {
     new Promise((resolve, reject) => {
       const { path, request, response } = methods[name];
       const metadata = new Metadata();
-      if (object !== undefined) metadata.set("object", `kind=${object.kind}, name=${object.namespace ?? ""}/${object.name}`);
-      const running = client.makeUnaryRequest(path, request.encode, response.decode, { cluster, ...message }, metadata, (error, answer) => {
-        signal.removeEventListener("abort", cancel);
-        if (error !== null) reject(error);
-        else resolve(answer ?? {});
-      });
+      if (object !== undefined)
+        metadata.set("object", `kind=${object.kind}, name=${object.namespace ?? ""}/${object.name}`);
+      const running = client.makeUnaryRequest(
+        path,
+        request.encode,
+        response.decode,
+        { cluster, ...message },
+        metadata,
+        (error, answer) => {
+          signal.removeEventListener("abort", cancel);
+          if (error !== null) reject(error);
+          else resolve(answer ?? {});
+        },
+      );
       const cancel = () => running.cancel();
       signal.addEventListener("abort", cancel, { once: true });
     });
   const numberIn = (answer: Message, field: string) => (answer[field] as number | undefined) ?? 0;
   return {
     async maxReplicas(requirements, asking) {
-      const message = { ...(requirements === undefined ? {} : { replicaRequirements: requirementsToWire(requirements) }), assumedWorkloads: assumedToWire(asking.assumed) };
+      const message = {
+        ...(requirements === undefined ? {} : { replicaRequirements: requirementsToWire(requirements) }),
+        assumedWorkloads: assumedToWire(asking.assumed),
+      };
       return numberIn(await call("MaxAvailableReplicas", message, asking), "maxReplicas");
     },
     async maxSets(components, namespace, asking) {
-      const message = { components: components.map(componentToWire), namespace: namespace ?? "", assumedWorkloads: assumedToWire(asking.assumed) };
+      const message = {
+        components: components.map(componentToWire),
+        namespace: namespace ?? "",
+        assumedWorkloads: assumedToWire(asking.assumed),
+      };
       return numberIn(await call("MaxAvailableComponentSets", message, asking), "maxSets");
     },
     async unschedulableReplicas(workload, thresholdMs, asking) {

@@ -18,28 +18,44 @@ function claimToWire(claim: NodeClaim): Message {
   const terms = affinity?.nodeSelectorTerms ?? [];
   return {
     ...(claim.nodeSelector === undefined ? {} : { nodeSelector: claim.nodeSelector }),
-    ...(affinity === undefined ? {} : { nodeAffinityBytes: nodeSelector.encode(terms.length === 0 ? NO_NODE : affinity) }),
+    ...(affinity === undefined
+      ? {}
+      : { nodeAffinityBytes: nodeSelector.encode(terms.length === 0 ? NO_NODE : affinity) }),
     tolerationsBytes: (claim.tolerations ?? []).map((one) => toleration.encode(one)),
   };
 }
 
 function claimFromWire(message: Message): NodeClaim {
   const affinity = message["nodeAffinityBytes"] as Uint8Array | undefined;
-  const tolerations = ((message["tolerationsBytes"] ?? []) as readonly Uint8Array[]).map((bytes) => toleration.decode(bytes));
+  const tolerations = ((message["tolerationsBytes"] ?? []) as readonly Uint8Array[]).map((bytes) =>
+    toleration.decode(bytes),
+  );
   return {
-    ...(message["nodeSelector"] === undefined ? {} : { nodeSelector: message["nodeSelector"] as Readonly<Record<string, string>> }),
-    ...(affinity === undefined ? {} : { hardNodeAffinity: { nodeSelectorTerms: [], ...nodeSelector.decode(affinity) } as NonNullable<NodeClaim["hardNodeAffinity"]> }),
+    ...(message["nodeSelector"] === undefined
+      ? {}
+      : { nodeSelector: message["nodeSelector"] as Readonly<Record<string, string>> }),
+    ...(affinity === undefined
+      ? {}
+      : {
+          hardNodeAffinity: { nodeSelectorTerms: [], ...nodeSelector.decode(affinity) } as NonNullable<
+            NodeClaim["hardNodeAffinity"]
+          >,
+        }),
     ...(tolerations.length === 0 ? {} : { tolerations: tolerations as NonNullable<NodeClaim["tolerations"]> }),
   };
 }
 
 function requestToWire(request: Readonly<Record<string, number | string>> | undefined): Message {
-  return Object.fromEntries(Object.entries(request ?? {}).map(([name, amount]) => [name, quantity.encode({ string: String(amount) })]));
+  return Object.fromEntries(
+    Object.entries(request ?? {}).map(([name, amount]) => [name, quantity.encode({ string: String(amount) })]),
+  );
 }
 
 function requestFromWire(message: Message): Readonly<Record<string, string>> {
   const bytes = (message["resourceRequestBytes"] ?? {}) as Bytes;
-  return Object.fromEntries(Object.entries(bytes).map(([name, one]) => [name, (quantity.decode(one)["string"] as string | undefined) ?? "0"]));
+  return Object.fromEntries(
+    Object.entries(bytes).map(([name, one]) => [name, (quantity.decode(one)["string"] as string | undefined) ?? "0"]),
+  );
 }
 
 export function requirementsToWire(requirements: ReplicaRequirements | ComponentRequirements): Message {
@@ -63,7 +79,11 @@ export function requirementsFromWire(message: Message | undefined): ReplicaRequi
 }
 
 export function componentToWire({ name, replicas, replicaRequirements }: Component): Message {
-  return { name, replicas, ...(replicaRequirements === undefined ? {} : { replicaRequirements: requirementsToWire(replicaRequirements) }) };
+  return {
+    name,
+    replicas,
+    ...(replicaRequirements === undefined ? {} : { replicaRequirements: requirementsToWire(replicaRequirements) }),
+  };
 }
 
 export function componentFromWire(message: Message): Component {
@@ -80,9 +100,15 @@ export function componentsFromWire(messages: unknown): readonly Component[] {
 }
 
 export function assumedToWire(assumed: readonly AssumedWorkload[] | undefined): readonly Message[] {
-  return (assumed ?? []).map(({ namespace, components = [] }) => ({ ...(namespace ? { namespace } : {}), components: components.map(componentToWire) }));
+  return (assumed ?? []).map(({ namespace, components = [] }) => ({
+    ...(namespace ? { namespace } : {}),
+    components: components.map(componentToWire),
+  }));
 }
 
 export function assumedFromWire(messages: unknown): readonly AssumedWorkload[] {
-  return ((messages ?? []) as readonly Message[]).map((message) => ({ namespace: (message["namespace"] as string | undefined) ?? "", components: componentsFromWire(message["components"]) }));
+  return ((messages ?? []) as readonly Message[]).map((message) => ({
+    namespace: (message["namespace"] as string | undefined) ?? "",
+    components: componentsFromWire(message["components"]),
+  }));
 }

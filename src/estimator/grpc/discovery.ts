@@ -26,19 +26,32 @@ interface Port {
 }
 
 /** Addresses of a cluster's estimator, to be tried in order. Throws for a Service that names none. */
-export function estimatorAddresses(cluster: string, service: Service | undefined, options: DiscoveryOptions = {}): readonly string[] {
+export function estimatorAddresses(
+  cluster: string,
+  service: Service | undefined,
+  options: DiscoveryOptions = {},
+): readonly string[] {
   const { namespace, prefix, port } = { ...DEFAULTS, ...options };
   const name = `${prefix}-${cluster}`;
-  if (service === undefined) return [`${name}.${namespace}.svc.cluster.local:${port}`, `${name}.${namespace}.svc:${port}`];
+  if (service === undefined)
+    return [`${name}.${namespace}.svc.cluster.local:${port}`, `${name}.${namespace}.svc:${port}`];
   const { type = "ClusterIP", externalName, ports = [] } = service.spec ?? {};
   if (type !== "ExternalName") throw new Error(`unsupported service type "${type}"`);
   const found = (ports as readonly Port[]).find((one) => one.port === port);
-  if (found === undefined || typeof found.targetPort !== "number") throw new Error(`service ${namespace}/${name} has no port ${port} with a number as target port`);
+  if (found === undefined || typeof found.targetPort !== "number")
+    throw new Error(`service ${namespace}/${name} has no port ${port} with a number as target port`);
   return [`${externalName}:${found.targetPort}`];
 }
 
 /** Keeps a pool connected to the estimators of all clusters, until stopped. Connections that stand are kept. */
-export function followEstimators(given: { readonly informers: Informers; readonly client: Client; readonly pool: MutableEstimatorPool; readonly clock: Clock; readonly log: Logger; readonly options?: DiscoveryOptions }): { stop(): void } {
+export function followEstimators(given: {
+  readonly informers: Informers;
+  readonly client: Client;
+  readonly pool: MutableEstimatorPool;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly options?: DiscoveryOptions;
+}): { stop(): void } {
   const { informers, client, pool, clock, log, options = {} } = given;
   const { namespace, prefix } = { ...DEFAULTS, ...options };
   const clusters = informers.of(Cluster);
@@ -53,12 +66,20 @@ export function followEstimators(given: { readonly informers: Informers; readonl
     waiting.delete(name);
     try {
       const service = await client.find(Service, { namespace, name: `${prefix}-${name}` });
-      const estimator = await dialEstimator({ addresses: estimatorAddresses(name, service, options), cluster: name, ...(options.security === undefined ? {} : { security: options.security }) });
+      const estimator = await dialEstimator({
+        addresses: estimatorAddresses(name, service, options),
+        cluster: name,
+        ...(options.security === undefined ? {} : { security: options.security }),
+      });
       if (isStopped || clusters.get(name) === undefined) estimator.close?.();
       else pool.set(name, estimator);
     } catch (error) {
       log.debug("could not reach a cluster's estimator", { cluster: name, error });
-      if (!isStopped && clusters.get(name) !== undefined) waiting.set(name, clock.after(RETRY(failures), () => void connect(name, failures + 1)));
+      if (!isStopped && clusters.get(name) !== undefined)
+        waiting.set(
+          name,
+          clock.after(RETRY(failures), () => void connect(name, failures + 1)),
+        );
     } finally {
       dialling.delete(name);
     }

@@ -1,11 +1,27 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { silentLogger } from "#base";
-import { type Asking, type ClusterEstimator, dialEstimator, type EstimatorServer, estimateNodeReplicas, estimateNodeSets, estimatorAddresses, startEstimatorServer, summariseNodes } from "../index.ts";
+import {
+  type Asking,
+  type ClusterEstimator,
+  dialEstimator,
+  type EstimatorServer,
+  estimateNodeReplicas,
+  estimateNodeSets,
+  estimatorAddresses,
+  startEstimatorServer,
+  summariseNodes,
+} from "../index.ts";
 import { componentFromWire, componentToWire, requirementsFromWire, requirementsToWire } from "./convert.ts";
 import { codecOf } from "./messages.ts";
 
 const nodes = summariseNodes(
-  ["a", "b"].map((name) => ({ apiVersion: "v1", kind: "Node", metadata: { name, labels: { disk: name } }, spec: {}, status: { allocatable: { cpu: "8", memory: "16Gi", pods: "20" } } })),
+  ["a", "b"].map((name) => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name, labels: { disk: name } },
+    spec: {},
+    status: { allocatable: { cpu: "8", memory: "16Gi", pods: "20" } },
+  })),
   [],
 );
 let thresholdMs: number | undefined;
@@ -25,12 +41,21 @@ afterEach(async () => {
 });
 
 async function connect(cluster = "m1"): Promise<ClusterEstimator> {
-  server = await startEstimatorServer({ cluster: "m1", estimator: local, log: silentLogger, host: "127.0.0.1", port: 0 });
+  server = await startEstimatorServer({
+    cluster: "m1",
+    estimator: local,
+    log: silentLogger,
+    host: "127.0.0.1",
+    port: 0,
+  });
   remote = await dialEstimator({ addresses: [`127.0.0.1:${server.port}`], cluster });
   return remote;
 }
 
-const asking = (): Asking => ({ signal: new AbortController().signal, object: { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "web" } });
+const asking = (): Asking => ({
+  signal: new AbortController().signal,
+  object: { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "web" },
+});
 const requirements = {
   namespace: "default",
   priorityClassName: "high",
@@ -47,16 +72,34 @@ describe("estimator over gRPC", () => {
     const estimator = await connect();
     expect(await estimator.maxReplicas(requirements, asking())).toBe(16);
     expect(await estimator.maxReplicas(undefined, asking())).toBe(40);
-    const components = [{ name: "jm", replicas: 1, replicaRequirements: { resourceRequest: { cpu: "1" } } }, { name: "tm", replicas: 2, replicaRequirements: { resourceRequest: { cpu: "2" } } }];
-    expect(await estimator.maxSets(components, "default", asking())).toBe(local.maxSets(components, "default", asking()));
-    expect(await estimator.maxReplicas({ resourceRequest: { cpu: "1" } }, { ...asking(), assumed: [{ namespace: "x", components }] })).toBe(11);
-    expect(await estimator.unschedulableReplicas({ apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "web" }, 300_000, asking())).toBe(3);
+    const components = [
+      { name: "jm", replicas: 1, replicaRequirements: { resourceRequest: { cpu: "1" } } },
+      { name: "tm", replicas: 2, replicaRequirements: { resourceRequest: { cpu: "2" } } },
+    ];
+    expect(await estimator.maxSets(components, "default", asking())).toBe(
+      local.maxSets(components, "default", asking()),
+    );
+    expect(
+      await estimator.maxReplicas(
+        { resourceRequest: { cpu: "1" } },
+        { ...asking(), assumed: [{ namespace: "x", components }] },
+      ),
+    ).toBe(11);
+    expect(
+      await estimator.unschedulableReplicas(
+        { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "web" },
+        300_000,
+        asking(),
+      ),
+    ).toBe(3);
     expect(thresholdMs).toBe(300_000);
   });
 
   it("refuses a request for another cluster with upstream's words", async () => {
     const estimator = await connect("m2");
-    await expect(Promise.resolve(estimator.maxReplicas(undefined, asking()))).rejects.toThrow("cluster name does not match, got: m2, desire: m1");
+    await expect(Promise.resolve(estimator.maxReplicas(undefined, asking()))).rejects.toThrow(
+      "cluster name does not match, got: m2, desire: m1",
+    );
   });
 
   it("says which address it could not reach", async () => {
@@ -66,7 +109,11 @@ describe("estimator over gRPC", () => {
   it("keeps requirements and components through the wire", () => {
     const codec = codecOf("ReplicaRequirements");
     expect(requirementsFromWire(codec.decode(codec.encode(requirementsToWire(requirements))))).toEqual(requirements);
-    const component = { name: "c", replicas: 2, replicaRequirements: { priorityClassName: "p", resourceRequest: { cpu: "1" } } };
+    const component = {
+      name: "c",
+      replicas: 2,
+      replicaRequirements: { priorityClassName: "p", resourceRequest: { cpu: "1" } },
+    };
     const components = codecOf("Component");
     expect(componentFromWire(components.decode(components.encode(componentToWire(component))))).toEqual(component);
   });
@@ -80,19 +127,33 @@ describe("estimator over gRPC", () => {
 
   it("uses the published field numbers", () => {
     // Field 5 holds the map; its entry is key 1 and value 2; the value is a Quantity whose field 1 is the text.
-    expect(codecOf("ReplicaRequirements").encode(requirementsToWire({ resourceRequest: { cpu: "1" } })).toString("hex")).toBe("2a0a0a0363707512030a0131");
-    expect(codecOf("UnschedulableReplicasRequest").encode({ cluster: "m", unschedulableThreshold: 1 }).toString("hex")).toBe("0a016d1801");
+    expect(
+      codecOf("ReplicaRequirements")
+        .encode(requirementsToWire({ resourceRequest: { cpu: "1" } }))
+        .toString("hex"),
+    ).toBe("2a0a0a0363707512030a0131");
+    expect(
+      codecOf("UnschedulableReplicasRequest").encode({ cluster: "m", unschedulableThreshold: 1 }).toString("hex"),
+    ).toBe("0a016d1801");
   });
 });
 
 describe("discovery of estimators", () => {
   it("dials the cluster's Service by name when the control plane does not know it", () => {
-    expect(estimatorAddresses("m1", undefined)).toEqual(["karmada-scheduler-estimator-m1.karmada-system.svc.cluster.local:10352", "karmada-scheduler-estimator-m1.karmada-system.svc:10352"]);
+    expect(estimatorAddresses("m1", undefined)).toEqual([
+      "karmada-scheduler-estimator-m1.karmada-system.svc.cluster.local:10352",
+      "karmada-scheduler-estimator-m1.karmada-system.svc:10352",
+    ]);
   });
 
   it("follows an ExternalName Service and refuses others by type", () => {
     const service = (spec: object) => ({ apiVersion: "v1", kind: "Service", metadata: { name: "s" }, spec });
-    expect(estimatorAddresses("m1", service({ type: "ExternalName", externalName: "est.example", ports: [{ port: 10352, targetPort: 30000 }] }))).toEqual(["est.example:30000"]);
+    expect(
+      estimatorAddresses(
+        "m1",
+        service({ type: "ExternalName", externalName: "est.example", ports: [{ port: 10352, targetPort: 30000 }] }),
+      ),
+    ).toEqual(["est.example:30000"]);
     expect(() => estimatorAddresses("m1", service({ ports: [] }))).toThrow('unsupported service type "ClusterIP"');
   });
 });

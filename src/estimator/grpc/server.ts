@@ -42,7 +42,11 @@ function credentialsOf(security: ServerSecurity | undefined): ServerCredentials 
   if (security === undefined) return ServerCredentials.createInsecure();
   const { certificate, key, clientAuthority, skipsClientVerify = false } = security;
   const pair = { cert_chain: Buffer.from(certificate), private_key: Buffer.from(key) };
-  return ServerCredentials.createSsl(clientAuthority === undefined ? null : Buffer.from(clientAuthority), [pair], clientAuthority !== undefined && !skipsClientVerify);
+  return ServerCredentials.createSsl(
+    clientAuthority === undefined ? null : Buffer.from(clientAuthority),
+    [pair],
+    clientAuthority !== undefined && !skipsClientVerify,
+  );
 }
 
 /** The text of an error as clients of upstream's estimator see it. */
@@ -61,13 +65,21 @@ function answersOf({ cluster, estimator }: EstimatorServerOptions): Readonly<Rec
       check(request);
       const requirements = requirementsFromWire(request["replicaRequirements"] as Message | undefined);
       const assumed = assumedFromWire(request["assumedWorkloads"]);
-      return { maxReplicas: await prefixed("failed to estimate replicas", () => estimator.maxReplicas(requirements, { assumed, signal })) };
+      return {
+        maxReplicas: await prefixed("failed to estimate replicas", () =>
+          estimator.maxReplicas(requirements, { assumed, signal }),
+        ),
+      };
     },
     async MaxAvailableComponentSets(request, signal) {
       check(request);
       const assumed = assumedFromWire(request["assumedWorkloads"]);
       const namespace = request["namespace"] as string | undefined;
-      return { maxSets: await prefixed("failed to estimate component sets", () => estimator.maxSets(componentsFromWire(request["components"]), namespace, { assumed, signal })) };
+      return {
+        maxSets: await prefixed("failed to estimate component sets", () =>
+          estimator.maxSets(componentsFromWire(request["components"]), namespace, { assumed, signal }),
+        ),
+      };
     },
     async GetUnschedulableReplicas(request, signal) {
       check(request);
@@ -82,15 +94,31 @@ function answersOf({ cluster, estimator }: EstimatorServerOptions): Readonly<Rec
 /** Serves one member's estimator over gRPC, wire-compatible with upstream's schedulers and descheduler. */
 export async function startEstimatorServer(options: EstimatorServerOptions): Promise<EstimatorServer> {
   const { log, metrics = silentMetrics, host = "0.0.0.0", port = PORT } = options;
-  const requests = metrics.counter("karmada_scheduler_estimator_estimating_request_total", "Requests to the estimator", ["result", "type"]);
-  const seconds = metrics.histogram("karmada_scheduler_estimator_estimating_algorithm_duration_seconds", "Time of one estimate", ["result", "type", "step"]);
+  const requests = metrics.counter(
+    "karmada_scheduler_estimator_estimating_request_total",
+    "Requests to the estimator",
+    ["result", "type"],
+  );
+  const seconds = metrics.histogram(
+    "karmada_scheduler_estimator_estimating_algorithm_duration_seconds",
+    "Time of one estimate",
+    ["result", "type", "step"],
+  );
   const server = new Server();
   const abort = new AbortController();
   const answers = answersOf(options);
   const service = Object.fromEntries(
     Object.entries(methods).map(([name, { path, request, response }]) => [
       name,
-      { path, requestStream: false, responseStream: false, requestSerialize: request.encode, requestDeserialize: request.decode, responseSerialize: response.encode, responseDeserialize: response.decode },
+      {
+        path,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: request.encode,
+        requestDeserialize: request.decode,
+        responseSerialize: response.encode,
+        responseDeserialize: response.decode,
+      },
     ]),
   );
   const handle = (name: MethodName) => (call: ServerUnaryCall<Message, Message>, reply: sendUnaryData<Message>) => {
@@ -111,9 +139,14 @@ export async function startEstimatorServer(options: EstimatorServerOptions): Pro
       },
     );
   };
-  server.addService(service, Object.fromEntries(Object.keys(methods).map((name) => [name, handle(name as MethodName)])) as never);
+  server.addService(
+    service,
+    Object.fromEntries(Object.keys(methods).map((name) => [name, handle(name as MethodName)])) as never,
+  );
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, credentialsOf(options.security), (error, taken) => (error === null ? resolve(taken) : reject(error)));
+    server.bindAsync(`${host}:${port}`, credentialsOf(options.security), (error, taken) =>
+      error === null ? resolve(taken) : reject(error),
+    );
   });
   return {
     port: bound,

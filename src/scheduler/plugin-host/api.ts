@@ -25,7 +25,10 @@ export interface UserPlugin {
   /** 0 to 100 after normalisation; only asked for clusters that fit. */
   score?(question: PluginQuestion): Answer<number>;
   /** Brings raw scores to 0 to 100; without it they must lie there already. */
-  normalizeScores?(of: { readonly binding: AnyBinding; readonly scores: Readonly<Record<string, number>> }): Answer<Readonly<Record<string, number>>>;
+  normalizeScores?(of: {
+    readonly binding: AnyBinding;
+    readonly scores: Readonly<Record<string, number>>;
+  }): Answer<Readonly<Record<string, number>>>;
   /** Replicas (component sets) a cluster has room for, −1 for "does not know". The least of all estimators holds. */
   estimate?(question: PluginQuestion): Answer<number | undefined>;
 }

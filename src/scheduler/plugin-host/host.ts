@@ -45,17 +45,27 @@ class Life {
   #nextId = 1;
 
   constructor(url: string) {
-    this.worker = new Worker(workerSource, { eval: true, workerData: { url, apiVersion: PLUGIN_API_VERSION }, stdout: false, stderr: false });
-    this.worker.unref();
-    this.worker.on("message", ({ id, answer, error }: { readonly id: number; readonly answer?: unknown; readonly error?: string }) => {
-      const waiting = this.#waiting.get(id);
-      this.#waiting.delete(id);
-      if (error === undefined) waiting?.resolve(answer);
-      else waiting?.reject(new Error(error));
+    this.worker = new Worker(workerSource, {
+      eval: true,
+      workerData: { url, apiVersion: PLUGIN_API_VERSION },
+      stdout: false,
+      stderr: false,
     });
+    this.worker.unref();
+    this.worker.on(
+      "message",
+      ({ id, answer, error }: { readonly id: number; readonly answer?: unknown; readonly error?: string }) => {
+        const waiting = this.#waiting.get(id);
+        this.#waiting.delete(id);
+        if (error === undefined) waiting?.resolve(answer);
+        else waiting?.reject(new Error(error));
+      },
+    );
     this.worker.on("error", (error) => this.end(error instanceof Error ? error : new Error(String(error))));
     this.worker.on("exit", () => this.end(new Error("its worker ended")));
-    this.loaded = new Promise<Loaded>((resolve, reject) => this.#waiting.set(0, { resolve: (answer) => resolve(answer as Loaded), reject }));
+    this.loaded = new Promise<Loaded>((resolve, reject) =>
+      this.#waiting.set(0, { resolve: (answer) => resolve(answer as Loaded), reject }),
+    );
     this.loaded.catch(() => undefined);
   }
 
@@ -100,14 +110,23 @@ function within<T>(clock: Clock, limitMs: number, running: Promise<T>): Promise<
  * with a condition that names the plugin; a plugin that hangs is ended and loaded anew for the next pass. Rejects when the
  * module cannot be loaded or is no plugin of this API version.
  */
-export async function startPluginHost({ url, clock, log, timeoutMs = TIMEOUT_MS, loadTimeoutMs = LOAD_TIMEOUT_MS }: PluginHostOptions): Promise<PluginHost> {
+export async function startPluginHost({
+  url,
+  clock,
+  log,
+  timeoutMs = TIMEOUT_MS,
+  loadTimeoutMs = LOAD_TIMEOUT_MS,
+}: PluginHostOptions): Promise<PluginHost> {
   let life = new Life(url);
   let name: string;
   try {
     ({ name } = await within(clock, loadTimeoutMs, life.loaded));
   } catch (error) {
     life.kill();
-    throw new Error(`cannot use the scheduler plugin ${url}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(
+      `cannot use the scheduler plugin ${url}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
   let isClosed = false;
   return {
@@ -121,7 +140,9 @@ export async function startPluginHost({ url, clock, log, timeoutMs = TIMEOUT_MS,
         return {
           name,
           ...(points.includes("filter") ? { filter: (_: unknown, cluster: Cluster) => reasons[nameOf(cluster)] } : {}),
-          ...(points.includes("score") ? { score: (_: unknown, cluster: Cluster) => scores[nameOf(cluster)] ?? 0 } : {}),
+          ...(points.includes("score")
+            ? { score: (_: unknown, cluster: Cluster) => scores[nameOf(cluster)] ?? 0 }
+            : {}),
           ...(points.includes("estimate") ? { estimates: new Map(Object.entries(estimates)) } : {}),
         };
       } catch (error) {

@@ -20,7 +20,10 @@ export const builtinPlugins: readonly SchedulerPlugin[] = [
 ];
 
 /** Reads `--plugins`: `*` is all, `-name` leaves one out, unknown names are ignored. */
-export function choosePlugins(value: string, plugins: readonly SchedulerPlugin[] = builtinPlugins): readonly SchedulerPlugin[] {
+export function choosePlugins(
+  value: string,
+  plugins: readonly SchedulerPlugin[] = builtinPlugins,
+): readonly SchedulerPlugin[] {
   const words = value.split(",").map((word) => word.trim());
   const chosen = new Set(words.includes("*") ? plugins.map(({ name }) => name) : []);
   for (const word of words) {

@@ -8,7 +8,8 @@ export const apiEnablement = definePlugin({
     if (targetNamed(spec, cluster.metadata.name ?? "") !== undefined) return undefined;
     const { apiVersion, kind } = spec.resource;
     const isServed = (cluster.status?.apiEnablements ?? []).some(
-      ({ groupVersion, resources }) => groupVersion === apiVersion && (resources ?? []).some((resource) => resource.kind === kind),
+      ({ groupVersion, resources }) =>
+        groupVersion === apiVersion && (resources ?? []).some((resource) => resource.kind === kind),
     );
     return isServed ? undefined : "cluster(s) did not have the API resource";
   },

@@ -8,7 +8,8 @@ const REASON = "cluster(s) did not match the placement cluster affinity constrai
 export const clusterAffinity = definePlugin({
   name: "ClusterAffinity",
   filter({ spec, placement, observedAffinityName }, cluster) {
-    if (placement.clusterAffinity !== undefined) return matchesAffinity(placement.clusterAffinity, cluster) ? undefined : REASON;
+    if (placement.clusterAffinity !== undefined)
+      return matchesAffinity(placement.clusterAffinity, cluster) ? undefined : REASON;
     const term = termNamed(placement, observedAffinityName);
     if (term === undefined || matchesAffinity(inlineOf(term), cluster)) return undefined;
     const tiers = isWorkload(spec) ? (overflowOf(term) ?? []) : [];

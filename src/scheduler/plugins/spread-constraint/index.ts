@@ -7,7 +7,8 @@ export const spreadConstraint = definePlugin({
     for (const { spreadByField } of placement.spreadConstraints ?? []) {
       if (spreadByField === "provider" && !cluster.spec?.provider) return "cluster(s) did not have provider property";
       if (spreadByField === "region" && !cluster.spec?.region) return "cluster(s) did not have region property";
-      if (spreadByField === "zone" && (cluster.spec?.zones ?? []).length === 0) return "cluster(s) did not have zones property";
+      if (spreadByField === "zone" && (cluster.spec?.zones ?? []).length === 0)
+        return "cluster(s) did not have zones property";
     }
     return undefined;
   },

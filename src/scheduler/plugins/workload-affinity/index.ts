@@ -10,7 +10,12 @@ function peersOf(input: SchedulingInput, of: (groups: Groups) => string | undefi
   if (!group) return [];
   const { namespace, name, kind } = input.spec.resource;
   const own = bindingName(kind, name);
-  return (input.peers ?? []).filter((peer) => (peer.metadata.namespace ?? "") === (namespace ?? "") && peer.metadata.name !== own && of(peer.spec.workloadAffinityGroups) === group);
+  return (input.peers ?? []).filter(
+    (peer) =>
+      (peer.metadata.namespace ?? "") === (namespace ?? "") &&
+      peer.metadata.name !== own &&
+      of(peer.spec.workloadAffinityGroups) === group,
+  );
 }
 
 export const workloadAffinity = definePlugin({
@@ -18,8 +23,12 @@ export const workloadAffinity = definePlugin({
   filter(input, cluster) {
     const name = cluster.metadata.name ?? "";
     if (!input.gates.has("WorkloadAffinity") || targetNamed(input.spec, name) !== undefined) return undefined;
-    const placed = peersOf(input, (groups) => groups?.affinityGroup).filter((peer) => (peer.spec.clusters ?? []).length > 0);
-    return placed.every((peer) => targetNamed(peer.spec, name) !== undefined) ? undefined : "ResourceBinding with the same affinity group does not target this cluster";
+    const placed = peersOf(input, (groups) => groups?.affinityGroup).filter(
+      (peer) => (peer.spec.clusters ?? []).length > 0,
+    );
+    return placed.every((peer) => targetNamed(peer.spec, name) !== undefined)
+      ? undefined
+      : "ResourceBinding with the same affinity group does not target this cluster";
   },
 });
 
@@ -28,7 +37,9 @@ export const workloadAntiAffinity = definePlugin({
   filter(input, cluster) {
     const name = cluster.metadata.name ?? "";
     if (!input.gates.has("WorkloadAffinity") || targetNamed(input.spec, name) !== undefined) return undefined;
-    const isTaken = peersOf(input, (groups) => groups?.antiAffinityGroup).some((peer) => targetNamed(peer.spec, name) !== undefined);
+    const isTaken = peersOf(input, (groups) => groups?.antiAffinityGroup).some(
+      (peer) => targetNamed(peer.spec, name) !== undefined,
+    );
     return isTaken ? "cluster already has workload with the same anti-affinity group" : undefined;
   },
 });
