@@ -1,7 +1,8 @@
 /**
  * Binding status: what the Works of a binding say, on the binding and on the template. Keeps `aggregatedStatus`,
  * `FullyApplied` and, for kinds that can be summed up, the template's own status. Switched off by
- * `--controllers=-bindingStatus`; `writesTemplateStatus: false` leaves templates alone and nothing else.
+ * `--controllers=-bindingStatus`; `writesTemplateStatus: false` leaves all templates
+ * alone and nothing else, the annotation `status.flotilla.io/template-status: Keep` a single one.
  */
 import { type AnyBinding, ClusterResourceBinding, ResourceBinding, Work } from "#apis/karmada";
 import { deepEqual } from "#base";
@@ -17,6 +18,9 @@ interface Deps {
 interface Options {
   readonly writesTemplateStatus: boolean;
 }
+
+/** On a template: `Keep` leaves its own status alone; the binding shows what members report all the same. */
+export const TEMPLATE_STATUS = "status.flotilla.io/template-status";
 
 type Context = ControllerContext<Deps, Options>;
 const KEYS = ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"] as const;
@@ -97,7 +101,7 @@ async function writeTemplate(binding: AnyBinding, status: NonNullable<AnyBinding
   if (kind === undefined) return;
   for (let tries = 0; tries < 5; tries++) {
     const template = await context.client.find(kind, { namespace, name });
-    if (template === undefined) return;
+    if (template === undefined || template.metadata.annotations?.[TEMPLATE_STATUS] === "Keep") return;
     const items = (status.aggregatedStatus ?? []) as unknown as Parameters<Interpreter["aggregate"]>[1];
     const next = interpreter.aggregate(template, items, context.clock.now());
     const before = (template as { readonly status?: unknown }).status;

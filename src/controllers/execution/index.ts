@@ -7,25 +7,28 @@ import { type ControllerContext, defineController, type Request, type Result, wa
 import type { Interpreter } from "#interpreter";
 import type { KubeObject, ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
-import { isClusterReady, reconcile } from "./reconcile.ts";
+import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
+import { isClusterReady, RELEASE_DELETIONS, reconcile } from "./reconcile.ts";
 import { VersionRecord } from "./version-record.ts";
+
+export { RELEASE_DELETIONS } from "./reconcile.ts";
 
 export interface ExecutionDeps {
   readonly members: MemberPool;
   readonly interpreter: Interpreter;
 }
 
-export interface ExecutionOptions {
+export interface ExecutionOptions extends BrakeOptions {
   readonly concurrentWorkSyncs: number;
 }
 
 export type ExecutionContext = ControllerContext<ExecutionDeps, ExecutionOptions>;
 
-const records = new WeakMap<AbortSignal, { readonly versions: VersionRecord; readonly followed: Set<string> }>();
+const records = new WeakMap<AbortSignal, { readonly versions: VersionRecord; readonly brake: DeletionBrake; readonly followed: Set<string> }>();
 
-export function recordOf(context: { readonly signal: AbortSignal }) {
+export function recordOf(context: { readonly signal: AbortSignal; readonly options: BrakeOptions }) {
   let record = records.get(context.signal);
-  if (record === undefined) records.set(context.signal, (record = { versions: new VersionRecord(), followed: new Set() }));
+  if (record === undefined) records.set(context.signal, (record = { versions: new VersionRecord(), brake: new DeletionBrake(context.options), followed: new Set() }));
   return record;
 }
 
@@ -36,16 +39,18 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   wakes: [
     // A cluster that turns ready gets its Works at once instead of after a long backoff.
     wake(Cluster, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type === "updated" && isClusterReady(change.object) && !isClusterReady(change.old)
+      change.type === "updated" && isClusterReady(change.object) && (!isClusterReady(change.old) || isRelease(change.object, change.old))
         ? context.cache(Work).list(`karmada-es-${change.object.metadata.name}`).map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "" }))
         : [],
     ),
   ],
   writes: [{ kind: Work, verbs: ["update", "patch"], subresources: ["status"] }],
-  options: { concurrentWorkSyncs: 128 },
+  options: { concurrentWorkSyncs: 128, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
   reconcile: (request: Request, context: ExecutionContext): Promise<Result> => reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),
 });
+
+const isRelease = (now: Cluster, old: Cluster) => now.metadata.annotations?.[RELEASE_DELETIONS] !== old.metadata.annotations?.[RELEASE_DELETIONS];
 
 /** Watches a kind in a member for drift: changes that are not our own bring the Work back. */
 function follow(member: Member, kind: ResourceKind, context: ExecutionContext): void {

@@ -1,8 +1,9 @@
-import { Cluster, clusterOfExecutionNamespace, EXECUTION_FINALIZER, MANAGED, TEMPLATE_UID, Work } from "#apis/karmada";
+import { Cluster, clusterOfExecutionNamespace, EXECUTION_FINALIZER, MANAGED, TEMPLATE_UID, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
 import { type ControllerContext, done, type Request, type Result, terminal } from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind, withMetadata, withoutFinalizer } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import type { Interpreter } from "#interpreter";
+import type { DeletionBrake } from "./deletion-brake.ts";
 import { planManifest, releasedObject, withCondition, type WorkCondition } from "./plan.ts";
 import type { VersionRecord } from "./version-record.ts";
 
@@ -11,7 +12,17 @@ type Follow = (member: Member, kind: ResourceKind) => void;
 
 export const isClusterReady = (cluster: Cluster): boolean => cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
-export async function reconcile(request: Request, context: Context, record: { readonly versions: VersionRecord }, follow: Follow): Promise<Result> {
+/** What execution remembers between reconciles; all of it is a shortcut that a restart may lose. */
+interface Memory {
+  readonly versions: VersionRecord;
+  readonly brake: DeletionBrake;
+}
+
+/** On a Cluster: the time until which deletions beyond the brake's share go on. */
+export const RELEASE_DELETIONS = "execution.flotilla.io/release-deletions-until";
+const HELD = "DeletionHeld";
+
+export async function reconcile(request: Request, context: Context, record: Memory, follow: Follow): Promise<Result> {
   const work = context.cache(Work).get(request.key);
   if (work === undefined) return done;
   const clusterName = clusterOfExecutionNamespace(request.namespace);
@@ -142,13 +153,14 @@ async function apply(manifest: KubeObject, member: Member, context: Context, rec
   }
 }
 
-async function finalize(work: Work, clusterName: string, cluster: Cluster | undefined, context: Context, record: { readonly versions: VersionRecord }): Promise<Result> {
+async function finalize(work: Work, clusterName: string, cluster: Cluster | undefined, context: Context, record: Memory): Promise<Result> {
   if (!(work.metadata.finalizers ?? []).includes(EXECUTION_FINALIZER)) return done;
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
   const member = context.deps.members.get(clusterName);
   const isReady = cluster !== undefined && isClusterReady(cluster) && member !== undefined;
   const isLeaving = cluster === undefined || cluster.metadata.deletionTimestamp !== undefined;
   if (cluster?.spec?.syncMode === "Pull" && !isLeaving) return done;
+  if (isReady && !isLeaving && work.spec?.preserveResourcesOnDeletion !== true && (await isHeld(work, clusterName, cluster, context, record.brake))) return done;
   if (isReady) for (const manifest of manifests) await withdraw(work, manifest, member, context, record);
   else if (!isLeaving) throw new Error(`cluster(${clusterName}) not ready`);
   try {
@@ -159,6 +171,27 @@ async function finalize(work: Work, clusterName: string, cluster: Cluster | unde
   return done;
 }
 
+/** Whether a deletion must wait for somebody to release it; it then says so. */
+async function isHeld(work: Work, clusterName: string, cluster: Cluster, context: Context, brake: DeletionBrake): Promise<boolean> {
+  if (!brake.isOn) return false;
+  const gauge = context.metrics.gauge("flotilla_held_deletions", "Deletions in a member held by the mass-deletion brake", ["member_cluster"]);
+  const nowMs = context.clock.now();
+  const isReleased = Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") > nowMs;
+  const wasHeld = work.status?.conditions?.some(({ type, status }) => type === HELD && status === "True") ?? false;
+  if (isReleased || (!wasHeld && brake.admits(clusterName, () => context.cache(Work).list(work.metadata.namespace).length, nowMs))) {
+    const left = brake.letGo(clusterName, keyOf(work));
+    if (left !== undefined) gauge.set(left, { member_cluster: clusterName });
+    return false;
+  }
+  gauge.set(brake.hold(clusterName, keyOf(work)), { member_cluster: clusterName });
+  if (wasHeld) return true;
+  const message = `Too many deletions in cluster ${clusterName} at once; annotate the cluster with ${RELEASE_DELETIONS}=<time> to let them go on.`;
+  context.events.from("execution-controller").warning(work, "MassDeletionHeld", message);
+  context.log.warn("held a deletion", { cluster: clusterName, work: keyOf(work) });
+  await writeConditions(work, [{ type: HELD, status: "True", reason: "MassDeletion", message }], context);
+  return true;
+}
+
 /** Deletes the member's object if it is ours, or releases it where the Work says to preserve it. */
 async function withdraw(work: Work, manifest: KubeObject, member: Member, context: Context, record: { readonly versions: VersionRecord }): Promise<void> {
   const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
@@ -167,6 +200,9 @@ async function withdraw(work: Work, manifest: KubeObject, member: Member, contex
   // Deleting needs a fresh look: a cache may still show an object that was replaced by somebody's own.
   const observed = await member.client.find(kind, at);
   if (observed === undefined || observed.metadata.labels?.[MANAGED] !== "true") return;
+  // Another Work has taken the object over meanwhile, for instance after a rename: it is that Work's to delete.
+  const { [WORK_NAME]: name = work.metadata.name, [WORK_NAMESPACE]: namespace = work.metadata.namespace } = observed.metadata.annotations ?? {};
+  if (name !== work.metadata.name || namespace !== work.metadata.namespace) return;
   record.versions.delete(member.name, observed);
   if (work.spec?.preserveResourcesOnDeletion === true) {
     await member.client.update(kind, withMetadata(releasedObject(observed), { managedFields: undefined }));
