@@ -65,7 +65,7 @@ async function place(of: ResourceBinding, plugins = "*") {
   });
 }
 
-describe("the example of an own scheduler plugin", () => {
+describe("[O-5a] the example of an own scheduler plugin", () => {
   it("prefers cleaner clusters and holds their bounds", async () => {
     const { decision } = await place(binding());
     expect(decision?.terms[0]?.selected).toEqual(["wind", "gas"]);

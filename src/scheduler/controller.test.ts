@@ -258,7 +258,7 @@ describe("the running scheduler", () => {
     expect([...new Set(order)]).toEqual(["high", "middle", "low"]);
   });
 
-  it("moves a workload off a cluster whose labels no longer match, for bindings of that class only", async () => {
+  it("[DR-4] moves a workload off a cluster whose labels no longer match, for bindings of that class only", async () => {
     await start();
     await addCluster("m1");
     await addCluster("m2");
@@ -355,6 +355,29 @@ describe("the running scheduler", () => {
       ["a", "b"].map(async (name) => (await read(name)).spec.clusters?.map((target) => target.name)),
     );
     expect(targets.flat().sort()).toEqual(["m1", "m2"]);
+  });
+
+  it("[DR-47] leaves a binding that no policy claims as it is when a matching cluster joins, unless unclaimed ones are to follow", async () => {
+    await start();
+    await addCluster("m1");
+    await addBinding("web", { placement: {} });
+    await settle();
+    await manager.client.patch(ResourceBinding, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+      metadata: { labels: null },
+    });
+    await addCluster("m2");
+    const label = (value: string) =>
+      manager.client.patch(Cluster, { name: "m2" }, "application/merge-patch+json", {
+        metadata: { labels: { a: value } },
+      });
+    await label("1");
+    await settle();
+    expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
+    await manager.stop();
+    await start({}, { unclaimedBindings: "follow" });
+    await label("2");
+    await settle();
+    expect((await read("web")).spec.clusters?.map(({ name }) => name)).toEqual(["m1", "m2"]);
   });
 
   it("schedules cluster-scoped bindings, and says the result in their own words", async () => {

@@ -34,6 +34,7 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
     schedulerName: "default-scheduler",
     plugins: "*",
     enableEmptyWorkloadPropagation: false,
+    unclaimedBindings: "freeze",
     concurrentWrites: 32,
   },
   // The decision itself is synchronous; several bindings only overlap while their results are written.

@@ -10,6 +10,8 @@ export interface SchedulerOptions {
   /** Value of `--plugins`. */
   readonly plugins: string;
   readonly enableEmptyWorkloadPropagation: boolean;
+  /** Whether bindings that no policy claims stay as they are, or follow cluster events as upstream's do. */
+  readonly unclaimedBindings: "freeze" | "follow";
   /** Passes whose results are being written at a time; decisions themselves never overlap. */
   readonly concurrentWrites: number;
 }

@@ -53,14 +53,12 @@ const spread = fc.option(
   ),
   { nil: undefined },
 );
-const placement = fc
-  .record({ replicaScheduling: scheduling, spreadConstraints: spread })
-  .map(
-    ({ replicaScheduling, spreadConstraints }): Placement => ({
-      replicaScheduling,
-      ...(spreadConstraints === undefined ? {} : { spreadConstraints }),
-    }),
-  );
+const placement = fc.record({ replicaScheduling: scheduling, spreadConstraints: spread }).map(
+  ({ replicaScheduling, spreadConstraints }): Placement => ({
+    replicaScheduling,
+    ...(spreadConstraints === undefined ? {} : { spreadConstraints }),
+  }),
+);
 const previous = fc
   .array(fc.integer({ min: 1, max: 10 }), { maxLength: 4 })
   .map((list) => list.map((replicas, at): TargetCluster => ({ name: `c${at}`, replicas })));

@@ -8,8 +8,8 @@ import { decisionKey, failedPlan, type PassInput, type PassPlan, planPass, sched
 import type { HostedPlugin } from "./plugins/plugin.ts";
 import type { Estimator } from "./schedule.ts";
 import type { QueueRecord } from "./state.ts";
-import { backoffMs, isOurs } from "./triggers.ts";
-import { priorityOf, type SchedulerContext, stateOf } from "./wakes.ts";
+import { backoffMs } from "./triggers.ts";
+import { mayDecide, priorityOf, type SchedulerContext, stateOf } from "./wakes.ts";
 import { writePlan } from "./write.ts";
 
 /** An unschedulable binding is looked at again after this time unless an event comes first. */
@@ -78,7 +78,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
   if (first === undefined) return done;
   const key = decisionKey(first);
   // Suspension or another scheduler's name may have come while the key waited.
-  if (!isOurs(first, context.options.schedulerName)) return forget(key, context);
+  if (!mayDecide(first, context)) return forget(key, context);
   let record = state.records.get(key);
   if (record === undefined)
     state.records.set(

@@ -7,7 +7,7 @@ import { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 import { AssumedWorkloads } from "./assumed.ts";
 import { OwnResults } from "./own-results.ts";
 import { AffinityClasses, type QueueRecord, schedulerMetrics, type SchedulerState } from "./state.ts";
-import { bindingEnqueues, clusterStatesToMatch, hasRoomGrown, isOurs } from "./triggers.ts";
+import { bindingEnqueues, clusterStatesToMatch, hasRoomGrown, isHandled, isOurs } from "./triggers.ts";
 
 export type SchedulerContext = ControllerContext<SchedulerDeps, SchedulerOptions>;
 
@@ -41,6 +41,13 @@ export function stateOf(context: SchedulerContext): SchedulerState {
 
 export const priorityOf = (binding: AnyBinding, context: SchedulerContext): number =>
   context.deps.gates.has("PriorityBasedScheduling") ? (binding.spec.schedulePriority?.priority ?? 0) : 0;
+
+/** Whether the scheduler may touch a binding now: ours, not held, and claimed unless unclaimed ones are to follow. */
+export function mayDecide(binding: AnyBinding, { options }: SchedulerContext): boolean {
+  return options.unclaimedBindings === "freeze"
+    ? isHandled(binding, options.schedulerName)
+    : isOurs(binding, options.schedulerName);
+}
 
 /** A fresh record and the request that goes with it; attempts start anew. */
 function inserted(binding: AnyBinding, kind: ResourceKind, context: SchedulerContext, state: SchedulerState): Wakeup {
@@ -88,7 +95,6 @@ const BINDING_KINDS: readonly ResourceKind[] = [
 export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Cluster, (change, context) => {
   if (change.type !== "updated") return [];
   const state = stateOf(context);
-  const { schedulerName } = context.options;
   const matching = clusterStatesToMatch(change.old, change.object);
   const found: Wakeup[] = [];
   if (matching.length > 0) {
@@ -97,7 +103,7 @@ export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Clust
       const cache = context.cache(kind);
       for (const name of classes)
         for (const binding of cache.byIndex(AFFINITY_INDEX, name) as unknown as readonly AnyBinding[]) {
-          if (!isOurs(binding, schedulerName)) continue;
+          if (!mayDecide(binding, context)) continue;
           state.metrics.incoming("ClusterChanged");
           found.push(inserted(binding, kind, context, state));
         }
@@ -110,7 +116,7 @@ export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Clust
     if (record.parked !== "nofit" && record.parked !== "unschedulable") continue;
     const kind = BINDING_KINDS[key.startsWith("ClusterResourceBinding/") ? 1 : 0] as ResourceKind;
     const binding = context.cache(kind).get(key.slice(key.indexOf("/") + 1)) as AnyBinding | undefined;
-    if (binding === undefined || !isOurs(binding, schedulerName)) continue;
+    if (binding === undefined || !mayDecide(binding, context)) continue;
     state.metrics.incoming("ClusterChanged");
     const afterMs = record.takenMs + PARKED_REST_MS - nowMs;
     found.push({

@@ -36,7 +36,7 @@ const scheduled = (name: string) =>
 const dynamic = { replicaSchedulingType: "Divided", replicaDivisionPreference: "Weighted", weightPreference: { dynamicWeight: "AvailableReplicas" } };
 
 describe("scheduling on simulated members", () => {
-  it("spreads over regions and divides by what members have room for", async () => {
+  it("[O-2] [GF-45] spreads over regions and divides by what members have room for", async () => {
     await place("spread", 6, {
       spreadConstraints: [
         { spreadByField: "region", minGroups: 2, maxGroups: 2 },
@@ -51,7 +51,7 @@ describe("scheduling on simulated members", () => {
     expect((spec.clusters ?? []).reduce((sum, target) => sum + (target.replicas ?? 0), 0)).toBe(6);
   });
 
-  it("falls back to the next affinity term, and remembers which one holds", async () => {
+  it("[DR-4] falls back to the next affinity term, and remembers which one holds", async () => {
     await place("terms", 1, {
       clusterAffinities: [
         { affinityName: "nowhere", clusterNames: ["member9"] },
