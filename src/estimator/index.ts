@@ -41,3 +41,4 @@ export {
   type ServerSecurity,
   startEstimatorServer,
 } from "./grpc/server.ts";
+export { type ServeMemberOptions, serveMember } from "./serve-member.ts";

@@ -6,7 +6,7 @@ import { seededRandom, silentLogger, VirtualClock } from "#base";
 import { type Client, createClient } from "#client";
 import { createMemberPool, type MemberPool } from "#member";
 import { createMemoryBackend } from "#store";
-import { createEstimatorPool, followMembers, UNKNOWN } from "./index.ts";
+import { createEstimatorPool, dialEstimator, followMembers, serveMember, UNKNOWN } from "./index.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("ec", {
   namedCurve: "P-256",
@@ -108,5 +108,24 @@ describe("the estimator of a connected member", () => {
     members.disconnect("m1");
     expect(await ask()).toBe(UNKNOWN);
     stop();
+  });
+
+  it("serves one member as a program of its own", async () => {
+    const node = await client.create(Node, { apiVersion: "v1", kind: "Node", metadata: { name: "n1" } });
+    await client.updateStatus(Node, { ...node, status: { allocatable: { cpu: "8", memory: "16Gi", pods: "10" } } });
+    const server = await serveMember({
+      cluster: "m1",
+      transport: api.transport(),
+      clock,
+      log: silentLogger,
+      gates: new Set(),
+      host: "127.0.0.1",
+      port: 0,
+    });
+    const remote = await dialEstimator({ addresses: [`127.0.0.1:${server.port}`], cluster: "m1" });
+    const asking = { signal: new AbortController().signal };
+    expect(await remote.maxReplicas({ resourceRequest: { cpu: "3" } }, asking)).toBe(2);
+    remote.close?.();
+    await server.stop();
   });
 });
