@@ -11,12 +11,18 @@ import {
   type ResourceBindingSpec,
 } from "#apis/karmada";
 import { type RunningApiServer, startApiServer } from "#apiserver";
-import { deepEqual, seededRandom, silentLogger, VirtualClock } from "#base";
+import { deepEqual, seededRandom, silentLogger, systemClock, VirtualClock } from "#base";
 import { createManager, type EventObject, type Manager } from "#controller-runtime";
 import { createEstimatorPool } from "#estimator";
 import type { KubeObject, ResourceKind } from "#machinery";
 import { createMemoryBackend } from "#store";
-import { createDecisionLog, definePlugin, type SchedulerDeps, schedulerController } from "./index.ts";
+import {
+  assembleScheduler,
+  createDecisionLog,
+  definePlugin,
+  type SchedulerDeps,
+  schedulerController,
+} from "./index.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("ec", {
   namedCurve: "P-256",
@@ -412,5 +418,46 @@ describe("the running scheduler", () => {
     expect((await eventsAbout("ClusterResourceBinding"))[0]?.message).toBe(
       "Binding has been scheduled successfully. Result {m1:0}",
     );
+  });
+
+  it("[O-5a] decides with a user's plugin, gives its failures as conditions, and goes on after it hung", async () => {
+    const source = `export default {
+      apiVersion: "flotilla.io/scheduler-plugin/v1",
+      name: "Mine",
+      filter({ binding, cluster }) {
+        if (binding.metadata.name === "throws") throw new Error("no idea");
+        while (binding.metadata.name === "hangs");
+        return cluster.metadata.name === "m1" ? "not on m1" : undefined;
+      },
+    };`;
+    const url = `data:text/javascript,${encodeURIComponent(source)}`;
+    const assembled = await assembleScheduler({
+      gates: new Set(GATES),
+      clock: systemClock,
+      log: silentLogger,
+      pluginUrls: [url],
+    });
+    await start(assembled.deps);
+    await addCluster("m1");
+    await addCluster("m2");
+    const conditions = async (name: string) => {
+      await addBinding(name);
+      for (let turn = 0; turn < 400; turn++) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        const binding = await read(name);
+        if (conditionOf(binding) !== undefined) return binding;
+      }
+      throw new Error(`${name} was never decided`);
+    };
+    expect((await conditions("fine")).spec.clusters).toEqual([{ name: "m2", replicas: 4 }]);
+    expect(conditionOf(await conditions("throws"))?.message).toBe('plugin "Mine" failed: no idea');
+    expect(conditionOf(await conditions("hangs"))?.message).toBe(
+      'plugin "Mine" failed: it did not answer within 1000 ms',
+    );
+    expect((await conditions("after")).spec.clusters).toEqual([{ name: "m2", replicas: 4 }]);
+    assembled.stop();
+    await expect(
+      assembleScheduler({ gates: new Set(), clock: systemClock, log: silentLogger, pluginUrls: [url, url] }),
+    ).rejects.toThrow('two scheduler plugins are named "Mine"');
   });
 });

@@ -54,3 +54,4 @@ export {
 } from "./simulate.ts";
 export { defineUserPlugin, PLUGIN_API_VERSION, type PluginQuestion, type UserPlugin } from "./plugin-host/api.ts";
 export { type PluginHostOptions, startPluginHost } from "./plugin-host/host.ts";
+export { type AssembledScheduler, assembleScheduler, type SchedulerSetup } from "./assemble.ts";
