@@ -2,6 +2,7 @@ import { Document, isScalar, parseDocument, type Tags, visit } from "yaml";
 import type { Overriders } from "#apis/karmada";
 import { applyJsonPatch, getPath, isJsonObject, type JsonPatchOperation, type KubeObject, parsePointer, setPath } from "#machinery";
 import { changeImage, formatImage, parseImage } from "./image.ts";
+import { type JsonText, readJsonText, writeJsonText } from "./json-text.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 interface Operation {
@@ -126,22 +127,19 @@ function overrideField(object: KubeObject, { fieldPath, json, yaml }: FieldOverr
   const text = isEncoded ? Buffer.from(held, "base64").toString("utf8") : held;
   const operations = (list: readonly Operation[]) => list.map(({ operator, subPath = "", value }) => ({ op: operator, path: subPath, value }));
   let changed = text;
-  if (json !== undefined && json.length > 0) changed = writeJson(patch(readJson(text, fieldPath), operations(json)));
-  else if (yaml !== undefined && yaml.length > 0) changed = writeYaml(patch(readYaml(text, fieldPath), operations(yaml)));
+  if (json !== undefined && json.length > 0) {
+    const source = readJson(text, fieldPath);
+    changed = writeJsonText(patch(source.value, operations(json)), source);
+  } else if (yaml !== undefined && yaml.length > 0) changed = writeYaml(patch(readYaml(text, fieldPath), operations(yaml)));
   return setPath(object, steps, isEncoded ? Buffer.from(changed).toString("base64") : changed);
 }
 
-function readJson(text: string, path: string): unknown {
+function readJson(text: string, path: string): JsonText {
   try {
-    return JSON.parse(text) as unknown;
+    return readJsonText(text);
   } catch (error) {
     throw new Error(`the value at ${path} is no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-/** Compact, with the characters Go escapes. */
-function writeJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll("<", "\\u003c").replaceAll(">", "\\u003e").replaceAll("&", "\\u0026");
 }
 
 const withoutTimes = (tags: Tags): Tags => tags.filter((tag) => typeof tag === "string" || tag.tag !== "tag:yaml.org,2002:timestamp");
@@ -149,7 +147,7 @@ const withoutTimes = (tags: Tags): Tags => tags.filter((tag) => typeof tag === "
 function readYaml(text: string, path: string): unknown {
   // Only the first document of a stream counts.
   const [first = ""] = text.split(/^---$/m).filter((part, at) => at > 0 || part.trim() !== "");
-  const document = parseDocument(first, { version: "1.1", customTags: withoutTimes });
+  const document = parseDocument(first, { version: "1.1", customTags: withoutTimes, intAsBigInt: true });
   const [error] = document.errors;
   if (error !== undefined) throw new Error(`the value at ${path} is no YAML: ${error.message}`);
   return document.toJS() as unknown;
