@@ -277,7 +277,7 @@ describe("the running scheduler", () => {
     await settle();
     expect((await read("a")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
     const before = (await read("b")).metadata.resourceVersion;
-    clock.advance(2_000);
+    await clock.advance(2_000);
     await manager.client.patch(Cluster, { name: "m2" }, "application/merge-patch+json", {
       metadata: { labels: { tier: "a" } },
     });
@@ -384,6 +384,34 @@ describe("the running scheduler", () => {
     await label("2");
     await settle();
     expect((await read("web")).spec.clusters?.map(({ name }) => name)).toEqual(["m1", "m2"]);
+  });
+
+  it("rebalances even when it is asked to in the second of the last schedule, and once only", async () => {
+    await start();
+    await addCluster("m1");
+    const placement: Placement = {
+      replicaScheduling: {
+        replicaSchedulingType: "Divided",
+        replicaDivisionPreference: "Weighted",
+        weightPreference: { dynamicWeight: "AvailableReplicas" },
+      },
+    };
+    await addBinding("web", { placement });
+    await settle();
+    await addCluster("m2");
+    expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
+    const rescheduleTriggeredAt = (await read("web")).status?.lastScheduledTime ?? "";
+    await manager.client.patch(ResourceBinding, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+      spec: { rescheduleTriggeredAt },
+    });
+    await settle();
+    expect((await read("web")).spec.clusters).toEqual([
+      { name: "m1", replicas: 2 },
+      { name: "m2", replicas: 2 },
+    ]);
+    const { resourceVersion } = (await read("web")).metadata;
+    await clock.advance(60_000);
+    expect((await read("web")).metadata.resourceVersion).toBe(resourceVersion);
   });
 
   it("schedules cluster-scoped bindings, and says the result in their own words", async () => {

@@ -216,7 +216,10 @@ describe("weighted division", () => {
         }),
         (total, list) => {
           const weights = list.map((weight, at) => ({ name: `c${String(at).padStart(2, "0")}`, weight }));
-          if (list.every((weight) => weight === 0)) return expect(divideByWeight(total, weights)).toEqual([]);
+          if (list.every((weight) => weight === 0)) {
+            expect(divideByWeight(total, weights)).toEqual([]);
+            return;
+          }
           expect(divideByWeight(total, weights).map((target) => target.replicas)).toEqual(plainly(total, weights));
         },
       ),

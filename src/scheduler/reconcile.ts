@@ -1,7 +1,7 @@
 import { type AnyBinding, Cluster, ResourceBinding } from "#apis/karmada";
 import { sleep } from "#base";
 import { done, type Request, type Result } from "#controller-runtime";
-import { keyOf } from "#machinery";
+import { formatTime, keyOf, parseTime } from "#machinery";
 import { askAccurate } from "./accurate.ts";
 import { ScheduleError } from "./errors.ts";
 import { decisionKey, failedPlan, type PassInput, type PassPlan, planPass, scheduleCause } from "./pass.ts";
@@ -69,11 +69,22 @@ async function askHosts(binding: AnyBinding, context: SchedulerContext): Promise
   return Promise.all(wanted.map((host) => host.ask(binding, clusters)));
 }
 
+/** The binding as if its last schedule had been a second earlier, so that a trigger of the same second is seen. */
+function asScheduledEarlier(binding: AnyBinding): AnyBinding {
+  const lastMs = parseTime(binding.status?.lastScheduledTime);
+  if (lastMs === undefined) return binding;
+  return { ...binding, status: { ...binding.status, lastScheduledTime: formatTime(lastMs - 1000) } } as AnyBinding;
+}
+
 export async function reconcile(request: Request, context: SchedulerContext): Promise<Result> {
   const state = stateOf(context);
   const startedMs = performance.now();
-  const bindingNow = () =>
-    context.cache(request.kind as typeof ResourceBinding).get(request.key) as AnyBinding | undefined;
+  const bindingNow = () => {
+    const cached = context.cache(request.kind as typeof ResourceBinding).get(request.key) as AnyBinding | undefined;
+    return cached !== undefined && state.sameSecondTriggers.has(decisionKey(cached))
+      ? asScheduledEarlier(cached)
+      : cached;
+  };
   const first = bindingNow();
   if (first === undefined) return done;
   const key = decisionKey(first);
@@ -146,6 +157,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
       plan.cause === "replicas",
       (performance.now() - startedMs) / 1000,
     );
+  if (plan.cause !== undefined && written.retry === "none") state.sameSecondTriggers.delete(key);
   if (written.retry !== "none") return again(key, record, written.retry, request, context);
   if (!isNoFit) return forget(key, context, record);
   record.parked = "nofit";

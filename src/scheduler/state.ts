@@ -88,6 +88,8 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
 export interface SchedulerState {
   readonly plugins: readonly SchedulerPlugin[];
   readonly records: Map<string, QueueRecord>;
+  /** Bindings whose rebalance was asked for in the very second they were last placed in. */
+  readonly sameSecondTriggers: Set<string>;
   readonly affinities: AffinityClasses;
   readonly assumed: AssumedWorkloads;
   readonly results: OwnResults;

@@ -1,6 +1,6 @@
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
 import { type Change, type ControllerContext, type Wakeup, wake } from "#controller-runtime";
-import { type KubeObject, keyOf, type ResourceKind } from "#machinery";
+import { type KubeObject, keyOf, parseTime, type ResourceKind } from "#machinery";
 import type { SchedulerDeps, SchedulerOptions } from "./options.ts";
 import { decisionKey } from "./pass.ts";
 import { builtinPlugins, choosePlugins } from "./plugins/index.ts";
@@ -29,6 +29,7 @@ export function stateOf(context: SchedulerContext): SchedulerState {
     state = {
       plugins: choosePlugins(options.plugins, [...builtinPlugins, ...(deps.extraPlugins ?? []), ...hosted]),
       records: new Map(),
+      sameSecondTriggers: new Set(),
       affinities: new AffinityClasses(),
       assumed: new AssumedWorkloads(),
       results: new OwnResults(),
@@ -62,6 +63,13 @@ function inserted(binding: AnyBinding, kind: ResourceKind, context: SchedulerCon
   return { kind, namespace: binding.metadata.namespace, name: binding.metadata.name ?? "", priority: record.priority };
 }
 
+/** Times have whole seconds on the wire: a trigger new to the binding counts even in the second of the last schedule. */
+function isTriggeredInSameSecond(old: AnyBinding, now: AnyBinding): boolean {
+  const triggered = now.spec.rescheduleTriggeredAt;
+  if (!triggered || triggered === old.spec.rescheduleTriggeredAt) return false;
+  return parseTime(triggered) === parseTime(now.status?.lastScheduledTime);
+}
+
 /** What a change of a binding of either kind leads to: a pass when it became ours or its generation moved. */
 export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
   return wake<T, SchedulerDeps, SchedulerOptions>(kind, (change: Change<T>, context) => {
@@ -69,6 +77,7 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     const binding = change.object as unknown as AnyBinding;
     if (change.type === "deleted") {
       state.records.delete(decisionKey(binding));
+      state.sameSecondTriggers.delete(decisionKey(binding));
       state.assumed.forget(keyOf(binding));
       state.results.forget(keyOf(binding));
       context.deps.decisions?.forget(decisionKey(binding));
@@ -80,6 +89,7 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
       state.results.seen(binding as ResourceBinding);
       if (old !== undefined) state.assumed.seen(old, binding);
     }
+    if (old !== undefined && isTriggeredInSameSecond(old, binding)) state.sameSecondTriggers.add(decisionKey(binding));
     if (!bindingEnqueues(old, binding, context.options.schedulerName)) return [];
     state.metrics.incoming(old === undefined ? "BindingAdd" : "BindingUpdate");
     return [inserted(binding, kind as unknown as ResourceKind, context, state)];
