@@ -27,10 +27,18 @@ export function fitsOn(group: NodeGroup, part: Part): number {
   return Math.max(0, most);
 }
 
-/** Replicas of a part that all groups hold together. */
+/** Replicas of a part that all groups hold together. Asked of every cluster for every binding: no iterators inside. */
 export function fitsOnAll(groups: readonly NodeGroup[], part: Part): number {
+  const names = [...part.demand.keys()];
+  const amounts = [...part.demand.values()];
   let sum = 0;
-  for (const group of groups) sum += group.count * fitsOn(group, part);
+  for (const group of groups) {
+    if (part.usable !== undefined && !part.usable(group.index)) continue;
+    let most = group.pods;
+    for (let at = 0; at < names.length && most > 0; at++)
+      most = Math.min(most, Math.floor((group.free.get(names[at] as string) ?? 0) / (amounts[at] as number)));
+    if (most > 0) sum += group.count * most;
+  }
   return sum;
 }
 

@@ -228,6 +228,21 @@ describe("weighted division", () => {
   });
 });
 
+describe("weighted division of weights below zero", () => {
+  it("gives them nothing and hands out no more than there is", () => {
+    expect(
+      divideByWeight(
+        100,
+        [-5, 10, 0].map((weight, at) => ({ name: `c${at}`, weight })),
+      ),
+    ).toEqual([
+      { name: "c0", replicas: 0 },
+      { name: "c1", replicas: 100 },
+      { name: "c2", replicas: 0 },
+    ]);
+  });
+});
+
 describe("bad inputs end in a condition with the cause", () => {
   const bindingOf = (of: unknown, spec: Partial<ResourceBindingSpec> = {}) =>
     ({
