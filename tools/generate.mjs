@@ -9,10 +9,14 @@ import { join } from "node:path";
 const isCheck = process.argv.includes("--check");
 const folder = "tools/generate";
 const hasContract = existsSync("../shared/contract");
-const generators = existsSync(folder) ? readdirSync(folder).filter((name) => /\.(ts|mjs)$/.test(name) && !name.includes(".test.") && !name.startsWith("_")) : [];
+const generators = existsSync(folder)
+  ? readdirSync(folder).filter((name) => /\.(ts|mjs)$/.test(name) && !name.includes(".test.") && !name.startsWith("_"))
+  : [];
 let isStale = false;
 const scratch = mkdtempSync(join(tmpdir(), "flotilla-generate-"));
-const snapshot = () => spawnSync("git", ["status", "--porcelain"], { encoding: "utf8" }).stdout + spawnSync("git", ["diff", "--stat"], { encoding: "utf8" }).stdout;
+const snapshot = () =>
+  spawnSync("git", ["status", "--porcelain"], { encoding: "utf8" }).stdout +
+  spawnSync("git", ["diff", "--stat"], { encoding: "utf8" }).stdout;
 for (const name of generators.sort()) {
   const path = join(folder, name);
   if (/shared\/contract/.test(readFileSync(path, "utf8")) && !hasContract) {

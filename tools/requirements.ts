@@ -63,4 +63,6 @@ if (process.argv.includes("--all"))
     if (claims.has(row.id)) console.log(`${row.id.padEnd(7)} shown by ${[...new Set(claims.get(row.id))].join(", ")}`);
 const unknown = [...claims.keys()].filter((id) => !rows.some((row) => row.id === id));
 if (unknown.length > 0) console.log(`Claimed but not in the requirements: ${unknown.join(" ")}`);
-console.log(`${wanted.length - missing.length} of ${wanted.length} rows are shown by a test, ${missing.length} are not.`);
+console.log(
+  `${wanted.length - missing.length} of ${wanted.length} rows are shown by a test, ${missing.length} are not.`,
+);

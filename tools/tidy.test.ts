@@ -42,15 +42,26 @@ describe("house rules", () => {
     const doors = [
       ...rooms.map((room) => join(root, "src", room, "index.ts")),
       ...filesBelow(join(root, "src/controllers"))
-        .map((path) => join(root, "src/controllers", path.slice(join(root, "src/controllers").length + 1).split("/")[0] ?? "", "index.ts"))
+        .map((path) =>
+          join(
+            root,
+            "src/controllers",
+            path.slice(join(root, "src/controllers").length + 1).split("/")[0] ?? "",
+            "index.ts",
+          ),
+        )
         .filter((path, at, all) => all.indexOf(path) === at),
     ];
-    const wrong = doors.filter((door) => !existsSync(door) || !readFileSync(door, "utf8").trimStart().startsWith("/**"));
+    const wrong = doors.filter(
+      (door) => !existsSync(door) || !readFileSync(door, "utf8").trimStart().startsWith("/**"),
+    );
     expect(wrong.map(short)).toEqual([]);
   });
 
   test("no explicit any", () => {
-    const wrong = program.filter((path) => /(?::|<|as|,)\s*any\b(?!["'`\w-])/.test(withoutComments(readFileSync(path, "utf8"))));
+    const wrong = program.filter((path) =>
+      /(?::|<|as|,)\s*any\b(?!["'`\w-])/.test(withoutComments(readFileSync(path, "utf8"))),
+    );
     expect(wrong.map(short)).toEqual([]);
   });
 
@@ -82,7 +93,11 @@ describe("house rules", () => {
       const full = join(root, path);
       if (!existsSync(full) || statSync(full).size > 2_000_000) return false;
       const text = readFileSync(full, "utf8");
-      return new RegExp(["registry", "npmjs", "org"].join("\\."), "i").test(text) || /(?<![\w.])\/work\//.test(text) || /\/tmp\/w\//.test(text);
+      return (
+        new RegExp(["registry", "npmjs", "org"].join("\\."), "i").test(text) ||
+        /(?<![\w.])\/work\//.test(text) ||
+        /\/tmp\/w\//.test(text)
+      );
     });
     expect(wrong).toEqual([]);
   });
@@ -101,11 +116,17 @@ describe("house rules", () => {
   });
 
   test("casts that silence the compiler may only become fewer", () => {
-    const casts = program.reduce((sum, path) => sum + (readFileSync(path, "utf8").match(/\bas never\b|\bas unknown as\b/g)?.length ?? 0), 0);
+    const casts = program.reduce(
+      (sum, path) => sum + (readFileSync(path, "utf8").match(/\bas never\b|\bas unknown as\b/g)?.length ?? 0),
+      0,
+    );
     expect(casts).toBeLessThanOrEqual(CASTS_TO_NEVER_MAX);
   });
 });
 
 function withoutComments(text: string): string {
-  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "").replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, '""');
+  return text
+    .replace(/\/\*[\s\S]*?\*\//g, "")
+    .replace(/\/\/.*$/gm, "")
+    .replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, '""');
 }

@@ -59,7 +59,8 @@ for (const folder of folders)
       const isDefect = vector.upstreamDefect !== undefined || (vector.tags ?? []).includes("upstream-defect");
       let result: VectorResult;
       try {
-        result = adapter === undefined
+        result =
+          adapter === undefined
             ? { name: vector.name ?? "?", outcome: "skipped", detail: "no adapter knows this file's format" }
             : await adapter.run(file as never, vector as never);
       } catch (error) {

@@ -34,7 +34,10 @@ export function clusterNameErrors(value: string, path: string): FieldError[] {
 }
 
 /** Kind and name of what an autoscaler scales. */
-export function scaleTargetErrors(target: { readonly kind: string; readonly name: string }, path: string): FieldError[] {
+export function scaleTargetErrors(
+  target: { readonly kind: string; readonly name: string },
+  path: string,
+): FieldError[] {
   return (["kind", "name"] as const).flatMap((field) => {
     const value = target[field];
     if (!value) return [fieldRequired(`${path}.${field}`)];

@@ -14,7 +14,10 @@ const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "
 
 export function aggregatedDefinitions(clock: Clock): readonly ResourceDefinition[] {
   return kindDefinitions()
-    .filter(({ aggregated, names }) => aggregated === true && (names.plural === "clusters" || names.plural === "resourceregistries"))
+    .filter(
+      ({ aggregated, names }) =>
+        aggregated === true && (names.plural === "clusters" || names.plural === "resourceregistries"),
+    )
     .flatMap(({ group, names, versions }) =>
       versions.map(({ name, schema }): ResourceDefinition => {
         const own = { group, version: name, kind: names.kind };
@@ -47,4 +50,9 @@ const CLUSTER_COLUMNS = [
   ["Provider", 1],
   ["API-Endpoint", 1],
   ["Proxy-URL", 1],
-].map(([name, priority]) => ({ name: String(name), type: "string", format: name === "Name" ? "name" : "", priority: Number(priority) }));
+].map(([name, priority]) => ({
+  name: String(name),
+  type: "string",
+  format: name === "Name" ? "name" : "",
+  priority: Number(priority),
+}));

@@ -10,5 +10,12 @@ export type { RequestContext, ResourceDefinition, Strategy, TableColumn, User } 
 export { systemUser } from "./definition.ts";
 export type { Listener } from "./http/listener.ts";
 export { ApiServer } from "./server.ts";
-export { type FrontAnswer, type FrontRequest, type ResourcePath, type RunningApiServer, startApiServer, type StartOptions } from "./start.ts";
+export {
+  type FrontAnswer,
+  type FrontRequest,
+  type ResourcePath,
+  type RunningApiServer,
+  startApiServer,
+  type StartOptions,
+} from "./start.ts";
 export { durationText } from "./tables/ages.ts";

@@ -55,15 +55,30 @@ export interface RunningApiServer {
 }
 
 const SYSTEM_PRIORITIES = [
-  ["system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."],
-  ["system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."],
+  [
+    "system-node-critical",
+    2_000_001_000,
+    "Used for system critical pods that must not be moved from their current node.",
+  ],
+  [
+    "system-cluster-critical",
+    2_000_000_000,
+    "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+  ],
 ] as const;
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /** Starts an API server over a backend: built-in kinds, stored CRDs, default roles and namespaces. */
 export async function startApiServer(options: StartOptions): Promise<RunningApiServer> {
   const { backend, clock, random, log } = options;
-  const server = new ApiServer({ backend, clock, random, log, ...(options.admission === undefined ? {} : { admission: options.admission }), ...(options.conversions === undefined ? {} : { conversions: options.conversions }) });
+  const server = new ApiServer({
+    backend,
+    clock,
+    random,
+    log,
+    ...(options.admission === undefined ? {} : { admission: options.admission }),
+    ...(options.conversions === undefined ? {} : { conversions: options.conversions }),
+  });
   const rbac = new RbacAuthorizer(server);
   const tokens = new TokenAuthenticator(server, options.serviceAccountKeys, options.tokens);
   server.registry.put([...builtinDefinitions(), ...reviewDefinitions(rbac, tokens), ...(options.aggregated ?? [])]);
@@ -86,7 +101,14 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   });
   server.raw = async (request: RawRequest, user: User) => {
     const body = request.body === undefined ? Buffer.alloc(0) : Buffer.from(request.body as Uint8Array);
-    const asked: FrontRequest = { method: request.method, url: request.path, headers: lowerCased(request.headers ?? {}), body: () => Promise.resolve(body), certificateUser: undefined, trustedUser: user };
+    const asked: FrontRequest = {
+      method: request.method,
+      url: request.path,
+      headers: lowerCased(request.headers ?? {}),
+      body: () => Promise.resolve(body),
+      certificateUser: undefined,
+      trustedUser: user,
+    };
     const answer = await front.handle(asked);
     if ("stream" in answer) return { status: 400, headers: {}, body: Buffer.from("watches are not answered here") };
     return { status: answer.status, headers: flat(answer.headers), body: answer.body };
@@ -117,15 +139,28 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   };
 }
 
-const lowerCased = (headers: Readonly<Record<string, string>>) => Object.fromEntries(Object.entries(headers).map(([key, value]) => [key.toLowerCase(), value]));
-const flat = (headers: Readonly<Record<string, string | string[]>>) => Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, Array.isArray(value) ? value.join(", ") : value]));
+const lowerCased = (headers: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(headers).map(([key, value]) => [key.toLowerCase(), value]));
+const flat = (headers: Readonly<Record<string, string | string[]>>) =>
+  Object.fromEntries(
+    Object.entries(headers).map(([key, value]) => [key, Array.isArray(value) ? value.join(", ") : value]),
+  );
 
-async function createUnlessThere(server: ApiServer, resource: { group: string; version: string; resource: string; namespace?: string }, body: KubeObject): Promise<void> {
+async function createUnlessThere(
+  server: ApiServer,
+  resource: { group: string; version: string; resource: string; namespace?: string },
+  body: KubeObject,
+): Promise<void> {
   const definition = server.registry.find(resource.group, resource.version, resource.resource);
   if (definition === undefined) return;
   const store = server.store(definition);
   await store.load();
-  if (store.get(resource.namespace === undefined ? (body.metadata.name ?? "") : `${resource.namespace}/${body.metadata.name}`) !== undefined) return;
+  if (
+    store.get(
+      resource.namespace === undefined ? (body.metadata.name ?? "") : `${resource.namespace}/${body.metadata.name}`,
+    ) !== undefined
+  )
+    return;
   try {
     await server.transport().send({ verb: "create", ...resource, body });
   } catch (error) {
@@ -137,26 +172,56 @@ async function createUnlessThere(server: ApiServer, resource: { group: string; v
 async function bootstrap(server: ApiServer, options: StartOptions): Promise<void> {
   await Promise.all(
     [...NAMESPACES, ...(options.namespaces ?? [])].map((name) =>
-      createUnlessThere(server, { group: "", version: "v1", resource: "namespaces" }, { apiVersion: "v1", kind: "Namespace", metadata: { name } }),
+      createUnlessThere(
+        server,
+        { group: "", version: "v1", resource: "namespaces" },
+        { apiVersion: "v1", kind: "Namespace", metadata: { name } },
+      ),
     ),
   );
   await Promise.all(
     SYSTEM_PRIORITIES.map(([name, value, description]) =>
-      createUnlessThere(
-        server,
-        { group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses" },
-        { apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata: { name }, value, description } as unknown as KubeObject,
-      ),
+      createUnlessThere(server, { group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses" }, {
+        apiVersion: "scheduling.k8s.io/v1",
+        kind: "PriorityClass",
+        metadata: { name },
+        value,
+        description,
+      } as unknown as KubeObject),
     ),
   );
   const roles = JSON.parse(rbacJson) as Readonly<Record<string, readonly BootstrapRole[]>>;
-  const kinds: Readonly<Record<string, string>> = { clusterroles: "ClusterRole", clusterrolebindings: "ClusterRoleBinding", roles: "Role", rolebindings: "RoleBinding" };
+  const kinds: Readonly<Record<string, string>> = {
+    clusterroles: "ClusterRole",
+    clusterrolebindings: "ClusterRoleBinding",
+    roles: "Role",
+    rolebindings: "RoleBinding",
+  };
   await Promise.all(
     Object.entries(roles).flatMap(([resource, objects]) =>
       objects.map(({ name, namespace, labels, annotations, ...rest }) => {
-        const metadata = { name, ...(namespace === undefined ? {} : { namespace }), ...(labels === undefined ? {} : { labels }), annotations: { "rbac.authorization.kubernetes.io/autoupdate": "true", ...annotations } };
-        const body = { apiVersion: "rbac.authorization.k8s.io/v1", kind: kinds[resource] ?? "", metadata, ...rest } as KubeObject;
-        return createUnlessThere(server, { group: "rbac.authorization.k8s.io", version: "v1", resource, ...(namespace === undefined ? {} : { namespace }) }, body);
+        const metadata = {
+          name,
+          ...(namespace === undefined ? {} : { namespace }),
+          ...(labels === undefined ? {} : { labels }),
+          annotations: { "rbac.authorization.kubernetes.io/autoupdate": "true", ...annotations },
+        };
+        const body = {
+          apiVersion: "rbac.authorization.k8s.io/v1",
+          kind: kinds[resource] ?? "",
+          metadata,
+          ...rest,
+        } as KubeObject;
+        return createUnlessThere(
+          server,
+          {
+            group: "rbac.authorization.k8s.io",
+            version: "v1",
+            resource,
+            ...(namespace === undefined ? {} : { namespace }),
+          },
+          body,
+        );
       }),
     ),
   );
@@ -180,7 +245,12 @@ async function installDefinitions(server: ApiServer, definitions: readonly KubeO
       } catch (error) {
         if (!isAlreadyExists(error)) throw error;
         const present = await transport.send({ verb: "get", ...address, name });
-        await transport.send({ verb: "update", ...address, name, body: { ...present, spec: (body as { spec?: unknown }).spec } as KubeObject });
+        await transport.send({
+          verb: "update",
+          ...address,
+          name,
+          body: { ...present, spec: (body as { spec?: unknown }).spec } as KubeObject,
+        });
       }
     }),
   );

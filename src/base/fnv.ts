@@ -6,4 +6,3 @@ export function fnv1a32(text: string): number {
   for (const byte of utf8.encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
-

@@ -24,18 +24,31 @@ const YEAR_MS = 365 * 24 * 3_600_000;
 const BACKDATED_MS = 300_000;
 
 const pem = (label: string, der: ArrayBuffer) => {
-  const lines = Buffer.from(der).toString("base64").match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(der)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 };
 
-const exportKey = async (key: webcrypto.CryptoKey) => pem("PRIVATE KEY", await webcrypto.subtle.exportKey("pkcs8", key));
+const exportKey = async (key: webcrypto.CryptoKey) =>
+  pem("PRIVATE KEY", await webcrypto.subtle.exportKey("pkcs8", key));
 const makeKeys = () => webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-const serial = () => Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString("hex").replace(/^[89a-f]/, "1");
-const until = (years: number) => ({ notBefore: new Date(Date.now() - BACKDATED_MS), notAfter: new Date(Date.now() + years * YEAR_MS) });
+const serial = () =>
+  Buffer.from(webcrypto.getRandomValues(new Uint8Array(8)))
+    .toString("hex")
+    .replace(/^[89a-f]/, "1");
+const until = (years: number) => ({
+  notBefore: new Date(Date.now() - BACKDATED_MS),
+  notAfter: new Date(Date.now() + years * YEAR_MS),
+});
 
 /** Names inside a distinguished name may hold characters that its text form would read as structure. */
 const subject = (commonName: string, organizations: readonly string[]) =>
-  new x509.Name([...organizations.map((organization) => ({ O: [{ utf8String: organization }] })), { CN: [{ utf8String: commonName }] }]).toString();
+  new x509.Name([
+    ...organizations.map((organization) => ({ O: [{ utf8String: organization }] })),
+    { CN: [{ utf8String: commonName }] },
+  ]).toString();
 
 /** A new authority, valid for ten years. */
 export async function createCertificateAuthority(commonName: string): Promise<CertificateAuthority> {
@@ -48,11 +61,20 @@ export async function createCertificateAuthority(commonName: string): Promise<Ce
     signingAlgorithm: ALGORITHM,
     extensions: [
       new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign | x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.keyCertSign |
+          x509.KeyUsageFlags.cRLSign |
+          x509.KeyUsageFlags.digitalSignature |
+          x509.KeyUsageFlags.keyEncipherment,
+        true,
+      ),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey as never),
     ],
   });
-  return authorityOf({ certificate: `${certificate.toString("pem")}\n`, key: await exportKey(keys.privateKey) }, keys.privateKey);
+  return authorityOf(
+    { certificate: `${certificate.toString("pem")}\n`, key: await exportKey(keys.privateKey) },
+    keys.privateKey,
+  );
 }
 
 /** An authority from what was kept. Throws when the texts are no certificate and key. */

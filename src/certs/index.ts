@@ -5,6 +5,17 @@
  * rights for their owner only, signs certificate requests, and reads and writes kubeconfigs. Keys are ECDSA P-256, for
  * start-up time counts. It decides nothing about what an identity may do.
  */
-export { type CertificateAuthority, createCertificateAuthority, type KeyPair, loadCertificateAuthority } from "./authority.ts";
-export { type Kubeconfig, type KubeconfigEndpoint, parseKubeconfig, resolveContext, writeKubeconfig } from "./kubeconfig.ts";
+export {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  type KeyPair,
+  loadCertificateAuthority,
+} from "./authority.ts";
+export {
+  type Kubeconfig,
+  type KubeconfigEndpoint,
+  parseKubeconfig,
+  resolveContext,
+  writeKubeconfig,
+} from "./kubeconfig.ts";
 export { type Pki, loadPki } from "./pki.ts";

@@ -29,7 +29,11 @@ export interface Kubeconfig {
   readonly currentContext: string;
   readonly clusters: readonly Named<Readonly<Record<string, unknown>>>[];
   readonly users: readonly Named<Readonly<Record<string, unknown>>>[];
-  readonly contexts: readonly Named<{ readonly cluster?: string; readonly user?: string; readonly namespace?: string }>[];
+  readonly contexts: readonly Named<{
+    readonly cluster?: string;
+    readonly user?: string;
+    readonly namespace?: string;
+  }>[];
 }
 
 /** Writes a kubeconfig with everything inline. */
@@ -38,7 +42,9 @@ export function writeKubeconfig(path: string, name: string, server: string, auth
     apiVersion: "v1",
     kind: "Config",
     clusters: [{ name, cluster: { server, "certificate-authority-data": base64(authority) } }],
-    users: [{ name, user: { "client-certificate-data": base64(client.certificate), "client-key-data": base64(client.key) } }],
+    users: [
+      { name, user: { "client-certificate-data": base64(client.certificate), "client-key-data": base64(client.key) } },
+    ],
     contexts: [{ name, context: { cluster: name, user: name } }],
     "current-context": name,
   });
@@ -57,7 +63,10 @@ export function parseKubeconfig(path: string): Kubeconfig {
     throw new Error(`error loading config file "${path}": ${error instanceof Error ? error.message : String(error)}`);
   }
   const named = <T>(list: unknown, member: string): Named<T>[] =>
-    ((list ?? []) as { name: string }[]).map((entry) => ({ name: entry.name, value: ((entry as Record<string, unknown>)[member] ?? {}) as T }));
+    ((list ?? []) as { name: string }[]).map((entry) => ({
+      name: entry.name,
+      value: ((entry as Record<string, unknown>)[member] ?? {}) as T,
+    }));
   return {
     folder: dirname(resolve(path)),
     currentContext: String(config?.["current-context"] ?? ""),

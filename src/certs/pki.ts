@@ -1,7 +1,13 @@
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CertificateAuthority, createCertificateAuthority, expiresWithin, type KeyPair, loadCertificateAuthority } from "./authority.ts";
+import {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  expiresWithin,
+  type KeyPair,
+  loadCertificateAuthority,
+} from "./authority.ts";
 
 /** Everything one API server needs to prove who it is and to know who others are. */
 export interface Pki {
@@ -14,7 +20,15 @@ export interface Pki {
 }
 
 const RENEW_BEFORE_MS = 30 * 24 * 3_600_000;
-const HOSTS = ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "karmada-apiserver.karmada-system.svc"];
+const HOSTS = [
+  "localhost",
+  "127.0.0.1",
+  "::1",
+  "kubernetes",
+  "kubernetes.default",
+  "kubernetes.default.svc",
+  "karmada-apiserver.karmada-system.svc",
+];
 
 /**
  * Loads the set from a folder, makes what is missing, and renews what ends within 30 days. Without a folder everything is
@@ -40,10 +54,16 @@ async function authorityIn(keep: string | undefined): Promise<CertificateAuthori
   return made;
 }
 
-async function pairIn(keep: string | undefined, name: string, make: () => Promise<KeyPair>, facts = ""): Promise<KeyPair> {
+async function pairIn(
+  keep: string | undefined,
+  name: string,
+  make: () => Promise<KeyPair>,
+  facts = "",
+): Promise<KeyPair> {
   const present = read(keep, name);
   const factsFile = keep === undefined ? undefined : join(keep, `${name}.facts`);
-  const isSame = factsFile === undefined || facts === "" || (existsSync(factsFile) && readFileSync(factsFile, "utf8") === facts);
+  const isSame =
+    factsFile === undefined || facts === "" || (existsSync(factsFile) && readFileSync(factsFile, "utf8") === facts);
   if (present !== undefined && isSame && !expiresWithin(present.certificate, RENEW_BEFORE_MS)) return present;
   const made = await make();
   write(keep, name, made);
@@ -53,7 +73,10 @@ async function pairIn(keep: string | undefined, name: string, make: () => Promis
 
 function read(keep: string | undefined, name: string): KeyPair | undefined {
   if (keep === undefined || !existsSync(join(keep, `${name}.key`))) return undefined;
-  return { certificate: readFileSync(join(keep, `${name}.crt`), "utf8"), key: readFileSync(join(keep, `${name}.key`), "utf8") };
+  return {
+    certificate: readFileSync(join(keep, `${name}.crt`), "utf8"),
+    key: readFileSync(join(keep, `${name}.key`), "utf8"),
+  };
 }
 
 function write(keep: string | undefined, name: string, pair: KeyPair): void {

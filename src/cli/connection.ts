@@ -17,7 +17,11 @@ export interface Connection {
 }
 
 /** Opens a server named by a kubeconfig: the path given, `$KUBECONFIG`, or the one in the home folder. */
-export function openConnection(path: string | undefined, context: string | undefined, userAgent = "karmadactl"): Connection {
+export function openConnection(
+  path: string | undefined,
+  context: string | undefined,
+  userAgent = "karmadactl",
+): Connection {
   const file = path ?? process.env["KUBECONFIG"]?.split(":")[0] ?? join(homedir(), ".kube", "config");
   const endpoint = resolveContext(parseKubeconfig(file), context);
   const { namespace: _namespace, ...options } = endpoint;
@@ -32,7 +36,11 @@ export async function setSchedulable(client: Client, name: string, isSchedulable
   const taints = cluster.spec?.taints ?? [];
   const isCordoned = taints.some((taint) => taint.key === key && taint.effect === "NoSchedule");
   if (isCordoned !== isSchedulable) return false;
-  const next = isSchedulable ? taints.filter((taint) => !(taint.key === key && taint.effect === "NoSchedule")) : [...taints, { key, effect: "NoSchedule" }];
-  await client.patch(Cluster, { name }, "application/merge-patch+json", { spec: { taints: next.length === 0 ? null : next } });
+  const next = isSchedulable
+    ? taints.filter((taint) => !(taint.key === key && taint.effect === "NoSchedule"))
+    : [...taints, { key, effect: "NoSchedule" }];
+  await client.patch(Cluster, { name }, "application/merge-patch+json", {
+    spec: { taints: next.length === 0 ? null : next },
+  });
   return true;
 }

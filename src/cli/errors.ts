@@ -6,5 +6,6 @@ export class UsageError extends Error {
   }
 }
 
-export const unknownCommand = (program: string, word: string): Error => new Error(`unknown command ${JSON.stringify(word)} for ${JSON.stringify(program)}`);
+export const unknownCommand = (program: string, word: string): Error =>
+  new Error(`unknown command ${JSON.stringify(word)} for ${JSON.stringify(program)}`);
 export const unknownFlag = (word: string): UsageError => new UsageError(`unknown flag: ${word}`);

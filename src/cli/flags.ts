@@ -25,7 +25,10 @@ export function parseArguments(words: readonly string[], specs: readonly FlagSpe
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
     if (word === "--help" || word === "-h") {
-      const rows = specs.map(({ name, meaning, default: fallback }) => `  --${name.padEnd(28)} ${meaning}${fallback === undefined ? "" : ` (default ${fallback})`}`);
+      const rows = specs.map(
+        ({ name, meaning, default: fallback }) =>
+          `  --${name.padEnd(28)} ${meaning}${fallback === undefined ? "" : ` (default ${fallback})`}`,
+      );
       throw new HelpAsked(`Usage:\n  ${usage}\n\nFlags:\n${rows.join("\n")}\n`);
     }
     if (word === "--") {

@@ -15,16 +15,32 @@ interface Command {
 }
 
 const commands: readonly Command[] = [
-  { words: ["up"], summary: "start a control plane with simulated members and walk through a tour", load: () => import("./commands/up.ts") },
+  {
+    words: ["up"],
+    summary: "start a control plane with simulated members and walk through a tour",
+    load: () => import("./commands/up.ts"),
+  },
   { words: ["server"], summary: "start a control plane", load: () => import("./commands/server.ts") },
-  { words: ["simulate", "member"], summary: "start one simulated member cluster", load: () => import("./commands/simulate-member.ts") },
-  { words: ["simulate", "fault"], summary: "make a simulated member fail or recover", load: () => import("./commands/simulate-fault.ts") },
+  {
+    words: ["simulate", "member"],
+    summary: "start one simulated member cluster",
+    load: () => import("./commands/simulate-member.ts"),
+  },
+  {
+    words: ["simulate", "fault"],
+    summary: "make a simulated member fail or recover",
+    load: () => import("./commands/simulate-fault.ts"),
+  },
   { words: ["join"], summary: "register a member cluster (push mode)", load: () => import("./commands/join.ts") },
   { words: ["unjoin"], summary: "remove a member cluster", load: () => import("./commands/unjoin.ts") },
   { words: ["get", "clusters"], summary: "list member clusters", load: () => import("./commands/get-clusters.ts") },
   { words: ["cordon"], summary: "mark a cluster as unschedulable", load: () => import("./commands/cordon.ts") },
   { words: ["uncordon"], summary: "mark a cluster as schedulable", load: () => import("./commands/uncordon.ts") },
-  { words: ["explain", "placement"], summary: "why a workload is where it is", load: () => import("./commands/explain-placement.ts") },
+  {
+    words: ["explain", "placement"],
+    summary: "why a workload is where it is",
+    load: () => import("./commands/explain-placement.ts"),
+  },
   { words: ["version"], summary: "print the version", load: () => import("./commands/version.ts") },
 ];
 
@@ -45,7 +61,8 @@ export async function runCommand(program: string, words: readonly string[]): Pro
     return await run(words.slice(command.words.length), program);
   } catch (error) {
     process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    if (error instanceof UsageError) process.stderr.write(`See '${program} ${command?.words.join(" ") ?? ""} --help' for usage.\n`);
+    if (error instanceof UsageError)
+      process.stderr.write(`See '${program} ${command?.words.join(" ") ?? ""} --help' for usage.\n`);
     return 1;
   }
 }

@@ -102,7 +102,12 @@ export function createClient(transport: Transport, clientOptions: ClientOptions 
       }
     },
     list: async (kind, options = {}) =>
-      (await transport.list({ group: kind.group, version: kind.version, resource: kind.resource, ...options })) as never,
+      (await transport.list({
+        group: kind.group,
+        version: kind.version,
+        resource: kind.resource,
+        ...options,
+      })) as never,
     create: async (kind, object, options) => {
       guard?.("create", kind, undefined);
       const { name: _name, ...at } = addressOf(kind, object);
@@ -168,7 +173,13 @@ export function createClient(transport: Transport, clientOptions: ClientOptions 
     subresource: async (kind, at, subresource, verb, body) => {
       if (verb === "get") return transport.send({ verb, ...address(kind, at), subresource });
       guard?.(verb, kind, subresource);
-      return transport.send({ verb, ...address(kind, at), subresource, body: body as KubeObject, options: written({}) });
+      return transport.send({
+        verb,
+        ...address(kind, at),
+        subresource,
+        body: body as KubeObject,
+        options: written({}),
+      });
     },
     watch: (kind, options, sink) =>
       transport.watch({ group: kind.group, version: kind.version, resource: kind.resource, ...options }, sink),

@@ -85,7 +85,11 @@ async function getJson(
   try {
     body = JSON.parse(new TextDecoder().decode(answer.body));
   } catch (error) {
-    throw apiError(answer.status, "InternalError", `GET ${path}: the answer ${answer.status} is no JSON: ${String(error)}`);
+    throw apiError(
+      answer.status,
+      "InternalError",
+      `GET ${path}: the answer ${answer.status} is no JSON: ${String(error)}`,
+    );
   }
   if (answer.status !== 200) {
     if ((body as Status | undefined)?.kind === "Status") throw new ApiError(body as Status);

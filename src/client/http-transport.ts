@@ -64,7 +64,11 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     return {
       accept: "application/json",
       "user-agent": options.userAgent ?? "flotilla",
-      ...(token === undefined ? (basic === undefined ? {} : { authorization: basic }) : { authorization: `Bearer ${token}` }),
+      ...(token === undefined
+        ? basic === undefined
+          ? {}
+          : { authorization: basic }
+        : { authorization: `Bearer ${token}` }),
       ...(options.impersonate === undefined ? {} : { "impersonate-user": options.impersonate.user }),
     };
   };
@@ -257,7 +261,9 @@ function createDispatcher(options: HttpTransportOptions): Dispatcher {
 export function pathOf(address: ResourceAddress): string {
   const root = address.group === "" ? `/api/${address.version}` : `/apis/${address.group}/${address.version}`;
   const namespace =
-    address.namespace === undefined || address.namespace === "" ? "" : `/namespaces/${encodeURIComponent(address.namespace)}`;
+    address.namespace === undefined || address.namespace === ""
+      ? ""
+      : `/namespaces/${encodeURIComponent(address.namespace)}`;
   const name = address.name === undefined || address.name === "" ? "" : `/${encodeURIComponent(address.name)}`;
   const subresource = address.subresource === undefined ? "" : `/${address.subresource}`;
   return `${root}${namespace}/${address.resource}${name}${subresource}`;
@@ -324,7 +330,11 @@ function parseAnswer(
   const isObject = typeof body === "object" && body !== null && typeof (body as KubeObject).kind === "string";
   if (code >= 200 && code < 300) {
     if (isObject) return body as KubeObject;
-    throw apiError(500, "InternalError", `${method} ${path}: the server answered ${code} with something that is no object`);
+    throw apiError(
+      500,
+      "InternalError",
+      `${method} ${path}: the server answered ${code} with something that is no object`,
+    );
   }
   if (isObject && (body as KubeObject).kind === "Status") throw new ApiError(body as Status);
   const retryAfter = Number(headers["retry-after"] ?? Number.NaN);
@@ -353,4 +363,3 @@ const REASONS: Readonly<Record<number, string>> = {
   503: "ServiceUnavailable",
   504: "Timeout",
 };
-

@@ -90,7 +90,13 @@ export function createEventRecorder(options: {
     return true;
   }
 
-  function record(component: string, type: "Normal" | "Warning", about: KubeObject, reason: string, text: string): void {
+  function record(
+    component: string,
+    type: "Normal" | "Warning",
+    about: KubeObject,
+    reason: string,
+    text: string,
+  ): void {
     const { namespace = "", name = "", uid = "" } = about.metadata;
     const aboutKey = `${component}|${about.kind}|${namespace}|${name}|${uid}`;
     if (!allow(aboutKey)) return;
@@ -151,10 +157,11 @@ export function createEventRecorder(options: {
       reportingInstance: "",
     };
     await client.create(EventKind, event);
-    if (remembered.size >= REMEMBERED_MAX) for (const oldest of remembered.keys()) {
-      remembered.delete(oldest);
-      break;
-    }
+    if (remembered.size >= REMEMBERED_MAX)
+      for (const oldest of remembered.keys()) {
+        remembered.delete(oldest);
+        break;
+      }
     remembered.set(key, { namespace, name: event.metadata.name ?? "", count: 1, firstTimestamp: timestamp });
   }
 
@@ -182,7 +189,8 @@ export function createEventRecorder(options: {
     normal: (about, reason, message) => record(component, "Normal", about, reason, message),
     warning: (about, reason, message) => record(component, "Warning", about, reason, message),
     from,
-    flush: () => (writing === 0 && pending.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    flush: () =>
+      writing === 0 && pending.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
   });
   return from(options.component);
 }

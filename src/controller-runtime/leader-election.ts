@@ -73,7 +73,8 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     const spec = lease.spec ?? {};
     const resourceVersion = lease.metadata.resourceVersion ?? "";
     if (observed?.resourceVersion !== resourceVersion) observed = { resourceVersion, atMs: nowMs };
-    const isHeldByOther = spec.holderIdentity !== undefined && spec.holderIdentity !== "" && spec.holderIdentity !== identity;
+    const isHeldByOther =
+      spec.holderIdentity !== undefined && spec.holderIdentity !== "" && spec.holderIdentity !== identity;
     const durationMs = (spec.leaseDurationSeconds ?? leaseDurationSeconds) * 1000;
     if (isHeldByOther && nowMs < observed.atMs + durationMs) return false;
     const isRenewal = spec.holderIdentity === identity;
@@ -141,7 +142,10 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       try {
         const lease = await client.find(LeaseKind, { namespace, name });
         if (lease?.spec?.holderIdentity === identity)
-          await client.update(LeaseKind, { ...lease, spec: { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1 } });
+          await client.update(LeaseKind, {
+            ...lease,
+            spec: { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1 },
+          });
       } catch (error) {
         log.debug("lease not given back", { lease: name, error });
       }

@@ -131,7 +131,10 @@ export function createManager(options: ManagerOptions): Manager {
       signal: abort.signal,
     };
 
-    const queue = new WorkQueue<string>({ clock, concurrency: definition.concurrency?.(controllerOptions) ?? 8 }, process);
+    const queue = new WorkQueue<string>(
+      { clock, concurrency: definition.concurrency?.(controllerOptions) ?? 8 },
+      process,
+    );
 
     async function process(item: string): Promise<void> {
       const bar = item.indexOf("|");

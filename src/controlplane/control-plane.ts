@@ -63,7 +63,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const members = createMemberPool({ clock, log });
   const interpreter = createInterpreter([thirdPartySource, nativeSource]);
   const templates = templateKinds(api);
-  const shared = { transport, clock, random, log, informers, ...(options.metrics === undefined ? {} : { metrics: options.metrics }) };
+  const shared = {
+    transport,
+    clock,
+    random,
+    log,
+    informers,
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });
   const scheduler = createManager({ ...shared, component: "karmada-scheduler" });
   const connect = (cluster: Cluster): Promise<Member> => connectMember(cluster, manager, members, options.inProcess);
@@ -71,7 +78,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const decisions = createDecisionLog();
   scheduler.add(schedulerController, {
     deps: { gates: config.gates, decisions },
-    options: { schedulerName: config.schedulerName, plugins: config.plugins, enableEmptyWorkloadPropagation: config.enableEmptyWorkloadPropagation },
+    options: {
+      schedulerName: config.schedulerName,
+      plugins: config.plugins,
+      enableEmptyWorkloadPropagation: config.enableEmptyWorkloadPropagation,
+    },
   });
   informers.start();
   await Promise.all([manager.start(), scheduler.start()]);
@@ -86,7 +97,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     interpreter,
     transport,
     async listen() {
-      listener = await api.listen({ host: config.bindAddress, port: config.securePort, certificate: pki.server.certificate, key: pki.server.key, clientAuthority: pki.authority.certificate });
+      listener = await api.listen({
+        host: config.bindAddress,
+        port: config.securePort,
+        certificate: pki.server.certificate,
+        key: pki.server.key,
+        clientAuthority: pki.authority.certificate,
+      });
       return listener;
     },
     async stop() {
@@ -108,22 +125,38 @@ function templateKinds(api: RunningApiServer): TemplateKinds {
     ...served,
     find: (apiVersion, kind) => {
       const slash = apiVersion.indexOf("/");
-      return api.server.registry.findKind(slash < 0 ? "" : apiVersion.slice(0, slash), slash < 0 ? apiVersion : apiVersion.slice(slash + 1), kind)?.kind;
+      return api.server.registry.findKind(
+        slash < 0 ? "" : apiVersion.slice(0, slash),
+        slash < 0 ? apiVersion : apiVersion.slice(slash + 1),
+        kind,
+      )?.kind;
     },
   };
 }
 
 /** Opens the member a Cluster names: within the process where it is one of ours, over HTTPS otherwise. */
-async function connectMember(cluster: Cluster, manager: Manager, members: MemberPool, inProcess: ReadonlyMap<string, Transport> | undefined): Promise<Member> {
+async function connectMember(
+  cluster: Cluster,
+  manager: Manager,
+  members: MemberPool,
+  inProcess: ReadonlyMap<string, Transport> | undefined,
+): Promise<Member> {
   const name = cluster.metadata.name ?? "";
   const spec = cluster.spec as NonNullable<Cluster["spec"]>;
   const endpoint = spec.apiEndpoint ?? "";
   if (endpoint === "") throw new Error(`the api endpoint of cluster ${name} is empty`);
   const own = inProcess?.get(endpoint);
-  if (own !== undefined) return members.connect({ name, fingerprint: `in-process ${endpoint} ${cluster.metadata.uid}`, open: () => ({ transport: own }) });
+  if (own !== undefined)
+    return members.connect({
+      name,
+      fingerprint: `in-process ${endpoint} ${cluster.metadata.uid}`,
+      open: () => ({ transport: own }),
+    });
   if (spec.secretRef === undefined) throw new Error(`cluster ${name} does not have a secret`);
   const { namespace, name: secretName } = spec.secretRef;
-  const secret = manager.informers.of(Secret).get(objectKey(namespace, secretName)) ?? (await manager.client.find(Secret, { namespace, name: secretName }));
+  const secret =
+    manager.informers.of(Secret).get(objectKey(namespace, secretName)) ??
+    (await manager.client.find(Secret, { namespace, name: secretName }));
   if (secret === undefined) throw new Error(`secrets ${JSON.stringify(secretName)} not found`);
   const read = (key: string) => Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
   const token = read("token");

@@ -8,10 +8,13 @@ import { bindingStatus } from "#controllers/binding-status";
 import { clusterController } from "#controllers/cluster";
 import { clusterStatus } from "#controllers/cluster-status";
 import { clusterTaintPolicy } from "#controllers/cluster-taint-policy";
+import { dependenciesDistributor } from "#controllers/dependencies-distributor";
+import { deploymentReplicasSyncer } from "#controllers/deployment-replicas-syncer";
 import { detector, type TemplateKinds } from "#controllers/detector";
 import { execution } from "#controllers/execution";
 import { garbageCollector } from "#controllers/garbage-collector";
 import { gracefulEviction } from "#controllers/graceful-eviction";
+import { hpaScaleTargetMarker } from "#controllers/hpa-scale-target-marker";
 import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
 import { namespaceSync } from "#controllers/namespace-sync";
 import { serviceAccount } from "#controllers/service-account";
@@ -35,7 +38,9 @@ export interface Parts {
 }
 
 /** Names in `--controllers` that are switched off unless asked for. */
-const ALWAYS = new Set(["detector", "taint-manager"]);
+const ALWAYS = new Set(["detector", "dependencies-distributor", "taint-manager"]);
+/** Controllers that `*` does not name. */
+const ONLY_BY_NAME = new Set(["hpaScaleTargetMarker", "deploymentReplicasSyncer"]);
 
 /** Adds every controller `--controllers` names. Throws on a name nobody knows. */
 export function addControllers(parts: Parts): void {
@@ -43,34 +48,71 @@ export function addControllers(parts: Parts): void {
   const { gates } = config;
   const known: string[] = [];
   const words = config.controllers;
-  const isWanted = (name: string) => ALWAYS.has(name) || (!words.includes(`-${name}`) && (words.includes("*") || words.includes(name)));
-  const add = <D, O>(definition: ControllerDefinition<D, O>, given: { readonly deps: D; readonly options?: Partial<O> }, isOn = true) => {
+  const isWanted = (name: string) =>
+    ALWAYS.has(name) ||
+    (!words.includes(`-${name}`) && ((words.includes("*") && !ONLY_BY_NAME.has(name)) || words.includes(name)));
+  const add = <D, O>(
+    definition: ControllerDefinition<D, O>,
+    given: { readonly deps: D; readonly options?: Partial<O> },
+    isOn = true,
+  ) => {
     known.push(definition.name);
     if (isOn && isWanted(definition.name)) manager.add(definition, given);
   };
   const kindOf = templates.find;
-  const templateOf = async (resource: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string; readonly name: string }) => {
+  const templateOf = async (resource: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+  }) => {
     const kind = kindOf(resource.apiVersion, resource.kind);
     if (kind === undefined) return undefined;
     const key = kind.namespaced && resource.namespace ? `${resource.namespace}/${resource.name}` : resource.name;
-    return (manager.informers.has(kind) ? manager.informers.of(kind).get(key) : undefined) ?? manager.client.find(kind, resource);
+    return (
+      (manager.informers.has(kind) ? manager.informers.of(kind).get(key) : undefined) ??
+      manager.client.find(kind, resource)
+    );
   };
   add(garbageCollector, { deps: { kinds } });
   add(namespaceLifecycle, { deps: { kinds } });
-  add(serviceAccount, { deps: { sign: (account) => api.tokens.sign(account, api.server.clock.now(), 0), authority: pki.authority.certificate } });
+  add(serviceAccount, {
+    deps: {
+      sign: (account) => api.tokens.sign(account, api.server.clock.now(), 0),
+      authority: pki.authority.certificate,
+    },
+  });
   add(clusterController, { deps: {} });
   add(clusterStatus, { deps: { members, connect, gates }, options: config });
   add(clusterTaintPolicy, { deps: {} }, gates.has("Failover"));
   add(taintManager, { deps: {}, options: config }, gates.has("Failover") && config.enableTaintManager);
   add(gracefulEviction, { deps: {}, options: config });
-  add(detector, { deps: { interpreter, gates, templates }, options: { skippedPropagatingApis: config.skippedPropagatingApis, skippedPropagatingNamespaces: config.skippedPropagatingNamespaces, concurrentSyncs: config.concurrentResourceTemplateSyncs } });
-  add(bindingController, { deps: { interpreter, gates, kindOf, templateOf }, options: { unclaimedBindings: config.unclaimedBindings, concurrentSyncs: config.concurrentResourcebindingSyncs } });
+  add(detector, {
+    deps: { interpreter, gates, templates },
+    options: {
+      skippedPropagatingApis: config.skippedPropagatingApis,
+      skippedPropagatingNamespaces: config.skippedPropagatingNamespaces,
+      concurrentSyncs: config.concurrentResourceTemplateSyncs,
+    },
+  });
+  add(
+    dependenciesDistributor,
+    { deps: { interpreter, kindOf, templateOf }, options: { concurrentSyncs: config.concurrentResourcebindingSyncs } },
+    gates.has("PropagateDeps"),
+  );
+  add(hpaScaleTargetMarker, { deps: { kindOf } });
+  add(deploymentReplicasSyncer, { deps: {} });
+  add(bindingController, {
+    deps: { interpreter, gates, kindOf, templateOf },
+    options: { unclaimedBindings: config.unclaimedBindings, concurrentSyncs: config.concurrentResourcebindingSyncs },
+  });
   add(bindingStatus, { deps: { interpreter, kindOf }, options: { writesTemplateStatus: config.writeTemplateStatus } });
   add(execution, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
   add(workStatus, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
   add(namespaceSync, { deps: {}, options: { skippedPropagatingNamespaces: config.skippedPropagatingNamespaces } });
   for (const word of words) {
     const name = word.replace(/^-/, "");
-    if (name !== "*" && !known.includes(name)) throw new Error(`--controllers: there is no controller ${JSON.stringify(name)}; known are ${known.join(", ")}`);
+    if (name !== "*" && !known.includes(name))
+      throw new Error(`--controllers: there is no controller ${JSON.stringify(name)}; known are ${known.join(", ")}`);
   }
 }

@@ -64,8 +64,22 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     options.members.map(async (member) => {
       // Members of the tour share the control plane's authority: one set of certificates starts faster than many.
       const memberBackend = options.isInMemory ? undefined : openFileBackend(join(folder, "members", member.name));
-      const simulated = await startMember({ ...member, pki, clock, random, log, ...(memberBackend === undefined ? {} : { backend: memberBackend }), ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }) });
-      const listener = await simulated.api.listen({ host: "127.0.0.1", port: 0, certificate: pki.server.certificate, key: pki.server.key, clientAuthority: pki.authority.certificate });
+      const simulated = await startMember({
+        ...member,
+        pki,
+        clock,
+        random,
+        log,
+        ...(memberBackend === undefined ? {} : { backend: memberBackend }),
+        ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }),
+      });
+      const listener = await simulated.api.listen({
+        host: "127.0.0.1",
+        port: 0,
+        certificate: pki.server.certificate,
+        key: pki.server.key,
+        clientAuthority: pki.authority.certificate,
+      });
       return { member, simulated, listener };
     }),
   );
@@ -78,7 +92,17 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     keep(member.name, `${member.name}.kubeconfig`, endpoint, pki);
     joins.push({ member, endpoint });
   }
-  const controlPlane = await startControlPlane({ config, backend, pki, clock, random, log, metrics, metricsText: text, inProcess });
+  const controlPlane = await startControlPlane({
+    config,
+    backend,
+    pki,
+    clock,
+    random,
+    log,
+    metrics,
+    metricsText: text,
+    inProcess,
+  });
   const listener = await controlPlane.listen();
   keep("flotilla", "admin.kubeconfig", `https://127.0.0.1:${listener.port}`, pki);
   await Promise.all(joins.map(({ member, endpoint }) => joinMember(controlPlane, member, endpoint)));
@@ -101,13 +125,30 @@ async function joinMember(controlPlane: ControlPlane, member: FleetMember, apiEn
   const { name, region, zone, provider } = member;
   const secretRef = { namespace: "karmada-cluster", name };
   try {
-    await client.create(Secret, { apiVersion: "v1", kind: "Secret", metadata: secretRef, data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" } });
+    await client.create(Secret, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: secretRef,
+      data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" },
+    });
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
   }
-  const spec = { syncMode: "Push", apiEndpoint, secretRef, region, ...(zone === undefined ? {} : { zones: [zone] }), ...(provider === undefined ? {} : { provider }) };
+  const spec = {
+    syncMode: "Push",
+    apiEndpoint,
+    secretRef,
+    region,
+    ...(zone === undefined ? {} : { zones: [zone] }),
+    ...(provider === undefined ? {} : { provider }),
+  };
   try {
-    await client.create(Cluster, { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name, labels: { region } }, spec } as unknown as Cluster);
+    await client.create(Cluster, {
+      apiVersion: "cluster.karmada.io/v1alpha1",
+      kind: "Cluster",
+      metadata: { name, labels: { region } },
+      spec,
+    } as unknown as Cluster);
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
     await retryOnConflict(async () => {

@@ -30,7 +30,13 @@ export function startMember(options: MemberOptions): Promise<SimulatedMember> {
       [
         { definition: garbageCollector, deps: { kinds } },
         { definition: namespaceLifecycle, deps: { kinds } },
-        { definition: serviceAccount, deps: { sign: (account: Parameters<typeof api.tokens.sign>[0]) => api.tokens.sign(account, options.clock.now(), 0), authority: pki.authority.certificate } },
+        {
+          definition: serviceAccount,
+          deps: {
+            sign: (account: Parameters<typeof api.tokens.sign>[0]) => api.tokens.sign(account, options.clock.now(), 0),
+            authority: pki.authority.certificate,
+          },
+        },
       ] as never,
   });
 }

@@ -28,7 +28,13 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
         }),
       histogram: (name, help, labelNames = [], buckets) =>
         once(name, () => {
-          const histogram = new Histogram({ name, help, labelNames: [...labelNames], registers: [registry], ...(buckets === undefined ? {} : { buckets: [...buckets] }) });
+          const histogram = new Histogram({
+            name,
+            help,
+            labelNames: [...labelNames],
+            registers: [registry],
+            ...(buckets === undefined ? {} : { buckets: [...buckets] }),
+          });
           return { observe: (value, labels = {}) => histogram.observe(labels, value) };
         }),
     },

@@ -1,4 +1,10 @@
-import { type AggregatedStatusItem, type AnyBinding, clusterOfExecutionNamespace, type Condition, type Work } from "#apis/karmada";
+import {
+  type AggregatedStatusItem,
+  type AnyBinding,
+  clusterOfExecutionNamespace,
+  type Condition,
+  type Work,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { formatTime, gvkOf } from "#machinery";
 
@@ -8,7 +14,9 @@ export function expectedClusters(binding: AnyBinding): ReadonlySet<string> {
   return new Set([
     ...(spec.clusters ?? []).map(({ name }) => name),
     ...(spec.requiredBy ?? []).flatMap(({ clusters = [] }) => clusters.map(({ name }) => name)),
-    ...(spec.gracefulEvictionTasks ?? []).filter(({ purgeMode }) => purgeMode !== "Directly" && purgeMode !== "Immediately").map(({ fromCluster }) => fromCluster),
+    ...(spec.gracefulEvictionTasks ?? [])
+      .filter(({ purgeMode }) => purgeMode !== "Directly" && purgeMode !== "Immediately")
+      .map(({ fromCluster }) => fromCluster),
   ]);
 }
 
@@ -21,14 +29,36 @@ export function aggregateItems(binding: AnyBinding, works: readonly Work[]): rea
     .map((work): AggregatedStatusItem => {
       const clusterName = clusterOfExecutionNamespace(work.metadata.namespace) ?? "";
       const carries = (work.spec?.workload?.manifests ?? []).some((manifest) => {
-        const object = manifest as { apiVersion?: string; kind?: string; metadata?: { name?: string; namespace?: string } };
-        return object.apiVersion === resource.apiVersion && object.kind === resource.kind && object.metadata?.name === resource.name && (object.metadata?.namespace ?? "") === (resource.namespace ?? "");
+        const object = manifest as {
+          apiVersion?: string;
+          kind?: string;
+          metadata?: { name?: string; namespace?: string };
+        };
+        return (
+          object.apiVersion === resource.apiVersion &&
+          object.kind === resource.kind &&
+          object.metadata?.name === resource.name &&
+          (object.metadata?.namespace ?? "") === (resource.namespace ?? "")
+        );
       });
       if (!carries) throw new Error("no such manifest exist");
       const applied = work.status?.conditions?.find(({ type }) => type === "Applied");
-      if (applied?.status !== "True") return { clusterName, ...(applied?.message ? { appliedMessage: applied.message } : {}), health: "Unknown" };
-      const found = work.status?.manifestStatuses?.find(({ identifier }) => (identifier.group ?? "") === group && identifier.version === version && identifier.kind === kind && identifier.name === resource.name && (identifier.namespace ?? "") === (resource.namespace ?? ""));
-      return { clusterName, applied: true, health: found?.health ?? "Unknown", ...(found?.status === undefined ? {} : { status: found.status }) } as AggregatedStatusItem;
+      if (applied?.status !== "True")
+        return { clusterName, ...(applied?.message ? { appliedMessage: applied.message } : {}), health: "Unknown" };
+      const found = work.status?.manifestStatuses?.find(
+        ({ identifier }) =>
+          (identifier.group ?? "") === group &&
+          identifier.version === version &&
+          identifier.kind === kind &&
+          identifier.name === resource.name &&
+          (identifier.namespace ?? "") === (resource.namespace ?? ""),
+      );
+      return {
+        clusterName,
+        applied: true,
+        health: found?.health ?? "Unknown",
+        ...(found?.status === undefined ? {} : { status: found.status }),
+      } as AggregatedStatusItem;
     })
     .sort((a, b) => (a.clusterName < b.clusterName ? -1 : 1));
 }
@@ -36,26 +66,39 @@ export function aggregateItems(binding: AnyBinding, works: readonly Work[]): rea
 /** The condition that says whether every wanted Work is applied. */
 export function fullyApplied(binding: AnyBinding, items: readonly AggregatedStatusItem[], nowMs: number): Condition {
   const expected = expectedClusters(binding);
-  const isDone = expected.size > 0 && expected.size === items.length && items.every(({ clusterName, applied }) => applied === true && expected.has(clusterName));
+  const isDone =
+    expected.size > 0 &&
+    expected.size === items.length &&
+    items.every(({ clusterName, applied }) => applied === true && expected.has(clusterName));
   const before = binding.status?.conditions?.find(({ type }) => type === "FullyApplied");
   const status = isDone ? "True" : "False";
   return {
     type: "FullyApplied",
     status,
     reason: isDone ? "FullyAppliedSuccess" : "FullyAppliedFailed",
-    message: isDone ? "All works have been successfully applied" : "Failed to apply all works, see status.aggregatedStatus for details",
+    message: isDone
+      ? "All works have been successfully applied"
+      : "Failed to apply all works, see status.aggregatedStatus for details",
     lastTransitionTime: before?.status === status ? (before.lastTransitionTime as string) : formatTime(nowMs),
   };
 }
 
 /** The status of a binding after aggregation, and whether it changed. */
-export function planBindingStatus(binding: AnyBinding, works: readonly Work[], nowMs: number): { readonly status: NonNullable<AnyBinding["status"]>; readonly isChanged: boolean } {
+export function planBindingStatus(
+  binding: AnyBinding,
+  works: readonly Work[],
+  nowMs: number,
+): { readonly status: NonNullable<AnyBinding["status"]>; readonly isChanged: boolean } {
   const items = aggregateItems(binding, works);
   const condition = fullyApplied(binding, items, nowMs);
   const before = binding.status ?? {};
   const conditions = before.conditions ?? [];
   const same = conditions.some((present) => deepEqual(present, condition));
-  const nextConditions = same ? conditions : conditions.some(({ type }) => type === "FullyApplied") ? conditions.map((present) => (present.type === "FullyApplied" ? condition : present)) : [...conditions, condition];
+  const nextConditions = same
+    ? conditions
+    : conditions.some(({ type }) => type === "FullyApplied")
+      ? conditions.map((present) => (present.type === "FullyApplied" ? condition : present))
+      : [...conditions, condition];
   const { aggregatedStatus: _items, ...rest } = before;
   const status = { ...rest, conditions: nextConditions, ...(items.length === 0 ? {} : { aggregatedStatus: items }) };
   return { status, isChanged: !deepEqual(before, status) };

@@ -30,7 +30,8 @@ export interface Interpreter {
 /** Gives the rules of a kind, or `undefined`. Earlier sources win, operation by operation. */
 export type RuleSource = (apiVersion: string, kind: string) => KindRules | undefined;
 
-const wholeStatus: NonNullable<KindRules["reflect"]> = (object) => (object as { readonly status?: Json }).status ?? undefined;
+const wholeStatus: NonNullable<KindRules["reflect"]> = (object) =>
+  (object as { readonly status?: Json }).status ?? undefined;
 const others: KindRules = { reflect: wholeStatus };
 const native = new Map(Object.entries(nativeKinds).map(([key, rules]) => [key, { reflect: wholeStatus, ...rules }]));
 
@@ -39,7 +40,10 @@ export const nativeSource: RuleSource = (apiVersion, kind) => native.get(`${apiV
 
 /** An interpreter over sources in order of precedence. */
 export function createInterpreter(sources: readonly RuleSource[] = [nativeSource]): Interpreter {
-  const rule = <P extends keyof KindRules>(of: { readonly apiVersion: string; readonly kind: string }, part: P): KindRules[P] | undefined => {
+  const rule = <P extends keyof KindRules>(
+    of: { readonly apiVersion: string; readonly kind: string },
+    part: P,
+  ): KindRules[P] | undefined => {
     for (const source of sources) {
       const found = source(of.apiVersion, of.kind)?.[part];
       if (found !== undefined) return found;

@@ -1,7 +1,18 @@
 import { MANAGED_ANNOTATIONS, MANAGED_LABELS } from "#apis/karmada";
 import { getPath, type KubeObject, setPath, type StringMap, withMetadata, withoutPath } from "#machinery";
 
-const SERVER_FIELDS = ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields", "resourceVersion", "selfLink", "uid", "ownerReferences", "finalizers"] as const;
+const SERVER_FIELDS = [
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "generation",
+  "managedFields",
+  "resourceVersion",
+  "selfLink",
+  "uid",
+  "ownerReferences",
+  "finalizers",
+] as const;
 const JOB_UIDS = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 const JOB_LABELS = [...JOB_UIDS, "job-name", "batch.kubernetes.io/job-name"];
 
@@ -34,7 +45,11 @@ export function pruneManifest(object: KubeObject): KubeObject {
       const secrets = getPath(result, "secrets");
       if (!Array.isArray(secrets)) break;
       const prefix = `${result.metadata.name}-token-`;
-      result = setPath(result, ["secrets"], secrets.filter((entry) => !String(getPath(entry, "name") ?? "").startsWith(prefix)));
+      result = setPath(
+        result,
+        ["secrets"],
+        secrets.filter((entry) => !String(getPath(entry, "name") ?? "").startsWith(prefix)),
+      );
       break;
     }
     case "Service":
@@ -50,10 +65,15 @@ export function pruneManifest(object: KubeObject): KubeObject {
   return result;
 }
 
-function mergeKeys(desired: StringMap | undefined, observed: StringMap | undefined, managed: string | undefined): StringMap | undefined {
+function mergeKeys(
+  desired: StringMap | undefined,
+  observed: StringMap | undefined,
+  managed: string | undefined,
+): StringMap | undefined {
   const owned = new Set((managed ?? "").split(",").filter(Boolean));
   const result: Record<string, string> = { ...desired };
-  for (const [key, value] of Object.entries(observed ?? {})) if (result[key] === undefined && !owned.has(key)) result[key] = value;
+  for (const [key, value] of Object.entries(observed ?? {}))
+    if (result[key] === undefined && !owned.has(key)) result[key] = value;
   return desired === undefined && Object.keys(result).length === 0 ? undefined : result;
 }
 
@@ -74,6 +94,8 @@ export function recordManaged(object: KubeObject): KubeObject {
   const annotations: Record<string, string> = { ...object.metadata.annotations };
   const keys = new Set([...Object.keys(annotations), MANAGED_ANNOTATIONS, MANAGED_LABELS]);
   annotations[MANAGED_ANNOTATIONS] = [...keys].sort().join(",");
-  annotations[MANAGED_LABELS] = Object.keys(object.metadata.labels ?? {}).sort().join(",");
+  annotations[MANAGED_LABELS] = Object.keys(object.metadata.labels ?? {})
+    .sort()
+    .join(",");
   return withMetadata(object, { annotations });
 }

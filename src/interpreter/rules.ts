@@ -28,4 +28,12 @@ export interface KindRules {
   health?(object: KubeObject): boolean;
 }
 
-export type Operation = "InterpretReplica" | "InterpretComponent" | "ReviseReplica" | "Retain" | "AggregateStatus" | "InterpretDependency" | "InterpretStatus" | "InterpretHealth";
+export type Operation =
+  | "InterpretReplica"
+  | "InterpretComponent"
+  | "ReviseReplica"
+  | "Retain"
+  | "AggregateStatus"
+  | "InterpretDependency"
+  | "InterpretStatus"
+  | "InterpretHealth";

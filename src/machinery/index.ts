@@ -11,7 +11,13 @@ export * from "./quantity.ts";
 export * from "./selectors.ts";
 export * from "./status.ts";
 export * from "./transport.ts";
-export { applyJsonPatch, type JsonPatchOperation, type JsonPatchOptions, parsePointer, PatchError } from "./patch/json-patch.ts";
+export {
+  applyJsonPatch,
+  type JsonPatchOperation,
+  type JsonPatchOptions,
+  parsePointer,
+  PatchError,
+} from "./patch/json-patch.ts";
 export { applyMergePatch, diffMergePatch } from "./patch/merge-patch.ts";
 export { applyStrategicMergePatch } from "./patch/strategic-merge-patch.ts";
 export { type JsonSchema, type ResolveRef, Schema } from "./schema/schema.ts";

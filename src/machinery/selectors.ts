@@ -50,7 +50,10 @@ function compileRequirement(key: string, operator: string, values: readonly stri
 const OBJECT_OPERATORS = new Set(["In", "NotIn", "Exists", "DoesNotExist"]);
 
 /** Compiles the selector of an object; `Gt` and `Lt` only where `allowsComparison`. `undefined` when an operator or its values are not allowed. `{}` matches all. */
-export function compileLabelSelector(selector: LabelSelector, options: { readonly allowsComparison?: boolean } = {}): Matcher | undefined {
+export function compileLabelSelector(
+  selector: LabelSelector,
+  options: { readonly allowsComparison?: boolean } = {},
+): Matcher | undefined {
   const matchers: Matcher[] = [];
   for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
     matchers.push((labels) => labels?.[key] === value);
@@ -149,7 +152,8 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
 export function parseLabelSelector(text: string): Matcher {
   const matchers = parseLabelSelectorTerms(text).map(({ key, operator, values }) => {
     const matcher = compileRequirement(key, operator, values);
-    if (matcher === undefined) throw new Error(`values: Invalid value: ${JSON.stringify(values)}: not allowed for operator ${operator}`);
+    if (matcher === undefined)
+      throw new Error(`values: Invalid value: ${JSON.stringify(values)}: not allowed for operator ${operator}`);
     return matcher;
   });
   if (matchers.length === 0) return matchesEverything;

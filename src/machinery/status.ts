@@ -92,11 +92,7 @@ export const conflict = (kind: Named, name: string, why: string): ApiError =>
 
 /** The conflict of an update that was made from an older revision. */
 export const staleConflict = (kind: Named, name: string): ApiError =>
-  conflict(
-    kind,
-    name,
-    "the object has been modified; please apply your changes to the latest version and try again",
-  );
+  conflict(kind, name, "the object has been modified; please apply your changes to the latest version and try again");
 
 export const badRequest = (message: string): ApiError => apiError(400, "BadRequest", message);
 

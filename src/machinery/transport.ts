@@ -70,7 +70,12 @@ interface Sent extends ResourceAddress {
 export type ResourceRequest =
   | (Sent & { readonly verb: "get"; readonly name: string; readonly resourceVersion?: string })
   | (Sent & { readonly verb: "create"; readonly body: KubeObject; readonly options?: WriteOptions })
-  | (Sent & { readonly verb: "update"; readonly name: string; readonly body: KubeObject; readonly options?: WriteOptions })
+  | (Sent & {
+      readonly verb: "update";
+      readonly name: string;
+      readonly body: KubeObject;
+      readonly options?: WriteOptions;
+    })
   | (Sent & {
       readonly verb: "patch";
       readonly name: string;

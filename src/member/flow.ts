@@ -1,11 +1,5 @@
 import { type Clock, sleep } from "#base";
-import {
-  ApiError,
-  isTooManyRequests,
-  type KubeObject,
-  serviceUnavailable,
-  type Transport,
-} from "#machinery";
+import { ApiError, isTooManyRequests, type KubeObject, serviceUnavailable, type Transport } from "#machinery";
 
 /** Bounds on what one member is asked at a time. The limits protect the member and adapt to its answers. */
 export interface FlowOptions {

@@ -37,7 +37,10 @@ export function parseImage(text: string): ImageReference {
     rest = rest.slice(0, colon);
     if (!isTag(tag)) throw new Error("invalid reference format");
   }
-  if (!REPOSITORY.test(rest)) throw new Error(/[A-Z]/.test(rest) ? "invalid reference format: repository name must be lowercase" : "invalid reference format");
+  if (!REPOSITORY.test(rest))
+    throw new Error(
+      /[A-Z]/.test(rest) ? "invalid reference format: repository name must be lowercase" : "invalid reference format",
+    );
   return { registry, repository: rest, tag, digest: tag === "" ? digest : "" };
 }
 

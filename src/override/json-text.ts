@@ -36,7 +36,9 @@ export function readJsonText(text: string): JsonText {
     return found;
   };
   const fail = (): never => {
-    throw new SyntaxError(at >= text.length ? "unexpected end" : `unexpected ${JSON.stringify(text[at])} at position ${at}`);
+    throw new SyntaxError(
+      at >= text.length ? "unexpected end" : `unexpected ${JSON.stringify(text[at])} at position ${at}`,
+    );
   };
   const isNext = (mark: string): boolean => {
     take(SPACE);
@@ -95,19 +97,29 @@ export function readJsonText(text: string): JsonText {
 }
 
 /** Characters Go's encoder escapes in strings. */
-const escaped = (text: string) => JSON.stringify(text).replace(/[<>&\u2028\u2029]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+const escaped = (text: string) =>
+  JSON.stringify(text).replace(
+    /[<>&\u2028\u2029]/g,
+    (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 /** Compact text of `value`, which came from `source` by changes: keys keep the order they had there, new ones follow. */
 export function writeJsonText(value: unknown, source: JsonText): string {
   const write = (part: unknown, before: unknown): string => {
     if (part instanceof ExactNumber) return part.text;
     if (typeof part === "string") return escaped(part);
-    if (Array.isArray(part)) return `[${part.map((item, at) => write(item, Array.isArray(before) ? before[at] : undefined)).join(",")}]`;
+    if (Array.isArray(part))
+      return `[${part.map((item, at) => write(item, Array.isArray(before) ? before[at] : undefined)).join(",")}]`;
     if (typeof part !== "object" || part === null) return JSON.stringify(part);
     const had = typeof before === "object" && before !== null ? source.orders.get(before) : undefined;
     const keys = new Set([...(source.orders.get(part) ?? had ?? []), ...Object.keys(part)]);
     const old = before as Readonly<Record<string, unknown>> | undefined;
-    const members = [...keys].filter((key) => Object.hasOwn(part, key)).map((key) => `${escaped(key)}:${write((part as Readonly<Record<string, unknown>>)[key], had === undefined ? undefined : old?.[key])}`);
+    const members = [...keys]
+      .filter((key) => Object.hasOwn(part, key))
+      .map(
+        (key) =>
+          `${escaped(key)}:${write((part as Readonly<Record<string, unknown>>)[key], had === undefined ? undefined : old?.[key])}`,
+      );
     return `{${members.join(",")}}`;
   };
   return write(value, source.value);

@@ -13,7 +13,9 @@ export function selectorPriority(selector: ResourceSelector, object: KubeObject)
   if (selector.namespace && selector.namespace !== (object.metadata.namespace ?? "")) return MATCHES_NONE;
   if (selector.name) return selector.name === object.metadata.name ? MATCHES_NAME : MATCHES_NONE;
   if (selector.labelSelector === undefined) return MATCHES_ALL;
-  return compileLabelSelector(selector.labelSelector as LabelSelector)?.(object.metadata.labels) ? MATCHES_LABELS : MATCHES_NONE;
+  return compileLabelSelector(selector.labelSelector as LabelSelector)?.(object.metadata.labels)
+    ? MATCHES_LABELS
+    : MATCHES_NONE;
 }
 
 /** The best of several selectors. */

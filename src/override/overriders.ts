@@ -1,6 +1,14 @@
 import { Document, isScalar, parseDocument, type Tags, visit } from "yaml";
 import type { Overriders } from "#apis/karmada";
-import { applyJsonPatch, getPath, isJsonObject, type JsonPatchOperation, type KubeObject, parsePointer, setPath } from "#machinery";
+import {
+  applyJsonPatch,
+  getPath,
+  isJsonObject,
+  type JsonPatchOperation,
+  type KubeObject,
+  parsePointer,
+  setPath,
+} from "#machinery";
 import { changeImage, formatImage, parseImage } from "./image.ts";
 import { type JsonText, readJsonText, writeJsonText } from "./json-text.ts";
 
@@ -19,16 +27,23 @@ const LENIENT = { createsParents: true };
 /** Applies the overriders of one rule, in their fixed order. Throws when one cannot be applied. */
 export function applyOverriders(object: KubeObject, overriders: Overriders): KubeObject {
   let result = object;
-  for (const overrider of (overriders.imageOverrider ?? []) as readonly ImageOverrider[]) result = overrideImage(result, overrider);
+  for (const overrider of (overriders.imageOverrider ?? []) as readonly ImageOverrider[])
+    result = overrideImage(result, overrider);
   for (const overrider of overriders.commandOverrider ?? []) result = overrideList(result, "command", overrider);
   for (const overrider of overriders.argsOverrider ?? []) result = overrideList(result, "args", overrider);
   for (const overrider of overriders.labelsOverrider ?? []) result = overrideKeys(result, "labels", overrider);
-  for (const overrider of overriders.annotationsOverrider ?? []) result = overrideKeys(result, "annotations", overrider);
-  for (const overrider of (overriders.fieldOverrider ?? []) as readonly FieldOverrider[]) result = overrideField(result, overrider);
+  for (const overrider of overriders.annotationsOverrider ?? [])
+    result = overrideKeys(result, "annotations", overrider);
+  for (const overrider of (overriders.fieldOverrider ?? []) as readonly FieldOverrider[])
+    result = overrideField(result, overrider);
   const plaintext = (overriders.plaintext ?? []) as readonly Operation[];
   if (plaintext.length > 0) {
-    result = patch(result, plaintext.map(({ operator, path = "", value }) => ({ op: operator, path, value })));
-    if (!isJsonObject(result) || typeof result.kind !== "string" || result.kind === "") throw new Error("Object 'Kind' is missing in the overridden object");
+    result = patch(
+      result,
+      plaintext.map(({ operator, path = "", value }) => ({ op: operator, path, value })),
+    );
+    if (!isJsonObject(result) || typeof result.kind !== "string" || result.kind === "")
+      throw new Error("Object 'Kind' is missing in the overridden object");
   }
   return result;
 }
@@ -47,10 +62,15 @@ interface FieldOverrider {
 }
 
 /** A path without its leading slash loses its first segment, as upstream's patch library has it. */
-const settledPath = (path: string) => (path === "" || path.startsWith("/") ? path : path.includes("/") ? path.slice(path.indexOf("/")) : "");
+const settledPath = (path: string) =>
+  path === "" || path.startsWith("/") ? path : path.includes("/") ? path.slice(path.indexOf("/")) : "";
 
 function patch<T>(document: T, operations: readonly JsonPatchOperation[]): T {
-  return applyJsonPatch(document, operations.map((operation) => ({ ...operation, path: settledPath(operation.path) })), LENIENT);
+  return applyJsonPatch(
+    document,
+    operations.map((operation) => ({ ...operation, path: settledPath(operation.path) })),
+    LENIENT,
+  );
 }
 
 function containersPath(object: KubeObject): readonly string[] | undefined {
@@ -64,14 +84,23 @@ function overrideImage(object: KubeObject, { predicate, component, operator, val
     return formatImage(changeImage(parseImage(text), component, operator, value));
   };
   if (predicate !== undefined) {
-    if (!predicate.path.startsWith("/")) throw new Error(`predicate path ${JSON.stringify(predicate.path)} should start with "/" character`);
+    if (!predicate.path.startsWith("/"))
+      throw new Error(`predicate path ${JSON.stringify(predicate.path)} should start with "/" character`);
     const steps = parsePointer(predicate.path);
     return setPath(object, arraySteps(object, steps), change(getPath(object, ...steps), predicate.path));
   }
   const path = containersPath(object);
   const containers = path === undefined ? undefined : getPath(object, ...path);
   if (path === undefined || !Array.isArray(containers)) return object;
-  return setPath(object, path, (containers as readonly Json[]).map((container, at) => (container["image"] === undefined ? container : { ...container, image: change(container["image"], `containers[${at}].image`) })));
+  return setPath(
+    object,
+    path,
+    (containers as readonly Json[]).map((container, at) =>
+      container["image"] === undefined
+        ? container
+        : { ...container, image: change(container["image"], `containers[${at}].image`) },
+    ),
+  );
 }
 
 /** Pointer steps with indexes as numbers where the value is an array. */
@@ -84,7 +113,11 @@ function arraySteps(value: unknown, steps: readonly string[]): (string | number)
   });
 }
 
-function overrideList(object: KubeObject, field: "command" | "args", overrider: { readonly containerName: string; readonly operator: string; readonly value?: readonly string[] }): KubeObject {
+function overrideList(
+  object: KubeObject,
+  field: "command" | "args",
+  overrider: { readonly containerName: string; readonly operator: string; readonly value?: readonly string[] },
+): KubeObject {
   const path = containersPath(object);
   const containers = path === undefined ? undefined : getPath(object, ...path);
   if (path === undefined || !Array.isArray(containers)) return object;
@@ -95,15 +128,22 @@ function overrideList(object: KubeObject, field: "command" | "args", overrider: 
     (containers as readonly Json[]).map((container) => {
       if (container["name"] !== overrider.containerName) return container;
       const present = ((container[field] ?? []) as readonly unknown[]).map(String);
-      const next = overrider.operator === "add" ? [...present, ...values] : present.filter((item) => !values.includes(item));
+      const next =
+        overrider.operator === "add" ? [...present, ...values] : present.filter((item) => !values.includes(item));
       return { ...container, [field]: next };
     }),
   );
 }
 
-function overrideKeys(object: KubeObject, field: "labels" | "annotations", overrider: { readonly operator: string; readonly value?: Readonly<Record<string, string>> }): KubeObject {
+function overrideKeys(
+  object: KubeObject,
+  field: "labels" | "annotations",
+  overrider: { readonly operator: string; readonly value?: Readonly<Record<string, string>> },
+): KubeObject {
   const present = object.metadata[field];
-  const entries = Object.entries(overrider.value ?? {}).map(([key, value]) => [key.replaceAll("~1", "/").replaceAll("~0", "~"), value] as const);
+  const entries = Object.entries(overrider.value ?? {}).map(
+    ([key, value]) => [key.replaceAll("~1", "/").replaceAll("~0", "~"), value] as const,
+  );
   if (overrider.operator === "add") {
     if (entries.length === 0) return object;
     return { ...object, metadata: { ...object.metadata, [field]: { ...present, ...Object.fromEntries(entries) } } };
@@ -121,16 +161,19 @@ function overrideKeys(object: KubeObject, field: "labels" | "annotations", overr
 function overrideField(object: KubeObject, { fieldPath, json, yaml }: FieldOverrider): KubeObject {
   const steps = arraySteps(object, parsePointer(fieldPath));
   const held = getPath(object, ...steps);
-  if (typeof held !== "string") throw new Error(`the value at ${fieldPath} is ${held === undefined ? "missing" : "no text"}`);
+  if (typeof held !== "string")
+    throw new Error(`the value at ${fieldPath} is ${held === undefined ? "missing" : "no text"}`);
   // Secrets keep their data in base64: the document is what it decodes to.
   const isEncoded = object.kind === "Secret" && object.apiVersion === "v1" && steps[0] === "data";
   const text = isEncoded ? Buffer.from(held, "base64").toString("utf8") : held;
-  const operations = (list: readonly Operation[]) => list.map(({ operator, subPath = "", value }) => ({ op: operator, path: subPath, value }));
+  const operations = (list: readonly Operation[]) =>
+    list.map(({ operator, subPath = "", value }) => ({ op: operator, path: subPath, value }));
   let changed = text;
   if (json !== undefined && json.length > 0) {
     const source = readJson(text, fieldPath);
     changed = writeJsonText(patch(source.value, operations(json)), source);
-  } else if (yaml !== undefined && yaml.length > 0) changed = writeYaml(patch(readYaml(text, fieldPath), operations(yaml)));
+  } else if (yaml !== undefined && yaml.length > 0)
+    changed = writeYaml(patch(readYaml(text, fieldPath), operations(yaml)));
   return setPath(object, steps, isEncoded ? Buffer.from(changed).toString("base64") : changed);
 }
 
@@ -142,7 +185,8 @@ function readJson(text: string, path: string): JsonText {
   }
 }
 
-const withoutTimes = (tags: Tags): Tags => tags.filter((tag) => typeof tag === "string" || tag.tag !== "tag:yaml.org,2002:timestamp");
+const withoutTimes = (tags: Tags): Tags =>
+  tags.filter((tag) => typeof tag === "string" || tag.tag !== "tag:yaml.org,2002:timestamp");
 
 function readYaml(text: string, path: string): unknown {
   // Only the first document of a stream counts.
@@ -155,12 +199,20 @@ function readYaml(text: string, path: string): unknown {
 
 /** Sorted keys; texts that would read as something else in double quotes, others that need it in single ones. */
 function writeYaml(value: unknown): string {
-  const document = new Document(sorted(value), { version: "1.1", customTags: withoutTimes, aliasDuplicateObjects: false });
+  const document = new Document(sorted(value), {
+    version: "1.1",
+    customTags: withoutTimes,
+    aliasDuplicateObjects: false,
+  });
   visit(document, {
     Scalar(_key, node) {
       if (typeof node.value !== "string") return;
       const read = parseDocument(node.value, { version: "1.1" });
-      const isAmbiguous = read.errors.length === 0 && isScalar(read.contents) && typeof read.contents.value !== "string" && node.value !== "";
+      const isAmbiguous =
+        read.errors.length === 0 &&
+        isScalar(read.contents) &&
+        typeof read.contents.value !== "string" &&
+        node.value !== "";
       if (isAmbiguous) node.type = "QUOTE_DOUBLE";
     },
   });
@@ -170,5 +222,9 @@ function writeYaml(value: unknown): string {
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (!isJsonObject(value)) return value;
-  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((key) => [key, sorted(value[key])]),
+  );
 }

@@ -19,11 +19,19 @@ export class ConnectionRefused extends Error {
 }
 
 /** A transport that shows the faults to whoever uses it; watches end when the server goes down. */
-export function withFaults(transport: Transport, name: string, faults: Faults, clock: Clock): Transport & { cut(): void } {
+export function withFaults(
+  transport: Transport,
+  name: string,
+  faults: Faults,
+  clock: Clock,
+): Transport & { cut(): void } {
   const watches = new Set<{ readonly handle: WatchHandle; readonly sink: WatchSink }>();
   async function pass<R>(work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
     if (faults.isDown) throw new ConnectionRefused(name);
-    if (faults.isHanging) await new Promise<never>((_resolve, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted")), { once: true }));
+    if (faults.isHanging)
+      await new Promise<never>((_resolve, reject) =>
+        signal?.addEventListener("abort", () => reject(new Error("aborted")), { once: true }),
+      );
     if (faults.latencyMs > 0) await sleep(clock, faults.latencyMs, signal);
     const answer = await work();
     if (faults.isDown) throw new ConnectionRefused(name);
@@ -41,10 +49,16 @@ export function withFaults(transport: Transport, name: string, faults: Faults, c
         });
         return { stop: () => (isStopped = true) };
       }
-      const entry = { handle: transport.watch(request, { event: (type, object) => sink.event(type, object), closed: (error) => {
-        watches.delete(entry);
-        sink.closed(error);
-      } }), sink };
+      const entry = {
+        handle: transport.watch(request, {
+          event: (type, object) => sink.event(type, object),
+          closed: (error) => {
+            watches.delete(entry);
+            sink.closed(error);
+          },
+        }),
+        sink,
+      };
       watches.add(entry);
       return {
         stop() {

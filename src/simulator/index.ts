@@ -5,4 +5,11 @@
  */
 export type { Faults } from "./faults.ts";
 export type { KubeletOptions } from "./controllers/kubelet.ts";
-export { type NodeClass, servedKinds, type ServedKinds, type SimulatedMember, type SimulatedMemberOptions, startSimulatedMember } from "./simulated-member.ts";
+export {
+  type NodeClass,
+  servedKinds,
+  type ServedKinds,
+  type SimulatedMember,
+  type SimulatedMemberOptions,
+  startSimulatedMember,
+} from "./simulated-member.ts";

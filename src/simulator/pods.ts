@@ -1,6 +1,12 @@
 import type { Pod, PodTemplateSpec } from "#apis/kubernetes";
 import { fnv1a32 } from "#base";
-import { compileLabelSelector, controllerReference, type KubeObject, type LabelSelector, type StringMap } from "#machinery";
+import {
+  compileLabelSelector,
+  controllerReference,
+  type KubeObject,
+  type LabelSelector,
+  type StringMap,
+} from "#machinery";
 
 /** Facts about pods that several workload controllers share. */
 

@@ -3,7 +3,17 @@ import { type RunningApiServer, startApiServer } from "#apiserver";
 import type { Clock, Logger, Random } from "#base";
 import { createInformers } from "#client";
 import { type ControllerDefinition, createManager, type Manager } from "#controller-runtime";
-import { formatQuantity, formatTime, isAlreadyExists, multiplyQuantity, parseQuantity, type ResourceKind, setPath, type Transport, zeroQuantity } from "#machinery";
+import {
+  formatQuantity,
+  formatTime,
+  isAlreadyExists,
+  multiplyQuantity,
+  parseQuantity,
+  type ResourceKind,
+  setPath,
+  type Transport,
+  zeroQuantity,
+} from "#machinery";
 import { type Backend, createMemoryBackend } from "#store";
 import { daemonSetController } from "./controllers/daemon-set.ts";
 import { deploymentController } from "./controllers/deployment.ts";
@@ -38,7 +48,10 @@ export interface SimulatedMemberOptions {
   readonly backend?: Backend;
   readonly serviceAccountKeys: { readonly privateKey: string; readonly publicKey: string };
   /** Controllers every Kubernetes cluster has; the composition root hands them in with what they need. */
-  readonly systemControllers?: (member: { readonly api: RunningApiServer; readonly kinds: ServedKinds }) => readonly { readonly definition: ControllerDefinition<never, never>; readonly deps: unknown }[];
+  readonly systemControllers?: (member: {
+    readonly api: RunningApiServer;
+    readonly kinds: ServedKinds;
+  }) => readonly { readonly definition: ControllerDefinition<never, never>; readonly deps: unknown }[];
   readonly kubelet?: Partial<KubeletOptions>;
   readonly authority?: string;
 }
@@ -70,7 +83,13 @@ export function servedKinds(api: RunningApiServer): ServedKinds {
   return {
     list: () =>
       registry.all
-        .filter(({ verbs, virtual, kind }) => virtual === undefined && ["list", "watch", "delete"].every((verb) => verbs.includes(verb)) && !(kind.group === "events.k8s.io") && kind.resource !== "events")
+        .filter(
+          ({ verbs, virtual, kind }) =>
+            virtual === undefined &&
+            ["list", "watch", "delete"].every((verb) => verbs.includes(verb)) &&
+            !(kind.group === "events.k8s.io") &&
+            kind.resource !== "events",
+        )
         .filter(({ kind, storage }) => kind.version === storage.version)
         .map(({ kind }) => kind),
     onChange: (react) => registry.onChange(react),
@@ -80,10 +99,32 @@ export function servedKinds(api: RunningApiServer): ServedKinds {
 export async function startSimulatedMember(options: SimulatedMemberOptions): Promise<SimulatedMember> {
   const { clock, random, name } = options;
   const log = options.log.with({ member: name });
-  const api = await startApiServer({ backend: options.backend ?? createMemoryBackend(), clock, random, log, serviceAccountKeys: options.serviceAccountKeys });
+  const api = await startApiServer({
+    backend: options.backend ?? createMemoryBackend(),
+    clock,
+    random,
+    log,
+    serviceAccountKeys: options.serviceAccountKeys,
+  });
   const inside = api.transport();
-  const manager = createManager({ transport: inside, clock, random, log, component: "kube-controller-manager", informers: createInformers(inside, { clock, log }) });
-  const plain = [deploymentController, replicaSetController, statefulSetController, daemonSetController, jobController, cronJobController, endpointSliceController, storageController];
+  const manager = createManager({
+    transport: inside,
+    clock,
+    random,
+    log,
+    component: "kube-controller-manager",
+    informers: createInformers(inside, { clock, log }),
+  });
+  const plain = [
+    deploymentController,
+    replicaSetController,
+    statefulSetController,
+    daemonSetController,
+    jobController,
+    cronJobController,
+    endpointSliceController,
+    storageController,
+  ];
   for (const definition of plain) manager.add(definition as ControllerDefinition<object, object>, { deps: {} });
   manager.add(podScheduler, { deps: {} });
   manager.add(kubelet, { deps: {}, ...(options.kubelet === undefined ? {} : { options: options.kubelet }) });
@@ -141,7 +182,12 @@ async function createNodes(manager: Manager, options: SimulatedMemberOptions, no
   let at = 0;
   for (const nodeClass of options.nodes) {
     const memory = parseQuantity(nodeClass.memory) ?? zeroQuantity;
-    const amounts = { cpu: nodeClass.cpu, memory: formatQuantity(multiplyQuantity(memory, 1)), pods: String(nodeClass.pods ?? 110), "ephemeral-storage": "100Gi" };
+    const amounts = {
+      cpu: nodeClass.cpu,
+      memory: formatQuantity(multiplyQuantity(memory, 1)),
+      pods: String(nodeClass.pods ?? 110),
+      "ephemeral-storage": "100Gi",
+    };
     const nodes = Array.from({ length: nodeClass.count }, () => {
       const name = `${options.name}-node-${++at}`;
       return {
@@ -163,8 +209,22 @@ async function createNodes(manager: Manager, options: SimulatedMemberOptions, no
           capacity: amounts,
           allocatable: amounts,
           conditions: readyConditions(true, nowMs),
-          addresses: [{ type: "InternalIP", address: `172.16.${(at >> 8) & 255}.${at & 255}` }, { type: "Hostname", address: name }],
-          nodeInfo: { kubeletVersion: "v1.36.2", kubeProxyVersion: "", osImage: "simulated", kernelVersion: "simulated", containerRuntimeVersion: "simulated://1", architecture: "amd64", operatingSystem: "linux", machineID: "", systemUUID: "", bootID: "" },
+          addresses: [
+            { type: "InternalIP", address: `172.16.${(at >> 8) & 255}.${at & 255}` },
+            { type: "Hostname", address: name },
+          ],
+          nodeInfo: {
+            kubeletVersion: "v1.36.2",
+            kubeProxyVersion: "",
+            osImage: "simulated",
+            kernelVersion: "simulated",
+            containerRuntimeVersion: "simulated://1",
+            architecture: "amd64",
+            operatingSystem: "linux",
+            machineID: "",
+            systemUUID: "",
+            bootID: "",
+          },
         },
       } as unknown as Node;
     });

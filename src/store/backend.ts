@@ -48,7 +48,13 @@ export interface ListResult {
 
 /** `expected`: revision the key must have, 0 for absent; left out for no condition. */
 export type Operation =
-  | { readonly type: "put"; readonly key: string; readonly value: Uint8Array; readonly expected?: number; readonly leaseSeconds?: number }
+  | {
+      readonly type: "put";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly expected?: number;
+      readonly leaseSeconds?: number;
+    }
   | { readonly type: "delete"; readonly key: string; readonly expected?: number };
 
 export type TxnResult =

@@ -44,7 +44,9 @@ export class ChangeLog {
       return { stop() {} };
     }
     const watcher = { prefix, sink };
-    const past = this.#history.slice(this.#start).filter((change) => change.revision > after && change.key.startsWith(prefix));
+    const past = this.#history
+      .slice(this.#start)
+      .filter((change) => change.revision > after && change.key.startsWith(prefix));
     if (past.length > 0) sink.changes(past);
     this.#watchers.add(watcher);
     return { stop: () => this.#watchers.delete(watcher) };

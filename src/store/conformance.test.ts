@@ -2,7 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Backend, type BackendChange, createMemoryBackend, isCompacted, openFileBackend, StoreError } from "./index.ts";
+import {
+  type Backend,
+  type BackendChange,
+  createMemoryBackend,
+  isCompacted,
+  openFileBackend,
+  StoreError,
+} from "./index.ts";
 
 const bytes = (text: string) => Buffer.from(text);
 const text = (value: Uint8Array | undefined) => (value === undefined ? undefined : Buffer.from(value).toString());
@@ -54,14 +61,17 @@ describe.each(Object.entries(drivers))("%s driver", (_name, make) => {
   test("of many writers with one condition exactly one wins", async () => {
     const backend = open();
     const results = await Promise.all(
-      Array.from({ length: 20 }, (_, at) => backend.txn([{ type: "put", key: "/a", value: bytes(String(at)), expected: 0 }])),
+      Array.from({ length: 20 }, (_, at) =>
+        backend.txn([{ type: "put", key: "/a", value: bytes(String(at)), expected: 0 }]),
+      ),
     );
     expect(results.filter((result) => result.ok)).toHaveLength(1);
   });
 
   test("lists are ordered, bounded and go on after a key", async () => {
     const backend = open();
-    for (const key of ["/p/c", "/p/a", "/q/x", "/p/b", "/p/ab"]) await backend.txn([{ type: "put", key, value: bytes(key) }]);
+    for (const key of ["/p/c", "/p/a", "/q/x", "/p/b", "/p/ab"])
+      await backend.txn([{ type: "put", key, value: bytes(key) }]);
     const first = await backend.list("/p/", { limit: 2 });
     expect(first.entries.map(({ key }) => key)).toEqual(["/p/a", "/p/ab"]);
     expect(first.hasMore).toBe(true);
@@ -78,7 +88,10 @@ describe.each(Object.entries(drivers))("%s driver", (_name, make) => {
     await backend.txn([{ type: "put", key: "/w/a", value: bytes("2") }]);
     await backend.txn([{ type: "put", key: "/other", value: bytes("2") }]);
     await backend.txn([{ type: "delete", key: "/w/a" }]);
-    expect(seen.map(({ type, revision }) => [type, revision])).toEqual([["put", 3], ["delete", 5]]);
+    expect(seen.map(({ type, revision }) => [type, revision])).toEqual([
+      ["put", 3],
+      ["delete", 5],
+    ]);
     expect(text(seen[0]?.previous)).toBe("1");
     const again: BackendChange[] = [];
     backend.watch("/w/", 1, { changes: (changes) => again.push(...changes), closed() {} });
@@ -101,7 +114,9 @@ describe.each(Object.entries(drivers))("%s driver", (_name, make) => {
   test("a closed store refuses to write", async () => {
     const backend = make();
     await backend.close();
-    await expect(backend.txn([{ type: "put", key: "/a", value: bytes("1") }])).rejects.toMatchObject({ code: "STORE_CLOSED" });
+    await expect(backend.txn([{ type: "put", key: "/a", value: bytes("1") }])).rejects.toMatchObject({
+      code: "STORE_CLOSED",
+    });
   });
 });
 
@@ -120,7 +135,9 @@ describe("data folder", () => {
   test("in use is refused by name and process", () => {
     const folder = scratch();
     opened.push(openFileBackend(folder));
-    expect(() => openFileBackend(folder)).toThrowError(new StoreError("STORE_IN_USE", `the data folder ${folder} is in use by process ${process.pid}`));
+    expect(() => openFileBackend(folder)).toThrowError(
+      new StoreError("STORE_IN_USE", `the data folder ${folder} is in use by process ${process.pid}`),
+    );
   });
 
   test("of a newer format is left alone", () => {

@@ -21,5 +21,4 @@ export type StoreErrorCode =
 export const compacted = (asked: number, oldest: number): StoreError =>
   new StoreError("STORE_COMPACTED", `revision ${asked} was compacted; the oldest one held is ${oldest}`);
 
-export const isCompacted = (error: unknown): boolean =>
-  error instanceof StoreError && error.code === "STORE_COMPACTED";
+export const isCompacted = (error: unknown): boolean => error instanceof StoreError && error.code === "STORE_COMPACTED";

@@ -1,4 +1,14 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
 import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation, TxnResult } from "./backend.ts";
@@ -34,14 +44,21 @@ export function openFileBackend(folder: string): Backend {
     });
   } catch (error) {
     release();
-    throw new StoreError("STORE_UNREADABLE", `the store in ${folder} cannot be opened: ${text(error)}`, { cause: error });
+    throw new StoreError("STORE_UNREADABLE", `the store in ${folder} cannot be opened: ${text(error)}`, {
+      cause: error,
+    });
   }
   const stored = db.get(REVISION_KEY);
   let revision = stored === undefined ? 1 : stored.readDoubleLE(0);
   const log = new ChangeLog(revision);
   /** Entries written but not yet committed by lmdb, so that a later transaction sees an earlier one. */
   const overlay = new Map<string, { readonly entry: Entry | undefined; readonly revision: number }>();
-  let pending: { readonly changes: BackendChange[]; readonly revision: number; readonly done: () => void; readonly failed: (error: Error) => void }[] = [];
+  let pending: {
+    readonly changes: BackendChange[];
+    readonly revision: number;
+    readonly done: () => void;
+    readonly failed: (error: Error) => void;
+  }[] = [];
   let flushing: Promise<void> = Promise.resolve();
   let isFlushing = false;
   let isClosed = false;
@@ -62,7 +79,8 @@ export function openFileBackend(folder: string): Backend {
       try {
         for (const { changes } of batch)
           for (const change of changes)
-            if (change.type === "put") void db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision));
+            if (change.type === "put")
+              void db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision));
             else void db.remove(change.key);
         const mark = Buffer.alloc(8);
         mark.writeDoubleLE(last, 0);
@@ -70,7 +88,9 @@ export function openFileBackend(folder: string): Backend {
         await db.flushed;
       } catch (error) {
         // The map may hold less than this process has promised to later writers: nothing more is accepted.
-        broken = new StoreError("STORE_WRITE_FAILED", `the store in ${folder} cannot be written: ${text(error)}`, { cause: error });
+        broken = new StoreError("STORE_WRITE_FAILED", `the store in ${folder} cannot be written: ${text(error)}`, {
+          cause: error,
+        });
         for (const { failed } of [...batch, ...pending]) failed(broken);
         pending = [];
         break;
@@ -192,7 +212,9 @@ function prepareFolder(folder: string): void {
     writeFileSync(formatFile, `${FORMAT}\n`);
   } catch (error) {
     if (error instanceof StoreError) throw error;
-    throw new StoreError("STORE_UNREADABLE", `the data folder ${folder} cannot be used: ${text(error)}`, { cause: error });
+    throw new StoreError("STORE_UNREADABLE", `the data folder ${folder} cannot be used: ${text(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -44,7 +44,12 @@ export function createMemoryBackend(): Backend {
         const { key } = operation;
         const before = entries.get(key);
         if (operation.type === "put") {
-          const entry: Entry = { key, value: operation.value, revision: next, createRevision: before?.createRevision ?? next };
+          const entry: Entry = {
+            key,
+            value: operation.value,
+            revision: next,
+            createRevision: before?.createRevision ?? next,
+          };
           entries.set(key, entry);
           if (before === undefined) keys.add(key);
           changes.push({
@@ -58,7 +63,13 @@ export function createMemoryBackend(): Backend {
         } else if (before !== undefined) {
           entries.delete(key);
           keys.delete(key);
-          changes.push({ type: "delete", key, revision: next, createRevision: before.createRevision, previous: before.value });
+          changes.push({
+            type: "delete",
+            key,
+            revision: next,
+            createRevision: before.createRevision,
+            previous: before.value,
+          });
         }
       }
       if (changes.length > 0) {

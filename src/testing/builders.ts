@@ -10,13 +10,21 @@ export function aDeployment(name: string, replicas = 1, namespace = "default"): 
     spec: {
       replicas,
       selector: { matchLabels: { workload: "test" } },
-      template: { metadata: { labels: { workload: "test" } }, spec: { containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu: "100m" } } }] } },
+      template: {
+        metadata: { labels: { workload: "test" } },
+        spec: { containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu: "100m" } } }] },
+      },
     },
   } as unknown as Deployment;
 }
 
 /** A policy for all Deployments of a namespace. */
-export function aPropagationPolicy(name: string, placement: unknown, namespace = "default", more: object = {}): PropagationPolicy {
+export function aPropagationPolicy(
+  name: string,
+  placement: unknown,
+  namespace = "default",
+  more: object = {},
+): PropagationPolicy {
   return {
     apiVersion: "policy.karmada.io/v1alpha1",
     kind: "PropagationPolicy",

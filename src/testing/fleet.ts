@@ -6,7 +6,10 @@ import { parseFlags } from "#config";
 import { createLogger, type Fleet, startFleet } from "#controlplane";
 
 /** A fleet in memory on free ports, quick to notice what happens; `stop` removes its folder as well. */
-export async function startTestFleet(members: readonly string[] = ["member1", "member2", "member3"], flags: readonly string[] = []): Promise<Fleet> {
+export async function startTestFleet(
+  members: readonly string[] = ["member1", "member2", "member3"],
+  flags: readonly string[] = [],
+): Promise<Fleet> {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-test-"));
   const config = parseFlags([
     `--data-dir=${folder}`,
@@ -24,7 +27,11 @@ export async function startTestFleet(members: readonly string[] = ["member1", "m
     log: createLogger("silent"),
     isInMemory: true,
     podReadyMs: 10,
-    members: members.map((name, at) => ({ name, region: at < 2 ? "europe" : "america", nodes: [{ count: 3, cpu: "8", memory: "32Gi" }] })),
+    members: members.map((name, at) => ({
+      name,
+      region: at < 2 ? "europe" : "america",
+      nodes: [{ count: 3, cpu: "8", memory: "32Gi" }],
+    })),
   });
   return {
     ...fleet,

@@ -10,7 +10,8 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
   let fleet: Fleet;
   let admin: string;
   const run = (words: string, input?: string) => kubectl(admin, words.split(" "), input);
-  const member = (words: string, input?: string) => kubectl(fleet.kubeconfigs.get("member1") ?? "", words.split(" "), input);
+  const member = (words: string, input?: string) =>
+    kubectl(fleet.kubeconfigs.get("member1") ?? "", words.split(" "), input);
 
   beforeAll(async () => {
     fleet = await startTestFleet();
@@ -21,20 +22,33 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
 
   test("[DR-1] [RN-2] applies ordinary manifests and shows clusters as a table", async () => {
     expect(await run("get clusters")).toMatch(/NAME\s+VERSION\s+MODE\s+READY\s+AGE/);
-    expect(await run("apply -f -", example("override-policy.yaml"))).toContain("overridepolicy.policy.karmada.io/nginx-mirror created");
-    expect(await run("apply -f -", example("propagation-policy.yaml"))).toContain("propagationpolicy.policy.karmada.io/nginx created");
+    expect(await run("apply -f -", example("override-policy.yaml"))).toContain(
+      "overridepolicy.policy.karmada.io/nginx-mirror created",
+    );
+    expect(await run("apply -f -", example("propagation-policy.yaml"))).toContain(
+      "propagationpolicy.policy.karmada.io/nginx created",
+    );
     expect(await run("apply -f -", example("nginx.yaml"))).toContain("deployment.apps/nginx created");
     await eventually(async () => /9\/9/.test(await run("get deployment nginx")));
   });
 
   test("[DR-6] shows what the members report", async () => {
-    expect(await run("get deployment nginx -o wide")).toMatch(/nginx\s+9\/9\s+9\s+9\s+\S+\s+nginx\s+nginx:1.29\s+app=nginx/);
+    expect(await run("get deployment nginx -o wide")).toMatch(
+      /nginx\s+9\/9\s+9\s+9\s+\S+\s+nginx\s+nginx:1.29\s+app=nginx/,
+    );
     expect(await run("get resourcebinding nginx-deployment")).toMatch(/SCHEDULED\s+FULLYAPPLIED\s+AGE/);
     expect(await run("get works -A")).toContain("karmada-es-member1");
   });
 
   test("[DR-26] an override changes one member only", async () => {
-    const image = (name: string) => kubectl(fleet.kubeconfigs.get(name) ?? "", ["get", "deployment", "nginx", "-o", "jsonpath={.spec.template.spec.containers[0].image}"]);
+    const image = (name: string) =>
+      kubectl(fleet.kubeconfigs.get(name) ?? "", [
+        "get",
+        "deployment",
+        "nginx",
+        "-o",
+        "jsonpath={.spec.template.spec.containers[0].image}",
+      ]);
     expect(await image("member3")).toBe("mirror.example.com/nginx:1.29");
     expect(await image("member1")).toBe("nginx:1.29");
   });
@@ -45,7 +59,9 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
     expect(await run("get deployments -A -l app=nginx")).toContain("nginx");
     expect(await run("get deployments -A -l app=other")).toContain("No resources found");
     expect((await run("get clusterroles --chunk-size=10 --no-headers")).split("\n").length).toBeGreaterThan(50);
-    expect(await run("get namespaces --field-selector metadata.name=default --no-headers")).toMatch(/^default\s+Active/);
+    expect(await run("get namespaces --field-selector metadata.name=default --no-headers")).toMatch(
+      /^default\s+Active/,
+    );
   });
 
   test("describes and explains", async () => {
@@ -57,20 +73,34 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
   test("patches by all types and scales", async () => {
     await run('patch deployment nginx --type=merge -p {"metadata":{"annotations":{"a":"1"}}}');
     await run('patch deployment nginx --type=json -p [{"op":"add","path":"/metadata/annotations/b","value":"2"}]');
-    await run('patch deployment nginx --type=strategic -p {"spec":{"template":{"spec":{"containers":[{"name":"nginx","env":[{"name":"C","value":"3"}]}]}}}}');
+    await run(
+      'patch deployment nginx --type=strategic -p {"spec":{"template":{"spec":{"containers":[{"name":"nginx","env":[{"name":"C","value":"3"}]}]}}}}',
+    );
     const deployment = JSON.parse(await run("get deployment nginx -o json"));
     expect(deployment.metadata.annotations).toMatchObject({ a: "1", b: "2" });
     expect(deployment.spec.template.spec.containers).toHaveLength(1);
-    expect(deployment.spec.template.spec.containers[0]).toMatchObject({ image: "nginx:1.29", env: [{ name: "C", value: "3" }] });
+    expect(deployment.spec.template.spec.containers[0]).toMatchObject({
+      image: "nginx:1.29",
+      env: [{ name: "C", value: "3" }],
+    });
     expect(await run("scale deployment nginx --replicas=12")).toContain("scaled");
     await eventually(async () => /12\/12/.test(await run("get deployment nginx")));
   });
 
   test("server-side apply keeps owners and reports conflicts by field", async () => {
-    const manifest = JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "owned", namespace: "default" }, data: { a: "1" } });
+    const manifest = JSON.stringify({
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "owned", namespace: "default" },
+      data: { a: "1" },
+    });
     expect(await run("apply --server-side --field-manager=one -f -", manifest)).toContain("serverside-applied");
-    await expect(run("apply --server-side --field-manager=two -f -", manifest.replace('"1"', '"2"'))).rejects.toThrow(/conflict with "one": \.data\.a/);
-    expect(await run("apply --server-side --field-manager=two --force-conflicts -f -", manifest.replace('"1"', '"2"'))).toContain("serverside-applied");
+    await expect(run("apply --server-side --field-manager=two -f -", manifest.replace('"1"', '"2"'))).rejects.toThrow(
+      /conflict with "one": \.data\.a/,
+    );
+    expect(
+      await run("apply --server-side --field-manager=two --force-conflicts -f -", manifest.replace('"1"', '"2"')),
+    ).toContain("serverside-applied");
     expect(JSON.parse(await run("get configmap owned -o json")).data).toEqual({ a: "2" });
   });
 
@@ -93,8 +123,15 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
   });
 
   test("wrong input is refused with the field's name", async () => {
-    await expect(run("apply -f -", example("propagation-policy.yaml").replace("Divided", "Sometimes"))).rejects.toThrow(/replicaSchedulingType: Unsupported value: "Sometimes": supported values: "Duplicated", "Divided"/);
-    await expect(run("apply --validate=false -f -", '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x","namespace":"default"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}')).rejects.toThrow(/spec.template.metadata.labels: Invalid value: .*`selector` does not match template `labels`/);
+    await expect(run("apply -f -", example("propagation-policy.yaml").replace("Divided", "Sometimes"))).rejects.toThrow(
+      /replicaSchedulingType: Unsupported value: "Sometimes": supported values: "Duplicated", "Divided"/,
+    );
+    await expect(
+      run(
+        "apply --validate=false -f -",
+        '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x","namespace":"default"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}',
+      ),
+    ).rejects.toThrow(/spec.template.metadata.labels: Invalid value: .*`selector` does not match template `labels`/);
     await expect(run("get nonsense")).rejects.toThrow(/the server doesn't have a resource type "nonsense"/);
   });
 

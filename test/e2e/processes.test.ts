@@ -21,7 +21,10 @@ const transports: HttpTransport[] = [];
 
 const runner = () => join(program, "run.mjs");
 
-function start(words: readonly string[], ready: RegExp): Promise<{ readonly child: ChildProcess; readonly output: () => string }> {
+function start(
+  words: readonly string[],
+  ready: RegExp,
+): Promise<{ readonly child: ChildProcess; readonly output: () => string }> {
   const child = spawn(process.execPath, [runner(), ...words], { stdio: ["ignore", "pipe", "pipe"] });
   children.push(child);
   let output = "";
@@ -36,8 +39,14 @@ function start(words: readonly string[], ready: RegExp): Promise<{ readonly chil
   });
 }
 
-function run(words: readonly string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  return new Promise((resolve) => execFile(process.execPath, [runner(), ...words], { timeout: 30_000 }, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr })));
+function run(
+  words: readonly string[],
+): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  return new Promise((resolve) =>
+    execFile(process.execPath, [runner(), ...words], { timeout: 30_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
+    ),
+  );
 }
 
 function connect(kubeconfig: string): Client {
@@ -57,12 +66,32 @@ async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Pro
 
 const dataDir = join(folder, "plane");
 const admin = join(dataDir, "admin.kubeconfig");
-const flags = [`--data-dir=${dataDir}`, "--secure-port=0", "--cluster-status-update-frequency=200ms", "--cluster-failure-threshold=300ms", "--cluster-success-threshold=300ms"];
+const flags = [
+  `--data-dir=${dataDir}`,
+  "--secure-port=0",
+  "--cluster-status-update-frequency=200ms",
+  "--cluster-failure-threshold=300ms",
+  "--cluster-success-threshold=300ms",
+];
 
 beforeAll(async () => {
   mkdirSync(program, { recursive: true });
-  await build({ entryPoints: { main: join(root, "src/main.ts") }, outdir: program, bundle: true, splitting: true, platform: "node", format: "esm", target: "node20", packages: "external", outExtension: { ".js": ".mjs" }, logLevel: "error" });
-  writeFileSync(runner(), 'const { main } = await import("./main.mjs");\nawait main("flotilla", process.argv.slice(2));\n');
+  await build({
+    entryPoints: { main: join(root, "src/main.ts") },
+    outdir: program,
+    bundle: true,
+    splitting: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    packages: "external",
+    outExtension: { ".js": ".mjs" },
+    logLevel: "error",
+  });
+  writeFileSync(
+    runner(),
+    'const { main } = await import("./main.mjs");\nawait main("flotilla", process.argv.slice(2));\n',
+  );
 });
 
 afterAll(async () => {
@@ -72,22 +101,40 @@ afterAll(async () => {
   rmSync(program, { recursive: true, force: true });
 });
 
-test("[DR-3] [DR-36] a server, a member of its own process, join, propagation over HTTPS, restart, unjoin", { timeout: 60_000 }, async () => {
+test("[DR-3] [DR-36] a server, a member of its own process, join, propagation over HTTPS, restart, unjoin", {
+  timeout: 60_000,
+}, async () => {
   const server = await start(["server", ...flags], /control plane is ready/);
   const memberFolder = join(folder, "member");
   const member = await start(["simulate", "member", "far", "--nodes=2", `--data-dir=${memberFolder}`], /far is ready/);
   const memberConfig = join(memberFolder, "far.kubeconfig");
-  const joined = await run(["join", "far", "--kubeconfig", admin, "--cluster-kubeconfig", memberConfig, "--cluster-region=north"]);
+  const joined = await run([
+    "join",
+    "far",
+    "--kubeconfig",
+    admin,
+    "--cluster-kubeconfig",
+    memberConfig,
+    "--cluster-region=north",
+  ]);
   expect(joined).toMatchObject({ code: 0, stdout: "cluster(far) is joined successfully\n" });
   const again = await run(["join", "far", "--kubeconfig", admin, "--cluster-kubeconfig", memberConfig]);
   expect(again.stderr).toMatch(/error: the cluster ID \S+ or the cluster name far has been registered/);
   const plane = connect(admin);
-  await eventually(async () => (await plane.get(Cluster, { name: "far" })).status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True"));
+  await eventually(async () =>
+    (await plane.get(Cluster, { name: "far" })).status?.conditions?.some(
+      ({ type, status }) => type === "Ready" && status === "True",
+    ),
+  );
   expect((await run(["get", "clusters", "--kubeconfig", admin])).stdout).toMatch(/far\s+v1\.\S+\s+Push\s+True/);
   await plane.create(PropagationPolicy, aPropagationPolicy("all", {}));
   await plane.create(Deployment, aDeployment("web", 3));
-  await eventually(async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 3);
-  expect((await run(["explain", "placement", "deployment/web", "--kubeconfig", admin])).stdout).toMatch(/far\s+3\s+-\s+True\s+Healthy/);
+  await eventually(
+    async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 3,
+  );
+  expect((await run(["explain", "placement", "deployment/web", "--kubeconfig", admin])).stdout).toMatch(
+    /far\s+3\s+-\s+True\s+Healthy/,
+  );
 
   // Killed, not stopped: what was acknowledged is there after the start, and nothing in the member was touched.
   const before = await connect(memberConfig).get(Deployment, { namespace: "default", name: "web" });
@@ -95,26 +142,42 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
   await start(["server", ...flags], /control plane is ready/);
   const restarted = connect(admin);
   expect((await restarted.get(Deployment, { namespace: "default", name: "web" })).spec?.replicas).toBe(3);
-  await restarted.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", { spec: { replicas: 4 } });
-  await eventually(async () => (await restarted.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 4);
-  expect((await connect(memberConfig).get(Deployment, { namespace: "default", name: "web" })).metadata.uid).toBe(before.metadata.uid);
+  await restarted.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+    spec: { replicas: 4 },
+  });
+  await eventually(
+    async () => (await restarted.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 4,
+  );
+  expect((await connect(memberConfig).get(Deployment, { namespace: "default", name: "web" })).metadata.uid).toBe(
+    before.metadata.uid,
+  );
 
   // A member with a wrong address becomes a condition with the cause.
   await end(member.child);
-  await eventually(async () => (await restarted.get(Cluster, { name: "far" })).status?.conditions?.some(({ type, status, reason }) => type === "Ready" && status === "False" && reason === "ClusterNotReachable"));
+  await eventually(async () =>
+    (await restarted.get(Cluster, { name: "far" })).status?.conditions?.some(
+      ({ type, status, reason }) => type === "Ready" && status === "False" && reason === "ClusterNotReachable",
+    ),
+  );
   const unjoined = await run(["unjoin", "far", "--kubeconfig", admin, "--wait=20"]);
   expect(unjoined.stderr + unjoined.stdout).toMatch(/unjoined successfully|still being removed/);
 });
 
 test("a server says what is wrong with what it was given", async () => {
   expect((await run(["server", "--secure-port=0"])).stderr).toBe("error: required flag: --data-dir\n");
-  expect((await run(["server", "--data-dir=x", "--no-such-flag=1"])).stderr).toBe("error: unknown flag: --no-such-flag\n");
-  expect((await run(["server", "--data-dir=x", "--feature-gates=Nonsense=true"])).stderr).toBe('error: --feature-gates: there is no gate "Nonsense"\n');
+  expect((await run(["server", "--data-dir=x", "--no-such-flag=1"])).stderr).toBe(
+    "error: unknown flag: --no-such-flag\n",
+  );
+  expect((await run(["server", "--data-dir=x", "--feature-gates=Nonsense=true"])).stderr).toBe(
+    'error: --feature-gates: there is no gate "Nonsense"\n',
+  );
   expect((await run(["frobnicate"])).stderr).toBe('error: unknown command "frobnicate" for "flotilla"\n');
   const newer = join(folder, "newer");
   mkdirSync(join(newer, "store"), { recursive: true });
   writeFileSync(join(newer, "store/format"), "99\n");
-  expect((await run(["server", `--data-dir=${newer}`])).stderr).toMatch(/has format 99, this program knows 1; it was left as it is/);
+  expect((await run(["server", `--data-dir=${newer}`])).stderr).toMatch(
+    /has format 99, this program knows 1; it was left as it is/,
+  );
   expect(readFileSync(join(newer, "store/format"), "utf8")).toBe("99\n");
 });
 
@@ -131,7 +194,13 @@ test("a port that is taken is named", async () => {
 test("a data folder in use is refused by name", { timeout: 30_000 }, async () => {
   const own = join(folder, "own");
   const { child } = await start(["server", `--data-dir=${own}`, "--secure-port=0"], /control plane is ready/);
-  expect((await run(["server", `--data-dir=${own}`, "--secure-port=0"])).stderr).toContain(`is in use by process ${child.pid}`);
+  expect((await run(["server", `--data-dir=${own}`, "--secure-port=0"])).stderr).toContain(
+    `is in use by process ${child.pid}`,
+  );
   const client = connect(join(own, "admin.kubeconfig"));
-  await client.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: { namespace: "default", name: "alive" } });
+  await client.create(ConfigMap, {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { namespace: "default", name: "alive" },
+  });
 });

@@ -19,11 +19,20 @@ afterAll(() => fleet.stop());
 /** A Deployment with a policy of its own. */
 async function place(name: string, replicas: number, placement: unknown, cpu = "100m"): Promise<void> {
   const policy = aPropagationPolicy(name, placement);
-  await client.create(PropagationPolicy, { ...policy, spec: { ...policy.spec, resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name }] } });
+  await client.create(PropagationPolicy, {
+    ...policy,
+    spec: { ...policy.spec, resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name }] },
+  });
   const deployment = aDeployment(name, replicas);
   const labels = { workload: name };
-  const template = { metadata: { labels }, spec: { containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu } } }] } };
-  await client.create(Deployment, { ...deployment, spec: { ...deployment.spec, selector: { matchLabels: labels }, template } } as Deployment);
+  const template = {
+    metadata: { labels },
+    spec: { containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu } } }] },
+  };
+  await client.create(Deployment, {
+    ...deployment,
+    spec: { ...deployment.spec, selector: { matchLabels: labels }, template },
+  } as Deployment);
 }
 
 const bindingOf = (name: string) => client.find(ResourceBinding, { namespace: "default", name: `${name}-deployment` });
@@ -33,7 +42,11 @@ const scheduled = (name: string) =>
     const isCurrent = binding?.status?.schedulerObservedGeneration === binding?.metadata.generation;
     return isCurrent && (binding?.spec.clusters ?? []).length > 0 ? binding : undefined;
   });
-const dynamic = { replicaSchedulingType: "Divided", replicaDivisionPreference: "Weighted", weightPreference: { dynamicWeight: "AvailableReplicas" } };
+const dynamic = {
+  replicaSchedulingType: "Divided",
+  replicaDivisionPreference: "Weighted",
+  weightPreference: { dynamicWeight: "AvailableReplicas" },
+};
 
 describe("scheduling on simulated members", () => {
   it("[O-2] [GF-45] spreads over regions and divides by what members have room for", async () => {
@@ -55,7 +68,10 @@ describe("scheduling on simulated members", () => {
     await place("terms", 1, {
       clusterAffinities: [
         { affinityName: "nowhere", clusterNames: ["member9"] },
-        { affinityName: "america", fieldSelector: { matchExpressions: [{ key: "region", operator: "In", values: ["america"] }] } },
+        {
+          affinityName: "america",
+          fieldSelector: { matchExpressions: [{ key: "region", operator: "In", values: ["america"] }] },
+        },
       ],
     });
     const { spec, status } = await scheduled("terms");
@@ -64,15 +80,21 @@ describe("scheduling on simulated members", () => {
   });
 
   it("rests when everything is placed, moves nothing when scaled up, and says why", async () => {
-    await place("steady", 2, { clusterAffinity: { clusterNames: ["member1", "member2"] }, replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" } });
+    await place("steady", 2, {
+      clusterAffinity: { clusterNames: ["member1", "member2"] },
+      replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
+    });
     const before = (await scheduled("steady")).spec.clusters ?? [];
-    await client.patch(Deployment, { namespace: "default", name: "steady" }, "application/merge-patch+json", { spec: { replicas: 5 } });
+    await client.patch(Deployment, { namespace: "default", name: "steady" }, "application/merge-patch+json", {
+      spec: { replicas: 5 },
+    });
     const after = await eventually(async () => {
       const binding = await bindingOf("steady");
       const targets = binding?.spec.clusters ?? [];
       return targets.reduce((sum, { replicas = 0 }) => sum + replicas, 0) === 5 ? targets : undefined;
     });
-    for (const { name, replicas = 0 } of before) expect(after.find((target) => target.name === name)?.replicas ?? 0).toBeGreaterThanOrEqual(replicas);
+    for (const { name, replicas = 0 } of before)
+      expect(after.find((target) => target.name === name)?.replicas ?? 0).toBeGreaterThanOrEqual(replicas);
     const decision = fleet.controlPlane.decisions.get("ResourceBinding/default/steady-deployment");
     const text = decision === undefined ? "" : describeDecision(decision).join("\n");
     expect(text).toContain("member3: refused by ClusterAffinity");
@@ -81,9 +103,19 @@ describe("scheduling on simulated members", () => {
 
   it("reports a workload nobody has room for, and places it once it asks for less", async () => {
     await place("huge", 3, { replicaScheduling: dynamic }, "64");
-    const condition = await eventually(async () => (await bindingOf("huge"))?.status?.conditions?.find(({ type, status }) => type === "Scheduled" && status === "False"));
-    expect(condition).toMatchObject({ reason: "Unschedulable", message: "failed to assign replicas: failed to scale up: Clusters available replicas 0 are not enough to schedule." });
-    await client.patch(Deployment, { namespace: "default", name: "huge" }, "application/json-patch+json", [{ op: "replace", path: "/spec/template/spec/containers/0/resources/requests/cpu", value: "1" }]);
+    const condition = await eventually(async () =>
+      (await bindingOf("huge"))?.status?.conditions?.find(
+        ({ type, status }) => type === "Scheduled" && status === "False",
+      ),
+    );
+    expect(condition).toMatchObject({
+      reason: "Unschedulable",
+      message:
+        "failed to assign replicas: failed to scale up: Clusters available replicas 0 are not enough to schedule.",
+    });
+    await client.patch(Deployment, { namespace: "default", name: "huge" }, "application/json-patch+json", [
+      { op: "replace", path: "/spec/template/spec/containers/0/resources/requests/cpu", value: "1" },
+    ]);
     const { spec } = await scheduled("huge");
     expect((spec.clusters ?? []).reduce((sum, { replicas = 0 }) => sum + replicas, 0)).toBe(3);
   });
@@ -93,7 +125,10 @@ describe("scheduling on simulated members", () => {
     const stop = followMembers(fleet.controlPlane.members, pool, { clock: systemClock, gates: new Set() });
     // Three nodes of 8 cpu each hold one of 5 cpu; the sum alone would say four.
     const answers = await eventually(async () => {
-      const found = await pool.maxReplicas({ resourceRequest: { cpu: "5" } }, { clusters: ["member1", "member3", "member9"] });
+      const found = await pool.maxReplicas(
+        { resourceRequest: { cpu: "5" } },
+        { clusters: ["member1", "member3", "member9"] },
+      );
       return found.get("member1") === -1 ? undefined : found;
     });
     expect(Object.fromEntries(answers)).toEqual({ member1: 3, member3: 3, member9: -1 });

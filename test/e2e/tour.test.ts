@@ -5,10 +5,15 @@ import { runTour } from "#cli";
 import { startTestFleet } from "#testing";
 
 test("[DR-4] [DR-5] [GF-34] [GF-36] [GF-38] [GF-40] the tour's every step comes true", async () => {
-  const fleet = await startTestFleet(["member1", "member2", "member3"], ["--feature-gates=Failover=true", "--enable-no-execute-taint-eviction=true"]);
+  const fleet = await startTestFleet(
+    ["member1", "member2", "member3"],
+    ["--feature-gates=Failover=true", "--enable-no-execute-taint-eviction=true"],
+  );
   const lines: string[] = [];
   try {
-    await runTour(fleet, fileURLToPath(new URL("../../examples/quickstart", import.meta.url)), (text) => lines.push(text));
+    await runTour(fleet, fileURLToPath(new URL("../../examples/quickstart", import.meta.url)), (text) =>
+      lines.push(text),
+    );
   } finally {
     await fleet.stop();
   }

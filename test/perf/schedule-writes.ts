@@ -28,7 +28,10 @@ const api = await startApiServer({
 });
 const manager = createManager({ transport: api.transport(), ...shared, component: "karmada-scheduler" });
 manager.add(schedulerController, {
-  deps: { gates: new Set(["PriorityBasedScheduling", "CustomizedClusterResourceModeling"]), decisions: createDecisionLog() },
+  deps: {
+    gates: new Set(["PriorityBasedScheduling", "CustomizedClusterResourceModeling"]),
+    decisions: createDecisionLog(),
+  },
 });
 manager.informers.start();
 await manager.start();
@@ -86,7 +89,11 @@ await Promise.all(Array.from({ length: 16 }, writer));
 await all;
 const seconds = (performance.now() - startMs) / 1000;
 waits.sort((a, b) => a - b);
-console.log(`${count} bindings created, placed and written in ${seconds.toFixed(2)} s: ${Math.round(count / seconds)}/s`);
-console.log(`created → clusters set: median ${waits[count >> 1]?.toFixed(1)} ms, p99 ${waits[Math.floor(count * 0.99)]?.toFixed(1)} ms`);
+console.log(
+  `${count} bindings created, placed and written in ${seconds.toFixed(2)} s: ${Math.round(count / seconds)}/s`,
+);
+console.log(
+  `created → clusters set: median ${waits[count >> 1]?.toFixed(1)} ms, p99 ${waits[Math.floor(count * 0.99)]?.toFixed(1)} ms`,
+);
 await manager.stop();
 api.stop();

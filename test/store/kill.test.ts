@@ -16,11 +16,25 @@ test("200 kills lose nothing that was acknowledged", { timeout: 120_000 }, async
   const folder = mkdtempSync(join(tmpdir(), "flotilla-kill-"));
   const random = seededRandom(20261124);
   const script = fileURLToPath(new URL(`../../node_modules/.cache/kill-writer-${process.pid}.mjs`, import.meta.url));
-  await build({ entryPoints: [fileURLToPath(new URL("kill-writer.ts", import.meta.url))], outfile: script, bundle: true, platform: "node", format: "esm", packages: "external", logLevel: "error" });
-  const stores = Array.from({ length: WRITERS_AT_ONCE }, (_, at) => ({ path: join(folder, `store-${at}`), acknowledged: new Set<number>(), highest: 0 }));
+  await build({
+    entryPoints: [fileURLToPath(new URL("kill-writer.ts", import.meta.url))],
+    outfile: script,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    packages: "external",
+    logLevel: "error",
+  });
+  const stores = Array.from({ length: WRITERS_AT_ONCE }, (_, at) => ({
+    path: join(folder, `store-${at}`),
+    acknowledged: new Set<number>(),
+    highest: 0,
+  }));
   const killOnce = (store: (typeof stores)[number]) =>
     new Promise<void>((resolve) => {
-      const child = spawn(process.execPath, [script, store.path, String(store.highest + 1000)], { stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn(process.execPath, [script, store.path, String(store.highest + 1000)], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let pending = "";
       let isArmed = false;
       child.stdout.on("data", (chunk: Buffer) => {

@@ -11,7 +11,8 @@ const root = resolve(fileURLToPath(new URL(".", import.meta.url)), "../../../sha
 const isThere = existsSync(root);
 
 /** Vectors whose upstream result is a known defect, where we do better on purpose (docs/decisions says why). */
-const isDefect = (vector: { readonly tags?: readonly string[]; readonly upstreamDefect?: string }) => vector.upstreamDefect !== undefined || (vector.tags ?? []).includes("upstream-defect");
+const isDefect = (vector: { readonly tags?: readonly string[]; readonly upstreamDefect?: string }) =>
+  vector.upstreamDefect !== undefined || (vector.tags ?? []).includes("upstream-defect");
 /** Not right yet; each is named in the open. */
 const KNOWN_DIFFERENCES = new Set<string>([]);
 
@@ -33,5 +34,6 @@ describe.skipIf(!isThere)("vectors of the contract (they must stand beside the c
 });
 
 test("an unknown format is accepted by no adapter", () => {
-  for (const adapter of [scheduling, overrides, interpreter]) expect(adapter.accepts({ something: "else" })).toBe(false);
+  for (const adapter of [scheduling, overrides, interpreter])
+    expect(adapter.accepts({ something: "else" })).toBe(false);
 });

@@ -20,7 +20,11 @@ interface Schema {
   readonly allOf?: readonly Schema[];
   readonly oneOf?: readonly Schema[];
   readonly additionalProperties?: Schema | boolean;
-  readonly "x-kubernetes-group-version-kind"?: readonly { readonly group: string; readonly version: string; readonly kind: string }[];
+  readonly "x-kubernetes-group-version-kind"?: readonly {
+    readonly group: string;
+    readonly version: string;
+    readonly kind: string;
+  }[];
 }
 
 const schemas: Record<string, Schema> = {};
@@ -39,13 +43,32 @@ writeFileSync("src/apiserver/data/generated-protobuf.ts", asText("protobufJson",
 
 // Types. A name is the schema's last word; a later group version with a name that is taken gets its own in front.
 const chosen = Object.keys(schemas).filter((name) => !/List$/.test(name) && !/pkg\.(version|runtime|util)/.test(name));
-const preferred = ["core.v1", "apps.v1", "batch.v1", "autoscaling.v2", "policy.v1", "rbac.v1", "networking.v1", "storage.v1", "discovery.v1", "coordination.v1", "certificates.v1", "scheduling.v1"];
+const preferred = [
+  "core.v1",
+  "apps.v1",
+  "batch.v1",
+  "autoscaling.v2",
+  "policy.v1",
+  "rbac.v1",
+  "networking.v1",
+  "storage.v1",
+  "discovery.v1",
+  "coordination.v1",
+  "certificates.v1",
+  "scheduling.v1",
+];
 const rank = (name: string) => {
   const at = preferred.findIndex((part) => name.startsWith(`io.k8s.api.${part}.`));
   return at < 0 ? preferred.length : at;
 };
 const typeNames = new Map<string, string>();
-const taken = new Set<string>(["ObjectMeta", "OwnerReference", "ManagedFieldsEntry", "LabelSelector", "LabelSelectorRequirement"]);
+const taken = new Set<string>([
+  "ObjectMeta",
+  "OwnerReference",
+  "ManagedFieldsEntry",
+  "LabelSelector",
+  "LabelSelectorRequirement",
+]);
 for (const name of chosen.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))) {
   const parts = name.split(".");
   const last = parts[parts.length - 1] as string;
@@ -99,7 +122,10 @@ function members(schema: Schema, isObject: boolean): string[] {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties ?? {})
     .filter(([name]) => !(isObject && ["apiVersion", "kind", "metadata"].includes(name)))
-    .map(([name, member]) => `readonly ${/^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)}${required.has(name) ? "" : "?"}: ${typeOf(member)};`);
+    .map(
+      ([name, member]) =>
+        `readonly ${/^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)}${required.has(name) ? "" : "?"}: ${typeOf(member)};`,
+    );
 }
 
 const lines = [
@@ -109,19 +135,45 @@ const lines = [
 ];
 for (const [name, typeName] of [...typeNames].sort(([, a], [, b]) => (a < b ? -1 : 1))) {
   const schema = schemas[name] as Schema;
-  if (taken.has(typeName) && name.startsWith("io.k8s.apimachinery.pkg.apis.meta.v1.") && /^(ObjectMeta|OwnerReference|ManagedFieldsEntry|LabelSelector|LabelSelectorRequirement)$/.test(typeName)) continue;
+  if (
+    taken.has(typeName) &&
+    name.startsWith("io.k8s.apimachinery.pkg.apis.meta.v1.") &&
+    /^(ObjectMeta|OwnerReference|ManagedFieldsEntry|LabelSelector|LabelSelectorRequirement)$/.test(typeName)
+  )
+    continue;
   if (schema.type !== "object" || schema.properties === undefined) {
     lines.push(`export type ${typeName} = ${schema.type === "string" ? "string" : "unknown"};\n`);
     continue;
   }
   const isObject = schema.properties["metadata"] !== undefined && schema.properties["kind"] !== undefined;
-  lines.push(`export interface ${typeName}${isObject ? " extends KubeObject" : ""} {\n  ${members(schema, isObject).join("\n  ")}\n}\n`);
+  lines.push(
+    `export interface ${typeName}${isObject ? " extends KubeObject" : ""} {\n  ${members(schema, isObject).join("\n  ")}\n}\n`,
+  );
 }
 writeFileSync("src/apis/kubernetes/generated-types.ts", lines.join("\n"));
 
 // Descriptors of every stored built-in kind of the served versions.
-const discovery = read("discovery.json") as Record<string, { items: { metadata: { name?: string }; versions: { version: string; resources: { resource: string; scope: string; responseKind: { kind: string; group: string; version: string }; verbs: string[] }[] }[] }[] }>;
-const descriptors: string[] = [header, 'import type { ResourceKind } from "#machinery";\nimport type * as types from "./generated-types.ts";\n'];
+const discovery = read("discovery.json") as Record<
+  string,
+  {
+    items: {
+      metadata: { name?: string };
+      versions: {
+        version: string;
+        resources: {
+          resource: string;
+          scope: string;
+          responseKind: { kind: string; group: string; version: string };
+          verbs: string[];
+        }[];
+      }[];
+    }[];
+  }
+>;
+const descriptors: string[] = [
+  header,
+  'import type { ResourceKind } from "#machinery";\nimport type * as types from "./generated-types.ts";\n',
+];
 const declared = new Set<string>();
 for (const root of ["/api", "/apis"])
   for (const group of discovery[root]?.items ?? [])
@@ -129,7 +181,11 @@ for (const root of ["/api", "/apis"])
       for (const resource of resources) {
         const groupName = group.metadata.name ?? "";
         const kind = resource.responseKind.kind;
-        const schema = Object.entries(schemas).find(([, s]) => s["x-kubernetes-group-version-kind"]?.some((gvk) => gvk.group === groupName && gvk.version === version && gvk.kind === kind));
+        const schema = Object.entries(schemas).find(([, s]) =>
+          s["x-kubernetes-group-version-kind"]?.some(
+            (gvk) => gvk.group === groupName && gvk.version === version && gvk.kind === kind,
+          ),
+        );
         const typeName = schema === undefined ? undefined : typeNames.get(schema[0]);
         if (typeName === undefined || declared.has(typeName)) continue;
         declared.add(typeName);

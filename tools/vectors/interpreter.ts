@@ -1,6 +1,17 @@
 /** Runs interpreter vectors. Sources and operations nobody answers here are skipped. */
 import { bindingName, bindingReferenceKey, workName, type AnyBinding, type Work } from "#apis/karmada";
-import { createInterpreter, type AggregatedItem, isThirdPartyKind, nativeSource, type Operation, planBindingStatus, pruneManifest, recordManaged, retainMetadata, thirdPartySource } from "#interpreter";
+import {
+  createInterpreter,
+  type AggregatedItem,
+  isThirdPartyKind,
+  nativeSource,
+  type Operation,
+  planBindingStatus,
+  pruneManifest,
+  recordManaged,
+  retainMetadata,
+  thirdPartySource,
+} from "#interpreter";
 import type { KubeObject } from "#machinery";
 import { divideByWeight } from "#scheduler";
 import { differenceOf } from "./compare.ts";
@@ -30,15 +41,26 @@ interface Vector {
   readonly expected: Readonly<Record<string, unknown>>;
 }
 
-const OPERATIONS: readonly Operation[] = ["InterpretReplica", "InterpretComponent", "ReviseReplica", "Retain", "AggregateStatus", "InterpretDependency", "InterpretStatus", "InterpretHealth"];
+const OPERATIONS: readonly Operation[] = [
+  "InterpretReplica",
+  "InterpretComponent",
+  "ReviseReplica",
+  "Retain",
+  "AggregateStatus",
+  "InterpretDependency",
+  "InterpretStatus",
+  "InterpretHealth",
+];
 const native = createInterpreter([nativeSource]);
 const thirdParty = createInterpreter([thirdPartySource]);
 
 function run({ operation, input, interpreter: source }: Vector): unknown {
   const interpreter = source === "thirdparty" ? thirdParty : native;
   const { object } = input;
-  const none = (of: { readonly apiVersion: string; readonly kind: string }) => OPERATIONS.includes(operation as Operation) && !interpreter.hasHook(of, operation as Operation);
-  if (operation !== "HookEnabled" && (object ?? input.desired) !== undefined && none(object ?? input.desired)) return { enabled: false };
+  const none = (of: { readonly apiVersion: string; readonly kind: string }) =>
+    OPERATIONS.includes(operation as Operation) && !interpreter.hasHook(of, operation as Operation);
+  if (operation !== "HookEnabled" && (object ?? input.desired) !== undefined && none(object ?? input.desired))
+    return { enabled: false };
   switch (operation) {
     case "HookEnabled":
       return Object.fromEntries(OPERATIONS.map((name) => [name, interpreter.hasHook(input.gvk, name)]));
@@ -53,7 +75,12 @@ function run({ operation, input, interpreter: source }: Vector): unknown {
     case "AggregateStatus":
       return { status: interpreter.aggregate(object, input.statusItems) };
     case "InterpretDependency": {
-      const key = (entry: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string; readonly name?: string }) => [entry.apiVersion, entry.kind, entry.namespace, entry.name].join("\u0000");
+      const key = (entry: {
+        readonly apiVersion: string;
+        readonly kind: string;
+        readonly namespace?: string;
+        readonly name?: string;
+      }) => [entry.apiVersion, entry.kind, entry.namespace, entry.name].join("\u0000");
       return { dependencies: [...(interpreter.dependencies(object) ?? [])].sort((a, b) => (key(a) < key(b) ? -1 : 1)) };
     }
     case "InterpretStatus":
@@ -67,16 +94,30 @@ function run({ operation, input, interpreter: source }: Vector): unknown {
     case "RecordManaged":
       return { recorded: recordManaged(object) };
     case "Names":
-      return { binding: bindingName(input.kind, input.name), work: workName(input.kind, input.name, input.namespace ?? ""), bindingReferenceKey: bindingReferenceKey(input.namespace, bindingName(input.kind, input.name)) };
+      return {
+        binding: bindingName(input.kind, input.name),
+        work: workName(input.kind, input.name, input.namespace ?? ""),
+        bindingReferenceKey: bindingReferenceKey(input.namespace, bindingName(input.kind, input.name)),
+      };
     case "DivideCompletions": {
-      const divided = divideByWeight(input.total, input.clusters.map(({ name, replicas }) => ({ name, weight: replicas })), input.uid ?? "");
+      const divided = divideByWeight(
+        input.total,
+        input.clusters.map(({ name, replicas }) => ({ name, weight: replicas })),
+        input.uid ?? "",
+      );
       return { completions: divided.map(({ name, replicas }) => ({ name, ...(replicas === 0 ? {} : { replicas }) })) };
     }
     case "AggregateBindingStatus": {
       const { status, isChanged } = planBindingStatus(input.binding, input.works, Date.now());
       const { kind, metadata } = input.binding;
-      const what = kind === "ClusterResourceBinding" ? `ClusterResourceBinding(${metadata.name})` : `ResourceBinding(${metadata.namespace}/${metadata.name})`;
-      return { status, events: isChanged ? [`Normal AggregateStatusSucceed Update ${what} with AggregatedStatus successfully.`] : [] };
+      const what =
+        kind === "ClusterResourceBinding"
+          ? `ClusterResourceBinding(${metadata.name})`
+          : `ResourceBinding(${metadata.namespace}/${metadata.name})`;
+      return {
+        status,
+        events: isChanged ? [`Normal AggregateStatusSucceed Update ${what} with AggregatedStatus successfully.`] : [],
+      };
     }
     default:
       return undefined;
@@ -85,12 +126,18 @@ function run({ operation, input, interpreter: source }: Vector): unknown {
 
 export const adapter = {
   format: "interpreter",
-  accepts: (file: unknown): boolean => Array.isArray(file) && file.length > 0 && typeof (file[0] as Vector).operation === "string" && !["ApplyOverrides", "EnsureWorks", "MatchPolicy"].includes((file[0] as Vector).operation),
+  accepts: (file: unknown): boolean =>
+    Array.isArray(file) &&
+    file.length > 0 &&
+    typeof (file[0] as Vector).operation === "string" &&
+    !["ApplyOverrides", "EnsureWorks", "MatchPolicy"].includes((file[0] as Vector).operation),
   run(_file: unknown, vector: Vector): VectorResult {
     const { name, expected } = vector;
     const about = vector.input.object ?? vector.input.desired ?? vector.input.gvk;
-    const isKnown = vector.interpreter === "thirdparty" && about !== undefined && isThirdPartyKind(about.apiVersion, about.kind);
-    if (vector.interpreter !== undefined && vector.interpreter !== "native" && !isKnown) return { name, outcome: "skipped", detail: `nothing here answers for ${vector.interpreter} rules` };
+    const isKnown =
+      vector.interpreter === "thirdparty" && about !== undefined && isThirdPartyKind(about.apiVersion, about.kind);
+    if (vector.interpreter !== undefined && vector.interpreter !== "native" && !isKnown)
+      return { name, outcome: "skipped", detail: `nothing here answers for ${vector.interpreter} rules` };
     let actual: unknown;
     try {
       actual = run(vector);
@@ -101,9 +148,18 @@ export const adapter = {
     if (actual === undefined) return { name, outcome: "skipped", detail: `nothing here answers ${vector.operation}` };
     const isDisabled = (actual as { readonly enabled?: boolean }).enabled === false;
     if ("error" in expected && isDisabled) return { name, outcome: "passed" };
-    if ("error" in expected) return { name, outcome: "failed", detail: `must fail with ${JSON.stringify(expected["error"])}, gave ${JSON.stringify(actual)}` };
-    const detail = differenceOf(expected, actual, { isUnordered: vector.unordered ?? false, ignoresEmpty: vector.interpreter === "native" });
-    return detail === undefined ? { name, outcome: "passed" } : { name, outcome: "failed", detail: `${vector.operation} ${detail}` };
+    if ("error" in expected)
+      return {
+        name,
+        outcome: "failed",
+        detail: `must fail with ${JSON.stringify(expected["error"])}, gave ${JSON.stringify(actual)}`,
+      };
+    const detail = differenceOf(expected, actual, {
+      isUnordered: vector.unordered ?? false,
+      ignoresEmpty: vector.interpreter === "native",
+    });
+    return detail === undefined
+      ? { name, outcome: "passed" }
+      : { name, outcome: "failed", detail: `${vector.operation} ${detail}` };
   },
 };
-

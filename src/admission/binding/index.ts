@@ -9,7 +9,11 @@ export function bindingAdmission(isCluster: boolean, random: Random): AdmissionP
   const resource = isCluster ? "clusterresourcebindings" : "resourcebindings";
   return {
     name: isCluster ? "clusterresourcebinding.karmada.io" : "resourcebinding.karmada.io",
-    handles: ({ definition, operation, subresource }) => definition.kind.group === "work.karmada.io" && definition.kind.resource === resource && operation === "CREATE" && subresource === undefined,
+    handles: ({ definition, operation, subresource }) =>
+      definition.kind.group === "work.karmada.io" &&
+      definition.kind.resource === resource &&
+      operation === "CREATE" &&
+      subresource === undefined,
     mutate: ({ object }) => (object.metadata.labels?.[label] ? object : withLabels(object, { [label]: random.uuid() })),
   };
 }

@@ -14,10 +14,13 @@ export function clusterTaintPolicyErrors(policy: ClusterTaintPolicy, allowNoExec
     const errors: FieldError[] = [];
     if (!key) errors.push(fieldRequired(`${path}.key`));
     // The Cluster API refuses every other effect, so a policy with one could never be carried out.
-    if (effect !== "NoSchedule" && effect !== "NoExecute") errors.push(fieldNotSupported(`${path}.effect`, effect, ["NoSchedule", "NoExecute"]));
+    if (effect !== "NoSchedule" && effect !== "NoExecute")
+      errors.push(fieldNotSupported(`${path}.effect`, effect, ["NoSchedule", "NoExecute"]));
     if (effect === "NoExecute" && !allowNoExecute) errors.push(fieldForbidden(path, NO_EXECUTE_TEXT));
     if (taints.slice(at + 1).some((later) => later.key === key && later.effect === effect))
-      errors.push(fieldDuplicate(path, `Duplicate taint with the same key(${key}) and effect(${effect}) is not allowed`));
+      errors.push(
+        fieldDuplicate(path, `Duplicate taint with the same key(${key}) and effect(${effect}) is not allowed`),
+      );
     return errors;
   });
 }
@@ -25,7 +28,11 @@ export function clusterTaintPolicyErrors(policy: ClusterTaintPolicy, allowNoExec
 export function clusterTaintPolicyAdmission(allowNoExecute: boolean): AdmissionPlugin {
   return {
     name: "clustertaintpolicy.karmada.io",
-    handles: ({ definition, operation, subresource }) => definition.kind.group === "policy.karmada.io" && definition.kind.resource === "clustertaintpolicies" && operation !== "DELETE" && subresource === undefined,
+    handles: ({ definition, operation, subresource }) =>
+      definition.kind.group === "policy.karmada.io" &&
+      definition.kind.resource === "clustertaintpolicies" &&
+      operation !== "DELETE" &&
+      subresource === undefined,
     validate({ object }) {
       const errors = clusterTaintPolicyErrors(object as ClusterTaintPolicy, allowNoExecute);
       if (errors.length > 0) throw denied("clustertaintpolicy.karmada.io", errors);

@@ -17,21 +17,34 @@ function overriderErrors(overriders: Overriders, path: string): FieldError[] {
   const errors: FieldError[] = [];
   for (const [at, image] of (overriders.imageOverrider ?? []).entries()) {
     const pointer = (image as { readonly predicate?: { readonly path: string } }).predicate?.path;
-    if (pointer !== undefined && !isPointer(pointer)) errors.push(fieldInvalid(`${path}.imageOverrider[${at}].predicate.path`, pointer, POINTER_TEXT));
+    if (pointer !== undefined && !isPointer(pointer))
+      errors.push(fieldInvalid(`${path}.imageOverrider[${at}].predicate.path`, pointer, POINTER_TEXT));
   }
-  for (const [at, field] of ((overriders.fieldOverrider ?? []) as readonly { readonly fieldPath: string; readonly json?: readonly Operation[]; readonly yaml?: readonly Operation[] }[]).entries()) {
+  for (const [at, field] of (
+    (overriders.fieldOverrider ?? []) as readonly {
+      readonly fieldPath: string;
+      readonly json?: readonly Operation[];
+      readonly yaml?: readonly Operation[];
+    }[]
+  ).entries()) {
     const where = `${path}.fieldOverrider[${at}]`;
     const hasJson = (field.json ?? []).length > 0;
     const hasYaml = (field.yaml ?? []).length > 0;
     if (!isPointer(field.fieldPath)) errors.push(fieldInvalid(`${where}.fieldPath`, field.fieldPath, POINTER_TEXT));
-    if (hasJson && hasYaml) errors.push(fieldInvalid(where, field, "FieldOverrider has both YAML and JSON set. Only one is allowed"));
+    if (hasJson && hasYaml)
+      errors.push(fieldInvalid(where, field, "FieldOverrider has both YAML and JSON set. Only one is allowed"));
     if (!hasJson && !hasYaml) errors.push(fieldRequired(where, "FieldOverrider must have either JSON or YAML set"));
-    for (const [kind, operations] of [["json", field.json ?? []], ["yaml", field.yaml ?? []]] as const)
+    for (const [kind, operations] of [
+      ["json", field.json ?? []],
+      ["yaml", field.yaml ?? []],
+    ] as const)
       for (const [operationAt, { operator, subPath = "", value }] of operations.entries()) {
         const each = `${where}.${kind}[${operationAt}]`;
         if (!isPointer(subPath)) errors.push(fieldInvalid(`${each}.subPath`, subPath, POINTER_TEXT));
-        if (operator !== "remove" && value === undefined) errors.push(fieldInvalid(`${each}.value`, null, "value is required for add or replace operation"));
-        if (operator === "remove" && value !== undefined) errors.push(fieldInvalid(`${each}.value`, value, "value is not allowed for remove operation"));
+        if (operator !== "remove" && value === undefined)
+          errors.push(fieldInvalid(`${each}.value`, null, "value is required for add or replace operation"));
+        if (operator === "remove" && value !== undefined)
+          errors.push(fieldInvalid(`${each}.value`, value, "value is not allowed for remove operation"));
       }
   }
   return errors;
@@ -42,29 +55,53 @@ export function overridePolicyAdmission(isCluster: boolean): AdmissionPlugin {
   const resource = isCluster ? "clusteroverridepolicies" : "overridepolicies";
   return {
     name: webhook,
-    handles: ({ definition, subresource }) => definition.kind.group === "policy.karmada.io" && definition.kind.resource === resource && subresource === undefined,
+    handles: ({ definition, subresource }) =>
+      definition.kind.group === "policy.karmada.io" &&
+      definition.kind.resource === resource &&
+      subresource === undefined,
     mutate({ object }) {
       if (isCluster) return object;
       const policy = object as AnyOverridePolicy;
       const { namespace } = policy.metadata;
-      const selectors = policy.spec.resourceSelectors?.map((selector) => (selector.namespace || namespace === undefined ? selector : { ...selector, namespace }));
-      return (selectors === undefined ? policy : { ...policy, spec: { ...policy.spec, resourceSelectors: selectors } }) as KubeObject;
+      const selectors = policy.spec.resourceSelectors?.map((selector) =>
+        selector.namespace || namespace === undefined ? selector : { ...selector, namespace },
+      );
+      return (
+        selectors === undefined ? policy : { ...policy, spec: { ...policy.spec, resourceSelectors: selectors } }
+      ) as KubeObject;
     },
     validate({ object, operation, warn }) {
       if (operation === "DELETE") {
-        warn("copies in member clusters are rendered without this override at once; see the guide on withdrawing workloads");
+        warn(
+          "copies in member clusters are rendered without this override at once; see the guide on withdrawing workloads",
+        );
         return;
       }
       const policy = object as AnyOverridePolicy;
-      const spec = policy.spec as AnyOverridePolicy["spec"] & { readonly targetCluster?: unknown; readonly overriders?: Overriders };
+      const spec = policy.spec as AnyOverridePolicy["spec"] & {
+        readonly targetCluster?: unknown;
+        readonly overriders?: Overriders;
+      };
       const errors: FieldError[] = [];
-      if (spec.overrideRules !== undefined && spec.targetCluster !== undefined) errors.push(fieldInvalid("spec.targetCluster", spec.targetCluster, "overrideRules and targetCluster can't co-exist"));
+      if (spec.overrideRules !== undefined && spec.targetCluster !== undefined)
+        errors.push(
+          fieldInvalid("spec.targetCluster", spec.targetCluster, "overrideRules and targetCluster can't co-exist"),
+        );
       const hasOld = Object.values(spec.overriders ?? {}).some((list) => Array.isArray(list) && list.length > 0);
-      if (spec.overrideRules !== undefined && hasOld) errors.push(fieldInvalid("spec.overriders", spec.overriders, "overrideRules and overriders can't co-exist"));
-      for (const [at, rule] of (spec.overrideRules ?? []).entries()) errors.push(...overriderErrors(rule.overriders, `spec.overrideRules[${at}].overriders`));
+      if (spec.overrideRules !== undefined && hasOld)
+        errors.push(fieldInvalid("spec.overriders", spec.overriders, "overrideRules and overriders can't co-exist"));
+      for (const [at, rule] of (spec.overrideRules ?? []).entries())
+        errors.push(...overriderErrors(rule.overriders, `spec.overrideRules[${at}].overriders`));
       if (!isCluster)
         for (const [at, { namespace }] of (spec.resourceSelectors ?? []).entries())
-          if (namespace !== policy.metadata.namespace) errors.push(fieldInvalid(`spec.resourceSelectors[${at}].namespace`, namespace ?? "", "namespace of resource selector must be the same as the namespace of the policy"));
+          if (namespace !== policy.metadata.namespace)
+            errors.push(
+              fieldInvalid(
+                `spec.resourceSelectors[${at}].namespace`,
+                namespace ?? "",
+                "namespace of resource selector must be the same as the namespace of the policy",
+              ),
+            );
       if (errors.length > 0) throw denied(webhook, errors);
     },
   };

@@ -20,48 +20,107 @@ const KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A
 export function defaultedPolicy(policy: AnyPropagationPolicy, isCluster: boolean): AnyPropagationPolicy {
   const { spec } = policy;
   const namespace = policy.metadata.namespace;
-  const selectors = spec.resourceSelectors.map((selector) => (!isCluster && !selector.namespace && namespace !== undefined ? { ...selector, namespace } : selector));
-  const importsService = selectors.some(({ apiVersion, kind }) => kind === "ServiceImport" && apiVersion === "multicluster.x-k8s.io/v1alpha1");
+  const selectors = spec.resourceSelectors.map((selector) =>
+    !isCluster && !selector.namespace && namespace !== undefined ? { ...selector, namespace } : selector,
+  );
+  const importsService = selectors.some(
+    ({ apiVersion, kind }) => kind === "ServiceImport" && apiVersion === "multicluster.x-k8s.io/v1alpha1",
+  );
   const placement = spec.placement === undefined ? undefined : defaultedPlacement(spec.placement as Placement);
   const application = spec.failover?.application;
-  const failover = application !== undefined && application.purgeMode === "Gracefully" && application.gracePeriodSeconds === undefined ? { ...spec.failover, application: { ...application, gracePeriodSeconds: 600 } } : spec.failover;
+  const failover =
+    application !== undefined && application.purgeMode === "Gracefully" && application.gracePeriodSeconds === undefined
+      ? { ...spec.failover, application: { ...application, gracePeriodSeconds: 600 } }
+      : spec.failover;
   return {
     ...policy,
-    spec: { ...spec, resourceSelectors: selectors, ...(importsService ? { propagateDeps: true } : {}), ...(placement === undefined ? {} : { placement }), ...(failover === undefined ? {} : { failover }) },
+    spec: {
+      ...spec,
+      resourceSelectors: selectors,
+      ...(importsService ? { propagateDeps: true } : {}),
+      ...(placement === undefined ? {} : { placement }),
+      ...(failover === undefined ? {} : { failover }),
+    },
   } as AnyPropagationPolicy;
 }
 
 function defaultedPlacement(placement: Placement): Placement {
   const constraints = placement.spreadConstraints?.map((constraint) => {
-    const { spreadByField, spreadByLabel } = constraint as { readonly spreadByField?: string; readonly spreadByLabel?: string };
-    return { ...constraint, ...(!spreadByField && !spreadByLabel ? { spreadByField: "cluster" } : {}), ...((constraint.minGroups ?? 0) === 0 ? { minGroups: 1 } : {}) };
+    const { spreadByField, spreadByLabel } = constraint as {
+      readonly spreadByField?: string;
+      readonly spreadByLabel?: string;
+    };
+    return {
+      ...constraint,
+      ...(!spreadByField && !spreadByLabel ? { spreadByField: "cluster" } : {}),
+      ...((constraint.minGroups ?? 0) === 0 ? { minGroups: 1 } : {}),
+    };
   });
   const scheduling = placement.replicaScheduling;
-  const divided = scheduling?.replicaSchedulingType === "Divided" && !scheduling.replicaDivisionPreference ? { ...scheduling, replicaDivisionPreference: "Weighted" } : scheduling;
-  return { ...placement, ...(constraints === undefined ? {} : { spreadConstraints: constraints }), ...(divided === undefined ? {} : { replicaScheduling: divided }) } as Placement;
+  const divided =
+    scheduling?.replicaSchedulingType === "Divided" && !scheduling.replicaDivisionPreference
+      ? { ...scheduling, replicaDivisionPreference: "Weighted" }
+      : scheduling;
+  return {
+    ...placement,
+    ...(constraints === undefined ? {} : { spreadConstraints: constraints }),
+    ...(divided === undefined ? {} : { replicaScheduling: divided }),
+  } as Placement;
 }
 
 function fieldSelectorErrors(affinity: Loose | undefined, path: string): FieldError[] {
-  const expressions = ((affinity?.["fieldSelector"] as Loose | undefined)?.["matchExpressions"] ?? []) as readonly { readonly key: string; readonly operator: string }[];
+  const expressions = ((affinity?.["fieldSelector"] as Loose | undefined)?.["matchExpressions"] ?? []) as readonly {
+    readonly key: string;
+    readonly operator: string;
+  }[];
   for (const { key, operator } of expressions) {
-    if (!["provider", "region", "zone"].includes(key)) return [fieldInvalid(`${path}.fieldSelector`, affinity?.["fieldSelector"], `unsupported key ${JSON.stringify(key)}, must be provider, region, or zone`)];
-    if (operator !== "In" && operator !== "NotIn") return [fieldInvalid(`${path}.fieldSelector`, affinity?.["fieldSelector"], `unsupported operator ${JSON.stringify(operator)}, must be In or NotIn`)];
+    if (!["provider", "region", "zone"].includes(key))
+      return [
+        fieldInvalid(
+          `${path}.fieldSelector`,
+          affinity?.["fieldSelector"],
+          `unsupported key ${JSON.stringify(key)}, must be provider, region, or zone`,
+        ),
+      ];
+    if (operator !== "In" && operator !== "NotIn")
+      return [
+        fieldInvalid(
+          `${path}.fieldSelector`,
+          affinity?.["fieldSelector"],
+          `unsupported operator ${JSON.stringify(operator)}, must be In or NotIn`,
+        ),
+      ];
   }
   return [];
 }
 
 /** Whether a group of clusters says which it means; one that means all leaves nothing to overflow into. */
-const isExplicit = (group: Loose) => ["labelSelector", "fieldSelector", "clusterNames", "exclude"].some((field) => group[field] !== undefined);
+const isExplicit = (group: Loose) =>
+  ["labelSelector", "fieldSelector", "clusterNames", "exclude"].some((field) => group[field] !== undefined);
 
 function overflowErrors(primary: Loose, tiers: readonly Loose[], path: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (tiers.length > 0 && !isExplicit(primary)) errors.push(fieldInvalid(`${path}.overflowAffinities`, tiers, "overflowAffinities can only be used together with the inline ClusterAffinity"));
+  if (tiers.length > 0 && !isExplicit(primary))
+    errors.push(
+      fieldInvalid(
+        `${path}.overflowAffinities`,
+        tiers,
+        "overflowAffinities can only be used together with the inline ClusterAffinity",
+      ),
+    );
   const names = new Set([primary["affinityName"]]);
   for (const [at, tier] of tiers.entries()) {
     const where = `${path}.overflowAffinities[${at}]`;
     const name = tier["affinityName"];
     if (typeof name === "string" && !KEY.test(name)) errors.push(fieldInvalid(`${where}.affinityName`, name, KEY_TEXT));
-    if (name !== undefined && names.has(name)) errors.push(fieldInvalid(`${where}.affinityName`, name, "overflow affinity name must be unique and must not duplicate the primary group's affinityName"));
+    if (name !== undefined && names.has(name))
+      errors.push(
+        fieldInvalid(
+          `${where}.affinityName`,
+          name,
+          "overflow affinity name must be unique and must not duplicate the primary group's affinityName",
+        ),
+      );
     names.add(name);
     errors.push(...fieldSelectorErrors(tier, where));
   }
@@ -70,57 +129,144 @@ function overflowErrors(primary: Loose, tiers: readonly Loose[], path: string): 
 
 /** Labels that workloads are grouped by. */
 function workloadAffinityErrors(placement: Placement, path: string): FieldError[] {
-  const { affinity, antiAffinity } = (placement as { readonly workloadAffinity?: { readonly affinity?: { readonly groupByLabelKey: string }; readonly antiAffinity?: { readonly groupByLabelKey: string } } }).workloadAffinity ?? {};
+  const { affinity, antiAffinity } =
+    (
+      placement as {
+        readonly workloadAffinity?: {
+          readonly affinity?: { readonly groupByLabelKey: string };
+          readonly antiAffinity?: { readonly groupByLabelKey: string };
+        };
+      }
+    ).workloadAffinity ?? {};
   const errors = Object.entries({ affinity, antiAffinity }).flatMap(([which, rule]) =>
-    rule === undefined || KEY.test(rule.groupByLabelKey) ? [] : [fieldInvalid(`${path}.${which}.groupByLabelKey`, rule.groupByLabelKey, KEY_TEXT)],
+    rule === undefined || KEY.test(rule.groupByLabelKey)
+      ? []
+      : [fieldInvalid(`${path}.${which}.groupByLabelKey`, rule.groupByLabelKey, KEY_TEXT)],
   );
-  if (affinity === undefined || antiAffinity === undefined || affinity.groupByLabelKey !== antiAffinity.groupByLabelKey) return errors;
-  return [...errors, fieldInvalid(path, { affinity, antiAffinity }, "affinity and antiAffinity must not use the same groupByLabelKey")];
+  if (affinity === undefined || antiAffinity === undefined || affinity.groupByLabelKey !== antiAffinity.groupByLabelKey)
+    return errors;
+  return [
+    ...errors,
+    fieldInvalid(path, { affinity, antiAffinity }, "affinity and antiAffinity must not use the same groupByLabelKey"),
+  ];
 }
 
 /** Labels that carry preserved state into the new copy. */
 function statePreservationErrors(failover: PropagationFailover): FieldError[] {
   return (["application", "cluster"] as const).flatMap((which) => {
-    const rules = (failover?.[which] as { readonly statePreservation?: { readonly rules?: readonly { readonly aliasLabelName: string }[] } } | undefined)?.statePreservation?.rules ?? [];
-    return rules.flatMap(({ aliasLabelName }, at) => (KEY.test(aliasLabelName) ? [] : [fieldInvalid(`spec.failover.${which}.statePreservation.rules[${at}].aliasLabelName`, aliasLabelName, KEY_TEXT)]));
+    const rules =
+      (
+        failover?.[which] as
+          | { readonly statePreservation?: { readonly rules?: readonly { readonly aliasLabelName: string }[] } }
+          | undefined
+      )?.statePreservation?.rules ?? [];
+    return rules.flatMap(({ aliasLabelName }, at) =>
+      KEY.test(aliasLabelName)
+        ? []
+        : [
+            fieldInvalid(
+              `spec.failover.${which}.statePreservation.rules[${at}].aliasLabelName`,
+              aliasLabelName,
+              KEY_TEXT,
+            ),
+          ],
+    );
   });
 }
 
-const KEY_TEXT = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const KEY_TEXT =
+  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 /** What is wrong with a placement, in the contract's order. */
 export function placementErrors(placement: Placement, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  const { clusterAffinity, clusterAffinities, spreadConstraints = [], clusterTolerations = [], replicaScheduling } = placement;
-  if (clusterAffinity !== undefined && clusterAffinities !== undefined) errors.push(fieldInvalid(path, placement, "clusterAffinities cannot co-exist with clusterAffinity"));
+  const {
+    clusterAffinity,
+    clusterAffinities,
+    spreadConstraints = [],
+    clusterTolerations = [],
+    replicaScheduling,
+  } = placement;
+  if (clusterAffinity !== undefined && clusterAffinities !== undefined)
+    errors.push(fieldInvalid(path, placement, "clusterAffinities cannot co-exist with clusterAffinity"));
   errors.push(...fieldSelectorErrors(clusterAffinity as Loose | undefined, `${path}.clusterAffinity`));
   const names = new Set<string>();
-  const isElastic = replicaScheduling?.replicaSchedulingType === "Divided" && (replicaScheduling.replicaDivisionPreference === "Aggregated" || (replicaScheduling.replicaDivisionPreference === "Weighted" && Boolean(replicaScheduling.weightPreference?.dynamicWeight)));
+  const isElastic =
+    replicaScheduling?.replicaSchedulingType === "Divided" &&
+    (replicaScheduling.replicaDivisionPreference === "Aggregated" ||
+      (replicaScheduling.replicaDivisionPreference === "Weighted" &&
+        Boolean(replicaScheduling.weightPreference?.dynamicWeight)));
   for (const [at, term] of (clusterAffinities ?? []).entries()) {
     const where = `${path}.clusterAffinities[${at}]`;
     if (!KEY.test(term.affinityName)) errors.push(fieldInvalid(where, term.affinityName, KEY_TEXT));
-    if (names.has(term.affinityName)) errors.push(fieldInvalid(`${path}.clusterAffinities`, clusterAffinities, "each affinity term in a policy must have a unique name"));
+    if (names.has(term.affinityName))
+      errors.push(
+        fieldInvalid(
+          `${path}.clusterAffinities`,
+          clusterAffinities,
+          "each affinity term in a policy must have a unique name",
+        ),
+      );
     names.add(term.affinityName);
     errors.push(...fieldSelectorErrors(term as unknown as Loose, where));
     const tiers = (term as { readonly overflowAffinities?: readonly Loose[] }).overflowAffinities;
-    if (tiers !== undefined && !isElastic) errors.push(fieldInvalid(`${where}.overflowAffinities`, tiers, "overflowAffinities can only be used together with dynamic weight or aggregated scheduling"));
+    if (tiers !== undefined && !isElastic)
+      errors.push(
+        fieldInvalid(
+          `${where}.overflowAffinities`,
+          tiers,
+          "overflowAffinities can only be used together with dynamic weight or aggregated scheduling",
+        ),
+      );
     errors.push(...overflowErrors(term as unknown as Loose, tiers ?? [], where));
   }
   const fields = new Map<string, number>();
   for (const [at, constraint] of spreadConstraints.entries()) {
     const where = `${path}.spreadConstraints[${at}]`;
-    const { spreadByField, spreadByLabel, minGroups = 0, maxGroups = 0 } = constraint as { readonly spreadByField?: string; readonly spreadByLabel?: string; readonly minGroups?: number; readonly maxGroups?: number };
-    if (spreadByField && spreadByLabel) errors.push(fieldInvalid(where, constraint, "spreadByLabel should not co-exist with spreadByField"));
+    const {
+      spreadByField,
+      spreadByLabel,
+      minGroups = 0,
+      maxGroups = 0,
+    } = constraint as {
+      readonly spreadByField?: string;
+      readonly spreadByLabel?: string;
+      readonly minGroups?: number;
+      readonly maxGroups?: number;
+    };
+    if (spreadByField && spreadByLabel)
+      errors.push(fieldInvalid(where, constraint, "spreadByLabel should not co-exist with spreadByField"));
     if (spreadByField) fields.set(spreadByField, (fields.get(spreadByField) ?? 0) + 1);
     if (minGroups < 0) errors.push(fieldInvalid(where, constraint, "minGroups lower than 0 is not allowed"));
     if (maxGroups < 0) errors.push(fieldInvalid(where, constraint, "maxGroups lower than 0 is not allowed"));
-    if (maxGroups > 0 && maxGroups < minGroups) errors.push(fieldInvalid(where, constraint, "maxGroups lower than minGroups is not allowed"));
+    if (maxGroups > 0 && maxGroups < minGroups)
+      errors.push(fieldInvalid(where, constraint, "maxGroups lower than minGroups is not allowed"));
   }
-  for (const [field, count] of fields) if (count > 1) errors.push(fieldInvalid(`${path}.spreadConstraints`, spreadConstraints, `multiple ${field} spread constraints are not allowed`));
-  if (fields.size > 0 && !fields.has("cluster")) errors.push(fieldInvalid(`${path}.spreadConstraints`, spreadConstraints, "the cluster spread constraint must be enabled in one of the constraints in case of SpreadByField is enabled"));
+  for (const [field, count] of fields)
+    if (count > 1)
+      errors.push(
+        fieldInvalid(
+          `${path}.spreadConstraints`,
+          spreadConstraints,
+          `multiple ${field} spread constraints are not allowed`,
+        ),
+      );
+  if (fields.size > 0 && !fields.has("cluster"))
+    errors.push(
+      fieldInvalid(
+        `${path}.spreadConstraints`,
+        spreadConstraints,
+        "the cluster spread constraint must be enabled in one of the constraints in case of SpreadByField is enabled",
+      ),
+    );
   errors.push(...workloadAffinityErrors(placement, `${path}.workloadAffinity`));
   for (const [at, { operator }] of clusterTolerations.entries())
-    if (operator === "Lt" || operator === "Gt") errors.push({ type: "FieldValueNotSupported", field: `${path}.clusterTolerations[${at}].operator`, message: `Unsupported value: ${JSON.stringify(operator)}: supported values: "", "Exists", "Equal"` });
+    if (operator === "Lt" || operator === "Gt")
+      errors.push({
+        type: "FieldValueNotSupported",
+        field: `${path}.clusterTolerations[${at}].operator`,
+        message: `Unsupported value: ${JSON.stringify(operator)}: supported values: "", "Exists", "Equal"`,
+      });
   return errors;
 }
 
@@ -129,23 +275,55 @@ export function policyErrors(policy: AnyPropagationPolicy, isCluster: boolean): 
   const errors = spec.placement === undefined ? [] : placementErrors(spec.placement as Placement, "spec.placement");
   const application = spec.failover?.application;
   if (application !== undefined) {
-    if (spec.propagateDeps === false) errors.push(fieldInvalid("spec.propagateDeps", false, "application failover is set, propagateDeps must be true"));
+    if (spec.propagateDeps === false)
+      errors.push(fieldInvalid("spec.propagateDeps", false, "application failover is set, propagateDeps must be true"));
     const seconds = application.decisionConditions?.tolerationSeconds;
-    if (seconds !== undefined && seconds < 0) errors.push(fieldInvalid("spec.failover.application.decisionConditions.tolerationSeconds", seconds, "must be greater than or equal to 0"));
+    if (seconds !== undefined && seconds < 0)
+      errors.push(
+        fieldInvalid(
+          "spec.failover.application.decisionConditions.tolerationSeconds",
+          seconds,
+          "must be greater than or equal to 0",
+        ),
+      );
     const grace = application.gracePeriodSeconds;
     const path = "spec.failover.application.gracePeriodSeconds";
     if (application.purgeMode !== "Gracefully") {
       if (grace !== undefined) errors.push(fieldInvalid(path, grace, "only takes effect when purgeMode is gracefully"));
-    } else if (grace === undefined) errors.push(fieldInvalid(path, null, "should not be empty when purgeMode is gracefully"));
+    } else if (grace === undefined)
+      errors.push(fieldInvalid(path, null, "should not be empty when purgeMode is gracefully"));
     else if (grace <= 0) errors.push(fieldInvalid(path, grace, "must be greater than 0"));
   }
   errors.push(...statePreservationErrors(spec.failover));
   for (const [at, { namespace, name }] of spec.resourceSelectors.entries()) {
-    if (!isCluster && namespace !== policy.metadata.namespace) errors.push(fieldInvalid(`spec.resourceSelectors[${at}].namespace`, namespace ?? "", "namespace of resource selector must be the same as the namespace of the policy"));
-    if (spec.preemption === "Always" && !name) errors.push(fieldInvalid(`spec.resourceSelectors[${at}].name`, name ?? "", "name cannot be empty if preemption is Always, the empty name may cause unexpected resources preemption"));
+    if (!isCluster && namespace !== policy.metadata.namespace)
+      errors.push(
+        fieldInvalid(
+          `spec.resourceSelectors[${at}].namespace`,
+          namespace ?? "",
+          "namespace of resource selector must be the same as the namespace of the policy",
+        ),
+      );
+    if (spec.preemption === "Always" && !name)
+      errors.push(
+        fieldInvalid(
+          `spec.resourceSelectors[${at}].name`,
+          name ?? "",
+          "name cannot be empty if preemption is Always, the empty name may cause unexpected resources preemption",
+        ),
+      );
   }
-  const suspension = spec.suspension as { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } } | undefined;
-  if (suspension?.dispatching && (suspension.dispatchingOnClusters?.clusterNames ?? []).length > 0) errors.push(fieldInvalid("spec.suspension.suspension", suspension, "suspension dispatching cannot co-exist with dispatchingOnClusters.clusterNames"));
+  const suspension = spec.suspension as
+    | { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } }
+    | undefined;
+  if (suspension?.dispatching && (suspension.dispatchingOnClusters?.clusterNames ?? []).length > 0)
+    errors.push(
+      fieldInvalid(
+        "spec.suspension.suspension",
+        suspension,
+        "suspension dispatching cannot co-exist with dispatchingOnClusters.clusterNames",
+      ),
+    );
   return errors;
 }
 
@@ -156,7 +334,11 @@ export function propagationPolicyAdmission(isCluster: boolean, random: Random): 
   const finalizer = isCluster ? CLUSTER_PROPAGATION_POLICY_FINALIZER : PROPAGATION_POLICY_FINALIZER;
   return {
     name: webhook,
-    handles: ({ definition, operation, subresource }) => definition.kind.group === "policy.karmada.io" && definition.kind.resource === resource && operation !== "DELETE" && subresource === undefined,
+    handles: ({ definition, operation, subresource }) =>
+      definition.kind.group === "policy.karmada.io" &&
+      definition.kind.resource === resource &&
+      operation !== "DELETE" &&
+      subresource === undefined,
     mutate({ object, operation }) {
       const filled = defaultedPolicy(object as AnyPropagationPolicy, isCluster) as KubeObject;
       // A re-applied backup gets an id of its own: the old one belongs to the policy that was.
@@ -166,10 +348,23 @@ export function propagationPolicyAdmission(isCluster: boolean, random: Random): 
       const policy = object as AnyPropagationPolicy;
       const old = oldObject as AnyPropagationPolicy | undefined;
       if (operation === "UPDATE" && old !== undefined) {
-        if (old.spec.schedulerName !== policy.spec.schedulerName) throw denied(webhook, [fieldInvalid("spec.schedulerName", policy.spec.schedulerName, "the schedulerName should not be updated")]);
-        if (old.metadata.labels?.[label] !== policy.metadata.labels?.[label]) throw denied(webhook, [fieldForbidden(`metadata.labels`, `label ${label} is immutable, it can only be set by the system during creation`)]);
+        if (old.spec.schedulerName !== policy.spec.schedulerName)
+          throw denied(webhook, [
+            fieldInvalid("spec.schedulerName", policy.spec.schedulerName, "the schedulerName should not be updated"),
+          ]);
+        if (old.metadata.labels?.[label] !== policy.metadata.labels?.[label])
+          throw denied(webhook, [
+            fieldForbidden(
+              `metadata.labels`,
+              `label ${label} is immutable, it can only be set by the system during creation`,
+            ),
+          ]);
       }
-      if (!policy.metadata.labels?.[label]) throw denied(webhook, `label ${label} is required, it should be set by the mutating admission webhook during creation`);
+      if (!policy.metadata.labels?.[label])
+        throw denied(
+          webhook,
+          `label ${label} is required, it should be set by the mutating admission webhook during creation`,
+        );
       const errors = policyErrors(policy, isCluster);
       if (errors.length > 0) throw denied(webhook, errors);
     },

@@ -9,19 +9,27 @@ import { denied } from "../denied.ts";
 export function workAdmission(random: Random): AdmissionPlugin {
   return {
     name: "work.karmada.io",
-    handles: ({ definition, operation, subresource }) => definition.kind.group === "work.karmada.io" && definition.kind.resource === "works" && operation !== "DELETE" && subresource === undefined,
+    handles: ({ definition, operation, subresource }) =>
+      definition.kind.group === "work.karmada.io" &&
+      definition.kind.resource === "works" &&
+      operation !== "DELETE" &&
+      subresource === undefined,
     mutate({ object }) {
       const marked = object.metadata.labels?.[WORK_ID] ? object : withLabels(object, { [WORK_ID]: random.uuid() });
       const id = marked.metadata.labels?.[WORK_ID] ?? "";
       const work = marked as Work;
       const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
       const next = manifests.map((manifest) => {
-        if (!isJsonObject(manifest) || !isJsonObject(manifest.metadata)) throw denied("work.karmada.io", "spec.workload.manifests: a manifest must be an object with metadata");
+        if (!isJsonObject(manifest) || !isJsonObject(manifest.metadata))
+          throw denied("work.karmada.io", "spec.workload.manifests: a manifest must be an object with metadata");
         const settled = recordManaged(withLabels(recordManaged(pruneManifest(manifest)), { [WORK_ID]: id }));
         return deepEqual(settled, manifest) ? manifest : settled;
       });
       if (next.every((manifest, at) => manifest === manifests[at])) return work;
-      return { ...work, spec: { ...work.spec, workload: { ...work.spec?.workload, manifests: next } } } as unknown as KubeObject;
+      return {
+        ...work,
+        spec: { ...work.spec, workload: { ...work.spec?.workload, manifests: next } },
+      } as unknown as KubeObject;
     },
   };
 }

@@ -29,25 +29,41 @@ function matchesZones(zones: readonly string[], { operator, values = [] }: Field
 export function matchesAffinity(affinity: ClusterAffinity, cluster: Cluster): boolean {
   const name = cluster.metadata.name ?? "";
   if (affinity.exclude?.includes(name)) return false;
-  if (affinity.labelSelector !== undefined && compileLabelSelector(affinity.labelSelector as LabelSelector)?.(cluster.metadata.labels) !== true) return false;
+  if (
+    affinity.labelSelector !== undefined &&
+    compileLabelSelector(affinity.labelSelector as LabelSelector)?.(cluster.metadata.labels) !== true
+  )
+    return false;
   if (affinity.fieldSelector !== undefined) {
     const expressions = (affinity.fieldSelector.matchExpressions ?? []) as readonly FieldExpression[];
     const fields: Record<string, string> = {};
     if (cluster.spec?.provider) fields["provider"] = cluster.spec.provider;
     if (cluster.spec?.region) fields["region"] = cluster.spec.region;
     const others = expressions.filter(({ key }) => key !== "zone");
-    if (others.some(({ values = [] }) => values.some((value) => value.length > 63 || !LABEL_VALUE.test(value)))) return false;
+    if (others.some(({ values = [] }) => values.some((value) => value.length > 63 || !LABEL_VALUE.test(value))))
+      return false;
     if (compileLabelSelector({ matchExpressions: others }, { allowsComparison: true })?.(fields) !== true) return false;
-    if (!expressions.every((expression) => expression.key !== "zone" || matchesZones(cluster.spec?.zones ?? [], expression))) return false;
+    if (
+      !expressions.every(
+        (expression) => expression.key !== "zone" || matchesZones(cluster.spec?.zones ?? [], expression),
+      )
+    )
+      return false;
   }
-  return affinity.clusterNames === undefined || affinity.clusterNames.length === 0 || affinity.clusterNames.includes(name);
+  return (
+    affinity.clusterNames === undefined || affinity.clusterNames.length === 0 || affinity.clusterNames.includes(name)
+  );
 }
 
 type Term = NonNullable<Placement["clusterAffinities"]>[number];
 
 /** The inline affinity of a term, without its name and overflow tiers. */
 export function inlineOf(term: Term): ClusterAffinity {
-  const { affinityName: _name, overflowAffinities: _tiers, ...affinity } = term as Term & { readonly overflowAffinities?: unknown };
+  const {
+    affinityName: _name,
+    overflowAffinities: _tiers,
+    ...affinity
+  } = term as Term & { readonly overflowAffinities?: unknown };
   return affinity as ClusterAffinity;
 }
 
@@ -56,7 +72,9 @@ export function overflowOf(term: Term | undefined): readonly ClusterAffinity[] |
 }
 
 export function termNamed(placement: Placement, name: string | undefined): Term | undefined {
-  return name === undefined || name === "" ? undefined : placement.clusterAffinities?.find(({ affinityName }) => affinityName === name);
+  return name === undefined || name === ""
+    ? undefined
+    : placement.clusterAffinities?.find(({ affinityName }) => affinityName === name);
 }
 
 const OVERFLOW_NONE = 1000;

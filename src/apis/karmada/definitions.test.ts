@@ -18,27 +18,47 @@ function withoutDescriptions(value: unknown): unknown {
 
 describe("definitions of Karmada's kinds", () => {
   it.skipIf(files.length === 0)("say what the published ones say (skipped where those are absent)", () => {
-    const mine = new Map(kindDefinitions().map((definition) => [`${definition.group}/${definition.names.kind}`, definition]));
+    const mine = new Map(
+      kindDefinitions().map((definition) => [`${definition.group}/${definition.names.kind}`, definition]),
+    );
     expect(mine.size).toBe(files.length);
     for (const file of files) {
-      const published = JSON.parse(readFileSync(`${folder}/${file}`, "utf8")) as { readonly group: string; readonly names: { readonly kind: string } };
-      expect(withoutDescriptions(mine.get(`${published.group}/${published.names.kind}`)), file).toEqual(withoutDescriptions(published));
+      const published = JSON.parse(readFileSync(`${folder}/${file}`, "utf8")) as {
+        readonly group: string;
+        readonly names: { readonly kind: string };
+      };
+      expect(withoutDescriptions(mine.get(`${published.group}/${published.names.kind}`)), file).toEqual(
+        withoutDescriptions(published),
+      );
     }
   });
 
   const installed = karmadaCustomResourceDefinitions() as readonly unknown[] as readonly {
     readonly metadata: { readonly name: string };
     readonly spec: {
-      readonly names: { readonly shortNames?: readonly string[]; readonly categories?: readonly string[]; readonly singular: string; readonly listKind: string };
+      readonly names: {
+        readonly shortNames?: readonly string[];
+        readonly categories?: readonly string[];
+        readonly singular: string;
+        readonly listKind: string;
+      };
       readonly scope: string;
-      readonly versions: readonly { readonly name: string; readonly storage: boolean; readonly subresources?: object }[];
+      readonly versions: readonly {
+        readonly name: string;
+        readonly storage: boolean;
+        readonly subresources?: object;
+      }[];
     };
   }[];
   const named = (name: string) => installed.find(({ metadata }) => metadata.name === name)?.spec;
 
   it("make nineteen CRDs for a control plane, each with one stored version", () => {
     expect(installed).toHaveLength(19);
-    for (const { metadata, spec } of installed) expect(spec.versions.filter(({ storage }) => storage), metadata.name).toHaveLength(1);
+    for (const { metadata, spec } of installed)
+      expect(
+        spec.versions.filter(({ storage }) => storage),
+        metadata.name,
+      ).toHaveLength(1);
   });
 
   it.each([
@@ -68,6 +88,9 @@ describe("definitions of Karmada's kinds", () => {
 
   it("give policies no status subresource and bindings two served versions", () => {
     expect(named("propagationpolicies.policy.karmada.io")?.versions[0]?.subresources).toBeUndefined();
-    expect(named("resourcebindings.work.karmada.io")?.versions.map(({ name, storage }) => [name, storage])).toEqual([["v1alpha1", false], ["v1alpha2", true]]);
+    expect(named("resourcebindings.work.karmada.io")?.versions.map(({ name, storage }) => [name, storage])).toEqual([
+      ["v1alpha1", false],
+      ["v1alpha2", true],
+    ]);
   });
 });

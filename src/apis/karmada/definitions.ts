@@ -36,7 +36,10 @@ export function kindDefinitions(): readonly KindDefinition[] {
 /** The CRDs a control plane installs. The operator's kind lives in a host cluster and is left out. */
 export function karmadaCustomResourceDefinitions(): readonly KubeObject[] {
   return kindDefinitions()
-    .filter(({ aggregated, scope, group, names }) => !aggregated && scope !== null && group !== "operator.karmada.io" && names.plural !== null)
+    .filter(
+      ({ aggregated, scope, group, names }) =>
+        !aggregated && scope !== null && group !== "operator.karmada.io" && names.plural !== null,
+    )
     .filter(({ versions }) => versions.some(({ served }) => served))
     .map(({ group, names, scope, versions }) => ({
       apiVersion: "apiextensions.k8s.io/v1",
@@ -52,7 +55,9 @@ export function karmadaCustomResourceDefinitions(): readonly KubeObject[] {
           served: version.served,
           storage: version.storage,
           schema: version.schema,
-          ...(version.subresources && Object.keys(version.subresources).length > 0 ? { subresources: version.subresources } : {}),
+          ...(version.subresources && Object.keys(version.subresources).length > 0
+            ? { subresources: version.subresources }
+            : {}),
           ...(version.additionalPrinterColumns && version.additionalPrinterColumns.length > 0
             ? { additionalPrinterColumns: version.additionalPrinterColumns }
             : {}),

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { autoPolicyName, bindingName, bindingReferenceKey, clusterOfExecutionNamespace, executionNamespace, workName } from "./naming.ts";
+import {
+  autoPolicyName,
+  bindingName,
+  bindingReferenceKey,
+  clusterOfExecutionNamespace,
+  executionNamespace,
+  workName,
+} from "./naming.ts";
 
 describe("names", () => {
   it.each([
@@ -40,7 +47,11 @@ describe("[DR-43] [DR-44] names of any length Kubernetes allows", () => {
 
   it("give names that fit", () => {
     expect(long).toHaveLength(253);
-    for (const name of [bindingName("CustomResourceDefinition", long), workName("Deployment", long, "default"), autoPolicyName("default", long, "apps/v1", "Deployment")]) {
+    for (const name of [
+      bindingName("CustomResourceDefinition", long),
+      workName("Deployment", long, "default"),
+      autoPolicyName("default", long, "apps/v1", "Deployment"),
+    ]) {
       expect(name.length).toBeLessThanOrEqual(253);
       expect(name).toMatch(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/);
     }
@@ -54,6 +65,8 @@ describe("[DR-43] [DR-44] names of any length Kubernetes allows", () => {
 
   it("are never cut behind a dot", () => {
     for (let length = 236; length < 248; length += 1)
-      expect(workName("Deployment", `${"a".repeat(length)}.${"b".repeat(252 - length)}`, "default")).not.toMatch(/[.-]-/);
+      expect(workName("Deployment", `${"a".repeat(length)}.${"b".repeat(252 - length)}`, "default")).not.toMatch(
+        /[.-]-/,
+      );
   });
 });

@@ -49,7 +49,9 @@ export function executionNamespace(cluster: string): string {
 
 /** The cluster an execution namespace belongs to; `undefined` for any other namespace. */
 export function clusterOfExecutionNamespace(namespace: string | undefined): string | undefined {
-  return namespace?.startsWith(EXECUTION_NAMESPACE_PREFIX) ? namespace.slice(EXECUTION_NAMESPACE_PREFIX.length) : undefined;
+  return namespace?.startsWith(EXECUTION_NAMESPACE_PREFIX)
+    ? namespace.slice(EXECUTION_NAMESPACE_PREFIX.length)
+    : undefined;
 }
 
 /** Name of a policy that a command makes for one object. */

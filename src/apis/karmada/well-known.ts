@@ -50,7 +50,9 @@ export const TAINT_UNSCHEDULABLE = "cluster.karmada.io/unschedulable";
 /** Namespaces whose objects are never templates. */
 export function isReservedNamespace(namespace: string): boolean {
   return (
-    namespace === SYSTEM_NAMESPACE || namespace === CLUSTER_NAMESPACE || namespace.startsWith(EXECUTION_NAMESPACE_PREFIX)
+    namespace === SYSTEM_NAMESPACE ||
+    namespace === CLUSTER_NAMESPACE ||
+    namespace.startsWith(EXECUTION_NAMESPACE_PREFIX)
   );
 }
 

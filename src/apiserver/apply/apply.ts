@@ -1,5 +1,22 @@
-import { apiError, type KubeObject, type ManagedFieldsEntry, type ObjectMeta, type Schema, withMetadata } from "#machinery";
-import { changedFields, conflictsOf, difference, existing, type FieldSet, fieldsOf, mergeApplied, removeFields, union } from "./field-set.ts";
+import {
+  apiError,
+  type KubeObject,
+  type ManagedFieldsEntry,
+  type ObjectMeta,
+  type Schema,
+  withMetadata,
+} from "#machinery";
+import {
+  changedFields,
+  conflictsOf,
+  difference,
+  existing,
+  type FieldSet,
+  fieldsOf,
+  mergeApplied,
+  removeFields,
+  union,
+} from "./field-set.ts";
 
 /** Who writes, and how the entry in `managedFields` is to read. */
 export interface Manager {
@@ -63,12 +80,21 @@ export function applyManaged(
   let entries = live.metadata.managedFields ?? [];
   const present = owned(live);
   if (entries.length === 0)
-    entries = [entryOf({ ...manager, manager: "before-first-apply", subresource: undefined }, "Update", fieldsOf(present, schema))];
+    entries = [
+      entryOf(
+        { ...manager, manager: "before-first-apply", subresource: undefined },
+        "Update",
+        fieldsOf(present, schema),
+      ),
+    ];
   const isMine = (entry: ManagedFieldsEntry) =>
     entry.operation === "Apply" && entry.manager === manager.manager && entry.subresource === manager.subresource;
   const before = entries.find(isMine);
   let others = entries.filter((entry) => !isMine(entry));
-  const conflicts = others.map((entry) => ({ entry, paths: conflictsOf(mine, fieldsIn(entry), wanted, present, schema, "") }));
+  const conflicts = others.map((entry) => ({
+    entry,
+    paths: conflictsOf(mine, fieldsIn(entry), wanted, present, schema, ""),
+  }));
   const failing = conflicts.filter(({ paths }) => paths.length > 0);
   if (failing.length > 0 && !manager.force) throw conflictError(failing);
   if (failing.length > 0)
@@ -95,7 +121,9 @@ export function applyManaged(
   } as KubeObject;
 }
 
-function conflictError(failing: readonly { readonly entry: ManagedFieldsEntry; readonly paths: readonly string[] }[]): Error {
+function conflictError(
+  failing: readonly { readonly entry: ManagedFieldsEntry; readonly paths: readonly string[] }[],
+): Error {
   const causes = failing.flatMap(({ entry, paths }) =>
     paths.map((field) => ({
       reason: "FieldManagerConflict",
@@ -105,7 +133,9 @@ function conflictError(failing: readonly { readonly entry: ManagedFieldsEntry; r
   );
   const groups = failing.map(({ paths }, at) => {
     const message = causes.filter((cause) => failing[at]?.paths.includes(cause.field))[0]?.message ?? "";
-    return paths.length === 1 ? `${message}: ${paths[0]}` : `${message}:\n${paths.map((path) => `- ${path}`).join("\n")}`;
+    return paths.length === 1
+      ? `${message}: ${paths[0]}`
+      : `${message}:\n${paths.map((path) => `- ${path}`).join("\n")}`;
   });
   const count = causes.length;
   const text = groups.length === 1 ? groups[0] : groups.map((group) => `${group}`).join("\n");
@@ -124,7 +154,10 @@ export function trackUpdate(
   const entries = after.metadata.managedFields ?? before?.metadata.managedFields ?? [];
   if (changed === undefined) return after;
   const isMine = (entry: ManagedFieldsEntry) =>
-    entry.operation === "Update" && entry.manager === manager.manager && entry.subresource === manager.subresource && entry.apiVersion === manager.apiVersion;
+    entry.operation === "Update" &&
+    entry.manager === manager.manager &&
+    entry.subresource === manager.subresource &&
+    entry.apiVersion === manager.apiVersion;
   const others = entries
     .filter((entry) => !isMine(entry))
     .flatMap((entry) => {
@@ -137,8 +170,15 @@ export function trackUpdate(
   const kept = existing(all, present, schema) ?? {};
   let updates = [...others, entryOf(manager, "Update", kept)];
   while (updates.filter((entry) => entry.operation === "Update").length > UPDATE_MANAGERS_MAX) {
-    const [first, second] = updates.filter((entry) => entry.operation === "Update") as [ManagedFieldsEntry, ManagedFieldsEntry];
-    const ancient: ManagedFieldsEntry = { ...second, manager: "ancient-changes", fieldsV1: union(fieldsIn(first), fieldsIn(second)) };
+    const [first, second] = updates.filter((entry) => entry.operation === "Update") as [
+      ManagedFieldsEntry,
+      ManagedFieldsEntry,
+    ];
+    const ancient: ManagedFieldsEntry = {
+      ...second,
+      manager: "ancient-changes",
+      fieldsV1: union(fieldsIn(first), fieldsIn(second)),
+    };
     updates = [ancient, ...updates.filter((entry) => entry !== first && entry !== second)];
   }
   return withMetadata(after, { managedFields: updates });

@@ -16,13 +16,18 @@ function listKind(schema: Schema | undefined): "map" | "set" | "atomic" {
   const kind = schema?.listType;
   if (kind === "map" || kind === "set") return kind;
   // Built-in kinds without list types say it by their patch strategy.
-  if (kind === undefined && schema?.patchStrategy.includes("merge")) return schema.patchMergeKey === undefined ? "set" : "map";
+  if (kind === undefined && schema?.patchStrategy.includes("merge"))
+    return schema.patchMergeKey === undefined ? "set" : "map";
   return "atomic";
 }
 
 function listKeys(schema: Schema | undefined): readonly string[] {
   if (schema === undefined) return [];
-  return schema.listMapKeys.length > 0 ? schema.listMapKeys : schema.patchMergeKey === undefined ? [] : [schema.patchMergeKey];
+  return schema.listMapKeys.length > 0
+    ? schema.listMapKeys
+    : schema.patchMergeKey === undefined
+      ? []
+      : [schema.patchMergeKey];
 }
 
 export function elementOf(item: unknown, schema: Schema | undefined): string {
@@ -62,7 +67,8 @@ const isLeaf = (set: FieldSet) => Object.keys(set).length === 0;
 
 export function union(left: FieldSet, right: FieldSet): FieldSet {
   const result: Record<string, FieldSet> = { ...left };
-  for (const [key, child] of Object.entries(right)) result[key] = result[key] === undefined ? child : union(result[key], child);
+  for (const [key, child] of Object.entries(right))
+    result[key] = result[key] === undefined ? child : union(result[key], child);
   return result;
 }
 
@@ -79,13 +85,18 @@ export function difference(left: FieldSet, right: FieldSet | undefined): FieldSe
 }
 
 /** Finds the child a path element names in a value, with its schema. */
-export function childAt(value: unknown, schema: Schema | undefined, element: string): { readonly value: unknown; readonly schema: Schema | undefined } {
+export function childAt(
+  value: unknown,
+  schema: Schema | undefined,
+  element: string,
+): { readonly value: unknown; readonly schema: Schema | undefined } {
   if (element.startsWith("f:")) {
     const name = element.slice(2);
     return { value: isJsonObject(value) ? value[name] : undefined, schema: schema?.property(name) };
   }
   if (!Array.isArray(value)) return { value: undefined, schema: schema?.items };
-  if (element.startsWith("k:")) return { value: value.find((item) => elementOf(item, schema) === element), schema: schema?.items };
+  if (element.startsWith("k:"))
+    return { value: value.find((item) => elementOf(item, schema) === element), schema: schema?.items };
   const wanted: unknown = JSON.parse(element.slice(2));
   return { value: value.find((item) => deepEqual(item, wanted)), schema: schema?.items };
 }
@@ -126,12 +137,14 @@ function shownElement(element: string): string {
 export function mergeApplied(live: unknown, applied: unknown, schema: Schema | undefined): unknown {
   if (isJsonObject(applied) && isJsonObject(live) && !isAtomicMap(schema)) {
     const result: Record<string, unknown> = { ...live };
-    for (const [key, value] of Object.entries(applied)) result[key] = mergeApplied(live[key], value, schema?.property(key));
+    for (const [key, value] of Object.entries(applied))
+      result[key] = mergeApplied(live[key], value, schema?.property(key));
     return result;
   }
   if (Array.isArray(applied) && Array.isArray(live)) {
     const kind = listKind(schema);
-    if (kind === "set") return [...live, ...applied.filter((item) => !live.some((present) => deepEqual(present, item)))];
+    if (kind === "set")
+      return [...live, ...applied.filter((item) => !live.some((present) => deepEqual(present, item)))];
     if (kind === "map") {
       const result = [...live];
       for (const item of applied) {

@@ -12,7 +12,11 @@ export class TokenAuthenticator {
   readonly #publicKey: ReturnType<typeof createPublicKey>;
   readonly #fixed: ReadonlyMap<string, User>;
 
-  constructor(server: ApiServer, keys: { readonly privateKey: string; readonly publicKey: string }, fixed: ReadonlyMap<string, User> = new Map()) {
+  constructor(
+    server: ApiServer,
+    keys: { readonly privateKey: string; readonly publicKey: string },
+    fixed: ReadonlyMap<string, User> = new Map(),
+  ) {
     this.#server = server;
     this.#privateKey = createPrivateKey(keys.privateKey);
     this.#publicKey = createPublicKey(keys.publicKey);
@@ -38,8 +42,14 @@ export class TokenAuthenticator {
     if (fixed !== undefined) return fixed;
     if (/^[a-z0-9]{6}\.[a-z0-9]{16}$/.test(token)) return this.#bootstrap(token);
     try {
-      const { payload } = await jwtVerify(token, this.#publicKey, { issuer: this.issuer, currentDate: new Date(this.#server.clock.now()) });
-      const { namespace, serviceaccount } = (payload["kubernetes.io"] ?? {}) as { namespace?: string; serviceaccount?: { name?: string; uid?: string } };
+      const { payload } = await jwtVerify(token, this.#publicKey, {
+        issuer: this.issuer,
+        currentDate: new Date(this.#server.clock.now()),
+      });
+      const { namespace, serviceaccount } = (payload["kubernetes.io"] ?? {}) as {
+        namespace?: string;
+        serviceaccount?: { name?: string; uid?: string };
+      };
       const account = await this.#find("serviceaccounts", `${namespace}/${serviceaccount?.name}`);
       if (account === undefined || account.metadata.uid !== serviceaccount?.uid) return undefined;
       return {
@@ -60,7 +70,9 @@ export class TokenAuthenticator {
     const endMs = parseTime(field("expiration"));
     if (field("token-secret") !== secret || field("usage-bootstrap-authentication") !== "true") return undefined;
     if (endMs !== undefined && endMs < this.#server.clock.now()) return undefined;
-    const groups = field("auth-extra-groups").split(",").filter((group) => group.startsWith("system:bootstrappers:"));
+    const groups = field("auth-extra-groups")
+      .split(",")
+      .filter((group) => group.startsWith("system:bootstrappers:"));
     return { name: `system:bootstrap:${id}`, groups: ["system:bootstrappers", ...groups, "system:authenticated"] };
   }
 

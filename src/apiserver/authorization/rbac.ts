@@ -29,16 +29,25 @@ interface Rule {
   readonly nonResourceURLs?: readonly string[];
 }
 
-const has = (list: readonly string[] | undefined, value: string) => list !== undefined && (list.includes(value) || list.includes("*"));
+const has = (list: readonly string[] | undefined, value: string) =>
+  list !== undefined && (list.includes(value) || list.includes("*"));
 
 function allows(rule: Rule, wanted: Attributes): boolean {
   if (!has(rule.verbs, wanted.verb)) return false;
   if (wanted.path !== undefined)
-    return (rule.nonResourceURLs ?? []).some((url) => url === "*" || url === wanted.path || (url.endsWith("*") && wanted.path?.startsWith(url.slice(0, -1))));
+    return (rule.nonResourceURLs ?? []).some(
+      (url) => url === "*" || url === wanted.path || (url.endsWith("*") && wanted.path?.startsWith(url.slice(0, -1))),
+    );
   if (!has(rule.apiGroups, wanted.group)) return false;
   const resource = wanted.subresource === "" ? wanted.resource : `${wanted.resource}/${wanted.subresource}`;
-  if (!has(rule.resources, resource) && !(wanted.subresource !== "" && rule.resources?.includes(`*/${wanted.subresource}`))) return false;
-  return rule.resourceNames === undefined || rule.resourceNames.length === 0 || rule.resourceNames.includes(wanted.name);
+  if (
+    !has(rule.resources, resource) &&
+    !(wanted.subresource !== "" && rule.resources?.includes(`*/${wanted.subresource}`))
+  )
+    return false;
+  return (
+    rule.resourceNames === undefined || rule.resourceNames.length === 0 || rule.resourceNames.includes(wanted.name)
+  );
 }
 
 interface Subject {
@@ -81,19 +90,26 @@ export class RbacAuthorizer {
   /** Every rule that applies to a user in a namespace, cluster-wide ones first. */
   *rulesFor(user: User, namespace: string): Generator<Rule> {
     for (const binding of this.#objects("clusterrolebindings")) {
-      const { subjects, roleRef } = binding as unknown as { subjects?: Subject[]; roleRef: { kind?: string; name?: string } };
+      const { subjects, roleRef } = binding as unknown as {
+        subjects?: Subject[];
+        roleRef: { kind?: string; name?: string };
+      };
       if (isMeant(subjects, user, "")) yield* this.#rulesOf(roleRef, "");
     }
     if (namespace === "") return;
     for (const binding of this.#objects("rolebindings", namespace)) {
-      const { subjects, roleRef } = binding as unknown as { subjects?: Subject[]; roleRef: { kind?: string; name?: string } };
+      const { subjects, roleRef } = binding as unknown as {
+        subjects?: Subject[];
+        roleRef: { kind?: string; name?: string };
+      };
       if (isMeant(subjects, user, namespace)) yield* this.#rulesOf(roleRef, namespace);
     }
   }
 
   authorize(wanted: Attributes): Decision {
     if (wanted.user.groups.includes("system:masters")) return { isAllowed: true, reason: "" };
-    for (const rule of this.rulesFor(wanted.user, wanted.namespace)) if (allows(rule, wanted)) return { isAllowed: true, reason: "" };
+    for (const rule of this.rulesFor(wanted.user, wanted.namespace))
+      if (allows(rule, wanted)) return { isAllowed: true, reason: "" };
     return { isAllowed: false, reason: "" };
   }
 
@@ -111,6 +127,7 @@ export function refusal(wanted: Attributes): string {
   const who = `User ${JSON.stringify(wanted.user.name)} cannot`;
   if (wanted.path !== undefined) return `${who} ${wanted.verb} path ${JSON.stringify(wanted.path)}`;
   const resource = wanted.subresource === "" ? wanted.resource : `${wanted.resource}/${wanted.subresource}`;
-  const where = wanted.namespace === "" ? " at the cluster scope" : ` in the namespace ${JSON.stringify(wanted.namespace)}`;
+  const where =
+    wanted.namespace === "" ? " at the cluster scope" : ` in the namespace ${JSON.stringify(wanted.namespace)}`;
   return `${who} ${wanted.verb} resource ${JSON.stringify(resource)} in API group ${JSON.stringify(wanted.group)}${where}`;
 }

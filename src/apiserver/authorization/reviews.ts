@@ -46,27 +46,82 @@ export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticat
     return { name: spec?.user ?? "", groups: spec?.groups ?? [] };
   };
   const answers: readonly (readonly [string, string, string, boolean, Answer])[] = [
-    ["authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews", false, (object, { user }) => decide(object, attributesOf(getPath(object, "spec"), user))],
-    ["authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews", false, (object) => {
-      const user = subjectOf(object);
-      if (user.name === "" && user.groups.length === 0) throw invalid({ group: "authorization.k8s.io", kind: "SubjectAccessReview" }, "", [{ type: "FieldValueInvalid", field: "spec.user", message: `Invalid value: "": at least one of user or group must be specified` }]);
-      return decide(object, attributesOf(getPath(object, "spec"), user));
-    }],
-    ["authorization.k8s.io", "LocalSubjectAccessReview", "localsubjectaccessreviews", true, (object) => decide(object, attributesOf(getPath(object, "spec"), subjectOf(object), object.metadata.namespace))],
-    ["authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews", false, (object, { user }) => {
-      const namespace = String(getPath(object, "spec", "namespace") ?? "");
-      const rules = user.groups.includes("system:masters") ? [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"] }, { verbs: ["*"], nonResourceURLs: ["*"] }] : [...rbac.rulesFor(user, namespace)];
-      return withStatus(object, {
-        incomplete: false,
-        resourceRules: rules.filter((rule) => (rule as { resources?: unknown }).resources !== undefined),
-        nonResourceRules: rules.filter((rule) => (rule as { nonResourceURLs?: unknown }).nonResourceURLs !== undefined),
-      });
-    }],
-    ["authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", false, (object, { user }) => withStatus(object, { userInfo: userInfo(user) })],
-    ["authentication.k8s.io", "TokenReview", "tokenreviews", false, async (object) => {
-      const user = await tokens.authenticate(String(getPath(object, "spec", "token") ?? ""));
-      return withStatus(object, user === undefined ? { user: {}, error: "invalid bearer token" } : { authenticated: true, user: userInfo(user) });
-    }],
+    [
+      "authorization.k8s.io",
+      "SelfSubjectAccessReview",
+      "selfsubjectaccessreviews",
+      false,
+      (object, { user }) => decide(object, attributesOf(getPath(object, "spec"), user)),
+    ],
+    [
+      "authorization.k8s.io",
+      "SubjectAccessReview",
+      "subjectaccessreviews",
+      false,
+      (object) => {
+        const user = subjectOf(object);
+        if (user.name === "" && user.groups.length === 0)
+          throw invalid({ group: "authorization.k8s.io", kind: "SubjectAccessReview" }, "", [
+            {
+              type: "FieldValueInvalid",
+              field: "spec.user",
+              message: `Invalid value: "": at least one of user or group must be specified`,
+            },
+          ]);
+        return decide(object, attributesOf(getPath(object, "spec"), user));
+      },
+    ],
+    [
+      "authorization.k8s.io",
+      "LocalSubjectAccessReview",
+      "localsubjectaccessreviews",
+      true,
+      (object) => decide(object, attributesOf(getPath(object, "spec"), subjectOf(object), object.metadata.namespace)),
+    ],
+    [
+      "authorization.k8s.io",
+      "SelfSubjectRulesReview",
+      "selfsubjectrulesreviews",
+      false,
+      (object, { user }) => {
+        const namespace = String(getPath(object, "spec", "namespace") ?? "");
+        const rules = user.groups.includes("system:masters")
+          ? [
+              { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+              { verbs: ["*"], nonResourceURLs: ["*"] },
+            ]
+          : [...rbac.rulesFor(user, namespace)];
+        return withStatus(object, {
+          incomplete: false,
+          resourceRules: rules.filter((rule) => (rule as { resources?: unknown }).resources !== undefined),
+          nonResourceRules: rules.filter(
+            (rule) => (rule as { nonResourceURLs?: unknown }).nonResourceURLs !== undefined,
+          ),
+        });
+      },
+    ],
+    [
+      "authentication.k8s.io",
+      "SelfSubjectReview",
+      "selfsubjectreviews",
+      false,
+      (object, { user }) => withStatus(object, { userInfo: userInfo(user) }),
+    ],
+    [
+      "authentication.k8s.io",
+      "TokenReview",
+      "tokenreviews",
+      false,
+      async (object) => {
+        const user = await tokens.authenticate(String(getPath(object, "spec", "token") ?? ""));
+        return withStatus(
+          object,
+          user === undefined
+            ? { user: {}, error: "invalid bearer token" }
+            : { authenticated: true, user: userInfo(user) },
+        );
+      },
+    ],
   ];
   return answers.map(([group, kind, resource, namespaced, virtual]) => ({
     kind: { group, version: "v1", kind, resource, namespaced },
@@ -81,7 +136,8 @@ export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticat
     origin: "builtin",
     strategy: {},
     hasGeneration: false,
-    virtual: (object, context) => virtual({ ...object, apiVersion: apiVersionOf({ group, version: "v1" }), kind }, context),
+    virtual: (object, context) =>
+      virtual({ ...object, apiVersion: apiVersionOf({ group, version: "v1" }), kind }, context),
   }));
 }
 
@@ -97,9 +153,17 @@ function userInfo(user: User) {
 /** `serviceaccounts/token`: a signed token for a service account that exists. */
 export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
   return async (account: KubeObject, body: KubeObject): Promise<KubeObject> => {
-    if (account.metadata.uid === undefined) throw notFound({ group: "", resource: "serviceaccounts" }, account.metadata.name ?? "");
+    if (account.metadata.uid === undefined)
+      throw notFound({ group: "", resource: "serviceaccounts" }, account.metadata.name ?? "");
     const seconds = Number(getPath(body, "spec", "expirationSeconds") ?? 3600);
-    if (seconds < 600) throw invalid({ group: "authentication.k8s.io", kind: "TokenRequest" }, account.metadata.name ?? "", [{ type: "FieldValueInvalid", field: "spec.expirationSeconds", message: `Invalid value: ${seconds}: may not specify a duration less than 10 minutes` }]);
+    if (seconds < 600)
+      throw invalid({ group: "authentication.k8s.io", kind: "TokenRequest" }, account.metadata.name ?? "", [
+        {
+          type: "FieldValueInvalid",
+          field: "spec.expirationSeconds",
+          message: `Invalid value: ${seconds}: may not specify a duration less than 10 minutes`,
+        },
+      ]);
     const nowMs = server.clock.now();
     const audiences = (getPath(body, "spec", "audiences") as string[] | undefined) ?? [];
     const token = await tokens.sign(account, nowMs, seconds, audiences);
@@ -107,8 +171,16 @@ export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
       ...body,
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenRequest",
-      metadata: { name: account.metadata.name, namespace: account.metadata.namespace, creationTimestamp: formatTime(nowMs) } as KubeObject["metadata"],
-      spec: { audiences: audiences.length > 0 ? audiences : [tokens.issuer], expirationSeconds: seconds, boundObjectRef: getPath(body, "spec", "boundObjectRef") ?? null },
+      metadata: {
+        name: account.metadata.name,
+        namespace: account.metadata.namespace,
+        creationTimestamp: formatTime(nowMs),
+      } as KubeObject["metadata"],
+      spec: {
+        audiences: audiences.length > 0 ? audiences : [tokens.issuer],
+        expirationSeconds: seconds,
+        boundObjectRef: getPath(body, "spec", "boundObjectRef") ?? null,
+      },
       status: { token, expirationTimestamp: formatTime(nowMs + seconds * 1000) },
     } as KubeObject;
   };

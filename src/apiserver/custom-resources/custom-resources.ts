@@ -1,5 +1,14 @@
 import { deepEqual } from "#base";
-import { apiError, formatTime, getPath, type JsonSchema, type KubeObject, Schema, withoutFinalizer, withFinalizer } from "#machinery";
+import {
+  apiError,
+  formatTime,
+  getPath,
+  type JsonSchema,
+  type KubeObject,
+  Schema,
+  withoutFinalizer,
+  withFinalizer,
+} from "#machinery";
 import type { ResourceDefinition, ScalePaths, SubresourceDefinition, TableColumn } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
 
@@ -9,7 +18,14 @@ interface CrdVersion {
   readonly storage: boolean;
   readonly deprecated?: boolean;
   readonly schema?: { readonly openAPIV3Schema?: JsonSchema };
-  readonly subresources?: { readonly status?: object; readonly scale?: { readonly specReplicasPath: string; readonly statusReplicasPath: string; readonly labelSelectorPath?: string } };
+  readonly subresources?: {
+    readonly status?: object;
+    readonly scale?: {
+      readonly specReplicasPath: string;
+      readonly statusReplicasPath: string;
+      readonly labelSelectorPath?: string;
+    };
+  };
   readonly additionalPrinterColumns?: readonly TableColumn[];
   readonly selectableFields?: readonly { readonly jsonPath: string }[];
 }
@@ -17,7 +33,14 @@ interface CrdVersion {
 interface CrdSpec {
   readonly group: string;
   readonly scope: string;
-  readonly names: { readonly plural: string; readonly singular?: string; readonly kind: string; readonly listKind?: string; readonly shortNames?: readonly string[]; readonly categories?: readonly string[] };
+  readonly names: {
+    readonly plural: string;
+    readonly singular?: string;
+    readonly kind: string;
+    readonly listKind?: string;
+    readonly shortNames?: readonly string[];
+    readonly categories?: readonly string[];
+  };
   readonly versions: readonly CrdVersion[];
 }
 
@@ -36,14 +59,30 @@ export function definitionsOf(crd: KubeObject): readonly ResourceDefinition[] {
       const paths: ScalePaths | undefined =
         scale === undefined
           ? undefined
-          : { spec: pathOf(scale.specReplicasPath), status: pathOf(scale.statusReplicasPath), ...(scale.labelSelectorPath === undefined ? {} : { selector: pathOf(scale.labelSelectorPath) }) };
+          : {
+              spec: pathOf(scale.specReplicasPath),
+              status: pathOf(scale.statusReplicasPath),
+              ...(scale.labelSelectorPath === undefined ? {} : { selector: pathOf(scale.labelSelectorPath) }),
+            };
       const subresources: SubresourceDefinition[] = [];
       const own = { group: spec.group, version: version.name, kind: spec.names.kind };
-      if (version.subresources?.status !== undefined) subresources.push({ name: "status", kind: own, verbs: ["get", "patch", "update"] });
-      if (scale !== undefined) subresources.push({ name: "scale", kind: { group: "autoscaling", version: "v1", kind: "Scale" }, verbs: ["get", "patch", "update"] });
+      if (version.subresources?.status !== undefined)
+        subresources.push({ name: "status", kind: own, verbs: ["get", "patch", "update"] });
+      if (scale !== undefined)
+        subresources.push({
+          name: "scale",
+          kind: { group: "autoscaling", version: "v1", kind: "Scale" },
+          verbs: ["get", "patch", "update"],
+        });
       const schema = version.schema?.openAPIV3Schema;
       return {
-        kind: { group: spec.group, version: version.name, kind: spec.names.kind, resource: spec.names.plural, namespaced: spec.scope === "Namespaced" },
+        kind: {
+          group: spec.group,
+          version: version.name,
+          kind: spec.names.kind,
+          resource: spec.names.plural,
+          namespaced: spec.scope === "Namespaced",
+        },
         singular: spec.names.singular ?? spec.names.kind.toLowerCase(),
         shortNames: spec.names.shortNames ?? [],
         categories: spec.names.categories ?? [],
@@ -52,14 +91,18 @@ export function definitionsOf(crd: KubeObject): readonly ResourceDefinition[] {
         schema: schema === undefined ? undefined : Schema.compile(schema),
         columns: [
           { name: "Name", type: "string", format: "name", priority: 0 },
-          ...(version.additionalPrinterColumns ?? [{ name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" }]),
+          ...(version.additionalPrinterColumns ?? [
+            { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+          ]),
         ],
         storage: { prefix: `/registry/${spec.group}/${spec.names.plural}/`, version: stored },
         origin: "custom",
         strategy: {},
         hasGeneration: true,
         ...(paths === undefined ? {} : { scale: paths }),
-        ...(version.selectableFields === undefined ? {} : { selectableFields: version.selectableFields.map(({ jsonPath }) => jsonPath.replace(/^\./, "")) }),
+        ...(version.selectableFields === undefined
+          ? {}
+          : { selectableFields: version.selectableFields.map(({ jsonPath }) => jsonPath.replace(/^\./, "")) }),
       };
     });
 }
@@ -96,7 +139,9 @@ export class CustomResources {
   }
 
   #run(work: Promise<void>): void {
-    const tracked = work.catch((error: unknown) => this.#server.log.warn("custom resource definition not settled", { error })).finally(() => this.#busy.delete(tracked));
+    const tracked = work
+      .catch((error: unknown) => this.#server.log.warn("custom resource definition not settled", { error }))
+      .finally(() => this.#busy.delete(tracked));
     this.#busy.add(tracked);
   }
 
@@ -119,23 +164,42 @@ export class CustomResources {
     if (present === undefined) return;
     this.#served.delete(name);
     this.#server.registry.remove(present.definitions);
-    for (const definition of present.definitions) this.#server.store(definition).closeWatchers(apiError(410, "Gone", "the resource is no longer served"));
+    for (const definition of present.definitions)
+      this.#server.store(definition).closeWatchers(apiError(410, "Gone", "the resource is no longer served"));
   }
 
   async #accept(crd: KubeObject): Promise<void> {
     const spec = getPath(crd, "spec") as CrdSpec;
-    const conditions = (getPath(crd, "status", "conditions") as readonly { readonly type: string; readonly status: string }[] | undefined) ?? [];
-    const isDone = ["NamesAccepted", "Established"].every((type) => conditions.some((condition) => condition.type === type && condition.status === "True"));
-    const storedVersions = [...new Set([...((getPath(crd, "status", "storedVersions") as string[] | undefined) ?? []), ...spec.versions.filter(({ storage }) => storage).map(({ name }) => name)])];
+    const conditions =
+      (getPath(crd, "status", "conditions") as
+        | readonly { readonly type: string; readonly status: string }[]
+        | undefined) ?? [];
+    const isDone = ["NamesAccepted", "Established"].every((type) =>
+      conditions.some((condition) => condition.type === type && condition.status === "True"),
+    );
+    const storedVersions = [
+      ...new Set([
+        ...((getPath(crd, "status", "storedVersions") as string[] | undefined) ?? []),
+        ...spec.versions.filter(({ storage }) => storage).map(({ name }) => name),
+      ]),
+    ];
     const acceptedNames = spec.names;
-    const isSame = deepEqual(getPath(crd, "status", "acceptedNames"), acceptedNames) && deepEqual(getPath(crd, "status", "storedVersions"), storedVersions);
+    const isSame =
+      deepEqual(getPath(crd, "status", "acceptedNames"), acceptedNames) &&
+      deepEqual(getPath(crd, "status", "storedVersions"), storedVersions);
     if (isDone && isSame && (crd.metadata.finalizers ?? []).includes(FINALIZER)) return;
     const transport = this.#server.transport();
-    const address = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions", name: crd.metadata.name ?? "" };
+    const address = {
+      group: "apiextensions.k8s.io",
+      version: "v1",
+      resource: "customresourcedefinitions",
+      name: crd.metadata.name ?? "",
+    };
     const time = formatTime(this.#server.clock.now());
     try {
       let latest = crd;
-      if (!(crd.metadata.finalizers ?? []).includes(FINALIZER)) latest = await transport.send({ verb: "update", ...address, body: withFinalizer(latest, FINALIZER) });
+      if (!(crd.metadata.finalizers ?? []).includes(FINALIZER))
+        latest = await transport.send({ verb: "update", ...address, body: withFinalizer(latest, FINALIZER) });
       await transport.send({
         verb: "update",
         ...address,
@@ -146,15 +210,30 @@ export class CustomResources {
             acceptedNames,
             storedVersions,
             conditions: [
-              { type: "NamesAccepted", status: "True", reason: "NoConflicts", message: "no conflicts found", lastTransitionTime: time },
-              { type: "Established", status: "True", reason: "InitialNamesAccepted", message: "the initial names have been accepted", lastTransitionTime: time },
+              {
+                type: "NamesAccepted",
+                status: "True",
+                reason: "NoConflicts",
+                message: "no conflicts found",
+                lastTransitionTime: time,
+              },
+              {
+                type: "Established",
+                status: "True",
+                reason: "InitialNamesAccepted",
+                message: "the initial names have been accepted",
+                lastTransitionTime: time,
+              },
             ],
           },
         } as KubeObject,
       });
     } catch (error) {
       // Somebody wrote in between: the event of that write brings us back.
-      if (!(error instanceof Error && "reason" in error && (error.reason === "Conflict" || error.reason === "NotFound"))) throw error;
+      if (
+        !(error instanceof Error && "reason" in error && (error.reason === "Conflict" || error.reason === "NotFound"))
+      )
+        throw error;
     }
   }
 
@@ -162,7 +241,10 @@ export class CustomResources {
     if (!(crd.metadata.finalizers ?? []).includes(FINALIZER)) return;
     const transport = this.#server.transport();
     const definition = definitionsOf(crd)[0];
-    if (definition !== undefined && this.#server.registry.find(definition.kind.group, definition.kind.version, definition.kind.resource) !== undefined) {
+    if (
+      definition !== undefined &&
+      this.#server.registry.find(definition.kind.group, definition.kind.version, definition.kind.resource) !== undefined
+    ) {
       const { group, version, resource } = definition.kind;
       await transport.send({ verb: "deletecollection", group, version, resource });
       const left = await transport.list({ group, version, resource });
@@ -172,11 +254,26 @@ export class CustomResources {
         return;
       }
     }
-    await transport.send({ verb: "update", group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions", name: crd.metadata.name ?? "", body: withoutFinalizer(crd, FINALIZER) });
+    await transport.send({
+      verb: "update",
+      group: "apiextensions.k8s.io",
+      version: "v1",
+      resource: "customresourcedefinitions",
+      name: crd.metadata.name ?? "",
+      body: withoutFinalizer(crd, FINALIZER),
+    });
   }
 
   async #again(crd: KubeObject): Promise<void> {
-    const latest = await this.#server.transport().send({ verb: "get", group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions", name: crd.metadata.name ?? "" });
+    const latest = await this.#server
+      .transport()
+      .send({
+        verb: "get",
+        group: "apiextensions.k8s.io",
+        version: "v1",
+        resource: "customresourcedefinitions",
+        name: crd.metadata.name ?? "",
+      });
     await this.#cleanUp(latest);
   }
 }

@@ -45,7 +45,12 @@ export class DiscoveryDocuments {
     }
     this.#groups = [...groups].map(([name, versions]) => ({
       name,
-      versions: [...versions].sort(([a], [b]) => compareVersions(a, b)).map(([version, definitions]) => ({ version, definitions: [...definitions].sort((a, b) => (a.kind.resource < b.kind.resource ? -1 : 1)) })),
+      versions: [...versions]
+        .sort(([a], [b]) => compareVersions(a, b))
+        .map(([version, definitions]) => ({
+          version,
+          definitions: [...definitions].sort((a, b) => (a.kind.resource < b.kind.resource ? -1 : 1)),
+        })),
     }));
     return this.#groups;
   }
@@ -64,7 +69,11 @@ export class DiscoveryDocuments {
           freshness: "Current",
           resources: definitions.map((definition) => ({
             resource: definition.kind.resource,
-            responseKind: { group: definition.kind.group, version: definition.kind.version, kind: definition.kind.kind },
+            responseKind: {
+              group: definition.kind.group,
+              version: definition.kind.version,
+              kind: definition.kind.kind,
+            },
             scope: definition.kind.namespaced ? "Namespaced" : "Cluster",
             singularResource: definition.singular,
             verbs: definition.verbs,
@@ -72,11 +81,19 @@ export class DiscoveryDocuments {
             ...(definition.categories.length === 0 ? {} : { categories: definition.categories }),
             ...(definition.subresources.length === 0
               ? {}
-              : { subresources: definition.subresources.map((subresource) => ({ subresource: subresource.name, responseKind: subresource.kind, verbs: subresource.verbs })) }),
+              : {
+                  subresources: definition.subresources.map((subresource) => ({
+                    subresource: subresource.name,
+                    responseKind: subresource.kind,
+                    verbs: subresource.verbs,
+                  })),
+                }),
           })),
         })),
       }));
-    const body = Buffer.from(JSON.stringify({ kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2", metadata: {}, items }));
+    const body = Buffer.from(
+      JSON.stringify({ kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2", metadata: {}, items }),
+    );
     const made = { body, etag: `"${createHash("sha256").update(body).digest("hex").toUpperCase()}"` };
     this.#aggregated.set(root, made);
     return made;
@@ -89,12 +106,18 @@ export class DiscoveryDocuments {
     if (rest.length > 0) return undefined;
     if (root === "api") {
       const core = groups.find(({ name }) => name === "");
-      if (group === undefined) return { kind: "APIVersions", versions: core?.versions.map((v) => v.version) ?? [], serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }] };
+      if (group === undefined)
+        return {
+          kind: "APIVersions",
+          versions: core?.versions.map((v) => v.version) ?? [],
+          serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }],
+        };
       const found = version === undefined ? core?.versions.find((v) => v.version === group) : undefined;
       return found === undefined ? undefined : resourceList(found.definitions, found.version);
     }
     if (root !== "apis") return undefined;
-    if (group === undefined) return { kind: "APIGroupList", apiVersion: "v1", groups: groups.filter(({ name }) => name !== "").map(groupOf) };
+    if (group === undefined)
+      return { kind: "APIGroupList", apiVersion: "v1", groups: groups.filter(({ name }) => name !== "").map(groupOf) };
     const found = groups.find(({ name }) => name === group && name !== "");
     if (found === undefined) return undefined;
     if (version === undefined) return { kind: "APIGroup", apiVersion: "v1", ...groupOf(found) };
@@ -127,7 +150,9 @@ function resourceList(definitions: readonly ResourceDefinition[], groupVersion: 
         name: `${definition.kind.resource}/${subresource.name}`,
         singularName: "",
         namespaced: definition.kind.namespaced,
-        ...(subresource.kind.group === definition.kind.group ? {} : { group: subresource.kind.group, version: subresource.kind.version }),
+        ...(subresource.kind.group === definition.kind.group
+          ? {}
+          : { group: subresource.kind.group, version: subresource.kind.version }),
         kind: subresource.kind.kind,
         verbs: subresource.verbs,
       })),

@@ -85,7 +85,11 @@ const headerList = (request: FrontRequest, name: string): readonly string[] => {
   return value === undefined ? [] : Array.isArray(value) ? value : value.split(",").map((part) => part.trim());
 };
 
-const json = (status: number, value: unknown, headers: Readonly<Record<string, string | string[]>> = {}): FrontAnswer => ({
+const json = (
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string | string[]>> = {},
+): FrontAnswer => ({
   status,
   headers: { "content-type": "application/json", ...headers },
   body: Buffer.from(JSON.stringify(value)),
@@ -109,7 +113,12 @@ export class Front {
     let verb = request.method;
     let resource = "";
     const finish = <A extends FrontAnswer | FrontStream>(answer: A): A => {
-      this.#parts.onRequest?.(verb, resource, "stream" in answer ? 200 : answer.status, (performance.now() - startedMs) / 1000);
+      this.#parts.onRequest?.(
+        verb,
+        resource,
+        "stream" in answer ? 200 : answer.status,
+        (performance.now() - startedMs) / 1000,
+      );
       return answer;
     };
     try {
@@ -156,21 +165,36 @@ export class Front {
     const uid = header(request, "impersonate-uid");
     const extra: Record<string, string[]> = {};
     for (const key of Object.keys(request.headers))
-      if (key.startsWith("impersonate-extra-")) extra[decodeURIComponent(key.slice("impersonate-extra-".length))] = [...headerList(request, key)];
+      if (key.startsWith("impersonate-extra-"))
+        extra[decodeURIComponent(key.slice("impersonate-extra-".length))] = [...headerList(request, key)];
     if (name === undefined) {
-      if (groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0) throw badRequest("requested impersonation of groups, uid or extra without impersonating a user");
+      if (groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0)
+        throw badRequest("requested impersonation of groups, uid or extra without impersonating a user");
       return user;
     }
-    const check = (group: string, resource: string, what: string, namespace = "") => this.#mustBeAllowed({ user, verb: "impersonate", group, version: "v1", resource, subresource: "", namespace, name: what }, false);
+    const check = (group: string, resource: string, what: string, namespace = "") =>
+      this.#mustBeAllowed(
+        { user, verb: "impersonate", group, version: "v1", resource, subresource: "", namespace, name: what },
+        false,
+      );
     const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
     if (account === null) check("", "users", name);
     else check("", "serviceaccounts", account[2] as string, account[1] as string);
     for (const group of groups) check("", "groups", group);
     if (uid !== undefined) check("authentication.k8s.io", "uids", uid);
-    for (const [key, values] of Object.entries(extra)) for (const value of values) check("authentication.k8s.io", `userextras/${key}`, value);
+    for (const [key, values] of Object.entries(extra))
+      for (const value of values) check("authentication.k8s.io", `userextras/${key}`, value);
     const implied = account === null ? [] : ["system:serviceaccounts", `system:serviceaccounts:${account[1]}`];
-    const all = [...(groups.length === 0 ? implied : groups), ...(name === "system:anonymous" ? [] : ["system:authenticated"])];
-    return { name, groups: [...new Set(all)], ...(uid === undefined ? {} : { uid }), ...(Object.keys(extra).length === 0 ? {} : { extra }) };
+    const all = [
+      ...(groups.length === 0 ? implied : groups),
+      ...(name === "system:anonymous" ? [] : ["system:authenticated"]),
+    ];
+    return {
+      name,
+      groups: [...new Set(all)],
+      ...(uid === undefined ? {} : { uid }),
+      ...(Object.keys(extra).length === 0 ? {} : { extra }),
+    };
   }
 
   #mustBeAllowed(attributes: Attributes, isTrusted: boolean): void {
@@ -185,31 +209,73 @@ export class Front {
     const { server, discovery, openapi } = this.#parts;
     const path = url.pathname;
     const isOpen = OPEN_PATHS.test(path) || (DISCOVERY_PATHS.test(path) && user !== ANONYMOUS);
-    if (!isOpen && request.trustedUser === undefined) this.#mustBeAllowed({ user, verb: request.method.toLowerCase(), group: "", version: "", resource: "", subresource: "", namespace: "", name: "", path }, false);
-    if (request.method !== "GET" && request.method !== "HEAD") throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    if (!isOpen && request.trustedUser === undefined)
+      this.#mustBeAllowed(
+        {
+          user,
+          verb: request.method.toLowerCase(),
+          group: "",
+          version: "",
+          resource: "",
+          subresource: "",
+          namespace: "",
+          name: "",
+          path,
+        },
+        false,
+      );
+    if (request.method !== "GET" && request.method !== "HEAD")
+      throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
     const health = /^\/(healthz|livez|readyz)(?:\/(.*))?$/.exec(path);
     if (health !== null) return this.#health(health[1] as string, url);
     if (path === "/version" || path === "/version/") return json(200, JSON.parse(versionJson));
-    if (path === "/metrics") return { status: 200, headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, body: Buffer.from((await this.#parts.metrics?.()) ?? "") };
-    if (path === "/") return json(200, { paths: ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] });
+    if (path === "/metrics")
+      return {
+        status: 200,
+        headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+        body: Buffer.from((await this.#parts.metrics?.()) ?? ""),
+      };
+    if (path === "/")
+      return json(200, {
+        paths: ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+      });
     if (path === "/openapi/v3") return json(200, openapi.index());
     if (path.startsWith("/openapi/v3/")) {
       const document = openapi.document(path.slice("/openapi/v3/".length));
       if (document === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource");
       const etag = `"${document.hash}"`;
       if (header(request, "if-none-match") === etag) return { status: 304, headers: { etag }, body: Buffer.alloc(0) };
-      return { status: 200, headers: { "content-type": "application/json", etag, vary: "Accept" }, body: document.body };
+      return {
+        status: 200,
+        headers: { "content-type": "application/json", etag, vary: "Accept" },
+        body: document.body,
+      };
     }
     if (path === "/openapi/v2") {
-      if (/protobuf/.test(header(request, "accept") ?? "") && !/json/.test(header(request, "accept") ?? "")) throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json");
+      if (/protobuf/.test(header(request, "accept") ?? "") && !/json/.test(header(request, "accept") ?? ""))
+        throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json");
       return json(200, openapi.v2());
     }
     if (path === "/api" || path === "/apis") {
-      const wantsAggregated = parseAccept(header(request, "accept")).find(({ parameters }) => parameters["as"] === "APIGroupDiscoveryList" && parameters["g"] === "apidiscovery.k8s.io" && parameters["v"] === "v2");
+      const wantsAggregated = parseAccept(header(request, "accept")).find(
+        ({ parameters }) =>
+          parameters["as"] === "APIGroupDiscoveryList" &&
+          parameters["g"] === "apidiscovery.k8s.io" &&
+          parameters["v"] === "v2",
+      );
       if (wantsAggregated !== undefined) {
         const { body, etag } = discovery.aggregated(path);
         if (header(request, "if-none-match") === etag) return { status: 304, headers: { etag }, body: Buffer.alloc(0) };
-        return { status: 200, headers: { "content-type": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", etag, vary: "Accept", "cache-control": "public" }, body };
+        return {
+          status: 200,
+          headers: {
+            "content-type": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            etag,
+            vary: "Accept",
+            "cache-control": "public",
+          },
+          body,
+        };
       }
     }
     const classic = discovery.classic(path, this.#parts.address());
@@ -222,16 +288,30 @@ export class Front {
     const isReady = kind !== "readyz" || this.#parts.isReady();
     const verbose = url.searchParams.has("verbose");
     if (isReady && !verbose) return text(200, "ok");
-    const lines = [`[+]ping ok`, `${isReady ? "[+]" : "[-]"}poststarthook/start-controllers ${isReady ? "ok" : "failed: not finished"}`];
+    const lines = [
+      `[+]ping ok`,
+      `${isReady ? "[+]" : "[-]"}poststarthook/start-controllers ${isReady ? "ok" : "failed: not finished"}`,
+    ];
     return text(isReady ? 200 : 500, `${lines.join("\n")}\n${kind} check ${isReady ? "passed" : "failed"}\n`);
   }
 
-  async #resource(request: FrontRequest, url: URL, path: ResourcePath, attributes: Attributes, user: User): Promise<FrontAnswer | FrontStream> {
+  async #resource(
+    request: FrontRequest,
+    url: URL,
+    path: ResourcePath,
+    attributes: Attributes,
+    user: User,
+  ): Promise<FrontAnswer | FrontStream> {
     const { server } = this.#parts;
     const definition = server.definition(path);
     const canProtobuf = definition.origin === "builtin" && hasProtobuf(path.group, path.version, definition.kind.kind);
     const form = chooseForm(header(request, "accept"), canProtobuf);
-    if (form === undefined) throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+    if (form === undefined)
+      throw apiError(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+      );
     const query = url.searchParams;
     const warnings: string[] = [];
     const context: RequestContext = { user, warn: (message) => warnings.push(message), tracksFields: true };
@@ -239,7 +319,9 @@ export class Front {
     if (attributes.verb === "watch") return this.#watch(path, query, form);
     const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
       const headers = {
-        ...(warnings.length === 0 ? {} : { warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&")}"`) }),
+        ...(warnings.length === 0
+          ? {}
+          : { warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&")}"`) }),
         "cache-control": "no-cache, private",
         "audit-id": server.random.uuid(),
       };
@@ -249,12 +331,20 @@ export class Front {
       if (!isStatus && form.as === "Table") shown = tableOf(definition, object, include, server.clock.now());
       else if (!isStatus && form.as === "PartialObjectMetadata") shown = partialOf(object as KubeObject);
       else if (!isStatus && form.as === "PartialObjectMetadataList") shown = partialListOf(object as KubeList);
-      const packed = form.encoding === "protobuf" && shown === object ? encodeProtobuf(object as KubeObject) : undefined;
-      if (packed !== undefined) return { status, headers: { "content-type": "application/vnd.kubernetes.protobuf", ...headers }, body: packed };
-      if (form.encoding === "yaml") return { status, headers: { "content-type": "application/yaml", ...headers }, body: Buffer.from(toYaml(shown)) };
+      const packed =
+        form.encoding === "protobuf" && shown === object ? encodeProtobuf(object as KubeObject) : undefined;
+      if (packed !== undefined)
+        return { status, headers: { "content-type": "application/vnd.kubernetes.protobuf", ...headers }, body: packed };
+      if (form.encoding === "yaml")
+        return {
+          status,
+          headers: { "content-type": "application/yaml", ...headers },
+          body: Buffer.from(toYaml(shown)),
+        };
       const contentType = { "content-type": "application/json", ...headers };
       if (shown !== object) return { status, headers: contentType, body: Buffer.from(JSON.stringify(shown)) };
-      if (Array.isArray((object as KubeList).items)) return { status, headers: contentType, body: encodeList(object as KubeList) };
+      if (Array.isArray((object as KubeList).items))
+        return { status, headers: contentType, body: encodeList(object as KubeList) };
       return { status, headers: contentType, body: encodingOf(object as KubeObject) };
     };
     const name = path.name ?? "";
@@ -265,35 +355,72 @@ export class Front {
         return answer(200, await server.execute({ verb: "get", ...address, name } as ResourceRequest, context));
       case "create": {
         const body = (await readBody(request)) as KubeObject;
-        const created = await server.execute({ verb: "create", ...address, body, options: writeOptions(query, request) } as ResourceRequest, context);
+        const created = await server.execute(
+          { verb: "create", ...address, body, options: writeOptions(query, request) } as ResourceRequest,
+          context,
+        );
         return answer(201, created);
       }
       case "update": {
         const body = (await readBody(request)) as KubeObject;
         const options = writeOptions(query, request);
         try {
-          return answer(200, await server.execute({ verb: "update", ...address, name, body, options } as ResourceRequest, context));
+          return answer(
+            200,
+            await server.execute({ verb: "update", ...address, name, body, options } as ResourceRequest, context),
+          );
         } catch (error) {
-          const mayCreate = error instanceof ApiError && error.reason === "NotFound" && CREATES_ON_UPDATE.has(path.resource) && path.subresource === undefined;
+          const mayCreate =
+            error instanceof ApiError &&
+            error.reason === "NotFound" &&
+            CREATES_ON_UPDATE.has(path.resource) &&
+            path.subresource === undefined;
           if (!mayCreate) throw error;
           const { name: _name, ...collection } = address;
-          return answer(201, await server.execute({ verb: "create", ...collection, body, options } as ResourceRequest, context));
+          return answer(
+            201,
+            await server.execute({ verb: "create", ...collection, body, options } as ResourceRequest, context),
+          );
         }
       }
       case "patch": {
         const type = (header(request, "content-type") ?? "").split(";")[0]?.trim() as PatchType;
-        if (!PATCH_TYPES.has(type)) throw apiError(415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: ${[...PATCH_TYPES].join(", ")}`);
+        if (!PATCH_TYPES.has(type))
+          throw apiError(
+            415,
+            "UnsupportedMediaType",
+            `the body of the request was in an unknown format - accepted media types include: ${[...PATCH_TYPES].join(", ")}`,
+          );
         const body = parseText((await request.body()).toString("utf8"), type === "application/apply-patch+yaml");
         const before = server.store(definition).get(path.namespace === undefined ? name : `${path.namespace}/${name}`);
-        const patched = await server.execute({ verb: "patch", ...address, name, patchType: type, body, options: writeOptions(query, request) } as ResourceRequest, context);
+        const patched = await server.execute(
+          {
+            verb: "patch",
+            ...address,
+            name,
+            patchType: type,
+            body,
+            options: writeOptions(query, request),
+          } as ResourceRequest,
+          context,
+        );
         return answer(before === undefined ? 201 : 200, patched);
       }
       case "delete":
       case "deletecollection": {
-        const options = { ...deleteOptions(query), ...((await readOptionalBody(request)) as DeleteOptions | undefined) };
+        const options = {
+          ...deleteOptions(query),
+          ...((await readOptionalBody(request)) as DeleteOptions | undefined),
+        };
         const dryRun = (options as { dryRun?: unknown }).dryRun;
-        const settled = { ...options, ...(Array.isArray(dryRun) ? { dryRun: dryRun.includes("All") } : {}) } as DeleteOptions;
-        const sent = attributes.verb === "delete" ? { verb: "delete", ...address, name, options: settled } : { verb: "deletecollection", ...address, selection: listOptions(query), options: settled };
+        const settled = {
+          ...options,
+          ...(Array.isArray(dryRun) ? { dryRun: dryRun.includes("All") } : {}),
+        } as DeleteOptions;
+        const sent =
+          attributes.verb === "delete"
+            ? { verb: "delete", ...address, name, options: settled }
+            : { verb: "deletecollection", ...address, selection: listOptions(query), options: settled };
         return answer(200, await server.execute(sent as ResourceRequest, context));
       }
       default:
@@ -309,21 +436,34 @@ export class Front {
     const seconds = Number(query.get("timeoutSeconds") ?? 0) || 1800 + server.random.below(1800);
     return {
       stream: true,
-      contentType: form.encoding === "protobuf" ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json",
+      contentType:
+        form.encoding === "protobuf" ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json",
       start: (write, end) => {
         let isFirst = true;
         const sink: WatchSink = {
           event: (type, object) => {
             if (form.as === "Table") {
-              write(Buffer.from(`${JSON.stringify({ type, object: type === "BOOKMARK" ? object : tableOf(definition, object, include, server.clock.now(), isFirst) })}\n`));
+              write(
+                Buffer.from(
+                  `${JSON.stringify({ type, object: type === "BOOKMARK" ? object : tableOf(definition, object, include, server.clock.now(), isFirst) })}\n`,
+                ),
+              );
               isFirst = false;
-            } else if (form.as !== "object") write(Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`));
-            else write((form.encoding === "protobuf" ? encodeWatchFrame(type, object) : undefined) ?? frameOf(type, object));
+            } else if (form.as !== "object")
+              write(Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`));
+            else
+              write(
+                (form.encoding === "protobuf" ? encodeWatchFrame(type, object) : undefined) ?? frameOf(type, object),
+              );
           },
           closed: (error) => {
             if (error !== undefined) {
-              const status: Status = error instanceof ApiError ? error.status : statusFailure(500, "InternalError", error.message);
-              write((form.encoding === "protobuf" ? encodeWatchFrame("ERROR", status) : undefined) ?? Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`));
+              const status: Status =
+                error instanceof ApiError ? error.status : statusFailure(500, "InternalError", error.message);
+              write(
+                (form.encoding === "protobuf" ? encodeWatchFrame("ERROR", status) : undefined) ??
+                  Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`),
+              );
             }
             end();
           },
@@ -373,11 +513,33 @@ function encodeList(list: KubeList): Buffer {
 }
 
 /** Kinds that a PUT may create. */
-const CREATES_ON_UPDATE = new Set(["leases", "endpoints", "services", "events", "nodes", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "resourcequotas", "limitranges", "ingresses", "networkpolicies"]);
-const PATCH_TYPES = new Set(["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"]);
+const CREATES_ON_UPDATE = new Set([
+  "leases",
+  "endpoints",
+  "services",
+  "events",
+  "nodes",
+  "roles",
+  "rolebindings",
+  "clusterroles",
+  "clusterrolebindings",
+  "resourcequotas",
+  "limitranges",
+  "ingresses",
+  "networkpolicies",
+]);
+const PATCH_TYPES = new Set([
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+  "application/apply-patch+yaml",
+]);
 
 function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
-  const isWatch = url.searchParams.get("watch") === "true" || url.searchParams.get("watch") === "1" || /^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/watch\//.test(url.pathname);
+  const isWatch =
+    url.searchParams.get("watch") === "true" ||
+    url.searchParams.get("watch") === "1" ||
+    /^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/watch\//.test(url.pathname);
   const isNamed = path.name !== undefined;
   const verbs: Readonly<Record<string, string>> = {
     GET: isWatch ? "watch" : isNamed ? "get" : "list",
@@ -412,9 +574,13 @@ function listOptions(query: URLSearchParams): ListOptions {
 
 function writeOptions(query: URLSearchParams, request: FrontRequest): WriteOptions {
   const dryRun = query.getAll("dryRun");
-  if (dryRun.some((value) => value !== "All")) throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun: supported values: "All"`);
+  if (dryRun.some((value) => value !== "All"))
+    throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun: supported values: "All"`);
   const validation = query.get("fieldValidation");
-  if (validation !== null && !["Ignore", "Warn", "Strict", ""].includes(validation)) throw badRequest(`fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "", "Ignore", "Strict", "Warn"`);
+  if (validation !== null && !["Ignore", "Warn", "Strict", ""].includes(validation))
+    throw badRequest(
+      `fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "", "Ignore", "Strict", "Warn"`,
+    );
   return {
     ...(dryRun.length > 0 ? { dryRun: true } : {}),
     fieldManager: query.get("fieldManager") ?? ((header(request, "user-agent") ?? "unknown").split("/")[0] as string),
@@ -437,7 +603,9 @@ function parseText(body: string, isYaml: boolean): unknown {
   try {
     return isYaml ? (parseYaml(body, { version: "1.1" }) as unknown) : (JSON.parse(body) as unknown);
   } catch (error) {
-    throw badRequest(`the object provided is unrecognized (must be of type ${isYaml ? "yaml" : "json"}): ${error instanceof Error ? error.message : String(error)}`);
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${isYaml ? "yaml" : "json"}): ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 
@@ -445,7 +613,11 @@ async function readBody(request: FrontRequest): Promise<unknown> {
   const type = (header(request, "content-type") ?? "application/json").split(";")[0]?.trim() ?? "";
   if (type === "application/vnd.kubernetes.protobuf") return decodeProtobuf(await request.body());
   if (type !== "application/json" && type !== "application/yaml" && type !== "")
-    throw apiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+    throw apiError(
+      415,
+      "UnsupportedMediaType",
+      "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    );
   const body = parseText((await request.body()).toString("utf8"), type === "application/yaml");
   if (!isJsonObject(body)) throw badRequest("the body of the request must be an object");
   return body;
@@ -456,7 +628,11 @@ async function readOptionalBody(request: FrontRequest): Promise<unknown> {
   if (bytes.length === 0) return undefined;
   const type = header(request, "content-type") ?? "";
   if (/protobuf/.test(type)) {
-    const { apiVersion: _version, kind: _kind, ...options } = decodeProtobuf(bytes) as unknown as Record<string, unknown>;
+    const {
+      apiVersion: _version,
+      kind: _kind,
+      ...options
+    } = decodeProtobuf(bytes) as unknown as Record<string, unknown>;
     return options;
   }
   const body = parseText(bytes.toString("utf8"), /yaml/.test(type)) as Record<string, unknown> | null;

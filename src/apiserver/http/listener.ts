@@ -59,7 +59,11 @@ export async function listen(front: Front, options: ListenOptions): Promise<List
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(error.code === "EADDRINUSE" ? new Error(`port ${options.port} on ${options.host} is in use`, { cause: error }) : error),
+      reject(
+        error.code === "EADDRINUSE"
+          ? new Error(`port ${options.port} on ${options.host} is in use`, { cause: error })
+          : error,
+      ),
     );
     server.listen(options.port, options.host, resolve);
   });
@@ -84,7 +88,10 @@ function userOf(socket: TLSSocket): User | undefined {
     const name = certificate?.subject?.CN;
     const groups = certificate?.subject?.O as string | string[] | undefined;
     if (name !== undefined && name !== "")
-      user = { name: Array.isArray(name) ? (name[0] as string) : name, groups: [...(groups === undefined ? [] : Array.isArray(groups) ? groups : [groups]), "system:authenticated"] };
+      user = {
+        name: Array.isArray(name) ? (name[0] as string) : name,
+        groups: [...(groups === undefined ? [] : Array.isArray(groups) ? groups : [groups]), "system:authenticated"],
+      };
   }
   users.set(socket, user);
   return user;
@@ -101,7 +108,11 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
   };
   const answer = await front.handle(front2);
   if ("stream" in answer) {
-    response.writeHead(200, { "content-type": answer.contentType, "cache-control": "no-cache, private", ...(request.httpVersionMajor === 1 ? { "transfer-encoding": "chunked" } : {}) });
+    response.writeHead(200, {
+      "content-type": answer.contentType,
+      "cache-control": "no-cache, private",
+      ...(request.httpVersionMajor === 1 ? { "transfer-encoding": "chunked" } : {}),
+    });
     if (request.httpVersionMajor === 1) (response as unknown as { flushHeaders(): void }).flushHeaders();
     let isEnded = false;
     const end = () => {
@@ -112,7 +123,10 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
     const handle = answer.start((frame) => {
       if (isEnded) return;
       response.write(frame);
-      const lag = (request.httpVersionMajor === 2 ? request.stream.writableLength : (response as unknown as { writableLength: number }).writableLength) ?? 0;
+      const lag =
+        (request.httpVersionMajor === 2
+          ? request.stream.writableLength
+          : (response as unknown as { writableLength: number }).writableLength) ?? 0;
       if (lag > LAG_BYTES_MAX) {
         isEnded = true;
         response.destroy();
@@ -138,7 +152,9 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
 }
 
 function compress(body: Buffer): Promise<Buffer> {
-  return new Promise((resolve, reject) => gzip(body, { level: 1 }, (error, packed) => (error === null ? resolve(packed) : reject(error))));
+  return new Promise((resolve, reject) =>
+    gzip(body, { level: 1 }, (error, packed) => (error === null ? resolve(packed) : reject(error))),
+  );
 }
 
 async function readAll(request: Http2ServerRequest): Promise<Buffer> {

@@ -44,7 +44,8 @@ export function chooseForm(header: string | undefined, canProtobuf: boolean): An
     if (encoding === undefined) continue;
     if (as === undefined) return { encoding, as: "object" };
     if (parameters["g"] !== "meta.k8s.io" || (parameters["v"] !== "v1" && parameters["v"] !== "v1beta1")) continue;
-    if (encoding === "json" && (as === "Table" || as === "PartialObjectMetadata" || as === "PartialObjectMetadataList")) return { encoding, as };
+    if (encoding === "json" && (as === "Table" || as === "PartialObjectMetadata" || as === "PartialObjectMetadataList"))
+      return { encoding, as };
   }
   return undefined;
 }

@@ -19,8 +19,19 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
   const rest = parts.slice(at);
   const head = { group, version };
   if (rest[0] === "watch") rest.shift();
-  if (rest[0] === "namespaces" && rest.length >= 3 && !(rest.length === 3 && (rest[2] === "status" || rest[2] === "finalize"))) {
-    const [, namespace, resource, name, subresource, ...more] = rest as [string, string, string, string?, string?, ...string[]];
+  if (
+    rest[0] === "namespaces" &&
+    rest.length >= 3 &&
+    !(rest.length === 3 && (rest[2] === "status" || rest[2] === "finalize"))
+  ) {
+    const [, namespace, resource, name, subresource, ...more] = rest as [
+      string,
+      string,
+      string,
+      string?,
+      string?,
+      ...string[],
+    ];
     return { ...head, namespace, resource, ...(name === undefined ? {} : { name }), ...tail(subresource, more) };
   }
   const [resource, name, subresource, ...more] = rest as [string, string?, string?, ...string[]];

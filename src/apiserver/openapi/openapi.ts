@@ -38,7 +38,10 @@ export class OpenApiDocuments {
     if (present !== undefined) return present;
     const [root, first, second] = path.split("/");
     const [group, version] = root === "api" ? ["", first] : [first, second];
-    const found = this.#discovery.groups().find(({ name }) => name === group)?.versions.find((entry) => entry.version === version);
+    const found = this.#discovery
+      .groups()
+      .find(({ name }) => name === group)
+      ?.versions.find((entry) => entry.version === version);
     if (found === undefined) return undefined;
     const body = Buffer.from(JSON.stringify(build(found.definitions)));
     const made = { body, hash: createHash("sha256").update(body).digest("hex").toUpperCase() };
@@ -53,7 +56,8 @@ export class OpenApiDocuments {
     for (const { versions } of this.#discovery.groups())
       for (const entry of versions) {
         const document = build(entry.definitions);
-        for (const [name, schema] of Object.entries(document.components.schemas)) definitions[name] = JSON.parse(JSON.stringify(schema).replaceAll("#/components/schemas/", "#/definitions/"));
+        for (const [name, schema] of Object.entries(document.components.schemas))
+          definitions[name] = JSON.parse(JSON.stringify(schema).replaceAll("#/components/schemas/", "#/definitions/"));
         for (const path of Object.keys(document.paths)) paths[path] = {};
       }
     return { swagger: "2.0", info: { title: "Flotilla", version: "v1.36.2" }, paths, definitions };
@@ -74,7 +78,8 @@ function build(definitions: readonly ResourceDefinition[]) {
     const schema = builtinSchemas()[name];
     if (schema === undefined) return;
     schemas[name] = schema;
-    for (const match of JSON.stringify(schema).matchAll(/#\/components\/schemas\/([^"]+)/g)) include(match[1] as string);
+    for (const match of JSON.stringify(schema).matchAll(/#\/components\/schemas\/([^"]+)/g))
+      include(match[1] as string);
   };
   include("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
   include("io.k8s.apimachinery.pkg.apis.meta.v1.Status");
@@ -86,14 +91,20 @@ function build(definitions: readonly ResourceDefinition[]) {
     else {
       name = `${group.split(".").reverse().join(".")}.${version}.${kind}`;
       include("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
-      const source = (definition.schema?.source ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true }) as JsonSchema;
+      const source = (definition.schema?.source ?? {
+        type: "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+      }) as JsonSchema;
       schemas[name] = {
         ...source,
         properties: {
           apiVersion: { type: "string", description: "The version of this representation of the object." },
           kind: { type: "string", description: "The kind of this object." },
           ...source.properties,
-          metadata: { description: "Standard object metadata.", allOf: [{ $ref: "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" }] },
+          metadata: {
+            description: "Standard object metadata.",
+            allOf: [{ $ref: "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" }],
+          },
         },
         "x-kubernetes-group-version-kind": [gvk],
       };
@@ -101,14 +112,21 @@ function build(definitions: readonly ResourceDefinition[]) {
     const ref = { $ref: `#/components/schemas/${name}` };
     const body = { content: { "*/*": { schema: ref } } };
     const answers = { "200": { description: "OK", content: { "application/json": { schema: ref } } } };
-    const operation = (action: string, extra: object = {}) => ({ responses: answers, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk, ...extra });
+    const operation = (action: string, extra: object = {}) => ({
+      responses: answers,
+      "x-kubernetes-action": action,
+      "x-kubernetes-group-version-kind": gvk,
+      ...extra,
+    });
     const root = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
     const base = `${root}${namespaced ? "/namespaces/{namespace}" : ""}/${resource}`;
     paths[base] = { get: operation("list"), post: operation("post", { parameters: PARAMETERS, requestBody: body }) };
     paths[`${base}/{name}`] = {
       get: operation("get"),
       put: operation("put", { parameters: PARAMETERS, requestBody: body }),
-      patch: operation("patch", { parameters: [...PARAMETERS, { name: "force", in: "query", schema: { type: "boolean", uniqueItems: true } }] }),
+      patch: operation("patch", {
+        parameters: [...PARAMETERS, { name: "force", in: "query", schema: { type: "boolean", uniqueItems: true } }],
+      }),
       delete: operation("delete", { parameters: [PARAMETERS[0]] }),
     };
   }

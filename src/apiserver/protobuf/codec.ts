@@ -37,10 +37,46 @@ interface Message {
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00]);
 const SCALARS = new Set(["int64", "int32", "uint64", "uint32", "bool", "string", "bytes", "double", "float"]);
-const INLINE = new Set(["localObjectReference", "ephemeralContainerCommon", "persistentVolumeSource", "handler", "volumeSource", "ingressRuleValue", "deviceConfiguration", "ruleWithOperations", "rule"]);
-const INLINE_PARENTS = /\.(ConfigMapEnvSource|ConfigMapKeySelector|ConfigMapProjection|ConfigMapVolumeSource|EphemeralContainer|PersistentVolumeSpec|Probe|SecretEnvSource|SecretKeySelector|SecretProjection|Volume|IngressRule|DeviceAllocationConfiguration|DeviceClaimConfiguration|DeviceClassConfiguration|NamedRuleWithOperations|RuleWithOperations)$/;
+const INLINE = new Set([
+  "localObjectReference",
+  "ephemeralContainerCommon",
+  "persistentVolumeSource",
+  "handler",
+  "volumeSource",
+  "ingressRuleValue",
+  "deviceConfiguration",
+  "ruleWithOperations",
+  "rule",
+]);
+const INLINE_PARENTS =
+  /\.(ConfigMapEnvSource|ConfigMapKeySelector|ConfigMapProjection|ConfigMapVolumeSource|EphemeralContainer|PersistentVolumeSpec|Probe|SecretEnvSource|SecretKeySelector|SecretProjection|Volume|IngressRule|DeviceAllocationConfiguration|DeviceClaimConfiguration|DeviceClassConfiguration|NamedRuleWithOperations|RuleWithOperations)$/;
 /** Go writes these also when nobody set them: their zero means absent. */
-const ZERO_IS_ABSENT = new Set(["minReadySeconds", "paused", "hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "hostPort", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold", "initialDelaySeconds", "nodePort", "healthCheckNodePort", "publishNotReadyAddresses", "unschedulable", "count", "generation", "observedGeneration", "manualSelector", "external"]);
+const ZERO_IS_ABSENT = new Set([
+  "minReadySeconds",
+  "paused",
+  "hostNetwork",
+  "hostPID",
+  "hostIPC",
+  "stdin",
+  "stdinOnce",
+  "tty",
+  "readOnly",
+  "hostPort",
+  "periodSeconds",
+  "timeoutSeconds",
+  "successThreshold",
+  "failureThreshold",
+  "initialDelaySeconds",
+  "nodePort",
+  "healthCheckNodePort",
+  "publishNotReadyAddresses",
+  "unschedulable",
+  "count",
+  "generation",
+  "observedGeneration",
+  "manualSelector",
+  "external",
+]);
 const EMPTY_TEXT_COUNTS = new Set(["storageClassName"]);
 
 let root: Node | undefined;
@@ -60,14 +96,16 @@ function message(name: string): Message {
   const node = nodeAt(path);
   if (node?.fields === undefined) throw badRequest(`no protobuf message ${name}`);
   const required = new Set(builtinSchemas()[name.replace(/^k8s\.io\./, "io.k8s.")]?.required ?? []);
-  const fields = Object.entries(node.fields).map(([fieldName, source]): Field => ({
-    id: source.id,
-    name: jsonName(fieldName),
-    type: SCALARS.has(source.type) ? source.type : absolute(source.type, path),
-    isRepeated: source.rule === "repeated",
-    keyType: source.keyType,
-    isInline: INLINE.has(fieldName) && INLINE_PARENTS.test(name),
-  }));
+  const fields = Object.entries(node.fields).map(
+    ([fieldName, source]): Field => ({
+      id: source.id,
+      name: jsonName(fieldName),
+      type: SCALARS.has(source.type) ? source.type : absolute(source.type, path),
+      isRepeated: source.rule === "repeated",
+      keyType: source.keyType,
+      isInline: INLINE.has(fieldName) && INLINE_PARENTS.test(name),
+    }),
+  );
   const made: Message = { name, byId: new Map(fields.map((field) => [field.id, field])), fields, required };
   messages.set(name, made);
   return made;
@@ -88,7 +126,10 @@ function absolute(type: string, from: readonly string[]): string {
   return type;
 }
 
-type Special = { readonly decode: (reader: protobuf.Reader, end: number) => unknown; readonly encode: (value: unknown) => Uint8Array };
+type Special = {
+  readonly decode: (reader: protobuf.Reader, end: number) => unknown;
+  readonly encode: (value: unknown) => Uint8Array;
+};
 
 const utf8 = (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8");
 
@@ -111,7 +152,12 @@ function timeCodec(digits: 0 | 6): Special {
       const ms = typeof value === "string" ? parseTime(value) : undefined;
       if (ms === undefined) return new Uint8Array();
       const micros = digits === 6 ? Number((/\.(\d+)/.exec(String(value))?.[1] ?? "").padEnd(6, "0").slice(0, 6)) : 0;
-      return Writer.create().uint32(8).int64(Math.floor(ms / 1000)).uint32(16).int32(micros * 1000).finish();
+      return Writer.create()
+        .uint32(8)
+        .int64(Math.floor(ms / 1000))
+        .uint32(16)
+        .int32(micros * 1000)
+        .finish();
     },
   };
 }
@@ -127,7 +173,11 @@ function textIn(field: number): Special {
       }
       return text;
     },
-    encode: (value) => Writer.create().uint32((field << 3) | 2).string(String(value)).finish(),
+    encode: (value) =>
+      Writer.create()
+        .uint32((field << 3) | 2)
+        .string(String(value))
+        .finish(),
   };
 }
 
@@ -141,7 +191,11 @@ const rawJson: Special = {
     }
     return raw === undefined || raw.length === 0 ? undefined : (JSON.parse(utf8(raw)) as unknown);
   },
-  encode: (value) => Writer.create().uint32(10).bytes(Buffer.from(JSON.stringify(value))).finish(),
+  encode: (value) =>
+    Writer.create()
+      .uint32(10)
+      .bytes(Buffer.from(JSON.stringify(value)))
+      .finish(),
 };
 
 const intOrString: Special = {
@@ -264,7 +318,8 @@ function decodeValue(type: string, reader: protobuf.Reader): unknown {
   }
 }
 
-const zeroOf = (type: string): unknown => (type === "string" || type === "bytes" ? "" : type === "bool" ? false : SCALARS.has(type) ? 0 : {});
+const zeroOf = (type: string): unknown =>
+  type === "string" || type === "bytes" ? "" : type === "bool" ? false : SCALARS.has(type) ? 0 : {};
 
 function decodeMessage(shape: Message, reader: protobuf.Reader, end: number): Record<string, unknown> {
   const result: Record<string, unknown> = {};
@@ -304,7 +359,12 @@ function decodeMessage(shape: Message, reader: protobuf.Reader, end: number): Re
     }
     if (value === undefined || value === null) continue;
     if (value === "" && !shape.required.has(field.name) && !EMPTY_TEXT_COUNTS.has(field.name)) continue;
-    if ((value === 0 || value === false) && !shape.required.has(field.name) && (isStatus || ZERO_IS_ABSENT.has(field.name))) continue;
+    if (
+      (value === 0 || value === false) &&
+      !shape.required.has(field.name) &&
+      (isStatus || ZERO_IS_ABSENT.has(field.name))
+    )
+      continue;
     result[field.name] = value;
   }
   return result;
@@ -334,7 +394,10 @@ function writeValue(writer: protobuf.Writer, id: number, type: string, value: un
       return;
     default: {
       const special = SPECIAL[type];
-      const bytes = special === undefined ? encodeMessage(message(type), value as Readonly<Record<string, unknown>>) : special.encode(value);
+      const bytes =
+        special === undefined
+          ? encodeMessage(message(type), value as Readonly<Record<string, unknown>>)
+          : special.encode(value);
       writer.uint32((id << 3) | 2).bytes(bytes);
     }
   }
@@ -355,7 +418,8 @@ function encodeMessage(shape: Message, object: Readonly<Record<string, unknown>>
         writeValue(entry, 2, field.type, member);
         writer.uint32((field.id << 3) | 2).bytes(entry.finish());
       }
-    else if (field.isRepeated) for (const item of value as readonly unknown[]) writeValue(writer, field.id, field.type, item);
+    else if (field.isRepeated)
+      for (const item of value as readonly unknown[]) writeValue(writer, field.id, field.type, item);
     else writeValue(writer, field.id, field.type, value);
   }
   return writer.finish();
@@ -392,20 +456,35 @@ export function hasProtobuf(group: string, version: string, kind: string): boole
 
 /** Reads an enveloped object. Throws a 400 that says what is wrong. */
 export function decodeProtobuf(bytes: Buffer): KubeObject {
-  if (bytes.length < 4 || !bytes.subarray(0, 4).equals(MAGIC)) throw badRequest("the body is no protobuf envelope: provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+  if (bytes.length < 4 || !bytes.subarray(0, 4).equals(MAGIC))
+    throw badRequest(
+      "the body is no protobuf envelope: provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
+    );
   try {
     const unknown = decodeEnvelope(bytes.subarray(4));
     const name = messageNameOf(unknown.apiVersion, unknown.kind);
-    if (name === undefined) throw badRequest(`no kind ${JSON.stringify(unknown.kind)} is registered for version ${JSON.stringify(unknown.apiVersion)} in protobuf form`);
+    if (name === undefined)
+      throw badRequest(
+        `no kind ${JSON.stringify(unknown.kind)} is registered for version ${JSON.stringify(unknown.apiVersion)} in protobuf form`,
+      );
     const reader = Reader.create(unknown.raw);
-    return { apiVersion: unknown.apiVersion, kind: unknown.kind, ...decodeMessage(message(name), reader, unknown.raw.length) } as unknown as KubeObject;
+    return {
+      apiVersion: unknown.apiVersion,
+      kind: unknown.kind,
+      ...decodeMessage(message(name), reader, unknown.raw.length),
+    } as unknown as KubeObject;
   } catch (error) {
-    if (error instanceof RangeError || error instanceof SyntaxError || error instanceof TypeError) throw badRequest(`the protobuf body is damaged: ${error.message}`);
+    if (error instanceof RangeError || error instanceof SyntaxError || error instanceof TypeError)
+      throw badRequest(`the protobuf body is damaged: ${error.message}`);
     throw error;
   }
 }
 
-function decodeEnvelope(bytes: Uint8Array): { readonly apiVersion: string; readonly kind: string; readonly raw: Uint8Array } {
+function decodeEnvelope(bytes: Uint8Array): {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly raw: Uint8Array;
+} {
   const reader = Reader.create(bytes);
   let apiVersion = "";
   let kind = "";
@@ -432,12 +511,24 @@ export function encodeProtobuf(object: { readonly apiVersion: string; readonly k
   if (name === undefined) return undefined;
   const raw = encodeMessage(message(name), object as unknown as Readonly<Record<string, unknown>>);
   const meta = Writer.create().uint32(10).string(object.apiVersion).uint32(18).string(object.kind).finish();
-  const envelope = Writer.create().uint32(10).bytes(meta).uint32(18).bytes(raw).uint32(26).string("").uint32(34).string("").finish();
+  const envelope = Writer.create()
+    .uint32(10)
+    .bytes(meta)
+    .uint32(18)
+    .bytes(raw)
+    .uint32(26)
+    .string("")
+    .uint32(34)
+    .string("")
+    .finish();
   return Buffer.concat([MAGIC, envelope]);
 }
 
 /** A watch event as a length-delimited protobuf frame. */
-export function encodeWatchFrame(type: string, object: { readonly apiVersion: string; readonly kind: string }): Buffer | undefined {
+export function encodeWatchFrame(
+  type: string,
+  object: { readonly apiVersion: string; readonly kind: string },
+): Buffer | undefined {
   const encoded = encodeProtobuf(object);
   if (encoded === undefined) return undefined;
   const raw = Writer.create().uint32(10).bytes(encoded).finish();

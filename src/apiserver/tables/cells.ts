@@ -4,14 +4,18 @@ import { ageOf, durationText } from "./ages.ts";
 type Cells = (object: KubeObject, nowMs: number) => readonly unknown[];
 
 const at = (object: unknown, ...path: readonly (string | number)[]) => getPath(object, ...path);
-const count = (object: unknown, ...path: readonly (string | number)[]) => (at(object, ...path) as number | undefined) ?? 0;
-const list = (object: unknown, ...path: readonly (string | number)[]) => (at(object, ...path) as readonly Readonly<Record<string, unknown>>[] | undefined) ?? [];
+const count = (object: unknown, ...path: readonly (string | number)[]) =>
+  (at(object, ...path) as number | undefined) ?? 0;
+const list = (object: unknown, ...path: readonly (string | number)[]) =>
+  (at(object, ...path) as readonly Readonly<Record<string, unknown>>[] | undefined) ?? [];
 const size = (value: unknown) => Object.keys((value ?? {}) as object).length;
 const name = (object: KubeObject) => object.metadata.name ?? "";
 const age = (object: KubeObject, nowMs: number) => ageOf(object.metadata.creationTimestamp, nowMs);
 const containersOf = (object: KubeObject, ...path: readonly string[]) => list(object, ...path, "containers");
-const names = (containers: readonly Readonly<Record<string, unknown>>[]) => containers.map((container) => container["name"]).join(",");
-const images = (containers: readonly Readonly<Record<string, unknown>>[]) => containers.map((container) => container["image"]).join(",");
+const names = (containers: readonly Readonly<Record<string, unknown>>[]) =>
+  containers.map((container) => container["name"]).join(",");
+const images = (containers: readonly Readonly<Record<string, unknown>>[]) =>
+  containers.map((container) => container["image"]).join(",");
 const selector = (value: unknown) => formatLabelSelector((value ?? {}) as LabelSelector) || "<none>";
 
 function podStatus(pod: KubeObject): string {
@@ -31,34 +35,95 @@ const podCells: Cells = (pod, nowMs) => {
   const statuses = list(pod, "status", "containerStatuses");
   const ready = statuses.filter((status) => status["ready"] === true).length;
   const restarts = statuses.reduce((sum, status) => sum + Number(status["restartCount"] ?? 0), 0);
-  return [name(pod), `${ready}/${containersOf(pod, "spec").length}`, podStatus(pod), String(restarts), age(pod, nowMs), at(pod, "status", "podIP") ?? "<none>", at(pod, "spec", "nodeName") || "<none>", at(pod, "status", "nominatedNodeName") ?? "<none>", "<none>"];
+  return [
+    name(pod),
+    `${ready}/${containersOf(pod, "spec").length}`,
+    podStatus(pod),
+    String(restarts),
+    age(pod, nowMs),
+    at(pod, "status", "podIP") ?? "<none>",
+    at(pod, "spec", "nodeName") || "<none>",
+    at(pod, "status", "nominatedNodeName") ?? "<none>",
+    "<none>",
+  ];
 };
 
 const nodeCells: Cells = (node, nowMs) => {
-  const isReady = list(node, "status", "conditions").some((condition) => condition["type"] === "Ready" && condition["status"] === "True");
-  const roles = Object.keys(node.metadata.labels ?? {}).flatMap((key) => (key.startsWith("node-role.kubernetes.io/") ? [key.slice(24)] : [])).sort().join(",");
-  const address = (type: string) => list(node, "status", "addresses").find((entry) => entry["type"] === type)?.["address"] ?? "<none>";
+  const isReady = list(node, "status", "conditions").some(
+    (condition) => condition["type"] === "Ready" && condition["status"] === "True",
+  );
+  const roles = Object.keys(node.metadata.labels ?? {})
+    .flatMap((key) => (key.startsWith("node-role.kubernetes.io/") ? [key.slice(24)] : []))
+    .sort()
+    .join(",");
+  const address = (type: string) =>
+    list(node, "status", "addresses").find((entry) => entry["type"] === type)?.["address"] ?? "<none>";
   const info = (field: string) => at(node, "status", "nodeInfo", field) ?? "<unknown>";
-  return [name(node), `${isReady ? "Ready" : "NotReady"}${at(node, "spec", "unschedulable") ? ",SchedulingDisabled" : ""}`, roles || "<none>", age(node, nowMs), info("kubeletVersion"), address("InternalIP"), address("ExternalIP"), info("osImage"), info("kernelVersion"), info("containerRuntimeVersion")];
+  return [
+    name(node),
+    `${isReady ? "Ready" : "NotReady"}${at(node, "spec", "unschedulable") ? ",SchedulingDisabled" : ""}`,
+    roles || "<none>",
+    age(node, nowMs),
+    info("kubeletVersion"),
+    address("InternalIP"),
+    address("ExternalIP"),
+    info("osImage"),
+    info("kernelVersion"),
+    info("containerRuntimeVersion"),
+  ];
 };
 
 const serviceCells: Cells = (service, nowMs) => {
-  const ingress = list(service, "status", "loadBalancer", "ingress").map((entry) => entry["ip"] ?? entry["hostname"]).join(",");
+  const ingress = list(service, "status", "loadBalancer", "ingress")
+    .map((entry) => entry["ip"] ?? entry["hostname"])
+    .join(",");
   const type = String(at(service, "spec", "type") ?? "ClusterIP");
-  const external = type === "ExternalName" ? String(at(service, "spec", "externalName") ?? "") : type === "LoadBalancer" ? ingress || "<pending>" : ((at(service, "spec", "externalIPs") as string[] | undefined)?.join(",") ?? "<none>");
-  const ports = list(service, "spec", "ports").map((port) => `${port["port"]}${port["nodePort"] ? `:${port["nodePort"]}` : ""}/${port["protocol"] ?? "TCP"}`).join(",");
-  return [name(service), type, at(service, "spec", "clusterIP") || "<none>", external, ports || "<none>", age(service, nowMs), selector({ matchLabels: at(service, "spec", "selector") as Record<string, string> })];
+  const external =
+    type === "ExternalName"
+      ? String(at(service, "spec", "externalName") ?? "")
+      : type === "LoadBalancer"
+        ? ingress || "<pending>"
+        : ((at(service, "spec", "externalIPs") as string[] | undefined)?.join(",") ?? "<none>");
+  const ports = list(service, "spec", "ports")
+    .map((port) => `${port["port"]}${port["nodePort"] ? `:${port["nodePort"]}` : ""}/${port["protocol"] ?? "TCP"}`)
+    .join(",");
+  return [
+    name(service),
+    type,
+    at(service, "spec", "clusterIP") || "<none>",
+    external,
+    ports || "<none>",
+    age(service, nowMs),
+    selector({ matchLabels: at(service, "spec", "selector") as Record<string, string> }),
+  ];
 };
 
 const jobCells: Cells = (job, nowMs) => {
-  const conditions = list(job, "status", "conditions").filter((condition) => condition["status"] === "True").map((condition) => condition["type"]);
-  const state = conditions.includes("Complete") ? "Complete" : conditions.includes("Failed") ? "Failed" : at(job, "spec", "suspend") ? "Suspended" : "Running";
+  const conditions = list(job, "status", "conditions")
+    .filter((condition) => condition["status"] === "True")
+    .map((condition) => condition["type"]);
+  const state = conditions.includes("Complete")
+    ? "Complete"
+    : conditions.includes("Failed")
+      ? "Failed"
+      : at(job, "spec", "suspend")
+        ? "Suspended"
+        : "Running";
   const completions = at(job, "spec", "completions");
   const started = parseTime(at(job, "status", "startTime") as string | undefined);
   const ended = parseTime(at(job, "status", "completionTime") as string | undefined);
   const duration = started === undefined ? "" : durationText((ended ?? nowMs) - started);
   const pods = containersOf(job, "spec", "template", "spec");
-  return [name(job), state, `${count(job, "status", "succeeded")}/${completions ?? 1}`, duration, age(job, nowMs), names(pods), images(pods), selector(at(job, "spec", "selector"))];
+  return [
+    name(job),
+    state,
+    `${count(job, "status", "succeeded")}/${completions ?? 1}`,
+    duration,
+    age(job, nowMs),
+    names(pods),
+    images(pods),
+    selector(at(job, "spec", "selector")),
+  ];
 };
 
 const hpaCells: Cells = (hpa, nowMs) => {
@@ -68,70 +133,201 @@ const hpaCells: Cells = (hpa, nowMs) => {
     const now = at(list(hpa, "status", "currentMetrics")[index], "resource", "current", "averageUtilization");
     return `${at(metric, "resource", "name") ?? ""}: ${now === undefined ? "<unknown>" : `${now}%`}/${wanted ?? "<unknown>"}%`;
   });
-  return [name(hpa), `${target?.kind}/${target?.name}`, metrics.join(", ") || "<none>", String(at(hpa, "spec", "minReplicas") ?? "<unset>"), at(hpa, "spec", "maxReplicas"), count(hpa, "status", "currentReplicas"), age(hpa, nowMs)];
+  return [
+    name(hpa),
+    `${target?.kind}/${target?.name}`,
+    metrics.join(", ") || "<none>",
+    String(at(hpa, "spec", "minReplicas") ?? "<unset>"),
+    at(hpa, "spec", "maxReplicas"),
+    count(hpa, "status", "currentReplicas"),
+    age(hpa, nowMs),
+  ];
 };
 
 const eventCells: Cells = (event, nowMs) => {
   const about = at(event, "involvedObject") as { kind?: string; name?: string; fieldPath?: string } | undefined;
-  const last = (at(event, "lastTimestamp") ?? at(event, "eventTime") ?? event.metadata.creationTimestamp) as string | undefined;
+  const last = (at(event, "lastTimestamp") ?? at(event, "eventTime") ?? event.metadata.creationTimestamp) as
+    | string
+    | undefined;
   const first = (at(event, "firstTimestamp") ?? last) as string | undefined;
-  return [ageOf(last, nowMs), at(event, "type") ?? "", at(event, "reason") ?? "", `${(about?.kind ?? "").toLowerCase()}/${about?.name ?? ""}`, about?.fieldPath ?? "", at(event, "source", "component") ?? at(event, "reportingComponent") ?? "", String(at(event, "message") ?? "").trim(), ageOf(first, nowMs), count(event, "count") || 1, name(event)];
+  return [
+    ageOf(last, nowMs),
+    at(event, "type") ?? "",
+    at(event, "reason") ?? "",
+    `${(about?.kind ?? "").toLowerCase()}/${about?.name ?? ""}`,
+    about?.fieldPath ?? "",
+    at(event, "source", "component") ?? at(event, "reportingComponent") ?? "",
+    String(at(event, "message") ?? "").trim(),
+    ageOf(first, nowMs),
+    count(event, "count") || 1,
+    name(event),
+  ];
 };
 
 const cells: Readonly<Record<string, Cells>> = {
   "/Pod": podCells,
   "/Node": nodeCells,
   "/Service": serviceCells,
-  "/Namespace": (o, now) => [name(o), o.metadata.deletionTimestamp === undefined ? (at(o, "status", "phase") ?? "Active") : "Terminating", age(o, now)],
+  "/Namespace": (o, now) => [
+    name(o),
+    o.metadata.deletionTimestamp === undefined ? (at(o, "status", "phase") ?? "Active") : "Terminating",
+    age(o, now),
+  ],
   "/ConfigMap": (o, now) => [name(o), size(at(o, "data")) + size(at(o, "binaryData")), age(o, now)],
   "/Secret": (o, now) => [name(o), at(o, "type") ?? "Opaque", size(at(o, "data")), age(o, now)],
   "/ServiceAccount": (o, now) => [name(o), list(o, "secrets").length, age(o, now)],
   "/Event": eventCells,
-  "/PersistentVolumeClaim": (o, now) => [name(o), at(o, "status", "phase") ?? "", at(o, "spec", "volumeName") ?? "", at(o, "status", "capacity", "storage") ?? "", accessModes(at(o, "status", "accessModes")), at(o, "spec", "storageClassName") ?? "", "<unset>", age(o, now), at(o, "spec", "volumeMode") ?? "Filesystem"],
-  "/Endpoints": (o, now) => [name(o), list(o, "subsets").flatMap((subset) => list(subset, "addresses").map((address) => `${address["ip"]}:${list(subset, "ports")[0]?.["port"] ?? ""}`)).join(",") || "<none>", age(o, now)],
+  "/PersistentVolumeClaim": (o, now) => [
+    name(o),
+    at(o, "status", "phase") ?? "",
+    at(o, "spec", "volumeName") ?? "",
+    at(o, "status", "capacity", "storage") ?? "",
+    accessModes(at(o, "status", "accessModes")),
+    at(o, "spec", "storageClassName") ?? "",
+    "<unset>",
+    age(o, now),
+    at(o, "spec", "volumeMode") ?? "Filesystem",
+  ],
+  "/Endpoints": (o, now) => [
+    name(o),
+    list(o, "subsets")
+      .flatMap((subset) =>
+        list(subset, "addresses").map((address) => `${address["ip"]}:${list(subset, "ports")[0]?.["port"] ?? ""}`),
+      )
+      .join(",") || "<none>",
+    age(o, now),
+  ],
   "/ResourceQuota": (o, now) => [name(o), ...quotaCells(o), age(o, now)],
   "apps/Deployment": (o, now) => {
     const pods = containersOf(o, "spec", "template", "spec");
-    return [name(o), `${count(o, "status", "readyReplicas")}/${at(o, "spec", "replicas") ?? 1}`, count(o, "status", "updatedReplicas"), count(o, "status", "availableReplicas"), age(o, now), names(pods), images(pods), selector(at(o, "spec", "selector"))];
+    return [
+      name(o),
+      `${count(o, "status", "readyReplicas")}/${at(o, "spec", "replicas") ?? 1}`,
+      count(o, "status", "updatedReplicas"),
+      count(o, "status", "availableReplicas"),
+      age(o, now),
+      names(pods),
+      images(pods),
+      selector(at(o, "spec", "selector")),
+    ];
   },
   "apps/ReplicaSet": (o, now) => {
     const pods = containersOf(o, "spec", "template", "spec");
-    return [name(o), count(o, "spec", "replicas"), count(o, "status", "replicas"), count(o, "status", "readyReplicas"), age(o, now), names(pods), images(pods), selector(at(o, "spec", "selector"))];
+    return [
+      name(o),
+      count(o, "spec", "replicas"),
+      count(o, "status", "replicas"),
+      count(o, "status", "readyReplicas"),
+      age(o, now),
+      names(pods),
+      images(pods),
+      selector(at(o, "spec", "selector")),
+    ];
   },
   "apps/StatefulSet": (o, now) => {
     const pods = containersOf(o, "spec", "template", "spec");
-    return [name(o), `${count(o, "status", "readyReplicas")}/${at(o, "spec", "replicas") ?? 1}`, age(o, now), names(pods), images(pods)];
+    return [
+      name(o),
+      `${count(o, "status", "readyReplicas")}/${at(o, "spec", "replicas") ?? 1}`,
+      age(o, now),
+      names(pods),
+      images(pods),
+    ];
   },
   "apps/DaemonSet": (o, now) => {
     const pods = containersOf(o, "spec", "template", "spec");
-    const nodes = Object.entries((at(o, "spec", "template", "spec", "nodeSelector") ?? {}) as Record<string, string>).map(([key, value]) => `${key}=${value}`).join(",");
-    return [name(o), count(o, "status", "desiredNumberScheduled"), count(o, "status", "currentNumberScheduled"), count(o, "status", "numberReady"), count(o, "status", "updatedNumberScheduled"), count(o, "status", "numberAvailable"), nodes || "<none>", age(o, now), names(pods), images(pods), selector(at(o, "spec", "selector"))];
+    const nodes = Object.entries((at(o, "spec", "template", "spec", "nodeSelector") ?? {}) as Record<string, string>)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(",");
+    return [
+      name(o),
+      count(o, "status", "desiredNumberScheduled"),
+      count(o, "status", "currentNumberScheduled"),
+      count(o, "status", "numberReady"),
+      count(o, "status", "updatedNumberScheduled"),
+      count(o, "status", "numberAvailable"),
+      nodes || "<none>",
+      age(o, now),
+      names(pods),
+      images(pods),
+      selector(at(o, "spec", "selector")),
+    ];
   },
   "batch/Job": jobCells,
-  "batch/CronJob": (o, now) => [name(o), at(o, "spec", "schedule") ?? "", at(o, "spec", "timeZone") ?? "<none>", at(o, "spec", "suspend") === true ? "True" : "False", list(o, "status", "active").length, at(o, "status", "lastScheduleTime") ? ageOf(String(at(o, "status", "lastScheduleTime")), now) : "<none>", age(o, now)],
+  "batch/CronJob": (o, now) => [
+    name(o),
+    at(o, "spec", "schedule") ?? "",
+    at(o, "spec", "timeZone") ?? "<none>",
+    at(o, "spec", "suspend") === true ? "True" : "False",
+    list(o, "status", "active").length,
+    at(o, "status", "lastScheduleTime") ? ageOf(String(at(o, "status", "lastScheduleTime")), now) : "<none>",
+    age(o, now),
+  ],
   "autoscaling/HorizontalPodAutoscaler": hpaCells,
-  "rbac.authorization.k8s.io/RoleBinding": (o, now) => [name(o), `${at(o, "roleRef", "kind")}/${at(o, "roleRef", "name")}`, age(o, now)],
-  "rbac.authorization.k8s.io/ClusterRoleBinding": (o, now) => [name(o), `${at(o, "roleRef", "kind")}/${at(o, "roleRef", "name")}`, age(o, now)],
+  "rbac.authorization.k8s.io/RoleBinding": (o, now) => [
+    name(o),
+    `${at(o, "roleRef", "kind")}/${at(o, "roleRef", "name")}`,
+    age(o, now),
+  ],
+  "rbac.authorization.k8s.io/ClusterRoleBinding": (o, now) => [
+    name(o),
+    `${at(o, "roleRef", "kind")}/${at(o, "roleRef", "name")}`,
+    age(o, now),
+  ],
   "coordination.k8s.io/Lease": (o, now) => [name(o), at(o, "spec", "holderIdentity") ?? "", age(o, now)],
-  "storage.k8s.io/StorageClass": (o, now) => [name(o), at(o, "provisioner") ?? "", at(o, "reclaimPolicy") ?? "Delete", at(o, "volumeBindingMode") ?? "Immediate", at(o, "allowVolumeExpansion") ?? false, age(o, now)],
-  "cluster.karmada.io/Cluster": (o, now) => [name(o), at(o, "status", "kubernetesVersion") ?? "", at(o, "spec", "syncMode") ?? "", list(o, "status", "conditions").find((condition) => condition["type"] === "Ready")?.["status"] ?? "Unknown", age(o, now), zonesOf(o), at(o, "spec", "region") ?? "", at(o, "spec", "provider") ?? "", at(o, "spec", "apiEndpoint") ?? "", at(o, "spec", "proxyURL") ?? ""],
+  "storage.k8s.io/StorageClass": (o, now) => [
+    name(o),
+    at(o, "provisioner") ?? "",
+    at(o, "reclaimPolicy") ?? "Delete",
+    at(o, "volumeBindingMode") ?? "Immediate",
+    at(o, "allowVolumeExpansion") ?? false,
+    age(o, now),
+  ],
+  "cluster.karmada.io/Cluster": (o, now) => [
+    name(o),
+    at(o, "status", "kubernetesVersion") ?? "",
+    at(o, "spec", "syncMode") ?? "",
+    list(o, "status", "conditions").find((condition) => condition["type"] === "Ready")?.["status"] ?? "Unknown",
+    age(o, now),
+    zonesOf(o),
+    at(o, "spec", "region") ?? "",
+    at(o, "spec", "provider") ?? "",
+    at(o, "spec", "apiEndpoint") ?? "",
+    at(o, "spec", "proxyURL") ?? "",
+  ],
 };
 
-const zonesOf = (cluster: KubeObject) => (at(cluster, "spec", "zones") as string[] | undefined)?.join(",") ?? String(at(cluster, "spec", "zone") ?? "");
+const zonesOf = (cluster: KubeObject) =>
+  (at(cluster, "spec", "zones") as string[] | undefined)?.join(",") ?? String(at(cluster, "spec", "zone") ?? "");
 
 function accessModes(modes: unknown): string {
-  const short: Readonly<Record<string, string>> = { ReadWriteOnce: "RWO", ReadOnlyMany: "ROX", ReadWriteMany: "RWX", ReadWriteOncePod: "RWOP" };
+  const short: Readonly<Record<string, string>> = {
+    ReadWriteOnce: "RWO",
+    ReadOnlyMany: "ROX",
+    ReadWriteMany: "RWX",
+    ReadWriteOncePod: "RWOP",
+  };
   return ((modes as string[] | undefined) ?? []).map((mode) => short[mode] ?? mode).join(",");
 }
 
 function quotaCells(quota: KubeObject): readonly string[] {
   const hard = (at(quota, "status", "hard") ?? at(quota, "spec", "hard") ?? {}) as Record<string, string>;
   const used = (at(quota, "status", "used") ?? {}) as Record<string, string>;
-  const text = (isLimit: boolean) => Object.keys(hard).filter((key) => key.startsWith("limits.") === isLimit).sort().map((key) => `${key}: ${used[key] ?? "0"}/${hard[key]}`).join(", ");
+  const text = (isLimit: boolean) =>
+    Object.keys(hard)
+      .filter((key) => key.startsWith("limits.") === isLimit)
+      .sort()
+      .map((key) => `${key}: ${used[key] ?? "0"}/${hard[key]}`)
+      .join(", ");
   return [text(false), text(true)];
 }
 
 /** The cells of a kind with columns of its own; `undefined` for all others. Further columns may be missing at the end. */
-export function cellsOf(group: string, kind: string, object: KubeObject, nowMs: number): readonly unknown[] | undefined {
+export function cellsOf(
+  group: string,
+  kind: string,
+  object: KubeObject,
+  nowMs: number,
+): readonly unknown[] | undefined {
   return cells[`${group}/${kind}`]?.(object, nowMs);
 }

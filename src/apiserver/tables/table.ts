@@ -31,7 +31,13 @@ export function tableOf(
       ...(isList && token !== undefined ? { continue: token, remainingItemCount } : {}),
     },
     columnDefinitions: withColumns
-      ? columns.map(({ name, type, format = "", description = "", priority = 0 }) => ({ name, type, format, description, priority }))
+      ? columns.map(({ name, type, format = "", description = "", priority = 0 }) => ({
+          name,
+          type,
+          format,
+          description,
+          priority,
+        }))
       : [],
     rows: items.map((object) => ({
       cells: rowOf(definition, object, columns, nowMs),
@@ -45,10 +51,20 @@ export function partialOf(object: KubeObject): unknown {
 }
 
 export function partialListOf(list: KubeList): unknown {
-  return { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata: list.metadata, items: list.items.map(partialOf) };
+  return {
+    kind: "PartialObjectMetadataList",
+    apiVersion: "meta.k8s.io/v1",
+    metadata: list.metadata,
+    items: list.items.map(partialOf),
+  };
 }
 
-function rowOf(definition: ResourceDefinition, object: KubeObject, columns: readonly TableColumn[], nowMs: number): unknown[] {
+function rowOf(
+  definition: ResourceDefinition,
+  object: KubeObject,
+  columns: readonly TableColumn[],
+  nowMs: number,
+): unknown[] {
   const special = cellsOf(definition.kind.group, definition.kind.kind, object, nowMs);
   if (special !== undefined) return columns.map((column, at) => special[at] ?? defaultCell(column, object, nowMs));
   return columns.map((column) => {
@@ -64,7 +80,8 @@ function rowOf(definition: ResourceDefinition, object: KubeObject, columns: read
 function defaultCell(column: TableColumn, object: KubeObject, nowMs: number): unknown {
   const name = column.name.toLowerCase();
   if (name === "name") return object.metadata.name ?? "";
-  if (name === "age" || name === "created at") return name === "age" ? ageOf(object.metadata.creationTimestamp, nowMs) : (object.metadata.creationTimestamp ?? "");
+  if (name === "age" || name === "created at")
+    return name === "age" ? ageOf(object.metadata.creationTimestamp, nowMs) : (object.metadata.creationTimestamp ?? "");
   return "<none>";
 }
 

@@ -6,7 +6,11 @@ import { formatTable } from "../table.ts";
 /** `flotilla explain placement deployment/nginx`: the chain from template to member, with the first broken link marked. */
 export function run(words: readonly string[], program: string): Promise<number> {
   return withHelp(async () => {
-    const parsed = parseArguments(words, [...kubeconfigFlags, { name: "namespace", short: "n", default: "default", meaning: "namespace of the workload" }], `${program} explain placement KIND/NAME`);
+    const parsed = parseArguments(
+      words,
+      [...kubeconfigFlags, { name: "namespace", short: "n", default: "default", meaning: "namespace of the workload" }],
+      `${program} explain placement KIND/NAME`,
+    );
     const [kind, name] = (parsed.args[0] ?? "").split("/");
     if (!kind || !name) throw new Error("a workload such as deployment/nginx is required");
     const namespace = parsed.get("namespace") ?? "default";
@@ -14,22 +18,44 @@ export function run(words: readonly string[], program: string): Promise<number> 
     try {
       const binding = await client.find(ResourceBinding, { namespace, name: bindingName(kind, name) });
       if (binding === undefined) {
-        process.stdout.write(`${kind}/${name} has no binding: no PropagationPolicy of namespace ${namespace} and no ClusterPropagationPolicy selects it\n`);
+        process.stdout.write(
+          `${kind}/${name} has no binding: no PropagationPolicy of namespace ${namespace} and no ClusterPropagationPolicy selects it\n`,
+        );
         return 1;
       }
       const annotations = binding.metadata.annotations ?? {};
-      const policy = annotations["propagationpolicy.karmada.io/name"] ?? annotations["clusterpropagationpolicy.karmada.io/name"] ?? "(released: no policy claims it)";
+      const policy =
+        annotations["propagationpolicy.karmada.io/name"] ??
+        annotations["clusterpropagationpolicy.karmada.io/name"] ??
+        "(released: no policy claims it)";
       const scheduled = binding.status?.conditions?.find(({ type }) => type === "Scheduled");
-      process.stdout.write(`policy     ${policy}\nbinding    ${namespace}/${binding.metadata.name}\nscheduled  ${scheduled?.status ?? "not yet"}${scheduled?.status === "True" ? "" : ` ✗ ${scheduled?.message ?? ""}`}\n\n`);
+      process.stdout.write(
+        `policy     ${policy}\nbinding    ${namespace}/${binding.metadata.name}\nscheduled  ${scheduled?.status ?? "not yet"}${scheduled?.status === "True" ? "" : ` ✗ ${scheduled?.message ?? ""}`}\n\n`,
+      );
       const rows = await Promise.all(
         (binding.spec.clusters ?? []).map(async ({ name: cluster, replicas = 0 }) => {
-          const work = await client.find(Work, { namespace: executionNamespace(cluster), name: workName(kind, name, namespace) });
+          const work = await client.find(Work, {
+            namespace: executionNamespace(cluster),
+            name: workName(kind, name, namespace),
+          });
           const applied = work?.status?.conditions?.find(({ type }) => type === "Applied");
           const item = binding.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === cluster);
-          const overrides = [work?.metadata.annotations?.["policy.karmada.io/applied-cluster-overrides"], work?.metadata.annotations?.["policy.karmada.io/applied-overrides"]]
-            .flatMap((text) => (text === undefined ? [] : (JSON.parse(text) as readonly { readonly policyName: string }[])))
+          const overrides = [
+            work?.metadata.annotations?.["policy.karmada.io/applied-cluster-overrides"],
+            work?.metadata.annotations?.["policy.karmada.io/applied-overrides"],
+          ]
+            .flatMap((text) =>
+              text === undefined ? [] : (JSON.parse(text) as readonly { readonly policyName: string }[]),
+            )
             .map(({ policyName }) => policyName);
-          return [cluster, String(replicas), overrides.join(",") || "-", work === undefined ? "✗ no work" : (applied?.status ?? "not yet"), item?.health ?? "Unknown", applied?.status === "False" ? applied.message : ""];
+          return [
+            cluster,
+            String(replicas),
+            overrides.join(",") || "-",
+            work === undefined ? "✗ no work" : (applied?.status ?? "not yet"),
+            item?.health ?? "Unknown",
+            applied?.status === "False" ? applied.message : "",
+          ];
         }),
       );
       process.stdout.write(formatTable(["CLUSTER", "REPLICAS", "OVERRIDES", "APPLIED", "HEALTH", ""], rows));

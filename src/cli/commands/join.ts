@@ -17,7 +17,11 @@ export function run(words: readonly string[], program: string): Promise<number> 
         ...kubeconfigFlags,
         { name: "cluster-kubeconfig", meaning: "path of the member's kubeconfig" },
         { name: "cluster-context", meaning: "context in it; default is the current one" },
-        { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of credentials, in both clusters" },
+        {
+          name: "cluster-namespace",
+          default: CLUSTER_NAMESPACE,
+          meaning: "namespace of credentials, in both clusters",
+        },
         { name: "cluster-provider", meaning: "provider of the member" },
         { name: "cluster-region", meaning: "region of the member" },
         { name: "cluster-zones", meaning: "zones of the member, separated by commas" },
@@ -28,14 +32,18 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const [name, ...more] = parsed.args;
     if (name === undefined) throw new Error("cluster name is required");
     if (more.length > 0) throw new Error("more than one cluster name is not supported");
-    if (name.length > 48 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name)) throw new Error(`invalid cluster name(${name}): a lowercase RFC 1123 label of no more than 48 characters is required`);
+    if (name.length > 48 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name))
+      throw new Error(
+        `invalid cluster name(${name}): a lowercase RFC 1123 label of no more than 48 characters is required`,
+      );
     const namespace = parsed.get("cluster-namespace") ?? CLUSTER_NAMESPACE;
     const plane = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
     const member = openConnection(parsed.get("cluster-kubeconfig"), parsed.get("cluster-context"));
     try {
       const id = (await member.client.get(Namespace, { name: "kube-system" })).metadata.uid ?? "";
       const { items } = await plane.client.list(Cluster);
-      if (items.some((cluster) => cluster.metadata.name === name || (id !== "" && cluster.spec?.id === id))) throw new Error(`the cluster ID ${id} or the cluster name ${name} has been registered`);
+      if (items.some((cluster) => cluster.metadata.name === name || (id !== "" && cluster.spec?.id === id)))
+        throw new Error(`the cluster ID ${id} or the cluster name ${name} has been registered`);
       if (parsed.isOn("dry-run")) {
         process.stdout.write(`cluster(${name}) is joined successfully\n`);
         return 0;
@@ -85,12 +93,29 @@ async function prepareMember(client: Client, cluster: string, namespace: string)
   await ensure(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } });
   const account = `karmada-${cluster}`;
   for (const name of [account, "karmada-impersonator"]) {
-    await ensure(client, ServiceAccount, { apiVersion: "v1", kind: "ServiceAccount", metadata: { namespace, name, labels } });
-    await ensure(client, Secret, { apiVersion: "v1", kind: "Secret", metadata: { namespace, name, labels, annotations: { "kubernetes.io/service-account.name": name } }, type: "kubernetes.io/service-account-token" });
+    await ensure(client, ServiceAccount, {
+      apiVersion: "v1",
+      kind: "ServiceAccount",
+      metadata: { namespace, name, labels },
+    });
+    await ensure(client, Secret, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { namespace, name, labels, annotations: { "kubernetes.io/service-account.name": name } },
+      type: "kubernetes.io/service-account-token",
+    });
   }
   const role = `karmada-controller-manager:${account}`;
-  const rules = [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"] }, { verbs: ["get"], nonResourceURLs: ["*"] }];
-  await ensure(client, ClusterRole, { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: { name: role, labels }, rules } as ClusterRole);
+  const rules = [
+    { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+    { verbs: ["get"], nonResourceURLs: ["*"] },
+  ];
+  await ensure(client, ClusterRole, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: role, labels },
+    rules,
+  } as ClusterRole);
   await ensure(client, ClusterRoleBinding, {
     apiVersion: "rbac.authorization.k8s.io/v1",
     kind: "ClusterRoleBinding",
@@ -103,7 +128,11 @@ async function prepareMember(client: Client, cluster: string, namespace: string)
   return { token: own.token, authority: own.authority, impersonatorToken: impersonator.token };
 }
 
-async function tokenOf(client: Client, namespace: string, name: string): Promise<{ readonly token: string; readonly authority: string }> {
+async function tokenOf(
+  client: Client,
+  namespace: string,
+  name: string,
+): Promise<{ readonly token: string; readonly authority: string }> {
   for (let tries = 0; tries < TOKEN_TRIES; tries++) {
     const { data = {} } = await client.get(Secret, { namespace, name });
     if (data["token"]) return { token: data["token"], authority: data["ca.crt"] ?? "" };
@@ -120,12 +149,31 @@ interface Registration {
 }
 
 /** Credentials and the Cluster in the control plane; the credentials go with the Cluster. */
-async function register(client: Client, name: string, namespace: string, { token, authority, impersonatorToken, spec }: Registration): Promise<void> {
-  await ensure(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels: { [SYSTEM]: "true" } } });
-  const secret = (secretName: string, data: Readonly<Record<string, string>>): Secret => ({ apiVersion: "v1", kind: "Secret", metadata: { namespace, name: secretName }, data });
+async function register(
+  client: Client,
+  name: string,
+  namespace: string,
+  { token, authority, impersonatorToken, spec }: Registration,
+): Promise<void> {
+  await ensure(client, Namespace, {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: namespace, labels: { [SYSTEM]: "true" } },
+  });
+  const secret = (secretName: string, data: Readonly<Record<string, string>>): Secret => ({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { namespace, name: secretName },
+    data,
+  });
   await ensure(client, Secret, secret(name, { token, caBundle: authority }));
   await ensure(client, Secret, secret(`${name}-impersonator`, { token: impersonatorToken }));
-  const cluster = await client.create(Cluster, { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name }, spec } as unknown as Cluster);
+  const cluster = await client.create(Cluster, {
+    apiVersion: "cluster.karmada.io/v1alpha1",
+    kind: "Cluster",
+    metadata: { name },
+    spec,
+  } as unknown as Cluster);
   for (const secretName of [name, `${name}-impersonator`])
     await retryOnConflict(async () => {
       const present = await client.get(Secret, { namespace, name: secretName });

@@ -10,7 +10,10 @@ import { untilSignal } from "../signals.ts";
 /** `flotilla server --data-dir DIR --secure-port PORT` */
 export async function run(words: readonly string[], program: string): Promise<number> {
   if (words.includes("--help") || words.includes("-h")) {
-    const rows = serverFlags.map(({ name, meaning, default: fallback }) => `  --${name.padEnd(40)} ${meaning}${fallback === "" ? "" : ` (default ${fallback})`}`);
+    const rows = serverFlags.map(
+      ({ name, meaning, default: fallback }) =>
+        `  --${name.padEnd(40)} ${meaning}${fallback === "" ? "" : ` (default ${fallback})`}`,
+    );
     process.stdout.write(`Usage:\n  ${program} server --data-dir DIR [flags]\n\nFlags:\n${rows.join("\n")}\n`);
     return 0;
   }
@@ -21,7 +24,16 @@ export async function run(words: readonly string[], program: string): Promise<nu
   const pki = await loadPki(config.dataDir, config.tlsSans);
   const { metrics, text } = createMetrics();
   const backend = openBackend(config.store ?? `file:${join(config.dataDir, "store")}`);
-  const controlPlane = await startControlPlane({ config, backend, pki, clock: systemClock, random: realRandom(), log, metrics, metricsText: text });
+  const controlPlane = await startControlPlane({
+    config,
+    backend,
+    pki,
+    clock: systemClock,
+    random: realRandom(),
+    log,
+    metrics,
+    metricsText: text,
+  });
   try {
     const { port } = await controlPlane.listen();
     const kubeconfig = join(config.dataDir, "admin.kubeconfig");

@@ -28,7 +28,8 @@ export function run(words: readonly string[], program: string): Promise<number> 
     if (name === undefined) throw new Error("member name is required");
     const amount = (flag: string) => {
       const text = parsed.get(flag) ?? "";
-      if (parseQuantity(text) === undefined) throw new Error(`--${flag}: ${JSON.stringify(text)} is no quantity such as 8 or 32Gi`);
+      if (parseQuantity(text) === undefined)
+        throw new Error(`--${flag}: ${JSON.stringify(text)} is no quantity such as 8 or 32Gi`);
       return text;
     };
     const folder = parsed.get("data-dir") ?? join(".flotilla", name);
@@ -46,7 +47,13 @@ export function run(words: readonly string[], program: string): Promise<number> 
       backend: openFileBackend(join(folder, "store")),
       podReadyMs: Number(parsed.get("pod-ready")),
     });
-    const listener = await member.api.listen({ host: "127.0.0.1", port: Number(parsed.get("port")), certificate: pki.server.certificate, key: pki.server.key, clientAuthority: pki.authority.certificate });
+    const listener = await member.api.listen({
+      host: "127.0.0.1",
+      port: Number(parsed.get("port")),
+      certificate: pki.server.certificate,
+      key: pki.server.key,
+      clientAuthority: pki.authority.certificate,
+    });
     const kubeconfig = join(folder, `${name}.kubeconfig`);
     writeKubeconfig(kubeconfig, name, `https://127.0.0.1:${listener.port}`, pki.authority.certificate, pki.admin);
     process.stdout.write(`${name} is ready: ${kubeconfig}\n`);

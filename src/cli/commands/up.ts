@@ -15,7 +15,10 @@ function membersOf(count: number): readonly FleetMember[] {
     { nodes: [{ count: 2, cpu: "8", memory: "32Gi" }], region: "europe", zone: "europe-b" },
     { nodes: [{ count: 4, cpu: "4", memory: "16Gi" }], region: "america", zone: "america-a" },
   ];
-  return Array.from({ length: count }, (_, at) => ({ name: `member${at + 1}`, ...(sizes[at % sizes.length] as (typeof sizes)[number]) }));
+  return Array.from({ length: count }, (_, at) => ({
+    name: `member${at + 1}`,
+    ...(sizes[at % sizes.length] as (typeof sizes)[number]),
+  }));
 }
 
 /** The folder of examples beside the program, whether it runs from sources or built. */
@@ -44,7 +47,8 @@ export function run(words: readonly string[], program: string): Promise<number> 
       `${program} up`,
     );
     const count = Number(parsed.get("members"));
-    if (!Number.isInteger(count) || count < 1 || count > 100) throw new Error(`--members: ${JSON.stringify(parsed.get("members"))} must be a whole number from 1 to 100`);
+    if (!Number.isInteger(count) || count < 1 || count > 100)
+      throw new Error(`--members: ${JSON.stringify(parsed.get("members"))} must be a whole number from 1 to 100`);
     const dataDir = parsed.get("data-dir") ?? ".flotilla";
     const startedMs = performance.now();
     // Shorter times than a fleet in production would use, so that the tour shows in seconds what takes minutes there.
@@ -60,9 +64,18 @@ export function run(words: readonly string[], program: string): Promise<number> 
       `--log-level=${parsed.get("log-level")}`,
     ]);
     const log = createLogger(config.logLevel);
-    const fleet = await startFleet({ config, members: membersOf(count), clock: systemClock, random: realRandom(), log, isInMemory: parsed.isOn("in-memory") });
+    const fleet = await startFleet({
+      config,
+      members: membersOf(count),
+      clock: systemClock,
+      random: realRandom(),
+      log,
+      isInMemory: parsed.isOn("in-memory"),
+    });
     const print = (text: string) => void process.stdout.write(text);
-    print(`Flotilla is ready after ${((performance.now() - startedMs) / 1000).toFixed(2)} s: a control plane and ${count} simulated member cluster${count === 1 ? "" : "s"} in one process.\n`);
+    print(
+      `Flotilla is ready after ${((performance.now() - startedMs) / 1000).toFixed(2)} s: a control plane and ${count} simulated member cluster${count === 1 ? "" : "s"} in one process.\n`,
+    );
     try {
       if (!parsed.isOn("no-tour")) {
         const tourMs = performance.now();

@@ -53,19 +53,27 @@ async function showPlacement(tour: Tour): Promise<void> {
       if (member.faults.isDown) return [name, String(wanted), "?", "(down)"];
       const own = createClient(member.api.transport());
       const { items } = await own.list(Pod, { namespace: "default", labelSelector: "app=nginx" });
-      const ready = items.filter((pod) => pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True")).length;
+      const ready = items.filter((pod) =>
+        pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True"),
+      ).length;
       const image = (await own.find(Deployment, at))?.spec?.template.spec?.containers[0]?.image ?? "-";
       return [name, String(wanted), `${ready}/${items.length}`, image];
     }),
   );
   const deployment = await client.get(Deployment, at);
   tour.print(formatTable(["CLUSTER", "SCHEDULED", "PODS READY", "IMAGE"], rows));
-  tour.print(`template: ${deployment.status?.readyReplicas ?? 0} of ${deployment.spec?.replicas ?? 0} replicas ready\n`);
+  tour.print(
+    `template: ${deployment.status?.readyReplicas ?? 0} of ${deployment.spec?.replicas ?? 0} replicas ready\n`,
+  );
 }
 
 const allReady = async (client: Client): Promise<boolean> => {
   const { spec, status, metadata } = await client.get(Deployment, at);
-  return (status?.readyReplicas ?? 0) === (spec?.replicas ?? 0) && (status?.replicas ?? 0) === (spec?.replicas ?? 0) && status?.observedGeneration === metadata.generation;
+  return (
+    (status?.readyReplicas ?? 0) === (spec?.replicas ?? 0) &&
+    (status?.replicas ?? 0) === (spec?.replicas ?? 0) &&
+    status?.observedGeneration === metadata.generation
+  );
 };
 
 /** The cluster that holds most of the workload. */
@@ -85,7 +93,16 @@ const steps: readonly Step[] = [
     async run(tour) {
       const clusters = await until("all clusters becoming Ready", async () => {
         const { items } = await tour.client.list(Cluster);
-        return items.length >= tour.fleet.members.size && items.every(({ status, spec }) => status?.resourceSummary !== undefined && status.conditions?.some(({ type, status: state }) => type === "Ready" && state === "True") && (spec?.taints ?? []).length === 0) && items;
+        return (
+          items.length >= tour.fleet.members.size &&
+          items.every(
+            ({ status, spec }) =>
+              status?.resourceSummary !== undefined &&
+              status.conditions?.some(({ type, status: state }) => type === "Ready" && state === "True") &&
+              (spec?.taints ?? []).length === 0,
+          ) &&
+          items
+        );
       });
       tour.print(clusterTable(clusters, Date.now()));
     },
@@ -106,7 +123,13 @@ const steps: readonly Step[] = [
     title: "Scale the Deployment up: 9 → 18",
     look: "kubectl get deployment nginx -w",
     async run(tour) {
-      await tour.client.patch(Deployment, at, "application/merge-patch+json", { spec: { replicas: 18 } }, { fieldManager: "flotilla-tour" });
+      await tour.client.patch(
+        Deployment,
+        at,
+        "application/merge-patch+json",
+        { spec: { replicas: 18 } },
+        { fieldManager: "flotilla-tour" },
+      );
       await until("18 replicas becoming ready", () => allReady(tour.client));
       await showPlacement(tour);
     },
@@ -118,13 +141,19 @@ const steps: readonly Step[] = [
       failed = await fullest(tour);
       tour.print(`${failed} is taken down.\n`);
       tour.fleet.members.get(failed)?.setFaults({ isDown: true });
-      await until(`${failed} becoming not ready`, async () => (await tour.client.get(Cluster, { name: failed })).status?.conditions?.some(({ type, status }) => type === "Ready" && status !== "True"));
+      await until(`${failed} becoming not ready`, async () =>
+        (await tour.client.get(Cluster, { name: failed })).status?.conditions?.some(
+          ({ type, status }) => type === "Ready" && status !== "True",
+        ),
+      );
       tour.print(clusterTable((await tour.client.list(Cluster)).items, Date.now()));
       const cluster = await until("the taints of the failed cluster", async () => {
         const found = await tour.client.get(Cluster, { name: failed });
         return (found.spec?.taints ?? []).some(({ effect }) => effect === "NoExecute") && found;
       });
-      tour.print(`taints on ${failed}: ${(cluster.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`).join(", ")}\n`);
+      tour.print(
+        `taints on ${failed}: ${(cluster.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`).join(", ")}\n`,
+      );
     },
   },
   {
@@ -133,12 +162,22 @@ const steps: readonly Step[] = [
     async run(tour) {
       const binding = await until("the eviction", async () => {
         const found = await tour.client.get(ResourceBinding, { namespace: "default", name: "nginx-deployment" });
-        return !(found.spec.clusters ?? []).some(({ name }) => name === failed) && (found.spec.clusters ?? []).reduce((sum, { replicas = 0 }) => sum + replicas, 0) === 18 && found;
+        return (
+          !(found.spec.clusters ?? []).some(({ name }) => name === failed) &&
+          (found.spec.clusters ?? []).reduce((sum, { replicas = 0 }) => sum + replicas, 0) === 18 &&
+          found
+        );
       });
-      for (const task of binding.spec.gracefulEvictionTasks ?? []) tour.print(`eviction task: from ${task.fromCluster}, ${task.reason}, by ${task.producer}\n`);
+      for (const task of binding.spec.gracefulEvictionTasks ?? [])
+        tour.print(`eviction task: from ${task.fromCluster}, ${task.reason}, by ${task.producer}\n`);
       await until("the replicas becoming ready elsewhere", async () => {
         const found = await tour.client.get(ResourceBinding, { namespace: "default", name: "nginx-deployment" });
-        return (found.spec.gracefulEvictionTasks ?? []).length === 0 && found.status?.aggregatedStatus?.filter(({ clusterName }) => clusterName !== failed).every(({ health }) => health === "Healthy");
+        return (
+          (found.spec.gracefulEvictionTasks ?? []).length === 0 &&
+          found.status?.aggregatedStatus
+            ?.filter(({ clusterName }) => clusterName !== failed)
+            .every(({ health }) => health === "Healthy")
+        );
       });
       await showPlacement(tour);
     },
@@ -150,9 +189,16 @@ const steps: readonly Step[] = [
       tour.fleet.members.get(failed)?.setFaults({ isDown: false });
       await until(`${failed} becoming ready`, async () => {
         const { status, spec } = await tour.client.get(Cluster, { name: failed });
-        return status?.conditions?.some(({ type, status: state }) => type === "Ready" && state === "True") && (spec?.taints ?? []).length === 0;
+        return (
+          status?.conditions?.some(({ type, status: state }) => type === "Ready" && state === "True") &&
+          (spec?.taints ?? []).length === 0
+        );
       });
-      await until("the old copy going", async () => (await createClient(tour.fleet.members.get(failed)?.transport as never).find(Deployment, at)) === undefined);
+      await until(
+        "the old copy going",
+        async () =>
+          (await createClient(tour.fleet.members.get(failed)?.transport as never).find(Deployment, at)) === undefined,
+      );
       tour.print(clusterTable((await tour.client.list(Cluster)).items, Date.now()));
       await showPlacement(tour);
     },
@@ -161,13 +207,21 @@ const steps: readonly Step[] = [
 
 /** Walks through all steps. Throws with the step that failed. */
 export async function runTour(fleet: Fleet, examples: string, print: (text: string) => void): Promise<void> {
-  const tour: Tour = { fleet, client: createClient(fleet.controlPlane.transport, { fieldManager: "flotilla-tour" }), examples, print };
+  const tour: Tour = {
+    fleet,
+    client: createClient(fleet.controlPlane.transport, { fieldManager: "flotilla-tour" }),
+    examples,
+    print,
+  };
   for (const [number, step] of steps.entries()) {
     print(`\n[${number + 1}/${steps.length}] ${step.title}\n      look at it: ${step.look}\n\n`);
     try {
       await step.run(tour);
     } catch (error) {
-      throw new Error(`step ${number + 1} of the tour failed (${step.title}): ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new Error(
+        `step ${number + 1} of the tour failed (${step.title}): ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
     }
   }
 }
@@ -181,5 +235,11 @@ export function followFaults(fleet: Fleet): void {
     if (member === undefined || fault === undefined || object.metadata.namespace !== "karmada-system") return;
     member.setFaults({ isDown: fault === "down", latencyMs: fault === "slow" ? 500 : 0 });
   };
-  fleet.controlPlane.manager.informers.of(ConfigMap).handle({ add: (object, isInitial) => isInitial || apply(object), update: apply, delete: (object) => apply(withMetadata({ ...object, data: { fault: "up" } }, {})) });
+  fleet.controlPlane.manager.informers
+    .of(ConfigMap)
+    .handle({
+      add: (object, isInitial) => isInitial || apply(object),
+      update: apply,
+      delete: (object) => apply(withMetadata({ ...object, data: { fault: "up" } }, {})),
+    });
 }

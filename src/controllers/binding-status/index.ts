@@ -6,7 +6,16 @@
  */
 import { type AnyBinding, ClusterResourceBinding, ResourceBinding, Work } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { type Change, type ControllerContext, cacheIndex, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import {
+  type Change,
+  type ControllerContext,
+  cacheIndex,
+  defineController,
+  done,
+  type Request,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import { type Interpreter, planBindingStatus } from "#interpreter";
 import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 
@@ -34,14 +43,26 @@ export const bindingStatus = defineController<Deps, Options>({
     if (now.status?.lastScheduledTime === undefined) return false;
     if (change.type === "added") return true;
     const old = change.old as AnyBinding;
-    return old.spec.resource.resourceVersion !== now.spec.resource.resourceVersion || !deepEqual(old.spec.clusters, now.spec.clusters) || !deepEqual(old.spec.gracefulEvictionTasks, now.spec.gracefulEvictionTasks);
+    return (
+      old.spec.resource.resourceVersion !== now.spec.resource.resourceVersion ||
+      !deepEqual(old.spec.clusters, now.spec.clusters) ||
+      !deepEqual(old.spec.gracefulEvictionTasks, now.spec.gracefulEvictionTasks)
+    );
   },
   wakes: [wake(Work, bindingOf)],
-  indexes: [cacheIndex(Work, "bindingId", ({ metadata }: Work) => KEYS.flatMap((key) => (metadata.labels?.[key] ? [metadata.labels[key]] : [])))],
+  indexes: [
+    cacheIndex(Work, "bindingId", ({ metadata }: Work) =>
+      KEYS.flatMap((key) => (metadata.labels?.[key] ? [metadata.labels[key]] : [])),
+    ),
+  ],
   writes: [
     { kind: ResourceBinding, verbs: ["update"], subresources: ["status"] },
     { kind: ClusterResourceBinding, verbs: ["update"], subresources: ["status"] },
-    { kind: { group: "*", version: "*", kind: "*", resource: "*", namespaced: true }, verbs: ["update"], subresources: ["status"] },
+    {
+      kind: { group: "*", version: "*", kind: "*", resource: "*", namespaced: true },
+      verbs: ["update"],
+      subresources: ["status"],
+    },
   ],
   options: { writesTemplateStatus: true },
   concurrency: () => 64,
@@ -50,10 +71,16 @@ export const bindingStatus = defineController<Deps, Options>({
 
 function bindingOf(change: Change<Work>) {
   if (change.type === "added") return [];
-  if (change.type === "updated" && change.object.status === change.old.status && change.object.metadata.deletionTimestamp === change.old.metadata.deletionTimestamp) return [];
+  if (
+    change.type === "updated" &&
+    change.object.status === change.old.status &&
+    change.object.metadata.deletionTimestamp === change.old.metadata.deletionTimestamp
+  )
+    return [];
   const annotations = change.object.metadata.annotations ?? {};
   const name = annotations["resourcebinding.karmada.io/name"];
-  if (name !== undefined) return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
+  if (name !== undefined)
+    return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
   const clusterName = annotations["clusterresourcebinding.karmada.io/name"];
   return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName }];
 }
@@ -72,20 +99,28 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     // A Work that does not carry the resource yet is being rendered anew.
     return done;
   }
-  const what = binding.kind === "ClusterResourceBinding" ? `ClusterResourceBinding(${binding.metadata.name})` : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
+  const what =
+    binding.kind === "ClusterResourceBinding"
+      ? `ClusterResourceBinding(${binding.metadata.name})`
+      : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
   if (plan.isChanged) {
     try {
       await context.client.updateStatus(kind, { ...binding, status: plan.status } as ResourceBinding);
     } catch (error) {
       if (isNotFound(error)) return done;
       if (!isConflict(error)) {
-        context.events.warning(binding, "AggregateStatusFailed", error instanceof Error ? error.message : String(error));
+        context.events.warning(
+          binding,
+          "AggregateStatusFailed",
+          error instanceof Error ? error.message : String(error),
+        );
         throw error;
       }
       const latest = await context.client.find(kind, request);
       if (latest === undefined) return done;
       const again = planBindingStatus(latest, works, context.clock.now());
-      if (again.isChanged) await context.client.updateStatus(kind, { ...latest, status: again.status } as ResourceBinding);
+      if (again.isChanged)
+        await context.client.updateStatus(kind, { ...latest, status: again.status } as ResourceBinding);
     }
     context.events.normal(binding, "AggregateStatusSucceed", `Update ${what} with AggregatedStatus successfully.`);
   }
@@ -93,7 +128,11 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
   return done;
 }
 
-async function writeTemplate(binding: AnyBinding, status: NonNullable<AnyBinding["status"]>, context: Context): Promise<void> {
+async function writeTemplate(
+  binding: AnyBinding,
+  status: NonNullable<AnyBinding["status"]>,
+  context: Context,
+): Promise<void> {
   const { interpreter, kindOf } = context.deps;
   const { apiVersion, kind: kindName, namespace, name } = binding.spec.resource;
   if (!interpreter.hasHook({ apiVersion, kind: kindName }, "AggregateStatus")) return;

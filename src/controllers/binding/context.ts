@@ -7,7 +7,12 @@ export interface BindingDeps {
   /** Finds the resource of a template's kind. */
   readonly kindOf: (apiVersion: string, kind: string) => ResourceKind | undefined;
   /** The template as cached or live; `undefined` when it is gone. */
-  readonly templateOf: (resource: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string; readonly name: string }) => Promise<KubeObject | undefined>;
+  readonly templateOf: (resource: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+  }) => Promise<KubeObject | undefined>;
 }
 
 export interface BindingOptions {
@@ -16,4 +21,3 @@ export interface BindingOptions {
 }
 
 export const BINDING_ID_INDEX = "bindingId";
-

@@ -11,22 +11,39 @@ import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./conte
 import { reconcile } from "./reconcile.ts";
 import { bindingsConcernedBy } from "./wakes.ts";
 
-export { describeBinding, divideCompletions, mustWaitForPurge, planOrphans, renderWorks, type RenderInput, targetsOf } from "./plan.ts";
+export {
+  describeBinding,
+  divideCompletions,
+  mustWaitForPurge,
+  planOrphans,
+  renderWorks,
+  type RenderInput,
+  targetsOf,
+} from "./plan.ts";
 
 export { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./context.ts";
 
 export const bindingController = defineController<BindingDeps, BindingOptions>({
   name: "binding",
   reconciles: [ResourceBinding, ClusterResourceBinding],
-  when: (change) => change.type !== "updated" || change.object.metadata.generation !== change.old.metadata.generation || change.object.metadata.labels !== change.old.metadata.labels,
+  when: (change) =>
+    change.type !== "updated" ||
+    change.object.metadata.generation !== change.old.metadata.generation ||
+    change.object.metadata.labels !== change.old.metadata.labels,
   wakes: [
-    wake(OverridePolicy, (change, context: ControllerContext<unknown, unknown>) => bindingsConcernedBy(change, context as ControllerContext<BindingDeps, BindingOptions>)),
-    wake(ClusterOverridePolicy, (change, context: ControllerContext<unknown, unknown>) => bindingsConcernedBy(change, context as ControllerContext<BindingDeps, BindingOptions>)),
+    wake(OverridePolicy, (change, context: ControllerContext<unknown, unknown>) =>
+      bindingsConcernedBy(change, context as ControllerContext<BindingDeps, BindingOptions>),
+    ),
+    wake(ClusterOverridePolicy, (change, context: ControllerContext<unknown, unknown>) =>
+      bindingsConcernedBy(change, context as ControllerContext<BindingDeps, BindingOptions>),
+    ),
     wake(Work, (change) => (change.type === "deleted" ? bindingOfWork(change.object) : [])),
   ],
   indexes: [
     cacheIndex(Work, BINDING_ID_INDEX, ({ metadata }: Work) =>
-      ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"].flatMap((key) => (metadata.labels?.[key] ? [metadata.labels[key]] : [])),
+      ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"].flatMap((key) =>
+        metadata.labels?.[key] ? [metadata.labels[key]] : [],
+      ),
     ),
   ],
   writes: [
@@ -43,7 +60,8 @@ export const bindingController = defineController<BindingDeps, BindingOptions>({
 function bindingOfWork(work: Work) {
   const annotations = work.metadata.annotations ?? {};
   const name = annotations["resourcebinding.karmada.io/name"];
-  if (name !== undefined) return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
+  if (name !== undefined)
+    return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
   const clusterName = annotations["clusterresourcebinding.karmada.io/name"];
   return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName }];
 }

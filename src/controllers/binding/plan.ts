@@ -50,8 +50,12 @@ export interface RenderResult {
 }
 
 export const isClusterBinding = (binding: AnyBinding) => binding.kind === "ClusterResourceBinding";
-export const bindingIdLabel = (binding: AnyBinding) => (isClusterBinding(binding) ? CLUSTER_RESOURCE_BINDING_ID : RESOURCE_BINDING_ID);
-export const describeBinding = (binding: AnyBinding) => (isClusterBinding(binding) ? `ClusterResourceBinding(${binding.metadata.name})` : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`);
+export const bindingIdLabel = (binding: AnyBinding) =>
+  isClusterBinding(binding) ? CLUSTER_RESOURCE_BINDING_ID : RESOURCE_BINDING_ID;
+export const describeBinding = (binding: AnyBinding) =>
+  isClusterBinding(binding)
+    ? `ClusterResourceBinding(${binding.metadata.name})`
+    : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
 
 /** Works of a binding in clusters it no longer wants. */
 export function planOrphans(binding: AnyBinding, works: readonly Work[]): readonly Work[] {
@@ -61,20 +65,33 @@ export function planOrphans(binding: AnyBinding, works: readonly Work[]): readon
 
 /** Whether the application must first be gone from a cluster before it may start elsewhere. */
 export function mustWaitForPurge(binding: AnyBinding, works: readonly Work[]): boolean {
-  const leaving = new Set((binding.spec.gracefulEvictionTasks ?? []).filter(({ purgeMode }) => purgeMode === "Directly" || purgeMode === "Immediately").map(({ fromCluster }) => fromCluster));
-  return leaving.size > 0 && works.some((work) => leaving.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""));
+  const leaving = new Set(
+    (binding.spec.gracefulEvictionTasks ?? [])
+      .filter(({ purgeMode }) => purgeMode === "Directly" || purgeMode === "Immediately")
+      .map(({ fromCluster }) => fromCluster),
+  );
+  return (
+    leaving.size > 0 && works.some((work) => leaving.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""))
+  );
 }
 
 /** Targets of a binding: its own, then those of referrers; the first mention of a cluster counts. */
 export function targetsOf(binding: AnyBinding): readonly TargetCluster[] {
   const targets = new Map<string, TargetCluster>();
-  const all = [...(binding.spec.clusters ?? []), ...(binding.spec.requiredBy ?? []).flatMap(({ clusters = [] }) => clusters)];
+  const all = [
+    ...(binding.spec.clusters ?? []),
+    ...(binding.spec.requiredBy ?? []).flatMap(({ clusters = [] }) => clusters),
+  ];
   for (const target of all) if (!targets.has(target.name)) targets.set(target.name, target as TargetCluster);
   return [...targets.values()];
 }
 
 /** Divides a Job's completions over its targets by their replicas, by highest averages. */
-export function divideCompletions(total: number, targets: readonly TargetCluster[], uid: string): ReadonlyMap<string, number> {
+export function divideCompletions(
+  total: number,
+  targets: readonly TargetCluster[],
+  uid: string,
+): ReadonlyMap<string, number> {
   const isDescending = uid !== "" && (fnv1a32(uid) & 1) === 1;
   const seats = new Map<string, number>();
   const ordered = [...targets].sort((a, b) => (a.name < b.name ? -1 : 1) * (isDescending ? -1 : 1));
@@ -85,7 +102,8 @@ export function divideCompletions(total: number, targets: readonly TargetCluster
     for (const { name, replicas = 0 } of ordered) {
       const given = seats.get(name) ?? 0;
       const average = replicas / (2 * given + 1);
-      if (best === undefined || average > best.average || (average === best.average && given < best.given)) best = { name, average, given };
+      if (best === undefined || average > best.average || (average === best.average && given < best.given))
+        best = { name, average, given };
     }
     if (best === undefined) break;
     seats.set(best.name, best.given + 1);
@@ -98,10 +116,17 @@ export function renderWorks(input: RenderInput): RenderResult {
   const { binding, template, interpreter } = input;
   const { spec } = binding;
   const targets = targetsOf(binding);
-  const isWorkload = (spec.replicas ?? 0) > 0 || spec.replicaRequirements !== undefined || (spec.components?.length ?? 0) > 0;
+  const isWorkload =
+    (spec.replicas ?? 0) > 0 || spec.replicaRequirements !== undefined || (spec.components?.length ?? 0) > 0;
   const completions = getPath(template, "spec", "completions");
-  const isDivided = spec.placement?.replicaScheduling?.replicaSchedulingType === "Divided" || (spec.placement?.replicaScheduling !== undefined && spec.placement.replicaScheduling.replicaSchedulingType === undefined);
-  const jobSeats = template.kind === "Job" && (spec.replicas ?? 0) > 0 && isDivided && typeof completions === "number" ? divideCompletions(completions, targets, template.metadata.uid ?? "") : undefined;
+  const isDivided =
+    spec.placement?.replicaScheduling?.replicaSchedulingType === "Divided" ||
+    (spec.placement?.replicaScheduling !== undefined &&
+      spec.placement.replicaScheduling.replicaSchedulingType === undefined);
+  const jobSeats =
+    template.kind === "Job" && (spec.replicas ?? 0) > 0 && isDivided && typeof completions === "number"
+      ? divideCompletions(completions, targets, template.metadata.uid ?? "")
+      : undefined;
   const works: Work[] = [];
   const overrideEvents: OverrideEvent[] = [];
   const errors: string[] = [];
@@ -109,13 +134,24 @@ export function renderWorks(input: RenderInput): RenderResult {
     try {
       const cluster = input.clusterOf(target.name);
       if (cluster === undefined) throw new Error(`clusters.cluster.karmada.io "${target.name}" not found`);
-      let object = isWorkload && interpreter.hasHook(template, "ReviseReplica") ? interpreter.revise(template, target.replicas ?? 0) : template;
+      let object =
+        isWorkload && interpreter.hasHook(template, "ReviseReplica")
+          ? interpreter.revise(template, target.replicas ?? 0)
+          : template;
       const seats = jobSeats?.get(target.name);
       if (seats !== undefined) object = setPath(object, ["spec", "completions"], seats);
       const overridden = applyOverrides(object, cluster, input);
       overrideEvents.push(...overridden.events);
       object = withPreservedState(overridden.object, binding, targets, target.name, input.gates);
-      works.push(workFor(input, object, target.name, appliedText(overridden.appliedClusterOverrides), appliedText(overridden.appliedOverrides)));
+      works.push(
+        workFor(
+          input,
+          object,
+          target.name,
+          appliedText(overridden.appliedClusterOverrides),
+          appliedText(overridden.appliedOverrides),
+        ),
+      );
     } catch (error) {
       if (error instanceof OverrideError) overrideEvents.push(...error.events);
       errors.push(error instanceof Error ? error.message : String(error));
@@ -125,7 +161,13 @@ export function renderWorks(input: RenderInput): RenderResult {
 }
 
 /** State kept from a failed cluster becomes labels of the object that is created anew (gate `StatefulFailoverInjection`). */
-function withPreservedState(object: KubeObject, binding: AnyBinding, targets: readonly TargetCluster[], cluster: string, gates: ReadonlySet<string>): KubeObject {
+function withPreservedState(
+  object: KubeObject,
+  binding: AnyBinding,
+  targets: readonly TargetCluster[],
+  cluster: string,
+  gates: ReadonlySet<string>,
+): KubeObject {
   const tasks = binding.spec.gracefulEvictionTasks ?? [];
   const last = tasks[tasks.length - 1];
   if (!gates.has("StatefulFailoverInjection") || targets.length !== 1 || last === undefined) return object;
@@ -134,7 +176,13 @@ function withPreservedState(object: KubeObject, binding: AnyBinding, targets: re
   return withLabels(object, (last.preservedLabelState ?? {}) as Readonly<Record<string, string>>);
 }
 
-function workFor(input: RenderInput, object: KubeObject, cluster: string, appliedClusterOverrides: string | undefined, appliedOverrides: string | undefined): Work {
+function workFor(
+  input: RenderInput,
+  object: KubeObject,
+  cluster: string,
+  appliedClusterOverrides: string | undefined,
+  appliedOverrides: string | undefined,
+): Work {
   const { binding, template } = input;
   const namespace = executionNamespace(cluster);
   const name = workName(object.kind, object.metadata.name ?? "", object.metadata.namespace ?? "");
@@ -144,9 +192,17 @@ function workFor(input: RenderInput, object: KubeObject, cluster: string, applie
   const id = binding.metadata.labels?.[idLabel] ?? "";
   const coordinates: Record<string, string> = isClusterBinding(binding)
     ? { [CLUSTER_RESOURCE_BINDING_NAME]: binding.metadata.name ?? "" }
-    : { [RESOURCE_BINDING_NAMESPACE]: binding.metadata.namespace ?? "", [RESOURCE_BINDING_NAME]: binding.metadata.name ?? "" };
+    : {
+        [RESOURCE_BINDING_NAMESPACE]: binding.metadata.namespace ?? "",
+        [RESOURCE_BINDING_NAME]: binding.metadata.name ?? "",
+      };
   const wanted = object.metadata.annotations?.[CONFLICT_RESOLUTION];
-  const conflictResolution = wanted === "overwrite" || wanted === "abort" ? wanted : binding.spec.conflictResolution === "Overwrite" ? "overwrite" : "abort";
+  const conflictResolution =
+    wanted === "overwrite" || wanted === "abort"
+      ? wanted
+      : binding.spec.conflictResolution === "Overwrite"
+        ? "overwrite"
+        : "abort";
   const generation = template.metadata.generation ?? 0;
   let manifest = withLabels(object, { [idLabel]: id, [MANAGED]: "true" });
   manifest = withAnnotations(manifest, {
@@ -159,7 +215,9 @@ function workFor(input: RenderInput, object: KubeObject, cluster: string, applie
   });
   const workId = present?.metadata.labels?.[WORK_ID];
   manifest = withoutRecordOfWorkId(recordManaged(pruneManifest(manifest)), workId);
-  const suspension = binding.spec.suspension as { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } } | undefined;
+  const suspension = binding.spec.suspension as
+    | { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } }
+    | undefined;
   const annotations = {
     ...withoutOverrides(present?.metadata.annotations),
     ...coordinates,
@@ -180,7 +238,8 @@ function workFor(input: RenderInput, object: KubeObject, cluster: string, applie
       finalizers: [...new Set([...(present?.metadata.finalizers ?? []), EXECUTION_FINALIZER])].sort(),
     },
     spec: {
-      suspendDispatching: suspension?.dispatching === true || (suspension?.dispatchingOnClusters?.clusterNames ?? []).includes(cluster),
+      suspendDispatching:
+        suspension?.dispatching === true || (suspension?.dispatchingOnClusters?.clusterNames ?? []).includes(cluster),
       preserveResourcesOnDeletion: binding.spec.preserveResourcesOnDeletion ?? false,
       workload: { manifests: [manifest] },
     },

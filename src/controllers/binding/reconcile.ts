@@ -1,21 +1,45 @@
-import { type AnyBinding, BINDING_FINALIZER, BINDING_MANAGED_BY, Cluster, CLUSTER_BINDING_FINALIZER, CLUSTER_PROPAGATION_POLICY_ID, ClusterOverridePolicy, OverridePolicy, PROPAGATION_POLICY_ID, type ResourceBinding, Work } from "#apis/karmada";
+import {
+  type AnyBinding,
+  BINDING_FINALIZER,
+  BINDING_MANAGED_BY,
+  Cluster,
+  CLUSTER_BINDING_FINALIZER,
+  CLUSTER_PROPAGATION_POLICY_ID,
+  ClusterOverridePolicy,
+  OverridePolicy,
+  PROPAGATION_POLICY_ID,
+  type ResourceBinding,
+  Work,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { type ControllerContext, done, type Request, requeueAfter, type Result } from "#controller-runtime";
-import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind, withoutFinalizer } from "#machinery";
+import {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  keyOf,
+  type KubeObject,
+  type ResourceKind,
+  withoutFinalizer,
+} from "#machinery";
 import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./context.ts";
 import { bindingIdLabel, describeBinding, mustWaitForPurge, planOrphans, renderWorks } from "./plan.ts";
 
 /** A purge that must come first is looked at again after this time, should its event be missed. */
 const PURGE_RETRY_MS = 5_000;
 
-export async function reconcile(request: Request, context: ControllerContext<BindingDeps, BindingOptions>): Promise<Result> {
+export async function reconcile(
+  request: Request,
+  context: ControllerContext<BindingDeps, BindingOptions>,
+): Promise<Result> {
   const kind = request.kind as ResourceKind<ResourceBinding>;
   const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
   if (binding === undefined) return done;
   const id = binding.metadata.labels?.[bindingIdLabel(binding)];
   const works = id === undefined ? [] : context.cache(Work).byIndex(BINDING_ID_INDEX, id);
   const { client, events } = context;
-  const remove = (work: Work) => client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+  const remove = (work: Work) =>
+    client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
   if (binding.metadata.deletionTimestamp !== undefined) {
     await Promise.all(works.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(remove));
     const finalizer = binding.kind === "ClusterResourceBinding" ? CLUSTER_BINDING_FINALIZER : BINDING_FINALIZER;
@@ -34,7 +58,11 @@ export async function reconcile(request: Request, context: ControllerContext<Bin
   if (mustWaitForPurge(binding, works)) return requeueAfter(PURGE_RETRY_MS);
   const template = await context.deps.templateOf(binding.spec.resource);
   if (template === undefined) return done;
-  const { works: wanted, overrideEvents, errors } = renderWorks({
+  const {
+    works: wanted,
+    overrideEvents,
+    errors,
+  } = renderWorks({
     binding,
     template,
     clusterOf: (name) => context.cache(Cluster).get(name),
@@ -45,7 +73,8 @@ export async function reconcile(request: Request, context: ControllerContext<Bin
     gates: context.deps.gates,
   });
   const overrideManager = events.from("override-manager");
-  for (const { type, reason, message } of overrideEvents) (type === "Normal" ? overrideManager.normal : overrideManager.warning)(template, reason, message);
+  for (const { type, reason, message } of overrideEvents)
+    (type === "Normal" ? overrideManager.normal : overrideManager.warning)(template, reason, message);
   const failures = [...errors];
   let isWritten = false;
   await Promise.all(
@@ -63,7 +92,9 @@ export async function reconcile(request: Request, context: ControllerContext<Bin
     for (const about of [binding, template]) events.warning(about, "SyncWorkFailed", message);
     throw new Error(message);
   }
-  if (isWritten) for (const about of [binding, template]) events.normal(about, "SyncWorkSucceed", `Sync work of ${what} successful.`);
+  if (isWritten)
+    for (const about of [binding, template])
+      events.normal(about, "SyncWorkSucceed", `Sync work of ${what} successful.`);
   return done;
 }
 
@@ -92,7 +123,8 @@ async function write(work: Work, context: ControllerContext<BindingDeps, Binding
   return true;
 }
 
-const pick = ({ metadata }: KubeObject) => (metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion });
+const pick = ({ metadata }: KubeObject) =>
+  metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion };
 
 function isSameWork(present: Work, wanted: Work): boolean {
   return (
@@ -106,7 +138,11 @@ function isSameWork(present: Work, wanted: Work): boolean {
 /** A policy's binding, one with a manager of its own, or one that exists only because others depend on it. */
 function isClaimed(binding: AnyBinding): boolean {
   const labels = binding.metadata.labels ?? {};
-  return Boolean(labels[PROPAGATION_POLICY_ID] || labels[CLUSTER_PROPAGATION_POLICY_ID] || labels[BINDING_MANAGED_BY]) || (binding.spec.requiredBy ?? []).length > 0 || binding.spec.placement === undefined;
+  return (
+    Boolean(labels[PROPAGATION_POLICY_ID] || labels[CLUSTER_PROPAGATION_POLICY_ID] || labels[BINDING_MANAGED_BY]) ||
+    (binding.spec.requiredBy ?? []).length > 0 ||
+    binding.spec.placement === undefined
+  );
 }
 
 async function quietly(work: Promise<unknown>): Promise<void> {

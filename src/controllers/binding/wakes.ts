@@ -1,10 +1,19 @@
-import { type AnyBinding, type ClusterOverridePolicy, ClusterResourceBinding, type OverridePolicy, ResourceBinding } from "#apis/karmada";
+import {
+  type AnyBinding,
+  type ClusterOverridePolicy,
+  ClusterResourceBinding,
+  type OverridePolicy,
+  ResourceBinding,
+} from "#apis/karmada";
 import type { Change, ControllerContext, Wakeup } from "#controller-runtime";
 import type { KubeObject } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 
 /** Bindings whose rendering a changed override policy may alter. */
-export function* bindingsConcernedBy(change: Change<OverridePolicy> | Change<ClusterOverridePolicy>, context: ControllerContext<unknown, unknown>): Iterable<Wakeup> {
+export function* bindingsConcernedBy(
+  change: Change<OverridePolicy> | Change<ClusterOverridePolicy>,
+  context: ControllerContext<unknown, unknown>,
+): Iterable<Wakeup> {
   if (change.type === "added" && change.isInitial) return;
   if (change.type === "updated" && change.object.metadata.generation === change.old.metadata.generation) return;
   const policies = change.type === "updated" ? [change.object, change.old] : [change.object];

@@ -5,7 +5,14 @@
 import { Node, Pod } from "#apis/kubernetes";
 import { Cluster, CLUSTER_FINALIZER } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { type ControllerContext, defineController, done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+} from "#controller-runtime";
 import { isConflict, isNotFound } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { collectApis, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";
@@ -36,10 +43,18 @@ export const clusterStatus = defineController<ClusterStatusDeps, ClusterStatusOp
   when: (change) => {
     if (change.type !== "updated") return true;
     const had = (change.old.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER);
-    return change.object.metadata.generation !== change.old.metadata.generation || (!had && (change.object.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER));
+    return (
+      change.object.metadata.generation !== change.old.metadata.generation ||
+      (!had && (change.object.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER))
+    );
   },
   writes: [{ kind: Cluster, verbs: ["update"], subresources: ["status"] }],
-  options: { clusterStatusUpdateFrequencyMs: 10_000, clusterFailureThresholdMs: 30_000, clusterSuccessThresholdMs: 30_000, enableClusterResourceModeling: true },
+  options: {
+    clusterStatusUpdateFrequencyMs: 10_000,
+    clusterFailureThresholdMs: 30_000,
+    clusterSuccessThresholdMs: 30_000,
+    enableClusterResourceModeling: true,
+  },
   concurrency: () => 32,
   reconcile,
 });
@@ -57,21 +72,34 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     deps.members.disconnect(request.name);
     return done;
   }
-  if (cluster.spec?.syncMode === "Pull" || cluster.spec?.secretRef === undefined || !(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
+  if (
+    cluster.spec?.syncMode === "Pull" ||
+    cluster.spec?.secretRef === undefined ||
+    !(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)
+  )
+    return done;
   let observed: ReturnType<typeof readyCondition>;
   let member: Member | undefined;
   try {
     member = await deps.connect(cluster);
     observed = readyCondition(await probe(member, context));
   } catch (error) {
-    observed = { type: "Ready", status: "False", reason: "StatusCollectionFailed", message: `failed to create a ClusterClient: ${error instanceof Error ? error.message : String(error)}` };
+    observed = {
+      type: "Ready",
+      status: "False",
+      reason: "StatusCollectionFailed",
+      message: `failed to create a ClusterClient: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
   const { published, next } = observeReady(cluster, observed, known.get(request.name), clock.now(), options);
   known.set(request.name, next);
   const isReady = published.status === "True" && observed.status === "True";
   const facts = isReady && member !== undefined ? await collect(cluster, member, context) : undefined;
   const latest = context.cache(Cluster).get(request.key) ?? cluster;
-  const status = { ...withConditions(latest, [...(facts?.conditions ?? []), published], clock.now()), ...facts?.fields };
+  const status = {
+    ...withConditions(latest, [...(facts?.conditions ?? []), published], clock.now()),
+    ...facts?.fields,
+  };
   if (!deepEqual(status, latest.status ?? {})) {
     try {
       await context.client.updateStatus(Cluster, { ...latest, status } as Cluster);
@@ -116,11 +144,25 @@ async function collect(cluster: Cluster, member: Member, context: Context) {
       ledger = new ResourceLedger();
       ledgers.set(member, ledger);
       const own = ledger;
-      member.informers.of(Node).handle({ add: (node) => own.putNode(node), update: (node) => own.putNode(node), delete: (node) => own.removeNode(node) });
-      member.informers.of(Pod).handle({ add: (pod) => own.putPod(pod), update: (pod) => own.putPod(pod), delete: (pod) => own.removePod(pod) });
+      member.informers
+        .of(Node)
+        .handle({
+          add: (node) => own.putNode(node),
+          update: (node) => own.putNode(node),
+          delete: (node) => own.removeNode(node),
+        });
+      member.informers
+        .of(Pod)
+        .handle({
+          add: (pod) => own.putPod(pod),
+          update: (pod) => own.putPod(pod),
+          delete: (pod) => own.removePod(pod),
+        });
     }
     await Promise.all([member.informers.of(Node).whenSynced(), member.informers.of(Pod).whenSynced()]);
-    const account: ResourceAccount = ledger.account(deps.gates.has("CustomizedClusterResourceModeling") ? (cluster.spec?.resourceModels ?? []) : []);
+    const account: ResourceAccount = ledger.account(
+      deps.gates.has("CustomizedClusterResourceModeling") ? (cluster.spec?.resourceModels ?? []) : [],
+    );
     fields["nodeSummary"] = account.nodeSummary;
     fields["resourceSummary"] = account.resourceSummary;
   }

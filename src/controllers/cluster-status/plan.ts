@@ -19,9 +19,19 @@ export interface Probe {
 export function readyCondition(outcome: "healthy" | "unhealthy" | "offline"): Observation {
   switch (outcome) {
     case "healthy":
-      return { type: "Ready", status: "True", reason: "ClusterReady", message: "cluster is healthy and ready to accept workloads" };
+      return {
+        type: "Ready",
+        status: "True",
+        reason: "ClusterReady",
+        message: "cluster is healthy and ready to accept workloads",
+      };
     case "unhealthy":
-      return { type: "Ready", status: "False", reason: "ClusterNotReady", message: "cluster is reachable but health endpoint responded without ok" };
+      return {
+        type: "Ready",
+        status: "False",
+        reason: "ClusterNotReady",
+        message: "cluster is reachable but health endpoint responded without ok",
+      };
     case "offline":
       return { type: "Ready", status: "False", reason: "ClusterNotReachable", message: "cluster is not reachable" };
   }
@@ -33,7 +43,13 @@ export interface Thresholds {
 }
 
 /** What to publish: a flip must last as long as its threshold, a first sight counts at once. */
-export function observeReady(cluster: Cluster, observed: Observation, before: Probe | undefined, nowMs: number, thresholds: Thresholds): { readonly published: Observation; readonly next: Probe } {
+export function observeReady(
+  cluster: Cluster,
+  observed: Observation,
+  before: Probe | undefined,
+  nowMs: number,
+  thresholds: Thresholds,
+): { readonly published: Observation; readonly next: Probe } {
   const isReady = observed.status === "True";
   const next = before === undefined || before.isReady !== isReady ? { isReady, sinceMs: nowMs } : before;
   const stored = cluster.status?.conditions?.find(({ type }) => type === "Ready");
@@ -42,11 +58,22 @@ export function observeReady(cluster: Cluster, observed: Observation, before: Pr
   if (wasReady === isReady) return { published: observed, next };
   const thresholdMs = wasReady ? thresholds.clusterFailureThresholdMs : thresholds.clusterSuccessThresholdMs;
   if (nowMs - next.sinceMs >= thresholdMs) return { published: observed, next };
-  return { published: { type: "Ready", status: stored.status as Observation["status"], reason: stored.reason, message: stored.message }, next };
+  return {
+    published: {
+      type: "Ready",
+      status: stored.status as Observation["status"],
+      reason: stored.reason,
+      message: stored.message,
+    },
+    next,
+  };
 }
 
 /** Served APIs as the status lists them, and the condition that says whether the list is complete. */
-export function collectApis(resources: readonly DiscoveredResource[], failed: number): { readonly enablements: NonNullable<ClusterStatus["apiEnablements"]>; readonly condition: Observation } {
+export function collectApis(
+  resources: readonly DiscoveredResource[],
+  failed: number,
+): { readonly enablements: NonNullable<ClusterStatus["apiEnablements"]>; readonly condition: Observation } {
   const groups = new Map<string, { readonly name: string; readonly kind: string }[]>();
   for (const resource of resources) {
     const groupVersion = apiVersionOf(resource);
@@ -55,11 +82,34 @@ export function collectApis(resources: readonly DiscoveredResource[], failed: nu
     if (list === undefined) groups.set(groupVersion, [entry]);
     else list.push(entry);
   }
-  const enablements = [...groups].map(([groupVersion, list]) => ({ groupVersion, resources: list.sort((a, b) => (a.name < b.name ? -1 : 1)) })).sort((a, b) => (a.groupVersion < b.groupVersion ? -1 : 1));
+  const enablements = [...groups]
+    .map(([groupVersion, list]) => ({ groupVersion, resources: list.sort((a, b) => (a.name < b.name ? -1 : 1)) }))
+    .sort((a, b) => (a.groupVersion < b.groupVersion ? -1 : 1));
   const type = "CompleteAPIEnablements";
-  if (enablements.length === 0) return { enablements, condition: { type, status: "False", reason: "Empty", message: "collected empty APIEnablements from the cluster" } };
-  if (failed > 0) return { enablements, condition: { type, status: "False", reason: "Partial", message: `might collect partial APIEnablements(${enablements.length}) from the cluster` } };
-  return { enablements, condition: { type, status: "True", reason: "Complete", message: "collected complete APIEnablements from the cluster" } };
+  if (enablements.length === 0)
+    return {
+      enablements,
+      condition: { type, status: "False", reason: "Empty", message: "collected empty APIEnablements from the cluster" },
+    };
+  if (failed > 0)
+    return {
+      enablements,
+      condition: {
+        type,
+        status: "False",
+        reason: "Partial",
+        message: `might collect partial APIEnablements(${enablements.length}) from the cluster`,
+      },
+    };
+  return {
+    enablements,
+    condition: {
+      type,
+      status: "True",
+      reason: "Complete",
+      message: "collected complete APIEnablements from the cluster",
+    },
+  };
 }
 
 /** The status with conditions set; foreign ones stay, and a transition time moves only with the status value. */
@@ -71,7 +121,10 @@ export function withConditions(cluster: Cluster, conditions: readonly Observatio
     const isSame = before?.status === condition.status;
     if (isSame && before.reason === condition.reason && before.message === condition.message) continue;
     const written = { ...condition, lastTransitionTime: isSame ? before.lastTransitionTime : formatTime(nowMs) };
-    next = before === undefined ? [...next, written] : next.map((present) => (present.type === condition.type ? written : present));
+    next =
+      before === undefined
+        ? [...next, written]
+        : next.map((present) => (present.type === condition.type ? written : present));
   }
   return { ...status, conditions: next } as ClusterStatus;
 }

@@ -1,7 +1,16 @@
 import type { Node, Pod } from "#apis/kubernetes";
 import type { ResourceModel } from "#apis/karmada";
 import { countModels } from "#estimator";
-import { addQuantities, compareQuantities, formatQuantity, keyOf, parseQuantity, type Quantity, subtractQuantities, zeroQuantity } from "#machinery";
+import {
+  addQuantities,
+  compareQuantities,
+  formatQuantity,
+  keyOf,
+  parseQuantity,
+  type Quantity,
+  subtractQuantities,
+  zeroQuantity,
+} from "#machinery";
 
 type Amounts = Map<string, Quantity>;
 
@@ -35,9 +44,12 @@ function requestOf(pod: Pod): Amounts {
     }
     return amounts;
   };
-  for (const container of spec.containers ?? []) change(total, read(container.resources?.requests as Readonly<Record<string, string>> | undefined), 1);
+  for (const container of spec.containers ?? [])
+    change(total, read(container.resources?.requests as Readonly<Record<string, string>> | undefined), 1);
   for (const container of spec.initContainers ?? [])
-    for (const [name, quantity] of read(container.resources?.requests as Readonly<Record<string, string>> | undefined)) {
+    for (const [name, quantity] of read(
+      container.resources?.requests as Readonly<Record<string, string>> | undefined,
+    )) {
       const present = total.get(name);
       if (present === undefined || compareQuantities(quantity, present) > 0) total.set(name, quantity);
     }
@@ -111,22 +123,44 @@ export class ResourceLedger {
 
   account(models: readonly ResourceModel[]): ResourceAccount {
     const summary: Record<string, unknown> = {};
-    for (const [name, amounts] of [["allocatable", this.#allocatable], ["allocating", this.#allocating], ["allocated", this.#allocated]] as const) {
-      const texts = Object.fromEntries([...amounts].filter(([, quantity]) => quantity.nano > 0n).map(([resource, quantity]) => [resource, formatQuantity(quantity)]));
+    for (const [name, amounts] of [
+      ["allocatable", this.#allocatable],
+      ["allocating", this.#allocating],
+      ["allocated", this.#allocated],
+    ] as const) {
+      const texts = Object.fromEntries(
+        [...amounts]
+          .filter(([, quantity]) => quantity.nano > 0n)
+          .map(([resource, quantity]) => [resource, formatQuantity(quantity)]),
+      );
       if (Object.keys(texts).length > 0) summary[name] = texts;
     }
     if (models.length > 0) {
       const free = [...this.#nodes].map(([name, { allocatable }]) => {
         const used = this.#usedByNode.get(name);
-        return Object.fromEntries([...allocatable].map(([resource, quantity]) => [resource, formatQuantity(subtractQuantities(quantity, used?.get(resource) ?? zeroQuantity))]));
+        return Object.fromEntries(
+          [...allocatable].map(([resource, quantity]) => [
+            resource,
+            formatQuantity(subtractQuantities(quantity, used?.get(resource) ?? zeroQuantity)),
+          ]),
+        );
       });
       try {
-        summary["allocatableModelings"] = countModels(models, free.filter((node) => node["pods"] === undefined || !node["pods"].startsWith("-")));
+        summary["allocatableModelings"] = countModels(
+          models,
+          free.filter((node) => node["pods"] === undefined || !node["pods"].startsWith("-")),
+        );
       } catch {
         // Models that cannot be counted are left out; admission refuses them where they come from.
       }
     }
     const total = this.#nodes.size;
-    return { nodeSummary: { ...(total === 0 ? {} : { totalNum: total }), ...(this.#ready === 0 ? {} : { readyNum: this.#ready }) }, resourceSummary: summary };
+    return {
+      nodeSummary: {
+        ...(total === 0 ? {} : { totalNum: total }),
+        ...(this.#ready === 0 ? {} : { readyNum: this.#ready }),
+      },
+      resourceSummary: summary,
+    };
   }
 }

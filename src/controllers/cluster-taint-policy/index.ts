@@ -3,7 +3,15 @@
  * policy that goes leaves the taints it made.
  */
 import { Cluster, ClusterTaintPolicy } from "#apis/karmada";
-import { type ControllerContext, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import { isConflict, isNotFound } from "#machinery";
 import { planPolicyTaints } from "./plan.ts";
 
@@ -12,10 +20,19 @@ export { planPolicyTaints } from "./plan.ts";
 export const clusterTaintPolicy = defineController<unknown, Record<string, never>>({
   name: "clustertaintpolicy",
   reconciles: [Cluster],
-  when: (change) => change.type !== "deleted" && (change.type === "added" || (change.object as Cluster).status?.conditions !== (change.old as Cluster).status?.conditions),
+  when: (change) =>
+    change.type !== "deleted" &&
+    (change.type === "added" ||
+      (change.object as Cluster).status?.conditions !== (change.old as Cluster).status?.conditions),
   wakes: [
     wake(ClusterTaintPolicy, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type === "deleted" || (change.type === "updated" && change.object.metadata.generation === change.old.metadata.generation) ? [] : context.cache(Cluster).list().map(({ metadata }) => ({ name: metadata.name ?? "" })),
+      change.type === "deleted" ||
+      (change.type === "updated" && change.object.metadata.generation === change.old.metadata.generation)
+        ? []
+        : context
+            .cache(Cluster)
+            .list()
+            .map(({ metadata }) => ({ name: metadata.name ?? "" })),
     ),
   ],
   writes: [{ kind: Cluster, verbs: ["update"] }],
@@ -30,13 +47,21 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   if (taints === cluster.spec?.taints || (taints.length === 0 && cluster.spec?.taints === undefined)) return done;
   const { taints: _before, ...spec } = (cluster.spec ?? {}) as NonNullable<Cluster["spec"]>;
   try {
-    await context.client.update(Cluster, { ...cluster, spec: { ...spec, ...(taints.length === 0 ? {} : { taints }) } } as Cluster);
+    await context.client.update(Cluster, {
+      ...cluster,
+      spec: { ...spec, ...(taints.length === 0 ? {} : { taints }) },
+    } as Cluster);
   } catch (error) {
     if (isNotFound(error)) return done;
     if (isConflict(error)) return requeueAfter(1);
     throw error;
   }
-  const text = taints.length === 0 ? "cluster now does not have taints" : `cluster now has taints([${taints.map(({ key, value, effect }) => `{Key:${key},${value ? `Value:${value},` : ""}Effect:${effect}}`).join(",")}])`;
-  context.events.from("cluster-taint-policy-controller").normal(cluster, "TaintClusterSucceed", `Update Cluster(${request.name}) with taints(${text}) succeed`);
+  const text =
+    taints.length === 0
+      ? "cluster now does not have taints"
+      : `cluster now has taints([${taints.map(({ key, value, effect }) => `{Key:${key},${value ? `Value:${value},` : ""}Effect:${effect}}`).join(",")}])`;
+  context.events
+    .from("cluster-taint-policy-controller")
+    .normal(cluster, "TaintClusterSucceed", `Update Cluster(${request.name}) with taints(${text}) succeed`);
   return done;
 }

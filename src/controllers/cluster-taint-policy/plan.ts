@@ -24,12 +24,22 @@ function holds(cluster: Cluster, list: readonly MatchCondition[] | undefined): b
 export function planPolicyTaints(cluster: Cluster, policies: readonly ClusterTaintPolicy[], nowMs: number): Taints {
   const present: Taints = cluster.spec?.taints ?? [];
   let taints = present;
-  const ordered = [...policies].sort((a, b) => (a.metadata.creationTimestamp ?? "").localeCompare(b.metadata.creationTimestamp ?? "") || (a.metadata.name ?? "").localeCompare(b.metadata.name ?? ""));
+  const ordered = [...policies].sort(
+    (a, b) =>
+      (a.metadata.creationTimestamp ?? "").localeCompare(b.metadata.creationTimestamp ?? "") ||
+      (a.metadata.name ?? "").localeCompare(b.metadata.name ?? ""),
+  );
   for (const { spec } of ordered) {
     if (spec.targetClusters !== undefined && !matchesAffinity(spec.targetClusters, cluster)) continue;
-    const same = (taint: Taints[number], wanted: { readonly key: string; readonly effect: string }) => taint.key === wanted.key && taint.effect === wanted.effect;
+    const same = (taint: Taints[number], wanted: { readonly key: string; readonly effect: string }) =>
+      taint.key === wanted.key && taint.effect === wanted.effect;
     if (holds(cluster, spec.addOnConditions as readonly MatchCondition[] | undefined))
-      for (const { key, effect, value } of spec.taints) if (!taints.some((taint) => same(taint, { key, effect }))) taints = [...taints, { key, effect, ...(value === undefined ? {} : { value }), timeAdded: formatTime(nowMs) }];
+      for (const { key, effect, value } of spec.taints)
+        if (!taints.some((taint) => same(taint, { key, effect })))
+          taints = [
+            ...taints,
+            { key, effect, ...(value === undefined ? {} : { value }), timeAdded: formatTime(nowMs) },
+          ];
     if (holds(cluster, spec.removeOnConditions as readonly MatchCondition[] | undefined)) {
       const left = taints.filter((taint) => !spec.taints.some((wanted) => same(taint, wanted)));
       if (left.length !== taints.length) taints = left;

@@ -3,8 +3,27 @@
  * readiness calls for, and takes everything away again when the Cluster is deleted. It does not probe.
  */
 import { Namespace } from "#apis/kubernetes";
-import { type AnyBinding, Cluster, CLUSTER_FINALIZER, ClusterResourceBinding, EXECUTION_FINALIZER, executionNamespace, ResourceBinding, SYSTEM, Work } from "#apis/karmada";
-import { cacheIndex, type ControllerContext, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
+import {
+  type AnyBinding,
+  Cluster,
+  CLUSTER_FINALIZER,
+  ClusterResourceBinding,
+  EXECUTION_FINALIZER,
+  executionNamespace,
+  ResourceBinding,
+  SYSTEM,
+  Work,
+} from "#apis/karmada";
+import {
+  cacheIndex,
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, withFinalizer, withoutFinalizer } from "#machinery";
 import { describeTaints, planTaints } from "./plan.ts";
 
@@ -18,9 +37,16 @@ export const clusterController = defineController<unknown, Record<string, never>
   reconciles: [Cluster],
   wakes: [
     // What blocks a deletion going away lets it go on at once.
-    wake(Namespace, (change) => (change.type === "deleted" && change.object.metadata.name?.startsWith("karmada-es-") ? [{ name: change.object.metadata.name.slice("karmada-es-".length) }] : [])),
+    wake(Namespace, (change) =>
+      change.type === "deleted" && change.object.metadata.name?.startsWith("karmada-es-")
+        ? [{ name: change.object.metadata.name.slice("karmada-es-".length) }]
+        : [],
+    ),
   ],
-  indexes: [cacheIndex(ResourceBinding, "cluster", targets), cacheIndex(ClusterResourceBinding, "cluster", targets as never)],
+  indexes: [
+    cacheIndex(ResourceBinding, "cluster", targets),
+    cacheIndex(ClusterResourceBinding, "cluster", targets as never),
+  ],
   reads: [Work],
   writes: [
     { kind: Cluster, verbs: ["update"] },
@@ -31,7 +57,8 @@ export const clusterController = defineController<unknown, Record<string, never>
   reconcile,
 });
 
-const isReady = (cluster: Cluster) => cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+const isReady = (cluster: Cluster) =>
+  cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
 async function reconcile(request: Request, context: ControllerContext): Promise<Result> {
   const cluster = context.cache(Cluster).get(request.key);
@@ -42,11 +69,19 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   const space = executionNamespace(name);
   if (context.cache(Namespace).get(space) === undefined) {
     try {
-      await client.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: space, labels: { [SYSTEM]: "true" } } });
-      events.from("cluster-controller").normal(cluster, "CreateExecutionSpaceSucceed", `Created execution space(${space}) for cluster(${name}).`);
+      await client.create(Namespace, {
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name: space, labels: { [SYSTEM]: "true" } },
+      });
+      events
+        .from("cluster-controller")
+        .normal(cluster, "CreateExecutionSpaceSucceed", `Created execution space(${space}) for cluster(${name}).`);
     } catch (error) {
       if (!isAlreadyExists(error)) {
-        events.from("cluster-controller").warning(cluster, "CreateExecutionSpaceFailed", error instanceof Error ? error.message : String(error));
+        events
+          .from("cluster-controller")
+          .warning(cluster, "CreateExecutionSpaceFailed", error instanceof Error ? error.message : String(error));
         throw error;
       }
     }
@@ -57,12 +92,24 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   if (!isTainted && marked === cluster) return done;
   try {
     const { taints: _before, ...spec } = (cluster.spec ?? {}) as NonNullable<Cluster["spec"]>;
-    await client.update(Cluster, isTainted ? ({ ...marked, spec: { ...spec, ...(taints.length === 0 ? {} : { taints }) } } as Cluster) : marked);
-    if (isTainted) events.from("cluster-controller").normal(cluster, "TaintClusterSucceed", `Taint cluster succeed: ${describeTaints(taints)}.`);
+    await client.update(
+      Cluster,
+      isTainted ? ({ ...marked, spec: { ...spec, ...(taints.length === 0 ? {} : { taints }) } } as Cluster) : marked,
+    );
+    if (isTainted)
+      events
+        .from("cluster-controller")
+        .normal(cluster, "TaintClusterSucceed", `Taint cluster succeed: ${describeTaints(taints)}.`);
   } catch (error) {
     if (isNotFound(error)) return done;
     if (isConflict(error)) return requeueAfter(1);
-    events.from("cluster-controller").warning(cluster, "TaintClusterFailed", `Taint cluster failed: ${error instanceof Error ? error.message : String(error)}`);
+    events
+      .from("cluster-controller")
+      .warning(
+        cluster,
+        "TaintClusterFailed",
+        `Taint cluster failed: ${error instanceof Error ? error.message : String(error)}`,
+      );
     throw error;
   }
   return done;
@@ -74,14 +121,20 @@ async function remove(cluster: Cluster, context: ControllerContext): Promise<Res
   if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
   const space = executionNamespace(name);
   if (cluster.spec?.syncMode === "Pull" && !isReady(cluster))
-    for (const work of context.cache(Work).list(space)) await quietly(client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER)));
+    for (const work of context.cache(Work).list(space))
+      await quietly(client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER)));
   const present = context.cache(Namespace).get(space);
   if (present !== undefined) {
     if (present.metadata.deletionTimestamp === undefined) await client.delete(Namespace, { name: space });
-    events.from("cluster-controller").normal(cluster, "RemoveExecutionSpaceSucceed", `Removed execution space for cluster(${name}).`);
+    events
+      .from("cluster-controller")
+      .normal(cluster, "RemoveExecutionSpaceSucceed", `Removed execution space for cluster(${name}).`);
     return requeueAfter(LOOK_AGAIN_MS);
   }
-  const bindings = [...context.cache(ResourceBinding).byIndex("cluster", name), ...context.cache(ClusterResourceBinding).byIndex("cluster", name)];
+  const bindings = [
+    ...context.cache(ResourceBinding).byIndex("cluster", name),
+    ...context.cache(ClusterResourceBinding).byIndex("cluster", name),
+  ];
   if (bindings.length > 0) return requeueAfter(1_000);
   await quietly(client.update(Cluster, withoutFinalizer(cluster, CLUSTER_FINALIZER)));
   return done;

@@ -5,7 +5,12 @@ export interface DistributorDeps {
   readonly interpreter: Interpreter;
   readonly kindOf: (apiVersion: string, kind: string) => ResourceKind | undefined;
   /** The template as cached or live; `undefined` when it is gone. */
-  readonly templateOf: (resource: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string; readonly name: string }) => Promise<KubeObject | undefined>;
+  readonly templateOf: (resource: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+  }) => Promise<KubeObject | undefined>;
 }
 
 export interface DistributorOptions {

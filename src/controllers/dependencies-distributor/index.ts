@@ -5,22 +5,40 @@
  * the clusters of all bindings that need it in `spec.requiredBy`. The scheduler leaves attached bindings alone. It never
  * writes Works and never deletes an attached binding: that goes with its own template.
  */
-import { BINDING_DEPENDED_BY_PREFIX, BINDING_DEPENDENCIES, DEPENDENCIES_FINALIZER, ResourceBinding } from "#apis/karmada";
+import {
+  BINDING_DEPENDED_BY_PREFIX,
+  BINDING_DEPENDENCIES,
+  DEPENDENCIES_FINALIZER,
+  ResourceBinding,
+} from "#apis/karmada";
 import { cacheIndex, type Change, type ControllerContext, defineController } from "#controller-runtime";
 import { DEPENDED_BY_INDEX, DEPENDS_ON_INDEX, type DistributorDeps, type DistributorOptions } from "./context.ts";
 import { dependencyKeys, recordedDependencies } from "./plan.ts";
 import { reconcile } from "./reconcile.ts";
 
 export type { DistributorDeps, DistributorOptions } from "./context.ts";
-export { type DependencyReference, detached, hasConflict, matchesDependency, planAttached, recordedDependencies } from "./plan.ts";
+export {
+  type DependencyReference,
+  detached,
+  hasConflict,
+  matchesDependency,
+  planAttached,
+  recordedDependencies,
+} from "./plan.ts";
 
 export const dependenciesDistributor = defineController<DistributorDeps, DistributorOptions>({
   name: "dependencies-distributor",
   reconciles: [ResourceBinding],
   when: isConcerned,
   indexes: [
-    cacheIndex(ResourceBinding, DEPENDED_BY_INDEX, ({ metadata }: ResourceBinding) => Object.keys(metadata.labels ?? {}).flatMap((key) => (key.startsWith(BINDING_DEPENDED_BY_PREFIX) ? [key.slice(BINDING_DEPENDED_BY_PREFIX.length)] : []))),
-    cacheIndex(ResourceBinding, DEPENDS_ON_INDEX, ({ metadata }: ResourceBinding) => dependencyKeys(recordedDependencies(metadata.annotations?.[BINDING_DEPENDENCIES]))),
+    cacheIndex(ResourceBinding, DEPENDED_BY_INDEX, ({ metadata }: ResourceBinding) =>
+      Object.keys(metadata.labels ?? {}).flatMap((key) =>
+        key.startsWith(BINDING_DEPENDED_BY_PREFIX) ? [key.slice(BINDING_DEPENDED_BY_PREFIX.length)] : [],
+      ),
+    ),
+    cacheIndex(ResourceBinding, DEPENDS_ON_INDEX, ({ metadata }: ResourceBinding) =>
+      dependencyKeys(recordedDependencies(metadata.annotations?.[BINDING_DEPENDENCIES])),
+    ),
   ],
   writes: [{ kind: ResourceBinding, verbs: ["create", "update"] }],
   options: { concurrentSyncs: 64 },
@@ -32,7 +50,11 @@ function isConcerned(change: Change, _context: ControllerContext<DistributorDeps
   const now = change.object as ResourceBinding;
   if (change.type === "deleted") return false;
   const isMarked = (now.metadata.finalizers ?? []).includes(DEPENDENCIES_FINALIZER);
-  if (change.type === "added") return isMarked || (now.spec.propagateDeps === true && (now.spec.clusters ?? []).length > 0);
+  if (change.type === "added")
+    return isMarked || (now.spec.propagateDeps === true && (now.spec.clusters ?? []).length > 0);
   const old = change.old as ResourceBinding;
-  return now.metadata.generation !== old.metadata.generation && (now.spec.propagateDeps === true || old.spec.propagateDeps === true || isMarked);
+  return (
+    now.metadata.generation !== old.metadata.generation &&
+    (now.spec.propagateDeps === true || old.spec.propagateDeps === true || isMarked)
+  );
 }

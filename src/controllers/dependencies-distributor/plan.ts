@@ -1,4 +1,13 @@
-import { BINDING_DEPENDED_BY_PREFIX, BINDING_FINALIZER, bindingName, bindingReferenceKey, type BindingSnapshot, RESOURCE_BINDING_ID, type ResourceBinding, type ResourceBindingSpec } from "#apis/karmada";
+import {
+  BINDING_DEPENDED_BY_PREFIX,
+  BINDING_FINALIZER,
+  bindingName,
+  bindingReferenceKey,
+  type BindingSnapshot,
+  RESOURCE_BINDING_ID,
+  type ResourceBinding,
+  type ResourceBindingSpec,
+} from "#apis/karmada";
 import { controllerReference, type KubeObject, type LabelSelector, matchesLabelSelector, withLabels } from "#machinery";
 
 /** One thing a template needs, by name or by labels. */
@@ -27,17 +36,28 @@ export const keysOfObject = ({ apiVersion, kind, metadata: { namespace = "", nam
   selected: `${apiVersion}|${kind}|${namespace}|`,
 });
 
-export const dependencyKeys = (references: readonly DependencyReference[]): readonly string[] => [...new Set(references.map(({ apiVersion, kind, namespace = "", name = "" }) => `${apiVersion}|${kind}|${namespace}|${name}`))];
+export const dependencyKeys = (references: readonly DependencyReference[]): readonly string[] => [
+  ...new Set(
+    references.map(({ apiVersion, kind, namespace = "", name = "" }) => `${apiVersion}|${kind}|${namespace}|${name}`),
+  ),
+];
 
 /** Whether a reference means this object. */
 export function matchesDependency(reference: DependencyReference, { apiVersion, kind, metadata }: KubeObject): boolean {
-  if (reference.apiVersion !== apiVersion || reference.kind !== kind || (reference.namespace ?? "") !== (metadata.namespace ?? "")) return false;
+  if (
+    reference.apiVersion !== apiVersion ||
+    reference.kind !== kind ||
+    (reference.namespace ?? "") !== (metadata.namespace ?? "")
+  )
+    return false;
   if (reference.name) return reference.name === metadata.name;
   return reference.labelSelector !== undefined && matchesLabelSelector(reference.labelSelector, metadata.labels);
 }
 
-const isReferrer = (snapshot: BindingSnapshot, binding: ResourceBinding) => (snapshot.namespace ?? "") === (binding.metadata.namespace ?? "") && snapshot.name === binding.metadata.name;
-const referenceLabel = ({ metadata }: KubeObject) => `${BINDING_DEPENDED_BY_PREFIX}${bindingReferenceKey(metadata.namespace, metadata.name ?? "")}`;
+const isReferrer = (snapshot: BindingSnapshot, binding: ResourceBinding) =>
+  (snapshot.namespace ?? "") === (binding.metadata.namespace ?? "") && snapshot.name === binding.metadata.name;
+const referenceLabel = ({ metadata }: KubeObject) =>
+  `${BINDING_DEPENDED_BY_PREFIX}${bindingReferenceKey(metadata.namespace, metadata.name ?? "")}`;
 
 interface Strategy {
   readonly conflictResolution?: ResourceBindingSpec["conflictResolution"];
@@ -54,16 +74,24 @@ export function strategyOf(referrers: readonly ResourceBinding[]): Required<Stra
 
 /** The text of a conflict between referrers; `undefined` when they agree. */
 export function hasConflict(referrers: readonly ResourceBinding[]): string | undefined {
-  const isMixed = (of: (spec: ResourceBindingSpec) => boolean) => new Set(referrers.map(({ spec }) => of(spec))).size > 1;
+  const isMixed = (of: (spec: ResourceBindingSpec) => boolean) =>
+    new Set(referrers.map(({ spec }) => of(spec))).size > 1;
   const parts = [
-    ...(isMixed(({ conflictResolution }) => conflictResolution === "Overwrite") ? ["ConflictResolution conflicted (Overwrite vs Abort)"] : []),
-    ...(isMixed(({ preserveResourcesOnDeletion }) => preserveResourcesOnDeletion === true) ? ["PreserveResourcesOnDeletion conflicted (true vs false)"] : []),
+    ...(isMixed(({ conflictResolution }) => conflictResolution === "Overwrite")
+      ? ["ConflictResolution conflicted (Overwrite vs Abort)"]
+      : []),
+    ...(isMixed(({ preserveResourcesOnDeletion }) => preserveResourcesOnDeletion === true)
+      ? ["PreserveResourcesOnDeletion conflicted (true vs false)"]
+      : []),
   ];
   return parts.length === 0 ? undefined : `Dependency policy conflict detected: ${parts.join("; ")}.`;
 }
 
 /** Referrers of an attached binding. Throws when one cannot be read, for its wishes are then unknown. */
-export function referrersOf(snapshots: readonly BindingSnapshot[], read: (namespace: string, name: string) => ResourceBinding | undefined): readonly ResourceBinding[] {
+export function referrersOf(
+  snapshots: readonly BindingSnapshot[],
+  read: (namespace: string, name: string) => ResourceBinding | undefined,
+): readonly ResourceBinding[] {
   return snapshots.map(({ namespace = "", name }) => {
     const found = read(namespace, name);
     if (found === undefined) throw new Error(`the binding ${namespace}/${name} that needs a dependency cannot be read`);
@@ -86,13 +114,25 @@ export interface AttachPlan {
 /** The binding of a dependency as it must be so that it follows `independent`. */
 export function planAttached({ independent, template, present, read }: AttachInput): AttachPlan {
   const { name = "", namespace = "", uid = "", resourceVersion = "" } = template.metadata;
-  const own: BindingSnapshot = { namespace: independent.metadata.namespace ?? "", name: independent.metadata.name ?? "", clusters: (independent.spec.clusters ?? []).map((cluster) => ({ ...cluster })) };
+  const own: BindingSnapshot = {
+    namespace: independent.metadata.namespace ?? "",
+    name: independent.metadata.name ?? "",
+    clusters: (independent.spec.clusters ?? []).map((cluster) => ({ ...cluster })),
+  };
   const before = present?.spec.requiredBy ?? [];
   const at = before.findIndex((snapshot) => isReferrer(snapshot, independent));
   const requiredBy = at < 0 ? [...before, own] : before.map((snapshot, index) => (index === at ? own : snapshot));
   const resource = { apiVersion: template.apiVersion, kind: template.kind, namespace, name, uid, resourceVersion };
-  const labels = { ...present?.metadata.labels, [referenceLabel(independent)]: independent.metadata.labels?.[RESOURCE_BINDING_ID] ?? "" };
-  const referrers = present?.spec.placement === undefined ? referrersOf(requiredBy, (space, of) => (space === own.namespace && of === own.name ? independent : read(space, of))) : [];
+  const labels = {
+    ...present?.metadata.labels,
+    [referenceLabel(independent)]: independent.metadata.labels?.[RESOURCE_BINDING_ID] ?? "",
+  };
+  const referrers =
+    present?.spec.placement === undefined
+      ? referrersOf(requiredBy, (space, of) =>
+          space === own.namespace && of === own.name ? independent : read(space, of),
+        )
+      : [];
   const strategy = present?.spec.placement === undefined ? strategyOf(referrers) : {};
   const binding = {
     ...(present ?? {}),
@@ -112,11 +152,21 @@ export function planAttached({ independent, template, present, read }: AttachInp
 }
 
 /** An attached binding that no longer follows `independent`. */
-export function detached(attached: ResourceBinding, independent: KubeObject, read: AttachInput["read"]): ResourceBinding {
-  const requiredBy = (attached.spec.requiredBy ?? []).filter((snapshot) => !isReferrer(snapshot, independent as ResourceBinding));
+export function detached(
+  attached: ResourceBinding,
+  independent: KubeObject,
+  read: AttachInput["read"],
+): ResourceBinding {
+  const requiredBy = (attached.spec.requiredBy ?? []).filter(
+    (snapshot) => !isReferrer(snapshot, independent as ResourceBinding),
+  );
   const { requiredBy: _all, ...rest } = attached.spec;
   const stripped = withLabels(attached, { [referenceLabel(independent)]: undefined });
-  if (rest.placement !== undefined) return { ...stripped, spec: { ...rest, ...(requiredBy.length === 0 ? {} : { requiredBy }) } } as ResourceBinding;
+  if (rest.placement !== undefined)
+    return { ...stripped, spec: { ...rest, ...(requiredBy.length === 0 ? {} : { requiredBy }) } } as ResourceBinding;
   const { conflictResolution: _conflict, preserveResourcesOnDeletion: _preserve, ...bare } = rest;
-  return { ...stripped, spec: requiredBy.length === 0 ? bare : { ...bare, requiredBy, ...strategyOf(referrersOf(requiredBy, read)) } } as ResourceBinding;
+  return {
+    ...stripped,
+    spec: requiredBy.length === 0 ? bare : { ...bare, requiredBy, ...strategyOf(referrersOf(requiredBy, read)) },
+  } as ResourceBinding;
 }

@@ -12,7 +12,11 @@ import { createMemoryBackend } from "#store";
 import { aDeployment, eventually } from "#testing";
 import { dependenciesDistributor } from "./index.ts";
 
-const keys = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } });
+const keys = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+});
 const at = (name: string) => ({ namespace: "default", name });
 
 let api: RunningApiServer;
@@ -21,7 +25,15 @@ let manager: Manager;
 
 beforeEach(async () => {
   const random = seededRandom(1);
-  api = await startApiServer({ backend: createMemoryBackend(), clock: systemClock, random, log: silentLogger, serviceAccountKeys: keys, customResourceDefinitions: karmadaCustomResourceDefinitions(), conversions: karmadaConversions });
+  api = await startApiServer({
+    backend: createMemoryBackend(),
+    clock: systemClock,
+    random,
+    log: silentLogger,
+    serviceAccountKeys: keys,
+    customResourceDefinitions: karmadaCustomResourceDefinitions(),
+    conversions: karmadaConversions,
+  });
   client = createClient(api.transport());
   manager = createManager({ transport: api.transport(), clock: systemClock, random, log: silentLogger });
   const kindOf = (apiVersion: string, kind: string) => {
@@ -43,7 +55,16 @@ afterEach(async () => {
 
 async function workload(name: string, configMap: string, clusters: readonly string[], more: object = {}) {
   const plain = aDeployment(name) as unknown as { spec: { template: { spec: object } } };
-  const template = await client.create(Deployment, { ...plain, spec: { ...plain.spec, template: { ...plain.spec.template, spec: { ...plain.spec.template.spec, volumes: [{ name: "settings", configMap: { name: configMap } }] } } } } as unknown as Deployment);
+  const template = await client.create(Deployment, {
+    ...plain,
+    spec: {
+      ...plain.spec,
+      template: {
+        ...plain.spec.template,
+        spec: { ...plain.spec.template.spec, volumes: [{ name: "settings", configMap: { name: configMap } }] },
+      },
+    },
+  } as unknown as Deployment);
   return client.create(ResourceBinding, {
     apiVersion: "work.karmada.io/v1alpha2",
     kind: "ResourceBinding",
@@ -57,9 +78,13 @@ async function workload(name: string, configMap: string, clusters: readonly stri
     },
   } as unknown as ResourceBinding);
 }
-const settings = (name: string) => client.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: at(name), data: { a: "1" } } as ConfigMap);
+const settings = (name: string) =>
+  client.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: at(name), data: { a: "1" } } as ConfigMap);
 const attached = (name: string) => client.find(ResourceBinding, at(`${name}-configmap`));
-const followers = async (name: string) => (await attached(name))?.spec.requiredBy?.map((snapshot) => `${snapshot.name}:${(snapshot.clusters ?? []).map((cluster) => cluster.name).join("+")}`);
+const followers = async (name: string) =>
+  (await attached(name))?.spec.requiredBy?.map(
+    (snapshot) => `${snapshot.name}:${(snapshot.clusters ?? []).map((cluster) => cluster.name).join("+")}`,
+  );
 const edit = (name: string, change: (spec: ResourceBinding["spec"]) => ResourceBinding["spec"]) =>
   retryOnConflict(async () => {
     const present = await client.get(ResourceBinding, at(name));
@@ -83,7 +108,11 @@ describe("what a workload needs", () => {
 
   test("is picked up when it is created later", async () => {
     await workload("web", "late", ["m1"]);
-    await eventually(async () => (await client.get(ResourceBinding, at("web-deployment"))).metadata.annotations?.["resourcebinding.karmada.io/dependencies"]?.includes('"late"'));
+    await eventually(async () =>
+      (await client.get(ResourceBinding, at("web-deployment"))).metadata.annotations?.[
+        "resourcebinding.karmada.io/dependencies"
+      ]?.includes('"late"'),
+    );
     await settings("late");
     await eventually(() => attached("late"));
   });
@@ -109,7 +138,10 @@ describe("what a workload needs", () => {
     await eventually(() => attached("app"));
     await workload("two", "app", ["m1", "m2"], { conflictResolution: "Overwrite", preserveResourcesOnDeletion: true });
     await eventually(async () => (await followers("app"))?.length === 2);
-    expect((await attached("app"))?.spec).toMatchObject({ conflictResolution: "Overwrite", preserveResourcesOnDeletion: true });
+    expect((await attached("app"))?.spec).toMatchObject({
+      conflictResolution: "Overwrite",
+      preserveResourcesOnDeletion: true,
+    });
     await edit("two-deployment", ({ propagateDeps: _off, ...spec }) => spec as ResourceBinding["spec"]);
     await eventually(async () => (await attached("app"))?.spec.conflictResolution === "Abort");
   });
@@ -120,7 +152,12 @@ describe("what a workload needs", () => {
       apiVersion: "work.karmada.io/v1alpha2",
       kind: "ResourceBinding",
       metadata: at("app-configmap"),
-      spec: { resource: { apiVersion: "v1", kind: "ConfigMap", ...at("app"), uid: template.metadata.uid ?? "" }, placement: {}, conflictResolution: "Abort", clusters: [{ name: "m3" }] },
+      spec: {
+        resource: { apiVersion: "v1", kind: "ConfigMap", ...at("app"), uid: template.metadata.uid ?? "" },
+        placement: {},
+        conflictResolution: "Abort",
+        clusters: [{ name: "m3" }],
+      },
     } as unknown as ResourceBinding);
     await workload("web", "app", ["m1"], { conflictResolution: "Overwrite" });
     await eventually(async () => (await followers("app"))?.length === 1);

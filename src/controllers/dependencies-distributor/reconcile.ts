@@ -1,10 +1,32 @@
-import { BINDING_DEPENDENCIES, bindingName, bindingReferenceKey, DEPENDENCIES_FINALIZER, ResourceBinding } from "#apis/karmada";
+import {
+  BINDING_DEPENDENCIES,
+  bindingName,
+  bindingReferenceKey,
+  DEPENDENCIES_FINALIZER,
+  ResourceBinding,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { retryOnConflict } from "#client";
 import { type Change, type ControllerContext, done, type Request, type Result, type Wakeup } from "#controller-runtime";
-import { controllerOf, isNotFound, type KubeObject, objectKey, type ResourceKind, withAnnotations, withMetadata, withoutFinalizer } from "#machinery";
+import {
+  controllerOf,
+  isNotFound,
+  type KubeObject,
+  objectKey,
+  type ResourceKind,
+  withAnnotations,
+  withMetadata,
+  withoutFinalizer,
+} from "#machinery";
 import { DEPENDED_BY_INDEX, DEPENDS_ON_INDEX, type DistributorDeps, type DistributorOptions } from "./context.ts";
-import { type DependencyReference, detached, keysOfObject, matchesDependency, planAttached, recordedDependencies } from "./plan.ts";
+import {
+  type DependencyReference,
+  detached,
+  keysOfObject,
+  matchesDependency,
+  planAttached,
+  recordedDependencies,
+} from "./plan.ts";
 
 type Context = ControllerContext<DistributorDeps, DistributorOptions>;
 
@@ -15,7 +37,12 @@ export async function reconcile(request: Request, context: Context): Promise<Res
   if (binding.spec.propagateDeps !== true || binding.metadata.deletionTimestamp !== undefined) {
     if (!isMarked) return done;
     for (const attached of attachedTo(binding, context)) await detach(attached, binding, context);
-    await change(binding, (latest) => withoutFinalizer(withAnnotations(latest, { [BINDING_DEPENDENCIES]: undefined }), DEPENDENCIES_FINALIZER), context);
+    await change(
+      binding,
+      (latest) =>
+        withoutFinalizer(withAnnotations(latest, { [BINDING_DEPENDENCIES]: undefined }), DEPENDENCIES_FINALIZER),
+      context,
+    );
     return done;
   }
   const { apiVersion, kind, namespace = "", name } = binding.spec.resource;
@@ -28,26 +55,43 @@ export async function reconcile(request: Request, context: Context): Promise<Res
   const text = JSON.stringify(references);
   const current = await change(
     binding,
-    (latest) => withMetadata(withAnnotations(latest, { [BINDING_DEPENDENCIES]: text }), { finalizers: [...new Set([...(latest.metadata.finalizers ?? []), DEPENDENCIES_FINALIZER])] }),
+    (latest) =>
+      withMetadata(withAnnotations(latest, { [BINDING_DEPENDENCIES]: text }), {
+        finalizers: [...new Set([...(latest.metadata.finalizers ?? []), DEPENDENCIES_FINALIZER])],
+      }),
     context,
   );
   if (current === undefined) return done;
   const events = context.events.from("dependencies-distributor");
   try {
-    if (await distribute(current, references, context)) events.normal(current, "SyncScheduleResultToDependenciesSucceed", "Sync schedule results to dependencies succeed.");
+    if (await distribute(current, references, context))
+      events.normal(
+        current,
+        "SyncScheduleResultToDependenciesSucceed",
+        "Sync schedule results to dependencies succeed.",
+      );
   } catch (error) {
-    events.warning(current, "SyncScheduleResultToDependenciesFailed", error instanceof Error ? error.message : String(error));
+    events.warning(
+      current,
+      "SyncScheduleResultToDependenciesFailed",
+      error instanceof Error ? error.message : String(error),
+    );
     throw error;
   }
   return done;
 }
 
-function dependenciesOf(template: KubeObject, binding: ResourceBinding, context: Context): readonly DependencyReference[] {
+function dependenciesOf(
+  template: KubeObject,
+  binding: ResourceBinding,
+  context: Context,
+): readonly DependencyReference[] {
   const events = context.events.from("dependencies-distributor");
   try {
     const found = (context.deps.interpreter.dependencies(template) ?? []) as readonly DependencyReference[];
     // Said once per change: a binding is looked at far more often than its dependencies change.
-    if (binding.metadata.annotations?.[BINDING_DEPENDENCIES] !== JSON.stringify(found)) events.normal(template, "GetDependenciesSucceed", `Get dependencies(${JSON.stringify(found)}) succeed.`);
+    if (binding.metadata.annotations?.[BINDING_DEPENDENCIES] !== JSON.stringify(found))
+      events.normal(template, "GetDependenciesSucceed", `Get dependencies(${JSON.stringify(found)}) succeed.`);
     return found;
   } catch (error) {
     events.warning(template, "GetDependenciesFailed", error instanceof Error ? error.message : String(error));
@@ -56,13 +100,20 @@ function dependenciesOf(template: KubeObject, binding: ResourceBinding, context:
 }
 
 /** Brings attached bindings in line; true when one was written. One that fails does not stop the others. */
-async function distribute(independent: ResourceBinding, references: readonly DependencyReference[], context: Context): Promise<boolean> {
+async function distribute(
+  independent: ResourceBinding,
+  references: readonly DependencyReference[],
+  context: Context,
+): Promise<boolean> {
   const wanted = new Map<string, KubeObject>();
   for (const reference of references)
     for (const template of await templatesOf(reference, context)) {
       // Cluster-scoped dependencies have no binding beside the workload's.
       if (!template.metadata.namespace) continue;
-      wanted.set(objectKey(template.metadata.namespace, bindingName(template.kind, template.metadata.name ?? "")), template);
+      wanted.set(
+        objectKey(template.metadata.namespace, bindingName(template.kind, template.metadata.name ?? "")),
+        template,
+      );
     }
   const errors: string[] = [];
   let isChanged = false;
@@ -73,7 +124,9 @@ async function distribute(independent: ResourceBinding, references: readonly Dep
       errors.push(error instanceof Error ? error.message : String(error));
     }
   };
-  const orphans = attachedTo(independent, context).filter((attached) => !wanted.has(objectKey(attached.metadata.namespace, attached.metadata.name ?? "")));
+  const orphans = attachedTo(independent, context).filter(
+    (attached) => !wanted.has(objectKey(attached.metadata.namespace, attached.metadata.name ?? "")),
+  );
   await Promise.all(orphans.map((attached) => guarded(() => detach(attached, independent, context))));
   await Promise.all([...wanted.values()].map((template) => guarded(() => attach(template, independent, context))));
   if (errors.length > 0) throw new Error(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
@@ -83,39 +136,62 @@ async function distribute(independent: ResourceBinding, references: readonly Dep
 async function templatesOf(reference: DependencyReference, context: Context): Promise<readonly KubeObject[]> {
   const { apiVersion, kind: kindName, namespace, name } = reference;
   const kind = context.deps.kindOf(apiVersion, kindName);
-  if (kind === undefined) throw new Error(`no matches for kind ${JSON.stringify(kindName)} in version ${JSON.stringify(apiVersion)}`);
+  if (kind === undefined)
+    throw new Error(`no matches for kind ${JSON.stringify(kindName)} in version ${JSON.stringify(apiVersion)}`);
   await context.cache(kind).whenSynced();
   if (name) {
     const found = context.cache(kind).get(objectKey(kind.namespaced ? namespace : undefined, name));
     return found === undefined || found.metadata.deletionTimestamp !== undefined ? [] : [found];
   }
-  return context.cache(kind).list(kind.namespaced ? namespace : undefined).filter((object) => matchesDependency(reference, object));
+  return context
+    .cache(kind)
+    .list(kind.namespaced ? namespace : undefined)
+    .filter((object) => matchesDependency(reference, object));
 }
 
-const attachedTo = ({ metadata }: KubeObject, context: Context) => context.cache(ResourceBinding).byIndex(DEPENDED_BY_INDEX, bindingReferenceKey(metadata.namespace, metadata.name ?? ""));
-const reader = (context: Context) => (namespace: string, name: string) => context.cache(ResourceBinding).get(objectKey(namespace, name));
+const attachedTo = ({ metadata }: KubeObject, context: Context) =>
+  context
+    .cache(ResourceBinding)
+    .byIndex(DEPENDED_BY_INDEX, bindingReferenceKey(metadata.namespace, metadata.name ?? ""));
+const reader = (context: Context) => (namespace: string, name: string) =>
+  context.cache(ResourceBinding).get(objectKey(namespace, name));
 
 function attach(template: KubeObject, independent: ResourceBinding, context: Context): Promise<boolean> {
   const at = { namespace: template.metadata.namespace, name: bindingName(template.kind, template.metadata.name ?? "") };
   return retryOnConflict(async (tryNumber) => {
-    const present = tryNumber === 0 ? context.cache(ResourceBinding).get(objectKey(at.namespace, at.name)) : await context.client.find(ResourceBinding, at);
+    const present =
+      tryNumber === 0
+        ? context.cache(ResourceBinding).get(objectKey(at.namespace, at.name))
+        : await context.client.find(ResourceBinding, at);
     const owner = present === undefined ? undefined : controllerOf(present);
-    if (owner !== undefined && owner.uid !== template.metadata.uid) throw new Error(`binding ${at.namespace}/${at.name} has a different owner reference UID ${owner.uid}`);
+    if (owner !== undefined && owner.uid !== template.metadata.uid)
+      throw new Error(`binding ${at.namespace}/${at.name} has a different owner reference UID ${owner.uid}`);
     const { binding, conflict } = planAttached({ independent, template, present, read: reader(context) });
     if (present !== undefined && deepEqual(present, binding)) return false;
-    const written = present === undefined ? await context.client.create(ResourceBinding, binding) : await context.client.update(ResourceBinding, binding);
-    if (conflict !== undefined) context.events.from("dependencies-distributor").warning(written, "DependencyPolicyConflict", conflict);
+    const written =
+      present === undefined
+        ? await context.client.create(ResourceBinding, binding)
+        : await context.client.update(ResourceBinding, binding);
+    if (conflict !== undefined)
+      context.events.from("dependencies-distributor").warning(written, "DependencyPolicyConflict", conflict);
     return true;
   });
 }
 
 async function detach(attached: ResourceBinding, independent: ResourceBinding, context: Context): Promise<boolean> {
   const before = attached.metadata.resourceVersion;
-  return (await change(attached, (latest) => detached(latest, independent, reader(context)), context))?.metadata.resourceVersion !== before;
+  return (
+    (await change(attached, (latest) => detached(latest, independent, reader(context)), context))?.metadata
+      .resourceVersion !== before
+  );
 }
 
 /** Writes what `edit` makes of a binding, if that is something else; read again on conflict. Absence is success. */
-async function change(binding: ResourceBinding, edit: (latest: ResourceBinding) => ResourceBinding, context: Context): Promise<ResourceBinding | undefined> {
+async function change(
+  binding: ResourceBinding,
+  edit: (latest: ResourceBinding) => ResourceBinding,
+  context: Context,
+): Promise<ResourceBinding | undefined> {
   const at = { namespace: binding.metadata.namespace, name: binding.metadata.name ?? "" };
   return retryOnConflict(async (tryNumber) => {
     const latest = tryNumber === 0 ? binding : await context.client.find(ResourceBinding, at);
@@ -147,20 +223,35 @@ function follow(reference: DependencyReference, context: Context): void {
 
 function* bindingsThatNeed(seen: Change, context: Context): Iterable<Wakeup> {
   if (seen.type === "added" && seen.isInitial) return;
-  if (seen.type === "updated" && seen.object.metadata.deletionTimestamp === seen.old.metadata.deletionTimestamp && !isSpecified(seen.object, seen.old)) return;
-  const objects = seen.type === "updated" && seen.object.metadata.labels !== seen.old.metadata.labels ? [seen.object, seen.old] : [seen.object];
+  if (
+    seen.type === "updated" &&
+    seen.object.metadata.deletionTimestamp === seen.old.metadata.deletionTimestamp &&
+    !isSpecified(seen.object, seen.old)
+  )
+    return;
+  const objects =
+    seen.type === "updated" && seen.object.metadata.labels !== seen.old.metadata.labels
+      ? [seen.object, seen.old]
+      : [seen.object];
   const bindings = new Set<ResourceBinding>();
   for (const object of objects) {
     const { named, selected } = keysOfObject(object);
     for (const binding of context.cache(ResourceBinding).byIndex(DEPENDS_ON_INDEX, named)) bindings.add(binding);
     for (const binding of context.cache(ResourceBinding).byIndex(DEPENDS_ON_INDEX, selected))
-      if (recordedDependencies(binding.metadata.annotations?.[BINDING_DEPENDENCIES]).some((reference) => matchesDependency(reference, object))) bindings.add(binding);
+      if (
+        recordedDependencies(binding.metadata.annotations?.[BINDING_DEPENDENCIES]).some((reference) =>
+          matchesDependency(reference, object),
+        )
+      )
+        bindings.add(binding);
   }
-  for (const { metadata } of bindings) if (metadata.deletionTimestamp === undefined) yield { namespace: metadata.namespace, name: metadata.name ?? "" };
+  for (const { metadata } of bindings)
+    if (metadata.deletionTimestamp === undefined) yield { namespace: metadata.namespace, name: metadata.name ?? "" };
 }
 
 /** Whether what a user says of an object changed, apart from status and bookkeeping. */
 function isSpecified(now: KubeObject, old: KubeObject): boolean {
-  const settled = ({ status: _status, ...rest }: KubeObject & { readonly status?: unknown }) => withMetadata(rest as KubeObject, { managedFields: undefined, resourceVersion: undefined });
+  const settled = ({ status: _status, ...rest }: KubeObject & { readonly status?: unknown }) =>
+    withMetadata(rest as KubeObject, { managedFields: undefined, resourceVersion: undefined });
   return !deepEqual(settled(now), settled(old));
 }

@@ -5,19 +5,31 @@
  */
 import { bindingName, ResourceBinding, RETAIN_REPLICAS } from "#apis/karmada";
 import { Deployment } from "#apis/kubernetes";
-import { type Change, type ControllerContext, defineController, done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import {
+  type Change,
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+} from "#controller-runtime";
 import { isConflict, isNotFound } from "#machinery";
 
 const RETRY_MS = 1_000;
 
 /** What to make of a Deployment and its binding: a new number, nothing, or another look later. */
-export type ReplicasPlan = { readonly action: "none" } | { readonly action: "wait" } | { readonly action: "set"; readonly replicas: number };
+export type ReplicasPlan =
+  | { readonly action: "none" }
+  | { readonly action: "wait" }
+  | { readonly action: "set"; readonly replicas: number };
 
 export function planReplicas(deployment: Deployment, binding: ResourceBinding | undefined): ReplicasPlan {
   const wanted = deployment.spec?.replicas ?? 1;
   const actual = deployment.status?.replicas ?? 0;
   if (deployment.metadata.labels?.[RETAIN_REPLICAS] !== "true" || binding === undefined) return { action: "none" };
-  if (binding.spec.placement?.replicaScheduling?.replicaSchedulingType !== "Divided" || wanted === actual) return { action: "none" };
+  if (binding.spec.placement?.replicaScheduling?.replicaSchedulingType !== "Divided" || wanted === actual)
+    return { action: "none" };
   const items = binding.status?.aggregatedStatus ?? [];
   const counts = items.map(({ status }) => (status as { readonly replicas?: number } | undefined)?.replicas ?? 0);
   const isCollected =
@@ -43,13 +55,20 @@ function isConcerned(change: Change): boolean {
   if (change.type !== "updated" || change.object.metadata.labels?.[RETAIN_REPLICAS] !== "true") return false;
   const now = change.object as Deployment;
   const old = change.old as Deployment;
-  return old.metadata.labels?.[RETAIN_REPLICAS] !== "true" || old.spec?.replicas !== now.spec?.replicas || old.status?.replicas !== now.status?.replicas;
+  return (
+    old.metadata.labels?.[RETAIN_REPLICAS] !== "true" ||
+    old.spec?.replicas !== now.spec?.replicas ||
+    old.status?.replicas !== now.status?.replicas
+  );
 }
 
 async function reconcile(request: Request, context: ControllerContext<unknown, object>): Promise<Result> {
   const deployment = context.cache(Deployment).get(request.key);
   if (deployment === undefined) return done;
-  const plan = planReplicas(deployment, context.cache(ResourceBinding).get(`${request.namespace}/${bindingName("Deployment", request.name)}`));
+  const plan = planReplicas(
+    deployment,
+    context.cache(ResourceBinding).get(`${request.namespace}/${bindingName("Deployment", request.name)}`),
+  );
   switch (plan.action) {
     case "none":
       return done;
@@ -57,7 +76,10 @@ async function reconcile(request: Request, context: ControllerContext<unknown, o
       return requeueAfter(RETRY_MS);
     case "set":
       try {
-        await context.client.update(Deployment, { ...deployment, spec: { ...deployment.spec, replicas: plan.replicas } } as Deployment);
+        await context.client.update(Deployment, {
+          ...deployment,
+          spec: { ...deployment.spec, replicas: plan.replicas },
+        } as Deployment);
       } catch (error) {
         if (!isNotFound(error) && !isConflict(error)) throw error;
         if (isConflict(error)) return requeueAfter(RETRY_MS);

@@ -28,4 +28,3 @@ export interface Waiting {
   readonly kind: ResourceKind;
   readonly object: KubeObject;
 }
-

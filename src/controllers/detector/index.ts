@@ -5,9 +5,23 @@
  * (Cluster)ResourceBinding. Templates without a policy wait; policies that change or go hand back what they claimed. It
  * never schedules and never removes a binding: that goes with its template.
  */
-import { type AnyBinding, type AnyPropagationPolicy, ClusterPropagationPolicy, ClusterResourceBinding, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import {
+  type AnyBinding,
+  type AnyPropagationPolicy,
+  ClusterPropagationPolicy,
+  ClusterResourceBinding,
+  PropagationPolicy,
+  ResourceBinding,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
-import { cacheIndex, type Change, type ControllerContext, defineController, PRIORITY_LOW, wake } from "#controller-runtime";
+import {
+  cacheIndex,
+  type Change,
+  type ControllerContext,
+  defineController,
+  PRIORITY_LOW,
+  wake,
+} from "#controller-runtime";
 import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
 import { claimOf, isChangedByMarksOnly, isLazy } from "./plan.ts";
@@ -18,14 +32,24 @@ export type { DetectorDeps, DetectorOptions, TemplateKinds } from "./context.ts"
 export { matchPolicy } from "./plan.ts";
 
 const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
-const claimIds = ({ metadata }: KubeObject) => ["propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id"].flatMap((key) => (metadata.labels?.[key] ? [metadata.labels[key]] : []));
+const claimIds = ({ metadata }: KubeObject) =>
+  ["propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id"].flatMap((key) =>
+    metadata.labels?.[key] ? [metadata.labels[key]] : [],
+  );
 
 export const detector = defineController<DetectorDeps, DetectorOptions>({
   name: "detector",
   reconciles: [ANY, PropagationPolicy, ClusterPropagationPolicy],
-  when: (change) => change.type !== "deleted" && (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
+  when: (change) =>
+    change.type !== "deleted" &&
+    (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
   reads: [ResourceBinding, ClusterResourceBinding],
-  wakes: [wake(ResourceBinding, templateOfDeletedBinding), wake(ClusterResourceBinding, templateOfDeletedBinding), wake(PropagationPolicy, policiesThatMayPreempt), wake(ClusterPropagationPolicy, policiesThatMayPreempt)],
+  wakes: [
+    wake(ResourceBinding, templateOfDeletedBinding),
+    wake(ClusterResourceBinding, templateOfDeletedBinding),
+    wake(PropagationPolicy, policiesThatMayPreempt),
+    wake(ClusterPropagationPolicy, policiesThatMayPreempt),
+  ],
   indexes: [cacheIndex(ResourceBinding, "claim", claimIds), cacheIndex(ClusterResourceBinding, "claim", claimIds)],
   writes: [{ kind: ANY, verbs: ["create", "update"] }],
   options: { skippedPropagatingApis: "", skippedPropagatingNamespaces: ["kube-.*"], concurrentSyncs: 64 },
@@ -58,7 +82,8 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         const { object } = change;
         const { namespace, name = "" } = object.metadata;
         if (namespace !== undefined && isSkippedNamespace(namespace)) return [];
-        if (kind.kind === "ConfigMap" && namespace === "kube-system" && name === "extension-apiserver-authentication") return [];
+        if (kind.kind === "ConfigMap" && namespace === "kube-system" && name === "extension-apiserver-authentication")
+          return [];
         const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
         if (change.type === "deleted") {
           state.waiting.delete(`${namespace ?? ""}/${wakeup.name}`);
@@ -67,7 +92,8 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         if (change.type === "updated") {
           if (!isRelevant(change.old, object)) return [];
           // A change that is only marks is nothing the user did; lazily activated policies wait for the user.
-          if (isClaimedLazily(object, context) && isChangedByMarksOnly(change.old, object)) return [{ ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) }];
+          if (isClaimedLazily(object, context) && isChangedByMarksOnly(change.old, object))
+            return [{ ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) }];
         }
         return [change.type === "added" && change.isInitial ? { ...wakeup, priority: PRIORITY_LOW } : wakeup];
       });
@@ -81,13 +107,23 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
 function isClaimedLazily(object: KubeObject, context: ControllerContext<DetectorDeps, DetectorOptions>): boolean {
   const claim = claimOf(object);
   if (claim === undefined) return false;
-  const policy = claim.kind === "PropagationPolicy" ? context.cache(PropagationPolicy).get(`${claim.namespace}/${claim.name}`) : context.cache(ClusterPropagationPolicy).get(claim.name);
+  const policy =
+    claim.kind === "PropagationPolicy"
+      ? context.cache(PropagationPolicy).get(`${claim.namespace}/${claim.name}`)
+      : context.cache(ClusterPropagationPolicy).get(claim.name);
   return policy !== undefined && isLazy(policy);
 }
 
 /** A policy whose priority sinks may lose templates to those between its old and new priority that preempt. */
-function policiesThatMayPreempt<P extends AnyPropagationPolicy>(change: Change<P>, context: ControllerContext<unknown, unknown>) {
-  if (change.type !== "updated" || !(context as ControllerContext<DetectorDeps, DetectorOptions>).deps.gates.has("PropagationPolicyPreemption")) return [];
+function policiesThatMayPreempt<P extends AnyPropagationPolicy>(
+  change: Change<P>,
+  context: ControllerContext<unknown, unknown>,
+) {
+  if (
+    change.type !== "updated" ||
+    !(context as ControllerContext<DetectorDeps, DetectorOptions>).deps.gates.has("PropagationPolicyPreemption")
+  )
+    return [];
   const before = change.old.spec.priority ?? 0;
   const now = change.object.spec.priority ?? 0;
   if (now >= before) return [];

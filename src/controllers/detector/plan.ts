@@ -18,30 +18,51 @@ import { controllerReference, type KubeObject, withAnnotations, withKeys, withLa
 import { MATCHES_NONE, selectorsPriority } from "#override";
 
 /** The best of the policies of one kind: explicit priority, then precision, then name. */
-export function choosePolicy<P extends AnyPropagationPolicy>(policies: readonly P[], object: KubeObject): P | undefined {
-  let best: { readonly policy: P; readonly priority: number; readonly implicit: number; readonly name: string } | undefined;
+export function choosePolicy<P extends AnyPropagationPolicy>(
+  policies: readonly P[],
+  object: KubeObject,
+): P | undefined {
+  let best:
+    | { readonly policy: P; readonly priority: number; readonly implicit: number; readonly name: string }
+    | undefined;
   for (const policy of policies) {
     if (policy.metadata.deletionTimestamp !== undefined) continue;
     const implicit = selectorsPriority(policy.spec.resourceSelectors, object);
     if (implicit === MATCHES_NONE) continue;
     const candidate = { policy, priority: policy.spec.priority ?? 0, implicit, name: policy.metadata.name ?? "" };
-    const isBetter = best === undefined || candidate.priority > best.priority || (candidate.priority === best.priority && (candidate.implicit > best.implicit || (candidate.implicit === best.implicit && candidate.name < best.name)));
+    const isBetter =
+      best === undefined ||
+      candidate.priority > best.priority ||
+      (candidate.priority === best.priority &&
+        (candidate.implicit > best.implicit || (candidate.implicit === best.implicit && candidate.name < best.name)));
     if (isBetter) best = candidate;
   }
   return best?.policy;
 }
 
 /** The policy for a template: one of its namespace before any cluster-wide one. */
-export function matchPolicy(object: KubeObject, policies: readonly PropagationPolicy[], clusterPolicies: readonly ClusterPropagationPolicy[]): AnyPropagationPolicy | undefined {
+export function matchPolicy(
+  object: KubeObject,
+  policies: readonly PropagationPolicy[],
+  clusterPolicies: readonly ClusterPropagationPolicy[],
+): AnyPropagationPolicy | undefined {
   const namespace = object.metadata.namespace;
-  const own = namespace === undefined || namespace === "" ? undefined : choosePolicy(policies.filter(({ metadata }) => metadata.namespace === namespace), object);
+  const own =
+    namespace === undefined || namespace === ""
+      ? undefined
+      : choosePolicy(
+          policies.filter(({ metadata }) => metadata.namespace === namespace),
+          object,
+        );
   return own ?? choosePolicy(clusterPolicies, object);
 }
 
 export const isClusterPolicy = (policy: AnyPropagationPolicy): boolean => policy.kind === "ClusterPropagationPolicy";
 
 /** Who claims a template, as its marks say. */
-export type Claim = { readonly kind: "PropagationPolicy"; readonly namespace: string; readonly name: string; readonly id: string } | { readonly kind: "ClusterPropagationPolicy"; readonly name: string; readonly id: string };
+export type Claim =
+  | { readonly kind: "PropagationPolicy"; readonly namespace: string; readonly name: string; readonly id: string }
+  | { readonly kind: "ClusterPropagationPolicy"; readonly name: string; readonly id: string };
 
 export function claimOf({ metadata }: KubeObject): Claim | undefined {
   const { labels = {}, annotations = {} } = metadata;
@@ -55,12 +76,26 @@ export function claimOf({ metadata }: KubeObject): Claim | undefined {
 }
 
 /** The marks of a policy on templates and bindings. */
-export function claimMarks(policy: AnyPropagationPolicy): { readonly labels: Record<string, string | undefined>; readonly annotations: Record<string, string | undefined> } {
+export function claimMarks(policy: AnyPropagationPolicy): {
+  readonly labels: Record<string, string | undefined>;
+  readonly annotations: Record<string, string | undefined>;
+} {
   const { name = "", namespace = "", labels = {} } = policy.metadata;
-  if (isClusterPolicy(policy)) return { labels: { [CLUSTER_PROPAGATION_POLICY_ID]: labels[CLUSTER_PROPAGATION_POLICY_ID] ?? "" }, annotations: { [CLUSTER_PROPAGATION_POLICY_NAME]: name } };
+  if (isClusterPolicy(policy))
+    return {
+      labels: { [CLUSTER_PROPAGATION_POLICY_ID]: labels[CLUSTER_PROPAGATION_POLICY_ID] ?? "" },
+      annotations: { [CLUSTER_PROPAGATION_POLICY_NAME]: name },
+    };
   return {
-    labels: { [PROPAGATION_POLICY_ID]: labels[PROPAGATION_POLICY_ID] ?? "", [CLUSTER_PROPAGATION_POLICY_ID]: undefined },
-    annotations: { [PROPAGATION_POLICY_NAMESPACE]: namespace, [PROPAGATION_POLICY_NAME]: name, [CLUSTER_PROPAGATION_POLICY_NAME]: undefined },
+    labels: {
+      [PROPAGATION_POLICY_ID]: labels[PROPAGATION_POLICY_ID] ?? "",
+      [CLUSTER_PROPAGATION_POLICY_ID]: undefined,
+    },
+    annotations: {
+      [PROPAGATION_POLICY_NAMESPACE]: namespace,
+      [PROPAGATION_POLICY_NAME]: name,
+      [CLUSTER_PROPAGATION_POLICY_NAME]: undefined,
+    },
   };
 }
 
@@ -68,7 +103,13 @@ export function claimMarks(policy: AnyPropagationPolicy): { readonly labels: Rec
 export function claimed<T extends KubeObject>(object: T, policy: AnyPropagationPolicy): T {
   const labels = object.metadata.labels ?? {};
   const own = policy.metadata.labels ?? {};
-  if (isClusterPolicy(policy) ? labels[CLUSTER_PROPAGATION_POLICY_ID] === own[CLUSTER_PROPAGATION_POLICY_ID] : labels[PROPAGATION_POLICY_ID] === own[PROPAGATION_POLICY_ID] && labels[CLUSTER_PROPAGATION_POLICY_ID] === undefined) return object;
+  if (
+    isClusterPolicy(policy)
+      ? labels[CLUSTER_PROPAGATION_POLICY_ID] === own[CLUSTER_PROPAGATION_POLICY_ID]
+      : labels[PROPAGATION_POLICY_ID] === own[PROPAGATION_POLICY_ID] &&
+        labels[CLUSTER_PROPAGATION_POLICY_ID] === undefined
+  )
+    return object;
   const marks = claimMarks(policy);
   return withAnnotations(withLabels(object, marks.labels), marks.annotations);
 }
@@ -76,8 +117,13 @@ export function claimed<T extends KubeObject>(object: T, policy: AnyPropagationP
 /** The object without the marks of one policy kind. */
 export function unclaimed<T extends KubeObject>(object: T, kind: Claim["kind"]): T {
   return kind === "PropagationPolicy"
-    ? withAnnotations(withLabels(object, { [PROPAGATION_POLICY_ID]: undefined }), { [PROPAGATION_POLICY_NAMESPACE]: undefined, [PROPAGATION_POLICY_NAME]: undefined })
-    : withAnnotations(withLabels(object, { [CLUSTER_PROPAGATION_POLICY_ID]: undefined }), { [CLUSTER_PROPAGATION_POLICY_NAME]: undefined });
+    ? withAnnotations(withLabels(object, { [PROPAGATION_POLICY_ID]: undefined }), {
+        [PROPAGATION_POLICY_NAMESPACE]: undefined,
+        [PROPAGATION_POLICY_NAME]: undefined,
+      })
+    : withAnnotations(withLabels(object, { [CLUSTER_PROPAGATION_POLICY_ID]: undefined }), {
+        [CLUSTER_PROPAGATION_POLICY_NAME]: undefined,
+      });
 }
 
 export interface BindingInput {
@@ -106,14 +152,18 @@ const POLICY_FIELDS = new Set([
   "workloadAffinityGroups",
 ]);
 
-const drop = (values: Readonly<Record<string, unknown>>): Record<string, unknown> => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+const drop = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
 /** The binding a template and its policy lead to, over the one that is there. */
 export function buildBinding({ template, policy, present, replicas, components, priority }: BindingInput): AnyBinding {
   const { name = "", namespace, uid = "", resourceVersion = "" } = template.metadata;
   const isCluster = namespace === undefined || namespace === "";
   const spec: PropagationSpec = policy.spec;
-  const suspension = mergeSuspension((present?.spec.suspension ?? {}) as Readonly<Record<string, unknown>>, (spec.suspension ?? {}) as Readonly<Record<string, unknown>>);
+  const suspension = mergeSuspension(
+    (present?.spec.suspension ?? {}) as Readonly<Record<string, unknown>>,
+    (spec.suspension ?? {}) as Readonly<Record<string, unknown>>,
+  );
   const marks = claimMarks(policy);
   const finalizer = isCluster ? CLUSTER_BINDING_FINALIZER : BINDING_FINALIZER;
   const kept = Object.fromEntries(Object.entries(present?.spec ?? {}).filter(([field]) => !POLICY_FIELDS.has(field)));
@@ -135,7 +185,14 @@ export function buildBinding({ template, policy, present, replicas, components, 
     },
     spec: {
       ...kept,
-      resource: { apiVersion: template.apiVersion, kind: template.kind, ...(isCluster ? {} : { namespace }), name, uid, resourceVersion },
+      resource: {
+        apiVersion: template.apiVersion,
+        kind: template.kind,
+        ...(isCluster ? {} : { namespace }),
+        name,
+        uid,
+        resourceVersion,
+      },
       ...drop({
         propagateDeps: spec.propagateDeps,
         schedulerName: spec.schedulerName,
@@ -154,13 +211,29 @@ export function buildBinding({ template, policy, present, replicas, components, 
   } as unknown as AnyBinding;
 }
 
-function mergeSuspension(present: Readonly<Record<string, unknown>>, wanted: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> | undefined {
-  const merged = drop({ scheduling: present["scheduling"], dispatching: wanted["dispatching"], dispatchingOnClusters: wanted["dispatchingOnClusters"] });
+function mergeSuspension(
+  present: Readonly<Record<string, unknown>>,
+  wanted: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> | undefined {
+  const merged = drop({
+    scheduling: present["scheduling"],
+    dispatching: wanted["dispatching"],
+    dispatchingOnClusters: wanted["dispatchingOnClusters"],
+  });
   return Object.keys(merged).length === 0 ? undefined : merged;
 }
 
 function workloadGroups(template: KubeObject, { placement }: PropagationSpec) {
-  const affinity = (placement as { readonly workloadAffinity?: { readonly affinity?: { readonly groupByLabelKey: string }; readonly antiAffinity?: { readonly groupByLabelKey: string } } } | undefined)?.workloadAffinity;
+  const affinity = (
+    placement as
+      | {
+          readonly workloadAffinity?: {
+            readonly affinity?: { readonly groupByLabelKey: string };
+            readonly antiAffinity?: { readonly groupByLabelKey: string };
+          };
+        }
+      | undefined
+  )?.workloadAffinity;
   const group = (term: { readonly groupByLabelKey: string } | undefined) => {
     const value = term === undefined ? undefined : template.metadata.labels?.[term.groupByLabelKey];
     return value === undefined ? undefined : `${term?.groupByLabelKey}=${value}`;
@@ -175,8 +248,18 @@ const USER_LABEL = "namespace.karmada.io/skip-auto-propagation";
 export function isChangedByMarksOnly(old: KubeObject, now: KubeObject): boolean {
   const settled = (object: KubeObject) => {
     const { status: _status, metadata, ...rest } = object as KubeObject & { readonly status?: unknown };
-    const { labels, annotations, managedFields: _fields, resourceVersion: _version, generation: _generation, ...meta } = metadata;
-    const users = (keys: Readonly<Record<string, string>> | undefined) => Object.fromEntries(Object.entries(keys ?? {}).filter(([key]) => key === USER_LABEL || !key.includes(".karmada.io")));
+    const {
+      labels,
+      annotations,
+      managedFields: _fields,
+      resourceVersion: _version,
+      generation: _generation,
+      ...meta
+    } = metadata;
+    const users = (keys: Readonly<Record<string, string>> | undefined) =>
+      Object.fromEntries(
+        Object.entries(keys ?? {}).filter(([key]) => key === USER_LABEL || !key.includes(".karmada.io")),
+      );
     return { ...rest, metadata: { ...meta, labels: users(labels), annotations: users(annotations) } };
   };
   return deepEqual(settled(old), settled(now));

@@ -15,19 +15,35 @@ beforeAll(async () => {
 afterAll(() => fleet.stop());
 
 const at = (name: string) => ({ namespace: "default", name });
-const settings = (name: string) => plane.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: at(name), data: { a: "1" } } as ConfigMap);
+const settings = (name: string) =>
+  plane.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: at(name), data: { a: "1" } } as ConfigMap);
 const policy = (name: string, target: string, spec: object = {}) =>
-  plane.create(PropagationPolicy, { apiVersion: "policy.karmada.io/v1alpha1", kind: "PropagationPolicy", metadata: at(name), spec: { resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap", name: target }], placement: { clusterAffinity: { clusterNames: ["member1"] } }, ...spec } } as unknown as PropagationPolicy);
-const edit = (name: string, spec: object) => retryOnConflict(async () => {
-  const present = await plane.get(PropagationPolicy, at(name));
-  await plane.update(PropagationPolicy, { ...present, spec: { ...present.spec, ...spec } } as PropagationPolicy);
-});
-const claim = async (name: string) => (await plane.get(ConfigMap, at(name))).metadata.annotations?.["propagationpolicy.karmada.io/name"];
+  plane.create(PropagationPolicy, {
+    apiVersion: "policy.karmada.io/v1alpha1",
+    kind: "PropagationPolicy",
+    metadata: at(name),
+    spec: {
+      resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap", name: target }],
+      placement: { clusterAffinity: { clusterNames: ["member1"] } },
+      ...spec,
+    },
+  } as unknown as PropagationPolicy);
+const edit = (name: string, spec: object) =>
+  retryOnConflict(async () => {
+    const present = await plane.get(PropagationPolicy, at(name));
+    await plane.update(PropagationPolicy, { ...present, spec: { ...present.spec, ...spec } } as PropagationPolicy);
+  });
+const claim = async (name: string) =>
+  (await plane.get(ConfigMap, at(name))).metadata.annotations?.["propagationpolicy.karmada.io/name"];
 const binding = (name: string) => plane.find(ResourceBinding, at(`${name}-configmap`));
-const touch = (name: string) => retryOnConflict(async () => {
-  const present = await plane.get(ConfigMap, at(name));
-  await plane.update(ConfigMap, { ...present, metadata: { ...present.metadata, annotations: { ...present.metadata.annotations, touched: String(Date.now()) } } } as ConfigMap);
-});
+const touch = (name: string) =>
+  retryOnConflict(async () => {
+    const present = await plane.get(ConfigMap, at(name));
+    await plane.update(ConfigMap, {
+      ...present,
+      metadata: { ...present.metadata, annotations: { ...present.metadata.annotations, touched: String(Date.now()) } },
+    } as ConfigMap);
+  });
 
 test("a lazy policy claims what waits and takes effect when the user next changes it", async () => {
   const before = fleet.controlPlane.manager.processed;
@@ -63,14 +79,23 @@ test("a policy of higher priority preempts, also when the other's priority sinks
   await edit("holder", { priority: 1 });
   await eventually(async () => (await claim("wanted")) === "weaker");
   await policy("stronger", "wanted", { priority: 9, preemption: "Always" });
-  await eventually(async () => (await binding("wanted"))?.metadata.annotations?.["propagationpolicy.karmada.io/name"] === "stronger");
+  await eventually(
+    async () => (await binding("wanted"))?.metadata.annotations?.["propagationpolicy.karmada.io/name"] === "stronger",
+  );
 });
 
-test.each([53, 63, 253])("[DR-43] [DR-44] a name of %i characters reaches the member and reports back", async (length) => {
-  const name = `x${"n".repeat(length - 1)}`;
-  await policy(`long-${length}`, name);
-  await settings(name);
-  const member = createClient(fleet.members.get("member1")?.api.transport() as never);
-  await eventually(() => member.find(ConfigMap, at(name)));
-  await eventually(async () => (await plane.list(ResourceBinding, { namespace: "default" })).items.some(({ spec, status }) => spec.resource.name === name && status?.aggregatedStatus?.[0]?.applied === true));
-});
+test.each([53, 63, 253])(
+  "[DR-43] [DR-44] a name of %i characters reaches the member and reports back",
+  async (length) => {
+    const name = `x${"n".repeat(length - 1)}`;
+    await policy(`long-${length}`, name);
+    await settings(name);
+    const member = createClient(fleet.members.get("member1")?.api.transport() as never);
+    await eventually(() => member.find(ConfigMap, at(name)));
+    await eventually(async () =>
+      (await plane.list(ResourceBinding, { namespace: "default" })).items.some(
+        ({ spec, status }) => spec.resource.name === name && status?.aggregatedStatus?.[0]?.applied === true,
+      ),
+    );
+  },
+);

@@ -18,7 +18,15 @@ import {
 import { deepEqual } from "#base";
 import { retryOnConflict } from "#client";
 import { type ControllerContext, done, PRIORITY_LOW, type Request, type Result } from "#controller-runtime";
-import { controllerOf, isConflict, isNotFound, type KubeObject, objectKey, type ResourceKind, withoutFinalizer } from "#machinery";
+import {
+  controllerOf,
+  isConflict,
+  isNotFound,
+  type KubeObject,
+  objectKey,
+  type ResourceKind,
+  withoutFinalizer,
+} from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import type { DetectorDeps, DetectorOptions, Waiting } from "./context.ts";
 import { buildBinding, choosePolicy, claimed, claimOf, isClusterPolicy, isLazy, unclaimed } from "./plan.ts";
@@ -42,15 +50,29 @@ const SEPARATOR = "\u0001";
  * Templates of all kinds share one queue: the kind travels in the name, and with it whether the change was the control
  * plane's own (`isByMarks`), which a lazily activated policy leaves alone. A template may wait once with each.
  */
-export const requestName = (apiVersion: string, kind: string, name: string, isByMarks = false) => [apiVersion.replaceAll("/", "\u0002"), kind, name.replaceAll("/", "\u0003"), ...(isByMarks ? ["marks"] : [])].join(SEPARATOR);
+export const requestName = (apiVersion: string, kind: string, name: string, isByMarks = false) =>
+  [apiVersion.replaceAll("/", "\u0002"), kind, name.replaceAll("/", "\u0003"), ...(isByMarks ? ["marks"] : [])].join(
+    SEPARATOR,
+  );
 
-function parseRequest(request: Request): { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly isByMarks: boolean } {
+function parseRequest(request: Request): {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly isByMarks: boolean;
+} {
   const [apiVersion = "", kind = "", name = "", marks] = request.name.split(SEPARATOR);
-  return { apiVersion: apiVersion.replaceAll("\u0002", "/"), kind, name: name.replaceAll("\u0003", "/"), isByMarks: marks !== undefined };
+  return {
+    apiVersion: apiVersion.replaceAll("\u0002", "/"),
+    kind,
+    name: name.replaceAll("\u0003", "/"),
+    isByMarks: marks !== undefined,
+  };
 }
 
 export async function reconcile(request: Request, context: Context): Promise<Result> {
-  if (request.kind.kind === "PropagationPolicy" || request.kind.kind === "ClusterPropagationPolicy") return reconcilePolicy(request, context);
+  if (request.kind.kind === "PropagationPolicy" || request.kind.kind === "ClusterPropagationPolicy")
+    return reconcilePolicy(request, context);
   return reconcileTemplate(request, context);
 }
 
@@ -84,7 +106,8 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
     }
   } else {
     const namespace = template.metadata.namespace;
-    policy = namespace === undefined ? undefined : choosePolicy(context.cache(PropagationPolicy).list(namespace), template);
+    policy =
+      namespace === undefined ? undefined : choosePolicy(context.cache(PropagationPolicy).list(namespace), template);
     policy ??= choosePolicy(context.cache(ClusterPropagationPolicy).list(), template);
   }
   if (policy === undefined) {
@@ -100,26 +123,42 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
 /** A policy may name overrides that must be there before it takes effect. */
 function mustHaveOverrides(policy: AnyPropagationPolicy, context: Context): void {
   for (const name of policy.spec.dependentOverrides ?? []) {
-    const isThere = isClusterPolicy(policy) ? context.cache(ClusterOverridePolicy).get(name) !== undefined : context.cache(OverridePolicy).get(`${policy.metadata.namespace}/${name}`) !== undefined;
+    const isThere = isClusterPolicy(policy)
+      ? context.cache(ClusterOverridePolicy).get(name) !== undefined
+      : context.cache(OverridePolicy).get(`${policy.metadata.namespace}/${name}`) !== undefined;
     if (!isThere) throw new Error("waiting for dependent overrides");
   }
 }
 
-const describePolicy = (policy: AnyPropagationPolicy) => (isClusterPolicy(policy) ? `cluster policy(${policy.metadata.name})` : `policy(${policy.metadata.namespace}/${policy.metadata.name})`);
+const describePolicy = (policy: AnyPropagationPolicy) =>
+  isClusterPolicy(policy)
+    ? `cluster policy(${policy.metadata.name})`
+    : `policy(${policy.metadata.namespace}/${policy.metadata.name})`;
 
-async function apply(kind: ResourceKind, template: KubeObject, policy: AnyPropagationPolicy, isByMarks: boolean, context: Context): Promise<void> {
+async function apply(
+  kind: ResourceKind,
+  template: KubeObject,
+  policy: AnyPropagationPolicy,
+  isByMarks: boolean,
+  context: Context,
+): Promise<void> {
   const events = context.events.from("resource-detector");
   try {
     const marked = claimed(template, policy);
     const current = marked === template ? template : await context.client.update(kind, marked);
     if (isByMarks && isLazy(policy)) return;
-    if (await writeBinding(current, policy, context)) events.normal(template, "ApplyPolicySucceed", `Apply ${describePolicy(policy)} succeed`);
+    if (await writeBinding(current, policy, context))
+      events.normal(template, "ApplyPolicySucceed", `Apply ${describePolicy(policy)} succeed`);
   } catch (error) {
     if (isNotFound(error) || isConflict(error)) {
       if (isConflict(error)) throw error;
       return;
     }
-    events.warning(template, "ApplyPolicyFailed", `Apply ${describePolicy(policy)} failed: ${error instanceof Error ? error.message : String(error)}`);
+    events.warning(
+      template,
+      "ApplyPolicyFailed",
+      `Apply ${describePolicy(policy)} failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
     throw error;
   }
 }
@@ -130,14 +169,27 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
   const kind = (isCluster ? ClusterResourceBinding : ResourceBinding) as typeof ResourceBinding;
   const name = bindingName(template.kind, template.metadata.name ?? "");
   const at = { namespace: template.metadata.namespace, name };
-  const components = deps.gates.has("MultiplePodTemplatesScheduling") && deps.interpreter.hasHook(template, "InterpretComponent") ? deps.interpreter.components(template) : undefined;
+  const components =
+    deps.gates.has("MultiplePodTemplatesScheduling") && deps.interpreter.hasHook(template, "InterpretComponent")
+      ? deps.interpreter.components(template)
+      : undefined;
   const replicas = components === undefined ? deps.interpreter.replicas(template) : undefined;
   const priority = priorityOf(policy, context);
   return retryOnConflict(async (tryNumber) => {
-    const present = (tryNumber === 0 ? context.cache(kind).get(objectKey(at.namespace, name)) : await client.find(kind, at)) as AnyBinding | undefined;
+    const present = (
+      tryNumber === 0 ? context.cache(kind).get(objectKey(at.namespace, name)) : await client.find(kind, at)
+    ) as AnyBinding | undefined;
     const owner = present === undefined ? undefined : controllerOf(present);
-    if (owner !== undefined && owner.uid !== template.metadata.uid) throw new Error(`binding ${objectKey(at.namespace, name)} has a different owner reference UID ${owner.uid}`);
-    const wanted = buildBinding({ template, policy, present, replicas, ...(components === undefined ? {} : { components }), ...(priority === undefined ? {} : { priority }) }) as ResourceBinding;
+    if (owner !== undefined && owner.uid !== template.metadata.uid)
+      throw new Error(`binding ${objectKey(at.namespace, name)} has a different owner reference UID ${owner.uid}`);
+    const wanted = buildBinding({
+      template,
+      policy,
+      present,
+      replicas,
+      ...(components === undefined ? {} : { components }),
+      ...(priority === undefined ? {} : { priority }),
+    }) as ResourceBinding;
     if (present === undefined) {
       await client.create(kind, wanted);
       return true;
@@ -151,17 +203,29 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
 function priorityOf(policy: AnyPropagationPolicy, context: Context): number | undefined {
   const priority = policy.spec.schedulePriority;
   if (priority === undefined || !context.deps.gates.has("PriorityBasedScheduling")) return undefined;
-  if (priority.priorityClassSource !== "KubePriorityClass") throw new Error(`unsupported priority class source ${JSON.stringify(priority.priorityClassSource)}`);
+  if (priority.priorityClassSource !== "KubePriorityClass")
+    throw new Error(`unsupported priority class source ${JSON.stringify(priority.priorityClassSource)}`);
   const found = context.cache(PriorityClass).get(priority.priorityClassName);
-  if (found === undefined) throw new Error(`priorityclasses.scheduling.k8s.io ${JSON.stringify(priority.priorityClassName)} not found`);
+  if (found === undefined)
+    throw new Error(`priorityclasses.scheduling.k8s.io ${JSON.stringify(priority.priorityClassName)} not found`);
   return (found as { readonly value?: number }).value ?? 0;
 }
 
 /** Takes the marks off: the binding first, so that nothing is scheduled in between, then the template. */
-async function release(kind: ResourceKind, template: KubeObject, claimKind: "PropagationPolicy" | "ClusterPropagationPolicy", context: Context): Promise<void> {
-  const bindingKind = (template.metadata.namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
+async function release(
+  kind: ResourceKind,
+  template: KubeObject,
+  claimKind: "PropagationPolicy" | "ClusterPropagationPolicy",
+  context: Context,
+): Promise<void> {
+  const bindingKind = (
+    template.metadata.namespace ? ResourceBinding : ClusterResourceBinding
+  ) as typeof ResourceBinding;
   const { client } = context;
-  const strip = async (objectKind: ResourceKind, at: { readonly namespace?: string | undefined; readonly name: string }) => {
+  const strip = async (
+    objectKind: ResourceKind,
+    at: { readonly namespace?: string | undefined; readonly name: string },
+  ) => {
     await retryOnConflict(async () => {
       const present = await client.find(objectKind, at);
       if (present === undefined) return;
@@ -181,35 +245,58 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
   if (policy === undefined) return done;
   const claimKind = isCluster ? "ClusterPropagationPolicy" : "PropagationPolicy";
   const id = policy.metadata.labels?.[isCluster ? CLUSTER_PROPAGATION_POLICY_ID : PROPAGATION_POLICY_ID] ?? "";
-  const bindings = [ResourceBinding, ...(isCluster ? [ClusterResourceBinding] : [])].flatMap((kind) => context.cache(kind as typeof ResourceBinding).byIndex("claim", id) as readonly AnyBinding[]);
+  const bindings = [ResourceBinding, ...(isCluster ? [ClusterResourceBinding] : [])].flatMap(
+    (kind) => context.cache(kind as typeof ResourceBinding).byIndex("claim", id) as readonly AnyBinding[],
+  );
   if (policy.metadata.deletionTimestamp !== undefined) {
     for (const { apiVersion, kind: kindName } of policy.spec.resourceSelectors) {
       const kind = context.deps.templates.find(apiVersion, kindName);
       if (kind === undefined) continue;
-      await Promise.all(context.cache(kind).byIndex("claim", id).map((template) => release(kind, template, claimKind, context)));
+      await Promise.all(
+        context
+          .cache(kind)
+          .byIndex("claim", id)
+          .map((template) => release(kind, template, claimKind, context)),
+      );
     }
     await Promise.all(
       bindings.map(async (binding) => {
         const kind = (binding.metadata.namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
-        const present = await context.client.find(kind, { namespace: binding.metadata.namespace, name: binding.metadata.name ?? "" });
+        const present = await context.client.find(kind, {
+          namespace: binding.metadata.namespace,
+          name: binding.metadata.name ?? "",
+        });
         if (present !== undefined) await context.client.update(kind, unclaimed(present, claimKind));
       }),
     );
     try {
-      await context.client.update(policyKind, withoutFinalizer(policy as PropagationPolicy, isCluster ? CLUSTER_PROPAGATION_POLICY_FINALIZER : PROPAGATION_POLICY_FINALIZER));
+      await context.client.update(
+        policyKind,
+        withoutFinalizer(
+          policy as PropagationPolicy,
+          isCluster ? CLUSTER_PROPAGATION_POLICY_FINALIZER : PROPAGATION_POLICY_FINALIZER,
+        ),
+      );
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
     return done;
   }
-  const enqueue = (apiVersion: string, kind: string, namespace: string | undefined, name: string) => context.enqueue({ ...(namespace ? { namespace } : {}), name: requestName(apiVersion, kind, name, isLazy(policy)), priority: PRIORITY_LOW });
-  for (const { spec } of bindings) enqueue(spec.resource.apiVersion, spec.resource.kind, spec.resource.namespace, spec.resource.name);
+  const enqueue = (apiVersion: string, kind: string, namespace: string | undefined, name: string) =>
+    context.enqueue({
+      ...(namespace ? { namespace } : {}),
+      name: requestName(apiVersion, kind, name, isLazy(policy)),
+      priority: PRIORITY_LOW,
+    });
+  for (const { spec } of bindings)
+    enqueue(spec.resource.apiVersion, spec.resource.kind, spec.resource.namespace, spec.resource.name);
   for (const { object } of stateOf(context).waiting.values()) {
     if (!isCluster && object.metadata.namespace !== policy.metadata.namespace) continue;
     if (selectorsPriority(policy.spec.resourceSelectors, object) === MATCHES_NONE) continue;
     enqueue(object.apiVersion, object.kind, object.metadata.namespace, object.metadata.name ?? "");
   }
-  if (policy.spec.preemption === "Always" && context.deps.gates.has("PropagationPolicyPreemption")) await preempt(policy, context);
+  if (policy.spec.preemption === "Always" && context.deps.gates.has("PropagationPolicyPreemption"))
+    await preempt(policy, context);
   return done;
 }
 
@@ -223,22 +310,43 @@ async function preempt(policy: AnyPropagationPolicy, context: Context): Promise<
     const template = context.cache(kind).get(objectKey(kind.namespaced ? namespace : undefined, selector.name));
     const claim = template === undefined ? undefined : claimOf(template);
     if (template === undefined || template.metadata.deletionTimestamp !== undefined || claim === undefined) continue;
-    const isSame = claim.name === policy.metadata.name && (claim.kind === "PropagationPolicy" ? claim.namespace === policy.metadata.namespace && !isClusterPolicy(policy) : isClusterPolicy(policy));
+    const isSame =
+      claim.name === policy.metadata.name &&
+      (claim.kind === "PropagationPolicy"
+        ? claim.namespace === policy.metadata.namespace && !isClusterPolicy(policy)
+        : isClusterPolicy(policy));
     if (isSame || (isClusterPolicy(policy) && claim.kind === "PropagationPolicy")) continue;
     if (claim.kind === policy.kind) {
       const key = claim.kind === "PropagationPolicy" ? `${claim.namespace}/${claim.name}` : claim.name;
-      const other = context.cache((claim.kind === "PropagationPolicy" ? PropagationPolicy : ClusterPropagationPolicy) as typeof PropagationPolicy).get(key);
+      const other = context
+        .cache(
+          (claim.kind === "PropagationPolicy"
+            ? PropagationPolicy
+            : ClusterPropagationPolicy) as typeof PropagationPolicy,
+        )
+        .get(key);
       if (other === undefined) throw new Error(`the policy ${key} that claims ${selector.name} cannot be read`);
       if ((policy.spec.priority ?? 0) <= (other.spec.priority ?? 0)) continue;
     }
-    const title = (of: { readonly kind: string; readonly namespace?: string | undefined; readonly name?: string | undefined }) => (of.kind === "PropagationPolicy" ? `propagation policy(${of.namespace}/${of.name})` : `cluster propagation policy(${of.name})`);
+    const title = (of: {
+      readonly kind: string;
+      readonly namespace?: string | undefined;
+      readonly name?: string | undefined;
+    }) =>
+      of.kind === "PropagationPolicy"
+        ? `propagation policy(${of.namespace}/${of.name})`
+        : `cluster propagation policy(${of.name})`;
     const mine = title({ kind: policy.kind, ...policy.metadata });
     const text = `${mine.charAt(0).toUpperCase()}${mine.slice(1)}`;
     try {
       await context.client.update(kind, claimed(template, policy));
       events.normal(template, "PreemptPolicySucceed", `${text} preempted ${title(claim)} successfully`);
     } catch (error) {
-      events.warning(template, "PreemptPolicyFailed", `${text} failed to preempt ${title(claim)}: ${error instanceof Error ? error.message : String(error)}`);
+      events.warning(
+        template,
+        "PreemptPolicyFailed",
+        `${text} failed to preempt ${title(claim)}: ${error instanceof Error ? error.message : String(error)}`,
+      );
       throw error;
     }
   }

@@ -24,33 +24,49 @@ export interface ExecutionOptions extends BrakeOptions {
 
 export type ExecutionContext = ControllerContext<ExecutionDeps, ExecutionOptions>;
 
-const records = new WeakMap<AbortSignal, { readonly versions: VersionRecord; readonly brake: DeletionBrake; readonly followed: Set<string> }>();
+const records = new WeakMap<
+  AbortSignal,
+  { readonly versions: VersionRecord; readonly brake: DeletionBrake; readonly followed: Set<string> }
+>();
 
 export function recordOf(context: { readonly signal: AbortSignal; readonly options: BrakeOptions }) {
   let record = records.get(context.signal);
-  if (record === undefined) records.set(context.signal, (record = { versions: new VersionRecord(), brake: new DeletionBrake(context.options), followed: new Set() }));
+  if (record === undefined)
+    records.set(
+      context.signal,
+      (record = { versions: new VersionRecord(), brake: new DeletionBrake(context.options), followed: new Set() }),
+    );
   return record;
 }
 
 export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   name: "execution",
   reconciles: [Work],
-  when: (change) => change.type !== "deleted" && (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
+  when: (change) =>
+    change.type !== "deleted" &&
+    (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
   wakes: [
     // A cluster that turns ready gets its Works at once instead of after a long backoff.
     wake(Cluster, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type === "updated" && isClusterReady(change.object) && (!isClusterReady(change.old) || isRelease(change.object, change.old))
-        ? context.cache(Work).list(`karmada-es-${change.object.metadata.name}`).map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "" }))
+      change.type === "updated" &&
+      isClusterReady(change.object) &&
+      (!isClusterReady(change.old) || isRelease(change.object, change.old))
+        ? context
+            .cache(Work)
+            .list(`karmada-es-${change.object.metadata.name}`)
+            .map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "" }))
         : [],
     ),
   ],
   writes: [{ kind: Work, verbs: ["update", "patch"], subresources: ["status"] }],
   options: { concurrentWorkSyncs: 128, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
-  reconcile: (request: Request, context: ExecutionContext): Promise<Result> => reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),
+  reconcile: (request: Request, context: ExecutionContext): Promise<Result> =>
+    reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),
 });
 
-const isRelease = (now: Cluster, old: Cluster) => now.metadata.annotations?.[RELEASE_DELETIONS] !== old.metadata.annotations?.[RELEASE_DELETIONS];
+const isRelease = (now: Cluster, old: Cluster) =>
+  now.metadata.annotations?.[RELEASE_DELETIONS] !== old.metadata.annotations?.[RELEASE_DELETIONS];
 
 /** Watches a kind in a member for drift: changes that are not our own bring the Work back. */
 function follow(member: Member, kind: ResourceKind, context: ExecutionContext): void {
@@ -62,16 +78,30 @@ function follow(member: Member, kind: ResourceKind, context: ExecutionContext): 
     const { labels = {}, annotations = {} } = object.metadata;
     const namespace = annotations[WORK_NAMESPACE];
     const name = annotations[WORK_NAME];
-    if (labels[MANAGED] === "true" && namespace && name && clusterOfExecutionNamespace(namespace) === member.name) context.enqueue({ namespace, name });
+    if (labels[MANAGED] === "true" && namespace && name && clusterOfExecutionNamespace(namespace) === member.name)
+      context.enqueue({ namespace, name });
   };
   const stop = member.informers.of(kind).handle({
     update: (object, old) => {
       const written = record.versions.get(member.name, old);
       // A status or another harmless change moves the version too; the comparison of the reconcile decides.
-      if (written !== undefined && object.metadata.resourceVersion !== written && object.metadata.generation !== old.metadata.generation) enqueueFor(old);
-      else if (object.metadata.labels !== old.metadata.labels || object.metadata.annotations !== old.metadata.annotations) {
+      if (
+        written !== undefined &&
+        object.metadata.resourceVersion !== written &&
+        object.metadata.generation !== old.metadata.generation
+      )
+        enqueueFor(old);
+      else if (
+        object.metadata.labels !== old.metadata.labels ||
+        object.metadata.annotations !== old.metadata.annotations
+      ) {
         if (written !== object.metadata.resourceVersion) enqueueFor(old);
-      } else if (object.metadata.generation === undefined && written !== undefined && object.metadata.resourceVersion !== written) enqueueFor(old);
+      } else if (
+        object.metadata.generation === undefined &&
+        written !== undefined &&
+        object.metadata.resourceVersion !== written
+      )
+        enqueueFor(old);
     },
     delete: (object) => {
       record.versions.delete(member.name, object);
@@ -83,4 +113,3 @@ function follow(member: Member, kind: ResourceKind, context: ExecutionContext): 
     record.followed.delete(key);
   });
 }
-

@@ -27,7 +27,13 @@ export function contentDigest(object: KubeObject): string {
  * Compares desired with actual; an object that is not ours is refused unless the template says to overwrite. `settled` is
  * the digest of the object as the member returned it after our last write, where that is known.
  */
-export function planManifest(source: KubeObject, observed: KubeObject | undefined, cluster: string, interpreter: Interpreter, settled?: string): ManifestPlan {
+export function planManifest(
+  source: KubeObject,
+  observed: KubeObject | undefined,
+  cluster: string,
+  interpreter: Interpreter,
+  settled?: string,
+): ManifestPlan {
   const manifest = withAnnotations(source, { [MANIFEST_DIGEST]: contentDigest(source) });
   if (observed === undefined) return { action: "create", object: manifest };
   const isOurs = observed.metadata.labels?.[MANAGED] === "true";
@@ -43,31 +49,53 @@ export function planManifest(source: KubeObject, observed: KubeObject | undefine
   return isUntouched && isApplied(desired, observed) ? { action: "none" } : { action: "update", object: desired };
 }
 
-const EXACT_FIELDS: Readonly<Record<string, readonly string[]>> = { ConfigMap: ["data", "binaryData"], Secret: ["data"] };
+const EXACT_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  ConfigMap: ["data", "binaryData"],
+  Secret: ["data"],
+};
 
 /** Whether the member's object already is what is desired; members fill in defaults, which is no difference. */
 export function isApplied(desired: KubeObject, observed: KubeObject): boolean {
   const { metadata: wanted, ...want } = pruneManifest(desired) as KubeObject & Readonly<Record<string, unknown>>;
   const { metadata: present, ...have } = observed as KubeObject & Readonly<Record<string, unknown>>;
   // Nothing fills in defaults here, so that what is too much was put there by somebody.
-  const exact = desired.apiVersion === "v1" && want["type"] !== "kubernetes.io/service-account-token" ? (EXACT_FIELDS[desired.kind] ?? []) : [];
+  const exact =
+    desired.apiVersion === "v1" && want["type"] !== "kubernetes.io/service-account-token"
+      ? (EXACT_FIELDS[desired.kind] ?? [])
+      : [];
   if (!exact.every((field) => deepEqual(want[field] ?? {}, have[field] ?? {}))) return false;
-  return deepEqual(wanted.labels ?? {}, present.labels ?? {}) && deepEqual(wanted.annotations ?? {}, present.annotations ?? {}) && contains(have, want);
+  return (
+    deepEqual(wanted.labels ?? {}, present.labels ?? {}) &&
+    deepEqual(wanted.annotations ?? {}, present.annotations ?? {}) &&
+    contains(have, want)
+  );
 }
 
 /** Whether everything `wanted` says holds in `actual`, which may say more. Lists must be of equal length. */
 function contains(actual: unknown, wanted: unknown): boolean {
   if (wanted === null || wanted === undefined) return true;
-  if (Array.isArray(wanted)) return Array.isArray(actual) ? actual.length === wanted.length && wanted.every((item, at) => contains(actual[at], item)) : wanted.length === 0 && actual === undefined;
+  if (Array.isArray(wanted))
+    return Array.isArray(actual)
+      ? actual.length === wanted.length && wanted.every((item, at) => contains(actual[at], item))
+      : wanted.length === 0 && actual === undefined;
   if (typeof wanted === "object") {
     if (actual === undefined && Object.keys(wanted).length === 0) return true;
     if (typeof actual !== "object" || actual === null || Array.isArray(actual)) return false;
-    return Object.entries(wanted).every(([key, value]) => contains((actual as Readonly<Record<string, unknown>>)[key], value));
+    return Object.entries(wanted).every(([key, value]) =>
+      contains((actual as Readonly<Record<string, unknown>>)[key], value),
+    );
   }
   return actual === wanted;
 }
 
-const RELEASED_LABELS = ["propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id", "resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id", "work.karmada.io/permanent-id", MANAGED];
+const RELEASED_LABELS = [
+  "propagationpolicy.karmada.io/permanent-id",
+  "clusterpropagationpolicy.karmada.io/permanent-id",
+  "resourcebinding.karmada.io/permanent-id",
+  "clusterresourcebinding.karmada.io/permanent-id",
+  "work.karmada.io/permanent-id",
+  MANAGED,
+];
 const RELEASED_ANNOTATIONS = [
   "propagationpolicy.karmada.io/namespace",
   "propagationpolicy.karmada.io/name",
@@ -103,7 +131,22 @@ export function withCondition(work: Work, condition: WorkCondition, nowMs: numbe
   const status = work.status ?? {};
   const conditions = status.conditions ?? [];
   const before = conditions.find(({ type }) => type === condition.type);
-  if (before !== undefined && before.status === condition.status && before.reason === condition.reason && before.message === condition.message) return status;
-  const next = { ...condition, lastTransitionTime: before?.status === condition.status ? before.lastTransitionTime : formatTime(nowMs) };
-  return { ...status, conditions: before === undefined ? [...conditions, next] : conditions.map((present) => (present.type === condition.type ? next : present)) } as NonNullable<Work["status"]>;
+  if (
+    before !== undefined &&
+    before.status === condition.status &&
+    before.reason === condition.reason &&
+    before.message === condition.message
+  )
+    return status;
+  const next = {
+    ...condition,
+    lastTransitionTime: before?.status === condition.status ? before.lastTransitionTime : formatTime(nowMs),
+  };
+  return {
+    ...status,
+    conditions:
+      before === undefined
+        ? [...conditions, next]
+        : conditions.map((present) => (present.type === condition.type ? next : present)),
+  } as NonNullable<Work["status"]>;
 }

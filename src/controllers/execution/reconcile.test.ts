@@ -14,7 +14,11 @@ import { createMemoryBackend } from "#store";
 import { eventually } from "#testing";
 import { execution, RELEASE_DELETIONS } from "./index.ts";
 
-const keys = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } });
+const keys = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+});
 const NAMESPACE = "karmada-es-m1";
 const clock = systemClock;
 
@@ -30,7 +34,13 @@ const server = async (isPlane: boolean) => {
     random: seededRandom(1),
     log: silentLogger,
     serviceAccountKeys: keys,
-    ...(isPlane ? { customResourceDefinitions: karmadaCustomResourceDefinitions(), conversions: karmadaConversions, aggregated: aggregatedDefinitions(clock) } : {}),
+    ...(isPlane
+      ? {
+          customResourceDefinitions: karmadaCustomResourceDefinitions(),
+          conversions: karmadaConversions,
+          aggregated: aggregatedDefinitions(clock),
+        }
+      : {}),
   });
   servers.push(started);
   return started;
@@ -39,7 +49,12 @@ const server = async (isPlane: boolean) => {
 async function start(options: object = {}): Promise<Manager> {
   const members = createMemberPool({ clock, log: silentLogger });
   members.connect({ name: "m1", fingerprint: "1", open: () => ({ transport: servers[1]?.transport() as never }) });
-  const manager = createManager({ transport: (servers[0] as RunningApiServer).transport(), clock, random: seededRandom(2), log: silentLogger });
+  const manager = createManager({
+    transport: (servers[0] as RunningApiServer).transport(),
+    clock,
+    random: seededRandom(2),
+    log: silentLogger,
+  });
   manager.add(execution, { deps: { members, interpreter: createInterpreter() }, options });
   await manager.start();
   managers.push(manager);
@@ -52,27 +67,75 @@ beforeEach(async () => {
   plane = createClient((await server(true)).transport());
   member = createClient((await server(false)).transport());
   await plane.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } } as Namespace);
-  const cluster = await plane.create(Cluster, { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name: "m1" }, spec: { syncMode: "Push" } } as unknown as Cluster);
-  await plane.updateStatus(Cluster, { ...cluster, status: { conditions: [{ type: "Ready", status: "True", reason: "ClusterReady", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" }] } } as unknown as Cluster);
+  const cluster = await plane.create(Cluster, {
+    apiVersion: "cluster.karmada.io/v1alpha1",
+    kind: "Cluster",
+    metadata: { name: "m1" },
+    spec: { syncMode: "Push" },
+  } as unknown as Cluster);
+  await plane.updateStatus(Cluster, {
+    ...cluster,
+    status: {
+      conditions: [
+        {
+          type: "Ready",
+          status: "True",
+          reason: "ClusterReady",
+          message: "",
+          lastTransitionTime: "2026-01-01T00:00:00Z",
+        },
+      ],
+    },
+  } as unknown as Cluster);
 });
 afterEach(async () => {
   await Promise.all(managers.map((manager) => manager.stop()));
   for (const running of servers) running.stop();
 });
 
-const manifest = (name: string, data: object, labels: object = {}) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace: "default", labels: { "karmada.io/managed": "true", ...labels }, annotations: { "work.karmada.io/name": name, "work.karmada.io/namespace": NAMESPACE, "resourcetemplate.karmada.io/uid": "u" } }, data });
-const work = (name: string, data: object, more: object = {}) => plane.create(Work, { apiVersion: "work.karmada.io/v1alpha1", kind: "Work", metadata: { name, namespace: NAMESPACE, finalizers: ["karmada.io/execution-controller"] }, spec: { workload: { manifests: [manifest(name, data)] }, ...more } } as unknown as Work);
+const manifest = (name: string, data: object, labels: object = {}) => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: {
+    name,
+    namespace: "default",
+    labels: { "karmada.io/managed": "true", ...labels },
+    annotations: {
+      "work.karmada.io/name": name,
+      "work.karmada.io/namespace": NAMESPACE,
+      "resourcetemplate.karmada.io/uid": "u",
+    },
+  },
+  data,
+});
+const work = (name: string, data: object, more: object = {}) =>
+  plane.create(Work, {
+    apiVersion: "work.karmada.io/v1alpha1",
+    kind: "Work",
+    metadata: { name, namespace: NAMESPACE, finalizers: ["karmada.io/execution-controller"] },
+    spec: { workload: { manifests: [manifest(name, data)] }, ...more },
+  } as unknown as Work);
 const found = (name: string) => member.find(ConfigMap, { namespace: "default", name });
 const at = (name: string) => ({ namespace: NAMESPACE, name });
-const condition = async (name: string, type: string) => (await plane.find(Work, at(name)))?.status?.conditions?.find((present) => present.type === type);
+const condition = async (name: string, type: string) =>
+  (await plane.find(Work, at(name)))?.status?.conditions?.find((present) => present.type === type);
 
 describe("execution", () => {
   test("[DR-20] carries out a Work, follows its changes, and undoes what others do to its objects", async () => {
     await start();
     const created = await work("a", { a: "1", b: "2" });
     expect((await eventually(() => found("a"))).data).toEqual({ a: "1", b: "2" });
-    expect(await eventually(() => condition("a", "Applied"))).toMatchObject({ status: "True", reason: "AppliedSuccessful", message: "Manifest has been successfully applied" });
-    await retryOnConflict(async () => plane.update(Work, { ...(await plane.get(Work, at("a"))), spec: { ...created.spec, workload: { manifests: [manifest("a", { a: "1" })] } } } as unknown as Work));
+    expect(await eventually(() => condition("a", "Applied"))).toMatchObject({
+      status: "True",
+      reason: "AppliedSuccessful",
+      message: "Manifest has been successfully applied",
+    });
+    await retryOnConflict(async () =>
+      plane.update(Work, {
+        ...(await plane.get(Work, at("a"))),
+        spec: { ...created.spec, workload: { manifests: [manifest("a", { a: "1" })] } },
+      } as unknown as Work),
+    );
     await eventually(async () => JSON.stringify((await found("a"))?.data) === '{"a":"1"}');
     const object = await member.get(ConfigMap, { namespace: "default", name: "a" });
     await member.update(ConfigMap, { ...object, data: { ...object.data, theirs: "x" } });
@@ -95,9 +158,18 @@ describe("execution", () => {
 
   test("leaves alone what is not ours and what another Work has taken over", async () => {
     await start();
-    await member.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: { namespace: "default", name: "theirs" }, data: { own: "1" } } as ConfigMap);
+    await member.create(ConfigMap, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { namespace: "default", name: "theirs" },
+      data: { own: "1" },
+    } as ConfigMap);
     await work("theirs", { a: "1" });
-    await eventually(async () => (await condition("theirs", "Applied"))?.message?.includes("Failed to apply all manifests (0/1): resource(kind=ConfigMap, default/theirs) already exists in the cluster m1"));
+    await eventually(async () =>
+      (await condition("theirs", "Applied"))?.message?.includes(
+        "Failed to apply all manifests (0/1): resource(kind=ConfigMap, default/theirs) already exists in the cluster m1",
+      ),
+    );
     await plane.delete(Work, at("theirs"));
     await eventually(async () => (await plane.find(Work, at("theirs"))) === undefined);
     expect((await found("theirs"))?.data).toEqual({ own: "1" });
@@ -107,7 +179,11 @@ describe("execution", () => {
     await start();
     await work("gone", { a: "1" });
     await work("kept", { a: "1" }, { preserveResourcesOnDeletion: true });
-    await eventually(async () => (await condition("gone", "Applied"))?.status === "True" && (await condition("kept", "Applied"))?.status === "True");
+    await eventually(
+      async () =>
+        (await condition("gone", "Applied"))?.status === "True" &&
+        (await condition("kept", "Applied"))?.status === "True",
+    );
     await plane.delete(Work, at("gone"));
     await plane.delete(Work, at("kept"));
     await eventually(async () => (await plane.list(Work)).items.length === 0);
@@ -123,12 +199,23 @@ describe("execution", () => {
     for (const name of names) await work(name, { a: "1" });
     for (const name of names) await eventually(async () => (await condition(name, "Applied"))?.status === "True");
     for (const name of names) await plane.delete(Work, at(name));
-    await eventually(async () => (await Promise.all(names.map((name) => condition(name, "DeletionHeld")))).filter((held) => held?.status === "True").length === 3);
+    await eventually(
+      async () =>
+        (await Promise.all(names.map((name) => condition(name, "DeletionHeld")))).filter(
+          (held) => held?.status === "True",
+        ).length === 3,
+    );
     await manager.whenIdle();
     expect((await Promise.all(names.map(found))).filter(Boolean)).toHaveLength(3);
     await retryOnConflict(async () => {
       const cluster = await plane.get(Cluster, { name: "m1" });
-      await plane.update(Cluster, { ...cluster, metadata: { ...cluster.metadata, annotations: { [RELEASE_DELETIONS]: new Date(clock.now() + 60_000).toISOString() } } } as Cluster);
+      await plane.update(Cluster, {
+        ...cluster,
+        metadata: {
+          ...cluster.metadata,
+          annotations: { [RELEASE_DELETIONS]: new Date(clock.now() + 60_000).toISOString() },
+        },
+      } as Cluster);
     });
     await eventually(async () => (await Promise.all(names.map(found))).every((object) => object === undefined));
   });

@@ -1,6 +1,24 @@
-import { Cluster, clusterOfExecutionNamespace, EXECUTION_FINALIZER, MANAGED, TEMPLATE_UID, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
+import {
+  Cluster,
+  clusterOfExecutionNamespace,
+  EXECUTION_FINALIZER,
+  MANAGED,
+  TEMPLATE_UID,
+  Work,
+  WORK_NAME,
+  WORK_NAMESPACE,
+} from "#apis/karmada";
 import { type ControllerContext, done, type Request, type Result, terminal } from "#controller-runtime";
-import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind, withMetadata, withoutFinalizer } from "#machinery";
+import {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  keyOf,
+  type KubeObject,
+  type ResourceKind,
+  withMetadata,
+  withoutFinalizer,
+} from "#machinery";
 import type { Member, MemberPool } from "#member";
 import type { Interpreter } from "#interpreter";
 import type { DeletionBrake } from "./deletion-brake.ts";
@@ -10,7 +28,8 @@ import type { VersionRecord } from "./version-record.ts";
 type Context = ControllerContext<{ readonly members: MemberPool; readonly interpreter: Interpreter }, unknown>;
 type Follow = (member: Member, kind: ResourceKind) => void;
 
-export const isClusterReady = (cluster: Cluster): boolean => cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+export const isClusterReady = (cluster: Cluster): boolean =>
+  cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
 /** What execution remembers between reconciles; all of it is a shortcut that a restart may lose. */
 interface Memory {
@@ -34,8 +53,18 @@ export async function reconcile(request: Request, context: Context, record: Memo
   if (cluster.spec?.syncMode === "Pull") return done;
   const isSuspended = work.spec?.suspendDispatching === true;
   const dispatching: WorkCondition = isSuspended
-    ? { type: "Dispatching", status: "False", reason: "SuspendDispatching", message: "Work dispatching is in a suspended state." }
-    : { type: "Dispatching", status: "True", reason: "Dispatching", message: "Work is being dispatched to member clusters." };
+    ? {
+        type: "Dispatching",
+        status: "False",
+        reason: "SuspendDispatching",
+        message: "Work dispatching is in a suspended state.",
+      }
+    : {
+        type: "Dispatching",
+        status: "True",
+        reason: "Dispatching",
+        message: "Work is being dispatched to member clusters.",
+      };
   const before = work.status?.conditions?.find(({ type }) => type === "Dispatching");
   if (before?.status !== dispatching.status) context.events.normal(work, "WorkDispatching", dispatching.message);
   if (isSuspended) {
@@ -55,26 +84,51 @@ export async function reconcile(request: Request, context: Context, record: Memo
       try {
         const isWritten = await apply(manifest, member, context, record, follow);
         const about = templateOf(manifest);
-        if (isWritten && about !== undefined) events.normal(about, "SyncSucceed", `Successfully applied resource(${describe(manifest)}) to cluster ${clusterName}`);
+        if (isWritten && about !== undefined)
+          events.normal(
+            about,
+            "SyncSucceed",
+            `Successfully applied resource(${describe(manifest)}) to cluster ${clusterName}`,
+          );
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         errors.push(message);
         const about = templateOf(manifest);
-        if (about !== undefined) events.warning(about, "SyncFailed", `Failed to create or update resource(${describe(manifest)}) in member cluster(${clusterName}): ${message}`);
+        if (about !== undefined)
+          events.warning(
+            about,
+            "SyncFailed",
+            `Failed to create or update resource(${describe(manifest)}) in member cluster(${clusterName}): ${message}`,
+          );
       }
     }),
   );
   const isApplied = errors.length === 0;
   const applied: WorkCondition = isApplied
-    ? { type: "Applied", status: "True", reason: "AppliedSuccessful", message: "Manifest has been successfully applied" }
-    : { type: "Applied", status: "False", reason: "AppliedFailed", message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}` };
+    ? {
+        type: "Applied",
+        status: "True",
+        reason: "AppliedSuccessful",
+        message: "Manifest has been successfully applied",
+      }
+    : {
+        type: "Applied",
+        status: "False",
+        reason: "AppliedFailed",
+        message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`,
+      };
   const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
   await writeConditions(work, [dispatching, applied], context);
   if (!isApplied) {
-    events.warning(work, "SyncFailed", `Failed to sync work(${keyOf(work)}) to cluster(${clusterName}), err: ${errors.join(", ")}`);
+    events.warning(
+      work,
+      "SyncFailed",
+      `Failed to sync work(${keyOf(work)}) to cluster(${clusterName}), err: ${errors.join(", ")}`,
+    );
     throw new Error(applied.message);
   }
-  if (wasApplied !== "True") events.normal(work, "SyncSucceed", `Sync work(${keyOf(work)}) to cluster(${clusterName}) successful.`);
+  if (wasApplied !== "True")
+    events.normal(work, "SyncSucceed", `Sync work(${keyOf(work)}) to cluster(${clusterName}) successful.`);
   return done;
 }
 
@@ -84,13 +138,20 @@ const describe = ({ metadata }: KubeObject) => `${metadata.namespace ?? ""}/${me
 function templateOf(manifest: KubeObject): KubeObject | undefined {
   const uid = manifest.metadata.annotations?.[TEMPLATE_UID];
   const { name = "", namespace } = manifest.metadata;
-  return uid ? { apiVersion: manifest.apiVersion, kind: manifest.kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid } } : undefined;
+  return uid
+    ? {
+        apiVersion: manifest.apiVersion,
+        kind: manifest.kind,
+        metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid },
+      }
+    : undefined;
 }
 
 async function writeConditions(work: Work, conditions: readonly WorkCondition[], context: Context): Promise<void> {
   const write = async (latest: Work) => {
     let status = latest.status ?? {};
-    for (const condition of conditions) status = withCondition({ ...latest, status } as Work, condition, context.clock.now());
+    for (const condition of conditions)
+      status = withCondition({ ...latest, status } as Work, condition, context.clock.now());
     if (status === latest.status) return;
     await context.client.updateStatus(Work, { ...latest, status } as Work);
   };
@@ -99,14 +160,20 @@ async function writeConditions(work: Work, conditions: readonly WorkCondition[],
   } catch (error) {
     if (isNotFound(error)) return;
     if (!isConflict(error)) throw error;
-    const latest = await context.client.find(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+    const latest = await context.client.find(Work, {
+      namespace: work.metadata.namespace,
+      name: work.metadata.name ?? "",
+    });
     if (latest !== undefined) await write(latest);
   }
 }
 
 async function kindIn(member: Member, manifest: KubeObject): Promise<ResourceKind> {
   const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
-  if (kind === undefined) throw new Error(`no matches for kind ${JSON.stringify(manifest.kind)} in version ${JSON.stringify(manifest.apiVersion)}`);
+  if (kind === undefined)
+    throw new Error(
+      `no matches for kind ${JSON.stringify(manifest.kind)} in version ${JSON.stringify(manifest.apiVersion)}`,
+    );
   return kind;
 }
 
@@ -118,13 +185,25 @@ async function observe(member: Member, kind: ResourceKind, object: KubeObject): 
 }
 
 /** Creates or updates one manifest; true when the member was written. */
-async function apply(manifest: KubeObject, member: Member, context: Context, record: { readonly versions: VersionRecord }, follow: Follow): Promise<boolean> {
+async function apply(
+  manifest: KubeObject,
+  member: Member,
+  context: Context,
+  record: { readonly versions: VersionRecord },
+  follow: Follow,
+): Promise<boolean> {
   const kind = await kindIn(member, manifest);
   follow(member, kind);
   const labels = { apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name };
   let observed = await observe(member, kind, manifest);
   for (let tries = 0; ; tries++) {
-    const plan = planManifest(manifest, observed, member.name, context.deps.interpreter, record.versions.digestOf(member.name, manifest));
+    const plan = planManifest(
+      manifest,
+      observed,
+      member.name,
+      context.deps.interpreter,
+      record.versions.digestOf(member.name, manifest),
+    );
     try {
       switch (plan.action) {
         case "none":
@@ -134,17 +213,36 @@ async function apply(manifest: KubeObject, member: Member, context: Context, rec
           throw new Error(plan.message);
         case "create":
           record.versions.set(member.name, await member.client.create(kind, plan.object));
-          context.metrics.counter("create_resource_to_cluster", "Number of creation operations against a target member cluster", ["result", "apiversion", "kind", "member_cluster", "recreate"]).add(1, { ...labels, result: "success", recreate: "false" });
+          context.metrics
+            .counter("create_resource_to_cluster", "Number of creation operations against a target member cluster", [
+              "result",
+              "apiversion",
+              "kind",
+              "member_cluster",
+              "recreate",
+            ])
+            .add(1, { ...labels, result: "success", recreate: "false" });
           return true;
         case "update":
           record.versions.set(member.name, await member.client.update(kind, plan.object));
-          context.metrics.counter("update_resource_to_cluster", "Number of updating operations against a target member cluster", ["result", "apiversion", "kind", "member_cluster", "operationResult"]).add(1, { ...labels, result: "success", operationResult: "updated" });
+          context.metrics
+            .counter("update_resource_to_cluster", "Number of updating operations against a target member cluster", [
+              "result",
+              "apiversion",
+              "kind",
+              "member_cluster",
+              "operationResult",
+            ])
+            .add(1, { ...labels, result: "success", operationResult: "updated" });
           return true;
       }
     } catch (error) {
       const isStale = isConflict(error) || isAlreadyExists(error) || isNotFound(error);
       if (!isStale || tries >= 4 || plan.action === "refuse") throw error;
-      const at = { namespace: kind.namespaced ? manifest.metadata.namespace : undefined, name: manifest.metadata.name ?? "" };
+      const at = {
+        namespace: kind.namespaced ? manifest.metadata.namespace : undefined,
+        name: manifest.metadata.name ?? "",
+      };
       const live = await member.client.find(kind, at);
       // A namespace that is missing is no stale cache.
       if (live === undefined && observed === undefined) throw error;
@@ -153,14 +251,26 @@ async function apply(manifest: KubeObject, member: Member, context: Context, rec
   }
 }
 
-async function finalize(work: Work, clusterName: string, cluster: Cluster | undefined, context: Context, record: Memory): Promise<Result> {
+async function finalize(
+  work: Work,
+  clusterName: string,
+  cluster: Cluster | undefined,
+  context: Context,
+  record: Memory,
+): Promise<Result> {
   if (!(work.metadata.finalizers ?? []).includes(EXECUTION_FINALIZER)) return done;
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
   const member = context.deps.members.get(clusterName);
   const isReady = cluster !== undefined && isClusterReady(cluster) && member !== undefined;
   const isLeaving = cluster === undefined || cluster.metadata.deletionTimestamp !== undefined;
   if (cluster?.spec?.syncMode === "Pull" && !isLeaving) return done;
-  if (isReady && !isLeaving && work.spec?.preserveResourcesOnDeletion !== true && (await isHeld(work, clusterName, cluster, context, record.brake))) return done;
+  if (
+    isReady &&
+    !isLeaving &&
+    work.spec?.preserveResourcesOnDeletion !== true &&
+    (await isHeld(work, clusterName, cluster, context, record.brake))
+  )
+    return done;
   if (isReady) for (const manifest of manifests) await withdraw(work, manifest, member, context, record);
   else if (!isLeaving) throw new Error(`cluster(${clusterName}) not ready`);
   try {
@@ -172,13 +282,26 @@ async function finalize(work: Work, clusterName: string, cluster: Cluster | unde
 }
 
 /** Whether a deletion must wait for somebody to release it; it then says so. */
-async function isHeld(work: Work, clusterName: string, cluster: Cluster, context: Context, brake: DeletionBrake): Promise<boolean> {
+async function isHeld(
+  work: Work,
+  clusterName: string,
+  cluster: Cluster,
+  context: Context,
+  brake: DeletionBrake,
+): Promise<boolean> {
   if (!brake.isOn) return false;
-  const gauge = context.metrics.gauge("flotilla_held_deletions", "Deletions in a member held by the mass-deletion brake", ["member_cluster"]);
+  const gauge = context.metrics.gauge(
+    "flotilla_held_deletions",
+    "Deletions in a member held by the mass-deletion brake",
+    ["member_cluster"],
+  );
   const nowMs = context.clock.now();
   const isReleased = Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") > nowMs;
   const wasHeld = work.status?.conditions?.some(({ type, status }) => type === HELD && status === "True") ?? false;
-  if (isReleased || (!wasHeld && brake.admits(clusterName, () => context.cache(Work).list(work.metadata.namespace).length, nowMs))) {
+  if (
+    isReleased ||
+    (!wasHeld && brake.admits(clusterName, () => context.cache(Work).list(work.metadata.namespace).length, nowMs))
+  ) {
     const left = brake.letGo(clusterName, keyOf(work));
     if (left !== undefined) gauge.set(left, { member_cluster: clusterName });
     return false;
@@ -193,21 +316,41 @@ async function isHeld(work: Work, clusterName: string, cluster: Cluster, context
 }
 
 /** Deletes the member's object if it is ours, or releases it where the Work says to preserve it. */
-async function withdraw(work: Work, manifest: KubeObject, member: Member, context: Context, record: { readonly versions: VersionRecord }): Promise<void> {
+async function withdraw(
+  work: Work,
+  manifest: KubeObject,
+  member: Member,
+  context: Context,
+  record: { readonly versions: VersionRecord },
+): Promise<void> {
   const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
   if (kind === undefined) return;
-  const at = { namespace: kind.namespaced ? manifest.metadata.namespace : undefined, name: manifest.metadata.name ?? "" };
+  const at = {
+    namespace: kind.namespaced ? manifest.metadata.namespace : undefined,
+    name: manifest.metadata.name ?? "",
+  };
   // Deleting needs a fresh look: a cache may still show an object that was replaced by somebody's own.
   const observed = await member.client.find(kind, at);
   if (observed === undefined || observed.metadata.labels?.[MANAGED] !== "true") return;
   // Another Work has taken the object over meanwhile, for instance after a rename: it is that Work's to delete.
-  const { [WORK_NAME]: name = work.metadata.name, [WORK_NAMESPACE]: namespace = work.metadata.namespace } = observed.metadata.annotations ?? {};
+  const { [WORK_NAME]: name = work.metadata.name, [WORK_NAMESPACE]: namespace = work.metadata.namespace } =
+    observed.metadata.annotations ?? {};
   if (name !== work.metadata.name || namespace !== work.metadata.namespace) return;
   record.versions.delete(member.name, observed);
   if (work.spec?.preserveResourcesOnDeletion === true) {
     await member.client.update(kind, withMetadata(releasedObject(observed), { managedFields: undefined }));
     return;
   }
-  await member.client.delete(kind, at, { propagationPolicy: "Background", preconditions: { uid: observed.metadata.uid ?? "" } });
-  context.metrics.counter("delete_resource_from_cluster", "Number of deletion operations against a target member cluster", ["result", "apiversion", "kind", "member_cluster"]).add(1, { result: "success", apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name });
+  await member.client.delete(kind, at, {
+    propagationPolicy: "Background",
+    preconditions: { uid: observed.metadata.uid ?? "" },
+  });
+  context.metrics
+    .counter("delete_resource_from_cluster", "Number of deletion operations against a target member cluster", [
+      "result",
+      "apiversion",
+      "kind",
+      "member_cluster",
+    ])
+    .add(1, { result: "success", apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name });
 }

@@ -37,7 +37,9 @@ export const garbageCollector = defineController<Deps, Record<string, never>>({
         if (!followed.has(key))
           followed.set(
             key,
-            context.follow(kind, (change) => graph.apply(change.type, kind, change.object).map((uid) => ({ name: uid }))),
+            context.follow(kind, (change) =>
+              graph.apply(change.type, kind, change.object).map((uid) => ({ name: uid })),
+            ),
           );
       for (const [key, { stop }] of followed)
         if (!served.has(key)) {
@@ -79,13 +81,20 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
         }
         // The caches may be behind: an owner they do not know is asked for before anything is deleted.
         for (const owner of owners) {
-          const ownerKind = context.deps.kinds.list().find((served) => served.kind === owner.kind && owner.apiVersion.startsWith(served.group));
+          const ownerKind = context.deps.kinds
+            .list()
+            .find((served) => served.kind === owner.kind && owner.apiVersion.startsWith(served.group));
           if (ownerKind === undefined) return;
           const live = await client.find(ownerKind, { namespace: object.metadata.namespace, name: owner.name });
           if (live?.metadata.uid === owner.uid) return;
         }
         if (object.metadata.deletionTimestamp !== undefined) return;
-        await quietly(client.delete(kind, at(object), { propagationPolicy: "Background", preconditions: { uid: object.metadata.uid ?? "" } }));
+        await quietly(
+          client.delete(kind, at(object), {
+            propagationPolicy: "Background",
+            preconditions: { uid: object.metadata.uid ?? "" },
+          }),
+        );
       }),
     );
     return done;
@@ -97,17 +106,26 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     await Promise.all(
       graph.dependentsOf(uid).map(({ kind: dependentKind, object: dependent }) => {
         const left = (dependent.metadata.ownerReferences ?? []).filter((owner) => owner.uid !== uid);
-        return quietly(client.update(dependentKind, withMetadata(dependent, { ownerReferences: left.length === 0 ? undefined : left })));
+        return quietly(
+          client.update(
+            dependentKind,
+            withMetadata(dependent, { ownerReferences: left.length === 0 ? undefined : left }),
+          ),
+        );
       }),
     );
     await quietly(client.update(kind, withoutFinalizer(object, ORPHAN)));
   } else if (finalizers.includes(FOREGROUND)) {
     const dependents = graph.dependentsOf(uid);
-    const blocking = dependents.filter(({ object: dependent }) => dependent.metadata.ownerReferences?.some((owner) => owner.uid === uid && owner.blockOwnerDeletion === true));
+    const blocking = dependents.filter(({ object: dependent }) =>
+      dependent.metadata.ownerReferences?.some((owner) => owner.uid === uid && owner.blockOwnerDeletion === true),
+    );
     await Promise.all(
       dependents
         .filter(({ object: dependent }) => dependent.metadata.deletionTimestamp === undefined)
-        .map(({ kind: dependentKind, object: dependent }) => quietly(client.delete(dependentKind, at(dependent), { propagationPolicy: "Foreground" }))),
+        .map(({ kind: dependentKind, object: dependent }) =>
+          quietly(client.delete(dependentKind, at(dependent), { propagationPolicy: "Foreground" })),
+        ),
     );
     if (blocking.length === 0) await quietly(client.update(kind, withoutFinalizer(object, FOREGROUND)));
   }

@@ -23,14 +23,16 @@ export class OwnerGraph {
     const uid = object.metadata.uid ?? "";
     const before = this.#nodes.get(uid);
     const work: string[] = [];
-    for (const { uid: owner } of before?.object.metadata.ownerReferences ?? []) this.#dependents.get(owner)?.delete(uid);
+    for (const { uid: owner } of before?.object.metadata.ownerReferences ?? [])
+      this.#dependents.get(owner)?.delete(uid);
     const owners = object.metadata.ownerReferences ?? [];
     if (type === "deleted") {
       this.#nodes.delete(uid);
       if ((this.#dependents.get(uid)?.size ?? 0) > 0) work.push(uid);
       else this.#dependents.delete(uid);
       // An owner that waits for its dependents may go now.
-      for (const { uid: owner } of owners) if (this.#nodes.get(owner)?.object.metadata.deletionTimestamp !== undefined) work.push(owner);
+      for (const { uid: owner } of owners)
+        if (this.#nodes.get(owner)?.object.metadata.deletionTimestamp !== undefined) work.push(owner);
       return work;
     }
     const node = { kind, object };
@@ -41,7 +43,8 @@ export class OwnerGraph {
       dependents.set(uid, node);
       if (!this.#nodes.has(owner)) work.push(owner);
     }
-    if (object.metadata.deletionTimestamp !== undefined && (object.metadata.finalizers ?? []).length > 0) work.push(uid);
+    if (object.metadata.deletionTimestamp !== undefined && (object.metadata.finalizers ?? []).length > 0)
+      work.push(uid);
     return work;
   }
 }

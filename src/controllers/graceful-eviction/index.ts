@@ -3,7 +3,14 @@
  * them: a task ends when every target is healthy, when its time is over, or when somebody says so. It schedules nothing.
  */
 import { type AnyBinding, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
-import { type ControllerContext, defineController, done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+} from "#controller-runtime";
 import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 import { planEvictions } from "./plan.ts";
 
@@ -17,7 +24,8 @@ interface Options {
 export const gracefulEviction = defineController<unknown, Options>({
   name: "gracefulEviction",
   reconciles: [ResourceBinding, ClusterResourceBinding],
-  when: ({ type, object }) => type !== "deleted" && ((object as AnyBinding).spec.gracefulEvictionTasks?.length ?? 0) > 0,
+  when: ({ type, object }) =>
+    type !== "deleted" && ((object as AnyBinding).spec.gracefulEvictionTasks?.length ?? 0) > 0,
   writes: [
     { kind: ResourceBinding, verbs: ["patch"] },
     { kind: ClusterResourceBinding, verbs: ["patch"] },
@@ -44,8 +52,16 @@ async function reconcile(request: Request, context: ControllerContext<unknown, O
       throw error;
     }
     const { apiVersion, kind: templateKind, namespace, name, uid } = binding.spec.resource;
-    const template: KubeObject = { apiVersion, kind: templateKind, metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) } };
-    for (const { fromCluster } of plan.finished) for (const about of [binding, template]) context.events.from("graceful-eviction").normal(about, "EvictWorkloadFromClusterSucceed", `Evict from cluster ${fromCluster} succeed.`);
+    const template: KubeObject = {
+      apiVersion,
+      kind: templateKind,
+      metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
+    };
+    for (const { fromCluster } of plan.finished)
+      for (const about of [binding, template])
+        context.events
+          .from("graceful-eviction")
+          .normal(about, "EvictWorkloadFromClusterSucceed", `Evict from cluster ${fromCluster} succeed.`);
   }
   return plan.recheckMs === undefined ? done : requeueAfter(plan.recheckMs);
 }

@@ -27,7 +27,12 @@ function isBehind(reported: ReportedReplicas | undefined, wanted: number): boole
 function isReplaced({ metadata, spec, status }: AnyBinding): boolean {
   if ((status?.schedulerObservedGeneration ?? 0) !== (metadata.generation ?? 0)) return false;
   return (spec.clusters ?? []).every(({ name, replicas = 0 }) =>
-    status?.aggregatedStatus?.some((item) => item.clusterName === name && item.health === "Healthy" && !isBehind(item.status as ReportedReplicas | undefined, replicas)),
+    status?.aggregatedStatus?.some(
+      (item) =>
+        item.clusterName === name &&
+        item.health === "Healthy" &&
+        !isBehind(item.status as ReportedReplicas | undefined, replicas),
+    ),
   );
 }
 
@@ -51,7 +56,10 @@ export function planEvictions(binding: AnyBinding, nowMs: number, timeoutMs: num
       wait(nowMs);
       continue;
     }
-    const isOver = task.suppressDeletion === true ? false : task.suppressDeletion === false || nowMs > createdMs + graceMs || replaced;
+    const isOver =
+      task.suppressDeletion === true
+        ? false
+        : task.suppressDeletion === false || nowMs > createdMs + graceMs || replaced;
     if (isOver) {
       finished.push(task);
       isChanged = true;

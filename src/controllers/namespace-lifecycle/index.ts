@@ -3,7 +3,14 @@
  * emptied before the namespace's own finalizer goes. It never touches a namespace that is not being deleted.
  */
 import { Namespace } from "#apis/kubernetes";
-import { type ControllerContext, defineController, done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+} from "#controller-runtime";
 import { formatTime, isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 
 interface Deps {
@@ -36,13 +43,28 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
       await Promise.all(
         items
           .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-          .map(({ metadata }) => client.delete(kind, { namespace: request.name, name: metadata.name ?? "" }, { propagationPolicy: "Background" })),
+          .map(({ metadata }) =>
+            client.delete(
+              kind,
+              { namespace: request.name, name: metadata.name ?? "" },
+              { propagationPolicy: "Background" },
+            ),
+          ),
       );
     }
     if (left > 0) {
       if (namespace.status?.phase !== "Terminating") {
-        const condition = { type: "NamespaceContentRemaining", status: "True", reason: "SomeResourcesRemain", message: `Some resources are remaining: ${left} resource instances`, lastTransitionTime: formatTime(context.clock.now()) };
-        await client.updateStatus(Namespace, { ...namespace, status: { ...namespace.status, phase: "Terminating", conditions: [condition] } });
+        const condition = {
+          type: "NamespaceContentRemaining",
+          status: "True",
+          reason: "SomeResourcesRemain",
+          message: `Some resources are remaining: ${left} resource instances`,
+          lastTransitionTime: formatTime(context.clock.now()),
+        };
+        await client.updateStatus(Namespace, {
+          ...namespace,
+          status: { ...namespace.status, phase: "Terminating", conditions: [condition] },
+        });
       }
       return requeueAfter(LOOK_AGAIN_MS);
     }

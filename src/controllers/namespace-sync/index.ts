@@ -3,11 +3,33 @@
  * One Work per namespace and cluster; system, reserved and skipped namespaces stay out. It adopts nothing in members.
  */
 import { Namespace } from "#apis/kubernetes";
-import { Cluster, ClusterOverridePolicy, CONFLICT_RESOLUTION, EXECUTION_FINALIZER, executionNamespace, isReservedNamespace, MANAGED, SKIP_AUTO_PROPAGATION, TEMPLATE_UID, Work, WORK_ID, WORK_NAME, WORK_NAMESPACE, workName } from "#apis/karmada";
+import {
+  Cluster,
+  ClusterOverridePolicy,
+  CONFLICT_RESOLUTION,
+  EXECUTION_FINALIZER,
+  executionNamespace,
+  isReservedNamespace,
+  MANAGED,
+  SKIP_AUTO_PROPAGATION,
+  TEMPLATE_UID,
+  Work,
+  WORK_ID,
+  WORK_NAME,
+  WORK_NAMESPACE,
+  workName,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { type ControllerContext, defineController, done, type Request, type Result, wake } from "#controller-runtime";
 import { pruneManifest, recordManaged } from "#interpreter";
-import { controllerReference, isAlreadyExists, isNotFound, type KubeObject, withAnnotations, withLabels } from "#machinery";
+import {
+  controllerReference,
+  isAlreadyExists,
+  isNotFound,
+  type KubeObject,
+  withAnnotations,
+  withLabels,
+} from "#machinery";
 import { appliedText, applyOverrides } from "#override";
 
 interface Options {
@@ -19,14 +41,39 @@ type Context = ControllerContext<unknown, Options>;
 export const namespaceSync = defineController<unknown, Options>({
   name: "namespace",
   reconciles: [Namespace],
-  when: (change) => change.type !== "deleted" && (change.type === "added" || change.object.metadata.labels !== change.old.metadata.labels || change.object.metadata.annotations !== change.old.metadata.annotations),
+  when: (change) =>
+    change.type !== "deleted" &&
+    (change.type === "added" ||
+      change.object.metadata.labels !== change.old.metadata.labels ||
+      change.object.metadata.annotations !== change.old.metadata.annotations),
   wakes: [
-    wake(Cluster, (change, context: ControllerContext<unknown, unknown>) => (change.type === "added" ? context.cache(Namespace).list().map(({ metadata }) => ({ name: metadata.name ?? "" })) : [])),
+    wake(Cluster, (change, context: ControllerContext<unknown, unknown>) =>
+      change.type === "added"
+        ? context
+            .cache(Namespace)
+            .list()
+            .map(({ metadata }) => ({ name: metadata.name ?? "" }))
+        : [],
+    ),
     wake(ClusterOverridePolicy, (change, context: ControllerContext<unknown, unknown>) =>
-      (change.object.spec.resourceSelectors ?? []).some(({ apiVersion, kind }) => apiVersion === "v1" && kind === "Namespace") ? context.cache(Namespace).list().map(({ metadata }) => ({ name: metadata.name ?? "" })) : [],
+      (change.object.spec.resourceSelectors ?? []).some(
+        ({ apiVersion, kind }) => apiVersion === "v1" && kind === "Namespace",
+      )
+        ? context
+            .cache(Namespace)
+            .list()
+            .map(({ metadata }) => ({ name: metadata.name ?? "" }))
+        : [],
     ),
     // A new execution namespace may have been missing a moment ago.
-    wake(Namespace, (change, context: ControllerContext<unknown, unknown>) => (change.type === "added" && !change.isInitial && change.object.metadata.name?.startsWith("karmada-es-") ? context.cache(Namespace).list().map(({ metadata }) => ({ name: metadata.name ?? "" })) : [])),
+    wake(Namespace, (change, context: ControllerContext<unknown, unknown>) =>
+      change.type === "added" && !change.isInitial && change.object.metadata.name?.startsWith("karmada-es-")
+        ? context
+            .cache(Namespace)
+            .list()
+            .map(({ metadata }) => ({ name: metadata.name ?? "" }))
+        : [],
+    ),
   ],
   writes: [{ kind: Work, verbs: ["create", "update"] }],
   options: { skippedPropagatingNamespaces: ["kube-.*"] },
@@ -43,17 +90,26 @@ function isSkipped(namespace: Namespace, options: Options): boolean {
 
 async function reconcile(request: Request, context: Context): Promise<Result> {
   const namespace = context.cache(Namespace).get(request.key);
-  if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined || isSkipped(namespace, context.options)) return done;
+  if (
+    namespace === undefined ||
+    namespace.metadata.deletionTimestamp !== undefined ||
+    isSkipped(namespace, context.options)
+  )
+    return done;
   const errors: string[] = [];
   await Promise.all(
-    context.cache(Cluster).list().map(async (cluster) => {
-      if (cluster.metadata.deletionTimestamp !== undefined) return;
-      try {
-        await ensureWork(namespace, cluster, context);
-      } catch (error) {
-        if (!isNotFound(error) && !isAlreadyExists(error)) errors.push(error instanceof Error ? error.message : String(error));
-      }
-    }),
+    context
+      .cache(Cluster)
+      .list()
+      .map(async (cluster) => {
+        if (cluster.metadata.deletionTimestamp !== undefined) return;
+        try {
+          await ensureWork(namespace, cluster, context);
+        } catch (error) {
+          if (!isNotFound(error) && !isAlreadyExists(error))
+            errors.push(error instanceof Error ? error.message : String(error));
+        }
+      }),
   );
   if (errors.length > 0) throw new Error(errors.join(", "));
   return done;
@@ -62,23 +118,51 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
 async function ensureWork(namespace: Namespace, cluster: Cluster, context: Context): Promise<void> {
   const execution = executionNamespace(cluster.metadata.name ?? "");
   if (context.cache(Namespace).get(execution) === undefined) return;
-  const { status: _status, spec: _spec, ...bare } = namespace as Namespace & { readonly status?: unknown; readonly spec?: unknown };
-  const overridden = applyOverrides(bare as KubeObject, cluster, { clusterOverridePolicies: context.cache(ClusterOverridePolicy).list(), overridePolicies: [] });
+  const {
+    status: _status,
+    spec: _spec,
+    ...bare
+  } = namespace as Namespace & { readonly status?: unknown; readonly spec?: unknown };
+  const overridden = applyOverrides(bare as KubeObject, cluster, {
+    clusterOverridePolicies: context.cache(ClusterOverridePolicy).list(),
+    overridePolicies: [],
+  });
   const name = workName("Namespace", overridden.object.metadata.name ?? "", "");
   const present = context.cache(Work).get(`${execution}/${name}`);
   const id = present?.metadata.labels?.[WORK_ID];
   let manifest = withLabels(overridden.object, { [MANAGED]: "true" });
-  manifest = pruneManifest(withAnnotations(manifest, { [TEMPLATE_UID]: namespace.metadata.uid ?? "", [WORK_NAMESPACE]: execution, [WORK_NAME]: name, [CONFLICT_RESOLUTION]: undefined }));
+  manifest = pruneManifest(
+    withAnnotations(manifest, {
+      [TEMPLATE_UID]: namespace.metadata.uid ?? "",
+      [WORK_NAMESPACE]: execution,
+      [WORK_NAME]: name,
+      [CONFLICT_RESOLUTION]: undefined,
+    }),
+  );
   manifest = recordManaged(id === undefined ? manifest : withLabels(manifest, { [WORK_ID]: id }));
   const applied = appliedText(overridden.appliedClusterOverrides);
-  const annotations = applied === undefined ? present?.metadata.annotations : { ...present?.metadata.annotations, "policy.karmada.io/applied-cluster-overrides": applied };
+  const annotations =
+    applied === undefined
+      ? present?.metadata.annotations
+      : { ...present?.metadata.annotations, "policy.karmada.io/applied-cluster-overrides": applied };
   const wanted = {
     ...(present ?? {}),
     apiVersion: "work.karmada.io/v1alpha1",
     kind: "Work",
-    metadata: { ...present?.metadata, name, namespace: execution, finalizers: [EXECUTION_FINALIZER], ownerReferences: [controllerReference(namespace)], ...(annotations === undefined ? {} : { annotations }) },
+    metadata: {
+      ...present?.metadata,
+      name,
+      namespace: execution,
+      finalizers: [EXECUTION_FINALIZER],
+      ownerReferences: [controllerReference(namespace)],
+      ...(annotations === undefined ? {} : { annotations }),
+    },
     spec: { workload: { manifests: [manifest] } },
   } as unknown as Work;
   if (present === undefined) await context.client.create(Work, wanted);
-  else if (!deepEqual(present.spec, wanted.spec) || !deepEqual(present.metadata.annotations, wanted.metadata.annotations)) await context.client.update(Work, wanted);
+  else if (
+    !deepEqual(present.spec, wanted.spec) ||
+    !deepEqual(present.metadata.annotations, wanted.metadata.annotations)
+  )
+    await context.client.update(Work, wanted);
 }

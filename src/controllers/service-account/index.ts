@@ -19,13 +19,17 @@ const TOKEN_TYPE = "kubernetes.io/service-account-token";
 export const serviceAccount = defineController<Deps, Record<string, never>>({
   name: "serviceaccount-token",
   reconciles: [Namespace, Secret],
-  when: ({ type, object }) => type !== "deleted" && (object.kind === "Namespace" || (object as Secret).type === TOKEN_TYPE),
+  when: ({ type, object }) =>
+    type !== "deleted" && (object.kind === "Namespace" || (object as Secret).type === TOKEN_TYPE),
   wakes: [
     wake(ServiceAccount, (change, context: ControllerContext<unknown, unknown>) =>
       context
         .cache(Secret)
         .list(change.object.metadata.namespace)
-        .filter((secret) => secret.type === TOKEN_TYPE && secret.metadata.annotations?.[ACCOUNT_NAME] === change.object.metadata.name)
+        .filter(
+          (secret) =>
+            secret.type === TOKEN_TYPE && secret.metadata.annotations?.[ACCOUNT_NAME] === change.object.metadata.name,
+        )
         .map((secret) => ({ kind: Secret, namespace: secret.metadata.namespace, name: secret.metadata.name ?? "" })),
     ),
   ],
@@ -44,7 +48,11 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
       const namespace = context.cache(Namespace).get(request.key);
       if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined) return done;
       if (context.cache(ServiceAccount).get(`${request.name}/default`) !== undefined) return done;
-      await client.create(ServiceAccount, { apiVersion: "v1", kind: "ServiceAccount", metadata: { namespace: request.name, name: "default" } });
+      await client.create(ServiceAccount, {
+        apiVersion: "v1",
+        kind: "ServiceAccount",
+        metadata: { namespace: request.name, name: "default" },
+      });
       return done;
     }
     const secret = context.cache(Secret).get(request.key);
@@ -56,7 +64,12 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     const token = await context.deps.sign(account);
     await client.update(Secret, {
       ...withAnnotations(secret, { [ACCOUNT_UID]: account.metadata.uid ?? "" }),
-      data: { ...secret.data, token: base64(token), "ca.crt": base64(context.deps.authority), namespace: base64(request.namespace ?? "") },
+      data: {
+        ...secret.data,
+        token: base64(token),
+        "ca.crt": base64(context.deps.authority),
+        namespace: base64(request.namespace ?? ""),
+      },
     });
   } catch (error) {
     if (!isNotFound(error) && !isAlreadyExists(error) && !isForbidden(error)) throw error;

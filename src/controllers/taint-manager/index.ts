@@ -3,7 +3,16 @@
  * binding and leaves a graceful eviction task; everything else is the scheduler's and the graceful eviction controller's.
  */
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
-import { cacheIndex, type ControllerContext, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
+import {
+  cacheIndex,
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import { isConflict, isNotFound, type ResourceKind } from "#machinery";
 import { evicted, evictionDeadline, noExecuteTaints } from "./plan.ts";
 
@@ -26,18 +35,31 @@ export const taintManager = defineController<unknown, TaintManagerOptions>({
   when: () => false,
   wakes: [
     wake(Cluster, (change, context: ControllerContext<unknown, unknown>) => {
-      if (change.type === "deleted" || !(context.options as TaintManagerOptions).enableNoExecuteTaintEviction) return [];
+      if (change.type === "deleted" || !(context.options as TaintManagerOptions).enableNoExecuteTaintEviction)
+        return [];
       if (noExecuteTaints(change.object).length === 0) return [];
       const name = change.object.metadata.name ?? "";
-      return [ResourceBinding, ClusterResourceBinding].flatMap((kind) => context.cache(kind as typeof ResourceBinding).byIndex("cluster", name).map(({ metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name ?? "" })));
+      return [ResourceBinding, ClusterResourceBinding].flatMap((kind) =>
+        context
+          .cache(kind as typeof ResourceBinding)
+          .byIndex("cluster", name)
+          .map(({ metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name ?? "" })),
+      );
     }),
   ],
-  indexes: [cacheIndex(ResourceBinding, "cluster", targets), cacheIndex(ClusterResourceBinding, "cluster", targets as never)],
+  indexes: [
+    cacheIndex(ResourceBinding, "cluster", targets),
+    cacheIndex(ClusterResourceBinding, "cluster", targets as never),
+  ],
   writes: [
     { kind: ResourceBinding, verbs: ["update"] },
     { kind: ClusterResourceBinding, verbs: ["update"] },
   ],
-  options: { enableNoExecuteTaintEviction: false, noExecuteTaintEvictionPurgeMode: "Gracefully", resourceEvictionRate: 0.5 },
+  options: {
+    enableNoExecuteTaintEviction: false,
+    noExecuteTaintEvictionPurgeMode: "Gracefully",
+    resourceEvictionRate: 0.5,
+  },
   concurrency: () => WORKERS,
   reconcile,
 });
@@ -64,13 +86,21 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     }
     const waitMs = takeTurn(context, nowMs);
     if (waitMs > 0) return requeueAfter(waitMs);
-    const purgeMode = binding.spec.failover?.cluster === undefined ? options.noExecuteTaintEvictionPurgeMode : binding.spec.failover.cluster.purgeMode || "Gracefully";
+    const purgeMode =
+      binding.spec.failover?.cluster === undefined
+        ? options.noExecuteTaintEvictionPurgeMode
+        : binding.spec.failover.cluster.purgeMode || "Gracefully";
     try {
-      await context.client.update(kind, evicted(binding as ResourceBinding, name, { producer: "TaintManager", reason: "TaintUntolerated", purgeMode }));
+      await context.client.update(
+        kind,
+        evicted(binding as ResourceBinding, name, { producer: "TaintManager", reason: "TaintUntolerated", purgeMode }),
+      );
     } catch (error) {
       if (isNotFound(error)) return done;
       if (isConflict(error)) return requeueAfter(1);
-      context.events.from("taint-manager").warning(binding, "EvictWorkloadFromClusterFailed", error instanceof Error ? error.message : String(error));
+      context.events
+        .from("taint-manager")
+        .warning(binding, "EvictWorkloadFromClusterFailed", error instanceof Error ? error.message : String(error));
       throw error;
     }
     return requeueAfter(1);

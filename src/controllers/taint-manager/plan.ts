@@ -1,4 +1,11 @@
-import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type GracefulEvictionTask, type Placement, type Toleration } from "#apis/karmada";
+import {
+  type AnyBinding,
+  APPLIED_PLACEMENT,
+  type Cluster,
+  type GracefulEvictionTask,
+  type Placement,
+  type Toleration,
+} from "#apis/karmada";
 import { parseTime } from "#machinery";
 
 interface Taint {
@@ -20,7 +27,10 @@ function tolerates({ key, value, effect, operator }: Toleration, taint: Taint): 
 }
 
 /** When a binding must leave a cluster: now, at a time, or never. */
-export type Deadline = { readonly type: "now" } | { readonly type: "never" } | { readonly type: "at"; readonly atMs: number };
+export type Deadline =
+  | { readonly type: "now" }
+  | { readonly type: "never" }
+  | { readonly type: "at"; readonly atMs: number };
 
 /** Judges by the placement that was applied; without one it is time at once. */
 export function evictionDeadline(binding: AnyBinding, taints: readonly Taint[], nowMs: number): Deadline {
@@ -56,8 +66,21 @@ export function evicted<T extends AnyBinding>(binding: T, cluster: string, why: 
   if (target === undefined) return binding;
   const tasks = binding.spec.gracefulEvictionTasks ?? [];
   const clusters = (binding.spec.clusters ?? []).filter(({ name }) => name !== cluster);
-  const task = { fromCluster: cluster, purgeMode: why.purgeMode, ...((target.replicas ?? 0) > 0 ? { replicas: target.replicas } : {}), reason: why.reason, producer: why.producer } as GracefulEvictionTask;
+  const task = {
+    fromCluster: cluster,
+    purgeMode: why.purgeMode,
+    ...((target.replicas ?? 0) > 0 ? { replicas: target.replicas } : {}),
+    reason: why.reason,
+    producer: why.producer,
+  } as GracefulEvictionTask;
   const isListed = tasks.some(({ fromCluster }) => fromCluster === cluster);
   const { clusters: _clusters, ...spec } = binding.spec;
-  return { ...binding, spec: { ...spec, ...(clusters.length === 0 ? {} : { clusters }), gracefulEvictionTasks: isListed ? tasks : [...tasks, task] } };
+  return {
+    ...binding,
+    spec: {
+      ...spec,
+      ...(clusters.length === 0 ? {} : { clusters }),
+      gracefulEvictionTasks: isListed ? tasks : [...tasks, task],
+    },
+  };
 }

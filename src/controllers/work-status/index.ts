@@ -2,7 +2,14 @@
  * Work status: how a Work's object fares in its member. Follows the kinds of applied Works in every member and keeps
  * `manifestStatuses` with status and health as the interpreter reads them. It polls nothing and writes no member.
  */
-import { Cluster, clusterOfExecutionNamespace, type ManifestStatus, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
+import {
+  Cluster,
+  clusterOfExecutionNamespace,
+  type ManifestStatus,
+  Work,
+  WORK_NAME,
+  WORK_NAMESPACE,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { type ControllerContext, defineController, done, type Request, type Result, wake } from "#controller-runtime";
 import type { Interpreter } from "#interpreter";
@@ -19,12 +26,18 @@ interface Options {
 }
 
 type Context = ControllerContext<Deps, Options>;
-const isApplied = (work: Work) => work.status?.conditions?.some(({ type, status }) => type === "Applied" && status === "True") ?? false;
+const isApplied = (work: Work) =>
+  work.status?.conditions?.some(({ type, status }) => type === "Applied" && status === "True") ?? false;
 
 export const workStatus = defineController<Deps, Options>({
   name: "workStatus",
   reconciles: [Work],
-  when: (change) => change.type !== "deleted" && isApplied(change.object as Work) && (change.type === "added" || !isApplied(change.old as Work) || change.object.metadata.generation !== change.old.metadata.generation),
+  when: (change) =>
+    change.type !== "deleted" &&
+    isApplied(change.object as Work) &&
+    (change.type === "added" ||
+      !isApplied(change.old as Work) ||
+      change.object.metadata.generation !== change.old.metadata.generation),
   wakes: [wake(Cluster, () => [])],
   writes: [{ kind: Work, verbs: ["update"], subresources: ["status"] }],
   options: { concurrentWorkSyncs: 128 },
@@ -33,7 +46,8 @@ export const workStatus = defineController<Deps, Options>({
     // A new connection has new caches: what was followed before is followed again.
     const stop = context.deps.members.follow(({ type, member }) => {
       if (type !== "connected") return;
-      for (const work of context.cache(Work).list(`karmada-es-${member.name}`)) if (isApplied(work)) context.enqueue({ namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+      for (const work of context.cache(Work).list(`karmada-es-${member.name}`))
+        if (isApplied(work)) context.enqueue({ namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
     });
     context.signal.addEventListener("abort", stop, { once: true });
   },
@@ -52,7 +66,8 @@ function follow(member: Member, kind: ResourceKind, context: Context): void {
     const annotations = object.metadata.annotations ?? {};
     const namespace = annotations[WORK_NAMESPACE];
     const name = annotations[WORK_NAME];
-    if (namespace && name && clusterOfExecutionNamespace(namespace) === member.name) context.enqueue({ namespace, name });
+    if (namespace && name && clusterOfExecutionNamespace(namespace) === member.name)
+      context.enqueue({ namespace, name });
   };
   const stop = member.informers.of(kind).handle({ add: enqueueFor, update: enqueueFor });
   member.signal.addEventListener("abort", stop, { once: true });
@@ -84,7 +99,8 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     statuses.push(statusOf(work, object, ordinal, context));
   }
   if (statuses.length === 0 || deepEqual(statuses, work.status?.manifestStatuses ?? [])) return done;
-  const write = (latest: Work) => context.client.updateStatus(Work, { ...latest, status: { ...latest.status, manifestStatuses: statuses } } as Work);
+  const write = (latest: Work) =>
+    context.client.updateStatus(Work, { ...latest, status: { ...latest.status, manifestStatuses: statuses } } as Work);
   try {
     await write(work);
   } catch (error) {
@@ -105,7 +121,11 @@ function statusOf(work: Work, object: KubeObject, ordinal: number, context: Cont
   try {
     status = interpreter.reflect(object);
   } catch (error) {
-    context.events.warning(work, "ReflectStatusFailed", `Reflect status for object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`);
+    context.events.warning(
+      work,
+      "ReflectStatusFailed",
+      `Reflect status for object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`,
+    );
     throw error;
   }
   let health: string;
@@ -114,10 +134,22 @@ function statusOf(work: Work, object: KubeObject, ordinal: number, context: Cont
     health = isHealthy === undefined || isHealthy ? "Healthy" : "Unhealthy";
   } catch (error) {
     health = "Unknown";
-    context.events.warning(work, "InterpretHealthFailed", `Interpret health of object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`);
+    context.events.warning(
+      work,
+      "InterpretHealthFailed",
+      `Interpret health of object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`,
+    );
   }
   return {
-    identifier: { ordinal, ...(group === "" ? {} : { group }), version, kind, resource: "", ...(namespace === undefined ? {} : { namespace }), name },
+    identifier: {
+      ordinal,
+      ...(group === "" ? {} : { group }),
+      version,
+      kind,
+      resource: "",
+      ...(namespace === undefined ? {} : { namespace }),
+      name,
+    },
     ...(status === undefined ? {} : { status }),
     health,
   } as unknown as ManifestStatus;

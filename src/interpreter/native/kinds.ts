@@ -9,21 +9,28 @@ const templateOf = (object: KubeObject) => getPath(object, "spec", "template");
 const statusOf = (object: KubeObject) => getPath(object, "status") as Json | undefined;
 const number = (value: unknown): number => (typeof value === "number" ? value : 0);
 const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
-const reported = (items: readonly AggregatedItem[]) => items.filter(({ status }) => status !== undefined && status !== null);
+const reported = (items: readonly AggregatedItem[]) =>
+  items.filter(({ status }) => status !== undefined && status !== null);
 
 const replicas: NonNullable<KindRules["replicas"]> = (object) => ({
   replica: number(getPath(object, "spec", "replicas")),
   requirements: requirementsOf(templateOf(object)),
 });
 
-const reviseAt = (field: string): NonNullable<KindRules["revise"]> => (object, count) => {
-  const present = getPath(object, "spec", field);
-  if (present === undefined) return object;
-  if (typeof present !== "number" || !Number.isInteger(present)) throw new Error(`.spec.${field} accessor error: ${JSON.stringify(present)} is of the type ${typeof present}, expected int64`);
-  return setPath(object, ["spec", field], count);
-};
+const reviseAt =
+  (field: string): NonNullable<KindRules["revise"]> =>
+  (object, count) => {
+    const present = getPath(object, "spec", field);
+    if (present === undefined) return object;
+    if (typeof present !== "number" || !Number.isInteger(present))
+      throw new Error(
+        `.spec.${field} accessor error: ${JSON.stringify(present)} is of the type ${typeof present}, expected int64`,
+      );
+    return setPath(object, ["spec", field], count);
+  };
 
-const dependencies: NonNullable<KindRules["dependencies"]> = (object) => dependenciesOf(templateOf(object), namespaceOf(object));
+const dependencies: NonNullable<KindRules["dependencies"]> = (object) =>
+  dependenciesOf(templateOf(object), namespaceOf(object));
 
 /** Sums of numbers over items; what is zero is absent, as Kubernetes writes it, but for `always`. */
 function sums(items: readonly AggregatedItem[], fields: readonly string[], always: readonly string[] = []): Json {
@@ -36,48 +43,64 @@ function sums(items: readonly AggregatedItem[], fields: readonly string[], alway
 }
 
 /** Aggregation of the apps kinds: sums, and the generation everybody has caught up with. */
-const aggregateWorkload = (fields: readonly string[], always: readonly string[] = [], comparesOwn = false): NonNullable<KindRules["aggregate"]> => (object, items = []) => {
-  const generation = object.metadata.generation ?? 0;
-  const current = reported(items).filter(({ status }) => {
-    const upstream = number(status?.["resourceTemplateGeneration"]);
-    if (comparesOwn) return upstream >= number(status?.["generation"]);
-    return number(status?.["observedGeneration"]) >= number(status?.["generation"]) && upstream >= generation;
-  });
-  const before = statusOf(object) ?? {};
-  const kept = Object.fromEntries(Object.entries(before).filter(([key]) => !fields.includes(key)));
-  const observed = current.length === items.length ? { observedGeneration: generation } : {};
-  return { ...kept, ...sums(items, fields, always), ...observed };
-};
+const aggregateWorkload =
+  (
+    fields: readonly string[],
+    always: readonly string[] = [],
+    comparesOwn = false,
+  ): NonNullable<KindRules["aggregate"]> =>
+  (object, items = []) => {
+    const generation = object.metadata.generation ?? 0;
+    const current = reported(items).filter(({ status }) => {
+      const upstream = number(status?.["resourceTemplateGeneration"]);
+      if (comparesOwn) return upstream >= number(status?.["generation"]);
+      return number(status?.["observedGeneration"]) >= number(status?.["generation"]) && upstream >= generation;
+    });
+    const before = statusOf(object) ?? {};
+    const kept = Object.fromEntries(Object.entries(before).filter(([key]) => !fields.includes(key)));
+    const observed = current.length === items.length ? { observedGeneration: generation } : {};
+    return { ...kept, ...sums(items, fields, always), ...observed };
+  };
 
 /** Reflection of the apps kinds: numbers and both generations. */
-const reflectWorkload = (fields: readonly string[], always: readonly string[] = [], hasObserved = true): NonNullable<KindRules["reflect"]> => (object) => {
-  const status = statusOf(object);
-  if (status === undefined) return undefined;
-  const text = object.metadata.annotations?.[TEMPLATE_GENERATION] ?? "";
-  if (!/^-?\d+$/.test(text)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  const result: Record<string, number> = {};
-  for (const field of fields) if (number(status[field]) !== 0 || always.includes(field)) result[field] = number(status[field]);
-  const observed = number(status["observedGeneration"]);
-  if (hasObserved && observed !== 0) result["observedGeneration"] = observed;
-  const own = object.metadata.generation ?? 0;
-  if (own !== 0) result["generation"] = own;
-  if (Number(text) !== 0) result["resourceTemplateGeneration"] = Number(text);
-  return Object.keys(result).length === 0 ? undefined : result;
-};
+const reflectWorkload =
+  (fields: readonly string[], always: readonly string[] = [], hasObserved = true): NonNullable<KindRules["reflect"]> =>
+  (object) => {
+    const status = statusOf(object);
+    if (status === undefined) return undefined;
+    const text = object.metadata.annotations?.[TEMPLATE_GENERATION] ?? "";
+    if (!/^-?\d+$/.test(text)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+    const result: Record<string, number> = {};
+    for (const field of fields)
+      if (number(status[field]) !== 0 || always.includes(field)) result[field] = number(status[field]);
+    const observed = number(status["observedGeneration"]);
+    if (hasObserved && observed !== 0) result["observedGeneration"] = observed;
+    const own = object.metadata.generation ?? 0;
+    if (own !== 0) result["generation"] = own;
+    if (Number(text) !== 0) result["resourceTemplateGeneration"] = Number(text);
+    return Object.keys(result).length === 0 ? undefined : result;
+  };
 
-const pick = (fields: readonly string[], always: readonly string[] = []): NonNullable<KindRules["reflect"]> => (object) => {
-  const status = statusOf(object);
-  if (status === undefined) return undefined;
-  const result: Record<string, unknown> = {};
-  for (const field of fields) {
-    const value = status[field];
-    const isEmpty = value === undefined || value === null || value === 0 || (typeof value === "object" && Object.keys(value).length === 0);
-    if (!isEmpty || always.includes(field)) result[field] = value ?? 0;
-  }
-  return result;
-};
+const pick =
+  (fields: readonly string[], always: readonly string[] = []): NonNullable<KindRules["reflect"]> =>
+  (object) => {
+    const status = statusOf(object);
+    if (status === undefined) return undefined;
+    const result: Record<string, unknown> = {};
+    for (const field of fields) {
+      const value = status[field];
+      const isEmpty =
+        value === undefined ||
+        value === null ||
+        value === 0 ||
+        (typeof value === "object" && Object.keys(value).length === 0);
+      if (!isEmpty || always.includes(field)) result[field] = value ?? 0;
+    }
+    return result;
+  };
 
-const isObserved = (object: KubeObject) => number(getPath(object, "status", "observedGeneration")) === (object.metadata.generation ?? 0);
+const isObserved = (object: KubeObject) =>
+  number(getPath(object, "status", "observedGeneration")) === (object.metadata.generation ?? 0);
 const rolledOut: NonNullable<KindRules["health"]> = (object) => {
   const status = statusOf(object) ?? {};
   const wanted = getPath(object, "spec", "replicas");
@@ -95,31 +118,56 @@ function mergeIngress(items: readonly AggregatedItem[], keys: readonly string[])
       const key = JSON.stringify(keys.map((name) => entry[name]));
       const before = merged.get(key);
       const ports = [...(before?.ports ?? []), ...(entry.ports ?? [])];
-      const unique = [...new Map(ports.map((port) => [JSON.stringify([port["port"], port["protocol"], port["error"]]), port])).values()].sort(
-        (a, b) => number(a["port"]) - number(b["port"]) || text(a["protocol"]).localeCompare(text(b["protocol"])) || (text(a["error"]) < text(b["error"]) ? -1 : 1),
+      const unique = [
+        ...new Map(
+          ports.map((port) => [JSON.stringify([port["port"], port["protocol"], port["error"]]), port]),
+        ).values(),
+      ].sort(
+        (a, b) =>
+          number(a["port"]) - number(b["port"]) ||
+          text(a["protocol"]).localeCompare(text(b["protocol"])) ||
+          (text(a["error"]) < text(b["error"]) ? -1 : 1),
       );
       merged.set(key, { ...entry, ...(unique.length === 0 ? {} : { ports: unique }) });
     }
-  const order = (entry: Ingress) => [entry["hostname"] ? 0 : 1, text(entry["hostname"]), text(entry["ip"]), entry["ipMode"] === undefined ? "\uffff" : text(entry["ipMode"])] as const;
+  const order = (entry: Ingress) =>
+    [
+      entry["hostname"] ? 0 : 1,
+      text(entry["hostname"]),
+      text(entry["ip"]),
+      entry["ipMode"] === undefined ? "\uffff" : text(entry["ipMode"]),
+    ] as const;
   return [...merged.values()].sort((a, b) => {
     const left = order(a);
     const right = order(b);
-    for (let at = 0; at < left.length; at++) if (left[at] !== right[at]) return (left[at] as string) < (right[at] as string) ? -1 : 1;
+    for (let at = 0; at < left.length; at++)
+      if (left[at] !== right[at]) return (left[at] as string) < (right[at] as string) ? -1 : 1;
     return 0;
   });
 }
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
-const hasAddress: NonNullable<KindRules["health"]> = (object) => list(getPath(object, "status", "loadBalancer", "ingress")).some((entry) => entry["hostname"] || entry["ip"]);
+const hasAddress: NonNullable<KindRules["health"]> = (object) =>
+  list(getPath(object, "status", "loadBalancer", "ingress")).some((entry) => entry["hostname"] || entry["ip"]);
 const firstPhase = (items: readonly AggregatedItem[], order: readonly string[]) => {
-  const phases = new Set(items.map(({ status }) => (status === undefined || status === null ? "Pending" : text(status["phase"]))));
+  const phases = new Set(
+    items.map(({ status }) => (status === undefined || status === null ? "Pending" : text(status["phase"]))),
+  );
   return order.find((phase) => phases.has(phase));
 };
 
 const DEPLOYMENT = ["replicas", "readyReplicas", "updatedReplicas", "availableReplicas", "unavailableReplicas"];
 const REPLICA_SET = ["replicas", "readyReplicas", "availableReplicas"];
 const STATEFUL_SET = ["availableReplicas", "currentReplicas", "readyReplicas", "replicas", "updatedReplicas"];
-const DAEMON_SET = ["currentNumberScheduled", "desiredNumberScheduled", "numberAvailable", "numberMisscheduled", "numberReady", "updatedNumberScheduled", "numberUnavailable"];
+const DAEMON_SET = [
+  "currentNumberScheduled",
+  "desiredNumberScheduled",
+  "numberAvailable",
+  "numberMisscheduled",
+  "numberReady",
+  "updatedNumberScheduled",
+  "numberUnavailable",
+];
 const DAEMON_ALWAYS = ["currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"];
 const BUDGET = ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"];
 
@@ -147,7 +195,10 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     reflect: (object) => reflectWorkload(REPLICA_SET, ["replicas"])(object),
     health: (object) => {
       const wanted = getPath(object, "spec", "replicas");
-      return isObserved(object) && (typeof wanted !== "number" || number(getPath(object, "status", "availableReplicas")) >= wanted);
+      return (
+        isObserved(object) &&
+        (typeof wanted !== "number" || number(getPath(object, "status", "availableReplicas")) >= wanted)
+      );
     },
   },
   "apps/v1/StatefulSet": {
@@ -155,8 +206,12 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     revise: reviseAt("replicas"),
     aggregate: aggregateWorkload(STATEFUL_SET, ["replicas", "availableReplicas"], true),
     dependencies: (object) => {
-      const own = new Set(list(getPath(object, "spec", "volumeClaimTemplates")).map((claim) => getPath(claim, "metadata", "name")));
-      return dependenciesOf(templateOf(object), namespaceOf(object)).filter(({ kind, name }) => kind !== "PersistentVolumeClaim" || !own.has(name));
+      const own = new Set(
+        list(getPath(object, "spec", "volumeClaimTemplates")).map((claim) => getPath(claim, "metadata", "name")),
+      );
+      return dependenciesOf(templateOf(object), namespaceOf(object)).filter(
+        ({ kind, name }) => kind !== "PersistentVolumeClaim" || !own.has(name),
+      );
     },
     reflect: reflectWorkload(STATEFUL_SET, ["replicas", "availableReplicas"], false),
     health: rolledOut,
@@ -167,19 +222,29 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     reflect: reflectWorkload(DAEMON_SET, DAEMON_ALWAYS),
     health: (object) => {
       const status = statusOf(object) ?? {};
-      return isObserved(object) && number(status["updatedNumberScheduled"]) >= number(status["desiredNumberScheduled"]) && number(status["numberAvailable"]) >= number(status["updatedNumberScheduled"]);
+      return (
+        isObserved(object) &&
+        number(status["updatedNumberScheduled"]) >= number(status["desiredNumberScheduled"]) &&
+        number(status["numberAvailable"]) >= number(status["updatedNumberScheduled"])
+      );
     },
   },
   "batch/v1/Job": {
     replicas: (object) => {
       const parallelism = number(getPath(object, "spec", "parallelism"));
       const completions = getPath(object, "spec", "completions");
-      return { replica: typeof completions === "number" ? Math.min(parallelism, completions) : parallelism, requirements: requirementsOf(templateOf(object)) };
+      return {
+        replica: typeof completions === "number" ? Math.min(parallelism, completions) : parallelism,
+        requirements: requirementsOf(templateOf(object)),
+      };
     },
     revise: reviseAt("parallelism"),
     retain: (desired, observed) => {
       let result = desired;
-      for (const path of [["spec", "selector", "matchLabels"], ["spec", "template", "metadata", "labels"]]) {
+      for (const path of [
+        ["spec", "selector", "matchLabels"],
+        ["spec", "template", "metadata", "labels"],
+      ]) {
         const value = getPath(observed, ...path);
         if (value !== undefined) result = setPath(result, path, value);
       }
@@ -192,13 +257,28 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
   "batch/v1/CronJob": {
     aggregate: (object, items = []) => {
       const active = reported(items).flatMap(({ status }) => list(status?.["active"]));
-      const latest = (field: string) => reported(items).map(({ status }) => status?.[field]).filter((time): time is string => typeof time === "string").sort((a, b) => (parseTime(b) ?? 0) - (parseTime(a) ?? 0))[0];
-      const { active: _active, lastScheduleTime: _schedule, lastSuccessfulTime: _success, ...kept } = statusOf(object) ?? {};
+      const latest = (field: string) =>
+        reported(items)
+          .map(({ status }) => status?.[field])
+          .filter((time): time is string => typeof time === "string")
+          .sort((a, b) => (parseTime(b) ?? 0) - (parseTime(a) ?? 0))[0];
+      const {
+        active: _active,
+        lastScheduleTime: _schedule,
+        lastSuccessfulTime: _success,
+        ...kept
+      } = statusOf(object) ?? {};
       const schedule = latest("lastScheduleTime");
       const success = latest("lastSuccessfulTime");
-      return { ...kept, ...(active.length === 0 ? {} : { active }), ...(schedule === undefined ? {} : { lastScheduleTime: schedule }), ...(success === undefined ? {} : { lastSuccessfulTime: success }) };
+      return {
+        ...kept,
+        ...(active.length === 0 ? {} : { active }),
+        ...(schedule === undefined ? {} : { lastScheduleTime: schedule }),
+        ...(success === undefined ? {} : { lastSuccessfulTime: success }),
+      };
     },
-    dependencies: (object) => dependenciesOf(getPath(object, "spec", "jobTemplate", "spec", "template"), namespaceOf(object)),
+    dependencies: (object) =>
+      dependenciesOf(getPath(object, "spec", "jobTemplate", "spec", "template"), namespaceOf(object)),
   },
   "v1/Pod": {
     replicas: (object) => ({ replica: 1, requirements: requirementsOf(object) }),
@@ -206,32 +286,59 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       let result = desired;
       for (const field of ["nodeName", "serviceAccountName", "volumes"]) {
         const value = getPath(observed, "spec", field);
-        result = value === undefined || value === "" ? withoutPath(result, ["spec", field]) : setPath(result, ["spec", field], value);
+        result =
+          value === undefined || value === ""
+            ? withoutPath(result, ["spec", field])
+            : setPath(result, ["spec", field], value);
       }
       for (const containers of ["initContainers", "containers"]) {
         const present = list(getPath(observed, "spec", containers));
         const wanted = getPath(result, "spec", containers);
         if (!Array.isArray(wanted)) continue;
-        result = setPath(result, ["spec", containers], (wanted as readonly Json[]).map((container) => {
-          const twin = present.find((other) => other["name"] === container["name"]);
-          return twin?.["volumeMounts"] === undefined ? container : { ...container, volumeMounts: twin["volumeMounts"] };
-        }));
+        result = setPath(
+          result,
+          ["spec", containers],
+          (wanted as readonly Json[]).map((container) => {
+            const twin = present.find((other) => other["name"] === container["name"]);
+            return twin?.["volumeMounts"] === undefined
+              ? container
+              : { ...container, volumeMounts: twin["volumeMounts"] };
+          }),
+        );
       }
       return result;
     },
     aggregate: (object, items) => {
       if (items === undefined) return statusOf(object);
       const phase = firstPhase(items, ["Failed", "Pending", "Running", "Succeeded"]);
-      const statuses = (field: string) => reported(items).flatMap(({ status }) => list(status?.[field]).map(({ ready, state }) => ({ name: "", image: "", imageID: "", restartCount: 0, lastState: {}, ready, state })));
+      const statuses = (field: string) =>
+        reported(items).flatMap(({ status }) =>
+          list(status?.[field]).map(({ ready, state }) => ({
+            name: "",
+            image: "",
+            imageID: "",
+            restartCount: 0,
+            lastState: {},
+            ready,
+            state,
+          })),
+        );
       const containers = statuses("containerStatuses");
       const inits = statuses("initContainerStatuses");
-      return { ...(phase === undefined ? {} : { phase }), ...(containers.length === 0 ? {} : { containerStatuses: containers }), ...(inits.length === 0 ? {} : { initContainerStatuses: inits }) };
+      return {
+        ...(phase === undefined ? {} : { phase }),
+        ...(containers.length === 0 ? {} : { containerStatuses: containers }),
+        ...(inits.length === 0 ? {} : { initContainerStatuses: inits }),
+      };
     },
     dependencies: (object) => dependenciesOf(object, namespaceOf(object)),
     health: (object) => {
       const status = statusOf(object) ?? {};
       if (status["phase"] === "Succeeded") return true;
-      return status["phase"] === "Running" && list(status["conditions"]).some(({ type, status: state }) => type === "Ready" && state === "True");
+      return (
+        status["phase"] === "Running" &&
+        list(status["conditions"]).some(({ type, status: state }) => type === "Ready" && state === "True")
+      );
     },
   },
   "v1/Service": {
@@ -248,7 +355,10 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       const ingress = mergeIngress(items, ["hostname", "ip", "ipMode"]);
       return { loadBalancer: ingress.length === 0 ? {} : { ingress } };
     },
-    reflect: (object) => (getPath(object, "spec", "type") === "LoadBalancer" && statusOf(object) !== undefined ? { loadBalancer: statusOf(object)?.["loadBalancer"] ?? {} } : undefined),
+    reflect: (object) =>
+      getPath(object, "spec", "type") === "LoadBalancer" && statusOf(object) !== undefined
+        ? { loadBalancer: statusOf(object)?.["loadBalancer"] ?? {} }
+        : undefined,
     health: (object) => getPath(object, "spec", "type") !== "LoadBalancer" || hasAddress(object),
   },
   "v1/ServiceAccount": {
@@ -257,7 +367,8 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       for (const field of ["secrets", "imagePullSecrets"]) {
         const mine = list(getPath(desired, field));
         const all = [...mine];
-        for (const entry of list(getPath(observed, field))) if (!all.some(({ name }) => name === entry["name"])) all.push(entry);
+        for (const entry of list(getPath(observed, field)))
+          if (!all.some(({ name }) => name === entry["name"])) all.push(entry);
         result = setPath(result, [field], all.length === 0 ? null : all);
       }
       return result;
@@ -266,7 +377,9 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
   "v1/Secret": {
     retain: (desired, observed) => {
       const data = getPath(observed, "data");
-      return getPath(desired, "type") === "kubernetes.io/service-account-token" && data !== undefined ? setPath(desired, ["data"], data) : desired;
+      return getPath(desired, "type") === "kubernetes.io/service-account-token" && data !== undefined
+        ? setPath(desired, ["data"], data)
+        : desired;
     },
   },
   "v1/PersistentVolume": {
@@ -311,11 +424,17 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
   "policy/v1/PodDisruptionBudget": {
     aggregate: (_object, items = []) => {
       const disrupted: Record<string, unknown> = {};
-      for (const { clusterName, status } of reported(items)) for (const [pod, time] of Object.entries((status?.["disruptedPods"] ?? {}) as Json)) disrupted[`${clusterName}/${pod}`] = time;
-      return { ...sums(items, BUDGET, BUDGET), ...(Object.keys(disrupted).length === 0 ? {} : { disruptedPods: disrupted }) };
+      for (const { clusterName, status } of reported(items))
+        for (const [pod, time] of Object.entries((status?.["disruptedPods"] ?? {}) as Json))
+          disrupted[`${clusterName}/${pod}`] = time;
+      return {
+        ...sums(items, BUDGET, BUDGET),
+        ...(Object.keys(disrupted).length === 0 ? {} : { disruptedPods: disrupted }),
+      };
     },
     reflect: pick([...BUDGET, "disruptedPods"], BUDGET),
-    health: (object) => number(getPath(object, "status", "currentHealthy")) >= number(getPath(object, "status", "desiredHealthy")),
+    health: (object) =>
+      number(getPath(object, "status", "currentHealthy")) >= number(getPath(object, "status", "desiredHealthy")),
   },
   "autoscaling/v2/HorizontalPodAutoscaler": {
     aggregate: (_object, items = []) => sums(items, ["currentReplicas", "desiredReplicas"], ["desiredReplicas"]),
@@ -327,36 +446,63 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       const namespace = namespaceOf(object);
       return [
         { apiVersion: "v1", kind: "Service", namespace, name },
-        { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", namespace, labelSelector: { matchLabels: { "kubernetes.io/service-name": name } } },
+        {
+          apiVersion: "discovery.k8s.io/v1",
+          kind: "EndpointSlice",
+          namespace,
+          labelSelector: { matchLabels: { "kubernetes.io/service-name": name } },
+        },
       ];
     },
   },
 };
 
 function conditionOf(item: AggregatedItem, type: string): boolean {
-  return list(item.status?.["conditions"]).some((condition) => condition["type"] === type && condition["status"] === "True");
+  return list(item.status?.["conditions"]).some(
+    (condition) => condition["type"] === type && condition["status"] === "True",
+  );
 }
 
 function aggregateJob(object: KubeObject, items: readonly AggregatedItem[] = [], nowMs = Date.now()): Json | undefined {
   const before = statusOf(object) ?? {};
-  const isFinished = list(before["conditions"]).some(({ type, status }) => (type === "Complete" || type === "Failed") && status === "True");
+  const isFinished = list(before["conditions"]).some(
+    ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
+  );
   if (isFinished) return statusOf(object);
-  const times = (field: string) => items.map(({ status }) => status?.[field]).filter((time): time is string => typeof time === "string").sort((a, b) => (parseTime(a) ?? 0) - (parseTime(b) ?? 0));
+  const times = (field: string) =>
+    items
+      .map(({ status }) => status?.[field])
+      .filter((time): time is string => typeof time === "string")
+      .sort((a, b) => (parseTime(a) ?? 0) - (parseTime(b) ?? 0));
   const now = formatTime(nowMs);
   const conditions: Json[] = [];
-  const add = (type: string, reason: string, message: string) => conditions.push({ type, status: "True", lastProbeTime: now, lastTransitionTime: now, reason, message });
-  const ended = (item: AggregatedItem) => list(item.status?.["conditions"]).find(({ type, status }) => (type === "Complete" || type === "Failed") && status === "True")?.["type"];
+  const add = (type: string, reason: string, message: string) =>
+    conditions.push({ type, status: "True", lastProbeTime: now, lastTransitionTime: now, reason, message });
+  const ended = (item: AggregatedItem) =>
+    list(item.status?.["conditions"]).find(
+      ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
+    )?.["type"];
   const failed = items.filter((item) => ended(item) === "Failed").map(({ clusterName }) => clusterName);
   if (failed.length > 0) add("Failed", "JobFailed", `Job executed failed in member clusters ${failed.join(",")}`);
   if (items.length > 0 && items.every((item) => ended(item) === "Complete")) {
     add("Complete", "Completed", "Job completed");
-    if (items.every((item) => conditionOf(item, "SuccessCriteriaMet"))) add("SuccessCriteriaMet", "CompletionsReached", "All member clusters have met success criteria");
+    if (items.every((item) => conditionOf(item, "SuccessCriteriaMet")))
+      add("SuccessCriteriaMet", "CompletionsReached", "All member clusters have met success criteria");
   }
   const starts = times("startTime");
   const completions = times("completionTime");
   const startTime = before["startTime"] ?? (items.length > 0 && starts.length === items.length ? starts[0] : undefined);
-  const completionTime = items.length > 0 && completions.length === items.length ? completions[completions.length - 1] : undefined;
-  const { active: _a, succeeded: _s, failed: _f, conditions: _c, startTime: _st, completionTime: _ct, ...kept } = before;
+  const completionTime =
+    items.length > 0 && completions.length === items.length ? completions[completions.length - 1] : undefined;
+  const {
+    active: _a,
+    succeeded: _s,
+    failed: _f,
+    conditions: _c,
+    startTime: _st,
+    completionTime: _ct,
+    ...kept
+  } = before;
   const status = {
     ...kept,
     ...sums(items, ["active", "succeeded", "failed"]),

@@ -1,4 +1,12 @@
-import { addQuantities, compareQuantities, formatQuantity, getPath, parseQuantity, type Quantity, zeroQuantity } from "#machinery";
+import {
+  addQuantities,
+  compareQuantities,
+  formatQuantity,
+  getPath,
+  parseQuantity,
+  type Quantity,
+  zeroQuantity,
+} from "#machinery";
 
 /** A piece of plain JSON. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -29,7 +37,8 @@ export function requirementsOf(template: unknown): Json | undefined {
   const spec = (getPath(template, "spec") ?? {}) as Json;
   const total: Amounts = new Map();
   const add = (amounts: Amounts) => {
-    for (const [name, quantity] of amounts) total.set(name, addQuantities(total.get(name) ?? { ...zeroQuantity, format: quantity.format }, quantity));
+    for (const [name, quantity] of amounts)
+      total.set(name, addQuantities(total.get(name) ?? { ...zeroQuantity, format: quantity.format }, quantity));
   };
   for (const container of list(spec["containers"])) add(requestsOf(container));
   for (const container of list(spec["initContainers"]))
@@ -53,14 +62,18 @@ export function requirementsOf(template: unknown): Json | undefined {
   const tolerations = list(spec["tolerations"]);
   const affinity = spec["affinity"];
   const hardNodeAffinity = getPath(affinity, "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution");
-  const hasClaim = nodeSelector !== undefined || (affinity !== undefined && affinity !== null) || tolerations.length > 0;
+  const hasClaim =
+    nodeSelector !== undefined || (affinity !== undefined && affinity !== null) || tolerations.length > 0;
   const nodeClaim = {
     ...(hardNodeAffinity === undefined ? {} : { hardNodeAffinity }),
     ...(nodeSelector === undefined ? {} : { nodeSelector }),
     ...(tolerations.length === 0 ? {} : { tolerations }),
   };
   if (!hasClaim && Object.keys(resourceRequest).length === 0) return undefined;
-  return { ...(hasClaim ? { nodeClaim } : {}), ...(Object.keys(resourceRequest).length === 0 ? {} : { resourceRequest }) };
+  return {
+    ...(hasClaim ? { nodeClaim } : {}),
+    ...(Object.keys(resourceRequest).length === 0 ? {} : { resourceRequest }),
+  };
 }
 
 /** An object another one cannot do without. */
@@ -77,7 +90,8 @@ export function dependenciesOf(template: unknown, namespace: string): readonly D
   const spec = (getPath(template, "spec") ?? {}) as Json;
   const found = new Map<string, Dependency>();
   const need = (kind: string, name: unknown) => {
-    if (typeof name === "string" && name !== "") found.set(`${kind}/${name}`, { apiVersion: "v1", kind, ...(namespace === "" ? {} : { namespace }), name });
+    if (typeof name === "string" && name !== "")
+      found.set(`${kind}/${name}`, { apiVersion: "v1", kind, ...(namespace === "" ? {} : { namespace }), name });
   };
   for (const containers of ["containers", "initContainers", "ephemeralContainers"])
     for (const container of list(spec[containers])) {
@@ -99,7 +113,8 @@ export function dependenciesOf(template: unknown, namespace: string): readonly D
       need("Secret", getPath(source, "secret", "name"));
     }
     need("Secret", getPath(volume, "azureFile", "secretName"));
-    for (const kind of ["cephfs", "cinder", "flexVolume", "rbd", "scaleIO", "iscsi", "storageos"]) need("Secret", getPath(volume, kind, "secretRef", "name"));
+    for (const kind of ["cephfs", "cinder", "flexVolume", "rbd", "scaleIO", "iscsi", "storageos"])
+      need("Secret", getPath(volume, kind, "secretRef", "name"));
     need("Secret", getPath(volume, "csi", "nodePublishSecretRef", "name"));
     need("PersistentVolumeClaim", getPath(volume, "persistentVolumeClaim", "claimName"));
   }

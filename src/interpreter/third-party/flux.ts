@@ -2,7 +2,16 @@
 import { getPath, type KubeObject, setPath } from "#machinery";
 import type { Dependency, Json } from "../native/pod-template.ts";
 import type { KindRules } from "../rules.ts";
-import { isReadyFor, list, mergeConditions, number, observedGeneration, reflectFields, reported, statusOf } from "./gather.ts";
+import {
+  isReadyFor,
+  list,
+  mergeConditions,
+  number,
+  observedGeneration,
+  reflectFields,
+  reported,
+  statusOf,
+} from "./gather.ts";
 
 const retain: NonNullable<KindRules["retain"]> = (desired, observed) => {
   const suspend = getPath(observed, "spec", "suspend");
@@ -11,26 +20,47 @@ const retain: NonNullable<KindRules["retain"]> = (desired, observed) => {
 
 type Reference = readonly [kind: string, ...path: string[]];
 
-const references = (...paths: readonly Reference[]): NonNullable<KindRules["dependencies"]> => (object) =>
-  paths.flatMap(([kind, ...path]): Dependency[] => {
-    const name = getPath(object, ...path);
-    return typeof name === "string" && name !== "" ? [{ apiVersion: "v1", kind, namespace: object.metadata.namespace ?? "", name }] : [];
-  });
+const references =
+  (...paths: readonly Reference[]): NonNullable<KindRules["dependencies"]> =>
+  (object) =>
+    paths.flatMap(([kind, ...path]): Dependency[] => {
+      const name = getPath(object, ...path);
+      return typeof name === "string" && name !== ""
+        ? [{ apiVersion: "v1", kind, namespace: object.metadata.namespace ?? "", name }]
+        : [];
+    });
 
 /** Aggregation of Flux kinds: conditions merged, further fields of the last item that has them. */
-const aggregate = (fields: readonly string[], startsFromTemplate = false): NonNullable<KindRules["aggregate"]> => (object, items) => {
-  const before = statusOf(object) ?? {};
-  const result: Record<string, unknown> = { ...before };
-  for (const field of fields) {
-    result[field] = startsFromTemplate ? (before[field] ?? (items === undefined ? "" : undefined)) : field === "artifact" ? {} : "";
-    for (const { status } of reported(items)) if (status?.[field] !== undefined && status[field] !== "") result[field] = status[field];
-  }
-  result["conditions"] = mergeConditions(items);
-  result["observedGeneration"] = observedGeneration(object, items);
-  return Object.fromEntries(Object.entries(result).filter(([, value]) => !(typeof value === "object" && value !== null && Object.keys(value).length === 0)));
-};
+const aggregate =
+  (fields: readonly string[], startsFromTemplate = false): NonNullable<KindRules["aggregate"]> =>
+  (object, items) => {
+    const before = statusOf(object) ?? {};
+    const result: Record<string, unknown> = { ...before };
+    for (const field of fields) {
+      result[field] = startsFromTemplate
+        ? (before[field] ?? (items === undefined ? "" : undefined))
+        : field === "artifact"
+          ? {}
+          : "";
+      for (const { status } of reported(items))
+        if (status?.[field] !== undefined && status[field] !== "") result[field] = status[field];
+    }
+    result["conditions"] = mergeConditions(items);
+    result["observedGeneration"] = observedGeneration(object, items);
+    return Object.fromEntries(
+      Object.entries(result).filter(
+        ([, value]) => !(typeof value === "object" && value !== null && Object.keys(value).length === 0),
+      ),
+    );
+  };
 
-const source = (fields: readonly string[], reflected: readonly string[], reasons: readonly string[], dependencies: NonNullable<KindRules["dependencies"]>, hasObserved = true): KindRules => ({
+const source = (
+  fields: readonly string[],
+  reflected: readonly string[],
+  reasons: readonly string[],
+  dependencies: NonNullable<KindRules["dependencies"]>,
+  hasObserved = true,
+): KindRules => ({
   retain,
   aggregate: aggregate(fields),
   reflect: reflectFields([...fields, ...reflected, "conditions", ...(hasObserved ? ["observedGeneration"] : [])]),
@@ -40,7 +70,13 @@ const source = (fields: readonly string[], reflected: readonly string[], reasons
 
 const secret = (...path: string[]): Reference => ["Secret", ...path, "name"];
 
-const RELEASE = ["lastAttemptedRevision", "lastAppliedRevision", "lastAttemptedValuesChecksum", "helmChart", "lastReleaseRevision"];
+const RELEASE = [
+  "lastAttemptedRevision",
+  "lastAppliedRevision",
+  "lastAttemptedValuesChecksum",
+  "helmChart",
+  "lastReleaseRevision",
+];
 const FAILURES = ["failures", "upgradeFailures", "installFailures"];
 
 function aggregateRelease(object: KubeObject, items: Parameters<NonNullable<KindRules["aggregate"]>>[1]): Json {
@@ -48,25 +84,62 @@ function aggregateRelease(object: KubeObject, items: Parameters<NonNullable<Kind
   const result: Record<string, unknown> = { ...aggregate(RELEASE)(object, items) };
   for (const field of FAILURES)
     if (items === undefined) result[field] = 0;
-    else if (before[field] !== undefined) result[field] = reported(items).reduce((sum, { status }) => sum + number(status?.[field]), number(before[field]));
+    else if (before[field] !== undefined)
+      result[field] = reported(items).reduce((sum, { status }) => sum + number(status?.[field]), number(before[field]));
   return result;
 }
 
 export const fluxKinds: Readonly<Record<string, KindRules>> = {
-  "source.toolkit.fluxcd.io/v1/GitRepository": source(["artifact"], ["observedIgnore", "observedRecurseSubmodules"], ["Succeeded"], references(secret("spec", "secretRef"), secret("spec", "verify", "secretRef"))),
-  "source.toolkit.fluxcd.io/v1beta2/Bucket": source(["artifact", "url"], ["observedIgnore"], ["Succeeded"], references(secret("spec", "secretRef"))),
-  "source.toolkit.fluxcd.io/v1beta2/HelmChart": source(["artifact", "observedChartName", "observedSourceArtifactRevision", "url"], [], ["Succeeded", "ChartPullSucceeded"], references(secret("spec", "verify", "secretRef")), false),
-  "source.toolkit.fluxcd.io/v1beta2/HelmRepository": source(["artifact", "url"], [], ["Succeeded"], references(secret("spec", "secretRef"))),
-  "source.toolkit.fluxcd.io/v1beta2/OCIRepository": source(["artifact", "url"], ["observedIgnore", "observedLayerSelector"], ["Succeeded"], (object) => {
-    if (getPath(object, "spec", "serviceAccountName") === undefined) throw new Error("spec.serviceAccountName is missing");
-    return references(secret("spec", "secretRef"), secret("spec", "verify", "secretRef"), secret("spec", "certSecretRef"), ["ServiceAccount", "spec", "serviceAccountName"])(object);
-  }),
+  "source.toolkit.fluxcd.io/v1/GitRepository": source(
+    ["artifact"],
+    ["observedIgnore", "observedRecurseSubmodules"],
+    ["Succeeded"],
+    references(secret("spec", "secretRef"), secret("spec", "verify", "secretRef")),
+  ),
+  "source.toolkit.fluxcd.io/v1beta2/Bucket": source(
+    ["artifact", "url"],
+    ["observedIgnore"],
+    ["Succeeded"],
+    references(secret("spec", "secretRef")),
+  ),
+  "source.toolkit.fluxcd.io/v1beta2/HelmChart": source(
+    ["artifact", "observedChartName", "observedSourceArtifactRevision", "url"],
+    [],
+    ["Succeeded", "ChartPullSucceeded"],
+    references(secret("spec", "verify", "secretRef")),
+    false,
+  ),
+  "source.toolkit.fluxcd.io/v1beta2/HelmRepository": source(
+    ["artifact", "url"],
+    [],
+    ["Succeeded"],
+    references(secret("spec", "secretRef")),
+  ),
+  "source.toolkit.fluxcd.io/v1beta2/OCIRepository": source(
+    ["artifact", "url"],
+    ["observedIgnore", "observedLayerSelector"],
+    ["Succeeded"],
+    (object) => {
+      if (getPath(object, "spec", "serviceAccountName") === undefined)
+        throw new Error("spec.serviceAccountName is missing");
+      return references(
+        secret("spec", "secretRef"),
+        secret("spec", "verify", "secretRef"),
+        secret("spec", "certSecretRef"),
+        ["ServiceAccount", "spec", "serviceAccountName"],
+      )(object);
+    },
+  ),
   "kustomize.toolkit.fluxcd.io/v1/Kustomization": {
     retain,
     aggregate: aggregate(["lastAppliedRevision", "lastAttemptedRevision"], true),
     reflect: reflectFields(["conditions", "lastAppliedRevision", "lastAttemptedRevision", "observedGeneration"]),
     health: (object) => isReadyFor(object, "ReconciliationSucceeded"),
-    dependencies: references(secret("spec", "decryption", "secretRef"), secret("spec", "kubeConfig", "secretRef"), ["ServiceAccount", "spec", "serviceAccountName"]),
+    dependencies: references(secret("spec", "decryption", "secretRef"), secret("spec", "kubeConfig", "secretRef"), [
+      "ServiceAccount",
+      "spec",
+      "serviceAccountName",
+    ]),
   },
   "helm.toolkit.fluxcd.io/v2beta1/HelmRelease": {
     retain,
@@ -74,8 +147,16 @@ export const fluxKinds: Readonly<Record<string, KindRules>> = {
     reflect: reflectFields(["conditions", ...RELEASE, ...FAILURES, "observedGeneration"]),
     health: (object) => isReadyFor(object, "ReconciliationSucceeded"),
     dependencies: (object) => [
-      ...list(getPath(object, "spec", "valuesFrom")).flatMap(({ kind, name }): Dependency[] => (name && (kind === "Secret" || kind === "ConfigMap") ? [{ apiVersion: "v1", kind, namespace: object.metadata.namespace ?? "", name: String(name) }] : [])),
-      ...references(secret("spec", "chart", "spec", "verify", "secretRef"), secret("spec", "kubeConfig", "secretRef"), ["ServiceAccount", "spec", "serviceAccountName"])(object),
+      ...list(getPath(object, "spec", "valuesFrom")).flatMap(({ kind, name }): Dependency[] =>
+        name && (kind === "Secret" || kind === "ConfigMap")
+          ? [{ apiVersion: "v1", kind, namespace: object.metadata.namespace ?? "", name: String(name) }]
+          : [],
+      ),
+      ...references(secret("spec", "chart", "spec", "verify", "secretRef"), secret("spec", "kubeConfig", "secretRef"), [
+        "ServiceAccount",
+        "spec",
+        "serviceAccountName",
+      ])(object),
     ],
   },
 };

@@ -6,9 +6,16 @@ import { gatherCounters, list, number, reflectFields, reported, statusOf } from 
 
 const namespaceOf = (object: KubeObject) => object.metadata.namespace ?? "";
 const templateOf = (object: KubeObject) => getPath(object, "spec", "template");
-const dependencies: NonNullable<KindRules["dependencies"]> = (object) => dependenciesOf(templateOf(object), namespaceOf(object));
-const replicas: NonNullable<KindRules["replicas"]> = (object) => ({ replica: number(getPath(object, "spec", "replicas")), requirements: requirementsOf(templateOf(object)) });
-const reviseAt = (field: string): NonNullable<KindRules["revise"]> => (object, count) => setPath(object, ["spec", field], count);
+const dependencies: NonNullable<KindRules["dependencies"]> = (object) =>
+  dependenciesOf(templateOf(object), namespaceOf(object));
+const replicas: NonNullable<KindRules["replicas"]> = (object) => ({
+  replica: number(getPath(object, "spec", "replicas")),
+  requirements: requirementsOf(templateOf(object)),
+});
+const reviseAt =
+  (field: string): NonNullable<KindRules["revise"]> =>
+  (object, count) =>
+    setPath(object, ["spec", field], count);
 
 const rolledOut: NonNullable<KindRules["health"]> = (object) => {
   const status = statusOf(object);
@@ -19,15 +26,38 @@ const rolledOut: NonNullable<KindRules["health"]> = (object) => {
   return number(status["availableReplicas"]) >= number(status["updatedReplicas"]);
 };
 
-const CLONE_SET = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "updatedReadyReplicas", "expectedUpdatedReplicas"];
-const STATEFUL_SET = ["replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "updatedReadyReplicas"];
+const CLONE_SET = [
+  "replicas",
+  "updatedReplicas",
+  "readyReplicas",
+  "availableReplicas",
+  "updatedReadyReplicas",
+  "expectedUpdatedReplicas",
+];
+const STATEFUL_SET = [
+  "replicas",
+  "readyReplicas",
+  "currentReplicas",
+  "updatedReplicas",
+  "availableReplicas",
+  "updatedReadyReplicas",
+];
 const UNITED = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"];
-const DAEMON_SET = ["currentNumberScheduled", "desiredNumberScheduled", "numberAvailable", "numberMisscheduled", "numberReady", "updatedNumberScheduled", "numberUnavailable"];
+const DAEMON_SET = [
+  "currentNumberScheduled",
+  "desiredNumberScheduled",
+  "numberAvailable",
+  "numberMisscheduled",
+  "numberReady",
+  "updatedNumberScheduled",
+  "numberUnavailable",
+];
 const SIDECAR_SET = ["matchedPods", "updatedPods", "readyPods"];
 
 const lastPerType = (items: Parameters<NonNullable<KindRules["aggregate"]>>[1]) => {
   const byType = new Map<unknown, unknown>();
-  for (const { status } of reported(items)) for (const condition of list(status?.["conditions"])) byType.set(condition["type"], condition);
+  for (const { status } of reported(items))
+    for (const condition of list(status?.["conditions"])) byType.set(condition["type"], condition);
   return [...byType.values()];
 };
 
@@ -35,7 +65,11 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
   "apps.kruise.io/v1alpha1/CloneSet": {
     replicas,
     revise: reviseAt("replicas"),
-    aggregate: gatherCounters(CLONE_SET, ["updateRevision", "currentRevision", "labelSelector"], { updateRevision: undefined, currentRevision: undefined, labelSelector: undefined }),
+    aggregate: gatherCounters(CLONE_SET, ["updateRevision", "currentRevision", "labelSelector"], {
+      updateRevision: undefined,
+      currentRevision: undefined,
+      labelSelector: undefined,
+    }),
     reflect: reflectFields([...CLONE_SET, "updateRevision", "currentRevision", "labelSelector", "observedGeneration"]),
     health: rolledOut,
     dependencies,
@@ -65,7 +99,11 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
     reflect: reflectFields([...DAEMON_SET, "daemonSetHash", "observedGeneration"]),
     health: (object) => {
       const status = statusOf(object) ?? {};
-      return number(status["observedGeneration"]) === (object.metadata.generation ?? 0) && number(status["updatedNumberScheduled"]) >= number(status["desiredNumberScheduled"]) && number(status["numberAvailable"]) >= number(status["updatedNumberScheduled"]);
+      return (
+        number(status["observedGeneration"]) === (object.metadata.generation ?? 0) &&
+        number(status["updatedNumberScheduled"]) >= number(status["desiredNumberScheduled"]) &&
+        number(status["numberAvailable"]) >= number(status["updatedNumberScheduled"])
+      );
     },
     dependencies,
   },
@@ -75,24 +113,53 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
       const active = reported(items).flatMap(({ status }) => list(status?.["active"]));
       if (active.length > 0) result["active"] = active;
       else delete result["active"];
-      for (const { status } of reported(items)) for (const field of ["type", "lastScheduleTime"]) if (status?.[field] !== undefined) result[field] = status[field];
+      for (const { status } of reported(items))
+        for (const field of ["type", "lastScheduleTime"])
+          if (status?.[field] !== undefined) result[field] = status[field];
       return result;
     },
     dependencies: (object) => {
-      const template = getPath(object, "spec", "template", "broadcastJobTemplate") === undefined ? "jobTemplate" : "broadcastJobTemplate";
+      const template =
+        getPath(object, "spec", "template", "broadcastJobTemplate") === undefined
+          ? "jobTemplate"
+          : "broadcastJobTemplate";
       return dependenciesOf(getPath(object, "spec", "template", template, "spec", "template"), namespaceOf(object));
     },
   },
   "apps.kruise.io/v1alpha1/SidecarSet": {
     replicas: () => ({ replica: 0, requirements: undefined }),
     retain: (desired) => desired,
-    aggregate: (_object, items) => Object.fromEntries(SIDECAR_SET.map((field) => [field, reported(items).reduce((sum, { status }) => sum + number(status?.[field]), 0)])),
-    reflect: (object) => (statusOf(object) === undefined ? {} : Object.fromEntries(SIDECAR_SET.map((field) => [field, number(statusOf(object)?.[field])]))),
+    aggregate: (_object, items) =>
+      Object.fromEntries(
+        SIDECAR_SET.map((field) => [
+          field,
+          reported(items).reduce((sum, { status }) => sum + number(status?.[field]), 0),
+        ]),
+      ),
+    reflect: (object) =>
+      statusOf(object) === undefined
+        ? {}
+        : Object.fromEntries(SIDECAR_SET.map((field) => [field, number(statusOf(object)?.[field])])),
     health: (object) => {
       const status = statusOf(object);
-      return status !== undefined && (number(status["matchedPods"]) === 0 || number(status["updatedPods"]) === number(status["matchedPods"]));
+      return (
+        status !== undefined &&
+        (number(status["matchedPods"]) === 0 || number(status["updatedPods"]) === number(status["matchedPods"]))
+      );
     },
-    dependencies: (object): readonly Dependency[] => dependenciesOf({ spec: { containers: getPath(object, "spec", "containers"), volumes: list(getPath(object, "spec", "volumes")).map(({ configMap, secret, projected }) => ({ configMap, secret, projected })) } }, namespaceOf(object)),
+    dependencies: (object): readonly Dependency[] =>
+      dependenciesOf(
+        {
+          spec: {
+            containers: getPath(object, "spec", "containers"),
+            volumes: list(getPath(object, "spec", "volumes")).map(({ configMap, secret, projected }) => ({
+              configMap,
+              secret,
+              projected,
+            })),
+          },
+        },
+        namespaceOf(object),
+      ),
   },
 };
-

@@ -13,7 +13,8 @@ const policy: KindRules = {
       const counts = status?.["rulecount"] as Readonly<Record<string, unknown>> | undefined;
       if (counts === undefined) throw new Error("attempt to index field 'rulecount' (a nil value)");
       for (const name of COUNTS) {
-        if (typeof counts[name] !== "number") throw new Error(`attempt to perform arithmetic on field '${name}' (a nil value)`);
+        if (typeof counts[name] !== "number")
+          throw new Error(`attempt to perform arithmetic on field '${name}' (a nil value)`);
         rulecount[name] = (rulecount[name] ?? 0) + number(counts[name]);
       }
       ready = status?.["ready"] ?? ready;
@@ -21,11 +22,24 @@ const policy: KindRules = {
     }
     if (reported(items).length === 0) for (const name of COUNTS) rulecount[name] = 0;
     const conditions = mergeConditions(items);
-    return { rulecount, ...(conditions.length === 0 ? {} : { conditions }), ...(ready === undefined ? {} : { ready }), ...(autogen === undefined ? {} : { autogen }) };
+    return {
+      rulecount,
+      ...(conditions.length === 0 ? {} : { conditions }),
+      ...(ready === undefined ? {} : { ready }),
+      ...(autogen === undefined ? {} : { autogen }),
+    };
   },
   reflect: (object) => {
     const status = statusOf(object) ?? {};
-    return Object.fromEntries(["ready", "conditions", "autogen", "rulecount"].filter((field) => status[field] !== undefined && !(typeof status[field] === "object" && Object.keys(status[field] as object).length === 0)).map((field) => [field, status[field]]));
+    return Object.fromEntries(
+      ["ready", "conditions", "autogen", "rulecount"]
+        .filter(
+          (field) =>
+            status[field] !== undefined &&
+            !(typeof status[field] === "object" && Object.keys(status[field] as object).length === 0),
+        )
+        .map((field) => [field, status[field]]),
+    );
   },
   health: (object) => {
     const ready = statusOf(object)?.["ready"];
@@ -33,4 +47,7 @@ const policy: KindRules = {
   },
 };
 
-export const kyvernoKinds: Readonly<Record<string, KindRules>> = { "kyverno.io/v1/ClusterPolicy": policy, "kyverno.io/v1/Policy": policy };
+export const kyvernoKinds: Readonly<Record<string, KindRules>> = {
+  "kyverno.io/v1/ClusterPolicy": policy,
+  "kyverno.io/v1/Policy": policy,
+};

@@ -10,4 +10,5 @@ const kinds: Readonly<Record<string, KindRules>> = { ...kruiseKinds, ...fluxKind
 export const thirdPartySource: RuleSource = (apiVersion, kind) => kinds[`${apiVersion}/${kind}`];
 
 /** Whether a kind has rules here. */
-export const isThirdPartyKind = (apiVersion: string, kind: string): boolean => kinds[`${apiVersion}/${kind}`] !== undefined;
+export const isThirdPartyKind = (apiVersion: string, kind: string): boolean =>
+  kinds[`${apiVersion}/${kind}`] !== undefined;

@@ -28,7 +28,11 @@ export function parsePointer(pointer: string): string[] {
 }
 
 /** Applies the operations in order. The input is not changed; what the patch does not touch is shared. */
-export function applyJsonPatch<T>(document: T, patch: readonly JsonPatchOperation[], options: JsonPatchOptions = {}): T {
+export function applyJsonPatch<T>(
+  document: T,
+  patch: readonly JsonPatchOperation[],
+  options: JsonPatchOptions = {},
+): T {
   let result: unknown = document;
   for (const operation of patch) result = applyOne(result, operation, options);
   return result as T;
@@ -54,12 +58,24 @@ function applyOne(document: unknown, operation: JsonPatchOperation, options: Jso
     case "move": {
       const from = parsePointer(operation.from ?? "");
       const value = read(document, from);
-      if (value === undefined) throw new PatchError(`move operation does not apply: doc is missing from path: ${operation.from}: missing value`);
-      return change(change(document, from, { type: "remove" }, operation.from ?? "", options), steps, { type: "add", value }, path, options);
+      if (value === undefined)
+        throw new PatchError(
+          `move operation does not apply: doc is missing from path: ${operation.from}: missing value`,
+        );
+      return change(
+        change(document, from, { type: "remove" }, operation.from ?? "", options),
+        steps,
+        { type: "add", value },
+        path,
+        options,
+      );
     }
     case "copy": {
       const value = read(document, parsePointer(operation.from ?? ""));
-      if (value === undefined) throw new PatchError(`copy operation does not apply: doc is missing from path: ${operation.from}: missing value`);
+      if (value === undefined)
+        throw new PatchError(
+          `copy operation does not apply: doc is missing from path: ${operation.from}: missing value`,
+        );
       return change(document, steps, { type: "add", value }, path, options);
     }
     default:
@@ -71,7 +87,8 @@ function read(value: unknown, steps: readonly string[]): unknown {
   let at = value;
   for (const step of steps) {
     if (Array.isArray(at)) at = at[indexOf(step, at.length, false) ?? -1];
-    else if (typeof at === "object" && at !== null && Object.hasOwn(at, step)) at = (at as Record<string, unknown>)[step];
+    else if (typeof at === "object" && at !== null && Object.hasOwn(at, step))
+      at = (at as Record<string, unknown>)[step];
     else return undefined;
   }
   return at;
@@ -96,13 +113,16 @@ function change(
 ): unknown {
   const [step, ...rest] = steps;
   const verb = wanted.type;
-  const missing = () => new PatchError(`${verb} operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`);
+  const missing = () =>
+    new PatchError(`${verb} operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`);
   if (step === undefined) return wanted.type === "remove" ? null : wanted.value;
   if (Array.isArray(value)) {
     const index = indexOf(step, value.length, wanted.type === "add" && rest.length === 0);
     if (index === undefined) {
       if (wanted.type === "remove" && options.allowsMissingRemove) return value;
-      throw new PatchError(`${verb} operation does not apply: doc is missing path: ${JSON.stringify(path)}: invalid index referenced`);
+      throw new PatchError(
+        `${verb} operation does not apply: doc is missing path: ${JSON.stringify(path)}: invalid index referenced`,
+      );
     }
     const copy = [...value];
     if (rest.length > 0) copy[index] = change(copy[index], rest, wanted, path, options);
@@ -116,7 +136,8 @@ function change(
   const exists = Object.hasOwn(object, step);
   if (rest.length > 0) {
     if (!exists || object[step] === null) {
-      if (wanted.type === "add" && options.createsParents) return { ...object, [step]: change(rest[0] === "-" || rest[0] === "0" ? [] : {}, rest, wanted, path, options) };
+      if (wanted.type === "add" && options.createsParents)
+        return { ...object, [step]: change(rest[0] === "-" || rest[0] === "0" ? [] : {}, rest, wanted, path, options) };
       if (wanted.type === "remove" && options.allowsMissingRemove) return value;
       throw missing();
     }
@@ -125,7 +146,9 @@ function change(
   if (wanted.type === "remove") {
     if (!exists) {
       if (options.allowsMissingRemove) return value;
-      throw new PatchError(`remove operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`);
+      throw new PatchError(
+        `remove operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`,
+      );
     }
     const { [step]: _removed, ...left } = object;
     return left;

@@ -43,7 +43,8 @@ function mergeObject(target: JsonObject, patch: JsonObject, schema: Schema | und
     if (!key.startsWith("$setElementOrder/")) continue;
     const name = key.slice("$setElementOrder/".length);
     const child = schema?.property(name);
-    if (patch[name] === undefined && Array.isArray(result[name])) result[name] = order(result[name], value, child?.patchMergeKey);
+    if (patch[name] === undefined && Array.isArray(result[name]))
+      result[name] = order(result[name], value, child?.patchMergeKey);
   }
   return result;
 }
@@ -56,12 +57,15 @@ function mergeList(target: readonly unknown[], patch: readonly unknown[], schema
     return [...target, ...added];
   }
   if (patch.some((item) => isJsonObject(item) && item["$patch"] === "replace"))
-    return patch.filter((item) => !(isJsonObject(item) && item["$patch"] === "replace" && Object.keys(item).length === 1)).map((item) => (isJsonObject(item) ? without(item, "$patch") : item));
+    return patch
+      .filter((item) => !(isJsonObject(item) && item["$patch"] === "replace" && Object.keys(item).length === 1))
+      .map((item) => (isJsonObject(item) ? without(item, "$patch") : item));
   let result = [...target];
   for (const item of patch) {
     if (!isJsonObject(item)) throw new PatchError(`an element of a list that merges by ${key} must be an object`);
     const value = item[key];
-    if (value === undefined) throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
+    if (value === undefined)
+      throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
     const isSame = (other: unknown) => isJsonObject(other) && other[key] === value;
     if (item["$patch"] === "delete") {
       result = result.filter((other) => !isSame(other));
@@ -79,7 +83,9 @@ function order(list: readonly unknown[], wanted: unknown, key: string | undefine
   if (!Array.isArray(wanted)) return list;
   const keyOf = (item: unknown) => JSON.stringify(key === undefined ? item : isJsonObject(item) ? item[key] : item);
   const position = new Map(wanted.map((item, at) => [keyOf(item), at]));
-  const named = list.filter((item) => position.has(keyOf(item))).sort((a, b) => (position.get(keyOf(a)) ?? 0) - (position.get(keyOf(b)) ?? 0));
+  const named = list
+    .filter((item) => position.has(keyOf(item)))
+    .sort((a, b) => (position.get(keyOf(a)) ?? 0) - (position.get(keyOf(b)) ?? 0));
   const others = list.filter((item) => !position.has(keyOf(item)));
   return [...named, ...others];
 }

@@ -84,7 +84,8 @@ export class Schema {
     if (known !== undefined) return known;
     let source = schema;
     for (let depth = 0; depth < 8; depth++) {
-      const ref = source.$ref ?? (source.type === undefined && source.allOf?.length === 1 ? source.allOf[0]?.$ref : undefined);
+      const ref =
+        source.$ref ?? (source.type === undefined && source.allOf?.length === 1 ? source.allOf[0]?.$ref : undefined);
       if (ref === undefined) break;
       source = resolve(ref) ?? {};
     }
@@ -106,7 +107,9 @@ export class Schema {
     return this.#outer["x-kubernetes-map-type"] ?? this.source["x-kubernetes-map-type"];
   }
   get patchStrategy(): readonly string[] {
-    return (this.#outer["x-kubernetes-patch-strategy"] ?? this.source["x-kubernetes-patch-strategy"] ?? "").split(",").filter(Boolean);
+    return (this.#outer["x-kubernetes-patch-strategy"] ?? this.source["x-kubernetes-patch-strategy"] ?? "")
+      .split(",")
+      .filter(Boolean);
   }
   get patchMergeKey(): string | undefined {
     return this.#outer["x-kubernetes-patch-merge-key"] ?? this.source["x-kubernetes-patch-merge-key"];
@@ -120,7 +123,9 @@ export class Schema {
   get preservesUnknown(): boolean {
     return (
       this.source["x-kubernetes-preserve-unknown-fields"] === true ||
-      (this.source.type === "object" && this.source.properties === undefined && this.source.additionalProperties === undefined) ||
+      (this.source.type === "object" &&
+        this.source.properties === undefined &&
+        this.source.additionalProperties === undefined) ||
       (this.source.type === undefined && this.source.properties === undefined && !this.isIntOrString)
     );
   }
@@ -181,7 +186,12 @@ export class Schema {
         delete changed[key];
         continue;
       }
-      if (member === null && !schema.source.nullable && schema.source.format !== "date-time" && !schema.preservesUnknown) {
+      if (
+        member === null &&
+        !schema.source.nullable &&
+        schema.source.format !== "date-time" &&
+        !schema.preservesUnknown
+      ) {
         changed ??= { ...value };
         delete changed[key];
         continue;
@@ -233,7 +243,8 @@ export class Schema {
         const schema = this.property(name) as Schema;
         // Go writes zero values of required scalars as defaults into its schemas; absent is what they mean.
         const fallback = schema.defaultValue;
-        const isZero = (fallback === "" || fallback === 0 || fallback === false) && this.source.required?.includes(name);
+        const isZero =
+          (fallback === "" || fallback === 0 || fallback === false) && this.source.required?.includes(name);
         return [name, schema, isZero ? undefined : fallback] as const;
       })
       .filter(([, schema, fallback]) => fallback !== undefined || schema.hasDefaults());
@@ -266,14 +277,16 @@ export class Schema {
     if (value === null && (this.source.nullable || this.source.format === "date-time" || this.preservesUnknown)) return;
     const before = errors.length;
     for (const check of this.#checks) check(value, path, errors);
-    if (errors.length > before && this.source.type !== undefined && typeMismatch(this.source, value) !== undefined) return;
+    if (errors.length > before && this.source.type !== undefined && typeMismatch(this.source, value) !== undefined)
+      return;
     this.#checkCombinations(value, path, errors);
     if (Array.isArray(value)) this.#checkItems(value, path, errors);
     else if (isJsonObject(value)) {
       const isResource = isRoot || this.source["x-kubernetes-embedded-resource"] === true;
       for (const key in value) {
         const member = value[key];
-        if (member === undefined || (isResource && (key === "metadata" || key === "apiVersion" || key === "kind"))) continue;
+        if (member === undefined || (isResource && (key === "metadata" || key === "apiVersion" || key === "kind")))
+          continue;
         const isDeclared = this.source.properties?.[key] !== undefined;
         this.property(key)?.check(member, isDeclared || path === "" ? join(path, key) : `${path}.${key}`, errors);
       }
@@ -287,7 +300,8 @@ export class Schema {
     if (kind !== "set" && kind !== "map") return;
     const seen = new Set<string>();
     for (const [at, item] of value.entries()) {
-      const shown = kind === "set" ? item : Object.fromEntries(this.listMapKeys.map((key) => [key, keyValue(items, item, key)]));
+      const shown =
+        kind === "set" ? item : Object.fromEntries(this.listMapKeys.map((key) => [key, keyValue(items, item, key)]));
       const key = JSON.stringify(shown);
       if (seen.has(key)) errors.push(fieldDuplicate(`${path}[${at}]`, shown));
       seen.add(key);
@@ -341,24 +355,44 @@ function compileChecks(source: JsonSchema): readonly Compile[] {
     (value, path, errors) => {
       const wanted = typeMismatch(source, value);
       if (wanted !== undefined)
-        errors.push(fieldTypeInvalid(path, typeof value === "object" ? typeName(value) : value, `${path} in body must be of type ${wanted}: "${typeName(value)}"`));
+        errors.push(
+          fieldTypeInvalid(
+            path,
+            typeof value === "object" ? typeName(value) : value,
+            `${path} in body must be of type ${wanted}: "${typeName(value)}"`,
+          ),
+        );
     },
   ];
-  const only = (type: string, check: Compile) => checks.push((value, path, errors) => {
-    if (typeName(value) === type || (type === "number" && typeof value === "number")) check(value, path, errors);
-  });
+  const only = (type: string, check: Compile) =>
+    checks.push((value, path, errors) => {
+      if (typeName(value) === type || (type === "number" && typeof value === "number")) check(value, path, errors);
+    });
   if (source.enum !== undefined)
     checks.push((value, path, errors) => {
       if (!source.enum?.includes(value)) errors.push(fieldNotSupported(path, value, (source.enum ?? []).map(String)));
     });
-  const { minimum, maximum, minLength, maxLength, pattern, minItems, maxItems, required, minProperties, maxProperties } = source;
+  const {
+    minimum,
+    maximum,
+    minLength,
+    maxLength,
+    pattern,
+    minItems,
+    maxItems,
+    required,
+    minProperties,
+    maxProperties,
+  } = source;
   if (minimum !== undefined)
     only("number", (value, path, errors) => {
-      if ((value as number) < minimum) errors.push(fieldInvalid(path, value, `${path} in body should be greater than or equal to ${minimum}`));
+      if ((value as number) < minimum)
+        errors.push(fieldInvalid(path, value, `${path} in body should be greater than or equal to ${minimum}`));
     });
   if (maximum !== undefined)
     only("number", (value, path, errors) => {
-      if ((value as number) > maximum) errors.push(fieldInvalid(path, value, `${path} in body should be less than or equal to ${maximum}`));
+      if ((value as number) > maximum)
+        errors.push(fieldInvalid(path, value, `${path} in body should be less than or equal to ${maximum}`));
     });
   if (source.format === "int32")
     only("number", (value, path, errors) => {
@@ -372,12 +406,17 @@ function compileChecks(source: JsonSchema): readonly Compile[] {
     });
   if (minLength !== undefined)
     only("string", (value, path, errors) => {
-      if ([...(value as string)].length < minLength) errors.push(fieldInvalid(path, value, `${path} in body should be at least ${minLength} chars long`));
+      if ([...(value as string)].length < minLength)
+        errors.push(fieldInvalid(path, value, `${path} in body should be at least ${minLength} chars long`));
     });
   if (maxLength !== undefined)
     only("string", (value, path, errors) => {
       if ([...(value as string)].length > maxLength)
-        errors.push({ type: "FieldValueTooLong", field: path, message: `Too long: may not be more than ${maxLength} bytes` });
+        errors.push({
+          type: "FieldValueTooLong",
+          field: path,
+          message: `Too long: may not be more than ${maxLength} bytes`,
+        });
     });
   if (pattern !== undefined) {
     // Patterns come from users: this engine is linear, whatever they write.
@@ -394,11 +433,15 @@ function compileChecks(source: JsonSchema): readonly Compile[] {
   }
   if (minItems !== undefined)
     only("array", (value, path, errors) => {
-      if ((value as unknown[]).length < minItems) errors.push(fieldInvalid(path, (value as unknown[]).length, `${path} in body should have at least ${minItems} items`));
+      if ((value as unknown[]).length < minItems)
+        errors.push(
+          fieldInvalid(path, (value as unknown[]).length, `${path} in body should have at least ${minItems} items`),
+        );
     });
   if (maxItems !== undefined)
     only("array", (value, path, errors) => {
-      if ((value as unknown[]).length > maxItems) errors.push(fieldTooMany(path, (value as unknown[]).length, maxItems));
+      if ((value as unknown[]).length > maxItems)
+        errors.push(fieldTooMany(path, (value as unknown[]).length, maxItems));
     });
   if (required !== undefined && required.length > 0)
     only("object", (value, path, errors) => {
@@ -407,7 +450,14 @@ function compileChecks(source: JsonSchema): readonly Compile[] {
     });
   if (minProperties !== undefined)
     only("object", (value, path, errors) => {
-      if (Object.keys(value as object).length < minProperties) errors.push(fieldInvalid(path, Object.keys(value as object).length, `${path} in body should have at least ${minProperties} properties`));
+      if (Object.keys(value as object).length < minProperties)
+        errors.push(
+          fieldInvalid(
+            path,
+            Object.keys(value as object).length,
+            `${path} in body should have at least ${minProperties} properties`,
+          ),
+        );
     });
   if (maxProperties !== undefined)
     only("object", (value, path, errors) => {

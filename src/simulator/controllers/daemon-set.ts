@@ -16,9 +16,14 @@ export const daemonSetController = defineController<unknown, Record<string, neve
       return owner?.kind === "DaemonSet" ? [{ namespace: change.object.metadata.namespace, name: owner.name }] : [];
     }),
     wake(Node, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type === "updated" && change.object.spec === change.old.spec && change.object.metadata.labels === change.old.metadata.labels
+      change.type === "updated" &&
+      change.object.spec === change.old.spec &&
+      change.object.metadata.labels === change.old.metadata.labels
         ? []
-        : context.cache(DaemonSet).list().map((set) => ({ namespace: set.metadata.namespace, name: set.metadata.name ?? "" })),
+        : context
+            .cache(DaemonSet)
+            .list()
+            .map((set) => ({ namespace: set.metadata.namespace, name: set.metadata.name ?? "" })),
     ),
   ],
   indexes: [podsByController()],
@@ -40,8 +45,14 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   const set = context.cache(DaemonSet).get(request.key);
   if (set === undefined || isBeingDeleted(set)) return done;
   const revision = templateHash(set.spec?.template);
-  const pods = context.cache(Pod).byIndex("controller", set.metadata.uid ?? "").filter((pod) => !isPodTerminal(pod));
-  const nodes = context.cache(Node).list().filter((node) => isEligible(node, set));
+  const pods = context
+    .cache(Pod)
+    .byIndex("controller", set.metadata.uid ?? "")
+    .filter((pod) => !isPodTerminal(pod));
+  const nodes = context
+    .cache(Node)
+    .list()
+    .filter((node) => isEligible(node, set));
   const byNode = new Map(pods.map((pod) => [pod.spec?.nodeName ?? "", pod]));
   try {
     for (const node of nodes) {
@@ -51,13 +62,24 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
         // The name is fixed by the node, so that a cache that is behind cannot lead to two pods on one node.
         await context.client.create(
           Pod,
-          podFromTemplate(set, set.spec?.template, { name: `${set.metadata.name}-${templateHash({ metadata: { name } } as never)}` }, { labels: { [REVISION]: revision }, spec: { nodeName: name } as never }),
+          podFromTemplate(
+            set,
+            set.spec?.template,
+            { name: `${set.metadata.name}-${templateHash({ metadata: { name } } as never)}` },
+            { labels: { [REVISION]: revision }, spec: { nodeName: name } as never },
+          ),
         );
-      } else if (pod.metadata.labels?.[REVISION] !== revision && set.spec?.updateStrategy?.type !== "OnDelete" && !isBeingDeleted(pod))
+      } else if (
+        pod.metadata.labels?.[REVISION] !== revision &&
+        set.spec?.updateStrategy?.type !== "OnDelete" &&
+        !isBeingDeleted(pod)
+      )
         await context.client.delete(Pod, { namespace: pod.metadata.namespace, name: pod.metadata.name ?? "" });
     }
     const names = new Set(nodes.map((node) => node.metadata.name));
-    for (const pod of pods) if (!names.has(pod.spec?.nodeName ?? "") && !isBeingDeleted(pod)) await context.client.delete(Pod, { namespace: pod.metadata.namespace, name: pod.metadata.name ?? "" });
+    for (const pod of pods)
+      if (!names.has(pod.spec?.nodeName ?? "") && !isBeingDeleted(pod))
+        await context.client.delete(Pod, { namespace: pod.metadata.namespace, name: pod.metadata.name ?? "" });
     const live = pods.filter((pod) => !isBeingDeleted(pod));
     const ready = live.filter(isPodReady).length;
     const updated = live.filter((pod) => pod.metadata.labels?.[REVISION] === revision).length;
@@ -71,7 +93,8 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
       ...(ready === 0 ? {} : { numberAvailable: ready }),
       ...(nodes.length - ready <= 0 ? {} : { numberUnavailable: nodes.length - ready }),
     };
-    if (!deepEqual(set.status ?? {}, status)) await context.client.updateStatus(DaemonSet, { ...set, status } as DaemonSet);
+    if (!deepEqual(set.status ?? {}, status))
+      await context.client.updateStatus(DaemonSet, { ...set, status } as DaemonSet);
   } catch (error) {
     if (isConflict(error) || isAlreadyExists(error)) return { outcome: "requeue", afterMs: 5 };
     if (!isNotFound(error)) throw error;

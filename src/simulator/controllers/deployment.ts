@@ -1,6 +1,14 @@
 import { Deployment, ReplicaSet } from "#apis/kubernetes";
 import { deepEqual } from "#base";
-import { type ControllerContext, cacheIndex, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import {
+  type ControllerContext,
+  cacheIndex,
+  defineController,
+  done,
+  type Request,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import {
   controllerOf,
   controllerReference,
@@ -39,7 +47,6 @@ export const deploymentController = defineController<unknown, Record<string, nev
   concurrency: () => 64,
   reconcile,
 });
-
 
 async function reconcile(request: Request, context: ControllerContext): Promise<Result> {
   const deployment = context.cache(Deployment).get(request.key);
@@ -120,7 +127,12 @@ export function planSizes(
     for (const name of oldSizes.keys()) oldSizes.set(name, 0);
     return { newSize: oldTotal + oldPods > 0 ? (current === undefined ? 0 : sizeOf(current)) : wanted, oldSizes };
   }
-  let surge = bound(strategy?.rollingUpdate?.maxSurge as string | number | undefined, wanted, Math.ceil(wanted / 4), true);
+  let surge = bound(
+    strategy?.rollingUpdate?.maxSurge as string | number | undefined,
+    wanted,
+    Math.ceil(wanted / 4),
+    true,
+  );
   let gap = bound(
     strategy?.rollingUpdate?.maxUnavailable as string | number | undefined,
     wanted,
@@ -165,7 +177,11 @@ async function roll(
       .sort((a, b) => revisionOf(a) - revisionOf(b));
     for (const set of idle.slice(0, Math.max(0, idle.length - kept)))
       await context.client.delete(ReplicaSet, { namespace: set.metadata.namespace, name: set.metadata.name ?? "" });
-  } else if (current !== undefined && (current.spec?.replicas ?? 0) !== (deployment.spec?.replicas ?? 1) && owned.length === 1)
+  } else if (
+    current !== undefined &&
+    (current.spec?.replicas ?? 0) !== (deployment.spec?.replicas ?? 1) &&
+    owned.length === 1
+  )
     await context.client.update(ReplicaSet, {
       ...current,
       spec: { ...current.spec, replicas: deployment.spec?.replicas ?? 1 },

@@ -10,7 +10,12 @@ export const endpointSliceController = defineController<unknown, Record<string, 
   reconciles: [Service],
   wakes: [
     wake(Pod, (change, context: ControllerContext<unknown, unknown>) => {
-      if (change.type === "updated" && change.object.status === change.old.status && change.object.metadata.labels === change.old.metadata.labels) return [];
+      if (
+        change.type === "updated" &&
+        change.object.status === change.old.status &&
+        change.object.metadata.labels === change.old.metadata.labels
+      )
+        return [];
       return context
         .cache(Service)
         .list(change.object.metadata.namespace)
@@ -38,10 +43,16 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   try {
     if (service.spec?.type === "LoadBalancer" && (service.status?.loadBalancer?.ingress ?? []).length === 0) {
       const address = (service.spec.clusterIP ?? "10.96.0.1").replace(/^10\./, "203.");
-      await context.client.updateStatus(Service, setPath(service, ["status", "loadBalancer"], { ingress: [{ ip: address, ipMode: "VIP" }] }));
+      await context.client.updateStatus(
+        Service,
+        setPath(service, ["status", "loadBalancer"], { ingress: [{ ip: address, ipMode: "VIP" }] }),
+      );
     }
     if (Object.keys(service.spec?.selector ?? {}).length === 0) return done;
-    const pods = context.cache(Pod).list(request.namespace).filter((pod) => matches(service, pod) && pod.status?.podIP !== undefined && !isPodTerminal(pod));
+    const pods = context
+      .cache(Pod)
+      .list(request.namespace)
+      .filter((pod) => matches(service, pod) && pod.status?.podIP !== undefined && !isPodTerminal(pod));
     const name = `${request.name}-simulated`;
     const slice = {
       apiVersion: "discovery.k8s.io/v1",
@@ -49,7 +60,11 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
       metadata: {
         name,
         namespace: request.namespace ?? "",
-        labels: { ...service.metadata.labels, "kubernetes.io/service-name": request.name, "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io" },
+        labels: {
+          ...service.metadata.labels,
+          "kubernetes.io/service-name": request.name,
+          "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        },
         ownerReferences: [controllerReference(service)],
       },
       addressType: "IPv4",
@@ -57,15 +72,29 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
         .sort((a, b) => (a.metadata.name ?? "").localeCompare(b.metadata.name ?? ""))
         .map((pod) => ({
           addresses: [pod.status?.podIP ?? ""],
-          conditions: { ready: isPodReady(pod) && !isBeingDeleted(pod), serving: isPodReady(pod), terminating: isBeingDeleted(pod) },
+          conditions: {
+            ready: isPodReady(pod) && !isBeingDeleted(pod),
+            serving: isPodReady(pod),
+            terminating: isBeingDeleted(pod),
+          },
           nodeName: pod.spec?.nodeName ?? "",
-          targetRef: { kind: "Pod", namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "", uid: pod.metadata.uid ?? "" },
+          targetRef: {
+            kind: "Pod",
+            namespace: pod.metadata.namespace ?? "",
+            name: pod.metadata.name ?? "",
+            uid: pod.metadata.uid ?? "",
+          },
         })),
-      ports: (service.spec?.ports ?? []).map((port) => ({ name: port.name ?? "", port: typeof port.targetPort === "number" ? port.targetPort : port.port, protocol: port.protocol ?? "TCP" })),
+      ports: (service.spec?.ports ?? []).map((port) => ({
+        name: port.name ?? "",
+        port: typeof port.targetPort === "number" ? port.targetPort : port.port,
+        protocol: port.protocol ?? "TCP",
+      })),
     } as unknown as EndpointSlice;
     const present = await context.client.find(EndpointSlice, { namespace: request.namespace, name });
     if (present === undefined) await context.client.create(EndpointSlice, slice);
-    else if (!deepEqual([present.endpoints, present.ports], [slice.endpoints, slice.ports])) await context.client.update(EndpointSlice, { ...slice, metadata: { ...present.metadata, ...slice.metadata } });
+    else if (!deepEqual([present.endpoints, present.ports], [slice.endpoints, slice.ports]))
+      await context.client.update(EndpointSlice, { ...slice, metadata: { ...present.metadata, ...slice.metadata } });
   } catch (error) {
     if (isConflict(error) || isAlreadyExists(error)) return { outcome: "requeue", afterMs: 5 };
     if (!isNotFound(error)) throw error;

@@ -1,5 +1,13 @@
 import { Node, Pod } from "#apis/kubernetes";
-import { type ControllerContext, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import { controllerOf, formatTime, isConflict, isNotFound, parseTime } from "#machinery";
 import { isReady } from "../placement.ts";
 import { isPodReady, isPodTerminal } from "../pods.ts";
@@ -157,12 +165,13 @@ async function loseNode(
 function addressOf(uid: string, octet: number): string {
   let hash = 0;
   for (let at = 0; at < uid.length; at++) hash = (Math.imul(hash, 31) + uid.charCodeAt(at)) >>> 0;
-  return `${octet}.${(hash >>> 16) & 255}.${(hash >>> 8) & 255}.${(hash & 255) || 1}`;
+  return `${octet}.${(hash >>> 16) & 255}.${(hash >>> 8) & 255}.${hash & 255 || 1}`;
 }
 
 function baseStatus(pod: Pod, node: Node, nowMs: number) {
   const hostIP =
-    node.status?.addresses?.find(({ type }) => type === "InternalIP")?.address ?? addressOf(node.metadata.uid ?? "", 172);
+    node.status?.addresses?.find(({ type }) => type === "InternalIP")?.address ??
+    addressOf(node.metadata.uid ?? "", 172);
   const podIP = pod.spec?.hostNetwork ? hostIP : addressOf(pod.metadata.uid ?? "", 10);
   return {
     ...pod.status,

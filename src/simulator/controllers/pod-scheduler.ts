@@ -101,4 +101,3 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   }
   return done;
 }
-

@@ -1,6 +1,14 @@
 import { Pod, ReplicaSet } from "#apis/kubernetes";
 import { deepEqual } from "#base";
-import { type ControllerContext, cacheIndex, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import {
+  type ControllerContext,
+  cacheIndex,
+  defineController,
+  done,
+  type Request,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import { controllerOf, isAlreadyExists, isBeingDeleted, isForbidden, isNotFound, keyOf } from "#machinery";
 import { Expectations } from "../expectations.ts";
 import { byDeletionCost, isPodActive, isPodReady, isPodTerminal, podFromTemplate, selects } from "../pods.ts";
@@ -44,13 +52,17 @@ const expectationsOf = new WeakMap<object, Expectations>();
 async function reconcile(request: Request, context: ControllerContext<Deps>): Promise<Result> {
   const set = context.cache(ReplicaSet).get(request.key);
   let expectations = expectationsOf.get(context);
-  if (expectations === undefined) expectationsOf.set(context, (expectations = new Expectations(() => context.clock.now())));
+  if (expectations === undefined)
+    expectationsOf.set(context, (expectations = new Expectations(() => context.clock.now())));
   if (set === undefined) {
     expectations.forget(request.key);
     return done;
   }
   const uid = set.metadata.uid ?? "";
-  const pods = context.cache(Pod).byIndex("controller", uid).filter((pod) => !isPodTerminal(pod));
+  const pods = context
+    .cache(Pod)
+    .byIndex("controller", uid)
+    .filter((pod) => !isPodTerminal(pod));
   const cache = context.cache(Pod);
   if (!isBeingDeleted(set)) {
     expectations.settleDeleted(request.key, (key) => cache.get(key) !== undefined);
@@ -69,7 +81,11 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     replicas: live.length,
     ...(live.length === 0
       ? {}
-      : { fullyLabeledReplicas: live.filter((pod) => selects({ matchLabels: templateLabels ?? {} }, pod.metadata.labels)).length }),
+      : {
+          fullyLabeledReplicas: live.filter((pod) =>
+            selects({ matchLabels: templateLabels ?? {} }, pod.metadata.labels),
+          ).length,
+        }),
     ...(ready.length === 0 ? {} : { readyReplicas: ready.length }),
     ...(available.length === 0 ? {} : { availableReplicas: available.length }),
     observedGeneration: set.metadata.generation ?? 0,

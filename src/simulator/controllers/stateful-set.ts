@@ -46,13 +46,23 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
       if (pod === undefined) await create(set, ordinal, revision, context);
       if (!isParallel && (pod === undefined || !isPodReady(pod))) break;
     }
-    const surplus = pods.filter((pod) => ordinalOf(pod) >= wanted && !isBeingDeleted(pod)).sort((a, b) => ordinalOf(b) - ordinalOf(a));
+    const surplus = pods
+      .filter((pod) => ordinalOf(pod) >= wanted && !isBeingDeleted(pod))
+      .sort((a, b) => ordinalOf(b) - ordinalOf(a));
     for (const pod of isParallel ? surplus : surplus.slice(0, 1)) await remove(pod, context);
-    const outdated = pods.filter((pod) => pod.metadata.labels?.[REVISION] !== revision && ordinalOf(pod) < wanted).sort((a, b) => ordinalOf(b) - ordinalOf(a));
+    const outdated = pods
+      .filter((pod) => pod.metadata.labels?.[REVISION] !== revision && ordinalOf(pod) < wanted)
+      .sort((a, b) => ordinalOf(b) - ordinalOf(a));
     const partition = set.spec?.updateStrategy?.rollingUpdate?.partition ?? 0;
     const allReady = pods.length >= wanted && pods.every((pod) => isPodReady(pod) && !isBeingDeleted(pod));
     const next = outdated.find((pod) => ordinalOf(pod) >= partition);
-    if (set.spec?.updateStrategy?.type !== "OnDelete" && next !== undefined && (allReady || !isPodReady(next)) && !isBeingDeleted(next)) await remove(next, context);
+    if (
+      set.spec?.updateStrategy?.type !== "OnDelete" &&
+      next !== undefined &&
+      (allReady || !isPodReady(next)) &&
+      !isBeingDeleted(next)
+    )
+      await remove(next, context);
     const live = pods.filter((pod) => !isBeingDeleted(pod));
     const ready = live.filter(isPodReady).length;
     const updated = live.filter((pod) => pod.metadata.labels?.[REVISION] === revision).length;
@@ -69,7 +79,8 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
       updateRevision: revision,
       collisionCount: 0,
     };
-    if (!deepEqual(set.status ?? {}, status)) await context.client.updateStatus(StatefulSet, { ...set, status } as StatefulSet);
+    if (!deepEqual(set.status ?? {}, status))
+      await context.client.updateStatus(StatefulSet, { ...set, status } as StatefulSet);
   } catch (error) {
     if (isConflict(error) || isAlreadyExists(error)) return { outcome: "requeue", afterMs: 5 };
     if (!isNotFound(error)) throw error;
@@ -91,7 +102,11 @@ async function create(set: StatefulSet, ordinal: number, revision: string, conte
       await context.client.create(PersistentVolumeClaim, {
         apiVersion: "v1",
         kind: "PersistentVolumeClaim",
-        metadata: { name: claim, ...(set.metadata.namespace === undefined ? {} : { namespace: set.metadata.namespace }), ...(template.metadata.labels === undefined ? {} : { labels: template.metadata.labels }) },
+        metadata: {
+          name: claim,
+          ...(set.metadata.namespace === undefined ? {} : { namespace: set.metadata.namespace }),
+          ...(template.metadata.labels === undefined ? {} : { labels: template.metadata.labels }),
+        },
         ...(template.spec === undefined ? {} : { spec: template.spec }),
       });
     } catch (error) {
@@ -101,9 +116,18 @@ async function create(set: StatefulSet, ordinal: number, revision: string, conte
   const present = set.spec?.template.spec?.volumes ?? [];
   await context.client.create(
     Pod,
-    podFromTemplate(set, set.spec?.template, { name }, {
-      labels: { [REVISION]: revision, [POD_NAME]: name, [POD_INDEX]: String(ordinal) },
-      spec: { hostname: name, ...(set.spec?.serviceName === undefined ? {} : { subdomain: set.spec.serviceName }), ...(volumes.length === 0 ? {} : { volumes: [...present, ...volumes] }) } as never,
-    }),
+    podFromTemplate(
+      set,
+      set.spec?.template,
+      { name },
+      {
+        labels: { [REVISION]: revision, [POD_NAME]: name, [POD_INDEX]: String(ordinal) },
+        spec: {
+          hostname: name,
+          ...(set.spec?.serviceName === undefined ? {} : { subdomain: set.spec.serviceName }),
+          ...(volumes.length === 0 ? {} : { volumes: [...present, ...volumes] }),
+        } as never,
+      },
+    ),
   );
 }

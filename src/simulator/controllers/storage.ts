@@ -32,7 +32,13 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
         accessModes,
         persistentVolumeReclaimPolicy: "Delete",
         hostPath: { path: `/simulated/${volumeName}` },
-        claimRef: { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace: request.namespace ?? "", name: request.name, uid: claim.metadata.uid ?? "" },
+        claimRef: {
+          apiVersion: "v1",
+          kind: "PersistentVolumeClaim",
+          namespace: request.namespace ?? "",
+          name: request.name,
+          uid: claim.metadata.uid ?? "",
+        },
       },
     } as PersistentVolume);
     await client.updateStatus(PersistentVolume, { ...volume, status: { phase: "Bound" } } as PersistentVolume);
@@ -40,8 +46,17 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
     if (!isAlreadyExists(error)) throw error;
   }
   try {
-    const named = claim.spec?.volumeName === volumeName ? claim : await client.update(PersistentVolumeClaim, { ...claim, spec: { ...claim.spec, volumeName } } as PersistentVolumeClaim);
-    await client.updateStatus(PersistentVolumeClaim, { ...named, status: { phase: "Bound", accessModes, capacity: { storage } } } as PersistentVolumeClaim);
+    const named =
+      claim.spec?.volumeName === volumeName
+        ? claim
+        : await client.update(PersistentVolumeClaim, {
+            ...claim,
+            spec: { ...claim.spec, volumeName },
+          } as PersistentVolumeClaim);
+    await client.updateStatus(PersistentVolumeClaim, {
+      ...named,
+      status: { phase: "Bound", accessModes, capacity: { storage } },
+    } as PersistentVolumeClaim);
   } catch (error) {
     if (!isConflict(error) && !isNotFound(error)) throw error;
   }
