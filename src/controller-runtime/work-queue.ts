@@ -77,7 +77,10 @@ export class WorkQueue<K extends string> {
   add(key: K, options: AddOptions = {}): void {
     if (this.#isStopped) return;
     const { priority = PRIORITY_NORMAL, afterMs = 0 } = options;
-    if (afterMs > 0) return this.#addLater(key, afterMs, priority);
+    if (afterMs > 0) {
+      this.#addLater(key, afterMs, priority);
+      return;
+    }
     const waiting = this.#delayed.get(key);
     if (waiting !== undefined) {
       waiting.timer.cancel();

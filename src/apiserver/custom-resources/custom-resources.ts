@@ -265,15 +265,13 @@ export class CustomResources {
   }
 
   async #again(crd: KubeObject): Promise<void> {
-    const latest = await this.#server
-      .transport()
-      .send({
-        verb: "get",
-        group: "apiextensions.k8s.io",
-        version: "v1",
-        resource: "customresourcedefinitions",
-        name: crd.metadata.name ?? "",
-      });
+    const latest = await this.#server.transport().send({
+      verb: "get",
+      group: "apiextensions.k8s.io",
+      version: "v1",
+      resource: "customresourcedefinitions",
+      name: crd.metadata.name ?? "",
+    });
     await this.#cleanUp(latest);
   }
 }

@@ -235,11 +235,9 @@ export function followFaults(fleet: Fleet): void {
     if (member === undefined || fault === undefined || object.metadata.namespace !== "karmada-system") return;
     member.setFaults({ isDown: fault === "down", latencyMs: fault === "slow" ? 500 : 0 });
   };
-  fleet.controlPlane.manager.informers
-    .of(ConfigMap)
-    .handle({
-      add: (object, isInitial) => isInitial || apply(object),
-      update: apply,
-      delete: (object) => apply(withMetadata({ ...object, data: { fault: "up" } }, {})),
-    });
+  fleet.controlPlane.manager.informers.of(ConfigMap).handle({
+    add: (object, isInitial) => isInitial || apply(object),
+    update: apply,
+    delete: (object) => apply(withMetadata({ ...object, data: { fault: "up" } }, {})),
+  });
 }

@@ -144,20 +144,16 @@ async function collect(cluster: Cluster, member: Member, context: Context) {
       ledger = new ResourceLedger();
       ledgers.set(member, ledger);
       const own = ledger;
-      member.informers
-        .of(Node)
-        .handle({
-          add: (node) => own.putNode(node),
-          update: (node) => own.putNode(node),
-          delete: (node) => own.removeNode(node),
-        });
-      member.informers
-        .of(Pod)
-        .handle({
-          add: (pod) => own.putPod(pod),
-          update: (pod) => own.putPod(pod),
-          delete: (pod) => own.removePod(pod),
-        });
+      member.informers.of(Node).handle({
+        add: (node) => own.putNode(node),
+        update: (node) => own.putNode(node),
+        delete: (node) => own.removeNode(node),
+      });
+      member.informers.of(Pod).handle({
+        add: (pod) => own.putPod(pod),
+        update: (pod) => own.putPod(pod),
+        delete: (pod) => own.removePod(pod),
+      });
     }
     await Promise.all([member.informers.of(Node).whenSynced(), member.informers.of(Pod).whenSynced()]);
     const account: ResourceAccount = ledger.account(
