@@ -19,10 +19,7 @@ import { workAdmission } from "./work/index.ts";
 export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-policy/index.ts";
 
 export interface KarmadaAdmissionOptions {
-  /**
-   * Lets ClusterTaintPolicies set NoExecute taints (`--allow-no-execute-taint-policy`). The flag's default in the contract
-   * is false; here it is true, because no server flag hands it in yet and the tour sets such a taint.
-   */
+  /** Lets ClusterTaintPolicies set NoExecute taints (`--allow-no-execute-taint-policy`, default false). */
   readonly allowNoExecuteTaintPolicy?: boolean;
 }
 
@@ -35,7 +32,7 @@ export function karmadaAdmission(random: Random, options: KarmadaAdmissionOption
     bindingAdmission(false, random),
     bindingAdmission(true, random),
     workAdmission(random),
-    clusterTaintPolicyAdmission(options.allowNoExecuteTaintPolicy ?? true),
+    clusterTaintPolicyAdmission(options.allowNoExecuteTaintPolicy ?? false),
     federatedResourceQuotaAdmission,
     federatedHpaAdmission,
     cronFederatedHpaAdmission,

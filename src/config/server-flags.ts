@@ -15,6 +15,7 @@ export interface ServerConfig {
   readonly enableClusterResourceModeling: boolean;
   readonly enableTaintManager: boolean;
   readonly enableNoExecuteTaintEviction: boolean;
+  readonly allowNoExecuteTaintPolicy: boolean;
   readonly noExecuteTaintEvictionPurgeMode: "Gracefully" | "Directly";
   readonly resourceEvictionRate: number;
   readonly gracefulEvictionTimeoutMs: number;
@@ -138,6 +139,13 @@ export const serverFlags: readonly Flag[] = [
     "false",
     bool,
     "evict workloads by NoExecute taints",
+  ),
+  flag(
+    "allow-no-execute-taint-policy",
+    "allowNoExecuteTaintPolicy",
+    "false",
+    bool,
+    "let ClusterTaintPolicies set NoExecute taints",
   ),
   flag(
     "no-execute-taint-eviction-purge-mode",

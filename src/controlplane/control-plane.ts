@@ -51,7 +51,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     random,
     log,
     serviceAccountKeys: pki.serviceAccount,
-    admission: karmadaAdmission(random),
+    admission: karmadaAdmission(random, { allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy }),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),

@@ -14,6 +14,7 @@ async function startFailoverFleet(members: readonly string[], flags: readonly st
   fleet = await startTestFleet(members, [
     "--feature-gates=Failover=true",
     "--enable-no-execute-taint-eviction=true",
+    "--allow-no-execute-taint-policy=true",
     ...flags,
   ]);
   plane = createClient(fleet.controlPlane.transport);

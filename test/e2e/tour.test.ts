@@ -7,7 +7,11 @@ import { startTestFleet } from "#testing";
 test("[DR-4] [DR-5] [GF-34] [GF-36] [GF-38] [GF-40] the tour's every step comes true", async () => {
   const fleet = await startTestFleet(
     ["member1", "member2", "member3"],
-    ["--feature-gates=Failover=true", "--enable-no-execute-taint-eviction=true"],
+    [
+      "--feature-gates=Failover=true",
+      "--enable-no-execute-taint-eviction=true",
+      "--allow-no-execute-taint-policy=true",
+    ],
   );
   const lines: string[] = [];
   try {

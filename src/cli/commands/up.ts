@@ -57,6 +57,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
       `--secure-port=${parsed.get("port")}`,
       "--feature-gates=Failover=true",
       "--enable-no-execute-taint-eviction=true",
+      "--allow-no-execute-taint-policy=true",
       "--resource-eviction-rate=50",
       "--cluster-status-update-frequency=500ms",
       "--cluster-failure-threshold=1s",
