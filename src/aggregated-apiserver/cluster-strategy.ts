@@ -3,6 +3,8 @@ import type { Strategy } from "#apiserver";
 import type { Clock } from "#base";
 import { defaultResourceModels } from "#estimator";
 import {
+  DNS_LABEL,
+  DNS_LABEL_TEXT,
   type FieldError,
   fieldDuplicate,
   fieldInvalid,
@@ -10,10 +12,10 @@ import {
   fieldRequired,
   formatTime,
   type KubeObject,
+  LABEL_VALUE,
 } from "#machinery";
 
 const NAME_MAX = 48;
-const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;
 const MAX = "9223372036854775807";
 
 /** Fills in what every write of a Cluster gets: times of NoExecute taints, zones, resource models. */
@@ -53,14 +55,7 @@ export function clusterErrors(cluster: Cluster): FieldError[] {
   const spec = (cluster.spec ?? {}) as NonNullable<Cluster["spec"]> & { readonly zone?: string };
   if (name.length > NAME_MAX)
     errors.push(fieldInvalid("metadata.name", name, `must be no more than ${NAME_MAX} characters`));
-  if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name))
-    errors.push(
-      fieldInvalid(
-        "metadata.name",
-        name,
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
-      ),
-    );
+  if (!DNS_LABEL.test(name)) errors.push(fieldInvalid("metadata.name", name, DNS_LABEL_TEXT));
   if (!spec.syncMode) errors.push(fieldRequired("spec.syncMode"));
   else if (spec.syncMode !== "Push" && spec.syncMode !== "Pull")
     errors.push(fieldNotSupported("spec.syncMode", spec.syncMode, ["Push", "Pull"]));

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
 import type { ApiError, KubeObject } from "#machinery";
-import { createTestServer, settle, type TestServer, watchInto } from "./test-server.ts";
+import { createTestServer, settle, type TestServer, watchInto } from "#testing";
 
 let server: TestServer;
 const OLD = "work.karmada.io/v1alpha1/resourcebindings";

@@ -9,25 +9,22 @@ import {
   formatTime,
   isJsonObject,
   type KubeObject,
+  DNS_LABEL,
+  DNS_1035_LABEL,
+  DNS_1035_LABEL_TEXT,
+  DNS_LABEL_TEXT,
+  LABEL_VALUE,
+  LABEL_VALUE_TEXT,
   type ObjectMeta,
+  DNS_SUBDOMAIN,
+  DNS_SUBDOMAIN_TEXT,
 } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 
-const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const QUALIFIED = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
-const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;
 
-const SUBDOMAIN_TEXT =
-  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const LABEL_TEXT =
-  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035_TEXT =
-  "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED_TEXT =
   "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE_TEXT =
-  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 const PATH_SEGMENT_RESOURCES = new Set([
   "roles",
@@ -51,18 +48,18 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
   const errors: string[] = [];
   if (group === "" && resource === "services") {
     if (name.length > 63) errors.push("must be no more than 63 bytes");
-    if (!/^[a-z]([-a-z0-9]*[a-z0-9])?$/.test(name)) errors.push(LABEL_1035_TEXT);
+    if (!DNS_1035_LABEL.test(name)) errors.push(DNS_1035_LABEL_TEXT);
     return errors;
   }
   if (group === "batch" && resource === "cronjobs" && name.length > 52)
     errors.push("must be no more than 52 characters");
   if ((group === "" && LABEL_RESOURCES.has(resource)) || (group === "apps" && resource === "statefulsets")) {
     if (name.length > 63) errors.push("must be no more than 63 bytes");
-    if (!LABEL.test(name)) errors.push(LABEL_TEXT);
+    if (!DNS_LABEL.test(name)) errors.push(DNS_LABEL_TEXT);
     return errors;
   }
   if (name.length > 253) errors.push("must be no more than 253 bytes");
-  if (!SUBDOMAIN.test(name)) errors.push(SUBDOMAIN_TEXT);
+  if (!DNS_SUBDOMAIN.test(name)) errors.push(DNS_SUBDOMAIN_TEXT);
   return errors;
 }
 
@@ -77,7 +74,7 @@ function keyErrors(key: string): readonly string[] {
   if (parts.length === 2) {
     const prefix = parts[0] ?? "";
     if (prefix === "") errors.push("prefix part must be non-empty");
-    else if (!SUBDOMAIN.test(prefix)) errors.push(`prefix part ${SUBDOMAIN_TEXT}`);
+    else if (!DNS_SUBDOMAIN.test(prefix)) errors.push(`prefix part ${DNS_SUBDOMAIN_TEXT}`);
   }
   if (name === "") errors.push("name part must be non-empty");
   else if (name.length > 63) errors.push("name part must be no more than 63 bytes");

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ApiError, type KubeObject, setPath } from "#machinery";
-import { createTestServer, settle, type TestServer, watchInto } from "./test-server.ts";
+import { createTestServer, settle, type TestServer, watchInto } from "#testing";
 
 const at = { namespace: "default", name: "a" };
 

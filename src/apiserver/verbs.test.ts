@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { VirtualClock } from "#base";
 import type { ApiError, KubeObject } from "#machinery";
-import { createTestServer, settle, type TestServer, watchInto } from "./test-server.ts";
+import { createTestServer, settle, type TestServer, watchInto } from "#testing";
 
 let server: TestServer;
 beforeEach(async () => {

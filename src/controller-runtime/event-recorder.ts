@@ -1,20 +1,7 @@
 import { type Clock, fnv1a32, type Logger, type Random } from "#base";
+import { Event } from "#apis/kubernetes";
 import type { Client } from "#client";
-import { formatTime, isAlreadyExists, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
-
-/** The core/v1 Event written about another object. */
-export interface EventObject extends KubeObject {
-  readonly involvedObject: ObjectReference;
-  readonly reason: string;
-  readonly message: string;
-  readonly type: "Normal" | "Warning";
-  readonly count: number;
-  readonly firstTimestamp: string;
-  readonly lastTimestamp: string;
-  readonly source: { readonly component: string };
-  readonly reportingComponent: string;
-  readonly reportingInstance: string;
-}
+import { formatTime, isAlreadyExists, isNotFound, type KubeObject } from "#machinery";
 
 export interface ObjectReference {
   readonly apiVersion?: string;
@@ -34,14 +21,6 @@ export interface EventRecorder {
   /** Resolves when everything recorded so far has been written or given up. */
   flush(): Promise<void>;
 }
-
-const EventKind: ResourceKind<EventObject> = {
-  group: "",
-  version: "v1",
-  kind: "Event",
-  resource: "events",
-  namespaced: true,
-};
 
 /** client-go's spam filter: a burst per object and source, then one event each five minutes. */
 const BURST_MAX = 25;
@@ -103,7 +82,7 @@ export function createEventRecorder(options: {
     const message = text.length > MESSAGE_MAX ? text.slice(0, MESSAGE_MAX) : text;
     const key = `${aboutKey}|${type}|${reason}|${message}`;
     const timestamp = formatTime(clock.now());
-    if (pending.size >= PENDING_MAX) for (const ticket of pending.keys()) return void pending.delete(ticket);
+    if (pending.size >= PENDING_MAX) pending.delete(pending.keys().next().value as number);
     pending.set(nextTicket++, () => write(key, component, type, about, reason, message, timestamp));
     pump();
   }
@@ -121,7 +100,7 @@ export function createEventRecorder(options: {
     if (known !== undefined) {
       known.count++;
       try {
-        await client.patch(EventKind, known, "application/merge-patch+json", {
+        await client.patch(Event, known, "application/merge-patch+json", {
           count: known.count,
           lastTimestamp: timestamp,
         });
@@ -134,7 +113,7 @@ export function createEventRecorder(options: {
     const namespace = about.metadata.namespace ?? "default";
     const suffix = (clock.now() * 1_000_000 + random.below(1_000_000)).toString(16);
     const base = (about.metadata.name ?? "").slice(0, 230);
-    const event: EventObject = {
+    const event: Event = {
       apiVersion: "v1",
       kind: "Event",
       metadata: { namespace, name: `${base}.${suffix}${(fnv1a32(key) % 256).toString(16)}` },
@@ -156,7 +135,7 @@ export function createEventRecorder(options: {
       reportingComponent: component,
       reportingInstance: "",
     };
-    await client.create(EventKind, event);
+    await client.create(Event, event);
     if (remembered.size >= REMEMBERED_MAX)
       for (const oldest of remembered.keys()) {
         remembered.delete(oldest);

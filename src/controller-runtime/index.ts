@@ -22,7 +22,7 @@ export {
   type Wakeup,
   type Writes,
 } from "./definition.ts";
-export { createEventRecorder, type EventObject, type EventRecorder, type ObjectReference } from "./event-recorder.ts";
+export { createEventRecorder, type EventRecorder, type ObjectReference } from "./event-recorder.ts";
 export { createLeaderElector, type LeaderElector, type LeaderElectionOptions } from "./leader-election.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
 export { type AddOptions, PRIORITY_LOW, PRIORITY_NORMAL, WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

@@ -1,21 +1,12 @@
-import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Deployment, Node, Pod, ReplicaSet } from "#apis/kubernetes";
-import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { RunningApiServer } from "#apiserver";
 import { seededRandom, silentLogger, VirtualClock } from "#base";
 import { type Client, createClient } from "#client";
 import { createMemberPool, type MemberPool } from "#member";
-import { createMemoryBackend } from "#store";
+import { settle, startTestApiServer } from "#testing";
 import { createEstimatorPool, dialEstimator, followMembers, serveMember, UNKNOWN } from "./index.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("ec", {
-  namedCurve: "P-256",
-  publicKeyEncoding: { type: "spki", format: "pem" },
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-});
-const settle = async () => {
-  for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setImmediate(resolve));
-};
 const clock = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
 const random = seededRandom(3);
 let api: RunningApiServer;
@@ -23,12 +14,9 @@ let client: Client;
 let members: MemberPool;
 
 beforeEach(async () => {
-  api = await startApiServer({
-    backend: createMemoryBackend(),
+  api = await startTestApiServer({
     clock,
     random,
-    log: silentLogger,
-    serviceAccountKeys: { privateKey, publicKey },
     namespaces: ["default"],
   });
   client = createClient(api.transport());

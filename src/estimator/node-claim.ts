@@ -1,21 +1,13 @@
 import type { ReplicaRequirements } from "#apis/karmada";
 import type { NodeSelectorRequirement, Taint } from "#apis/kubernetes";
-import { compileLabelSelector } from "#machinery";
+import { compileLabelSelector, tolerates } from "#machinery";
 import type { NodeClass } from "./node-accounts.ts";
 
 /** What a replica asks of the node it runs on. */
 export type NodeClaim = NonNullable<ReplicaRequirements["nodeClaim"]>;
-type Toleration = NonNullable<NodeClaim["tolerations"]>[number];
 type Matches = (node: NodeClass) => boolean;
 
 const UNSCHEDULABLE: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
-
-function tolerates({ key, value, effect, operator }: Toleration, taint: Taint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return (!operator || operator === "Equal") && (value ?? "") === (taint.value ?? "");
-}
 
 function matchesName({ key, operator, values = [] }: NodeSelectorRequirement, name: string): boolean {
   if (key !== "metadata.name") return false;

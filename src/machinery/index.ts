@@ -6,10 +6,21 @@
  * copies that share what did not change. It never reads time, chance or files.
  */
 export * from "./meta.ts";
+export {
+  DNS_LABEL,
+  DNS_1035_LABEL,
+  DNS_1035_LABEL_TEXT,
+  DNS_LABEL_TEXT,
+  LABEL_VALUE,
+  LABEL_VALUE_TEXT,
+  DNS_SUBDOMAIN,
+  DNS_SUBDOMAIN_TEXT,
+} from "./name-formats.ts";
 export * from "./paths.ts";
 export * from "./quantity.ts";
 export * from "./selectors.ts";
 export * from "./status.ts";
+export { tolerates } from "./taints.ts";
 export * from "./transport.ts";
 export {
   applyJsonPatch,

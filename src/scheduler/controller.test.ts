@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import {
@@ -10,12 +9,13 @@ import {
   ResourceBinding,
   type ResourceBindingSpec,
 } from "#apis/karmada";
-import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { RunningApiServer } from "#apiserver";
 import { deepEqual, seededRandom, silentLogger, systemClock, VirtualClock } from "#base";
-import { createManager, type EventObject, type Manager } from "#controller-runtime";
+import { Event } from "#apis/kubernetes";
+import { createManager, type Manager } from "#controller-runtime";
 import { createEstimatorPool } from "#estimator";
-import type { KubeObject, ResourceKind } from "#machinery";
-import { createMemoryBackend } from "#store";
+import type { KubeObject } from "#machinery";
+import { settle, startTestApiServer } from "#testing";
 import {
   assembleScheduler,
   createDecisionLog,
@@ -24,26 +24,9 @@ import {
   schedulerController,
 } from "./index.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("ec", {
-  namedCurve: "P-256",
-  publicKeyEncoding: { type: "spki", format: "pem" },
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-});
-const EventKind: ResourceKind<EventObject> = {
-  group: "",
-  version: "v1",
-  kind: "Event",
-  resource: "events",
-  namespaced: true,
-};
 const GATES = ["PriorityBasedScheduling", "CustomizedClusterResourceModeling"];
 const AGGREGATED: Placement = {
   replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
-};
-
-/** Lets promises and immediate callbacks run until nothing is left to do. */
-const settle = async () => {
-  for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
 
 let clock: VirtualClock;
@@ -68,10 +51,8 @@ async function start(deps: Partial<SchedulerDeps> = {}, options = {}): Promise<v
 beforeEach(async () => {
   clock = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
   const shared = { clock, random: seededRandom(7), log: silentLogger };
-  api = await startApiServer({
-    backend: createMemoryBackend(),
+  api = await startTestApiServer({
     ...shared,
-    serviceAccountKeys: { privateKey, publicKey },
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     aggregated: aggregatedDefinitions(clock),
     namespaces: ["default"],
@@ -121,7 +102,7 @@ async function addBinding(name: string, spec: Partial<ResourceBindingSpec> = {})
 const read = (name: string) => manager.client.get(ResourceBinding, { namespace: "default", name });
 const conditionOf = (binding: AnyBinding) => binding.status?.conditions?.find(({ type }) => type === "Scheduled");
 const eventsAbout = async (kind: string) =>
-  (await manager.client.list(EventKind, { namespace: "default" })).items.filter(
+  (await manager.client.list(Event, { namespace: "default" })).items.filter(
     ({ involvedObject }) => involvedObject.kind === kind,
   );
 

@@ -14,3 +14,8 @@ export async function eventually<T>(look: () => T | Promise<T>, limitMs = 15_000
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Lets promises and immediate callbacks run until nothing is left to do: what a `VirtualClock` of a test waits for. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,35 +1,19 @@
-import { generateKeyPairSync } from "node:crypto";
-import { type Clock, seededRandom, silentLogger, VirtualClock } from "#base";
+import type { RunningApiServer, StartOptions } from "#apiserver";
+import { type Clock, VirtualClock } from "#base";
 import type { KubeObject, ResourceRequest, Transport, WatchRequest } from "#machinery";
-import { createMemoryBackend } from "#store";
-import { type RunningApiServer, startApiServer, type StartOptions } from "./start.ts";
+import { startTestApiServer } from "./api-server.ts";
+import { settle } from "./eventually.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("rsa", {
-  modulusLength: 2048,
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-  publicKeyEncoding: { type: "spki", format: "pem" },
-});
-
-/** A server in memory for the tests of this room; its clock stands at 2026-01-01 unless one is given. */
+/** An API server in memory with a short way to send it requests; its clock stands at 2026-01-01 unless one is given. */
 export interface TestServer extends RunningApiServer {
   readonly clock: Clock;
   readonly inside: Transport;
   send(verb: ResourceRequest["verb"], resource: string, rest?: object): Promise<KubeObject>;
 }
 
-/** Lets everything that is ready run. */
-export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 export async function createTestServer(options: Partial<StartOptions> = {}): Promise<TestServer> {
   const clock = options.clock ?? new VirtualClock(Date.UTC(2026, 0, 1), settle);
-  const running = await startApiServer({
-    backend: createMemoryBackend(),
-    clock,
-    random: seededRandom(1),
-    log: silentLogger,
-    serviceAccountKeys: { privateKey, publicKey },
-    ...options,
-  });
+  const running = await startTestApiServer({ clock, ...options });
   const inside = running.transport();
   return {
     ...running,

@@ -1,8 +1,6 @@
 import type { ClusterAffinity, Placement } from "./parts.ts";
 import type { Cluster } from "./generated-types.ts";
-import { compileLabelSelector, type LabelSelector } from "#machinery";
-
-const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;
+import { compileLabelSelector, LABEL_VALUE, type LabelSelector } from "#machinery";
 
 interface FieldExpression {
   readonly key: string;

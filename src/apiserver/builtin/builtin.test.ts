@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { VirtualClock } from "#base";
 import { type ApiError, getPath, type KubeObject } from "#machinery";
-import { createTestServer, type TestServer } from "../test-server.ts";
+import { createTestServer, type TestServer } from "#testing";
 
 let server: TestServer;
 beforeAll(async () => {

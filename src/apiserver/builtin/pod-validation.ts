@@ -8,6 +8,8 @@ import {
   fieldRequired,
   getPath,
   type KubeObject,
+  DNS_LABEL,
+  DNS_LABEL_TEXT,
   parseQuantity,
 } from "#machinery";
 import { deepEqual } from "#base";
@@ -15,9 +17,6 @@ import type { Json } from "./pod-defaults.ts";
 
 type List = readonly Json[];
 
-const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-const LABEL_TEXT =
-  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const PORT_TEXT = "must be between 1 and 65535, inclusive";
 const NOT_NEGATIVE = "must be greater than or equal to 0";
 
@@ -29,7 +28,7 @@ const isPort = (value: unknown) => typeof value === "number" && value >= 1 && va
 function nameErrors(name: unknown, path: string, seen: Set<unknown>): FieldError[] {
   if (!name) return [fieldRequired(path)];
   if (typeof name === "string" && name.length > 63) return [fieldInvalid(path, name, "must be no more than 63 bytes")];
-  if (typeof name === "string" && !LABEL.test(name)) return [fieldInvalid(path, name, LABEL_TEXT)];
+  if (typeof name === "string" && !DNS_LABEL.test(name)) return [fieldInvalid(path, name, DNS_LABEL_TEXT)];
   if (seen.has(name)) return [fieldDuplicate(path, name)];
   seen.add(name);
   return [];

@@ -6,6 +6,8 @@ import {
   fieldRequired,
   getPath,
   type KubeObject,
+  DNS_LABEL,
+  DNS_LABEL_TEXT,
   setPath,
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
@@ -18,7 +20,6 @@ const portsOf = (spec: Json): List => (Array.isArray(spec["ports"]) ? (spec["por
 const hasAddress = (spec: Json) => spec["type"] !== "ExternalName";
 const hasNodePorts = (spec: Json) => spec["type"] === "NodePort" || spec["type"] === "LoadBalancer";
 const PORT_TEXT = "must be between 1 and 65535, inclusive";
-const PORT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const CLIENT_IP_SECONDS = 10_800;
 
 /** Members that are absent get their default; those that are there stay. */
@@ -65,14 +66,8 @@ function serviceErrors(service: KubeObject): FieldError[] {
     const { name, protocol } = port;
     if (!name && ports.length > 1) errors.push(fieldRequired(`${path}.name`));
     if (name) {
-      if (!PORT_NAME.test(String(name)) || String(name).length > 63)
-        errors.push(
-          fieldInvalid(
-            `${path}.name`,
-            name,
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
-          ),
-        );
+      if (!DNS_LABEL.test(String(name)) || String(name).length > 63)
+        errors.push(fieldInvalid(`${path}.name`, name, DNS_LABEL_TEXT));
       else if (names.has(name)) errors.push(fieldDuplicate(`${path}.name`, name));
       names.add(name);
     }

@@ -1,7 +1,14 @@
 import { Namespace, Secret, ServiceAccount, ClusterRole, ClusterRoleBinding } from "#apis/kubernetes";
 import { Cluster, CLUSTER_NAMESPACE, SYSTEM } from "#apis/karmada";
 import { type Client, retryOnConflict } from "#client";
-import { controllerReference, isAlreadyExists, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import {
+  controllerReference,
+  DNS_LABEL,
+  isAlreadyExists,
+  type KubeObject,
+  type ResourceKind,
+  withMetadata,
+} from "#machinery";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 
@@ -32,7 +39,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const [name, ...more] = parsed.args;
     if (name === undefined) throw new Error("cluster name is required");
     if (more.length > 0) throw new Error("more than one cluster name is not supported");
-    if (name.length > 48 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name))
+    if (name.length > 48 || !DNS_LABEL.test(name))
       throw new Error(
         `invalid cluster name(${name}): a lowercase RFC 1123 label of no more than 48 characters is required`,
       );

@@ -1,22 +1,15 @@
 /** The distributor against an API server of the same process. */
-import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { karmadaConversions, karmadaCustomResourceDefinitions, ResourceBinding } from "#apis/karmada";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
-import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { RunningApiServer } from "#apiserver";
 import { seededRandom, silentLogger, systemClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
 import { createManager, type Manager } from "#controller-runtime";
 import { createInterpreter } from "#interpreter";
-import { createMemoryBackend } from "#store";
-import { aDeployment, eventually } from "#testing";
+import { aDeployment, eventually, startTestApiServer } from "#testing";
 import { dependenciesDistributor } from "./index.ts";
 
-const keys = generateKeyPairSync("rsa", {
-  modulusLength: 2048,
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-  publicKeyEncoding: { type: "spki", format: "pem" },
-});
 const at = (name: string) => ({ namespace: "default", name });
 
 let api: RunningApiServer;
@@ -25,12 +18,9 @@ let manager: Manager;
 
 beforeEach(async () => {
   const random = seededRandom(1);
-  api = await startApiServer({
-    backend: createMemoryBackend(),
+  api = await startTestApiServer({
     clock: systemClock,
     random,
-    log: silentLogger,
-    serviceAccountKeys: keys,
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
   });

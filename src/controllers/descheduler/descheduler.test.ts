@@ -1,31 +1,15 @@
-import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { karmadaCustomResourceDefinitions, type Placement, ResourceBinding } from "#apis/karmada";
-import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { RunningApiServer } from "#apiserver";
 import { seededRandom, silentLogger, VirtualClock } from "#base";
-import { createManager, type EventObject, type Manager } from "#controller-runtime";
+import { Event } from "#apis/kubernetes";
+import { createManager, type Manager } from "#controller-runtime";
 import { createEstimatorPool } from "#estimator";
-import type { ResourceKind } from "#machinery";
-import { createMemoryBackend } from "#store";
+import { settle, startTestApiServer } from "#testing";
 import { deschedulerController } from "./index.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("ec", {
-  namedCurve: "P-256",
-  publicKeyEncoding: { type: "spki", format: "pem" },
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-});
-const EventKind: ResourceKind<EventObject> = {
-  group: "",
-  version: "v1",
-  kind: "Event",
-  resource: "events",
-  namespaced: true,
-};
 const AGGREGATED: Placement = {
   replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
-};
-const settle = async () => {
-  for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
 
 let clock: VirtualClock;
@@ -37,12 +21,9 @@ beforeEach(async () => {
   asked.length = 0;
   clock = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
   const random = seededRandom(1);
-  api = await startApiServer({
-    backend: createMemoryBackend(),
+  api = await startTestApiServer({
     clock,
     random,
-    log: silentLogger,
-    serviceAccountKeys: { privateKey, publicKey },
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
   });
   const estimators = createEstimatorPool({ clock, log: silentLogger });
@@ -113,10 +94,10 @@ describe("the running descheduler", () => {
     ]);
     expect(asked).toEqual([{ cluster: "m1", thresholdMs: 300_000 }]);
     await manager.events.flush();
-    const events = (await manager.client.list(EventKind, { namespace: "default" })).items;
+    const events = (await manager.client.list(Event, { namespace: "default" })).items;
     expect(
       events
-        .map(({ involvedObject, reason, message, source }) => [involvedObject.kind, reason, message, source.component])
+        .map(({ involvedObject, reason, message, source }) => [involvedObject.kind, reason, message, source?.component])
         .sort(),
     ).toEqual(
       ["Deployment", "ResourceBinding"].map((kind) => [

@@ -1,24 +1,17 @@
 /** Execution between a control plane and a member, each an API server of the same process. */
-import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions, Work } from "#apis/karmada";
 import { ConfigMap, Namespace } from "#apis/kubernetes";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
-import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { RunningApiServer } from "#apiserver";
 import { seededRandom, silentLogger, systemClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
 import { createManager, type Manager } from "#controller-runtime";
 import { createInterpreter } from "#interpreter";
 import { createMemberPool } from "#member";
-import { createMemoryBackend } from "#store";
-import { eventually } from "#testing";
+import { eventually, startTestApiServer } from "#testing";
 import { execution, RELEASE_DELETIONS } from "./index.ts";
 
-const keys = generateKeyPairSync("rsa", {
-  modulusLength: 2048,
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-  publicKeyEncoding: { type: "spki", format: "pem" },
-});
 const NAMESPACE = "karmada-es-m1";
 const clock = systemClock;
 
@@ -28,12 +21,9 @@ let member: Client;
 let managers: Manager[];
 
 const server = async (isPlane: boolean) => {
-  const started = await startApiServer({
-    backend: createMemoryBackend(),
+  const started = await startTestApiServer({
     clock,
     random: seededRandom(1),
-    log: silentLogger,
-    serviceAccountKeys: keys,
     ...(isPlane
       ? {
           customResourceDefinitions: karmadaCustomResourceDefinitions(),

@@ -1,29 +1,19 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { generateKeyPairSync } from "node:crypto";
 import { Deployment, HorizontalPodAutoscaler } from "#apis/kubernetes";
-import { type RunningApiServer, startApiServer } from "#apiserver";
+import type { RunningApiServer } from "#apiserver";
 import { seededRandom, silentLogger, systemClock } from "#base";
 import { type Client, createClient } from "#client";
 import { createManager, type Manager } from "#controller-runtime";
-import { createMemoryBackend } from "#store";
-import { aDeployment, eventually } from "#testing";
+import { aDeployment, eventually, startTestApiServer } from "#testing";
 import { hpaScaleTargetMarker } from "./index.ts";
 
 let api: RunningApiServer;
 let client: Client;
 let manager: Manager;
 beforeAll(async () => {
-  const keys = generateKeyPairSync("rsa", {
-    modulusLength: 2048,
-    privateKeyEncoding: { type: "pkcs8", format: "pem" },
-    publicKeyEncoding: { type: "spki", format: "pem" },
-  });
-  api = await startApiServer({
-    backend: createMemoryBackend(),
+  api = await startTestApiServer({
     clock: systemClock,
     random: seededRandom(1),
-    log: silentLogger,
-    serviceAccountKeys: keys,
   });
   client = createClient(api.transport());
   manager = createManager({

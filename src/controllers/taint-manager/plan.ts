@@ -4,9 +4,8 @@ import {
   type Cluster,
   type GracefulEvictionTask,
   type Placement,
-  type Toleration,
 } from "#apis/karmada";
-import { parseTime } from "#machinery";
+import { parseTime, tolerates } from "#machinery";
 
 interface Taint {
   readonly key: string;
@@ -17,13 +16,6 @@ interface Taint {
 
 export function noExecuteTaints(cluster: Cluster): readonly Taint[] {
   return ((cluster.spec?.taints ?? []) as readonly Taint[]).filter(({ effect }) => effect === "NoExecute");
-}
-
-function tolerates({ key, value, effect, operator }: Toleration, taint: Taint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return (!operator || operator === "Equal") && (value ?? "") === (taint.value ?? "");
 }
 
 /** When a binding must leave a cluster: now, at a time, or never. */

@@ -1,5 +1,5 @@
 /** Refuses clusters whose taints the placement does not tolerate; clusters in use stay. */
-import type { Toleration } from "#apis/karmada";
+import { tolerates } from "#machinery";
 import { targetNamed } from "../../facts.ts";
 import { definePlugin } from "../plugin.ts";
 
@@ -7,13 +7,6 @@ interface Taint {
   readonly key: string;
   readonly value?: string;
   readonly effect: string;
-}
-
-function tolerates({ key, value, effect, operator }: Toleration, taint: Taint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return (!operator || operator === "Equal") && (value ?? "") === (taint.value ?? "");
 }
 
 export const taintToleration = definePlugin({
