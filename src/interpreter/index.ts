@@ -9,6 +9,5 @@
 export { aggregateItems, expectedClusters, fullyApplied, planBindingStatus } from "./binding-status.ts";
 export { createInterpreter, type Interpreter, nativeSource, type RuleSource } from "./interpreter.ts";
 export { pruneManifest, recordManaged, retainMetadata } from "./metadata.ts";
-export type { Dependency, Json } from "./native/pod-template.ts";
 export { isThirdPartyKind, thirdPartySource } from "./third-party/source.ts";
-export type { AggregatedItem, KindRules, Operation, Replicas } from "./rules.ts";
+export type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";

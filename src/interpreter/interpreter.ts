@@ -1,7 +1,6 @@
 import type { KubeObject } from "#machinery";
 import { nativeKinds } from "./native/kinds.ts";
-import type { Dependency, Json } from "./native/pod-template.ts";
-import type { AggregatedItem, KindRules, Operation, Replicas } from "./rules.ts";
+import type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";
 
 const PARTS: Readonly<Record<Operation, keyof KindRules>> = {
   InterpretReplica: "replicas",

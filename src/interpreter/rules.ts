@@ -1,5 +1,16 @@
 import type { KubeObject } from "#machinery";
-import type { Dependency, Json } from "./native/pod-template.ts";
+
+/** A piece of plain JSON. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/** An object another one cannot do without. */
+export interface Dependency {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly labelSelector?: unknown;
+}
 
 /** One cluster's part of an aggregated status. */
 export interface AggregatedItem {

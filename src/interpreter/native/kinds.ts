@@ -1,21 +1,8 @@
+import { RETAIN_REPLICAS, TEMPLATE_GENERATION } from "#apis/karmada";
 import { formatTime, getPath, type KubeObject, parseTime, setPath, withoutPath } from "#machinery";
-import type { AggregatedItem, KindRules } from "../rules.ts";
-import { dependenciesOf, type Json, requirementsOf } from "./pod-template.ts";
-
-const TEMPLATE_GENERATION = "resourcetemplate.karmada.io/generation";
-const RETAIN_REPLICAS = "resourcetemplate.karmada.io/retain-replicas";
-const namespaceOf = (object: KubeObject) => object.metadata.namespace ?? "";
-const templateOf = (object: KubeObject) => getPath(object, "spec", "template");
-const statusOf = (object: KubeObject) => getPath(object, "status") as Json | undefined;
-const number = (value: unknown): number => (typeof value === "number" ? value : 0);
-const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
-const reported = (items: readonly AggregatedItem[]) =>
-  items.filter(({ status }) => status !== undefined && status !== null);
-
-const replicas: NonNullable<KindRules["replicas"]> = (object) => ({
-  replica: number(getPath(object, "spec", "replicas")),
-  requirements: requirementsOf(templateOf(object)),
-});
+import type { AggregatedItem, Json, KindRules } from "../rules.ts";
+import { DAEMON_SET_COUNTERS, list, namespaceOf, number, reported, statusOf, templateOf } from "../parts.ts";
+import { dependenciesOf, requirementsOf, workloadDependencies, workloadReplicas } from "./pod-template.ts";
 
 const reviseAt =
   (field: string): NonNullable<KindRules["revise"]> =>
@@ -28,9 +15,6 @@ const reviseAt =
       );
     return setPath(object, ["spec", field], count);
   };
-
-const dependencies: NonNullable<KindRules["dependencies"]> = (object) =>
-  dependenciesOf(templateOf(object), namespaceOf(object));
 
 /** Sums of numbers over items; what is zero is absent, as Kubernetes writes it, but for `always`. */
 function sums(items: readonly AggregatedItem[], fields: readonly string[], always: readonly string[] = []): Json {
@@ -159,22 +143,13 @@ const firstPhase = (items: readonly AggregatedItem[], order: readonly string[]) 
 const DEPLOYMENT = ["replicas", "readyReplicas", "updatedReplicas", "availableReplicas", "unavailableReplicas"];
 const REPLICA_SET = ["replicas", "readyReplicas", "availableReplicas"];
 const STATEFUL_SET = ["availableReplicas", "currentReplicas", "readyReplicas", "replicas", "updatedReplicas"];
-const DAEMON_SET = [
-  "currentNumberScheduled",
-  "desiredNumberScheduled",
-  "numberAvailable",
-  "numberMisscheduled",
-  "numberReady",
-  "updatedNumberScheduled",
-  "numberUnavailable",
-];
 const DAEMON_ALWAYS = ["currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"];
 const BUDGET = ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"];
 
 /** The rules of each native kind, by `apiVersion/kind`. */
 export const nativeKinds: Readonly<Record<string, KindRules>> = {
   "apps/v1/Deployment": {
-    replicas,
+    replicas: workloadReplicas,
     revise: reviseAt("replicas"),
     retain: (desired, observed) => {
       if (desired.metadata.labels?.[RETAIN_REPLICAS] !== "true") return desired;
@@ -183,15 +158,15 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       return setPath(desired, ["spec", "replicas"], present);
     },
     aggregate: aggregateWorkload(DEPLOYMENT),
-    dependencies,
+    dependencies: workloadDependencies,
     reflect: reflectWorkload(DEPLOYMENT),
     health: rolledOut,
   },
   "apps/v1/ReplicaSet": {
-    replicas,
+    replicas: workloadReplicas,
     revise: reviseAt("replicas"),
     aggregate: aggregateWorkload(REPLICA_SET, ["replicas"]),
-    dependencies,
+    dependencies: workloadDependencies,
     reflect: (object) => reflectWorkload(REPLICA_SET, ["replicas"])(object),
     health: (object) => {
       const wanted = getPath(object, "spec", "replicas");
@@ -202,7 +177,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     },
   },
   "apps/v1/StatefulSet": {
-    replicas,
+    replicas: workloadReplicas,
     revise: reviseAt("replicas"),
     aggregate: aggregateWorkload(STATEFUL_SET, ["replicas", "availableReplicas"], true),
     dependencies: (object) => {
@@ -217,9 +192,9 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     health: rolledOut,
   },
   "apps/v1/DaemonSet": {
-    aggregate: aggregateWorkload(DAEMON_SET, DAEMON_ALWAYS),
-    dependencies,
-    reflect: reflectWorkload(DAEMON_SET, DAEMON_ALWAYS),
+    aggregate: aggregateWorkload(DAEMON_SET_COUNTERS, DAEMON_ALWAYS),
+    dependencies: workloadDependencies,
+    reflect: reflectWorkload(DAEMON_SET_COUNTERS, DAEMON_ALWAYS),
     health: (object) => {
       const status = statusOf(object) ?? {};
       return (
@@ -251,7 +226,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       return result;
     },
     aggregate: aggregateJob,
-    dependencies,
+    dependencies: workloadDependencies,
     reflect: pick(["active", "succeeded", "failed", "conditions", "startTime", "completionTime"]),
   },
   "batch/v1/CronJob": {

@@ -7,11 +7,8 @@ import {
   type Quantity,
   zeroQuantity,
 } from "#machinery";
-
-/** A piece of plain JSON. */
-export type Json = Readonly<Record<string, unknown>>;
-
-const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
+import { list, namespaceOf, number, templateOf } from "../parts.ts";
+import type { Dependency, Json, KindRules } from "../rules.ts";
 
 function isCounted(name: string): boolean {
   if (["cpu", "memory", "ephemeral-storage", "pods"].includes(name)) return true;
@@ -76,15 +73,6 @@ export function requirementsOf(template: unknown): Json | undefined {
   };
 }
 
-/** An object another one cannot do without. */
-export interface Dependency {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly namespace?: string;
-  readonly name?: string;
-  readonly labelSelector?: unknown;
-}
-
 /** Config maps, secrets, the service account and claims a pod template refers to. */
 export function dependenciesOf(template: unknown, namespace: string): readonly Dependency[] {
   const spec = (getPath(template, "spec") ?? {}) as Json;
@@ -122,3 +110,13 @@ export function dependenciesOf(template: unknown, namespace: string): readonly D
   if (account !== "default") need("ServiceAccount", account);
   return [...found.values()];
 }
+
+/** Replicas of a workload whose pods are made from `spec.template`. */
+export const workloadReplicas: NonNullable<KindRules["replicas"]> = (object) => ({
+  replica: number(getPath(object, "spec", "replicas")),
+  requirements: requirementsOf(templateOf(object)),
+});
+
+/** What the pods made from `spec.template` need. */
+export const workloadDependencies: NonNullable<KindRules["dependencies"]> = (object) =>
+  dependenciesOf(templateOf(object), namespaceOf(object));

@@ -1,17 +1,8 @@
 /** Flux: sources, kustomizations and releases. */
 import { getPath, type KubeObject, setPath } from "#machinery";
-import type { Dependency, Json } from "../native/pod-template.ts";
-import type { KindRules } from "../rules.ts";
-import {
-  isReadyFor,
-  list,
-  mergeConditions,
-  number,
-  observedGeneration,
-  reflectFields,
-  reported,
-  statusOf,
-} from "./gather.ts";
+import { list, number, reported, statusOf } from "../parts.ts";
+import type { Dependency, Json, KindRules } from "../rules.ts";
+import { isReadyFor, mergeConditions, observedGeneration, reflectFields } from "./gather.ts";
 
 const retain: NonNullable<KindRules["retain"]> = (desired, observed) => {
   const suspend = getPath(observed, "spec", "suspend");

@@ -1,15 +1,9 @@
-import { getPath, type KubeObject } from "#machinery";
-import type { Json } from "../native/pod-template.ts";
-import type { AggregatedItem, KindRules } from "../rules.ts";
+import { TEMPLATE_GENERATION } from "#apis/karmada";
+import type { KubeObject } from "#machinery";
+import { list, number, reported, statusOf } from "../parts.ts";
+import type { AggregatedItem, Json, KindRules } from "../rules.ts";
 
 /** Pieces the rules of many third-party kinds are made of. */
-
-const TEMPLATE_GENERATION = "resourcetemplate.karmada.io/generation";
-export const number = (value: unknown): number => (typeof value === "number" ? value : 0);
-export const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
-export const statusOf = (object: KubeObject): Json | undefined => getPath(object, "status") as Json | undefined;
-export const reported = (items: readonly AggregatedItem[] | undefined): readonly AggregatedItem[] =>
-  (items ?? []).filter(({ status }) => status !== undefined && status !== null);
 
 /** The generation everybody has caught up with: the template's if all items have, else the one that was there. */
 export function observedGeneration(object: KubeObject, items: readonly AggregatedItem[] | undefined): number {

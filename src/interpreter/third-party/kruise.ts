@@ -1,17 +1,10 @@
 /** OpenKruise: workloads that stand beside Kubernetes' own. */
-import { getPath, type KubeObject, setPath } from "#machinery";
-import { type Dependency, dependenciesOf, requirementsOf } from "../native/pod-template.ts";
-import type { KindRules } from "../rules.ts";
-import { gatherCounters, list, number, reflectFields, reported, statusOf } from "./gather.ts";
+import { getPath, setPath } from "#machinery";
+import { dependenciesOf, workloadDependencies, workloadReplicas } from "../native/pod-template.ts";
+import { DAEMON_SET_COUNTERS, list, namespaceOf, number, reported, statusOf } from "../parts.ts";
+import type { Dependency, KindRules } from "../rules.ts";
+import { gatherCounters, reflectFields } from "./gather.ts";
 
-const namespaceOf = (object: KubeObject) => object.metadata.namespace ?? "";
-const templateOf = (object: KubeObject) => getPath(object, "spec", "template");
-const dependencies: NonNullable<KindRules["dependencies"]> = (object) =>
-  dependenciesOf(templateOf(object), namespaceOf(object));
-const replicas: NonNullable<KindRules["replicas"]> = (object) => ({
-  replica: number(getPath(object, "spec", "replicas")),
-  requirements: requirementsOf(templateOf(object)),
-});
 const reviseAt =
   (field: string): NonNullable<KindRules["revise"]> =>
   (object, count) =>
@@ -43,15 +36,6 @@ const STATEFUL_SET = [
   "updatedReadyReplicas",
 ];
 const UNITED = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"];
-const DAEMON_SET = [
-  "currentNumberScheduled",
-  "desiredNumberScheduled",
-  "numberAvailable",
-  "numberMisscheduled",
-  "numberReady",
-  "updatedNumberScheduled",
-  "numberUnavailable",
-];
 const SIDECAR_SET = ["matchedPods", "updatedPods", "readyPods"];
 
 const lastPerType = (items: Parameters<NonNullable<KindRules["aggregate"]>>[1]) => {
@@ -63,7 +47,7 @@ const lastPerType = (items: Parameters<NonNullable<KindRules["aggregate"]>>[1]) 
 
 export const kruiseKinds: Readonly<Record<string, KindRules>> = {
   "apps.kruise.io/v1alpha1/CloneSet": {
-    replicas,
+    replicas: workloadReplicas,
     revise: reviseAt("replicas"),
     aggregate: gatherCounters(CLONE_SET, ["updateRevision", "currentRevision", "labelSelector"], {
       updateRevision: undefined,
@@ -72,18 +56,18 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
     }),
     reflect: reflectFields([...CLONE_SET, "updateRevision", "currentRevision", "labelSelector", "observedGeneration"]),
     health: rolledOut,
-    dependencies,
+    dependencies: workloadDependencies,
   },
   "apps.kruise.io/v1beta1/StatefulSet": {
-    replicas,
+    replicas: workloadReplicas,
     revise: reviseAt("replicas"),
     aggregate: gatherCounters(STATEFUL_SET, ["updateRevision", "currentRevision"]),
     reflect: reflectFields([...STATEFUL_SET, "updateRevision", "currentRevision", "observedGeneration"]),
     health: rolledOut,
-    dependencies,
+    dependencies: workloadDependencies,
   },
   "apps.kruise.io/v1alpha1/UnitedDeployment": {
-    replicas,
+    replicas: workloadReplicas,
     revise: reviseAt("replicas"),
     aggregate: (object, items) => {
       const conditions = lastPerType(items);
@@ -92,11 +76,11 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
     },
     reflect: reflectFields([...UNITED, "conditions", "observedGeneration"]),
     health: (object) => statusOf(object) !== undefined && getPath(object, "spec") !== undefined && rolledOut(object),
-    dependencies,
+    dependencies: workloadDependencies,
   },
   "apps.kruise.io/v1alpha1/DaemonSet": {
-    aggregate: gatherCounters(DAEMON_SET, ["daemonSetHash"], { daemonSetHash: 0 }),
-    reflect: reflectFields([...DAEMON_SET, "daemonSetHash", "observedGeneration"]),
+    aggregate: gatherCounters(DAEMON_SET_COUNTERS, ["daemonSetHash"], { daemonSetHash: 0 }),
+    reflect: reflectFields([...DAEMON_SET_COUNTERS, "daemonSetHash", "observedGeneration"]),
     health: (object) => {
       const status = statusOf(object) ?? {};
       return (
@@ -105,7 +89,7 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
         number(status["numberAvailable"]) >= number(status["updatedNumberScheduled"])
       );
     },
-    dependencies,
+    dependencies: workloadDependencies,
   },
   "apps.kruise.io/v1alpha1/AdvancedCronJob": {
     aggregate: (object, items) => {

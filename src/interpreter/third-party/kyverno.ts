@@ -1,6 +1,7 @@
 /** Kyverno: policies. */
+import { number, reported, statusOf } from "../parts.ts";
 import type { KindRules } from "../rules.ts";
-import { isReadyFor, mergeConditions, number, reported, statusOf } from "./gather.ts";
+import { isReadyFor, mergeConditions } from "./gather.ts";
 
 const COUNTS = ["validate", "generate", "mutate", "verifyimages"];
 
