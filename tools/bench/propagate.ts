@@ -1,0 +1,74 @@
+import { join } from "node:path";
+import { type Cluster, PropagationPolicy } from "#apis/karmada";
+import { Deployment } from "#apis/kubernetes";
+import { seededRandom, systemClock } from "#base";
+import { createClient } from "#client";
+import { parseFlags } from "#config";
+import { createLogger, startFleet } from "#controlplane";
+import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { type Bench, manyWriters, perSecond } from "./measure.ts";
+
+/** Deployments from POST to present in a simulated member, beside the same writes straight to the member. */
+export const propagate: Bench = async ({ scratch, words }) => {
+  const COUNT = Number(words[0] ?? 300);
+  const config = parseFlags([`--data-dir=${join(scratch, "propagate")}`, "--secure-port=0"]);
+  const fleet = await startFleet({
+    config,
+    clock: systemClock,
+    random: seededRandom(1),
+    log: createLogger("silent"),
+    members: [{ name: "member1", region: "local", nodes: [{ count: 50, cpu: "64", memory: "256Gi" }] }],
+  });
+  try {
+    const plane = createClient(fleet.controlPlane.transport);
+    const member = createClient(fleet.members.get("member1")?.transport as never);
+    await eventually(async () =>
+      (
+        await plane.list({
+          group: "cluster.karmada.io",
+          version: "v1alpha1",
+          kind: "Cluster",
+          resource: "clusters",
+          namespaced: false,
+        })
+      ).items.every((cluster) => (cluster as Cluster).status?.resourceSummary !== undefined),
+    );
+    const direct = await manyWriters((n) => member.create(Deployment, aDeployment(`direct-${n}`, 1)), COUNT);
+    await plane.create(
+      PropagationPolicy,
+      aPropagationPolicy("all", { clusterAffinity: { clusterNames: ["member1"] } }),
+    );
+    const startedMs = performance.now();
+    await manyWriters((n) => plane.create(Deployment, aDeployment(`app-${n}`, 1)), COUNT);
+    await eventually(
+      async () =>
+        (await member.list(Deployment)).items.filter(({ metadata }) => metadata.name?.startsWith("app-")).length ===
+        COUNT,
+      120_000,
+    );
+    const present = perSecond(COUNT, startedMs);
+    await eventually(
+      async () => (await plane.list(Deployment)).items.every(({ status }) => status?.readyReplicas === 1),
+      120_000,
+    );
+    const statusMs = performance.now() - startedMs;
+    return [
+      {
+        name: "propagate",
+        measure: `${COUNT} Deployments, POST to present in a simulated member, durable`,
+        value: present,
+        unit: "/s",
+        reference: `direct to the member ${Math.round(direct)}/s`,
+        ratio: present / direct,
+      },
+      {
+        name: "propagate",
+        measure: `status of ${COUNT} back in the templates, from the first POST`,
+        value: statusMs / 1000,
+        unit: "s",
+      },
+    ];
+  } finally {
+    await fleet.stop();
+  }
+};
