@@ -1,0 +1,80 @@
+import { alreadyExists, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
+import { admit } from "../admission.ts";
+import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
+import { metadataForCreate } from "../metadata.ts";
+import { admissionRequest } from "./admission-request.ts";
+import { admitBody, decodeHead, settleMutation } from "./body.ts";
+import { trackFields } from "./field-owners.ts";
+import type { VerbHost } from "./host.ts";
+import { checkNamespace, validateObject } from "./validation.ts";
+
+const GENERATED_NAME_TRIES_MAX = 8;
+
+/** Decodes, defaults, admits, validates and writes a new object. */
+export async function createObject(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  namespace: string | undefined,
+  sentBody: KubeObject,
+  options: WriteOptions,
+  context: RequestContext,
+  tries = 1,
+): Promise<KubeObject> {
+  const body = decodeHead(definition, sentBody);
+  const { strategy } = definition;
+  const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
+  if (definition.kind.namespaced && at === undefined)
+    throw badRequest("an empty namespace may not be set during creation");
+  let object = admitBody(definition, body, options, context);
+  const metadata = metadataForCreate(definition, object.metadata, at, host.clock.now(), host.random);
+  object = { ...object, metadata };
+  if (hasSubresource(definition, "status") && !strategy.keepsStatusOnCreate) {
+    const hasStatus = (object as { status?: unknown }).status !== undefined;
+    object = withoutStatus(object);
+    if (definition.origin === "builtin" && (hasStatus || strategy.emptyStatus !== undefined))
+      object = { ...object, status: strategy.emptyStatus ?? {} } as KubeObject;
+  }
+  object = strategy.prepareForCreate?.(object, context) ?? object;
+  const namespaces = host.registry.find("", "v1", "namespaces");
+  if (namespaces !== undefined) await host.store(namespaces).load();
+  checkNamespace(host, definition, at, metadata.name ?? "");
+  const request = admissionRequest(
+    "CREATE",
+    definition,
+    object,
+    undefined,
+    undefined,
+    options.dryRun ?? false,
+    context,
+  );
+  object = (await admit(host.admission, request, (changed) => {
+    const settled = trackFields(
+      host,
+      definition,
+      undefined,
+      settleMutation(definition, changed, object),
+      options,
+      undefined,
+      context,
+    );
+    validateObject(definition, settled, undefined);
+    return settled;
+  })) as KubeObject;
+  const key = objectKey(at, object.metadata.name ?? "");
+  if (options.dryRun) {
+    if (host.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
+    return object;
+  }
+  const written = await host.store(definition).put(key, host.forStore(definition, object), 0);
+  if ("found" in written) {
+    if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
+      return createObject(host, definition, namespace, body, options, context, tries + 1);
+    throw alreadyExists(definition.kind, object.metadata.name ?? "");
+  }
+  return host.convert(written.object, definition);
+}
+
+function withoutStatus(object: KubeObject): KubeObject {
+  const { status: _status, ...rest } = object as KubeObject & { status?: unknown };
+  return rest as KubeObject;
+}

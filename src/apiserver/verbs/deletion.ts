@@ -1,0 +1,82 @@
+import {
+  conflict,
+  type DeleteOptions,
+  isNotFound,
+  type KubeObject,
+  notFound,
+  objectKey,
+  type ResourceRequest,
+  staleConflict,
+} from "#machinery";
+import { admit } from "../admission.ts";
+import type { RequestContext, ResourceDefinition } from "../definition.ts";
+import { planDeletion, successStatus } from "../deletion.ts";
+import { admissionRequest } from "./admission-request.ts";
+import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
+import { listObjects } from "./reading.ts";
+
+/** Removes an object, or marks it where a grace period or finalizers hold it. */
+export async function deleteObject(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  namespace: string | undefined,
+  name: string,
+  options: DeleteOptions,
+  context: RequestContext,
+): Promise<KubeObject> {
+  const store = host.store(definition);
+  const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
+  for (let tries = 0; ; tries++) {
+    const present = store.get(key);
+    if (present === undefined) throw notFound(definition.kind, name);
+    const old = host.convert(present.object, definition);
+    const { preconditions } = options;
+    if (preconditions?.uid !== undefined && preconditions.uid !== "" && preconditions.uid !== old.metadata.uid)
+      throw conflict(
+        definition.kind,
+        name,
+        `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${old.metadata.uid}`,
+      );
+    if (preconditions?.resourceVersion && preconditions.resourceVersion !== old.metadata.resourceVersion)
+      throw conflict(
+        definition.kind,
+        name,
+        `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`,
+      );
+    await admit(
+      host.admission,
+      admissionRequest("DELETE", definition, undefined, old, undefined, options.dryRun ?? false, context),
+      (object) => object,
+    );
+    const plan = planDeletion(definition, old, options, host.clock.now());
+    if (options.dryRun)
+      return plan.type === "remove" ? (successStatus(old, 200, definition.kind) as unknown as KubeObject) : plan.object;
+    if (plan.type === "keep") return plan.object;
+    if (plan.type === "remove") {
+      const removed = await store.delete(key, present.revision);
+      if (!("found" in removed)) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
+    } else {
+      const written = await store.put(key, host.forStore(definition, plan.object, present.object), present.revision);
+      if (!("found" in written)) return host.convert(written.object, definition);
+    }
+    if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, name);
+  }
+}
+
+/** Deletes what the selection finds, one by one; what is gone meanwhile is no error. */
+export async function deleteCollection(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  request: Extract<ResourceRequest, { verb: "deletecollection" }>,
+  context: RequestContext,
+): Promise<KubeObject> {
+  const { items, ...list } = await listObjects(host, { ...request, ...request.selection });
+  for (const { metadata } of items) {
+    try {
+      await deleteObject(host, definition, metadata.namespace, metadata.name ?? "", request.options ?? {}, context);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+  return { ...list, items } as unknown as KubeObject;
+}

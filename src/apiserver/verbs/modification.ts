@@ -1,0 +1,123 @@
+import { deepEqual } from "#base";
+import {
+  getPath,
+  type KubeObject,
+  notFound,
+  objectKey,
+  type ResourceAddress,
+  setPath,
+  staleConflict,
+  withMetadata,
+  type WriteOptions,
+} from "#machinery";
+import { admit } from "../admission.ts";
+import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
+import { hasSpecFinalizers } from "../deletion.ts";
+import { metadataForUpdate } from "../metadata.ts";
+import { admissionRequest } from "./admission-request.ts";
+import { settleMutation } from "./body.ts";
+import { trackFields } from "./field-owners.ts";
+import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
+import { validateObject } from "./validation.ts";
+
+/**
+ * The road of every change of an existing object: make the new one from the present one, admit it, and write it if the
+ * present one is still the present one.
+ */
+export async function modifyObject(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  address: ResourceAddress & { readonly name: string },
+  options: WriteOptions,
+  context: RequestContext,
+  change: (old: KubeObject) => KubeObject,
+  expectedVersion: string | undefined,
+  show: (result: KubeObject) => KubeObject = (result) => result,
+  isApply = false,
+): Promise<KubeObject> {
+  const store = host.store(definition);
+  const key = objectKey(definition.kind.namespaced ? address.namespace : undefined, address.name);
+  for (let tries = 0; ; tries++) {
+    const present = store.get(key);
+    if (present === undefined) throw notFound(definition.kind, address.name);
+    if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision))
+      throw staleConflict(definition.kind, address.name);
+    const old = host.convert(present.object, definition);
+    const changed = change(old);
+    const metadata = metadataForUpdate(definition, changed.metadata, old);
+    let object = separateStatus(definition, { ...changed, metadata }, old, address.subresource);
+    object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
+    object = countGeneration(definition, object, old);
+    const request = admissionRequest(
+      "UPDATE",
+      definition,
+      object,
+      old,
+      address.subresource,
+      options.dryRun ?? false,
+      context,
+    );
+    object = (await admit(host.admission, request, (mutated) => {
+      const settled = settleMutation(definition, mutated, object);
+      const counted = settled === object ? settled : countGeneration(definition, settled, old);
+      if (deepEqual(counted, old)) return counted;
+      validateObject(definition, counted, old);
+      return isApply ? counted : trackFields(host, definition, old, counted, options, address.subresource, context);
+    })) as KubeObject;
+    if (options.dryRun || deepEqual(object, old)) return show(options.dryRun ? object : old);
+    const isGone =
+      old.metadata.deletionTimestamp !== undefined &&
+      (object.metadata.finalizers ?? []).length === 0 &&
+      (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
+    if (isGone && !hasSpecFinalizers(object)) {
+      const removed = await store.delete(key, present.revision);
+      if (!("found" in removed)) return show(object);
+    } else {
+      const written = await store.put(key, host.forStore(definition, object, present.object), present.revision);
+      if (!("found" in written)) return show(host.convert(written.object, definition));
+    }
+    if (expectedVersion || tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
+  }
+}
+
+/** A write to `/status` changes the status only, any other write everything else. */
+function separateStatus(
+  definition: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject,
+  subresource: string | undefined,
+): KubeObject {
+  if (subresource === "status") {
+    const status = (object as { status?: unknown }).status;
+    // Conditions and the like may be written together with the metadata of custom resources.
+    const metadata = {
+      ...old.metadata,
+      ...(object.metadata.managedFields === undefined ? {} : { managedFields: object.metadata.managedFields }),
+    };
+    const { status: _old, ...rest } = old as KubeObject & { status?: unknown };
+    return { ...rest, metadata, ...(status === undefined ? {} : { status }) } as KubeObject;
+  }
+  // An approval decides by conditions; the rest of the status is the signer's.
+  if (subresource === "approval") {
+    const conditions = getPath(object, "status", "conditions");
+    return setPath(
+      { ...old, metadata: { ...old.metadata, managedFields: object.metadata.managedFields } } as KubeObject,
+      ["status", "conditions"],
+      conditions,
+    );
+  }
+  if (subresource === "finalize")
+    return setPath(old, ["spec", "finalizers"], getPath(object, "spec", "finalizers") ?? []);
+  if (!hasSubresource(definition, "status")) return object;
+  const { status: _sent, ...rest } = object as KubeObject & { status?: unknown };
+  const status = (old as { status?: unknown }).status;
+  return (status === undefined ? rest : { ...rest, status }) as KubeObject;
+}
+
+function countGeneration(definition: ResourceDefinition, object: KubeObject, old: KubeObject): KubeObject {
+  if (!definition.hasGeneration) return object;
+  const { metadata: _m, status: _s, ...after } = object as KubeObject & { status?: unknown };
+  const { metadata: _om, status: _os, ...before } = old as KubeObject & { status?: unknown };
+  const generation = (old.metadata.generation ?? 0) + (deepEqual(after, before) ? 0 : 1);
+  return generation === (object.metadata.generation ?? 0) ? object : withMetadata(object, { generation });
+}

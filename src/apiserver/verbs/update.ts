@@ -1,0 +1,62 @@
+import { badRequest, invalid, type KubeObject, notFound, objectKey, type ResourceRequest } from "#machinery";
+import type { RequestContext, ResourceDefinition } from "../definition.ts";
+import { applyScale, scaleOf } from "../scale.ts";
+import { admitBody, decodeHead } from "./body.ts";
+import { createObject } from "./creation.ts";
+import type { VerbHost } from "./host.ts";
+import { modifyObject } from "./modification.ts";
+
+/** Replaces an object, its status, its scale or another part of it. */
+export async function updateObject(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  request: Extract<ResourceRequest, { verb: "update" }>,
+  context: RequestContext,
+): Promise<KubeObject> {
+  const { name, namespace, subresource, options = {} } = request;
+  const head = decodeHead(definition, request.body);
+  const sentName = head.metadata.name || undefined;
+  if (sentName !== undefined && sentName !== name)
+    throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+  const sentNamespace = head.metadata.namespace;
+  if (definition.kind.namespaced && sentNamespace && namespace !== undefined && sentNamespace !== namespace)
+    throw badRequest(
+      `the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`,
+    );
+  if (subresource === "scale") {
+    return modifyObject(
+      host,
+      definition,
+      request,
+      options,
+      context,
+      (old) => applyScale(definition, old, head),
+      undefined,
+      (result) => scaleOf(definition, result),
+    );
+  }
+  const found = host.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
+  if (found === undefined) {
+    if (
+      definition.strategy.createsOnUpdate !== true ||
+      subresource !== undefined ||
+      request.body.metadata?.resourceVersion
+    )
+      throw notFound(definition.kind, name);
+    return createObject(host, definition, namespace, request.body, options, context);
+  }
+  if (
+    (definition.origin === "custom" || definition.strategy.needsVersionOnUpdate === true) &&
+    subresource === undefined &&
+    !request.body.metadata?.resourceVersion
+  )
+    throw invalid(definition.kind, name, [
+      {
+        type: "FieldValueInvalid",
+        field: "metadata.resourceVersion",
+        message: "Invalid value: 0: must be specified for an update",
+      },
+    ]);
+  const body = admitBody(definition, request.body, options, context);
+  return modifyObject(host, definition, request, options, context, () => body, request.body.metadata?.resourceVersion);
+}

@@ -1,0 +1,57 @@
+import { apiError, forbidden, invalid, type KubeObject, notFound } from "#machinery";
+import type { ResourceDefinition } from "../definition.ts";
+import { validateMetadata } from "../metadata.ts";
+import type { VerbHost } from "./host.ts";
+
+/** Throws 422 with all that is wrong with the object, given what it was before. */
+export function validateObject(definition: ResourceDefinition, object: KubeObject, old: KubeObject | undefined): void {
+  const { strategy, schema, kind } = definition;
+  const errors = [...validateMetadata(definition, object, old)];
+  if (schema !== undefined) {
+    let found = schema.validate(object);
+    // A status nobody has written yet is filled with empty parts; what they lack is no mistake of the client.
+    if (definition.origin === "builtin")
+      found = found.filter(({ type, field }) => type !== "FieldValueRequired" || !field.startsWith("status."));
+    // A value that was wrong before and did not change is no new mistake.
+    if (found.length > 0 && old !== undefined && definition.origin !== "builtin") {
+      const known = new Set(schema.validate(old).map(({ field, message }) => `${field} ${message}`));
+      found = found.filter(({ field, message }) => !known.has(`${field} ${message}`));
+    }
+    errors.push(...found);
+  }
+  if (errors.length === 0) {
+    errors.push(...(strategy.validate?.(object) ?? []));
+    if (old !== undefined) errors.push(...(strategy.validateUpdate?.(object, old) ?? []));
+  }
+  if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
+}
+
+/** Throws for a namespace that is not there or about to go. */
+export function checkNamespace(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  namespace: string | undefined,
+  name: string,
+): void {
+  if (!host.checksNamespaces || !definition.kind.namespaced) return;
+  const namespaces = host.registry.find("", "v1", "namespaces");
+  if (namespaces === undefined) return;
+  const found = host.store(namespaces).get(namespace ?? "");
+  if (found === undefined) throw notFound({ group: "", resource: "namespaces" }, namespace ?? "");
+  if (found.object.metadata.deletionTimestamp === undefined) return;
+  const error = forbidden(
+    definition.kind,
+    name,
+    `unable to create new content in namespace ${namespace} because it is being terminated`,
+  );
+  throw apiError(403, "Forbidden", error.message, {
+    ...error.status.details,
+    causes: [
+      {
+        reason: "NamespaceTerminating",
+        message: `namespace ${namespace} is being terminated`,
+        field: "metadata.namespace",
+      },
+    ],
+  });
+}
