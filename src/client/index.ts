@@ -11,4 +11,5 @@ export { createHttpTransport, type HttpTransport, type HttpTransportOptions, pat
 export { Informer, type InformerHandler, type InformerOptions } from "./informer.ts";
 export { createInformers, type Informers } from "./informers.ts";
 export { createKindMapper, type KindMapper } from "./kind-mapper.ts";
+export { withRateLimit } from "./rate-limit.ts";
 export { retryOnConflict } from "./retry.ts";

@@ -1,250 +1,272 @@
-import { parseFeatureGates } from "./feature-gates.ts";
+import { controllerList } from "./controller-names.ts";
+import { featureGateList } from "./feature-gates.ts";
+import { type ConfigOf, flag } from "./flag.ts";
+import { type FlagSources, readFlags } from "./read-flags.ts";
+import {
+  amount,
+  address,
+  boolean,
+  duration,
+  list,
+  nonEmptyText,
+  oneOf,
+  optionalText,
+  patterns,
+  port,
+  positiveDuration,
+  text,
+  wholeNumber,
+  workers,
+} from "./values.ts";
+
+const MANAGER = "controller-manager";
+
+/** What every long-running command says of itself. */
+const processFlags = {
+  logLevel: flag("log-level", oneOf("debug", "info", "warn", "error", "silent"), "info", "what is logged", {
+    of: "flotilla",
+    by: "controlplane",
+  }),
+  verbosity: flag("v", wholeNumber(0, 10), "0", "from 4 on everything is logged, as with --log-level=debug", {
+    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent"],
+    by: "controlplane",
+  }),
+  loggingFormat: flag("logging-format", oneOf("text", "json"), "text", "format of the log's lines", {
+    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent"],
+    by: "controlplane",
+  }),
+  metricsBindAddress: flag("metrics-bind-address", address, "0", "plain listener of /metrics beside the secure one", {
+    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent", "metrics-adapter"],
+    by: "controlplane",
+    upstream: ":8080",
+  }),
+  healthProbeBindAddress: flag("health-probe-bind-address", address, "0", "plain listener of /healthz and /readyz", {
+    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent"],
+    by: "controlplane",
+    upstream: ":10357, :10351, :10358, :8000",
+  }),
+};
+
+/** Every flag of `flotilla server`, with upstream's names. A new flag is one entry: the key is its field. */
+export const serverFlags = {
+  dataDir: flag("data-dir", text, "", "folder of the store, certificates and admin.kubeconfig", {
+    of: "flotilla",
+    by: "cli",
+  }),
+  securePort: flag("secure-port", port, "5443", "port of the API server; 0 chooses a free one", {
+    of: ["flotilla", "aggregated-apiserver", "search", "webhook"],
+    by: "apiserver",
+    upstream: "443, 8443",
+  }),
+  bindAddress: flag("bind-address", text, "127.0.0.1", "address the API server listens on", {
+    of: ["flotilla", "aggregated-apiserver", "search", "webhook"],
+    by: "apiserver",
+    upstream: "0.0.0.0",
+  }),
+  store: flag("store", optionalText, "", "store by URL: file:FOLDER or memory://; default is inside the data folder", {
+    of: "flotilla",
+    by: "store",
+  }),
+  tlsSans: flag("tls-san", list, "", "further host names and addresses of the server's certificate", {
+    of: "flotilla",
+    by: "certs",
+  }),
+  gates: flag("feature-gates", featureGateList, "", "NAME=true,… over the defaults; AllAlpha and AllBeta are groups", {
+    of: [MANAGER, "scheduler", "webhook", "agent", "scheduler-estimator", "aggregated-apiserver"],
+    by: "config",
+  }),
+  controllers: flag(
+    "controllers",
+    controllerList,
+    "*",
+    "controllers to run: * is all that are on, -NAME leaves one out",
+    {
+      of: [MANAGER, "agent"],
+      by: "controlplane",
+    },
+  ),
+  clusterStatusUpdateFrequencyMs: flag(
+    "cluster-status-update-frequency",
+    positiveDuration,
+    "10s",
+    "how often a member's status is posted",
+    { of: [MANAGER, "agent"], by: "controllers/cluster-status" },
+  ),
+  clusterFailureThresholdMs: flag(
+    "cluster-failure-threshold",
+    duration,
+    "30s",
+    "how long a member must fail before it is not ready",
+    { of: [MANAGER, "agent"], by: "controllers/cluster-status" },
+  ),
+  clusterSuccessThresholdMs: flag(
+    "cluster-success-threshold",
+    duration,
+    "30s",
+    "how long a member must answer before it is ready again",
+    { of: [MANAGER, "agent"], by: "controllers/cluster-status" },
+  ),
+  enableClusterResourceModeling: flag(
+    "enable-cluster-resource-modeling",
+    boolean,
+    "true",
+    "collect nodes and resources of members",
+    { of: [MANAGER, "agent"], by: "controllers/cluster-status" },
+  ),
+  enableTaintManager: flag("enable-taint-manager", boolean, "true", "run the taint manager (with gate Failover)", {
+    of: MANAGER,
+    by: "controllers/taint-manager",
+  }),
+  enableNoExecuteTaintEviction: flag(
+    "enable-no-execute-taint-eviction",
+    boolean,
+    "false",
+    "evict workloads by NoExecute taints",
+    { of: MANAGER, by: "controllers/taint-manager" },
+  ),
+  noExecuteTaintEvictionPurgeMode: flag(
+    "no-execute-taint-eviction-purge-mode",
+    oneOf("Gracefully", "Directly"),
+    "Gracefully",
+    "purge mode of such evictions",
+    { of: MANAGER, by: "controllers/taint-manager" },
+  ),
+  resourceEvictionRate: flag("resource-eviction-rate", amount, "0.5", "evictions per second and worker", {
+    of: MANAGER,
+    by: "controllers/taint-manager",
+  }),
+  gracefulEvictionTimeoutMs: flag("graceful-eviction-timeout", duration, "10m", "longest wait for the new copy", {
+    of: MANAGER,
+    by: "controllers/graceful-eviction",
+  }),
+  allowNoExecuteTaintPolicy: flag(
+    "allow-no-execute-taint-policy",
+    boolean,
+    "false",
+    "let ClusterTaintPolicies set NoExecute taints",
+    { of: "webhook", by: "admission" },
+  ),
+  skippedPropagatingApis: flag(
+    "skipped-propagating-apis",
+    text,
+    "",
+    "APIs that are never propagated: GROUP;GROUP/VERSION;GROUP/VERSION/KIND",
+    { of: MANAGER, by: "controllers/detector" },
+  ),
+  skippedPropagatingNamespaces: flag(
+    "skipped-propagating-namespaces",
+    patterns,
+    "kube-.*",
+    "namespaces that are never propagated, as regular expressions",
+    { of: MANAGER, by: "controllers/detector" },
+  ),
+  concurrentWorkSyncs: flag("concurrent-work-syncs", workers, "128", "Works carried out at a time", {
+    of: [MANAGER, "agent"],
+    by: "controllers/execution",
+    upstream: "5",
+  }),
+  concurrentClusterSyncs: flag("concurrent-cluster-syncs", workers, "32", "clusters looked after at a time", {
+    of: [MANAGER, "agent"],
+    by: "controllers/cluster-status",
+    upstream: "5",
+  }),
+  concurrentResourcebindingSyncs: flag(
+    "concurrent-resourcebinding-syncs",
+    workers,
+    "64",
+    "ResourceBindings worked on at a time",
+    { of: MANAGER, by: "controllers/binding", upstream: "5" },
+  ),
+  concurrentClusterresourcebindingSyncs: flag(
+    "concurrent-clusterresourcebinding-syncs",
+    workers,
+    "5",
+    "ClusterResourceBindings; they share workers with ResourceBindings, the greater number counts",
+    { of: MANAGER, by: "controllers/binding" },
+  ),
+  concurrentResourceTemplateSyncs: flag(
+    "concurrent-resource-template-syncs",
+    workers,
+    "64",
+    "templates matched at a time",
+    { of: MANAGER, by: "controllers/detector", upstream: "5" },
+  ),
+  concurrentDependentResourceSyncs: flag(
+    "concurrent-dependent-resource-syncs",
+    workers,
+    "64",
+    "bindings whose dependencies are followed at a time",
+    { of: MANAGER, by: "controllers/dependencies-distributor", upstream: "2" },
+  ),
+  concurrentNamespaceSyncs: flag("concurrent-namespace-syncs", workers, "16", "namespaces synchronised at a time", {
+    of: MANAGER,
+    by: "controllers/namespace-sync",
+    upstream: "1",
+  }),
+  kubeApiQps: flag("kube-api-qps", amount, "0", "requests a second to the control plane; 0 is no limit", {
+    of: [MANAGER, "scheduler", "descheduler", "agent"],
+    by: "client",
+    upstream: "40",
+  }),
+  kubeApiBurst: flag("kube-api-burst", wholeNumber(1), "60", "requests at once above --kube-api-qps", {
+    of: [MANAGER, "scheduler", "descheduler", "agent"],
+    by: "client",
+  }),
+  clusterApiQps: flag("cluster-api-qps", amount, "0", "requests a second to each member; 0 adapts to its answers", {
+    of: [MANAGER, "agent", "search"],
+    by: "member",
+    upstream: "40",
+  }),
+  clusterApiBurst: flag("cluster-api-burst", wholeNumber(1), "60", "requests at once above --cluster-api-qps", {
+    of: [MANAGER, "agent", "search"],
+    by: "member",
+  }),
+  rateLimiterBaseDelayMs: flag(
+    "rate-limiter-base-delay",
+    positiveDuration,
+    "5ms",
+    "wait after an object's first failure",
+    {
+      of: [MANAGER, "agent", "scheduler"],
+      by: "controller-runtime",
+    },
+  ),
+  rateLimiterMaxDelayMs: flag("rate-limiter-max-delay", positiveDuration, "1000s", "longest wait between two tries", {
+    of: [MANAGER, "agent", "scheduler"],
+    by: "controller-runtime",
+  }),
+  schedulerName: flag("scheduler-name", nonEmptyText, "default-scheduler", "which bindings the scheduler handles", {
+    of: "scheduler",
+    by: "scheduler",
+  }),
+  plugins: flag("plugins", text, "*", "scheduler plugins: * is all, -NAME leaves one out", {
+    of: "scheduler",
+    by: "scheduler",
+  }),
+  enableEmptyWorkloadPropagation: flag(
+    "enable-empty-workload-propagation",
+    boolean,
+    "false",
+    "selected clusters get workloads of 0 replicas too",
+    { of: "scheduler", by: "scheduler" },
+  ),
+  unclaimedBindings: flag(
+    "unclaimed-bindings",
+    oneOf("freeze", "follow"),
+    "freeze",
+    "what becomes of bindings that no policy claims",
+    { of: "flotilla", by: "controllers/binding" },
+  ),
+  writeTemplateStatus: flag("write-template-status", boolean, "true", "sum up member statuses into templates", {
+    of: "flotilla",
+    by: "controllers/binding-status",
+  }),
+  ...processFlags,
+};
 
 /** What a control plane is started with, defaulted and checked. */
-export interface ServerConfig {
-  readonly dataDir: string;
-  readonly securePort: number;
-  readonly bindAddress: string;
-  readonly store: string | undefined;
-  readonly tlsSans: readonly string[];
-  readonly gates: ReadonlySet<string>;
-  readonly controllers: readonly string[];
-  readonly clusterStatusUpdateFrequencyMs: number;
-  readonly clusterFailureThresholdMs: number;
-  readonly clusterSuccessThresholdMs: number;
-  readonly enableClusterResourceModeling: boolean;
-  readonly enableTaintManager: boolean;
-  readonly enableNoExecuteTaintEviction: boolean;
-  readonly allowNoExecuteTaintPolicy: boolean;
-  readonly noExecuteTaintEvictionPurgeMode: "Gracefully" | "Directly";
-  readonly resourceEvictionRate: number;
-  readonly gracefulEvictionTimeoutMs: number;
-  readonly skippedPropagatingApis: string;
-  readonly skippedPropagatingNamespaces: readonly string[];
-  readonly concurrentWorkSyncs: number;
-  readonly concurrentResourcebindingSyncs: number;
-  readonly concurrentResourceTemplateSyncs: number;
-  readonly schedulerName: string;
-  readonly plugins: string;
-  readonly enableEmptyWorkloadPropagation: boolean;
-  readonly unclaimedBindings: "freeze" | "follow";
-  readonly writeTemplateStatus: boolean;
-  readonly logLevel: string;
-}
+export type ServerConfig = ConfigOf<typeof serverFlags>;
 
-interface Flag<K extends keyof ServerConfig = keyof ServerConfig> {
-  readonly name: string;
-  readonly field: K;
-  readonly default: string;
-  readonly meaning: string;
-  readonly parse: (text: string, flag: string) => ServerConfig[K];
-}
-
-/** Reads a Go duration such as `10s`, `2m30s`, `500ms` into milliseconds. */
-export function parseDuration(text: string, flag: string): number {
-  const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text)
-    throw new Error(`--${flag}: ${JSON.stringify(text)} is no duration such as 10s or 2m`);
-  return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNITS[unit as string] ?? 0), 0);
-}
-
-function bool(text: string, flag: string): boolean {
-  if (text !== "true" && text !== "false") throw new Error(`--${flag}: ${JSON.stringify(text)} must be true or false`);
-  return text === "true";
-}
-
-function count(text: string, flag: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0)
-    throw new Error(`--${flag}: ${JSON.stringify(text)} must be a whole number of at least 0`);
-  return value;
-}
-
-function oneOf<T extends string>(...choices: readonly T[]) {
-  return (text: string, flag: string): T => {
-    if (!choices.includes(text as T))
-      throw new Error(`--${flag}: ${JSON.stringify(text)} must be one of ${choices.join(", ")}`);
-    return text as T;
-  };
-}
-
-const text = (value: string) => value;
-const list = (separator: string) => (value: string) =>
-  value
-    .split(separator)
-    .map((part) => part.trim())
-    .filter(Boolean);
-const flag = <K extends keyof ServerConfig>(
-  name: string,
-  field: K,
-  fallback: string,
-  parse: Flag<K>["parse"],
-  meaning: string,
-): Flag => ({ name, field, default: fallback, parse, meaning }) as unknown as Flag;
-
-/** Every flag of `flotilla server`, with upstream's names. */
-export const serverFlags: readonly Flag[] = [
-  flag("data-dir", "dataDir", "", text, "folder of the store, certificates and admin.kubeconfig"),
-  flag("secure-port", "securePort", "5443", count, "port of the API server; 0 chooses a free one"),
-  flag("bind-address", "bindAddress", "127.0.0.1", text, "address the API server listens on"),
-  flag(
-    "store",
-    "store",
-    "",
-    (value) => (value === "" ? undefined : value),
-    "store by URL: file:FOLDER or memory://; default is inside the data folder",
-  ),
-  flag("tls-san", "tlsSans", "", list(","), "further host names and addresses of the server's certificate"),
-  flag(
-    "feature-gates",
-    "gates",
-    "",
-    parseFeatureGates,
-    "NAME=true,… over the defaults; AllAlpha and AllBeta name groups",
-  ),
-  flag("controllers", "controllers", "*", list(","), "controllers to run: * is all, -NAME leaves one out"),
-  flag(
-    "cluster-status-update-frequency",
-    "clusterStatusUpdateFrequencyMs",
-    "10s",
-    parseDuration,
-    "how often a member's status is posted",
-  ),
-  flag(
-    "cluster-failure-threshold",
-    "clusterFailureThresholdMs",
-    "30s",
-    parseDuration,
-    "how long a member must fail before it is not ready",
-  ),
-  flag(
-    "cluster-success-threshold",
-    "clusterSuccessThresholdMs",
-    "30s",
-    parseDuration,
-    "how long a member must answer before it is ready again",
-  ),
-  flag(
-    "enable-cluster-resource-modeling",
-    "enableClusterResourceModeling",
-    "true",
-    bool,
-    "collect nodes and resources of members",
-  ),
-  flag("enable-taint-manager", "enableTaintManager", "true", bool, "run the taint manager (with gate Failover)"),
-  flag(
-    "enable-no-execute-taint-eviction",
-    "enableNoExecuteTaintEviction",
-    "false",
-    bool,
-    "evict workloads by NoExecute taints",
-  ),
-  flag(
-    "allow-no-execute-taint-policy",
-    "allowNoExecuteTaintPolicy",
-    "false",
-    bool,
-    "let ClusterTaintPolicies set NoExecute taints",
-  ),
-  flag(
-    "no-execute-taint-eviction-purge-mode",
-    "noExecuteTaintEvictionPurgeMode",
-    "Gracefully",
-    oneOf("Gracefully", "Directly"),
-    "purge mode of such evictions",
-  ),
-  flag(
-    "resource-eviction-rate",
-    "resourceEvictionRate",
-    "0.5",
-    (value, name) => {
-      const rate = Number(value);
-      if (!Number.isFinite(rate) || rate < 0)
-        throw new Error(`--${name}: ${JSON.stringify(value)} must be a number of at least 0`);
-      return rate;
-    },
-    "evictions per second and worker",
-  ),
-  flag("graceful-eviction-timeout", "gracefulEvictionTimeoutMs", "10m", parseDuration, "longest wait for the new copy"),
-  flag(
-    "skipped-propagating-apis",
-    "skippedPropagatingApis",
-    "",
-    text,
-    "APIs that are never propagated: GROUP;GROUP/VERSION;GROUP/VERSION/KIND",
-  ),
-  flag(
-    "skipped-propagating-namespaces",
-    "skippedPropagatingNamespaces",
-    "kube-.*",
-    list(","),
-    "namespaces that are never propagated, as regular expressions",
-  ),
-  flag("concurrent-work-syncs", "concurrentWorkSyncs", "128", count, "Works carried out at a time"),
-  flag(
-    "concurrent-resourcebinding-syncs",
-    "concurrentResourcebindingSyncs",
-    "64",
-    count,
-    "bindings rendered at a time",
-  ),
-  flag(
-    "concurrent-resource-template-syncs",
-    "concurrentResourceTemplateSyncs",
-    "64",
-    count,
-    "templates matched at a time",
-  ),
-  flag(
-    "scheduler-name",
-    "schedulerName",
-    "default-scheduler",
-    (value, name) => {
-      if (value === "") throw new Error(`--${name} must not be empty`);
-      return value;
-    },
-    "which bindings the scheduler handles",
-  ),
-  flag("plugins", "plugins", "*", text, "scheduler plugins: * is all, -NAME leaves one out"),
-  flag(
-    "enable-empty-workload-propagation",
-    "enableEmptyWorkloadPropagation",
-    "false",
-    bool,
-    "selected clusters get workloads of 0 replicas too",
-  ),
-  flag(
-    "unclaimed-bindings",
-    "unclaimedBindings",
-    "freeze",
-    oneOf("freeze", "follow"),
-    "what becomes of bindings that no policy claims",
-  ),
-  flag("write-template-status", "writeTemplateStatus", "true", bool, "sum up member statuses into templates"),
-  flag("log-level", "logLevel", "info", oneOf("debug", "info", "warn", "error", "silent"), "what is logged"),
-];
-
-/** Reads `--name=value`, `--name value` and `--name` for switches. Throws on the first flag nobody knows, by its name. */
-export function parseFlags(words: readonly string[], defaults: Readonly<Record<string, string>> = {}): ServerConfig {
-  const given = new Map<string, string>();
-  for (let at = 0; at < words.length; at++) {
-    const word = words[at] as string;
-    if (!word.startsWith("--")) throw new Error(`unknown argument: ${word}`);
-    const equals = word.indexOf("=");
-    const name = (equals < 0 ? word.slice(2) : word.slice(2, equals)).replaceAll("_", "-");
-    const known = serverFlags.find((candidate) => candidate.name === name);
-    if (known === undefined) throw new Error(`unknown flag: --${name}`);
-    if (equals >= 0) given.set(name, word.slice(equals + 1));
-    else if (known.parse === (bool as unknown)) given.set(name, "true");
-    else {
-      const value = words[++at];
-      if (value === undefined) throw new Error(`flag needs an argument: --${name}`);
-      given.set(name, value);
-    }
-  }
-  const config: Record<string, unknown> = {};
-  for (const { name, field, default: fallback, parse } of serverFlags)
-    config[field] = parse(given.get(name) ?? defaults[name] ?? fallback, name);
-  return Object.freeze(config) as unknown as ServerConfig;
-}
+/** Reads the flags of `flotilla server`. */
+export const parseFlags = (words: readonly string[], sources?: FlagSources): ServerConfig =>
+  readFlags(serverFlags, words, sources);

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { type Clock, type Logger, type Metrics, type Random, silentMetrics } from "#base";
+import { type Backoff, type Clock, type Logger, type Metrics, type Random, silentMetrics } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
 import { type KubeObject, objectKey, type ResourceKind, splitKey, type Transport } from "#machinery";
 import type { Change, ControllerContext, ControllerDefinition, Request, Wakeup } from "./definition.ts";
@@ -18,6 +18,8 @@ export interface ManagerOptions {
   readonly informers?: Informers;
   /** Whether a controller may write only what its definition lists; default true. */
   readonly isGuarded?: boolean;
+  /** Wait before the next try of a request that failed; default 5 ms doubling up to 1 000 s. */
+  readonly backoff?: Backoff;
 }
 
 /** Runs controllers over shared caches. */
@@ -25,10 +27,10 @@ export interface Manager {
   readonly client: Client;
   readonly informers: Informers;
   readonly events: EventRecorder;
-  /** Adds a controller before or after `start`. `options` overrides single defaults. */
+  /** Adds a controller before or after `start`. `options` overrides single defaults, `concurrency` the definition's. */
   add<Deps, Options>(
     definition: ControllerDefinition<Deps, Options>,
-    given: { readonly deps: Deps; readonly options?: Partial<Options> },
+    given: { readonly deps: Deps; readonly options?: Partial<Options>; readonly concurrency?: number },
   ): void;
   /** Fills the caches and starts the controllers; resolves when all of them run. */
   start(): Promise<void>;
@@ -76,6 +78,7 @@ export function createManager(options: ManagerOptions): Manager {
     definition: ControllerDefinition<Deps, Options>,
     deps: Deps,
     controllerOptions: Options,
+    concurrency = definition.concurrency?.(controllerOptions) ?? 8,
   ): Running {
     const abort = new AbortController();
     // A controller may follow any number of kinds, and each ends with it.
@@ -132,7 +135,7 @@ export function createManager(options: ManagerOptions): Manager {
     };
 
     const queue = new WorkQueue<string>(
-      { clock, concurrency: definition.concurrency?.(controllerOptions) ?? 8 },
+      { clock, concurrency, ...(options.backoff === undefined ? {} : { backoff: options.backoff }) },
       process,
     );
 
@@ -216,7 +219,7 @@ export function createManager(options: ManagerOptions): Manager {
     informers,
     events,
     add(definition, given) {
-      const running = build(definition, given.deps, { ...definition.options, ...given.options });
+      const running = build(definition, given.deps, { ...definition.options, ...given.options }, given.concurrency);
       controllers.push(running);
       if (state === "running") void running.start();
     },

@@ -3,11 +3,12 @@ import { type Cluster, karmadaConversions, karmadaCustomResourceDefinitions } fr
 import { karmadaAdmission } from "#admission";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
-import type { Clock, Logger, Metrics, Random } from "#base";
+import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import type { Pki } from "#certs";
-import { createHttpTransport, createInformers } from "#client";
+import { createHttpTransport, createInformers, withRateLimit } from "#client";
 import type { ServerConfig } from "#config";
 import { addControllers } from "./controllers.ts";
+import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { createManager, type Manager } from "#controller-runtime";
 import { createInterpreter, type Interpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
@@ -63,8 +64,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const members = createMemberPool({ clock, log });
   const interpreter = createInterpreter([thirdPartySource, nativeSource]);
   const templates = templateKinds(api);
+  const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
   const shared = {
-    transport,
+    transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),
+    backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
     clock,
     random,
     log,
@@ -73,7 +76,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });
   const scheduler = createManager({ ...shared, component: "karmada-scheduler" });
-  const connect = (cluster: Cluster): Promise<Member> => connectMember(cluster, manager, members, options.inProcess);
+  const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
+  const connect = (cluster: Cluster): Promise<Member> =>
+    connectMember(cluster, manager, members, rated, options.inProcess);
   addControllers({ config, manager, members, interpreter, templates, connect, api, pki, kinds: servedKinds(api) });
   const decisions = createDecisionLog();
   scheduler.add(schedulerController, {
@@ -87,7 +92,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   informers.start();
   await Promise.all([manager.start(), scheduler.start()]);
   api.setReady(true);
+  let isStopping = false;
   let listener: Listener | undefined;
+  let plain: PlainListeners | undefined;
   return {
     api,
     manager,
@@ -104,15 +111,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         key: pki.server.key,
         clientAuthority: pki.authority.certificate,
       });
+      plain = await startPlainListeners({
+        metrics: config.metricsBindAddress,
+        health: config.healthProbeBindAddress,
+        metricsText: options.metricsText ?? (() => Promise.resolve("")),
+        isReady: () => !isStopping,
+      });
       return listener;
     },
     async stop() {
+      isStopping = true;
       api.setReady(false);
       await listener?.close();
       await Promise.all([manager.stop(), scheduler.stop()]);
       informers.stop();
       members.stop();
       api.stop();
+      await plain?.close();
       await backend.close();
     },
   };
@@ -139,6 +154,7 @@ async function connectMember(
   cluster: Cluster,
   manager: Manager,
   members: MemberPool,
+  rated: (transport: Transport) => Transport,
   inProcess: ReadonlyMap<string, Transport> | undefined,
 ): Promise<Member> {
   const name = cluster.metadata.name ?? "";
@@ -150,7 +166,7 @@ async function connectMember(
     return members.connect({
       name,
       fingerprint: `in-process ${endpoint} ${cluster.metadata.uid}`,
-      open: () => ({ transport: own }),
+      open: () => ({ transport: rated(own) }),
     });
   if (spec.secretRef === undefined) throw new Error(`cluster ${name} does not have a secret`);
   const { namespace, name: secretName } = spec.secretRef;
@@ -177,7 +193,7 @@ async function connectMember(
         ...(spec.proxyURL === undefined ? {} : { proxyUrl: spec.proxyURL, proxyHeaders }),
         userAgent: "karmada-controller-manager",
       });
-      return { transport, close: () => transport.close() };
+      return { transport: rated(transport), close: () => transport.close() };
     },
   });
 }

@@ -1,7 +1,7 @@
 import type { Cluster } from "#apis/karmada";
 import type { RunningApiServer } from "#apiserver";
 import type { Pki } from "#certs";
-import type { ServerConfig } from "#config";
+import { controllerNames, isControllerWanted, type ServerConfig } from "#config";
 import type { ControllerDefinition, Manager } from "#controller-runtime";
 import { bindingController } from "#controllers/binding";
 import { bindingStatus } from "#controllers/binding-status";
@@ -37,27 +37,25 @@ export interface Parts {
   readonly kinds: ServedKinds;
 }
 
-/** Names in `--controllers` that are switched off unless asked for. */
-const ALWAYS = new Set(["detector", "dependencies-distributor", "taint-manager"]);
-/** Controllers that `*` does not name. */
-const ONLY_BY_NAME = new Set(["hpaScaleTargetMarker", "deploymentReplicasSyncer"]);
+/** Controllers that have no name in `--controllers`: they run whatever it says. */
+const NAMELESS = new Set(["detector", "dependencies-distributor"]);
 
-/** Adds every controller `--controllers` names. Throws on a name nobody knows. */
+/** Adds every controller `--controllers` asks for. Throws when it names one that is not there yet. */
 export function addControllers(parts: Parts): void {
   const { config, manager, members, interpreter, templates, connect, api, pki, kinds } = parts;
   const { gates } = config;
   const known: string[] = [];
   const words = config.controllers;
-  const isWanted = (name: string) =>
-    ALWAYS.has(name) ||
-    (!words.includes(`-${name}`) && ((words.includes("*") && !ONLY_BY_NAME.has(name)) || words.includes(name)));
+  const clusterSyncs = config.concurrentClusterSyncs;
+  const bindingSyncs = Math.max(config.concurrentResourcebindingSyncs, config.concurrentClusterresourcebindingSyncs);
   const add = <D, O>(
     definition: ControllerDefinition<D, O>,
-    given: { readonly deps: D; readonly options?: Partial<O> },
+    given: { readonly deps: D; readonly options?: Partial<O>; readonly concurrency?: number },
     isOn = true,
+    name = definition.name,
   ) => {
-    known.push(definition.name);
-    if (isOn && isWanted(definition.name)) manager.add(definition, given);
+    known.push(name);
+    if (isOn && (NAMELESS.has(name) || isControllerWanted(words, name))) manager.add(definition, given);
   };
   const kindOf = templates.find;
   const templateOf = async (resource: {
@@ -82,11 +80,11 @@ export function addControllers(parts: Parts): void {
       authority: pki.authority.certificate,
     },
   });
-  add(clusterController, { deps: {} });
-  add(clusterStatus, { deps: { members, connect, gates }, options: config });
-  add(clusterTaintPolicy, { deps: {} }, gates.has("Failover"));
-  add(taintManager, { deps: {}, options: config }, gates.has("Failover") && config.enableTaintManager);
-  add(gracefulEviction, { deps: {}, options: config });
+  add(clusterController, { deps: {}, concurrency: clusterSyncs });
+  add(clusterStatus, { deps: { members, connect, gates }, options: config, concurrency: clusterSyncs });
+  add(clusterTaintPolicy, { deps: {}, concurrency: clusterSyncs }, gates.has("Failover"));
+  add(taintManager, { deps: {}, options: config }, gates.has("Failover") && config.enableTaintManager, "cluster");
+  add(gracefulEviction, { deps: {}, options: config, concurrency: bindingSyncs });
   add(detector, {
     deps: { interpreter, gates, templates },
     options: {
@@ -97,22 +95,31 @@ export function addControllers(parts: Parts): void {
   });
   add(
     dependenciesDistributor,
-    { deps: { interpreter, kindOf, templateOf }, options: { concurrentSyncs: config.concurrentResourcebindingSyncs } },
+    {
+      deps: { interpreter, kindOf, templateOf },
+      options: { concurrentSyncs: config.concurrentDependentResourceSyncs },
+    },
     gates.has("PropagateDeps"),
   );
   add(hpaScaleTargetMarker, { deps: { kindOf } });
   add(deploymentReplicasSyncer, { deps: {} });
   add(bindingController, {
     deps: { interpreter, gates, kindOf, templateOf },
-    options: { unclaimedBindings: config.unclaimedBindings, concurrentSyncs: config.concurrentResourcebindingSyncs },
+    options: { unclaimedBindings: config.unclaimedBindings, concurrentSyncs: bindingSyncs },
   });
-  add(bindingStatus, { deps: { interpreter, kindOf }, options: { writesTemplateStatus: config.writeTemplateStatus } });
+  add(bindingStatus, {
+    deps: { interpreter, kindOf },
+    options: { writesTemplateStatus: config.writeTemplateStatus },
+    concurrency: bindingSyncs,
+  });
   add(execution, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
   add(workStatus, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
-  add(namespaceSync, { deps: {}, options: { skippedPropagatingNamespaces: config.skippedPropagatingNamespaces } });
-  for (const word of words) {
-    const name = word.replace(/^-/, "");
-    if (name !== "*" && !known.includes(name))
-      throw new Error(`--controllers: there is no controller ${JSON.stringify(name)}; known are ${known.join(", ")}`);
-  }
+  add(namespaceSync, {
+    deps: {},
+    options: { skippedPropagatingNamespaces: config.skippedPropagatingNamespaces },
+    concurrency: config.concurrentNamespaceSyncs,
+  });
+  for (const word of words)
+    if (controllerNames.some(({ name }) => name === word) && !known.includes(word))
+      throw new Error(`--controllers: controller ${JSON.stringify(word)} is not there yet`);
 }

@@ -9,7 +9,7 @@ import { createClient, retryOnConflict } from "#client";
 import type { ServerConfig } from "#config";
 import { isAlreadyExists, type Transport } from "#machinery";
 import type { NodeClass, SimulatedMember } from "#simulator";
-import { createMemoryBackend, openFileBackend } from "#store";
+import { createMemoryBackend, openBackend, openFileBackend } from "#store";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { startMember } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
@@ -49,7 +49,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const folder = config.dataDir;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const pki = await loadPki(options.isInMemory ? undefined : folder, config.tlsSans);
-  const backend = options.isInMemory ? createMemoryBackend() : openFileBackend(join(folder, "store"));
+  const backend = options.isInMemory
+    ? createMemoryBackend()
+    : openBackend(config.store ?? `file:${join(folder, "store")}`);
   const kubeconfigs = new Map<string, string>();
   const keep = (name: string, file: string, server: string, own: Pki) => {
     const path = join(folder, file);

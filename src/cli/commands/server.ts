@@ -1,25 +1,21 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadPki, writeKubeconfig } from "#certs";
-import { parseFlags, serverFlags } from "#config";
-import { createLogger, createMetrics, startControlPlane } from "#controlplane";
+import { flagHelp, parseFlags, serverFlags } from "#config";
+import { createMetrics, startControlPlane } from "#controlplane";
 import { openBackend } from "#store";
-import { realRandom, systemClock } from "../process.ts";
+import { loggerOf, realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
 
 /** `flotilla server --data-dir DIR --secure-port PORT` */
 export async function run(words: readonly string[], program: string): Promise<number> {
   if (words.includes("--help") || words.includes("-h")) {
-    const rows = serverFlags.map(
-      ({ name, meaning, default: fallback }) =>
-        `  --${name.padEnd(40)} ${meaning}${fallback === "" ? "" : ` (default ${fallback})`}`,
-    );
-    process.stdout.write(`Usage:\n  ${program} server --data-dir DIR [flags]\n\nFlags:\n${rows.join("\n")}\n`);
+    process.stdout.write(`Usage:\n  ${program} server --data-dir DIR [flags]\n\nFlags:\n${flagHelp(serverFlags)}\n`);
     return 0;
   }
-  const config = parseFlags(words);
+  const config = parseFlags(words, { env: process.env });
   if (config.dataDir === "") throw new Error("required flag: --data-dir");
-  const log = createLogger(config.logLevel);
+  const log = loggerOf(config);
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const pki = await loadPki(config.dataDir, config.tlsSans);
   const { metrics, text } = createMetrics();

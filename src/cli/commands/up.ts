@@ -1,10 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseFlags } from "#config";
-import { createLogger, type FleetMember, startFleet } from "#controlplane";
-import { parseArguments, withHelp } from "../flags.ts";
-import { realRandom, systemClock } from "../process.ts";
+import { boolean, flag, flagHelp, readFlags, serverFlags, wholeNumber } from "#config";
+import { type FleetMember, startFleet } from "#controlplane";
+import { loggerOf, realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
 import { followFaults, runTour } from "../tour/tour.ts";
 
@@ -30,72 +29,81 @@ function examplesFolder(): string {
   throw new Error("the examples are not beside the program");
 }
 
+/** Flags of `flotilla up` besides those of the server. */
+const ownFlags = {
+  once: flag("once", boolean, "false", "run the tour and end", { of: "flotilla", by: "cli" }),
+  noTour: flag("no-tour", boolean, "false", "start without the tour", { of: "flotilla", by: "cli" }),
+  inMemory: flag("in-memory", boolean, "false", "keep nothing on disk but kubeconfigs", { of: "flotilla", by: "cli" }),
+  members: flag("members", wholeNumber(1, 100), "3", "number of simulated members", { of: "flotilla", by: "cli" }),
+  port: flag("port", wholeNumber(-1, 65535), "-1", "short for --secure-port", { of: "flotilla", by: "cli" }),
+};
+const upFlags = { ...ownFlags, ...serverFlags };
+
+/** Shorter times than a fleet in production would use, so that the tour shows in seconds what takes minutes there. */
+const TOUR_DEFAULTS = {
+  "data-dir": ".flotilla",
+  "feature-gates": "Failover=true",
+  "enable-no-execute-taint-eviction": "true",
+  "allow-no-execute-taint-policy": "true",
+  "resource-eviction-rate": "50",
+  "cluster-status-update-frequency": "500ms",
+  "cluster-failure-threshold": "1s",
+  "cluster-success-threshold": "1s",
+  "log-level": "warn",
+};
+
 /** `flotilla up`: the quickstart. */
-export function run(words: readonly string[], program: string): Promise<number> {
-  return withHelp(async () => {
-    const parsed = parseArguments(
-      words,
-      [
-        { name: "once", isSwitch: true, meaning: "run the tour and end" },
-        { name: "no-tour", isSwitch: true, meaning: "start without the tour" },
-        { name: "in-memory", isSwitch: true, meaning: "keep nothing on disk but kubeconfigs" },
-        { name: "members", default: "3", meaning: "number of simulated members" },
-        { name: "data-dir", default: ".flotilla", meaning: "folder of everything" },
-        { name: "port", default: "5443", meaning: "port of the API server; 0 chooses a free one" },
-        { name: "log-level", default: "warn", meaning: "debug, info, warn, error or silent" },
-      ],
-      `${program} up`,
+export async function run(words: readonly string[], program: string): Promise<number> {
+  if (words.includes("--help") || words.includes("-h")) {
+    process.stdout.write(
+      `Usage:\n  ${program} up [flags]\n\nFlags:\n${flagHelp(ownFlags)}\n\nFlags of the server, with the tour's defaults where they differ:\n${flagHelp(serverFlags, TOUR_DEFAULTS)}\n`,
     );
-    const count = Number(parsed.get("members"));
-    if (!Number.isInteger(count) || count < 1 || count > 100)
-      throw new Error(`--members: ${JSON.stringify(parsed.get("members"))} must be a whole number from 1 to 100`);
-    const dataDir = parsed.get("data-dir") ?? ".flotilla";
-    const startedMs = performance.now();
-    // Shorter times than a fleet in production would use, so that the tour shows in seconds what takes minutes there.
-    const config = parseFlags([
-      `--data-dir=${dataDir}`,
-      `--secure-port=${parsed.get("port")}`,
-      "--feature-gates=Failover=true",
-      "--enable-no-execute-taint-eviction=true",
-      "--allow-no-execute-taint-policy=true",
-      "--resource-eviction-rate=50",
-      "--cluster-status-update-frequency=500ms",
-      "--cluster-failure-threshold=1s",
-      "--cluster-success-threshold=1s",
-      `--log-level=${parsed.get("log-level")}`,
-    ]);
-    const log = createLogger(config.logLevel);
-    const fleet = await startFleet({
-      config,
-      members: membersOf(count),
-      clock: systemClock,
-      random: realRandom(),
-      log,
-      isInMemory: parsed.isOn("in-memory"),
-    });
-    const print = (text: string) => void process.stdout.write(text);
-    print(
-      `Flotilla is ready after ${((performance.now() - startedMs) / 1000).toFixed(2)} s: a control plane and ${count} simulated member cluster${count === 1 ? "" : "s"} in one process.\n`,
-    );
-    try {
-      if (!parsed.isOn("no-tour")) {
-        const tourMs = performance.now();
-        await runTour(fleet, examplesFolder(), print);
-        print(`\nThe tour took ${((performance.now() - tourMs) / 1000).toFixed(1)} s.\n`);
-      }
-      if (parsed.isOn("once")) return 0;
-      followFaults(fleet);
-      const admin = fleet.kubeconfigs.get("flotilla") ?? "";
-      print("\nKubeconfigs:\n");
-      for (const [name, path] of fleet.kubeconfigs) print(`  ${name.padEnd(10)} ${path}\n`);
-      print(
-        `\nTry, in another terminal:\n  export KUBECONFIG=${admin}\n  kubectl get clusters\n  kubectl scale deployment nginx --replicas=30\n  kubectl --kubeconfig ${join(dataDir, "member1.kubeconfig")} get pods\n  node bin/flotilla.mjs simulate fault member2 down\n  node bin/flotilla.mjs explain placement deployment/nginx\n\nCtrl-C stops it; the next start finds everything again.\n`,
-      );
-      await untilSignal();
-      print("\nStopping …\n");
-      return 0;
-    } finally {
-      await fleet.stop();
-    }
+    return 0;
+  }
+  const startedMs = performance.now();
+  const {
+    once,
+    noTour,
+    inMemory,
+    members: count,
+    port,
+    ...given
+  } = readFlags(upFlags, words, {
+    env: process.env,
+    defaults: TOUR_DEFAULTS,
   });
+  const config = port < 0 ? given : { ...given, securePort: port };
+  const log = loggerOf(config);
+  const fleet = await startFleet({
+    config,
+    members: membersOf(count),
+    clock: systemClock,
+    random: realRandom(),
+    log,
+    isInMemory: inMemory,
+  });
+  const print = (text: string) => void process.stdout.write(text);
+  print(
+    `Flotilla is ready after ${((performance.now() - startedMs) / 1000).toFixed(2)} s: a control plane and ${count} simulated member cluster${count === 1 ? "" : "s"} in one process.\n`,
+  );
+  try {
+    if (!noTour) {
+      const tourMs = performance.now();
+      await runTour(fleet, examplesFolder(), print);
+      print(`\nThe tour took ${((performance.now() - tourMs) / 1000).toFixed(1)} s.\n`);
+    }
+    if (once) return 0;
+    followFaults(fleet);
+    const admin = fleet.kubeconfigs.get("flotilla") ?? "";
+    print("\nKubeconfigs:\n");
+    for (const [name, path] of fleet.kubeconfigs) print(`  ${name.padEnd(10)} ${path}\n`);
+    print(
+      `\nTry, in another terminal:\n  export KUBECONFIG=${admin}\n  kubectl get clusters\n  kubectl scale deployment nginx --replicas=30\n  kubectl --kubeconfig ${join(config.dataDir, "member1.kubeconfig")} get pods\n  node bin/flotilla.mjs simulate fault member2 down\n  node bin/flotilla.mjs explain placement deployment/nginx\n\nCtrl-C stops it; the next start finds everything again.\n`,
+    );
+    await untilSignal();
+    print("\nStopping …\n");
+    return 0;
+  } finally {
+    await fleet.stop();
+  }
 }

@@ -1,0 +1,158 @@
+import type { Component } from "./flag.ts";
+
+/** A flag upstream has and we cannot honour: given, it is refused with its reason, unless the value asks for nothing. */
+export interface RefusedFlag {
+  readonly flag: string;
+  readonly of: readonly Component[];
+  /** Upstream's default. */
+  readonly default: string;
+  readonly why: string;
+  /** Values under which we do what upstream does; they are accepted and change nothing. */
+  readonly accepts: readonly string[];
+  readonly isSwitch: boolean;
+}
+
+const refused = (
+  of: Component | readonly Component[],
+  names: string,
+  fallback: string,
+  why: string,
+  accepts: readonly string[] = [],
+): readonly RefusedFlag[] =>
+  names.split(" ").map((flag) => ({
+    flag,
+    of: typeof of === "string" ? [of] : of,
+    default: fallback,
+    why,
+    accepts,
+    isSwitch: fallback === "true" || fallback === "false",
+  }));
+
+const ALL: readonly Component[] = [
+  "controller-manager",
+  "scheduler",
+  "descheduler",
+  "scheduler-estimator",
+  "webhook",
+  "agent",
+];
+const SERVERS: readonly Component[] = ["aggregated-apiserver", "search", "metrics-adapter"];
+const LEADERS: readonly Component[] = ["controller-manager", "agent", "descheduler", "scheduler"];
+
+/** One line for flags of one reason. A flag that becomes real moves to the table it belongs to and leaves this one. */
+export const refusedFlags: readonly RefusedFlag[] = [
+  ...refused(ALL, "enable-pprof", "false", "profiles in Go's format are not offered; use node --cpu-prof", ["false"]),
+  ...refused(ALL, "profiling-bind-address", ":6060", "profiles in Go's format are not offered; use node --cpu-prof"),
+  ...refused(
+    ALL,
+    "vmodule log-flush-frequency log-json-info-buffer-size log-json-split-stream log-text-info-buffer-size log-text-split-stream",
+    "",
+    "of the log, only level (-v, --log-level) and format can be chosen",
+  ),
+  ...refused(
+    ["controller-manager", "scheduler", "descheduler", "webhook"],
+    "kubeconfig master",
+    "",
+    "the server has its own API server; other commands take the address of one",
+  ),
+  ...refused(LEADERS, "leader-elect", "true", "one process on its own store has no rival", ["false"]),
+  ...refused(
+    LEADERS,
+    "leader-elect-lease-duration leader-elect-renew-deadline leader-elect-retry-period leader-elect-resource-namespace",
+    "15s, 10s, 2s, karmada-system",
+    "one process on its own store has no rival",
+  ),
+  ...refused("scheduler", "leader-elect-resource-name", "karmada-scheduler", "one process has no rival"),
+  ...refused(
+    "controller-manager",
+    "cluster-monitor-period cluster-monitor-grace-period cluster-startup-grace-period",
+    "5s, 40s, 1m",
+    "the health monitor of pull members is not there yet",
+  ),
+  ...refused("controller-manager", "cluster-cache-sync-timeout", "2m", "caches fill in the background, without limit"),
+  ...refused(
+    "controller-manager",
+    "concurrent-propagation-policy-syncs concurrent-cluster-propagation-policy-syncs",
+    "1",
+    "policies have no queue of their own; --concurrent-resource-template-syncs sizes the one they share",
+  ),
+  ...refused("controller-manager", "resync-period", "0s", "caches are never replayed without a change", ["0", "0s"]),
+  ...refused("controller-manager", "federated-resource-quota-sync-period", "5m", "federated quotas are not there yet"),
+  ...refused(
+    "controller-manager",
+    "horizontal-pod-autoscaler-sync-period horizontal-pod-autoscaler-upscale-delay horizontal-pod-autoscaler-downscale-delay horizontal-pod-autoscaler-downscale-stabilization horizontal-pod-autoscaler-tolerance horizontal-pod-autoscaler-cpu-initialization-period horizontal-pod-autoscaler-initial-readiness-delay",
+    "15s, 3m, 5m, 5m, 0.1, 5m, 30s",
+    "federated autoscaling is not there yet",
+  ),
+  ...refused(
+    "controller-manager",
+    "cluster-api-kubeconfig cluster-api-context",
+    "",
+    "joining clusters of Cluster API is not there yet",
+    [""],
+  ),
+  ...refused(
+    ["controller-manager", "agent", "scheduler"],
+    "rate-limiter-qps rate-limiter-bucket-size",
+    "10, 100",
+    "repeated failures wait by object only (--rate-limiter-base-delay, --rate-limiter-max-delay)",
+  ),
+  ...refused(
+    "webhook",
+    "cert-dir tls-cert-file-name tls-private-key-file-name",
+    "",
+    "admission runs within the API server, without a server of its own",
+  ),
+  ...refused(
+    SERVERS,
+    "etcd-servers etcd-cafile etcd-certfile etcd-keyfile etcd-prefix",
+    "",
+    "the store is chosen with --store",
+  ),
+  ...refused(SERVERS, "storage-media-type", "application/json", "objects are stored as JSON", ["application/json"]),
+  ...refused(
+    SERVERS,
+    "authentication-kubeconfig authorization-kubeconfig authentication-skip-lookup",
+    "",
+    "the API server authenticates and authorizes by itself",
+  ),
+  ...refused(
+    SERVERS,
+    "authorization-always-allow-paths",
+    "/healthz,/readyz,/livez",
+    "health is open to everybody, nothing else is",
+    ["/healthz,/readyz,/livez"],
+  ),
+  ...refused(
+    SERVERS,
+    "audit-log-path audit-log-maxage audit-log-maxbackup audit-log-maxsize audit-policy-file",
+    "",
+    "there is no audit log yet",
+  ),
+  ...refused(SERVERS, "enable-priority-and-fairness", "true", "requests are not ordered by priority and fairness", [
+    "false",
+  ]),
+  ...refused("search", "disable-search disable-proxy", "false", "search is not there yet", ["true"]),
+  ...refused(
+    "search",
+    "request-timeout min-request-timeout max-requests-inflight max-mutating-requests-inflight storage-initialization-timeout",
+    "1m, 1800, 400, 200, 1m",
+    "the API server's own bounds cannot be chosen yet",
+  ),
+];
+
+const byFlag = new Map(refusedFlags.map((entry) => [entry.flag, entry]));
+
+/** The refusal of a flag, where it is one we know and cannot honour. */
+export function refusedFlag(
+  name: string,
+): { readonly isSwitch: boolean; check(value: string, shown: string): void } | undefined {
+  const entry = byFlag.get(name);
+  if (entry === undefined) return undefined;
+  return {
+    isSwitch: entry.isSwitch,
+    check(value, shown) {
+      if (!entry.accepts.includes(value)) throw new Error(`flag ${shown} cannot be honoured: ${entry.why}`);
+    },
+  };
+}
