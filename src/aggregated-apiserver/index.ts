@@ -13,46 +13,31 @@ export { clusterErrors } from "./cluster-strategy.ts";
 const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 export function aggregatedDefinitions(clock: Clock): readonly ResourceDefinition[] {
-  return kindDefinitions()
-    .filter(
-      ({ aggregated, names }) =>
-        aggregated === true && (names.plural === "clusters" || names.plural === "resourceregistries"),
-    )
-    .flatMap(({ group, names, versions }) =>
-      versions.map(({ name, schema }): ResourceDefinition => {
+  return kindDefinitions
+    .filter(({ aggregated, persisted }) => aggregated && persisted)
+    .flatMap(({ group, names, storagePrefix, versions }) =>
+      versions.map(({ name, schema, additionalPrinterColumns }): ResourceDefinition => {
         const own = { group, version: name, kind: names.kind };
+        const resource = names.plural ?? "";
         return {
-          kind: { ...own, resource: names.plural, namespaced: false },
-          singular: names.singular ?? names.kind.toLowerCase(),
-          shortNames: names.shortNames ?? [],
-          categories: names.categories ?? [],
+          kind: { ...own, resource, namespaced: false },
+          singular: names.singular ?? resource,
+          shortNames: names.shortNames,
+          categories: names.categories,
           verbs: VERBS,
           subresources: [{ name: "status", kind: own, verbs: ["get", "patch", "update"] }],
           schema: Schema.compile(schema.openAPIV3Schema as JsonSchema),
-          columns: names.plural === "clusters" ? CLUSTER_COLUMNS : [],
-          storage: { prefix: `/registry/${group}/${names.plural}/`, version: name },
+          columns: additionalPrinterColumns.map((column) => ({
+            name: column.name,
+            type: column.type,
+            format: column.format ?? "",
+            priority: column.priority ?? 0,
+          })),
+          storage: { prefix: storagePrefix ?? `/registry/${group}/${resource}/`, version: name },
           origin: "aggregated",
-          strategy: names.plural === "clusters" ? clusterStrategy(clock) : {},
+          strategy: resource === "clusters" ? clusterStrategy(clock) : {},
           hasGeneration: true,
         };
       }),
     );
 }
-
-const CLUSTER_COLUMNS = [
-  ["Name", 0],
-  ["Version", 0],
-  ["Mode", 0],
-  ["Ready", 0],
-  ["Age", 0],
-  ["Zones", 1],
-  ["Region", 1],
-  ["Provider", 1],
-  ["API-Endpoint", 1],
-  ["Proxy-URL", 1],
-].map(([name, priority]) => ({
-  name: String(name),
-  type: "string",
-  format: name === "Name" ? "name" : "",
-  priority: Number(priority),
-}));

@@ -66,7 +66,9 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
 
   test("describes and explains", async () => {
     expect(await run("describe deployment nginx")).toMatch(/Replicas:\s+9 desired/);
-    expect(await run("explain propagationpolicy.spec.placement")).toContain("clusterAffinity");
+    const explained = await run("explain propagationpolicy.spec.placement");
+    expect(explained).toContain("clusterAffinity");
+    expect(explained).toContain("how replicas are shared out");
     expect(await run("explain deployment.spec.replicas")).toContain("replicas <integer>");
   });
 

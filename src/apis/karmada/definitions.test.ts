@@ -1,9 +1,21 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { karmadaCustomResourceDefinitions, kindDefinitions } from "./definitions.ts";
+import { karmadaCustomResourceDefinitions } from "./definitions.ts";
+import { kindDefinitions } from "./kinds/index.ts";
+import type { Schema } from "./kinds/schema.ts";
 
 const folder = "../shared/contract/crds";
 const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".json")) : [];
+
+interface Published {
+  readonly group: string;
+  readonly names: { readonly kind: string };
+  readonly conversion?: { readonly strategy: string };
+  readonly versions: readonly {
+    readonly additionalPrinterColumns: readonly Readonly<Record<string, unknown>>[];
+    readonly subresources: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  }[];
+}
 
 /** A schema without its texts; a property may be called `description`, so only strings go. */
 function withoutDescriptions(value: unknown): unknown {
@@ -16,21 +28,66 @@ function withoutDescriptions(value: unknown): unknown {
   );
 }
 
+/** What a client can see of a published kind; how its server renders and connects is told in words there. */
+function visible(published: Published): unknown {
+  return withoutDescriptions({
+    conversion: published.conversion?.strategy ?? "None",
+    group: published.group,
+    names: published.names,
+    versions: published.versions.map((version) => ({
+      ...version,
+      deprecated: undefined,
+      selectableFields: undefined,
+      tableColumnsAlwaysAllSent: undefined,
+      additionalPrinterColumns: version.additionalPrinterColumns.map((column) => ({ ...column, render: undefined })),
+      subresources: Object.fromEntries(
+        Object.entries(version.subresources).map(([name, { kind, verbs }]) => [
+          name,
+          kind === undefined ? {} : { kind, verbs },
+        ]),
+      ),
+    })),
+  });
+}
+
+/** Paths of fields that no text explains. */
+function unexplained(schema: Schema, path: string): string[] {
+  const { properties, items, additionalProperties } = schema as {
+    readonly properties?: Readonly<Record<string, Schema>>;
+    readonly items?: Schema;
+    readonly additionalProperties?: Schema;
+  };
+  return [
+    ...Object.entries(properties ?? {}).flatMap(([name, field]) => [
+      ...(typeof field["description"] === "string" && /^[A-Z`].*[.]$/.test(field["description"])
+        ? []
+        : [`${path}.${name}`]),
+      ...unexplained(field, `${path}.${name}`),
+    ]),
+    ...(items === undefined ? [] : unexplained(items, `${path}[]`)),
+    ...(additionalProperties === undefined ? [] : unexplained(additionalProperties, `${path}{}`)),
+  ];
+}
+
 describe("definitions of Karmada's kinds", () => {
   it.skipIf(files.length === 0)("say what the published ones say (skipped where those are absent)", () => {
     const mine = new Map(
-      kindDefinitions().map((definition) => [`${definition.group}/${definition.names.kind}`, definition]),
+      kindDefinitions.map((definition) => [`${definition.group}/${definition.names.kind}`, definition]),
     );
     expect(mine.size).toBe(files.length);
     for (const file of files) {
-      const published = JSON.parse(readFileSync(`${folder}/${file}`, "utf8")) as {
-        readonly group: string;
-        readonly names: { readonly kind: string };
-      };
-      expect(withoutDescriptions(mine.get(`${published.group}/${published.names.kind}`)), file).toEqual(
-        withoutDescriptions(published),
-      );
+      const published = JSON.parse(readFileSync(`${folder}/${file}`, "utf8")) as Published;
+      const own = mine.get(`${published.group}/${published.names.kind}`) as Published | undefined;
+      expect(own && visible(own), file).toEqual(visible(published));
     }
+  });
+
+  it("explain every field in a whole sentence", () => {
+    expect(
+      kindDefinitions.flatMap(({ names, versions }) =>
+        versions.flatMap(({ name, schema }) => unexplained(schema.openAPIV3Schema, `${names.kind}/${name}`)),
+      ),
+    ).toEqual([]);
   });
 
   const installed = karmadaCustomResourceDefinitions() as readonly unknown[] as readonly {

@@ -1,10 +1,12 @@
 /**
  * Karmada's kinds: their shapes, how to address them, their definitions for an API server, and the names, labels and
- * finalizers of the contract (`well-known.ts`, `naming.ts`). Types and definitions are generated from one source, the
- * published schemas; the API's own words name the parts.
+ * finalizers of the contract (`well-known.ts`, `naming.ts`). Each kind is defined once, below `kinds/`; its types, its CRD,
+ * what `kubectl explain` says and its reference page are made from that.
  */
 export * from "./generated-types.ts";
-export { type KindDefinition, karmadaCustomResourceDefinitions, kindDefinitions } from "./definitions.ts";
+export { karmadaCustomResourceDefinitions } from "./definitions.ts";
+export { kindDefinitions } from "./kinds/index.ts";
+export type { KindDefinition } from "./kinds/kind.ts";
 export { karmadaConversions } from "./binding-conversion.ts";
 export * from "./naming.ts";
 export * from "./well-known.ts";
