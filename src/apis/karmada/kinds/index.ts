@@ -17,6 +17,8 @@ import { resourceBindings } from "./resource-binding.ts";
 import { resourceRegistry, searches } from "./search.ts";
 import { work } from "./work.ts";
 
+export { type Schema, shapeNameOf } from "./schema.ts";
+
 const inOrder = (a: KindDefinition, b: KindDefinition) =>
   a.group === b.group ? (a.names.kind < b.names.kind ? -1 : 1) : a.group < b.group ? -1 : 1;
 
