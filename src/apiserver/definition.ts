@@ -27,6 +27,8 @@ export interface RequestContext {
   readonly warn: (message: string) => void;
   /** Whether the owners of written fields are recorded; true for clients outside. */
   readonly tracksFields?: boolean;
+  /** Called when an update or an apply is about to create what it does not find; throws when it may not. */
+  readonly beforeCreateInstead?: () => void;
 }
 
 /** What a kind does beyond what its schema says. Every part is optional. Objects are never changed in place. */

@@ -2,18 +2,26 @@ import type { Clock, Logger, Random } from "#base";
 import { isAlreadyExists, type KubeObject, type RawRequest, type Transport } from "#machinery";
 import type { Backend } from "#store";
 import type { AdmissionPlugin } from "./admission.ts";
+import { Authenticator, type AuthenticatorOptions } from "./authentication/authenticator.ts";
+import { OidcAuthenticator, type OidcOptions } from "./authentication/oidc.ts";
+import { tokenRequest } from "./authentication/token-request.ts";
 import { TokenAuthenticator } from "./authentication/tokens.ts";
+import type { Authorizer } from "./authorization/attributes.ts";
+import { authorizerChain } from "./authorization/authorizers.ts";
+import { type BootstrapRoles, reconcileBootstrapRoles } from "./authorization/bootstrap-rbac.ts";
+import { certificateAdmission } from "./authorization/certificate-admission.ts";
+import { rbacEscalation } from "./authorization/escalation.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
-import { reviewDefinitions, tokenRequest } from "./authorization/reviews.ts";
+import { reviewDefinitions } from "./authorization/reviews.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
 import { expireEvents } from "./builtin/event-expiry.ts";
 import { ServiceAllocation } from "./builtin/service-allocation.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
-import { rbacJson } from "./data/generated-rbac.ts";
 import { type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
 import { DiscoveryDocuments } from "./discovery/discovery.ts";
 import { Front, type FrontAnswer, type FrontParts, type FrontRequest } from "./http/front.ts";
+import { HealthChecks } from "./http/health.ts";
 import { listen, type Listener } from "./http/listener.ts";
 import type { ResourcePath } from "./http/path.ts";
 import { OpenApiDocuments } from "./openapi/openapi.ts";
@@ -34,8 +42,14 @@ export interface StartOptions {
   readonly aggregated?: readonly ResourceDefinition[];
   /** Namespaces that must exist beside Kubernetes' own. */
   readonly namespaces?: readonly string[];
+  /** Roles and bindings that must exist beside Kubernetes' own. */
+  readonly bootstrapRoles?: BootstrapRoles;
   /** Fixed bearer tokens. */
   readonly tokens?: ReadonlyMap<string, User>;
+  /** Whose client certificates, proxies and ID tokens are believed beside the tokens of this server. */
+  readonly authentication?: Pick<AuthenticatorOptions, "clientAuthority" | "frontProxy" | "allowsAnonymous"> & {
+    readonly oidc?: OidcOptions;
+  };
   readonly metrics?: () => Promise<string>;
   readonly connect?: FrontParts["connect"];
   readonly onRequest?: FrontParts["onRequest"];
@@ -47,6 +61,8 @@ export interface RunningApiServer {
   readonly front: Front;
   readonly tokens: TokenAuthenticator;
   readonly rbac: RbacAuthorizer;
+  readonly authorizer: Authorizer;
+  readonly health: HealthChecks;
   transport(user?: User): Transport;
   listen(options: Parameters<typeof listen>[1]): Promise<Listener>;
   /** Whether `/readyz` says ok; the composition root sets it when its controllers run. */
@@ -80,21 +96,43 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...(options.conversions === undefined ? {} : { conversions: options.conversions }),
   });
   const rbac = new RbacAuthorizer(server);
-  const tokens = new TokenAuthenticator(server, options.serviceAccountKeys, options.tokens);
-  server.registry.put([...builtinDefinitions(), ...reviewDefinitions(rbac, tokens), ...(options.aggregated ?? [])]);
+  const authorizer = authorizerChain([rbac]);
+  const { oidc, ...known } = options.authentication ?? {};
+  let listenAuthority = "";
+  const issuer = oidc === undefined ? undefined : new OidcAuthenticator(oidc);
+  const tokens = new TokenAuthenticator(server, {
+    keys: options.serviceAccountKeys,
+    ...(options.tokens === undefined ? {} : { fixed: options.tokens }),
+    ...(issuer === undefined ? {} : { oidc: issuer }),
+  });
+  const authenticator = new Authenticator({ clientAuthority: () => listenAuthority, ...known, tokens, now: Date.now });
+  server.registry.put([
+    ...builtinDefinitions(),
+    ...reviewDefinitions(rbac, authorizer, tokens),
+    ...(options.aggregated ?? []),
+  ]);
   server.connect.set("/serviceaccounts/token", tokenRequest(server, tokens));
-  server.admission.push(...systemAdmission(server), new ServiceAllocation(server));
+  server.admission.push(
+    ...systemAdmission(server),
+    new ServiceAllocation(server),
+    rbacEscalation(rbac, authorizer),
+    ...certificateAdmission(authorizer),
+  );
   let isReady = false;
+  const health = new HealthChecks();
+  health.add("etcd", () => backend.revision > 0);
+  health.add("poststarthook/start-controllers", () => isReady, ["readyz"]);
   let listener: Listener | undefined;
   const discovery = new DiscoveryDocuments(server.registry);
   const front = new Front({
     server,
-    rbac,
+    authenticator,
+    authorizer,
     tokens,
+    health,
     discovery,
     openapi: new OpenApiDocuments(discovery),
     address: () => (listener === undefined ? "" : `127.0.0.1:${listener.port}`),
-    isReady: () => isReady,
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
     ...(options.connect === undefined ? {} : { connect: options.connect }),
     ...(options.onRequest === undefined ? {} : { onRequest: options.onRequest }),
@@ -106,7 +144,6 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       url: request.path,
       headers: lowerCased(request.headers ?? {}),
       body: () => Promise.resolve(body),
-      certificateUser: undefined,
       trustedUser: user,
     };
     const answer = await front.handle(asked);
@@ -124,8 +161,11 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     front,
     tokens,
     rbac,
+    authorizer,
+    health,
     transport: (user = systemUser) => server.transport(user),
     async listen(listenOptions) {
+      listenAuthority = listenOptions.clientAuthority;
       listener = await listen(front, listenOptions);
       return listener;
     },
@@ -134,6 +174,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     },
     stop() {
       stopExpiry();
+      void issuer?.close();
       server.stop();
     },
   };
@@ -190,48 +231,7 @@ async function bootstrap(server: ApiServer, options: StartOptions): Promise<void
       } as unknown as KubeObject),
     ),
   );
-  const roles = JSON.parse(rbacJson) as Readonly<Record<string, readonly BootstrapRole[]>>;
-  const kinds: Readonly<Record<string, string>> = {
-    clusterroles: "ClusterRole",
-    clusterrolebindings: "ClusterRoleBinding",
-    roles: "Role",
-    rolebindings: "RoleBinding",
-  };
-  await Promise.all(
-    Object.entries(roles).flatMap(([resource, objects]) =>
-      objects.map(({ name, namespace, labels, annotations, ...rest }) => {
-        const metadata = {
-          name,
-          ...(namespace === undefined ? {} : { namespace }),
-          ...(labels === undefined ? {} : { labels }),
-          annotations: { "rbac.authorization.kubernetes.io/autoupdate": "true", ...annotations },
-        };
-        const body = {
-          apiVersion: "rbac.authorization.k8s.io/v1",
-          kind: kinds[resource] ?? "",
-          metadata,
-          ...rest,
-        } as KubeObject;
-        return createUnlessThere(
-          server,
-          {
-            group: "rbac.authorization.k8s.io",
-            version: "v1",
-            resource,
-            ...(namespace === undefined ? {} : { namespace }),
-          },
-          body,
-        );
-      }),
-    ),
-  );
-}
-
-interface BootstrapRole {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
+  await reconcileBootstrapRoles(server, options.bootstrapRoles);
 }
 
 async function installDefinitions(server: ApiServer, definitions: readonly KubeObject[]): Promise<void> {

@@ -76,7 +76,7 @@ export function addControllers(parts: Parts): void {
   add(namespaceLifecycle, { deps: { kinds } });
   add(serviceAccount, {
     deps: {
-      sign: (account) => api.tokens.sign(account, api.server.clock.now(), 0),
+      sign: (account, secretName) => api.tokens.signForSecret(account, secretName),
       authority: pki.authority.certificate,
     },
   });

@@ -3,6 +3,7 @@ import type { Pki } from "#certs";
 import { garbageCollector } from "#controllers/garbage-collector";
 import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
 import { serviceAccount } from "#controllers/service-account";
+import type { KubeObject } from "#machinery";
 import { type NodeClass, type SimulatedMember, startSimulatedMember } from "#simulator";
 import type { Backend } from "#store";
 
@@ -33,7 +34,7 @@ export function startMember(options: MemberOptions): Promise<SimulatedMember> {
         {
           definition: serviceAccount,
           deps: {
-            sign: (account: Parameters<typeof api.tokens.sign>[0]) => api.tokens.sign(account, options.clock.now(), 0),
+            sign: (account: KubeObject, secretName: string) => api.tokens.signForSecret(account, secretName),
             authority: pki.authority.certificate,
           },
         },

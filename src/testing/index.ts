@@ -6,5 +6,6 @@ export { startTestApiServer } from "./api-server.ts";
 export { aDeployment, aPropagationPolicy } from "./builders.ts";
 export { eventually, settle } from "./eventually.ts";
 export { startTestFleet } from "./fleet.ts";
+export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
 export { hasKubectl, kubectl } from "./kubectl.ts";
 export { createTestServer, type TestServer, watchInto } from "./test-server.ts";

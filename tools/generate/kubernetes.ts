@@ -37,7 +37,13 @@ for (const file of readdirSync(`${contract}/openapi-v3`).sort()) {
 writeFileSync("src/apiserver/data/generated-schemas.ts", asText("schemasJson", schemas));
 writeFileSync("src/apiserver/data/generated-discovery.ts", asText("discoveryJson", read("discovery.json")));
 writeFileSync("src/apiserver/data/generated-columns.ts", asText("columnsJson", read("table-columns.json")));
-writeFileSync("src/apiserver/data/generated-rbac.ts", asText("rbacJson", read("bootstrap-rbac.json")));
+// Roles that the cluster they were read from had for its own members are nobody's defaults.
+const roles = read("bootstrap-rbac.json") as Record<string, { readonly name: string }[]>;
+const defaults = Object.entries(roles).map(([resource, list]) => [
+  resource,
+  list.filter(({ name }) => !name.startsWith("karmada-")),
+]);
+writeFileSync("src/apiserver/data/generated-rbac.ts", asText("rbacJson", Object.fromEntries(defaults)));
 writeFileSync("src/apiserver/data/generated-version.ts", asText("versionJson", read("version.json")));
 writeFileSync("src/apiserver/data/generated-protobuf.ts", asText("protobufJson", read("protobuf-descriptors.json")));
 

@@ -1,79 +1,88 @@
-import { createPrivateKey, createPublicKey } from "node:crypto";
-import { jwtVerify, SignJWT } from "jose";
-import { getPath, type KubeObject, parseTime } from "#machinery";
+import type { KubeObject } from "#machinery";
 import type { User } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
+import { bootstrapSecretName, bootstrapUser, isBootstrapToken } from "./bootstrap-tokens.ts";
+import type { OidcAuthenticator } from "./oidc.ts";
+import { type BoundObject, type ServiceAccountKeys, ServiceAccountTokens } from "./service-account-tokens.ts";
+import { StaticTokens } from "./static-tokens.ts";
 
-/** Knows bearer tokens: service accounts', bootstrap tokens, and fixed ones of a file. */
+/** Whom a token belongs to, and the asked audiences it holds for. */
+export interface TokenUser {
+  readonly user: User;
+  readonly audiences: readonly string[];
+}
+
+export interface TokenOptions {
+  readonly keys: ServiceAccountKeys;
+  /** Tokens of a file. */
+  readonly fixed?: ReadonlyMap<string, User>;
+  readonly oidc?: OidcAuthenticator;
+}
+
+const ISSUER = "https://kubernetes.default.svc.cluster.local";
+
+/** Knows bearer tokens: fixed ones of a file, bootstrap tokens, service accounts' and those of an OIDC issuer. */
 export class TokenAuthenticator {
-  readonly issuer = "https://kubernetes.default.svc.cluster.local";
+  readonly issuer = ISSUER;
+  /** Audiences of tokens that name none. */
+  readonly audiences: readonly string[] = [ISSUER];
+  readonly accounts: ServiceAccountTokens;
   readonly #server: ApiServer;
-  readonly #privateKey: ReturnType<typeof createPrivateKey>;
-  readonly #publicKey: ReturnType<typeof createPublicKey>;
-  readonly #fixed: ReadonlyMap<string, User>;
+  readonly #fixed: StaticTokens;
+  readonly #oidc: OidcAuthenticator | undefined;
 
-  constructor(
-    server: ApiServer,
-    keys: { readonly privateKey: string; readonly publicKey: string },
-    fixed: ReadonlyMap<string, User> = new Map(),
-  ) {
+  constructor(server: ApiServer, options: TokenOptions) {
     this.#server = server;
-    this.#privateKey = createPrivateKey(keys.privateKey);
-    this.#publicKey = createPublicKey(keys.publicKey);
-    this.#fixed = fixed;
+    this.accounts = new ServiceAccountTokens(options.keys, ISSUER);
+    this.#fixed = new StaticTokens(options.fixed ?? new Map());
+    this.#oidc = options.oidc;
   }
 
-  /** A token for a service account; `seconds` 0 gives one without an end, as token Secrets hold. */
-  sign(account: KubeObject, nowMs: number, seconds: number, audiences: readonly string[] = []): Promise<string> {
-    const { name = "", namespace = "", uid = "" } = account.metadata;
-    const jwt = new SignJWT({ "kubernetes.io": { namespace, serviceaccount: { name, uid } } })
-      .setProtectedHeader({ alg: "ES256" })
-      .setIssuer(this.issuer)
-      .setSubject(`system:serviceaccount:${namespace}:${name}`)
-      .setAudience(audiences.length > 0 ? [...audiences] : this.issuer)
-      .setIssuedAt(Math.floor(nowMs / 1000))
-      .setNotBefore(Math.floor(nowMs / 1000));
-    return (seconds > 0 ? jwt.setExpirationTime(Math.floor(nowMs / 1000) + seconds) : jwt).sign(this.#privateKey);
+  /** A token for a service account that ends after `seconds`. */
+  sign(account: KubeObject, seconds: number, audiences: readonly string[] = [], bound?: BoundObject): Promise<string> {
+    return this.accounts.sign({
+      account,
+      nowMs: this.#server.clock.now(),
+      seconds,
+      audiences: audiences.length > 0 ? audiences : this.audiences,
+      jti: this.#server.random.uuid(),
+      ...(bound === undefined ? {} : { bound }),
+    });
   }
 
-  /** Whose token this is; `undefined` when it is nobody's, has ended, or its account is gone. */
-  async authenticate(token: string): Promise<User | undefined> {
-    const fixed = this.#fixed.get(token);
-    if (fixed !== undefined) return fixed;
-    if (/^[a-z0-9]{6}\.[a-z0-9]{16}$/.test(token)) return this.#bootstrap(token);
+  /** The token of a token Secret. */
+  signForSecret(account: KubeObject, secretName: string): Promise<string> {
+    return this.accounts.signForSecret(account, secretName);
+  }
+
+  /** Whose token this is, where it holds for one of `audiences`; `undefined` with nothing more said otherwise. */
+  async authenticate(token: string, audiences: readonly string[] = this.audiences): Promise<TokenUser | undefined> {
+    const holds = (user: User | undefined): TokenUser | undefined => {
+      // Tokens without audiences of their own hold for the API server's.
+      const held = audiences.filter((audience) => this.audiences.includes(audience));
+      return user === undefined || held.length === 0 ? undefined : { user: authenticated(user), audiences: held };
+    };
+    const fixed = this.#fixed.authenticate(token);
+    if (fixed !== undefined) return holds(fixed);
+    if (isBootstrapToken(token)) {
+      const secret = await this.#find("secrets", `kube-system/${bootstrapSecretName(token)}`);
+      return holds(bootstrapUser(token, secret, this.#server.clock.now()));
+    }
     try {
-      const { payload } = await jwtVerify(token, this.#publicKey, {
-        issuer: this.issuer,
-        currentDate: new Date(this.#server.clock.now()),
-      });
-      const { namespace, serviceaccount } = (payload["kubernetes.io"] ?? {}) as {
-        namespace?: string;
-        serviceaccount?: { name?: string; uid?: string };
-      };
-      const account = await this.#find("serviceaccounts", `${namespace}/${serviceaccount?.name}`);
-      if (account === undefined || account.metadata.uid !== serviceaccount?.uid) return undefined;
-      return {
-        name: `system:serviceaccount:${namespace}:${serviceaccount?.name}`,
-        uid: serviceaccount?.uid ?? "",
-        groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
-      };
-    } catch {
+      if (this.#oidc !== undefined && !this.accounts.mayBeOurs(token))
+        return holds(await this.#oidc.authenticate(token, this.#server.clock.now()));
+      const found = await this.accounts.authenticate(
+        token,
+        audiences,
+        this.audiences,
+        this.#server.clock.now(),
+        (resource, key) => this.#find(resource, key),
+      );
+      return { user: authenticated(found.user), audiences: found.audiences };
+    } catch (error) {
+      this.#server.log.debug("refused a bearer token", { error });
       return undefined;
     }
-  }
-
-  async #bootstrap(token: string): Promise<User | undefined> {
-    const [id = "", secret = ""] = token.split(".");
-    const object = await this.#find("secrets", `kube-system/bootstrap-token-${id}`);
-    if (object === undefined || getPath(object, "type") !== "bootstrap.kubernetes.io/token") return undefined;
-    const field = (name: string) => Buffer.from(String(getPath(object, "data", name) ?? ""), "base64").toString();
-    const endMs = parseTime(field("expiration"));
-    if (field("token-secret") !== secret || field("usage-bootstrap-authentication") !== "true") return undefined;
-    if (endMs !== undefined && endMs < this.#server.clock.now()) return undefined;
-    const groups = field("auth-extra-groups")
-      .split(",")
-      .filter((group) => group.startsWith("system:bootstrappers:"));
-    return { name: `system:bootstrap:${id}`, groups: ["system:bootstrappers", ...groups, "system:authenticated"] };
   }
 
   async #find(resource: string, key: string): Promise<KubeObject | undefined> {
@@ -84,3 +93,9 @@ export class TokenAuthenticator {
     return store.get(key)?.object;
   }
 }
+
+const ALL = "system:authenticated";
+
+/** Everybody who is known is in the group of those who are known. */
+export const authenticated = (user: User): User =>
+  user.groups.includes(ALL) ? user : { ...user, groups: [...user.groups, ALL] };

@@ -1,24 +1,27 @@
-import { apiVersionOf, formatTime, getPath, invalid, type KubeObject, notFound } from "#machinery";
-import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
-import type { ApiServer } from "../server.ts";
+import { apiVersionOf, badRequest, type FieldError, getPath, invalid, type KubeObject } from "#machinery";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
-import type { Attributes, RbacAuthorizer } from "./rbac.ts";
+import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
+import type { Attributes, Authorizer } from "./attributes.ts";
+import { PRIVILEGED } from "./authorizers.ts";
+import type { RbacAuthorizer } from "./rbac.ts";
 
 type Answer = (object: KubeObject, context: RequestContext) => Promise<KubeObject> | KubeObject;
 
-interface ResourceAttributes {
-  readonly namespace?: string;
-  readonly verb?: string;
-  readonly group?: string;
-  readonly version?: string;
-  readonly resource?: string;
-  readonly subresource?: string;
-  readonly name?: string;
+interface AccessSpec {
+  readonly user?: string;
+  readonly uid?: string;
+  readonly groups?: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+  readonly resourceAttributes?: Readonly<Partial<Record<keyof Omit<Attributes, "user" | "path">, string>>>;
+  readonly nonResourceAttributes?: { readonly path?: string; readonly verb?: string };
 }
 
-function attributesOf(spec: unknown, user: User, namespace?: string): Attributes {
-  const resource = getPath(spec, "resourceAttributes") as ResourceAttributes | undefined;
-  const path = getPath(spec, "nonResourceAttributes") as { path?: string; verb?: string } | undefined;
+const specOf = (object: KubeObject): AccessSpec => (getPath(object, "spec") ?? {}) as AccessSpec;
+
+function attributesOf(
+  { resourceAttributes: resource, nonResourceAttributes: path }: AccessSpec,
+  user: User,
+): Attributes {
   return {
     user,
     verb: resource?.verb ?? path?.verb ?? "",
@@ -26,7 +29,7 @@ function attributesOf(spec: unknown, user: User, namespace?: string): Attributes
     version: resource?.version ?? "",
     resource: resource?.resource ?? "",
     subresource: resource?.subresource ?? "",
-    namespace: namespace ?? resource?.namespace ?? "",
+    namespace: resource?.namespace ?? "",
     name: resource?.name ?? "",
     ...(path === undefined ? {} : { path: path.path ?? "" }),
   };
@@ -35,48 +38,82 @@ function attributesOf(spec: unknown, user: User, namespace?: string): Attributes
 const withStatus = (object: KubeObject, status: unknown): KubeObject =>
   ({ ...object, metadata: { ...object.metadata, creationTimestamp: null }, status }) as KubeObject;
 
+/** What a review of access must say; `needsSubject` where it does not ask for the sender. */
+function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): void {
+  const spec = specOf(object);
+  const errors: FieldError[] = [];
+  const refuse = (field: string, value: string, message: string) =>
+    errors.push({ type: "FieldValueInvalid", field, message: `Invalid value: ${value}: ${message}` });
+  const both = spec.resourceAttributes !== undefined && spec.nonResourceAttributes !== undefined;
+  const neither = spec.resourceAttributes === undefined && spec.nonResourceAttributes === undefined;
+  if (both) refuse("spec.nonResourceAttributes", "{}", "cannot be specified in combination with resourceAttributes");
+  if (neither)
+    refuse(
+      "spec.resourceAttributes",
+      "null",
+      "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+    );
+  if (needsSubject && !spec.user && (spec.groups ?? []).length === 0)
+    refuse("spec.user", '""', "at least one of user or group must be specified");
+  const { name, namespace } = object.metadata;
+  if (name || (namespace && kind !== "LocalSubjectAccessReview")) refuse("metadata", "{}", "must be empty");
+  if (kind === "LocalSubjectAccessReview" && spec.resourceAttributes?.namespace !== namespace)
+    refuse(
+      "spec.resourceAttributes.namespace",
+      JSON.stringify(spec.resourceAttributes?.namespace ?? ""),
+      "must match metadata.namespace",
+    );
+  if (kind === "LocalSubjectAccessReview" && spec.nonResourceAttributes !== undefined)
+    refuse("spec.nonResourceAttributes", "{}", "disallowed on this kind of request");
+  if (errors.length > 0) throw invalid({ group: "authorization.k8s.io", kind }, "", errors);
+}
+
 /** Kinds that are questions: who may do what, who am I, whose token is this. */
-export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticator): readonly ResourceDefinition[] {
-  const decide = (object: KubeObject, wanted: Attributes): KubeObject => {
-    const { isAllowed, reason } = rbac.authorize(wanted);
+export function reviewDefinitions(
+  rbac: RbacAuthorizer,
+  authorizer: Authorizer,
+  tokens: TokenAuthenticator,
+): readonly ResourceDefinition[] {
+  const decide = (object: KubeObject, user: User): KubeObject => {
+    const { isAllowed, reason } = authorizer.authorize(attributesOf(specOf(object), user));
     return withStatus(object, { allowed: isAllowed, ...(reason === "" ? {} : { reason }) });
   };
-  const subjectOf = (object: KubeObject): User => {
-    const spec = getPath(object, "spec") as { user?: string; groups?: string[]; uid?: string } | undefined;
-    return { name: spec?.user ?? "", groups: spec?.groups ?? [] };
-  };
+  const subjectReview =
+    (kind: string): Answer =>
+    (object) => {
+      checkAccess(object, kind, true);
+      const { user = "", groups = [], uid, extra } = specOf(object);
+      return decide(object, {
+        name: user,
+        groups,
+        ...(uid === undefined ? {} : { uid }),
+        ...(extra === undefined ? {} : { extra }),
+      });
+    };
   const answers: readonly (readonly [string, string, string, boolean, Answer])[] = [
     [
       "authorization.k8s.io",
       "SelfSubjectAccessReview",
       "selfsubjectaccessreviews",
       false,
-      (object, { user }) => decide(object, attributesOf(getPath(object, "spec"), user)),
+      (object, { user }) => {
+        checkAccess(object, "SelfSubjectAccessReview", false);
+        return decide(object, user);
+      },
     ],
     [
       "authorization.k8s.io",
       "SubjectAccessReview",
       "subjectaccessreviews",
       false,
-      (object) => {
-        const user = subjectOf(object);
-        if (user.name === "" && user.groups.length === 0)
-          throw invalid({ group: "authorization.k8s.io", kind: "SubjectAccessReview" }, "", [
-            {
-              type: "FieldValueInvalid",
-              field: "spec.user",
-              message: `Invalid value: "": at least one of user or group must be specified`,
-            },
-          ]);
-        return decide(object, attributesOf(getPath(object, "spec"), user));
-      },
+      subjectReview("SubjectAccessReview"),
     ],
     [
       "authorization.k8s.io",
       "LocalSubjectAccessReview",
       "localsubjectaccessreviews",
       true,
-      (object) => decide(object, attributesOf(getPath(object, "spec"), subjectOf(object), object.metadata.namespace)),
+      subjectReview("LocalSubjectAccessReview"),
     ],
     [
       "authorization.k8s.io",
@@ -85,7 +122,8 @@ export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticat
       false,
       (object, { user }) => {
         const namespace = String(getPath(object, "spec", "namespace") ?? "");
-        const rules = user.groups.includes("system:masters")
+        if (namespace === "") throw badRequest("no namespace on request");
+        const all = user.groups.includes(PRIVILEGED)
           ? [
               { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
               { verbs: ["*"], nonResourceURLs: ["*"] },
@@ -93,10 +131,8 @@ export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticat
           : [...rbac.rulesFor(user, namespace)];
         return withStatus(object, {
           incomplete: false,
-          resourceRules: rules.filter((rule) => (rule as { resources?: unknown }).resources !== undefined),
-          nonResourceRules: rules.filter(
-            (rule) => (rule as { nonResourceURLs?: unknown }).nonResourceURLs !== undefined,
-          ),
+          resourceRules: all.filter((rule) => "resources" in rule && (rule.resources ?? []).length > 0),
+          nonResourceRules: all.filter((rule) => "nonResourceURLs" in rule && (rule.nonResourceURLs ?? []).length > 0),
         });
       },
     ],
@@ -107,21 +143,7 @@ export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticat
       false,
       (object, { user }) => withStatus(object, { userInfo: userInfo(user) }),
     ],
-    [
-      "authentication.k8s.io",
-      "TokenReview",
-      "tokenreviews",
-      false,
-      async (object) => {
-        const user = await tokens.authenticate(String(getPath(object, "spec", "token") ?? ""));
-        return withStatus(
-          object,
-          user === undefined
-            ? { user: {}, error: "invalid bearer token" }
-            : { authenticated: true, user: userInfo(user) },
-        );
-      },
-    ],
+    ["authentication.k8s.io", "TokenReview", "tokenreviews", false, (object) => reviewToken(tokens, object)],
   ];
   return answers.map(([group, kind, resource, namespaced, virtual]) => ({
     kind: { group, version: "v1", kind, resource, namespaced },
@@ -141,47 +163,25 @@ export function reviewDefinitions(rbac: RbacAuthorizer, tokens: TokenAuthenticat
   }));
 }
 
+async function reviewToken(tokens: TokenAuthenticator, object: KubeObject): Promise<KubeObject> {
+  const token = getPath(object, "spec", "token");
+  if (typeof token !== "string" || token === "")
+    throw badRequest("token is required for TokenReview in authentication");
+  const asked = (getPath(object, "spec", "audiences") ?? []) as readonly string[];
+  const found = await tokens.authenticate(token, asked.length > 0 ? asked : tokens.audiences);
+  return withStatus(
+    object,
+    found === undefined
+      ? { user: {}, error: "invalid bearer token" }
+      : { authenticated: true, user: userInfo(found.user), audiences: found.audiences },
+  );
+}
+
 function userInfo(user: User) {
   return {
     username: user.name,
     ...(user.uid === undefined ? {} : { uid: user.uid }),
     groups: user.groups,
     ...(user.extra === undefined ? {} : { extra: user.extra }),
-  };
-}
-
-/** `serviceaccounts/token`: a signed token for a service account that exists. */
-export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
-  return async (account: KubeObject, body: KubeObject): Promise<KubeObject> => {
-    if (account.metadata.uid === undefined)
-      throw notFound({ group: "", resource: "serviceaccounts" }, account.metadata.name ?? "");
-    const seconds = Number(getPath(body, "spec", "expirationSeconds") ?? 3600);
-    if (seconds < 600)
-      throw invalid({ group: "authentication.k8s.io", kind: "TokenRequest" }, account.metadata.name ?? "", [
-        {
-          type: "FieldValueInvalid",
-          field: "spec.expirationSeconds",
-          message: `Invalid value: ${seconds}: may not specify a duration less than 10 minutes`,
-        },
-      ]);
-    const nowMs = server.clock.now();
-    const audiences = (getPath(body, "spec", "audiences") as string[] | undefined) ?? [];
-    const token = await tokens.sign(account, nowMs, seconds, audiences);
-    return {
-      ...body,
-      apiVersion: "authentication.k8s.io/v1",
-      kind: "TokenRequest",
-      metadata: {
-        name: account.metadata.name,
-        namespace: account.metadata.namespace,
-        creationTimestamp: formatTime(nowMs),
-      } as KubeObject["metadata"],
-      spec: {
-        audiences: audiences.length > 0 ? audiences : [tokens.issuer],
-        expirationSeconds: seconds,
-        boundObjectRef: getPath(body, "spec", "boundObjectRef") ?? null,
-      },
-      status: { token, expirationTimestamp: formatTime(nowMs + seconds * 1000) },
-    } as KubeObject;
   };
 }

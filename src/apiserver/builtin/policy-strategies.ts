@@ -313,18 +313,21 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
         : [fieldInvalid("addressType", getPath(object, "addressType"), "field is immutable")],
   },
   "certificates.k8s.io/CertificateSigningRequest": {
-    prepareForCreate: (object, { user }) =>
-      ({
+    // Who asks is what the server knows, never what the client says.
+    prepareForCreate: (object, { user }) => {
+      const { uid: _uid, extra: _extra, ...spec } = specOf(object);
+      return {
         ...object,
         spec: {
           usages: ["digital signature", "key encipherment"],
-          ...specOf(object),
+          ...spec,
           username: user.name,
           groups: user.groups,
           ...(user.uid === undefined ? {} : { uid: user.uid }),
           ...(user.extra === undefined ? {} : { extra: user.extra }),
         },
-      }) as KubeObject,
+      } as KubeObject;
+    },
     // What was asked for never changes; only approval and status do.
     prepareForUpdate: (object, old) =>
       deepEqual(getPath(object, "spec"), getPath(old, "spec"))

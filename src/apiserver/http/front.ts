@@ -18,8 +18,12 @@ import {
   type WatchSink,
   type WriteOptions,
 } from "#machinery";
+import type { Authenticator } from "../authentication/authenticator.ts";
+import type { PeerChain } from "../authentication/certificates.ts";
+import { headerOf, type Headers } from "../authentication/headers.ts";
+import { impersonationOf } from "../authentication/impersonation.ts";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
-import { type Attributes, type RbacAuthorizer, refusal } from "../authorization/rbac.ts";
+import { type Attributes, type Authorizer, refusal } from "../authorization/attributes.ts";
 import { versionJson } from "../data/generated-version.ts";
 import type { RequestContext, User } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
@@ -28,6 +32,7 @@ import type { ApiServer } from "../server.ts";
 import { decodeProtobuf, encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/resource-store.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
+import type { HealthChecks } from "./health.ts";
 import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
 import { parseResourcePath, type ResourcePath } from "./path.ts";
 
@@ -36,10 +41,10 @@ export interface FrontRequest {
   readonly method: string;
   /** Path with query. */
   readonly url: string;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly headers: Headers;
   readonly body: () => Promise<Buffer>;
-  /** Who the connection says it is; `undefined` when it does not say. */
-  readonly certificateUser: User | undefined;
+  /** The certificates the client showed; default none. */
+  readonly peer?: PeerChain;
   /** Set for requests inside the process. */
   readonly trustedUser?: User;
 }
@@ -59,31 +64,22 @@ export interface FrontStream {
 
 export interface FrontParts {
   readonly server: ApiServer;
-  readonly rbac: RbacAuthorizer;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
   readonly tokens: TokenAuthenticator;
+  readonly health: HealthChecks;
   readonly discovery: DiscoveryDocuments;
   readonly openapi: OpenApiDocuments;
   readonly address: () => string;
   readonly metrics?: () => Promise<string>;
-  readonly isReady: () => boolean;
   /** Answers for raw subresources such as `clusters/NAME/proxy`; `undefined` to go on as usual. */
   readonly connect?: (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontAnswer | undefined>;
   readonly onRequest?: (verb: string, resource: string, code: number, seconds: number) => void;
 }
 
-const ANONYMOUS: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
-const OPEN_PATHS = /^\/(healthz|livez|readyz|version)(\/|$)/;
-const DISCOVERY_PATHS = /^\/(api|apis)(\/[^/]+){0,2}\/?$|^\/openapi\//;
+const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
 
-const header = (request: FrontRequest, name: string): string | undefined => {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value.join(",") : value;
-};
-
-const headerList = (request: FrontRequest, name: string): readonly string[] => {
-  const value = request.headers[name];
-  return value === undefined ? [] : Array.isArray(value) ? value : value.split(",").map((part) => part.trim());
-};
+const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
 
 const json = (
   status: number,
@@ -122,15 +118,15 @@ export class Front {
       return answer;
     };
     try {
-      const url = new URL(request.url, "http://localhost");
-      const user = await this.#whoAsks(request);
+      const url = urlOf(request.url);
+      const user = await this.userOf(request);
       if (user === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
       const path = parseResourcePath(url.pathname);
       if (path === undefined) return finish(await this.#nonResource(request, url, user));
       const attributes = attributesOf(request, url, path, user);
       verb = attributes.verb;
       resource = path.resource;
-      this.#mustBeAllowed(attributes, request.trustedUser !== undefined);
+      this.#mustBeAllowed(attributes);
       const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
       if (connected !== undefined) return finish(connected);
       return finish(await this.#resource(request, url, path, attributes, user));
@@ -146,61 +142,19 @@ export class Front {
     return json(status.code ?? 500, status, retry === undefined ? {} : { "retry-after": String(retry) });
   }
 
-  async #whoAsks(request: FrontRequest): Promise<User | undefined> {
+  /** Who asks, after impersonation; `undefined` when it is nobody. Throws 403 on an impersonation that is not allowed. */
+  async userOf(request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">): Promise<User | undefined> {
     if (request.trustedUser !== undefined) return request.trustedUser;
-    let user = request.certificateUser;
-    const authorization = header(request, "authorization");
-    if (user === undefined && authorization !== undefined) {
-      const token = /^Bearer\s+(.+)$/i.exec(authorization)?.[1];
-      user = token === undefined ? undefined : await this.#parts.tokens.authenticate(token.trim());
-      if (user === undefined) return undefined;
-    }
-    user ??= ANONYMOUS;
-    return this.#impersonated(request, user);
+    const user = await this.#parts.authenticator.authenticate(request.headers, request.peer ?? []);
+    if (user === undefined) return undefined;
+    const asked = impersonationOf(request.headers);
+    if (asked === undefined) return user;
+    for (const need of asked.needs) this.#mustBeAllowed({ user, verb: "impersonate", ...need });
+    return asked.user;
   }
 
-  #impersonated(request: FrontRequest, user: User): User {
-    const name = header(request, "impersonate-user");
-    const groups = headerList(request, "impersonate-group");
-    const uid = header(request, "impersonate-uid");
-    const extra: Record<string, string[]> = {};
-    for (const key of Object.keys(request.headers))
-      if (key.startsWith("impersonate-extra-"))
-        extra[decodeURIComponent(key.slice("impersonate-extra-".length))] = [...headerList(request, key)];
-    if (name === undefined) {
-      if (groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0)
-        throw badRequest("requested impersonation of groups, uid or extra without impersonating a user");
-      return user;
-    }
-    const check = (group: string, resource: string, what: string, namespace = "") =>
-      this.#mustBeAllowed(
-        { user, verb: "impersonate", group, version: "v1", resource, subresource: "", namespace, name: what },
-        false,
-      );
-    const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
-    if (account === null) check("", "users", name);
-    else check("", "serviceaccounts", account[2] as string, account[1] as string);
-    for (const group of groups) check("", "groups", group);
-    if (uid !== undefined) check("authentication.k8s.io", "uids", uid);
-    for (const [key, values] of Object.entries(extra))
-      for (const value of values) check("authentication.k8s.io", `userextras/${key}`, value);
-    const implied = account === null ? [] : ["system:serviceaccounts", `system:serviceaccounts:${account[1]}`];
-    const all = [
-      ...(groups.length === 0 ? implied : groups),
-      ...(name === "system:anonymous" ? [] : ["system:authenticated"]),
-    ];
-    return {
-      name,
-      groups: [...new Set(all)],
-      ...(uid === undefined ? {} : { uid }),
-      ...(Object.keys(extra).length === 0 ? {} : { extra }),
-    };
-  }
-
-  #mustBeAllowed(attributes: Attributes, isTrusted: boolean): void {
-    if (isTrusted && attributes.user.groups.includes("system:masters")) return;
-    const decision = this.#parts.rbac.authorize(attributes);
-    if (decision.isAllowed) return;
+  #mustBeAllowed(attributes: Attributes): void {
+    if (this.#parts.authorizer.authorize(attributes).isAllowed) return;
     if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${refusal(attributes)}`);
     throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, refusal(attributes));
   }
@@ -208,26 +162,11 @@ export class Front {
   async #nonResource(request: FrontRequest, url: URL, user: User): Promise<FrontAnswer> {
     const { server, discovery, openapi } = this.#parts;
     const path = url.pathname;
-    const isOpen = OPEN_PATHS.test(path) || (DISCOVERY_PATHS.test(path) && user !== ANONYMOUS);
-    if (!isOpen && request.trustedUser === undefined)
-      this.#mustBeAllowed(
-        {
-          user,
-          verb: request.method.toLowerCase(),
-          group: "",
-          version: "",
-          resource: "",
-          subresource: "",
-          namespace: "",
-          name: "",
-          path,
-        },
-        false,
-      );
+    this.#mustBeAllowed({ ...NO_RESOURCE, user, verb: request.method.toLowerCase(), path });
     if (request.method !== "GET" && request.method !== "HEAD")
       throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
-    const health = /^\/(healthz|livez|readyz)(?:\/(.*))?$/.exec(path);
-    if (health !== null) return this.#health(health[1] as string, url);
+    const health = await this.#parts.health.answer(path, url.searchParams);
+    if (health !== undefined) return text(health.status, health.text);
     if (path === "/version" || path === "/version/") return json(200, JSON.parse(versionJson));
     if (path === "/metrics")
       return {
@@ -278,21 +217,14 @@ export class Front {
         };
       }
     }
+    if (path === "/.well-known/openid-configuration")
+      return json(200, this.#parts.tokens.accounts.discovery(this.#parts.address()));
+    if (path === "/openid/v1/jwks")
+      return json(200, await this.#parts.tokens.accounts.keySet(), { "content-type": "application/jwk-set+json" });
     const classic = discovery.classic(path, this.#parts.address());
     if (classic !== undefined) return json(200, classic);
     server.log.debug("no such path", { path });
     return text(404, "404 page not found\n");
-  }
-
-  #health(kind: string, url: URL): FrontAnswer {
-    const isReady = kind !== "readyz" || this.#parts.isReady();
-    const verbose = url.searchParams.has("verbose");
-    if (isReady && !verbose) return text(200, "ok");
-    const lines = [
-      `[+]ping ok`,
-      `${isReady ? "[+]" : "[-]"}poststarthook/start-controllers ${isReady ? "ok" : "failed: not finished"}`,
-    ];
-    return text(isReady ? 200 : 500, `${lines.join("\n")}\n${kind} check ${isReady ? "passed" : "failed"}\n`);
   }
 
   async #resource(
@@ -314,8 +246,17 @@ export class Front {
       );
     const query = url.searchParams;
     const warnings: string[] = [];
-    const context: RequestContext = { user, warn: (message) => warnings.push(message), tracksFields: true };
-    const { rest: _rest, ...address } = path;
+    let isCreated = false;
+    const context: RequestContext = {
+      user,
+      warn: (message) => warnings.push(message),
+      tracksFields: true,
+      beforeCreateInstead: () => {
+        this.#mustBeAllowed({ ...attributes, verb: "create" });
+        isCreated = true;
+      },
+    };
+    const { rest: _rest, isWatch: _isWatch, ...address } = path;
     if (attributes.verb === "watch") return this.#watch(path, query, form);
     const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
       const headers = {
@@ -364,24 +305,11 @@ export class Front {
       case "update": {
         const body = (await readBody(request)) as KubeObject;
         const options = writeOptions(query, request);
-        try {
-          return answer(
-            200,
-            await server.execute({ verb: "update", ...address, name, body, options } as ResourceRequest, context),
-          );
-        } catch (error) {
-          const mayCreate =
-            error instanceof ApiError &&
-            error.reason === "NotFound" &&
-            CREATES_ON_UPDATE.has(path.resource) &&
-            path.subresource === undefined;
-          if (!mayCreate) throw error;
-          const { name: _name, ...collection } = address;
-          return answer(
-            201,
-            await server.execute({ verb: "create", ...collection, body, options } as ResourceRequest, context),
-          );
-        }
+        const updated = await server.execute(
+          { verb: "update", ...address, name, body, options } as ResourceRequest,
+          context,
+        );
+        return answer(isCreated ? 201 : 200, updated);
       }
       case "patch": {
         const type = (header(request, "content-type") ?? "").split(";")[0]?.trim() as PatchType;
@@ -392,7 +320,6 @@ export class Front {
             `the body of the request was in an unknown format - accepted media types include: ${[...PATCH_TYPES].join(", ")}`,
           );
         const body = parseText((await request.body()).toString("utf8"), type === "application/apply-patch+yaml");
-        const before = server.store(definition).get(path.namespace === undefined ? name : `${path.namespace}/${name}`);
         const patched = await server.execute(
           {
             verb: "patch",
@@ -404,7 +331,7 @@ export class Front {
           } as ResourceRequest,
           context,
         );
-        return answer(before === undefined ? 201 : 200, patched);
+        return answer(isCreated ? 201 : 200, patched);
       }
       case "delete":
       case "deletecollection": {
@@ -432,7 +359,7 @@ export class Front {
     const { server } = this.#parts;
     const definition = server.definition(path);
     const include = (query.get("includeObject") ?? "Metadata") as IncludeObject;
-    const { rest: _rest, ...address } = path;
+    const { rest: _rest, isWatch: _isWatch, ...address } = path;
     const seconds = Number(query.get("timeoutSeconds") ?? 0) || 1800 + server.random.below(1800);
     return {
       stream: true,
@@ -512,22 +439,6 @@ function encodeList(list: KubeList): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Kinds that a PUT may create. */
-const CREATES_ON_UPDATE = new Set([
-  "leases",
-  "endpoints",
-  "services",
-  "events",
-  "nodes",
-  "roles",
-  "rolebindings",
-  "clusterroles",
-  "clusterrolebindings",
-  "resourcequotas",
-  "limitranges",
-  "ingresses",
-  "networkpolicies",
-]);
 const PATCH_TYPES = new Set([
   "application/json-patch+json",
   "application/merge-patch+json",
@@ -536,11 +447,9 @@ const PATCH_TYPES = new Set([
 ]);
 
 function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
-  const isWatch =
-    url.searchParams.get("watch") === "true" ||
-    url.searchParams.get("watch") === "1" ||
-    /^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/watch\//.test(url.pathname);
   const isNamed = path.name !== undefined;
+  const wantsWatch = url.searchParams.get("watch") === "true" || url.searchParams.get("watch") === "1";
+  const isWatch = path.isWatch === true || (!isNamed && wantsWatch);
   const verbs: Readonly<Record<string, string>> = {
     GET: isWatch ? "watch" : isNamed ? "get" : "list",
     HEAD: isNamed ? "get" : "list",
@@ -549,16 +458,37 @@ function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user:
     PATCH: "patch",
     DELETE: isNamed ? "delete" : "deletecollection",
   };
+  const verb = verbs[request.method] ?? request.method.toLowerCase();
+  // Rights on single names hold for lists and watches that select one name.
+  const selected =
+    !isNamed && (verb === "list" || verb === "watch") ? nameSelected(url.searchParams.get("fieldSelector")) : "";
   return {
     user,
-    verb: verbs[request.method] ?? request.method.toLowerCase(),
+    verb,
     group: path.group,
     version: path.version,
     resource: path.resource,
     subresource: path.subresource ?? "",
     namespace: path.namespace ?? (path.group === "" && path.resource === "namespaces" ? (path.name ?? "") : ""),
-    name: path.name ?? "",
+    name: path.name ?? selected,
   };
+}
+
+const nameSelected = (selector: string | null): string =>
+  (selector ?? "")
+    .split(",")
+    .map((part) => /^metadata\.name==?([^=!\\]+)$/.exec(part.trim())?.[1] ?? "")
+    .find(Boolean) ?? "";
+
+/** Reads a request's target. Throws 400 on one that cannot be read. */
+function urlOf(target: string): URL {
+  try {
+    const url = new URL(target.startsWith("/") ? `http://localhost${target}` : target);
+    decodeURIComponent(url.pathname);
+    return url;
+  } catch {
+    throw badRequest("the path of the request cannot be read: it must be percent-encoded UTF-8");
+  }
 }
 
 function listOptions(query: URLSearchParams): ListOptions {

@@ -1,10 +1,13 @@
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { gzip } from "node:zlib";
 import { requestEntityTooLarge } from "#machinery";
+import type { PeerChain } from "../authentication/certificates.ts";
+import type { Headers } from "../authentication/headers.ts";
 import type { User } from "../definition.ts";
 import type { Front, FrontRequest } from "./front.ts";
 
@@ -14,7 +17,7 @@ export interface ListenOptions {
   readonly port: number;
   readonly certificate: string;
   readonly key: string;
-  /** Client certificates signed by it say who asks. */
+  /** PEM of the authorities a client is told it may show a certificate of. */
   readonly clientAuthority: string;
   /** Takes protocol upgrades (exec, attach, port-forward through the cluster proxy). */
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer, user: User | undefined) => void;
@@ -55,7 +58,11 @@ export async function listen(front: Front, options: ListenOptions): Promise<List
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (options.onUpgrade === undefined) return void socket.end("HTTP/1.1 501 Not Implemented\r\n\r\n");
-    options.onUpgrade(request, socket, head, userOf(request.socket as TLSSocket));
+    const asked = { headers: headersOf(request), peer: peerOf(request.socket as TLSSocket) };
+    void front
+      .userOf(asked)
+      .then((user) => options.onUpgrade?.(request, socket, head, user))
+      .catch(() => socket.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
@@ -77,24 +84,34 @@ export async function listen(front: Front, options: ListenOptions): Promise<List
   };
 }
 
-const users = new WeakMap<object, User | undefined>();
+const peers = new WeakMap<object, PeerChain>();
+const PEER_CHAIN_MAX = 8;
 
-/** Who the connection's certificate says is asking; kept for the life of the connection. */
-function userOf(socket: TLSSocket): User | undefined {
-  if (users.has(socket)) return users.get(socket);
-  let user: User | undefined;
-  if (socket.authorized) {
-    const certificate = socket.getPeerCertificate();
-    const name = certificate?.subject?.CN;
-    const groups = certificate?.subject?.O as string | string[] | undefined;
-    if (name !== undefined && name !== "")
-      user = {
-        name: Array.isArray(name) ? (name[0] as string) : name,
-        groups: [...(groups === undefined ? [] : Array.isArray(groups) ? groups : [groups]), "system:authenticated"],
-      };
+/** The certificates a connection was opened with; read once for its life. What they prove is asked anew each time. */
+function peerOf(socket: TLSSocket): PeerChain {
+  const known = peers.get(socket);
+  if (known !== undefined) return known;
+  const chain: X509Certificate[] = [];
+  let next: X509Certificate | undefined = socket.getPeerX509Certificate();
+  while (next !== undefined && chain.length < PEER_CHAIN_MAX && chain.at(-1)?.fingerprint256 !== next.fingerprint256) {
+    chain.push(next);
+    next = (next as { issuerCertificate?: X509Certificate }).issuerCertificate;
   }
-  users.set(socket, user);
-  return user;
+  peers.set(socket, chain);
+  return chain;
+}
+
+/** Headers whose values may hold commas are taken as they came, one value a line. */
+const IDENTITY = /^(impersonate-|x-remote-)/i;
+
+function headersOf(request: Http2ServerRequest | IncomingMessage): Headers {
+  const { rawHeaders } = request;
+  const lists: Record<string, string[]> = {};
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string;
+    if (IDENTITY.test(name)) (lists[name.toLowerCase()] ??= []).push(rawHeaders[at + 1] as string);
+  }
+  return { ...request.headers, ...lists };
 }
 
 async function serve(front: Front, request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
@@ -102,8 +119,8 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
   const front2: FrontRequest = {
     method: request.method,
     url: request.url,
-    headers: request.headers,
-    certificateUser: userOf(socket),
+    headers: headersOf(request),
+    peer: peerOf(socket),
     body: () => readAll(request),
   };
   const answer = await front.handle(front2);

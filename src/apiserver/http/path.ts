@@ -4,11 +4,14 @@ import type { ResourceAddress } from "#machinery";
 export interface ResourcePath extends ResourceAddress {
   /** What stands behind a connect-style subresource, such as `proxy/api/v1/pods`. */
   readonly rest?: string;
+  /** Whether the path is of the old form `/api/v1/watch/…`. */
+  readonly isWatch?: true;
 }
 
 /** Reads `/api/v1/…` and `/apis/GROUP/VERSION/…`; `undefined` for paths that address no resource. */
 export function parseResourcePath(path: string): ResourcePath | undefined {
-  const parts = path.split("/").slice(1).map(decodeURIComponent);
+  // An encoded slash separates as a plain one does: what is asked about must be what is answered.
+  const parts = decodeURIComponent(path).split("/").slice(1);
   if (parts[parts.length - 1] === "") parts.pop();
   let at: number;
   let group: string;
@@ -17,8 +20,9 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
   else if (parts[0] === "apis" && parts.length >= 4) [group, version, at] = [parts[1] as string, parts[2] as string, 3];
   else return undefined;
   const rest = parts.slice(at);
-  const head = { group, version };
-  if (rest[0] === "watch") rest.shift();
+  const isWatch = rest[0] === "watch" && rest.length > 1;
+  if (isWatch) rest.shift();
+  const head = { group, version, ...(isWatch ? { isWatch: true as const } : {}) };
   if (
     rest[0] === "namespaces" &&
     rest.length >= 3 &&

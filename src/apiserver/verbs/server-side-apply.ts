@@ -42,6 +42,7 @@ export async function applyObject(
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   if (host.store(definition).get(key) === undefined) {
     if (subresource !== undefined) throw notFound(definition.kind, name);
+    context.beforeCreateInstead?.();
     const made = applyManaged(
       undefined,
       { ...applied, metadata: { ...applied.metadata, name } },

@@ -43,6 +43,7 @@ export async function updateObject(
       request.body.metadata?.resourceVersion
     )
       throw notFound(definition.kind, name);
+    context.beforeCreateInstead?.();
     return createObject(host, definition, namespace, request.body, options, context);
   }
   if (

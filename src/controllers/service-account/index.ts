@@ -7,8 +7,8 @@ import { type ControllerContext, defineController, done, type Request, type Resu
 import { isAlreadyExists, isForbidden, isNotFound, type KubeObject, withAnnotations } from "#machinery";
 
 interface Deps {
-  /** Signs a token without an end. */
-  readonly sign: (account: KubeObject) => Promise<string>;
+  /** Signs the token that a Secret holds and that ends with it. */
+  readonly sign: (account: KubeObject, secretName: string) => Promise<string>;
   readonly authority: string;
 }
 
@@ -61,7 +61,7 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     const account = context.cache(ServiceAccount).get(`${request.namespace}/${accountName}`);
     if (account === undefined) return done;
     const base64 = (text: string) => Buffer.from(text).toString("base64");
-    const token = await context.deps.sign(account);
+    const token = await context.deps.sign(account, request.name);
     await client.update(Secret, {
       ...withAnnotations(secret, { [ACCOUNT_UID]: account.metadata.uid ?? "" }),
       data: {

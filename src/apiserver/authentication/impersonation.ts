@@ -1,0 +1,66 @@
+import { badRequest } from "#machinery";
+import type { User } from "../definition.ts";
+import { ANONYMOUS } from "./authenticator.ts";
+import { extraHeaders, headerOf, type Headers, headerValues } from "./headers.ts";
+
+/** One right that an impersonation needs: `impersonate` on this. */
+export interface ImpersonationNeed {
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Whom a request asks to be taken for, and what its sender must be allowed; `undefined` when it does not ask. */
+export function impersonationOf(
+  headers: Headers,
+): { readonly user: User; readonly needs: readonly ImpersonationNeed[] } | undefined {
+  const name = headerOf(headers, "impersonate-user") || undefined;
+  const asked = headerValues(headers, "impersonate-group").filter(Boolean);
+  const uid = headerOf(headers, "impersonate-uid") || undefined;
+  const extra = extraHeaders(headers, "impersonate-extra-");
+  if (name === undefined) {
+    if (asked.length > 0 || uid !== undefined || extra !== undefined)
+      throw badRequest("requested impersonation of groups, uid or extra without impersonating a user");
+    return undefined;
+  }
+  const need = (group: string, resource: string, what: string, more: Partial<ImpersonationNeed> = {}) => ({
+    group,
+    version: "v1",
+    resource,
+    subresource: "",
+    namespace: "",
+    name: what,
+    ...more,
+  });
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
+  const needs: ImpersonationNeed[] = [
+    account === null
+      ? need("", "users", name)
+      : need("", "serviceaccounts", account[2] as string, { namespace: account[1] as string }),
+    ...asked.map((group) => need("", "groups", group)),
+    ...(uid === undefined ? [] : [need("authentication.k8s.io", "uids", uid)]),
+    ...Object.entries(extra ?? {}).flatMap(([key, values]) =>
+      values.map((value) => need("authentication.k8s.io", "userextras", value, { subresource: key })),
+    ),
+  ];
+  const groups =
+    asked.length > 0 || account === null ? asked : ["system:serviceaccounts", `system:serviceaccounts:${account[1]}`];
+  return {
+    user: {
+      name,
+      groups: [...groups, ...impliedGroups(name, groups)],
+      ...(uid === undefined ? {} : { uid }),
+      ...(extra === undefined ? {} : { extra }),
+    },
+    needs,
+  };
+}
+
+function impliedGroups(name: string, groups: readonly string[]): readonly string[] {
+  const unknown = "system:unauthenticated";
+  if (name === ANONYMOUS.name) return groups.includes(unknown) ? [] : [unknown];
+  return groups.includes("system:authenticated") || groups.includes(unknown) ? [] : ["system:authenticated"];
+}

@@ -1,0 +1,222 @@
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { decodeProtectedHeader, exportJWK, type JWTPayload, jwtVerify, SignJWT } from "jose";
+import { getPath, type KubeObject } from "#machinery";
+import type { User } from "../definition.ts";
+import { isSameSecret } from "./static-tokens.ts";
+
+/** Keys of service account tokens, PEM. */
+export interface ServiceAccountKeys {
+  readonly privateKey: string;
+  readonly publicKey: string;
+}
+
+/** The object a token holds as long as. */
+export interface BoundObject {
+  readonly kind: "Pod" | "Secret" | "Node";
+  readonly name: string;
+  readonly uid: string;
+  /** The node of a bound pod. */
+  readonly node?: { readonly name: string; readonly uid?: string };
+}
+
+export interface TokenClaims {
+  readonly account: KubeObject;
+  readonly nowMs: number;
+  readonly seconds: number;
+  readonly audiences: readonly string[];
+  readonly jti: string;
+  readonly bound?: BoundObject;
+}
+
+/** Finds a stored object by resource and key. */
+export type Find = (resource: string, key: string) => Promise<KubeObject | undefined>;
+
+interface Private {
+  readonly namespace?: string;
+  readonly serviceaccount?: { readonly name?: string; readonly uid?: string };
+  readonly pod?: { readonly name: string; readonly uid: string };
+  readonly secret?: { readonly name: string; readonly uid: string };
+  readonly node?: { readonly name: string; readonly uid?: string };
+}
+
+const LEGACY_ISSUER = "kubernetes/serviceaccount";
+const LEGACY = "kubernetes.io/serviceaccount/";
+const BOUND = { pod: "pods", secret: "secrets", node: "nodes" } as const;
+
+/** Signs and checks service account tokens, those of TokenRequest and those that Secrets hold. */
+export class ServiceAccountTokens {
+  readonly issuer: string;
+  readonly #privateKey: KeyObject;
+  readonly #publicKey: KeyObject;
+  readonly #algorithm: string;
+  readonly #keyId: string;
+
+  constructor(keys: ServiceAccountKeys, issuer: string) {
+    this.issuer = issuer;
+    this.#privateKey = createPrivateKey(keys.privateKey);
+    this.#publicKey = createPublicKey(keys.publicKey);
+    this.#algorithm = algorithmOf(this.#publicKey);
+    this.#keyId = createHash("sha256")
+      .update(this.#publicKey.export({ type: "spki", format: "der" }))
+      .digest("base64url");
+  }
+
+  sign({ account, nowMs, seconds, audiences, jti, bound }: TokenClaims): Promise<string> {
+    const { name = "", namespace = "", uid = "" } = account.metadata;
+    const now = Math.floor(nowMs / 1000);
+    const own: Record<string, unknown> = { namespace, serviceaccount: { name, uid } };
+    if (bound !== undefined) own[bound.kind.toLowerCase()] = { name: bound.name, uid: bound.uid };
+    if (bound?.node !== undefined) own["node"] = bound.node;
+    return new SignJWT({ "kubernetes.io": own })
+      .setProtectedHeader({ alg: this.#algorithm, kid: this.#keyId })
+      .setIssuer(this.issuer)
+      .setSubject(`system:serviceaccount:${namespace}:${name}`)
+      .setAudience([...audiences])
+      .setJti(jti)
+      .setIssuedAt(now)
+      .setNotBefore(now)
+      .setExpirationTime(now + seconds)
+      .sign(this.#privateKey);
+  }
+
+  /** The token a Secret of type `kubernetes.io/service-account-token` holds: it ends with the Secret. */
+  signForSecret(account: KubeObject, secretName: string): Promise<string> {
+    const { name = "", namespace = "", uid = "" } = account.metadata;
+    return new SignJWT({
+      [`${LEGACY}namespace`]: namespace,
+      [`${LEGACY}secret.name`]: secretName,
+      [`${LEGACY}service-account.name`]: name,
+      [`${LEGACY}service-account.uid`]: uid,
+    })
+      .setProtectedHeader({ alg: this.#algorithm, kid: this.#keyId })
+      .setIssuer(LEGACY_ISSUER)
+      .setSubject(`system:serviceaccount:${namespace}:${name}`)
+      .sign(this.#privateKey);
+  }
+
+  /** Whether a text looks like one of these tokens, so that another check of tokens need not be asked. */
+  mayBeOurs(token: string): boolean {
+    try {
+      return decodeProtectedHeader(token).kid === this.#keyId;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * The account of a token that holds for one of `audiences`, with the audiences it holds for. Throws with the reason
+   * when the signature, the times, the audiences, the account or the object it is bound to do not hold.
+   */
+  async authenticate(
+    token: string,
+    audiences: readonly string[],
+    defaults: readonly string[],
+    nowMs: number,
+    find: Find,
+  ): Promise<{ readonly user: User; readonly audiences: readonly string[] }> {
+    const { payload } = await jwtVerify(token, this.#publicKey, {
+      issuer: [this.issuer, LEGACY_ISSUER],
+      algorithms: [this.#algorithm],
+      currentDate: new Date(nowMs),
+    });
+    if (payload.iss === LEGACY_ISSUER) return this.#legacy(token, payload, audiences, defaults, find);
+    const named = payload.aud === undefined ? [] : Array.isArray(payload.aud) ? payload.aud : [payload.aud];
+    const held = audiences.filter((audience) => named.includes(audience));
+    if (held.length === 0)
+      throw new Error(
+        `token audiences ${JSON.stringify(named)} is invalid for the target audiences ${JSON.stringify(audiences)}`,
+      );
+    const claims = (payload["kubernetes.io"] ?? {}) as Private;
+    const { namespace = "", serviceaccount = {} } = claims;
+    await accountOf(namespace, serviceaccount.name ?? "", serviceaccount.uid ?? "", find);
+    for (const [claim, resource] of Object.entries(BOUND) as ["pod" | "secret" | "node", string][]) {
+      const bound = claims[claim];
+      // The node beside a pod is a hint; a node alone is what the token is bound to.
+      if (bound === undefined || (claim === "node" && claims.pod !== undefined)) continue;
+      const key = claim === "node" ? bound.name : `${namespace}/${bound.name}`;
+      const found = await find(resource, key);
+      if (found === undefined || found.metadata.uid !== bound.uid || isOver(found, nowMs))
+        throw new Error(`service account token has been invalidated: the ${claim} it is bound to is gone`);
+    }
+    const extra = {
+      ...(payload.jti === undefined ? {} : { "authentication.kubernetes.io/credential-id": [`JTI=${payload.jti}`] }),
+      ...(claims.node === undefined ? {} : { "authentication.kubernetes.io/node-name": [claims.node.name] }),
+      ...(claims.node?.uid === undefined ? {} : { "authentication.kubernetes.io/node-uid": [claims.node.uid] }),
+      ...(claims.pod === undefined
+        ? {}
+        : {
+            "authentication.kubernetes.io/pod-name": [claims.pod.name],
+            "authentication.kubernetes.io/pod-uid": [claims.pod.uid],
+          }),
+    };
+    return { user: userOf(namespace, serviceaccount.name ?? "", serviceaccount.uid ?? "", extra), audiences: held };
+  }
+
+  async #legacy(
+    token: string,
+    payload: JWTPayload,
+    audiences: readonly string[],
+    defaults: readonly string[],
+    find: Find,
+  ) {
+    const claim = (name: string) => String(payload[`${LEGACY}${name}`] ?? "");
+    const held = audiences.filter((audience) => defaults.includes(audience));
+    if (held.length === 0) throw new Error("the token holds for the audiences of the API server only");
+    const namespace = claim("namespace");
+    const secret = await find("secrets", `${namespace}/${claim("secret.name")}`);
+    const present = Buffer.from(String(getPath(secret, "data", "token") ?? ""), "base64").toString();
+    if (secret === undefined || secret.metadata.deletionTimestamp !== undefined || !isSameSecret(present, token))
+      throw new Error("token has been invalidated");
+    const name = claim("service-account.name");
+    const uid = claim("service-account.uid");
+    await accountOf(namespace, name, uid, find);
+    return { user: userOf(namespace, name, uid, {}), audiences: held };
+  }
+
+  /** What `/openid/v1/jwks` answers. */
+  async keySet(): Promise<unknown> {
+    const key = await exportJWK(this.#publicKey);
+    return { keys: [{ use: "sig", kty: key.kty, kid: this.#keyId, alg: this.#algorithm, ...key }] };
+  }
+
+  /** What `/.well-known/openid-configuration` answers. */
+  discovery(address: string): unknown {
+    return {
+      issuer: this.issuer,
+      jwks_uri: `https://${address}/openid/v1/jwks`,
+      response_types_supported: ["id_token"],
+      subject_types_supported: ["public"],
+      id_token_signing_alg_values_supported: [this.#algorithm],
+    };
+  }
+}
+
+function algorithmOf(key: KeyObject): string {
+  if (key.asymmetricKeyType === "rsa") return "RS256";
+  const curves: Readonly<Record<string, string>> = { prime256v1: "ES256", secp384r1: "ES384", secp521r1: "ES512" };
+  const algorithm = curves[key.asymmetricKeyDetails?.namedCurve ?? ""];
+  if (algorithm === undefined) throw new Error("service account keys must be RSA or ECDSA P-256, P-384 or P-521");
+  return algorithm;
+}
+
+async function accountOf(namespace: string, name: string, uid: string, find: Find): Promise<void> {
+  const account = await find("serviceaccounts", `${namespace}/${name}`);
+  if (account === undefined || account.metadata.deletionTimestamp !== undefined || account.metadata.uid !== uid)
+    throw new Error(`service account ${namespace}/${name} has been deleted`);
+}
+
+/** Objects that end get a minute, as their containers still run. */
+const isOver = ({ metadata: { deletionTimestamp } }: KubeObject, nowMs: number) =>
+  typeof deletionTimestamp === "string" && Date.parse(deletionTimestamp) + 60_000 < nowMs;
+
+const userOf = (
+  namespace: string,
+  name: string,
+  uid: string,
+  extra: Readonly<Record<string, readonly string[]>>,
+): User => ({
+  name: `system:serviceaccount:${namespace}:${name}`,
+  uid,
+  groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`],
+  ...(Object.keys(extra).length === 0 ? {} : { extra }),
+});
