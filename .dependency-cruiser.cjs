@@ -30,6 +30,13 @@ const forbidden = [
     to: { path: "^src/testing/" },
   },
   {
+    name: "lab-stays-outside",
+    comment: "The lab builds and runs other people's programs for tests; what ships knows nothing of it.",
+    severity: "error",
+    from: { path: "^src/" },
+    to: { path: "^lab/" },
+  },
+  {
     name: "no-node-in-pure-rooms",
     comment: "base, machinery and apis know no Node: they run in any runtime and in simulation.",
     severity: "error",
@@ -62,7 +69,7 @@ ranks.forEach((rooms, rank) => {
       name: `door-${room}`,
       comment: `${room} is entered through its door.`,
       severity: "error",
-      from: { path: "^(src|tools|test|bin|sim|examples)/", pathNot: `^src/${room}/` },
+      from: { path: "^(src|tools|test|bin|sim|examples|lab)/", pathNot: `^src/${room}/` },
       to: { path: `^src/${room}/`, pathNot: door },
     });
   }

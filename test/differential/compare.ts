@@ -1,0 +1,124 @@
+/** Two answers made comparable: what no two servers can share (uids, times, versions) becomes a word. */
+import { parse } from "yaml";
+import type { Answer } from "./play.ts";
+
+export interface Difference {
+  /** Where: `status`, `header content-type`, or a path in the body such as `body.metadata.labels.a`. */
+  readonly path: string;
+  readonly real: string;
+  readonly ours: string;
+}
+
+/** Headers that clients read. */
+const HEADERS = [
+  "content-type",
+  "content-encoding",
+  "warning",
+  "location",
+  "retry-after",
+  "cache-control",
+  "www-authenticate",
+  "allow",
+  "vary",
+  "x-content-type-options",
+];
+const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
+const MICRO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/g;
+const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g;
+const AGE_CELL = /^(?:\d+[smhdy])+$|^<invalid>$/;
+const SHOWN_MAX = 300;
+
+/** What differs between two answers to one request; nothing when they are the same. */
+export function compare(real: Answer, ours: Answer): readonly Difference[] {
+  const differences: Difference[] = [];
+  if (real.status !== ours.status)
+    differences.push({ path: "status", real: String(real.status), ours: String(ours.status) });
+  for (const name of HEADERS) {
+    const [left, right] = [real, ours].map(({ headers }) => mask(headers[name] ?? "absent"));
+    if (left !== right) differences.push({ path: `header ${name}`, real: left as string, ours: right as string });
+  }
+  walk("body", normalise(real), normalise(ours), differences);
+  return differences;
+}
+
+function walk(path: string, real: unknown, ours: unknown, differences: Difference[]): void {
+  if (isMap(real) && isMap(ours)) {
+    for (const key of new Set([...Object.keys(real), ...Object.keys(ours)]))
+      walk(`${path}.${key}`, real[key], ours[key], differences);
+    return;
+  }
+  if (Array.isArray(real) && Array.isArray(ours)) {
+    for (let at = 0; at < Math.max(real.length, ours.length); at++)
+      walk(`${path}.${at}`, real[at], ours[at], differences);
+    return;
+  }
+  const [left, right] = [show(real), show(ours)];
+  if (left !== right) differences.push({ path, real: left.slice(0, SHOWN_MAX), ours: right.slice(0, SHOWN_MAX) });
+}
+
+const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const show = (value: unknown) => (value === undefined ? "absent" : JSON.stringify(value));
+
+/** The body as a value, masked. */
+export function normalise({ headers, text }: Answer): unknown {
+  const type = headers["content-type"] ?? "";
+  if (text === "") return undefined;
+  if (/json/.test(type)) {
+    const lines = text.trimEnd().split("\n");
+    const values = lines.map(parsed);
+    // A watch answers with one JSON document a line.
+    if (values.every((value) => value !== undefined))
+      return normaliseValue(values.length === 1 ? values[0] : values, []);
+    const whole = parsed(text);
+    return whole === undefined ? mask(text) : normaliseValue(whole, []);
+  }
+  if (/yaml/.test(type)) {
+    try {
+      return normaliseValue(parse(text), []);
+    } catch {
+      return mask(text);
+    }
+  }
+  return mask(text);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function normaliseValue(value: unknown, path: readonly string[]): unknown {
+  if (typeof value === "string") return mask(value);
+  if (Array.isArray(value)) return value.map((item, at) => normaliseValue(item, [...path, String(at)]));
+  if (!isMap(value)) return value;
+  const result: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value)) {
+    if ((key === "resourceVersion" || key === "observedResourceVersion") && typeof item === "string" && item !== "")
+      result[key] = "<version>";
+    else if (key === "continue" && typeof item === "string" && item !== "") result[key] = "<continue>";
+    else if (key === "nodePort" && typeof item === "number" && item >= 30_000) result[key] = "<node port>";
+    else if (key === "name" && typeof value["generateName"] === "string" && typeof item === "string")
+      result[key] = `${mask(value["generateName"])}<random>`;
+    else if (key === "cells" && Array.isArray(item))
+      result[key] = item.map((cell) =>
+        typeof cell === "string" && AGE_CELL.test(cell) ? "<age>" : normaliseValue(cell, [...path, key]),
+      );
+    else result[key] = normaliseValue(item, [...path, key]);
+  }
+  return result;
+}
+
+function mask(text: string): string {
+  return text
+    .replace(UID, "<uid>")
+    .replace(MICRO_TIME, "<micro time>")
+    .replace(TIME, "<time>")
+    .replace(/127\.0\.0\.1:\d+/g, "<server>")
+    .replace(/\b10\.96\.\d{1,3}\.\d{1,3}\b/g, "<service ip>")
+    .replace(/(resource ?version[^\d]{1,25})\d+/gi, "$1<version>")
+    .replace(/(too old resource version: )\d+ \(\d+\)/g, "$1<version> (<version>)");
+}

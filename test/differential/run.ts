@@ -1,0 +1,134 @@
+/**
+ * `npm run differential [-- GROUP…] [--only TEXT] [--report FILE] [--write-page] [--verbose]`: plays the scripts against
+ * kube-apiserver and against our API server and prints what differs. Ends with 1 when a difference has no reason in
+ * `known-differences.yaml`, when an entry of that list matches nothing, or when the reference page is out of step.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { missingParts } from "#lab";
+import { compare, type Difference } from "./compare.ts";
+import { explain, type KnownDifference, page, pageFile, readKnown } from "./known.ts";
+import { play } from "./play.ts";
+import { type Script, parseScripts } from "./script.ts";
+import { type Pair, startPair } from "./servers.ts";
+
+interface Outcome {
+  readonly script: Script;
+  readonly differences: readonly { readonly step: number; readonly difference: Difference }[];
+}
+
+const AT_ONCE = 6;
+const folder = new URL("scripts/", import.meta.url);
+
+function readGroups(wanted: readonly string[]): readonly Script[] {
+  const groups = readdirSync(folder)
+    .filter((file) => file.endsWith(".txt"))
+    .map((file) => file.slice(0, -4))
+    .sort();
+  const unknown = wanted.filter((name) => !groups.includes(name));
+  if (unknown.length > 0) throw new Error(`no such group: ${unknown.join(", ")}; there are ${groups.join(", ")}`);
+  return groups
+    .filter((name) => wanted.length === 0 || wanted.includes(name))
+    .flatMap((name) => parseScripts(name, readFileSync(new URL(`${name}.txt`, folder), "utf8")));
+}
+
+async function playBoth(script: Script, pair: Pair, id: string): Promise<Outcome> {
+  const [real, ours] = await Promise.all([play(script, pair.real, id), play(script, pair.ours, id)]);
+  return {
+    script,
+    differences: real.flatMap((answer, step) => {
+      const other = ours[step];
+      return other === undefined ? [] : compare(answer, other).map((difference) => ({ step: step + 1, difference }));
+    }),
+  };
+}
+
+async function playAll(scripts: readonly Script[], pair: Pair): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      while (next < scripts.length) {
+        const at = next++;
+        const script = scripts[at] as Script;
+        try {
+          outcomes[at] = await playBoth(script, pair, `d${at}`);
+        } catch (error) {
+          const text = error instanceof Error ? error.message : String(error);
+          outcomes[at] = { script, differences: [{ step: 0, difference: { path: "played", real: "", ours: text } }] };
+        }
+      }
+    }),
+  );
+  return outcomes;
+}
+
+function report(outcomes: readonly Outcome[], known: readonly KnownDifference[], isWhole: boolean) {
+  const used = new Set<KnownDifference>();
+  const lines: string[] = [];
+  const tally = new Map<string, { same: number; known: number; different: number }>();
+  for (const { script, differences } of outcomes) {
+    const open = differences.filter(({ difference }) => {
+      const entry = explain(known, script, difference);
+      if (entry !== undefined) used.add(entry);
+      return entry === undefined;
+    });
+    const row = tally.get(script.group) ?? { same: 0, known: 0, different: 0 };
+    tally.set(script.group, row);
+    row[open.length > 0 ? "different" : differences.length > 0 ? "known" : "same"]++;
+    if (open.length === 0) continue;
+    lines.push(`== ${script.group}: ${script.title}`);
+    let shownStep = -1;
+    for (const { step, difference } of open) {
+      if (step !== shownStep)
+        lines.push(`  ${step}. ${(script.steps[step - 1]?.line ?? "").replace(/\n/g, " ").slice(0, 240)}`);
+      shownStep = step;
+      lines.push(`     ${difference.path}\n       real  ${difference.real}\n       ours  ${difference.ours}`);
+    }
+  }
+  const stale = isWhole ? known.filter((entry) => !used.has(entry)) : [];
+  for (const { title } of stale) lines.push(`known difference that is none any more: ${title}`);
+  const rows = [...tally].map(
+    ([group, { same, known: explained, different }]) =>
+      `${group.padEnd(24)} ${String(same).padStart(4)} same ${String(explained).padStart(4)} known ${String(different).padStart(4)} different`,
+  );
+  const failed = [...tally.values()].reduce((sum, { different }) => sum + different, 0) + stale.length;
+  return { text: [...lines, "", ...rows].join("\n"), failed, passed: outcomes.length - (failed - stale.length) };
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: "string" },
+    report: { type: "string" },
+    "write-page": { type: "boolean", default: false },
+  },
+});
+const known = readKnown();
+if (values["write-page"]) {
+  writeFileSync(pageFile, page(known));
+  process.exit(0);
+}
+const missing = missingParts(["etcd", "kube-apiserver"]);
+if (missing.length > 0) {
+  console.error(`differential: ${missing.join(" and ")} must be built first: npm run lab -- build`);
+  process.exit(1);
+}
+const scripts = readGroups(positionals).filter(({ title }) => title.includes(values.only ?? ""));
+const pair = await startPair();
+let failed: number;
+try {
+  const isWhole = positionals.length === 0 && values.only === undefined;
+  const result = report(await playAll(scripts, pair), known, isWhole);
+  failed = result.failed;
+  console.log(result.text);
+  if (values.report !== undefined) writeFileSync(values.report, `${result.text}\n`);
+  if (readFileSync(pageFile, "utf8") !== page(known)) {
+    failed++;
+    console.log("docs/reference/api-differences.md is out of step: npm run differential -- --write-page");
+  }
+  console.log(`${result.passed} passed, ${failed} failed`);
+} finally {
+  await pair.stop();
+}
+process.exit(failed === 0 ? 0 : 1);

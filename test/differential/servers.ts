@@ -1,0 +1,55 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadPki } from "#certs";
+import { startRealApiServer } from "#lab";
+import { startTestApiServer } from "#testing";
+import { type Target, targetOf } from "./play.ts";
+
+export interface Pair {
+  readonly real: Target;
+  readonly ours: Target;
+  stop(): Promise<void>;
+}
+
+/** Starts kube-apiserver over etcd, and our API server over HTTPS in this process, both without controllers. */
+export async function startPair(): Promise<Pair> {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-differential-"));
+  const real = await startRealApiServer({
+    name: "differential",
+    folder: join(folder, "real"),
+    isUnsafe: true,
+    // Without controllers no namespace gets a service account, and pods could not be created.
+    args: ["--disable-admission-plugins=ServiceAccount"],
+  });
+  const pki = await loadPki(undefined);
+  const api = await startTestApiServer({ serviceAccountKeys: pki.serviceAccount });
+  const listener = await api.listen({
+    host: "127.0.0.1",
+    port: 0,
+    certificate: pki.server.certificate,
+    key: pki.server.key,
+    clientAuthority: pki.authority.certificate,
+  });
+  api.setReady(true);
+  const targets = {
+    real: targetOf(real.endpoint),
+    ours: targetOf({
+      server: `https://127.0.0.1:${listener.port}`,
+      certificateAuthority: pki.authority.certificate,
+      clientCertificate: pki.admin.certificate,
+      clientKey: pki.admin.key,
+    }),
+  };
+  return {
+    ...targets,
+    async stop() {
+      targets.real.close();
+      targets.ours.close();
+      await listener.close();
+      api.stop();
+      await real.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
