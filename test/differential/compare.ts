@@ -37,8 +37,18 @@ export function compare(real: Answer, ours: Answer): readonly Difference[] {
     const [left, right] = [real, ours].map(({ headers }) => mask(headers[name] ?? "absent"));
     if (left !== right) differences.push({ path: `header ${name}`, real: left as string, ours: right as string });
   }
-  walk("body", normalise(real), normalise(ours), differences);
+  const [left, right] = [normalise(real), normalise(ours)];
+  // An object and an error have nothing in common: one line says more than every field of both.
+  if (kindOf(left) !== kindOf(right)) differences.push({ path: "body", real: summary(left), ours: summary(right) });
+  else walk("body", left, right, differences);
   return differences;
+}
+
+const kindOf = (value: unknown) => (isMap(value) ? value["kind"] : typeof value);
+
+function summary(value: unknown): string {
+  const text = isMap(value) && value["kind"] === "Status" ? `Status: ${String(value["message"])}` : show(value);
+  return text.slice(0, SHOWN_MAX);
 }
 
 function walk(path: string, real: unknown, ours: unknown, differences: Difference[]): void {
@@ -47,13 +57,57 @@ function walk(path: string, real: unknown, ours: unknown, differences: Differenc
       walk(`${path}.${key}`, real[key], ours[key], differences);
     return;
   }
-  if (Array.isArray(real) && Array.isArray(ours)) {
-    for (let at = 0; at < Math.max(real.length, ours.length); at++)
-      walk(`${path}.${at}`, real[at], ours[at], differences);
-    return;
-  }
+  if (Array.isArray(real) && Array.isArray(ours)) return walkLists(path, real, ours, differences);
   const [left, right] = [show(real), show(ours)];
   if (left !== right) differences.push({ path, real: left.slice(0, SHOWN_MAX), ours: right.slice(0, SHOWN_MAX) });
+}
+
+/** Elements are matched by what names them, so that one that is missing does not make all behind it differ. */
+function walkLists(path: string, real: readonly unknown[], ours: readonly unknown[], differences: Difference[]): void {
+  const key = KEYS.find((candidate) => [real, ours].every((list) => isKeyedBy(list, candidate)));
+  if (key === undefined) {
+    if ([...real, ...ours].some(isMap))
+      for (let at = 0; at < Math.max(real.length, ours.length); at++)
+        walk(`${path}.${at}`, real[at], ours[at], differences);
+    else if (show(real) !== show(ours)) differences.push({ path, real: show(real), ours: show(ours) });
+    return;
+  }
+  const index = (list: readonly unknown[]) => new Map(list.map((item) => [keyOf(item, key) ?? "", item] as const));
+  const [left, right] = [index(real), index(ours)];
+  for (const name of new Set([...left.keys(), ...right.keys()]))
+    walk(`${path}[${name}]`, left.get(name), right.get(name), differences);
+  const order = (names: Iterable<string>, other: ReadonlyMap<string, unknown>) =>
+    [...names].filter((name) => other.has(name)).join(" ");
+  const [leftOrder, rightOrder] = [order(left.keys(), right), order(right.keys(), left)];
+  if (leftOrder !== rightOrder)
+    differences.push({
+      path: `${path} (order)`,
+      real: leftOrder.slice(0, SHOWN_MAX),
+      ours: rightOrder.slice(0, SHOWN_MAX),
+    });
+}
+
+const KEYS = [
+  "metadata.name",
+  "name",
+  "resource",
+  "subresource",
+  "version",
+  "groupVersion",
+  "manager",
+  "type",
+  "field",
+];
+
+function keyOf(item: unknown, key: string): string | undefined {
+  let value: unknown = item;
+  for (const part of key.split(".")) value = isMap(value) ? value[part] : undefined;
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function isKeyedBy(list: readonly unknown[], key: string): boolean {
+  const keys = list.map((item) => keyOf(item, key));
+  return keys.every((value) => value !== undefined) && new Set(keys).size === keys.length;
 }
 
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -65,6 +65,7 @@ async function playAll(scripts: readonly Script[], pair: Pair): Promise<readonly
 
 function report(outcomes: readonly Outcome[], known: readonly KnownDifference[], isWhole: boolean) {
   const used = new Set<KnownDifference>();
+  const frequent = new Map<string, number>();
   const lines: string[] = [];
   const tally = new Map<string, { same: number; known: number; different: number }>();
   for (const { script, differences } of outcomes) {
@@ -80,6 +81,8 @@ function report(outcomes: readonly Outcome[], known: readonly KnownDifference[],
     lines.push(`== ${script.group}: ${script.title}`);
     let shownStep = -1;
     for (const { step, difference } of open) {
+      const kind = `${difference.path.replace(/\.\d+|\[[^\]]*\]/g, "[]")}: ${difference.real.slice(0, 80)} / ${difference.ours.slice(0, 80)}`;
+      frequent.set(kind, (frequent.get(kind) ?? 0) + 1);
       if (step !== shownStep)
         lines.push(`  ${step}. ${(script.steps[step - 1]?.line ?? "").replace(/\n/g, " ").slice(0, 240)}`);
       shownStep = step;
@@ -93,7 +96,18 @@ function report(outcomes: readonly Outcome[], known: readonly KnownDifference[],
       `${group.padEnd(24)} ${String(same).padStart(4)} same ${String(explained).padStart(4)} known ${String(different).padStart(4)} different`,
   );
   const failed = [...tally.values()].reduce((sum, { different }) => sum + different, 0) + stale.length;
-  return { text: [...lines, "", ...rows].join("\n"), failed, passed: outcomes.length - (failed - stale.length) };
+  // What is wrong everywhere is said once more, first, where it is found.
+  const most = [...frequent]
+    .filter(([, count]) => count >= 5)
+    .sort(([, left], [, right]) => right - left)
+    .slice(0, 40)
+    .map(([kind, count]) => `${String(count).padStart(5)} × ${kind}`);
+  const head = most.length === 0 ? [] : ["most frequent (path: real / ours):", ...most, ""];
+  return {
+    text: [...head, ...lines, "", ...rows].join("\n"),
+    failed,
+    passed: outcomes.length - (failed - stale.length),
+  };
 }
 
 const { values, positionals } = parseArgs({
