@@ -57,7 +57,10 @@ function walk(path: string, real: unknown, ours: unknown, differences: Differenc
       walk(`${path}.${key}`, real[key], ours[key], differences);
     return;
   }
-  if (Array.isArray(real) && Array.isArray(ours)) return walkLists(path, real, ours, differences);
+  if (Array.isArray(real) && Array.isArray(ours)) {
+    walkLists(path, real, ours, differences);
+    return;
+  }
   const [left, right] = [show(real), show(ours)];
   if (left !== right) differences.push({ path, real: left.slice(0, SHOWN_MAX), ours: right.slice(0, SHOWN_MAX) });
 }
