@@ -2,7 +2,7 @@
 const ranks = [
   ["base"],
   ["machinery"],
-  ["apis", "store", "certs"],
+  ["apis", "store", "certs", "cel"],
   ["apiserver", "client"],
   ["controller-runtime"],
   ["member", "override", "simulator"],

@@ -1,0 +1,233 @@
+import { RE2JS } from "re2js";
+import { call, method, type Overload } from "../functions.ts";
+import {
+  CelMap,
+  CelRuntimeError,
+  display,
+  Duration,
+  formatDouble,
+  Timestamp,
+  TypeValue,
+  Uint,
+  type Value,
+} from "../values.ts";
+
+const PATTERNS_MAX = 1000;
+const patterns = new Map<string, RE2JS>();
+
+/** A compiled pattern of a user: linear in time, whatever it says. */
+export function patternOf(text: string): RE2JS {
+  let pattern = patterns.get(text);
+  if (pattern === undefined) {
+    try {
+      pattern = RE2JS.compile(text);
+    } catch (error) {
+      throw new CelRuntimeError(error instanceof Error ? error.message : String(error));
+    }
+    if (patterns.size >= PATTERNS_MAX) patterns.clear();
+    patterns.set(text, pattern);
+  }
+  return pattern;
+}
+
+const matches = (text: string, pattern: string): boolean => patternOf(pattern).matcher(text).find();
+
+const chars = (text: string): readonly string[] => [...text];
+
+function indexIn(at: bigint, length: number): number {
+  if (at < 0n || at > BigInt(length)) throw new CelRuntimeError(`index out of range: ${at}`);
+  return Number(at);
+}
+
+function substring(text: string, from: bigint, to?: bigint): string {
+  const all = chars(text);
+  const start = indexIn(from, all.length);
+  const end = to === undefined ? all.length : indexIn(to, all.length);
+  if (start > end) throw new CelRuntimeError(`invalid substring range. start: ${start}, end: ${end}`);
+  return all.slice(start, end).join("");
+}
+
+function indexOf(text: string, wanted: string, from = 0n): bigint {
+  const all = chars(text);
+  const start = indexIn(from, all.length);
+  const sought = chars(wanted);
+  for (let at = start; at + sought.length <= all.length; at++)
+    if (sought.every((char, offset) => all[at + offset] === char)) return BigInt(at);
+  return -1n;
+}
+
+function lastIndexOf(text: string, wanted: string, from?: bigint): bigint {
+  const all = chars(text);
+  const sought = chars(wanted);
+  const start = from === undefined ? all.length : indexIn(from, all.length);
+  for (let at = Math.min(start, all.length - sought.length); at >= 0; at--)
+    if (sought.every((char, offset) => all[at + offset] === char)) return BigInt(at);
+  return -1n;
+}
+
+function replace(text: string, old: string, by: string, limit: bigint): string {
+  if (limit === 0n) return text;
+  if (limit < 0n) return text.split(old).join(by);
+  const parts = text.split(old);
+  const count = Math.min(Number(limit), parts.length - 1);
+  return (
+    parts.slice(0, count + 1).join(by) +
+    parts
+      .slice(count + 1)
+      .map((part) => old + part)
+      .join("")
+  );
+}
+
+function split(text: string, separator: string, limit: bigint): readonly string[] {
+  if (limit === 0n) return [];
+  const parts = text.split(separator);
+  if (limit < 0n || BigInt(parts.length) <= limit) return parts;
+  const head = parts.slice(0, Number(limit) - 1);
+  return [...head, parts.slice(head.length).join(separator)];
+}
+
+const ascii = (text: string, pattern: RegExp, change: (char: string) => string) => text.replace(pattern, change);
+
+/** `"%s of %d".format([…])`: the verbs s, d, f, e, b, x, X and o. */
+function format(template: string, args: readonly Value[]): string {
+  let at = 0;
+  const text = template.replace(/%(?:%|(?:\.(\d+))?([a-zA-Z]))/g, (found, precision?: string, verb?: string) => {
+    if (found === "%%") return "%";
+    const value = args[at++];
+    if (value === undefined) throw new CelRuntimeError(`index ${at - 1} out of range`);
+    return formatOne(verb as string, precision === undefined ? undefined : Number(precision), value);
+  });
+  return text;
+}
+
+function formatOne(verb: string, precision: number | undefined, value: Value): string {
+  const refuse = () =>
+    new CelRuntimeError(`error during formatting: %${verb} does not take a value of this type: ${display(value)}`);
+  const whole = typeof value === "bigint" ? value : value instanceof Uint ? value.value : undefined;
+  switch (verb) {
+    case "s":
+      return formatText(value);
+    case "d":
+      if (whole !== undefined) return String(whole);
+      if (typeof value === "number" && !Number.isFinite(value)) return formatDouble(value);
+      throw refuse();
+    case "f":
+    case "e": {
+      const number = typeof value === "number" ? value : whole === undefined ? undefined : Number(whole);
+      if (number === undefined) throw refuse();
+      if (!Number.isFinite(number)) return formatDouble(number);
+      if (verb === "f") return number.toFixed(precision ?? 6);
+      return number.toExponential(precision ?? 6).replace(/e([+-])(\d)$/, "e$10$2");
+    }
+    case "b":
+      if (typeof value === "boolean") return value ? "1" : "0";
+      if (whole === undefined) throw refuse();
+      return whole.toString(2);
+    case "o":
+      if (whole === undefined) throw refuse();
+      return whole.toString(8);
+    case "x":
+    case "X": {
+      const hex =
+        whole !== undefined
+          ? whole.toString(16)
+          : typeof value === "string"
+            ? hexOf(new TextEncoder().encode(value))
+            : value instanceof Uint8Array
+              ? hexOf(value)
+              : undefined;
+      if (hex === undefined) throw refuse();
+      return verb === "X" ? hex.toUpperCase() : hex;
+    }
+    default:
+      throw new CelRuntimeError(`could not parse formatting clause: unrecognized formatting clause "${verb}"`);
+  }
+}
+
+const hexOf = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+function formatText(value: Value): string {
+  if (Array.isArray(value)) return `[${value.map((item: Value) => formatText(item)).join(", ")}]`;
+  if (value instanceof CelMap)
+    return `{${value
+      .keys()
+      .map((key) => `${formatText(key)}: ${formatText(value.get(key) as Value)}`)
+      .sort()
+      .join(", ")}}`;
+  if (value instanceof Timestamp || value instanceof Duration || value instanceof TypeValue) return display(value);
+  return display(value);
+}
+
+function quote(text: string): string {
+  const escapes: Readonly<Record<string, string>> = {
+    "\x07": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    "\\": "\\\\",
+    '"': '\\"',
+  };
+  return `"${[...text].map((char) => escapes[char] ?? char).join("")}"`;
+}
+
+/** Strings and regular expressions. */
+export const stringLibrary: readonly Overload[] = [
+  method("string.contains(string): bool", (a: string, b: string) => a.includes(b), "text"),
+  method("string.startsWith(string): bool", (a: string, b: string) => a.startsWith(b), "text"),
+  method("string.endsWith(string): bool", (a: string, b: string) => a.endsWith(b), "text"),
+  method("string.matches(string): bool", matches, "text"),
+  call("matches(string, string): bool", matches, "text"),
+  method(
+    "string.find(string): string",
+    (a: string, pattern: string) => {
+      const matcher = patternOf(pattern).matcher(a);
+      return matcher.find() ? (matcher.group() ?? "") : "";
+    },
+    "text",
+  ),
+  method("string.findAll(string): list<string>", (a: string, pattern: string) => findAll(a, pattern, -1n), "text"),
+  method("string.findAll(string, int): list<string>", findAll, "text"),
+  method("string.charAt(int): string", (a: string, at: bigint) => {
+    const all = chars(a);
+    return all[indexIn(at, all.length)] ?? "";
+  }),
+  method("string.indexOf(string): int", (a: string, b: string) => indexOf(a, b), "text"),
+  method("string.indexOf(string, int): int", indexOf, "text"),
+  method("string.lastIndexOf(string): int", (a: string, b: string) => lastIndexOf(a, b), "text"),
+  method("string.lastIndexOf(string, int): int", lastIndexOf, "text"),
+  method("string.lowerAscii(): string", (a: string) => ascii(a, /[A-Z]/g, (char) => char.toLowerCase()), "text"),
+  method("string.upperAscii(): string", (a: string) => ascii(a, /[a-z]/g, (char) => char.toUpperCase()), "text"),
+  method(
+    "string.replace(string, string): string",
+    (a: string, old: string, by: string) => replace(a, old, by, -1n),
+    "text",
+  ),
+  method("string.replace(string, string, int): string", replace, "text"),
+  method("string.split(string): list<string>", (a: string, separator: string) => split(a, separator, -1n), "text"),
+  method("string.split(string, int): list<string>", split, "text"),
+  method("string.substring(int): string", (a: string, from: bigint) => substring(a, from), "text"),
+  method("string.substring(int, int): string", substring, "text"),
+  method("string.trim(): string", (a: string) => a.trim(), "text"),
+  method("string.reverse(): string", (a: string) => [...a].reverse().join(""), "text"),
+  method("string.format(list<dyn>): string", format, "text"),
+  call("strings.quote(string): string", quote, "text"),
+  method("list<string>.join(): string", (a: readonly string[]) => joined(a, ""), "list"),
+  method("list<string>.join(string): string", joined, "list"),
+  call("jsonpatch.escapeKey(string): string", (a: string) => a.replaceAll("~", "~0").replaceAll("/", "~1"), "text"),
+];
+
+function joined(list: readonly Value[], separator: string): string {
+  if (!list.every((item) => typeof item === "string")) throw new CelRuntimeError("no such overload");
+  return list.join(separator);
+}
+
+function findAll(text: string, pattern: string, limit: bigint): readonly string[] {
+  const matcher = patternOf(pattern).matcher(text);
+  const found: string[] = [];
+  while ((limit < 0n || BigInt(found.length) < limit) && matcher.find()) found.push(matcher.group() ?? "");
+  return found;
+}
