@@ -9,11 +9,10 @@ import {
   TypeValue,
   Uint,
   type Value,
-  typeName,
 } from "./values.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: handlers say in their signature what they take; dispatch checks it
-type Handler = (...args: any[]) => Value;
+/** Handlers say in their signature what they take; dispatch hands over nothing else. */
+type Handler = (...args: never[]) => Value;
 
 /** What a call costs beside the one unit of every call: nothing more, its texts read once, its lists read once. */
 export type CallCost = "text" | "list" | undefined;
@@ -141,7 +140,8 @@ export function fits(type: CelType, value: Value): boolean {
 /** Calls the overload that fits the values. */
 export function dispatch(resolved: Resolved, args: readonly Value[]): Value {
   for (const one of resolved.candidates)
-    if (resolved.isCertain || one.args.every((type, at) => fits(type, args[at] as Value))) return one.run(...args);
+    if (resolved.isCertain || one.args.every((type, at) => fits(type, args[at] as Value)))
+      return (one.run as (...args: readonly Value[]) => Value)(...args);
   throw new CelRuntimeError("no such overload");
 }
 
@@ -159,5 +159,3 @@ export function sizeOf(value: Value): number {
   if (typeof value === "string" || Array.isArray(value) || value instanceof Uint8Array) return value.length;
   return value instanceof CelMap ? value.size : 1;
 }
-
-export const typeNameOf = (value: Value): string => typeName(value);
