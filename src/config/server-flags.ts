@@ -160,7 +160,7 @@ export const serverFlags = {
     "namespaces that are never propagated, as regular expressions",
     { of: MANAGER, by: "controllers/detector" },
   ),
-  concurrentWorkSyncs: flag("concurrent-work-syncs", workers, "128", "Works carried out at a time", {
+  concurrentWorkSyncs: flag("concurrent-work-syncs", workers, "256", "Works carried out at a time", {
     of: [MANAGER, "agent"],
     by: "controllers/execution",
     upstream: "5",
@@ -173,7 +173,7 @@ export const serverFlags = {
   concurrentResourcebindingSyncs: flag(
     "concurrent-resourcebinding-syncs",
     workers,
-    "64",
+    "256",
     "ResourceBindings worked on at a time",
     { of: MANAGER, by: "controllers/binding", upstream: "5" },
   ),
@@ -187,7 +187,7 @@ export const serverFlags = {
   concurrentResourceTemplateSyncs: flag(
     "concurrent-resource-template-syncs",
     workers,
-    "64",
+    "256",
     "templates matched at a time",
     { of: MANAGER, by: "controllers/detector", upstream: "5" },
   ),

@@ -2,6 +2,7 @@ import type { Clock, Logger, Metrics, Random } from "#base";
 import type { Client, Informer } from "#client";
 import type { KubeObject, ResourceKind } from "#machinery";
 import type { EventRecorder } from "./event-recorder.ts";
+import type { Urgency } from "./turns.ts";
 import type { AddOptions } from "./work-queue.ts";
 
 /** What a reconcile is asked to look at: one object of one of the controller's own kinds. */
@@ -117,6 +118,8 @@ export interface ControllerDefinition<Deps = unknown, Options = unknown> {
   readonly writes: readonly Writes[];
   /** Every option with its default. */
   readonly options: Options;
+  /** `background` for what only reports: it waits while others have work. Default: the manager's. */
+  readonly urgency?: Urgency;
   /** Requests reconciled at a time; default 8. Requests of one object never overlap. */
   concurrency?(options: Options): number;
   /** Runs once, after caches are filled and before the first reconcile; what it starts ends with `context.signal`. */

@@ -2,6 +2,7 @@ import { type Clock, fnv1a32, type Logger, type Random } from "#base";
 import { Event } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { formatTime, isAlreadyExists, isNotFound, type KubeObject } from "#machinery";
+import { Turns } from "./turns.ts";
 
 export interface ObjectReference {
   readonly apiVersion?: string;
@@ -45,6 +46,8 @@ export function createEventRecorder(options: {
   readonly random: Random;
   readonly log: Logger;
   readonly component: string;
+  /** Whom the writers share the thread with; events are background work. Default nobody. */
+  readonly turns?: Turns;
 }): EventRecorder {
   const { client, clock, random, log } = options;
   const remembered = new Map<string, Remembered>();
@@ -53,6 +56,7 @@ export function createEventRecorder(options: {
   let nextTicket = 0;
   let writing = 0;
   let waiting: (() => void)[] = [];
+  const turns = options.turns ?? new Turns();
 
   function allow(bucketKey: string): boolean {
     const nowMs = clock.now();
@@ -144,8 +148,11 @@ export function createEventRecorder(options: {
     remembered.set(key, { namespace, name: event.metadata.name ?? "", count: 1, firstTimestamp: timestamp });
   }
 
-  function pump(): void {
+  const pump = () => turns.ask(turn, "background");
+
+  function turn(endMs: number): boolean {
     while (writing < WRITERS && pending.size > 0) {
+      if (performance.now() > endMs) return true;
       const [ticket, job] = pending.entries().next().value as [number, () => Promise<void>];
       pending.delete(ticket);
       writing++;
@@ -162,6 +169,7 @@ export function createEventRecorder(options: {
           } else pump();
         });
     }
+    return false;
   }
 
   const from = (component: string): EventRecorder => ({

@@ -25,4 +25,5 @@ export {
 export { createEventRecorder, type EventRecorder, type ObjectReference } from "./event-recorder.ts";
 export { createLeaderElector, type LeaderElector, type LeaderElectionOptions } from "./leader-election.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
+export { Turns } from "./turns.ts";
 export { type AddOptions, PRIORITY_LOW, PRIORITY_NORMAL, WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

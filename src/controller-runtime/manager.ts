@@ -4,6 +4,7 @@ import { type Client, createClient, createInformers, type Informers } from "#cli
 import { type KubeObject, objectKey, type ResourceKind, splitKey, type Transport } from "#machinery";
 import type { Change, ControllerContext, ControllerDefinition, Request, Wakeup } from "./definition.ts";
 import { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
+import { Turns, type Urgency } from "./turns.ts";
 import { PRIORITY_LOW, WorkQueue } from "./work-queue.ts";
 
 export interface ManagerOptions {
@@ -16,6 +17,10 @@ export interface ManagerOptions {
   readonly component?: string;
   /** Caches to share with others; default: the manager's own. */
   readonly informers?: Informers;
+  /** Whom the controllers share the thread with, besides each other; default nobody. */
+  readonly turns?: Turns;
+  /** Of controllers whose definition does not say; default `normal`. */
+  readonly urgency?: Urgency;
   /** Whether a controller may write only what its definition lists; default true. */
   readonly isGuarded?: boolean;
   /** Wait before the next try of a request that failed; default 5 ms doubling up to 1 000 s. */
@@ -59,8 +64,9 @@ export function createManager(options: ManagerOptions): Manager {
   const component = options.component ?? "karmada-controller-manager";
   const informers = options.informers ?? createInformers(transport, { clock, log });
   const client = createClient(transport, { fieldManager: component });
-  const events = createEventRecorder({ client, clock, random, log, component });
   const controllers: Running[] = [];
+  const turns = options.turns ?? new Turns();
+  const events = createEventRecorder({ client, clock, random, log, component, turns });
   let state: "new" | "running" | "stopped" = "new";
 
   const reconcileSeconds = metrics.histogram(
@@ -135,7 +141,13 @@ export function createManager(options: ManagerOptions): Manager {
     };
 
     const queue = new WorkQueue<string>(
-      { clock, concurrency, ...(options.backoff === undefined ? {} : { backoff: options.backoff }) },
+      {
+        clock,
+        concurrency,
+        turns,
+        urgency: definition.urgency ?? options.urgency ?? "normal",
+        ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
+      },
       process,
     );
 

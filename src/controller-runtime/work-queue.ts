@@ -1,4 +1,5 @@
 import { type Backoff, type Clock, exponentialBackoff, type Timer } from "#base";
+import { type Turn, Turns, type Urgency } from "./turns.ts";
 
 /** Urgency of an item: higher first. Items of an initial list or a mass change use a negative one. */
 export const PRIORITY_NORMAL = 0;
@@ -17,6 +18,10 @@ export interface WorkQueueOptions {
   readonly backoff?: Backoff;
   /** Called when the queue starts or ends being busy. */
   readonly onIdle?: () => void;
+  /** Whom the queue shares its thread with; default nobody. */
+  readonly turns?: Turns;
+  /** Default `normal`. */
+  readonly urgency?: Urgency;
 }
 
 interface Item<K> {
@@ -24,9 +29,6 @@ interface Item<K> {
   priority: number;
   readonly order: number;
 }
-
-/** Milliseconds of uninterrupted work after which the queue lets I/O happen. */
-const TURN_MS = 8;
 
 /**
  * A queue of keys in which each key stands once: added again while waiting it stays one, added while being processed it
@@ -38,6 +40,8 @@ export class WorkQueue<K extends string> {
   readonly #backoff: Backoff;
   readonly #process: (key: K) => Promise<void>;
   readonly #onIdle: (() => void) | undefined;
+  readonly #turns: Turns;
+  readonly #urgency: Urgency;
   readonly #ready = new Map<number, Map<K, Item<K>>>();
   #priorities: number[] = [];
   readonly #priorityOf = new Map<K, number>();
@@ -47,7 +51,6 @@ export class WorkQueue<K extends string> {
   readonly #failures = new Map<K, number>();
   #isStarted = false;
   #isStopped = false;
-  #isPumping = false;
   #order = 0;
   #processed = 0;
   #idle: (() => void)[] = [];
@@ -58,6 +61,8 @@ export class WorkQueue<K extends string> {
     this.#backoff = options.backoff ?? exponentialBackoff({ baseMs: 5, maxMs: 1_000_000 });
     this.#process = process;
     this.#onIdle = options.onIdle;
+    this.#turns = options.turns ?? new Turns();
+    this.#urgency = options.urgency ?? "normal";
   }
 
   /** Waiting and running items; delayed ones are not counted. */
@@ -178,26 +183,20 @@ export class WorkQueue<K extends string> {
   }
 
   #pump(): void {
-    if (!this.#isStarted || this.#isPumping) return;
-    this.#isPumping = true;
-    setImmediate(() => this.#run());
+    if (this.#isStarted) this.#turns.ask(this.#turn, this.#urgency);
   }
 
   /** Starts as many items as may run, then yields, so that timers and sockets are served between turns. */
-  #run(): void {
-    this.#isPumping = false;
-    const endMs = performance.now() + TURN_MS;
+  readonly #turn: Turn = (endMs) => {
     while (this.#active.size < this.#concurrency) {
       const key = this.#take();
-      if (key === undefined) return;
+      if (key === undefined) return false;
       this.#active.add(key);
       void this.#runOne(key);
-      if (performance.now() > endMs) {
-        if (this.#priorityOf.size > 0) this.#pump();
-        return;
-      }
+      if (performance.now() > endMs) return this.#priorityOf.size > 0 && this.#active.size < this.#concurrency;
     }
-  }
+    return false;
+  };
 
   async #runOne(key: K): Promise<void> {
     try {

@@ -9,7 +9,7 @@ import { createHttpTransport, createInformers, withRateLimit } from "#client";
 import type { ServerConfig } from "#config";
 import { addControllers } from "./controllers.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
-import { createManager, type Manager } from "#controller-runtime";
+import { createManager, type Manager, Turns } from "#controller-runtime";
 import { createInterpreter, type Interpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
@@ -29,6 +29,8 @@ export interface ControlPlaneOptions {
   readonly metricsText?: () => Promise<string>;
   /** Members of the same process, by the endpoint their Cluster names: reached without HTTP. */
   readonly inProcess?: ReadonlyMap<string, Transport>;
+  /** Whom the controllers share the thread with, besides each other. */
+  readonly turns?: Turns;
 }
 
 /** A control plane that runs: API server, controllers and scheduler over one store. */
@@ -72,6 +74,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     random,
     log,
     informers,
+    turns: options.turns ?? new Turns(),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });

@@ -7,6 +7,7 @@ import type { Clock, Logger, Random } from "#base";
 import { loadPki, type Pki, writeKubeconfig } from "#certs";
 import { createClient, retryOnConflict } from "#client";
 import type { ServerConfig } from "#config";
+import { Turns } from "#controller-runtime";
 import { isAlreadyExists, type Transport } from "#machinery";
 import type { NodeClass, SimulatedMember } from "#simulator";
 import { createMemoryBackend, openBackend, openFileBackend } from "#store";
@@ -62,6 +63,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const inProcess = new Map<string, Transport>();
   const listeners: Listener[] = [];
   const { metrics, text } = createMetrics();
+  const turns = new Turns();
   const started = await Promise.all(
     options.members.map(async (member) => {
       // Members of the tour share the control plane's authority: one set of certificates starts faster than many.
@@ -72,6 +74,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         clock,
         random,
         log,
+        turns,
         ...(memberBackend === undefined ? {} : { backend: memberBackend }),
         ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }),
       });
@@ -104,6 +107,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     metrics,
     metricsText: text,
     inProcess,
+    turns,
   });
   const listener = await controlPlane.listen();
   keep("flotilla", "admin.kubeconfig", `https://127.0.0.1:${listener.port}`, pki);

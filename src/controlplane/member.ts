@@ -1,5 +1,6 @@
 import type { Clock, Logger, Random } from "#base";
 import type { Pki } from "#certs";
+import type { Turns } from "#controller-runtime";
 import { garbageCollector } from "#controllers/garbage-collector";
 import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
 import { serviceAccount } from "#controllers/service-account";
@@ -18,6 +19,7 @@ export interface MemberOptions {
   readonly log: Logger;
   readonly backend?: Backend;
   readonly podReadyMs?: number;
+  readonly turns?: Turns;
 }
 
 /** A simulated member with the controllers every Kubernetes cluster has. */

@@ -35,7 +35,7 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
     plugins: "*",
     enableEmptyWorkloadPropagation: false,
     unclaimedBindings: "freeze",
-    concurrentWrites: 32,
+    concurrentWrites: 128,
   },
   // The decision itself is synchronous; several bindings only overlap while their results are written.
   concurrency: ({ concurrentWrites }) => concurrentWrites,

@@ -53,6 +53,23 @@ function statusPatch(
   return Object.keys(change).length === 0 ? undefined : change;
 }
 
+/**
+ * Our own patch moves the generation. Where it alone did, that generation is as good as seen: a pass that only says so
+ * would follow.
+ */
+function observedAfter(
+  binding: AnyBinding,
+  patched: AnyBinding,
+  { observedGeneration }: PassPlan,
+): { readonly observedGeneration?: number } {
+  const generation = patched.metadata.generation ?? 0;
+  const isOurs =
+    observedGeneration !== undefined &&
+    observedGeneration + 1 === generation &&
+    deepEqual({ ...patched.spec, clusters: undefined }, { ...binding.spec, clusters: undefined });
+  return isOurs ? { observedGeneration: generation } : {};
+}
+
 const isTerminating = (error: unknown): boolean =>
   error instanceof ApiError &&
   (error.status.details?.causes ?? []).some(({ reason }) => reason === "NamespaceTerminating");
@@ -101,7 +118,8 @@ export async function writePlan(
     say("Warning", "ScheduleBindingFailed", message);
   }
   try {
-    const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, plan, condition);
+    const seen = patched === undefined ? plan : { ...plan, ...observedAfter(binding, patched, plan) };
+    const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, seen, condition);
     if (change !== undefined) await client.patch(kind, request, MERGE, { status: change }, { subresource: "status" });
   } catch (error) {
     if (isNotFound(error) || isTerminating(error)) return { retry: "none", isFailed };

@@ -2,7 +2,7 @@ import { Node } from "#apis/kubernetes";
 import { type RunningApiServer, startApiServer } from "#apiserver";
 import type { Clock, Logger, Random } from "#base";
 import { createInformers } from "#client";
-import { type ControllerDefinition, createManager, type Manager } from "#controller-runtime";
+import { type ControllerDefinition, createManager, type Manager, type Turns } from "#controller-runtime";
 import {
   formatQuantity,
   formatTime,
@@ -54,6 +54,8 @@ export interface SimulatedMemberOptions {
   }) => readonly { readonly definition: ControllerDefinition<never, never>; readonly deps: unknown }[];
   readonly kubelet?: Partial<KubeletOptions>;
   readonly authority?: string;
+  /** Whom the member shares its thread with; its controllers step back behind the control plane's. */
+  readonly turns?: Turns;
 }
 
 export interface ServedKinds {
@@ -113,6 +115,8 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     random,
     log,
     component: "kube-controller-manager",
+    urgency: "background",
+    ...(options.turns === undefined ? {} : { turns: options.turns }),
     informers: createInformers(inside, { clock, log }),
   });
   const plain = [

@@ -22,6 +22,8 @@ export interface StoreWatcher {
 
 /** Events kept for watches that resume. */
 const WINDOW_MAX = 4_096;
+/** How long a loser waits for the winner's write to show; longer only when the store itself is in trouble. */
+const BEHIND_MS = 5_000;
 const encodings = new WeakMap<KubeObject, Buffer>();
 const decoded = new WeakMap<Uint8Array, KubeObject>();
 
@@ -51,6 +53,8 @@ export class ResourceStore {
   #isLoaded = false;
   #early: BackendChange[] = [];
   #loadedRevision = 0;
+  /** Who waits until a key shows a revision or a later one. */
+  readonly #behind = new Map<string, { readonly revision: number; readonly wake: () => void }[]>();
 
   constructor(backend: Backend, prefix: string) {
     this.#backend = backend;
@@ -143,6 +147,35 @@ export class ResourceStore {
       this.#window = this.#window.slice(WINDOW_MAX);
     }
     for (const watcher of [...this.#watchers]) watcher.event(event);
+    const waiting = this.#behind.get(key);
+    if (waiting === undefined) return;
+    const left = waiting.filter(({ revision }) => revision > change.revision);
+    if (left.length === 0) this.#behind.delete(key);
+    else this.#behind.set(key, left);
+    for (const { revision, wake } of waiting) if (revision <= change.revision) wake();
+  }
+
+  /**
+   * Resolves when a write that beat the caller's is visible here. Between the two lies the disk, or the way of etcd's
+   * watch: whoever reads the key before would lose again to the same write. Gives up waiting after `BEHIND_MS`.
+   */
+  async #catchUp(key: string, found: { readonly revision: number } | undefined): Promise<void> {
+    const revision = found?.revision ?? this.#objects.get(key)?.revision ?? 0;
+    const isShown = () =>
+      found === undefined ? !this.#objects.has(key) : (this.#objects.get(key)?.revision ?? 0) >= revision;
+    if (isShown()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, BEHIND_MS);
+      const waiting = this.#behind.get(key) ?? [];
+      waiting.push({
+        revision,
+        wake: () => {
+          clearTimeout(timer);
+          resolve();
+        },
+      });
+      this.#behind.set(key, waiting);
+    });
   }
 
   #put(key: string, object: KubeObject, revision: number): void {
@@ -177,42 +210,28 @@ export class ResourceStore {
   }
 
   /**
-   * Writes one object if the revision held is `expected` (0: absent). Gives the stored object, or what was found
-   * instead.
+   * Writes one object if the revision held is `expected` (0: absent). Gives the stored object, or nothing when another
+   * writer was faster; that writer's object is then to be read here.
    */
-  async put(
-    key: string,
-    object: KubeObject,
-    expected: number,
-  ): Promise<StoredObject | { readonly found: StoredObject | undefined }> {
+  async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | undefined> {
     const value = encodeForStore(object);
     decoded.set(value, object);
     const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected }]);
-    if (!result.ok)
-      return {
-        found:
-          result.found === undefined
-            ? undefined
-            : { object: decode(result.found.value, result.found.revision), revision: result.found.revision },
-      };
+    if (!result.ok) {
+      await this.#catchUp(key, result.found);
+      return undefined;
+    }
     return this.#objects.get(key)?.revision === result.revision
       ? (this.#objects.get(key) as StoredObject)
       : { object: decode(value, result.revision), revision: result.revision };
   }
 
-  async delete(
-    key: string,
-    expected: number,
-  ): Promise<{ readonly revision: number } | { readonly found: StoredObject | undefined }> {
+  /** Deletes one object if the revision held is `expected`; nothing when another writer was faster. */
+  async delete(key: string, expected: number): Promise<{ readonly revision: number } | undefined> {
     const result = await this.#backend.txn([{ type: "delete", key: this.prefix + key, expected }]);
-    if (!result.ok)
-      return {
-        found:
-          result.found === undefined
-            ? undefined
-            : { object: decode(result.found.value, result.found.revision), revision: result.found.revision },
-      };
-    return { revision: result.revision };
+    if (result.ok) return { revision: result.revision };
+    await this.#catchUp(key, result.found);
+    return undefined;
   }
 }
 

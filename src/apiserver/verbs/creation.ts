@@ -66,7 +66,7 @@ export async function createObject(
     return object;
   }
   const written = await host.store(definition).put(key, host.forStore(definition, object), 0);
-  if ("found" in written) {
+  if (written === undefined) {
     if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
       return createObject(host, definition, namespace, body, options, context, tries + 1);
     throw alreadyExists(definition.kind, object.metadata.name ?? "");

@@ -54,10 +54,10 @@ export async function deleteObject(
     if (plan.type === "keep") return plan.object;
     if (plan.type === "remove") {
       const removed = await store.delete(key, present.revision);
-      if (!("found" in removed)) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
+      if (removed !== undefined) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
     } else {
       const written = await store.put(key, host.forStore(definition, plan.object, present.object), present.revision);
-      if (!("found" in written)) return host.convert(written.object, definition);
+      if (written !== undefined) return host.convert(written.object, definition);
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, name);
   }

@@ -71,10 +71,10 @@ export async function modifyObject(
       (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
     if (isGone && !hasSpecFinalizers(object)) {
       const removed = await store.delete(key, present.revision);
-      if (!("found" in removed)) return show(object);
+      if (removed !== undefined) return show(object);
     } else {
       const written = await store.put(key, host.forStore(definition, object, present.object), present.revision);
-      if (!("found" in written)) return show(host.convert(written.object, definition));
+      if (written !== undefined) return show(host.convert(written.object, definition));
     }
     if (expectedVersion || tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }

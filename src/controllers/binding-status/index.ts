@@ -31,6 +31,9 @@ interface Options {
 /** On a template: `Keep` leaves its own status alone; the binding shows what members report all the same. */
 export const TEMPLATE_STATUS = "status.flotilla.io/template-status";
 
+/** Works of one binding report one after the other; what comes within this time is summed up once. */
+const GATHER_MS = 25;
+
 type Context = ControllerContext<Deps, Options>;
 const KEYS = ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"] as const;
 
@@ -65,7 +68,8 @@ export const bindingStatus = defineController<Deps, Options>({
     },
   ],
   options: { writesTemplateStatus: true },
-  concurrency: () => 64,
+  urgency: "background",
+  concurrency: () => 256,
   reconcile,
 });
 
@@ -80,9 +84,16 @@ function bindingOf(change: Change<Work>) {
   const annotations = change.object.metadata.annotations ?? {};
   const name = annotations["resourcebinding.karmada.io/name"];
   if (name !== undefined)
-    return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
+    return [
+      {
+        kind: ResourceBinding,
+        namespace: annotations["resourcebinding.karmada.io/namespace"],
+        name,
+        afterMs: GATHER_MS,
+      },
+    ];
   const clusterName = annotations["clusterresourcebinding.karmada.io/name"];
-  return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName }];
+  return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName, afterMs: GATHER_MS }];
 }
 
 async function reconcile(request: Request, context: Context): Promise<Result> {

@@ -51,7 +51,7 @@ export const bindingController = defineController<BindingDeps, BindingOptions>({
     { kind: ClusterResourceBinding, verbs: ["update"] },
     { kind: Work, verbs: ["create", "update", "delete"] },
   ],
-  options: { unclaimedBindings: "freeze", concurrentSyncs: 64 },
+  options: { unclaimedBindings: "freeze", concurrentSyncs: 256 },
   concurrency: ({ concurrentSyncs }) => concurrentSyncs,
   reconcile,
 });

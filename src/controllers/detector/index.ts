@@ -52,7 +52,7 @@ export const detector = defineController<DetectorDeps, DetectorOptions>({
   ],
   indexes: [cacheIndex(ResourceBinding, "claim", claimIds), cacheIndex(ClusterResourceBinding, "claim", claimIds)],
   writes: [{ kind: ANY, verbs: ["create", "update"] }],
-  options: { skippedPropagatingApis: "", skippedPropagatingNamespaces: ["kube-.*"], concurrentSyncs: 64 },
+  options: { skippedPropagatingApis: "", skippedPropagatingNamespaces: ["kube-.*"], concurrentSyncs: 256 },
   concurrency: ({ concurrentSyncs }) => concurrentSyncs,
   start,
   reconcile,

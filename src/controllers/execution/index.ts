@@ -59,7 +59,7 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
     ),
   ],
   writes: [{ kind: Work, verbs: ["update", "patch"], subresources: ["status"] }],
-  options: { concurrentWorkSyncs: 128, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
+  options: { concurrentWorkSyncs: 256, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
   reconcile: (request: Request, context: ExecutionContext): Promise<Result> =>
     reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),

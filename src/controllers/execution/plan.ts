@@ -57,7 +57,8 @@ const EXACT_FIELDS: Readonly<Record<string, readonly string[]>> = {
 /** Whether the member's object already is what is desired; members fill in defaults, which is no difference. */
 export function isApplied(desired: KubeObject, observed: KubeObject): boolean {
   const { metadata: wanted, ...want } = pruneManifest(desired) as KubeObject & Readonly<Record<string, unknown>>;
-  const { metadata: present, ...have } = observed as KubeObject & Readonly<Record<string, unknown>>;
+  // What a manifest never carries is taken from both sides, or a member's own mark would look like drift for ever.
+  const { metadata: present, ...have } = pruneManifest(observed) as KubeObject & Readonly<Record<string, unknown>>;
   // Nothing fills in defaults here, so that what is too much was put there by somebody.
   const exact =
     desired.apiVersion === "v1" && want["type"] !== "kubernetes.io/service-account-token"

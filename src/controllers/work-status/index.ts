@@ -25,6 +25,9 @@ interface Options {
   readonly concurrentWorkSyncs: number;
 }
 
+/** A rollout moves an object's status many times in a row; what comes within this time is written once. */
+const GATHER_MS = 25;
+
 type Context = ControllerContext<Deps, Options>;
 const isApplied = (work: Work) =>
   work.status?.conditions?.some(({ type, status }) => type === "Applied" && status === "True") ?? false;
@@ -40,7 +43,8 @@ export const workStatus = defineController<Deps, Options>({
       change.object.metadata.generation !== change.old.metadata.generation),
   wakes: [wake(Cluster, () => [])],
   writes: [{ kind: Work, verbs: ["update"], subresources: ["status"] }],
-  options: { concurrentWorkSyncs: 128 },
+  options: { concurrentWorkSyncs: 256 },
+  urgency: "background",
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
   start: (context) => {
     // A new connection has new caches: what was followed before is followed again.
@@ -67,7 +71,7 @@ function follow(member: Member, kind: ResourceKind, context: Context): void {
     const namespace = annotations[WORK_NAMESPACE];
     const name = annotations[WORK_NAME];
     if (namespace && name && clusterOfExecutionNamespace(namespace) === member.name)
-      context.enqueue({ namespace, name });
+      context.enqueue({ namespace, name, afterMs: GATHER_MS });
   };
   const stop = member.informers.of(kind).handle({ add: enqueueFor, update: enqueueFor });
   member.signal.addEventListener("abort", stop, { once: true });
