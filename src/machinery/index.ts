@@ -31,4 +31,5 @@ export {
 } from "./patch/json-patch.ts";
 export { applyMergePatch, diffMergePatch } from "./patch/merge-patch.ts";
 export { applyStrategicMergePatch } from "./patch/strategic-merge-patch.ts";
-export { type JsonSchema, type ResolveRef, Schema } from "./schema/schema.ts";
+export type { JsonSchema, ValidationRule } from "./schema/json-schema.ts";
+export { type ResolveRef, Schema } from "./schema/schema.ts";

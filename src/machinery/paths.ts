@@ -45,3 +45,10 @@ export function withoutPath<T>(value: T, path: readonly (string | number)[]): T 
 export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+/** Sets a member of an object that is being made, whatever its name: `__proto__` is a name like others in JSON. */
+export function setOwn(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === "__proto__")
+    Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+  else object[key] = value;
+}

@@ -140,7 +140,7 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
             categories: resource.categories ?? [],
             verbs: resource.verbs,
             subresources,
-            schema: source === undefined ? undefined : Schema.compile(source, resolveBuiltin),
+            schema: source === undefined ? undefined : Schema.compile(source, { resolve: resolveBuiltin, isPublished: true }),
             columns: columns[key] ?? columns[`/${key}`] ?? [],
             storage: {
               prefix: prefixOf(groupName, resource.resource),

@@ -1,4 +1,5 @@
 import { deepEqual } from "#base";
+import { isJsonObject, setOwn } from "../paths.ts";
 
 /** One operation of RFC 6902. */
 export interface JsonPatchOperation {
@@ -27,6 +28,9 @@ export function parsePointer(pointer: string): string[] {
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
+/** Bytes of JSON that the `copy` operations of one patch may add. */
+const COPIED_BYTES_MAX = 3 * 1024 * 1024;
+
 /** Applies the operations in order. The input is not changed; what the patch does not touch is shared. */
 export function applyJsonPatch<T>(
   document: T,
@@ -34,13 +38,28 @@ export function applyJsonPatch<T>(
   options: JsonPatchOptions = {},
 ): T {
   let result: unknown = document;
-  for (const operation of patch) result = applyOne(result, operation, options);
+  let copiedBytes = 0;
+  for (const operation of patch) {
+    if (!isJsonObject(operation)) throw new PatchError(`Unexpected kind: unknown`);
+    const at = operation as JsonPatchOperation;
+    if (at.op === "copy") {
+      copiedBytes += JSON.stringify(read(result, parsePointer(at.from ?? "")) ?? null).length;
+      if (copiedBytes > COPIED_BYTES_MAX)
+        throw new PatchError(
+          `Unable to complete the copy, the accumulated size increase of copy is ${copiedBytes}, exceeding the limit ${COPIED_BYTES_MAX}`,
+        );
+    }
+    result = applyOne(result, at, options);
+  }
   return result as T;
 }
 
 function applyOne(document: unknown, operation: JsonPatchOperation, options: JsonPatchOptions): unknown {
   const { op, path } = operation;
+  if (typeof op !== "string") throw new PatchError(`Unexpected kind: unknown`);
   if (typeof path !== "string") throw new PatchError(`${op} operation without a path`);
+  if ((op === "move" || op === "copy") && typeof operation.from !== "string")
+    throw new PatchError(`${op} operation without a from`);
   const steps = parsePointer(path);
   switch (op) {
     case "add":
@@ -104,6 +123,7 @@ function indexOf(step: string, length: number, allowsEnd: boolean): number | und
 
 type Change = { readonly type: "add" | "replace"; readonly value: unknown } | { readonly type: "remove" };
 
+/** The value after one change at a place in it. It walks down and back up, as pointers may be thousands of steps long. */
 function change(
   value: unknown,
   steps: readonly string[],
@@ -111,49 +131,72 @@ function change(
   path: string,
   options: JsonPatchOptions,
 ): unknown {
-  const [step, ...rest] = steps;
-  const verb = wanted.type;
-  const missing = () =>
-    new PatchError(`${verb} operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`);
-  if (step === undefined) return wanted.type === "remove" ? null : wanted.value;
-  if (Array.isArray(value)) {
-    const index = indexOf(step, value.length, wanted.type === "add" && rest.length === 0);
-    if (index === undefined) {
-      if (wanted.type === "remove" && options.allowsMissingRemove) return value;
-      throw new PatchError(
-        `${verb} operation does not apply: doc is missing path: ${JSON.stringify(path)}: invalid index referenced`,
-      );
+  const last = steps[steps.length - 1];
+  if (last === undefined) return wanted.type === "remove" ? null : wanted.value;
+  const refuse = (why: string) =>
+    new PatchError(`${wanted.type} operation does not apply: doc is missing path: ${JSON.stringify(path)}: ${why}`);
+  const mayBeMissing = wanted.type === "remove" && options.allowsMissingRemove === true;
+  const parents: (readonly [unknown, string | number])[] = [];
+  let at = value;
+  for (const [depth, step] of steps.slice(0, -1).entries()) {
+    let next: unknown;
+    if (Array.isArray(at)) {
+      const index = indexOf(step, at.length, false);
+      if (index === undefined) {
+        if (mayBeMissing) return value;
+        throw refuse("invalid index referenced");
+      }
+      parents.push([at, index]);
+      next = at[index];
+    } else if (isJsonObject(at)) {
+      parents.push([at, step]);
+      next = Object.hasOwn(at, step) ? at[step] : undefined;
+    } else throw refuse("missing value");
+    if ((next === undefined || next === null) && !Array.isArray(at)) {
+      if (wanted.type === "add" && options.createsParents) {
+        const following = steps[depth + 1];
+        next = following === "-" || following === "0" ? [] : {};
+      } else if (mayBeMissing) return value;
+      else throw refuse("missing value");
     }
-    const copy = [...value];
-    if (rest.length > 0) copy[index] = change(copy[index], rest, wanted, path, options);
-    else if (wanted.type === "remove") copy.splice(index, 1);
+    at = next;
+  }
+  let made: unknown;
+  if (Array.isArray(at)) {
+    const index = indexOf(last, at.length, wanted.type === "add");
+    if (index === undefined) {
+      if (mayBeMissing) return value;
+      throw refuse("invalid index referenced");
+    }
+    const copy: unknown[] = [...at];
+    if (wanted.type === "remove") copy.splice(index, 1);
     else if (wanted.type === "add") copy.splice(index, 0, wanted.value);
     else copy[index] = wanted.value;
-    return copy;
-  }
-  if (typeof value !== "object" || value === null) throw missing();
-  const object = value as Record<string, unknown>;
-  const exists = Object.hasOwn(object, step);
-  if (rest.length > 0) {
-    if (!exists || object[step] === null) {
-      if (wanted.type === "add" && options.createsParents)
-        return { ...object, [step]: change(rest[0] === "-" || rest[0] === "0" ? [] : {}, rest, wanted, path, options) };
-      if (wanted.type === "remove" && options.allowsMissingRemove) return value;
-      throw missing();
+    made = copy;
+  } else if (isJsonObject(at)) {
+    const exists = Object.hasOwn(at, last);
+    if (wanted.type === "remove" && !exists) {
+      if (mayBeMissing) return value;
+      throw refuse("missing value");
     }
-    return { ...object, [step]: change(object[step], rest, wanted, path, options) };
-  }
-  if (wanted.type === "remove") {
-    if (!exists) {
-      if (options.allowsMissingRemove) return value;
-      throw new PatchError(
-        `remove operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`,
-      );
+    if (wanted.type === "replace" && !exists)
+      throw new PatchError(`replace operation does not apply: doc is missing key: ${path}: missing value`);
+    const copy: Record<string, unknown> = { ...at };
+    if (wanted.type === "remove") delete copy[last];
+    else setOwn(copy, last, wanted.value);
+    made = copy;
+  } else throw refuse("missing value");
+  for (let depth = parents.length - 1; depth >= 0; depth--) {
+    const [parent, step] = parents[depth] as readonly [unknown, string | number];
+    if (Array.isArray(parent)) {
+      const copy: unknown[] = [...parent];
+      copy[step as number] = made;
+      made = copy;
+    } else {
+      const copy: Record<string, unknown> = { ...(parent as object) };
+      setOwn(copy, String(step), made);
+      made = copy;
     }
-    const { [step]: _removed, ...left } = object;
-    return left;
   }
-  if (wanted.type === "replace" && !exists)
-    throw new PatchError(`replace operation does not apply: doc is missing key: ${path}: missing value`);
-  return { ...object, [step]: wanted.value };
+  return made;
 }

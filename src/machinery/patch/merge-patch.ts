@@ -1,4 +1,7 @@
-import { isJsonObject } from "../paths.ts";
+import { isJsonObject, setOwn } from "../paths.ts";
+
+const own = (object: Readonly<Record<string, unknown>>, key: string): unknown =>
+  Object.hasOwn(object, key) ? object[key] : undefined;
 
 /** RFC 7386: objects merge, `null` removes, everything else replaces. What is not touched is shared. */
 export function applyMergePatch(target: unknown, patch: unknown): unknown {
@@ -6,8 +9,7 @@ export function applyMergePatch(target: unknown, patch: unknown): unknown {
   const result: Record<string, unknown> = isJsonObject(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete result[key];
-    else if (isJsonObject(value)) result[key] = applyMergePatch(result[key], value);
-    else result[key] = value;
+    else setOwn(result, key, isJsonObject(value) ? applyMergePatch(own(result, key), value) : value);
   }
   return result;
 }
@@ -18,14 +20,13 @@ export function diffMergePatch(before: unknown, after: unknown): unknown {
   if (!isJsonObject(before) || !isJsonObject(after))
     return JSON.stringify(before) === JSON.stringify(after) ? undefined : after;
   const patch: Record<string, unknown> = {};
-  for (const key of Object.keys(before)) if (after[key] === undefined && before[key] !== undefined) patch[key] = null;
+  for (const key of Object.keys(before))
+    if (own(after, key) === undefined && before[key] !== undefined) setOwn(patch, key, null);
   for (const [key, value] of Object.entries(after)) {
     if (value === undefined) continue;
-    if (before[key] === undefined) patch[key] = value;
-    else {
-      const inner = diffMergePatch(before[key], value);
-      if (inner !== undefined) patch[key] = inner;
-    }
+    const present = own(before, key);
+    const inner = present === undefined ? value : diffMergePatch(present, value);
+    if (inner !== undefined) setOwn(patch, key, inner);
   }
   return Object.keys(patch).length === 0 ? undefined : patch;
 }

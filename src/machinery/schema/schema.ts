@@ -1,59 +1,22 @@
-import { RE2JS } from "re2js";
-import { isJsonObject } from "../paths.ts";
-import {
-  type FieldError,
-  fieldDuplicate,
-  fieldInvalid,
-  fieldNotSupported,
-  fieldRequired,
-  fieldTooMany,
-  fieldTypeInvalid,
-} from "../status.ts";
-
-/** An OpenAPI v3 schema as Kubernetes publishes and CRDs hold it. */
-export interface JsonSchema {
-  readonly $ref?: string;
-  readonly type?: string;
-  readonly format?: string;
-  readonly default?: unknown;
-  readonly nullable?: boolean;
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly additionalProperties?: JsonSchema | boolean;
-  readonly items?: JsonSchema;
-  readonly required?: readonly string[];
-  readonly enum?: readonly unknown[];
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMinimum?: boolean;
-  readonly exclusiveMaximum?: boolean;
-  readonly multipleOf?: number;
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly pattern?: string;
-  readonly minItems?: number;
-  readonly maxItems?: number;
-  readonly uniqueItems?: boolean;
-  readonly minProperties?: number;
-  readonly maxProperties?: number;
-  readonly allOf?: readonly JsonSchema[];
-  readonly anyOf?: readonly JsonSchema[];
-  readonly oneOf?: readonly JsonSchema[];
-  readonly not?: JsonSchema;
-  readonly description?: string;
-  readonly "x-kubernetes-int-or-string"?: boolean;
-  readonly "x-kubernetes-embedded-resource"?: boolean;
-  readonly "x-kubernetes-preserve-unknown-fields"?: boolean;
-  readonly "x-kubernetes-list-type"?: string;
-  readonly "x-kubernetes-list-map-keys"?: readonly string[];
-  readonly "x-kubernetes-map-type"?: string;
-  readonly "x-kubernetes-patch-strategy"?: string;
-  readonly "x-kubernetes-patch-merge-key"?: string;
-}
+import { isJsonObject, setOwn } from "../paths.ts";
+import { type FieldError, fieldDuplicate, fieldInvalid, fieldRequired } from "../status.ts";
+import type { JsonSchema } from "./json-schema.ts";
+import { canonical, typeMismatch, type ValueCheck, valueChecks } from "./value-checks.ts";
 
 /** Finds what a `$ref` names. */
 export type ResolveRef = (ref: string) => JsonSchema | undefined;
 
-type Compile = (value: unknown, path: string, errors: FieldError[]) => void;
+/** How a schema is to be read. */
+export interface SchemaOptions {
+  readonly resolve?: ResolveRef;
+  /**
+   * Whether it was published from Go types, as built-in kinds' are: zero values of required scalars are no defaults then,
+   * and an object without members may hold anything. CRDs' schemas are structural: they mean what they say.
+   */
+  readonly isPublished?: boolean;
+}
+
+const unresolved: ResolveRef = () => undefined;
 
 /**
  * A schema made ready for use: every question about a value of it is a method. Children are compiled when first asked
@@ -63,23 +26,24 @@ export class Schema {
   readonly source: JsonSchema;
   /** Extensions and defaults may stand beside a `$ref`; they win over what it names. */
   readonly #outer: JsonSchema;
-  readonly #resolve: ResolveRef;
+  readonly #options: SchemaOptions;
   #properties: Map<string, Schema> | undefined;
   #items: Schema | undefined;
   #values: Schema | undefined | false = false;
-  #checks: readonly Compile[] | undefined;
+  #checks: readonly ValueCheck[] | undefined;
   #defaulted: readonly (readonly [string, Schema, unknown])[] | undefined;
   #needsDefaults: boolean | undefined;
 
-  private constructor(outer: JsonSchema, source: JsonSchema, resolve: ResolveRef) {
+  private constructor(outer: JsonSchema, source: JsonSchema, options: SchemaOptions) {
     this.#outer = outer;
     this.source = source;
-    this.#resolve = resolve;
+    this.#options = options;
   }
 
   static readonly #known = new WeakMap<JsonSchema, Schema>();
 
-  static compile(schema: JsonSchema, resolve: ResolveRef = () => undefined): Schema {
+  static compile(schema: JsonSchema, options: SchemaOptions = {}): Schema {
+    const { resolve = unresolved } = options;
     const known = Schema.#known.get(schema);
     if (known !== undefined) return known;
     let source = schema;
@@ -89,7 +53,7 @@ export class Schema {
       if (ref === undefined) break;
       source = resolve(ref) ?? {};
     }
-    const compiled = new Schema(schema, source, resolve);
+    const compiled = new Schema(schema, source, options);
     Schema.#known.set(schema, compiled);
     return compiled;
   }
@@ -123,20 +87,26 @@ export class Schema {
   get preservesUnknown(): boolean {
     return (
       this.source["x-kubernetes-preserve-unknown-fields"] === true ||
-      (this.source.type === "object" &&
+      (this.#options.isPublished === true &&
+        this.source.type === "object" &&
         this.source.properties === undefined &&
         this.source.additionalProperties === undefined) ||
       (this.source.type === undefined && this.source.properties === undefined && !this.isIntOrString)
     );
   }
 
+  /** Whether `properties` names the member. */
+  declares(name: string): boolean {
+    return this.source.properties !== undefined && Object.hasOwn(this.source.properties, name);
+  }
+
   property(name: string): Schema | undefined {
     this.#properties ??= new Map();
     let found = this.#properties.get(name);
     if (found === undefined) {
-      const source = this.source.properties?.[name];
-      if (source === undefined) return this.values;
-      found = Schema.compile(source, this.#resolve);
+      if (!this.declares(name)) return this.values;
+      const source = this.source.properties?.[name] as JsonSchema;
+      found = Schema.compile(source, this.#options);
       this.#properties.set(name, found);
     }
     return found;
@@ -146,14 +116,14 @@ export class Schema {
   get values(): Schema | undefined {
     if (this.#values === false) {
       const source = this.source.additionalProperties;
-      this.#values = typeof source === "object" ? Schema.compile(source, this.#resolve) : undefined;
+      this.#values = typeof source === "object" ? Schema.compile(source, this.#options) : undefined;
     }
     return this.#values;
   }
 
   get items(): Schema | undefined {
     if (this.#items === undefined && this.source.items !== undefined)
-      this.#items = Schema.compile(this.source.items, this.#resolve);
+      this.#items = Schema.compile(this.source.items, this.#options);
     return this.#items;
   }
 
@@ -189,7 +159,7 @@ export class Schema {
       if (
         member === null &&
         !schema.source.nullable &&
-        schema.source.format !== "date-time" &&
+        !(schema.source.format === "date-time" && this.#options.isPublished) &&
         !schema.preservesUnknown
       ) {
         changed ??= { ...value };
@@ -198,7 +168,7 @@ export class Schema {
       }
       if (typeof member !== "object" || member === null) continue;
       const pruned = schema.prune(member, unknown, path === "" ? key : `${path}.${key}`, false);
-      if (pruned !== member) (changed ??= { ...value })[key] = pruned;
+      if (pruned !== member) setOwn((changed ??= { ...value }), key, pruned);
     }
     return changed ?? value;
   }
@@ -219,20 +189,20 @@ export class Schema {
     if (!isJsonObject(value)) return value;
     let changed: Record<string, unknown> | undefined;
     for (const [name, schema, fallback] of this.#defaults()) {
-      const present = value[name];
+      const present = Object.hasOwn(value, name) ? value[name] : undefined;
       if (present === undefined) {
-        if (fallback !== undefined) (changed ??= { ...value })[name] = schema.applyDefaults(fallback);
+        if (fallback !== undefined) setOwn((changed ??= { ...value }), name, schema.applyDefaults(fallback));
       } else if (typeof present === "object" && present !== null) {
         const filled = schema.applyDefaults(present);
-        if (filled !== present) (changed ??= { ...value })[name] = filled;
+        if (filled !== present) setOwn((changed ??= { ...value }), name, filled);
       }
     }
     const values = this.values;
     if (values?.hasDefaults())
       for (const key in value) {
-        if (this.source.properties?.[key] !== undefined) continue;
+        if (this.declares(key)) continue;
         const filled = values.applyDefaults(value[key]);
-        if (filled !== value[key]) (changed ??= { ...value })[key] = filled;
+        if (filled !== value[key]) setOwn((changed ??= { ...value }), key, filled);
       }
     return changed ?? value;
   }
@@ -244,7 +214,9 @@ export class Schema {
         // Go writes zero values of required scalars as defaults into its schemas; absent is what they mean.
         const fallback = schema.defaultValue;
         const isZero =
-          (fallback === "" || fallback === 0 || fallback === false) && this.source.required?.includes(name);
+          this.#options.isPublished === true &&
+          (fallback === "" || fallback === 0 || fallback === false) &&
+          this.source.required?.includes(name);
         return [name, schema, isZero ? undefined : fallback] as const;
       })
       .filter(([, schema, fallback]) => fallback !== undefined || schema.hasDefaults());
@@ -273,7 +245,7 @@ export class Schema {
   }
 
   check(value: unknown, path: string, errors: FieldError[], isRoot = false): void {
-    this.#checks ??= compileChecks(this.source);
+    this.#checks ??= valueChecks(this.source);
     if (value === null && (this.source.nullable || this.source.format === "date-time" || this.preservesUnknown)) return;
     const before = errors.length;
     for (const check of this.#checks) check(value, path, errors);
@@ -282,13 +254,18 @@ export class Schema {
     this.#checkCombinations(value, path, errors);
     if (Array.isArray(value)) this.#checkItems(value, path, errors);
     else if (isJsonObject(value)) {
-      const isResource = isRoot || this.source["x-kubernetes-embedded-resource"] === true;
+      const isEmbedded = !isRoot && this.source["x-kubernetes-embedded-resource"] === true;
+      if (isEmbedded) this.#checkEmbedded(value, path, errors);
+      const isResource = isRoot || isEmbedded;
       for (const key in value) {
         const member = value[key];
         if (member === undefined || (isResource && (key === "metadata" || key === "apiVersion" || key === "kind")))
           continue;
-        const isDeclared = this.source.properties?.[key] !== undefined;
-        this.property(key)?.check(member, isDeclared || path === "" ? join(path, key) : `${path}.${key}`, errors);
+        this.property(key)?.check(
+          member,
+          this.declares(key) || path === "" ? join(path, key) : `${path}.${key}`,
+          errors,
+        );
       }
     }
   }
@@ -302,7 +279,7 @@ export class Schema {
     for (const [at, item] of value.entries()) {
       const shown =
         kind === "set" ? item : Object.fromEntries(this.listMapKeys.map((key) => [key, keyValue(items, item, key)]));
-      const key = JSON.stringify(shown);
+      const key = canonical(shown);
       if (seen.has(key)) errors.push(fieldDuplicate(`${path}[${at}]`, shown));
       seen.add(key);
     }
@@ -313,156 +290,45 @@ export class Schema {
     if (allOf === undefined && anyOf === undefined && oneOf === undefined && not === undefined) return;
     const fits = (schema: JsonSchema) => {
       const found: FieldError[] = [];
-      Schema.compile(schema, this.#resolve).check(value, path, found);
+      Schema.compile(schema, this.#options).check(value, path, found);
       return found;
     };
+    // These messages name the place themselves; kube-apiserver gives them no field.
+    const refuse = (detail: string) => errors.push(fieldInvalid("<nil>", "", `"${path}" ${detail}`));
     for (const schema of allOf ?? []) errors.push(...fits(schema));
-    if (anyOf !== undefined && !this.isIntOrString && !anyOf.some((schema) => fits(schema).length === 0))
-      errors.push(fieldInvalid(path, value, `"${path}" must validate at least one schema (anyOf)`));
-    if (oneOf !== undefined && !this.isIntOrString && oneOf.filter((schema) => fits(schema).length === 0).length !== 1)
-      errors.push(fieldInvalid(path, value, `"${path}" must validate one and only one schema (oneOf)`));
-    if (not !== undefined && fits(not).length === 0)
-      errors.push(fieldInvalid(path, value, `"${path}" must not validate the schema (not)`));
+    if (anyOf !== undefined && !this.isIntOrString) {
+      const found = anyOf.map(fits);
+      if (!found.some((mistakes) => mistakes.length === 0)) {
+        refuse("must validate at least one schema (anyOf)");
+        errors.push(...fewest(found));
+      }
+    }
+    if (oneOf !== undefined && !this.isIntOrString) {
+      const found = oneOf.map(fits);
+      const valid = found.filter((mistakes) => mistakes.length === 0).length;
+      if (valid === 0) {
+        refuse("must validate one and only one schema (oneOf). Found none valid");
+        errors.push(...fewest(found));
+      } else if (valid > 1) refuse(`must validate one and only one schema (oneOf). Found ${valid} valid alternatives`);
+    }
+    if (not !== undefined && fits(not).length === 0) refuse("must not validate the schema (not)");
+  }
+
+  #checkEmbedded(value: Readonly<Record<string, unknown>>, path: string, errors: FieldError[]): void {
+    for (const name of ["apiVersion", "kind"])
+      if (typeof value[name] !== "string" || value[name] === "")
+        errors.push(fieldRequired(join(path, name), "must not be empty"));
   }
 }
 
+/** The mistakes of the alternative that came closest. */
+const fewest = (found: readonly (readonly FieldError[])[]) =>
+  found.reduce((best, mistakes) => (mistakes.length < best.length ? mistakes : best), found[0] ?? []);
+
 function keyValue(items: Schema | undefined, item: unknown, key: string): unknown {
-  return isJsonObject(item) ? (item[key] ?? items?.property(key)?.defaultValue) : undefined;
+  return isJsonObject(item)
+    ? ((Object.hasOwn(item, key) ? item[key] : undefined) ?? items?.property(key)?.defaultValue)
+    : undefined;
 }
 
 const join = (path: string, key: string) => (path === "" ? key : `${path}.${key}`);
-
-function typeName(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "array";
-  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
-  return typeof value;
-}
-
-/** The schema's type when the value is of another one. */
-function typeMismatch(source: JsonSchema, value: unknown): string | undefined {
-  if (source["x-kubernetes-int-or-string"] || source.format === "int-or-string")
-    return typeof value === "string" || Number.isInteger(value) ? undefined : "integer,string";
-  const { type } = source;
-  if (type === undefined) return undefined;
-  const actual = typeName(value);
-  if (type === actual || (type === "number" && actual === "integer")) return undefined;
-  return type;
-}
-
-function compileChecks(source: JsonSchema): readonly Compile[] {
-  const checks: Compile[] = [
-    (value, path, errors) => {
-      const wanted = typeMismatch(source, value);
-      if (wanted !== undefined)
-        errors.push(
-          fieldTypeInvalid(
-            path,
-            typeof value === "object" ? typeName(value) : value,
-            `${path} in body must be of type ${wanted}: "${typeName(value)}"`,
-          ),
-        );
-    },
-  ];
-  const only = (type: string, check: Compile) =>
-    checks.push((value, path, errors) => {
-      if (typeName(value) === type || (type === "number" && typeof value === "number")) check(value, path, errors);
-    });
-  if (source.enum !== undefined)
-    checks.push((value, path, errors) => {
-      if (!source.enum?.includes(value)) errors.push(fieldNotSupported(path, value, (source.enum ?? []).map(String)));
-    });
-  const {
-    minimum,
-    maximum,
-    minLength,
-    maxLength,
-    pattern,
-    minItems,
-    maxItems,
-    required,
-    minProperties,
-    maxProperties,
-  } = source;
-  if (minimum !== undefined)
-    only("number", (value, path, errors) => {
-      if ((value as number) < minimum)
-        errors.push(fieldInvalid(path, value, `${path} in body should be greater than or equal to ${minimum}`));
-    });
-  if (maximum !== undefined)
-    only("number", (value, path, errors) => {
-      if ((value as number) > maximum)
-        errors.push(fieldInvalid(path, value, `${path} in body should be less than or equal to ${maximum}`));
-    });
-  if (source.format === "int32")
-    only("number", (value, path, errors) => {
-      if ((value as number) > 2147483647 || (value as number) < -2147483648)
-        errors.push(fieldInvalid(path, value, `${path} in body must be of type int32: ${JSON.stringify(value)}`));
-    });
-  if (source.format === "date-time")
-    only("string", (value, path, errors) => {
-      if (!/^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(value as string))
-        errors.push(fieldInvalid(path, value, `${path} in body must be of type date-time: ${JSON.stringify(value)}`));
-    });
-  if (minLength !== undefined)
-    only("string", (value, path, errors) => {
-      if ([...(value as string)].length < minLength)
-        errors.push(fieldInvalid(path, value, `${path} in body should be at least ${minLength} chars long`));
-    });
-  if (maxLength !== undefined)
-    only("string", (value, path, errors) => {
-      if ([...(value as string)].length > maxLength)
-        errors.push({
-          type: "FieldValueTooLong",
-          field: path,
-          message: `Too long: may not be more than ${maxLength} bytes`,
-        });
-    });
-  if (pattern !== undefined) {
-    // Patterns come from users: this engine is linear, whatever they write.
-    let expression: RE2JS | undefined;
-    try {
-      expression = RE2JS.compile(pattern);
-    } catch {
-      expression = undefined;
-    }
-    only("string", (value, path, errors) => {
-      if (expression !== undefined && !expression.matcher(value as string).find())
-        errors.push(fieldInvalid(path, value, `${path} in body should match '${pattern}'`));
-    });
-  }
-  if (minItems !== undefined)
-    only("array", (value, path, errors) => {
-      if ((value as unknown[]).length < minItems)
-        errors.push(
-          fieldInvalid(path, (value as unknown[]).length, `${path} in body should have at least ${minItems} items`),
-        );
-    });
-  if (maxItems !== undefined)
-    only("array", (value, path, errors) => {
-      if ((value as unknown[]).length > maxItems)
-        errors.push(fieldTooMany(path, (value as unknown[]).length, maxItems));
-    });
-  if (required !== undefined && required.length > 0)
-    only("object", (value, path, errors) => {
-      for (const name of required)
-        if ((value as Record<string, unknown>)[name] === undefined) errors.push(fieldRequired(join(path, name)));
-    });
-  if (minProperties !== undefined)
-    only("object", (value, path, errors) => {
-      if (Object.keys(value as object).length < minProperties)
-        errors.push(
-          fieldInvalid(
-            path,
-            Object.keys(value as object).length,
-            `${path} in body should have at least ${minProperties} properties`,
-          ),
-        );
-    });
-  if (maxProperties !== undefined)
-    only("object", (value, path, errors) => {
-      const count = Object.keys(value as object).length;
-      if (count > maxProperties) errors.push(fieldTooMany(path, count, maxProperties));
-    });
-  return checks;
-}

@@ -1,0 +1,205 @@
+import { deepEqual } from "#base";
+import { RE2JS } from "re2js";
+import {
+  type FieldError,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  fieldTooLong,
+  fieldTooMany,
+  fieldTypeInvalid,
+} from "../status.ts";
+import { formatCheck } from "./formats.ts";
+import type { JsonSchema } from "./json-schema.ts";
+
+export type ValueCheck = (value: unknown, path: string, errors: FieldError[]) => void;
+
+const join = (path: string, key: string) => (path === "" ? key : `${path}.${key}`);
+
+function typeName(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  return typeof value;
+}
+
+/** The schema's type when the value is of another one. */
+export function typeMismatch(source: JsonSchema, value: unknown): string | undefined {
+  if (source["x-kubernetes-int-or-string"] || source.format === "int-or-string")
+    return typeof value === "string" || Number.isInteger(value) ? undefined : "integer,string";
+  const { type } = source;
+  if (type === undefined) return undefined;
+  const actual = typeName(value);
+  if (type === actual || (type === "number" && actual === "integer")) return undefined;
+  return type;
+}
+
+const isMultiple = (value: number, of: number) => {
+  const quotient = value / of;
+  return Math.abs(quotient - Math.round(quotient)) < 1e-9 * Math.max(1, Math.abs(quotient));
+};
+
+/** What a schema says of a value itself, ready to be asked; its members have schemas of their own. */
+export function valueChecks(source: JsonSchema): readonly ValueCheck[] {
+  const checks: ValueCheck[] = [
+    (value, path, errors) => {
+      const wanted = typeMismatch(source, value);
+      if (wanted !== undefined)
+        errors.push(
+          fieldTypeInvalid(
+            path,
+            typeof value === "object" ? typeName(value) : value,
+            `${path} in body must be of type ${wanted}: "${typeName(value)}"`,
+          ),
+        );
+    },
+  ];
+  const { enum: allowed } = source;
+  if (allowed !== undefined)
+    checks.push((value, path, errors) => {
+      if (!allowed.some((one) => deepEqual(one, value)))
+        errors.push(
+          fieldNotSupported(
+            path,
+            value,
+            allowed.map((one) => (typeof one === "string" ? one : JSON.stringify(one))),
+          ),
+        );
+    });
+  checks.push(...numberChecks(source), ...textChecks(source), ...listChecks(source), ...objectChecks(source));
+  return checks;
+}
+
+function numberChecks(source: JsonSchema): readonly ValueCheck[] {
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf, format } = source;
+  const tests: [(value: number) => boolean, (value: number) => string][] = [];
+  if (minimum !== undefined)
+    tests.push(
+      exclusiveMinimum
+        ? [(value) => value > minimum, () => `should be greater than ${minimum}`]
+        : [(value) => value >= minimum, () => `should be greater than or equal to ${minimum}`],
+    );
+  if (maximum !== undefined)
+    tests.push(
+      exclusiveMaximum
+        ? [(value) => value < maximum, () => `should be less than ${maximum}`]
+        : [(value) => value <= maximum, () => `should be less than or equal to ${maximum}`],
+    );
+  if (multipleOf !== undefined && multipleOf > 0)
+    tests.push([(value) => isMultiple(value, multipleOf), () => `should be a multiple of ${multipleOf}`]);
+  if (format === "int32")
+    tests.push([
+      (value) => value <= 2147483647 && value >= -2147483648,
+      (value) => `must be of type int32: ${JSON.stringify(value)}`,
+    ]);
+  return tests.map(([isFine, text]) => (value, path, errors) => {
+    if (typeof value === "number" && !isFine(value))
+      errors.push(fieldInvalid(path, value, `${path} in body ${text(value)}`));
+  });
+}
+
+function textChecks(source: JsonSchema): readonly ValueCheck[] {
+  const { minLength, maxLength, pattern, format } = source;
+  const checks: ValueCheck[] = [];
+  const only = (check: (value: string, path: string, errors: FieldError[]) => void) =>
+    checks.push((value, path, errors) => {
+      if (typeof value === "string") check(value, path, errors);
+    });
+  const hasFormat = formatCheck(format);
+  if (hasFormat !== undefined)
+    only((value, path, errors) => {
+      if (!hasFormat(value))
+        errors.push(
+          fieldTypeInvalid(path, value, `${path} in body must be of type ${format}: ${JSON.stringify(value)}`),
+        );
+    });
+  if (minLength !== undefined)
+    only((value, path, errors) => {
+      if (characters(value) < minLength)
+        errors.push(fieldInvalid(path, value, `${path} in body should be at least ${minLength} chars long`));
+    });
+  if (maxLength !== undefined)
+    only((value, path, errors) => {
+      if (value.length > maxLength && characters(value) > maxLength) errors.push(fieldTooLong(path, maxLength));
+    });
+  if (pattern !== undefined) {
+    // Patterns come from users: this engine is linear, whatever they write.
+    let expression: RE2JS | undefined;
+    try {
+      expression = RE2JS.compile(pattern);
+    } catch {
+      expression = undefined;
+    }
+    only((value, path, errors) => {
+      if (expression !== undefined && !expression.matcher(value).find())
+        errors.push(fieldInvalid(path, value, `${path} in body should match '${pattern}'`));
+    });
+  }
+  return checks;
+}
+
+/** Code points, counted without making a list of them. */
+function characters(text: string): number {
+  let count = 0;
+  for (const _character of text) count++;
+  return count;
+}
+
+function listChecks(source: JsonSchema): readonly ValueCheck[] {
+  const { minItems, maxItems, uniqueItems } = source;
+  const checks: ValueCheck[] = [];
+  const only = (check: (value: readonly unknown[], path: string, errors: FieldError[]) => void) =>
+    checks.push((value, path, errors) => {
+      if (Array.isArray(value)) check(value, path, errors);
+    });
+  if (minItems !== undefined)
+    only((value, path, errors) => {
+      if (value.length < minItems)
+        errors.push(fieldInvalid(path, value.length, `${path} in body should have at least ${minItems} items`));
+    });
+  if (maxItems !== undefined)
+    only((value, path, errors) => {
+      if (value.length > maxItems) errors.push(fieldTooMany(path, value.length, maxItems));
+    });
+  if (uniqueItems)
+    only((value, path, errors) => {
+      if (new Set(value.map((item) => canonical(item))).size < value.length)
+        errors.push(fieldInvalid(path, value, `${path} in body shouldn't contain duplicates`));
+    });
+  return checks;
+}
+
+/** The same text for equal values, whatever the order of their members. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  );
+}
+
+function objectChecks(source: JsonSchema): readonly ValueCheck[] {
+  const { required, minProperties, maxProperties } = source;
+  const checks: ValueCheck[] = [];
+  const only = (check: (value: Readonly<Record<string, unknown>>, path: string, errors: FieldError[]) => void) =>
+    checks.push((value, path, errors) => {
+      if (typeName(value) === "object") check(value as Readonly<Record<string, unknown>>, path, errors);
+    });
+  if (required !== undefined && required.length > 0)
+    only((value, path, errors) => {
+      for (const name of required)
+        if (!Object.hasOwn(value, name) || value[name] === undefined) errors.push(fieldRequired(join(path, name)));
+    });
+  if (minProperties !== undefined)
+    only((value, path, errors) => {
+      const count = Object.keys(value).length;
+      if (count < minProperties)
+        errors.push(fieldInvalid(path, count, `${path} in body should have at least ${minProperties} properties`));
+    });
+  if (maxProperties !== undefined)
+    only((value, path, errors) => {
+      const count = Object.keys(value).length;
+      if (count > maxProperties) errors.push(fieldTooMany(path, count, maxProperties));
+    });
+  return checks;
+}
