@@ -29,6 +29,8 @@ export interface RequestContext {
   readonly tracksFields?: boolean;
   /** Called when an update or an apply is about to create what it does not find; throws when it may not. */
   readonly beforeCreateInstead?: () => void;
+  /** What a strict decoder refuses in the text of the request, such as members given twice. */
+  readonly strictErrors?: readonly string[];
 }
 
 /** What a kind does beyond what its schema says. Every part is optional. Objects are never changed in place. */

@@ -233,6 +233,30 @@ export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error)
   return (changed ?? sent) as ObjectMeta;
 }
 
+const KNOWN = new Set<string>([
+  ...STRINGS,
+  ...MAPS,
+  ...LISTS.map(([name]) => name),
+  "generation",
+  "deletionGracePeriodSeconds",
+]);
+const LIST_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
+  ownerReferences: new Set(["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"]),
+  managedFields: new Set(["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"]),
+};
+
+/** Paths of members of metadata that Kubernetes does not know. They are never stored. */
+export function unknownMetadata(metadata: ObjectMeta): string[] {
+  const unknown: string[] = [];
+  for (const key in metadata) if (!KNOWN.has(key)) unknown.push(`metadata.${key}`);
+  for (const [name, members] of Object.entries(LIST_MEMBERS)) {
+    const list = metadata[name as "ownerReferences"] as readonly object[] | undefined | null;
+    for (const [at, item] of (list ?? []).entries())
+      for (const key in item) if (!members.has(key)) unknown.push(`metadata.${name}[${at}].${key}`);
+  }
+  return unknown;
+}
+
 /** The metadata a new object gets: what the server owns is the server's. */
 export function metadataForCreate(
   definition: ResourceDefinition,
@@ -272,8 +296,8 @@ export function metadataForCreate(
   };
 
   function without(rest: typeof kept): Partial<ObjectMeta> {
-    const { name: _name, generateName: _generateName, creationTimestamp: _created, ...others } = rest;
-    return dropEmpty(others);
+    const { labels, annotations, finalizers, ownerReferences, managedFields } = rest;
+    return dropEmpty({ labels, annotations, ownerReferences, finalizers, managedFields }) as Partial<ObjectMeta>;
   }
 }
 

@@ -130,7 +130,8 @@ export const serverTimeout = (kind: Named, verb: string, retryAfterSeconds: numb
 
 export const serviceUnavailable = (message: string): ApiError => apiError(503, "ServiceUnavailable", message);
 
-export const requestEntityTooLarge = (message: string): ApiError => apiError(413, "RequestEntityTooLarge", message);
+export const requestEntityTooLarge = (message: string): ApiError =>
+  apiError(413, "RequestEntityTooLarge", `Request entity too large: ${message}`);
 
 export const internalError = (error: unknown): ApiError => {
   const message = error instanceof Error ? error.message : String(error);

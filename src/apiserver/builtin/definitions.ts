@@ -140,7 +140,8 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
             categories: resource.categories ?? [],
             verbs: resource.verbs,
             subresources,
-            schema: source === undefined ? undefined : Schema.compile(source, { resolve: resolveBuiltin, isPublished: true }),
+            schema:
+              source === undefined ? undefined : Schema.compile(source, { resolve: resolveBuiltin, isPublished: true }),
             columns: columns[key] ?? columns[`/${key}`] ?? [],
             storage: {
               prefix: prefixOf(groupName, resource.resource),

@@ -1,22 +1,18 @@
-import { parse as parseYaml, stringify as toYaml } from "yaml";
+import { stringify as toYaml } from "yaml";
 import {
   ApiError,
   apiError,
   badRequest,
-  type DeleteOptions,
   forbidden,
   internalError,
-  isJsonObject,
   type KubeList,
   type KubeObject,
-  type ListOptions,
   type PatchType,
   type ResourceRequest,
   type Status,
   statusFailure,
   type WatchHandle,
   type WatchSink,
-  type WriteOptions,
 } from "#machinery";
 import type { Authenticator } from "../authentication/authenticator.ts";
 import type { PeerChain } from "../authentication/certificates.ts";
@@ -29,11 +25,13 @@ import type { RequestContext, User } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
 import type { OpenApiDocuments } from "../openapi/openapi.ts";
 import type { ApiServer } from "../server.ts";
-import { decodeProtobuf, encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
+import { encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/resource-store.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
+import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
 import type { HealthChecks } from "./health.ts";
 import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
+import { booleanOf, deleteOptions, integerOf, listOptions, writeOptions } from "./options.ts";
 import { parseResourcePath, type ResourcePath } from "./path.ts";
 
 /** One request, whatever carried it. */
@@ -256,6 +254,9 @@ export class Front {
         isCreated = true;
       },
     };
+    const agent = header(request, "user-agent");
+    const sentObject = async (): Promise<SentBody> =>
+      readObject(await request.body(), header(request, "content-type"), definition.kind.kind, canProtobuf);
     const { rest: _rest, isWatch: _isWatch, ...address } = path;
     if (attributes.verb === "watch") return this.#watch(path, query, form);
     const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
@@ -295,31 +296,37 @@ export class Front {
       case "get":
         return answer(200, await server.execute({ verb: "get", ...address, name } as ResourceRequest, context));
       case "create": {
-        const body = (await readBody(request)) as KubeObject;
-        const created = await server.execute(
-          { verb: "create", ...address, body, options: writeOptions(query, request) } as ResourceRequest,
-          context,
-        );
+        const options = writeOptions(query, "CreateOptions", agent);
+        const { value: body, strictErrors } = await sentObject();
+        const created = await server.execute({ verb: "create", ...address, body, options } as ResourceRequest, {
+          ...context,
+          strictErrors,
+        });
         return answer(201, created);
       }
       case "update": {
-        const body = (await readBody(request)) as KubeObject;
-        const options = writeOptions(query, request);
-        const updated = await server.execute(
-          { verb: "update", ...address, name, body, options } as ResourceRequest,
-          context,
-        );
+        const options = writeOptions(query, "UpdateOptions", agent);
+        const { value: body, strictErrors } = await sentObject();
+        const updated = await server.execute({ verb: "update", ...address, name, body, options } as ResourceRequest, {
+          ...context,
+          strictErrors,
+        });
         return answer(isCreated ? 201 : 200, updated);
       }
       case "patch": {
         const type = (header(request, "content-type") ?? "").split(";")[0]?.trim() as PatchType;
-        if (!PATCH_TYPES.has(type))
+        const known = PATCH_TYPES.filter(
+          (one) => definition.origin === "builtin" || one !== "application/strategic-merge-patch+json",
+        );
+        if (!known.includes(type))
           throw apiError(
             415,
             "UnsupportedMediaType",
-            `the body of the request was in an unknown format - accepted media types include: ${[...PATCH_TYPES].join(", ")}`,
+            `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")}`,
           );
-        const body = parseText((await request.body()).toString("utf8"), type === "application/apply-patch+yaml");
+        const isApply = type === "application/apply-patch+yaml";
+        const options = writeOptions(query, "PatchOptions", agent, isApply);
+        const { value: body, strictErrors } = readPatch(await request.body(), isApply);
         const patched = await server.execute(
           {
             verb: "patch",
@@ -327,23 +334,15 @@ export class Front {
             name,
             patchType: type,
             body,
-            options: writeOptions(query, request),
+            options,
           } as ResourceRequest,
-          context,
+          { ...context, strictErrors },
         );
         return answer(isCreated ? 201 : 200, patched);
       }
       case "delete":
       case "deletecollection": {
-        const options = {
-          ...deleteOptions(query),
-          ...((await readOptionalBody(request)) as DeleteOptions | undefined),
-        };
-        const dryRun = (options as { dryRun?: unknown }).dryRun;
-        const settled = {
-          ...options,
-          ...(Array.isArray(dryRun) ? { dryRun: dryRun.includes("All") } : {}),
-        } as DeleteOptions;
+        const settled = deleteOptions(query, readDeleteBody(await request.body(), header(request, "content-type")));
         const sent =
           attributes.verb === "delete"
             ? { verb: "delete", ...address, name, options: settled }
@@ -360,7 +359,7 @@ export class Front {
     const definition = server.definition(path);
     const include = (query.get("includeObject") ?? "Metadata") as IncludeObject;
     const { rest: _rest, isWatch: _isWatch, ...address } = path;
-    const seconds = Number(query.get("timeoutSeconds") ?? 0) || 1800 + server.random.below(1800);
+    const seconds = integerOf(query.get("timeoutSeconds") || "0", "timeoutSeconds") || 1800 + server.random.below(1800);
     return {
       stream: true,
       contentType:
@@ -395,14 +394,14 @@ export class Front {
             end();
           },
         };
-        const sendInitial = query.get("sendInitialEvents");
+        const sendInitialEvents = booleanOf(query, "sendInitialEvents");
         return server.watch(
           {
             ...address,
             ...listOptions(query),
-            allowWatchBookmarks: query.get("allowWatchBookmarks") === "true",
+            allowWatchBookmarks: booleanOf(query, "allowWatchBookmarks") ?? false,
             timeoutSeconds: seconds,
-            ...(sendInitial === null ? {} : { sendInitialEvents: sendInitial === "true" }),
+            ...(sendInitialEvents === undefined ? {} : { sendInitialEvents }),
           } as Parameters<ApiServer["watch"]>[0],
           sink,
         );
@@ -439,12 +438,12 @@ function encodeList(list: KubeList): Buffer {
   return Buffer.concat(parts);
 }
 
-const PATCH_TYPES = new Set([
+const PATCH_TYPES: readonly PatchType[] = [
   "application/json-patch+json",
   "application/merge-patch+json",
   "application/strategic-merge-patch+json",
   "application/apply-patch+yaml",
-]);
+];
 
 function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
   const isNamed = path.name !== undefined;
@@ -489,84 +488,4 @@ function urlOf(target: string): URL {
   } catch {
     throw badRequest("the path of the request cannot be read: it must be percent-encoded UTF-8");
   }
-}
-
-function listOptions(query: URLSearchParams): ListOptions {
-  const options: Record<string, string | number> = {};
-  for (const key of ["labelSelector", "fieldSelector", "continue", "resourceVersion", "resourceVersionMatch"]) {
-    const value = query.get(key);
-    if (value !== null && value !== "") options[key] = value;
-  }
-  const limit = Number(query.get("limit") ?? 0);
-  if (limit > 0) options["limit"] = limit;
-  return options;
-}
-
-function writeOptions(query: URLSearchParams, request: FrontRequest): WriteOptions {
-  const dryRun = query.getAll("dryRun");
-  if (dryRun.some((value) => value !== "All"))
-    throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun: supported values: "All"`);
-  const validation = query.get("fieldValidation");
-  if (validation !== null && !["Ignore", "Warn", "Strict", ""].includes(validation))
-    throw badRequest(
-      `fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "", "Ignore", "Strict", "Warn"`,
-    );
-  return {
-    ...(dryRun.length > 0 ? { dryRun: true } : {}),
-    fieldManager: query.get("fieldManager") ?? ((header(request, "user-agent") ?? "unknown").split("/")[0] as string),
-    ...(validation ? { fieldValidation: validation as "Ignore" | "Warn" | "Strict" } : {}),
-    ...(query.get("force") === "true" ? { force: true } : {}),
-  };
-}
-
-function deleteOptions(query: URLSearchParams): DeleteOptions {
-  const options: Record<string, unknown> = {};
-  const policy = query.get("propagationPolicy");
-  if (policy !== null) options["propagationPolicy"] = policy;
-  const grace = query.get("gracePeriodSeconds");
-  if (grace !== null) options["gracePeriodSeconds"] = Number(grace);
-  if (query.get("dryRun") === "All") options["dryRun"] = true;
-  return options;
-}
-
-function parseText(body: string, isYaml: boolean): unknown {
-  try {
-    return isYaml ? (parseYaml(body, { version: "1.1" }) as unknown) : (JSON.parse(body) as unknown);
-  } catch (error) {
-    throw badRequest(
-      `the object provided is unrecognized (must be of type ${isYaml ? "yaml" : "json"}): ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-}
-
-async function readBody(request: FrontRequest): Promise<unknown> {
-  const type = (header(request, "content-type") ?? "application/json").split(";")[0]?.trim() ?? "";
-  if (type === "application/vnd.kubernetes.protobuf") return decodeProtobuf(await request.body());
-  if (type !== "application/json" && type !== "application/yaml" && type !== "")
-    throw apiError(
-      415,
-      "UnsupportedMediaType",
-      "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-    );
-  const body = parseText((await request.body()).toString("utf8"), type === "application/yaml");
-  if (!isJsonObject(body)) throw badRequest("the body of the request must be an object");
-  return body;
-}
-
-async function readOptionalBody(request: FrontRequest): Promise<unknown> {
-  const bytes = await request.body();
-  if (bytes.length === 0) return undefined;
-  const type = header(request, "content-type") ?? "";
-  if (/protobuf/.test(type)) {
-    const {
-      apiVersion: _version,
-      kind: _kind,
-      ...options
-    } = decodeProtobuf(bytes) as unknown as Record<string, unknown>;
-    return options;
-  }
-  const body = parseText(bytes.toString("utf8"), /yaml/.test(type)) as Record<string, unknown> | null;
-  if (body === null) return undefined;
-  const { apiVersion: _a, kind: _k, ...options } = body;
-  return options;
 }

@@ -1,6 +1,7 @@
 import { apiVersionOf, badRequest, gvkOf, isJsonObject, type KubeObject, type WriteOptions } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { decodeMetadata } from "../metadata.ts";
+import { goMismatch } from "./go-decoding.ts";
+import { decodeMetadata, unknownMetadata } from "../metadata.ts";
 
 /** The body of a request with a head that can be relied upon: texts where texts must be, and metadata. */
 export function decodeHead(definition: ResourceDefinition, body: unknown): KubeObject {
@@ -35,27 +36,37 @@ export function admitBody(
     );
   let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind };
   object = definition.strategy.normalise?.(object) ?? object;
+  const unknown = unknownMetadata(body.metadata);
   if (schema !== undefined) {
     if (definition.origin === "builtin") {
-      const mismatch = schema.validate(object).find(({ type }) => type === "FieldValueTypeInvalid");
+      const mismatch = goMismatch(schema, object, kind.kind);
       if (mismatch !== undefined)
         throw badRequest(
-          `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: json: cannot unmarshal ${mismatch.message.match(/: "(\w+)"$/)?.[1] ?? "value"} into Go struct field ${kind.kind}.${mismatch.field} of type ${mismatch.message.match(/of type (\S+):/)?.[1] ?? "value"}`,
+          `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${mismatch}`,
         );
     }
-    const unknown: string[] = [];
     object = schema.prune(object, unknown) as KubeObject;
-    if (unknown.length > 0) {
-      if (options.fieldValidation === "Strict")
-        throw badRequest(
-          `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: strict decoding error: ${unknown.map((path) => `unknown field ${JSON.stringify(path)}`).join(", ")}`,
-        );
-      if (options.fieldValidation !== "Ignore")
-        for (const path of unknown) context.warn(`unknown field ${JSON.stringify(path)}`);
-    }
-    object = schema.applyDefaults(object) as KubeObject;
   }
+  refuseStrictly(definition, [...(context.strictErrors ?? []), ...unknown.map(unknownField)], options, context);
+  object = (schema?.applyDefaults(object) ?? object) as KubeObject;
   return definition.strategy.applyDefaults?.(object) ?? object;
+}
+
+const unknownField = (path: string) => `unknown field ${JSON.stringify(path)}`;
+
+/** Refuses or names what a strict decoder would refuse, as the request asks. */
+function refuseStrictly(
+  { kind }: ResourceDefinition,
+  errors: readonly string[],
+  { fieldValidation }: WriteOptions,
+  context: RequestContext,
+): void {
+  if (errors.length === 0 || fieldValidation === "Ignore") return;
+  if (fieldValidation === "Strict")
+    throw badRequest(
+      `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: strict decoding error: ${errors.join(", ")}`,
+    );
+  for (const error of errors) context.warn(error);
 }
 
 /** What a mutating plugin made is defaulted again, as its patch could have removed something. */

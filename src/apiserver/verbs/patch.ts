@@ -4,6 +4,7 @@ import {
   applyMergePatch,
   applyStrategicMergePatch,
   badRequest,
+  fieldInvalid,
   getPath,
   invalid,
   isJsonObject,
@@ -12,6 +13,7 @@ import {
   notFound,
   objectKey,
   PatchError,
+  requestEntityTooLarge,
   type ResourceRequest,
 } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
@@ -21,61 +23,35 @@ import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
 import { applyObject } from "./server-side-apply.ts";
 
+type PatchRequest = Extract<ResourceRequest, { verb: "patch" }>;
+
+const OPERATIONS_MAX = 10_000;
+/** Levels of nesting a patch may lead to; bodies are bounded by the same number. */
+const DEPTH_MAX = 1_000;
+
 /** Changes an object by a patch of any type, again and again until no other writer was faster. */
 export async function patchObject(
   host: VerbHost,
   definition: ResourceDefinition,
-  request: Extract<ResourceRequest, { verb: "patch" }>,
+  request: PatchRequest,
   context: RequestContext,
 ): Promise<KubeObject> {
   const { options = {}, name, namespace, patchType, body } = request;
   if (patchType === "application/apply-patch+yaml") return applyObject(host, definition, request, context);
+  if (patchType === "application/json-patch+json" && Array.isArray(body) && body.length > OPERATIONS_MAX)
+    throw requestEntityTooLarge(
+      `The allowed maximum operations in a JSON patch is ${OPERATIONS_MAX}, got ${body.length}`,
+    );
   const version = isJsonObject(body) ? getPath(body, "metadata", "resourceVersion") : undefined;
   const isScale = request.subresource === "scale";
   const change = (old: KubeObject): KubeObject => {
-    const target = isScale ? scaleOf(definition, old) : old;
-    let patched: unknown;
-    try {
-      if (patchType === "application/json-patch+json") {
-        if (!Array.isArray(body)) throw new PatchError("a JSON patch must be an array of operations");
-        patched = applyJsonPatch<unknown>(target, body as readonly JsonPatchOperation[]);
-      } else if (patchType === "application/merge-patch+json") patched = applyMergePatch(target, body);
-      else if (patchType === "application/strategic-merge-patch+json") {
-        if (definition.origin !== "builtin")
-          throw apiError(
-            415,
-            "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-          );
-        patched = applyStrategicMergePatch(target, body, definition.schema);
-      } else
-        throw apiError(
-          415,
-          "UnsupportedMediaType",
-          `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml`,
-        );
-    } catch (error) {
-      if (error instanceof PatchError) {
-        if (patchType === "application/json-patch+json" && Array.isArray(body))
-          throw apiError(422, "Invalid", `the server rejected our request due to an error in our request`, {
-            causes: [{ message: error.message }],
-          });
-        throw badRequest(error.message);
-      }
-      throw error;
-    }
-    if (!isJsonObject(patched)) throw badRequest("the patched object is no object");
-    if (isScale) return applyScale(definition, old, patched as unknown as KubeObject);
-    const sent = patched as unknown as KubeObject;
-    if (sent.metadata?.name !== name)
+    const patched = patchedBy(definition, request, isScale ? scaleOf(definition, old) : old);
+    if (isScale) return applyScale(definition, old, patched);
+    if (patched.metadata?.name !== name)
       throw invalid(definition.kind, name, [
-        {
-          type: "FieldValueInvalid",
-          field: "metadata.name",
-          message: `Invalid value: ${JSON.stringify(sent.metadata?.name ?? "")}: field is immutable`,
-        },
+        fieldInvalid("metadata.name", patched.metadata?.name ?? "", "field is immutable"),
       ]);
-    return admitBody(definition, sent, options, context);
+    return admitBody(definition, patched, options, context);
   };
   const loaded = host.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
   if (loaded === undefined) throw notFound(definition.kind, name);
@@ -89,4 +65,42 @@ export async function patchObject(
     typeof version === "string" && !isScale ? version : undefined,
     isScale ? (result) => scaleOf(definition, result) : undefined,
   );
+}
+
+/** The target after the patch, whatever came of it. */
+function patchedBy(definition: ResourceDefinition, { patchType, body }: PatchRequest, target: KubeObject): KubeObject {
+  let patched: unknown;
+  try {
+    if (patchType === "application/json-patch+json") {
+      if (!Array.isArray(body)) throw new PatchError("a JSON patch must be an array of operations");
+      patched = applyJsonPatch<unknown>(target, body as readonly JsonPatchOperation[]);
+      if (isDeeperThan(patched, DEPTH_MAX)) throw new PatchError("exceeded max depth");
+    } else if (patchType === "application/merge-patch+json") patched = applyMergePatch(target, body);
+    else if (patchType === "application/strategic-merge-patch+json" && definition.origin === "builtin")
+      patched = applyStrategicMergePatch(target, body, definition.schema);
+    else throw unknownPatch();
+  } catch (error) {
+    if (!(error instanceof PatchError)) throw error;
+    if (patchType === "application/json-patch+json" && Array.isArray(body))
+      throw apiError(422, "Invalid", "the server rejected our request due to an error in our request", {
+        causes: [{ message: error.message }],
+      });
+    throw badRequest(error.message);
+  }
+  if (!isJsonObject(patched)) throw badRequest("the patched object is no object");
+  return patched as unknown as KubeObject;
+}
+
+const unknownPatch = () =>
+  apiError(
+    415,
+    "UnsupportedMediaType",
+    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+  );
+
+function isDeeperThan(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (depth === 0) return true;
+  for (const member of Object.values(value)) if (isDeeperThan(member, depth - 1)) return true;
+  return false;
 }

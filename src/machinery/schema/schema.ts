@@ -58,6 +58,11 @@ export class Schema {
     return compiled;
   }
 
+  /** The last part of the name it is published under, such as `PodSpec`; absent for schemas without one. */
+  get goName(): string | undefined {
+    const ref = this.#outer.$ref ?? this.#outer.allOf?.[0]?.$ref;
+    return ref?.slice(ref.lastIndexOf(".") + 1);
+  }
   get type(): string | undefined {
     return this.source.type;
   }
@@ -137,7 +142,9 @@ export class Schema {
       if (items === undefined) return value;
       let changed: unknown[] | undefined;
       for (const [at, item] of value.entries()) {
-        const pruned = items.prune(item, unknown, `${path}[${at}]`, false);
+        // Go reads null in a list as the zero value of the element.
+        const given = item === null && this.#options.isPublished ? items.#zero() : (item as unknown);
+        const pruned = items.prune(given, unknown, `${path}[${at}]`, false);
         if (pruned !== item) (changed ??= [...value])[at] = pruned;
       }
       return changed ?? value;
@@ -171,6 +178,13 @@ export class Schema {
       if (pruned !== member) setOwn((changed ??= { ...value }), key, pruned);
     }
     return changed ?? value;
+  }
+
+  #zero(): unknown {
+    if (this.isIntOrString || this.source.type === "integer" || this.source.type === "number") return 0;
+    if (this.source.type === "string") return this.source.format === "date-time" ? null : "";
+    if (this.source.type === "boolean") return false;
+    return this.source.type === "object" ? {} : null;
   }
 
   /** Fills in defaults. Returns the value itself when nothing was missing. */

@@ -1,0 +1,131 @@
+import { LineCounter, parseDocument, visit } from "yaml";
+import { apiError, badRequest, isJsonObject } from "#machinery";
+import { decodeProtobuf } from "../protobuf/codec.ts";
+import { scanJson } from "./json-text.ts";
+
+/** What a client sent, and what a strict reader would refuse in it. */
+export interface SentBody {
+  readonly value: unknown;
+  /** Members given twice, in the words of a strict decoder. */
+  readonly strictErrors: readonly string[];
+}
+
+/** Deeper values than any kind has; readers and writers of values may rely on it. */
+const DEPTH_MAX = 1_000;
+const SHOWN_BYTES = 30;
+
+/** The beginning of a body in a message about it. */
+function summary(text: string): string {
+  if (text.length === 0) return "<empty>";
+  const bytes = Buffer.from(text.slice(0, SHOWN_BYTES + 1));
+  const isLong = Buffer.byteLength(text) > SHOWN_BYTES;
+  const start = text.startsWith("{")
+    ? bytes.subarray(0, SHOWN_BYTES).toString()
+    : bytes.subarray(0, SHOWN_BYTES).toString("hex");
+  return isLong ? `${start} ...` : start;
+}
+
+const tooDeep = () => badRequest("exceeded max depth");
+
+/** Reads JSON; `refuse` makes the error of a text that is none. */
+export function readJson(text: string, refuse: (why: string) => Error): SentBody {
+  const { duplicates, isTooDeep, error } = scanJson(text, DEPTH_MAX);
+  if (isTooDeep) throw tooDeep();
+  if (error !== undefined) throw refuse(error);
+  let value: unknown;
+  try {
+    value = JSON.parse(text) as unknown;
+  } catch (problem) {
+    throw refuse(problem instanceof Error ? problem.message : String(problem));
+  }
+  return { value, strictErrors: duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`) };
+}
+
+/** Reads YAML 1.1, which JSON is a part of. */
+export function readYaml(text: string, refuse: (why: string) => Error): SentBody {
+  if (text.trimStart().startsWith("{")) {
+    const { error, isTooDeep } = scanJson(text, DEPTH_MAX);
+    if (error === undefined && !isTooDeep) return readJson(text, refuse);
+  }
+  const lines = new LineCounter();
+  try {
+    const document = parseDocument(text, { version: "1.1", uniqueKeys: false, lineCounter: lines });
+    const [problem] = document.errors;
+    if (problem !== undefined) throw problem;
+    const repeated: string[] = [];
+    visit(document, {
+      Map(_key, map, path) {
+        if (path.length > DEPTH_MAX * 2) throw tooDeep();
+        const seen = new Set<unknown>();
+        for (const { key } of map.items) {
+          const name = isJsonObject(key) && "value" in key ? key["value"] : undefined;
+          const range = isJsonObject(key) ? (key["range"] as readonly number[] | undefined) : undefined;
+          if (name !== undefined && seen.has(name))
+            repeated.push(
+              `  line ${lines.linePos(range?.[0] ?? 0).line}: key ${JSON.stringify(name)} already set in map`,
+            );
+          seen.add(name);
+        }
+      },
+    });
+    return {
+      value: document.toJS() as unknown,
+      strictErrors: repeated.length === 0 ? [] : [`yaml: unmarshal errors:\n${repeated.join("\n")}`],
+    };
+  } catch (error) {
+    if (error instanceof Error && "status" in error) throw error;
+    throw refuse(
+      error instanceof RangeError ? "exceeded max depth" : error instanceof Error ? error.message : String(error),
+    );
+  }
+}
+
+const mediaType = (contentType: string | undefined) => (contentType ?? "application/json").split(";")[0]?.trim() ?? "";
+
+/** The object in the body of a create or update. */
+export function readObject(
+  bytes: Buffer,
+  contentType: string | undefined,
+  kind: string,
+  canProtobuf: boolean,
+): SentBody {
+  const type = mediaType(contentType);
+  if (type === "application/vnd.kubernetes.protobuf" && canProtobuf)
+    return { value: decodeProtobuf(bytes), strictErrors: [] };
+  if (type !== "application/json" && type !== "application/yaml" && type !== "")
+    throw apiError(
+      415,
+      "UnsupportedMediaType",
+      `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml${canProtobuf ? ", application/vnd.kubernetes.protobuf" : ""}`,
+    );
+  const text = bytes.toString("utf8");
+  const isYaml = type === "application/yaml";
+  const refuse = (why: string) =>
+    badRequest(
+      isYaml
+        ? `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(text)})`
+        : `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(text)})`,
+    );
+  const sent = isYaml ? readYaml(text, refuse) : readJson(text, refuse);
+  if (!isJsonObject(sent.value)) throw badRequest("the body of the request must be an object");
+  return sent;
+}
+
+/** The patch in the body of a patch request; the type is one that is known. */
+export function readPatch(bytes: Buffer, isYaml: boolean): SentBody {
+  const text = bytes.toString("utf8");
+  return isYaml
+    ? readYaml(text, (why) => badRequest(`error decoding YAML: ${why}`))
+    : readJson(text, (why) => badRequest(`error decoding patch: ${why}`));
+}
+
+/** The options in the body of a deletion; `undefined` when there is none. */
+export function readDeleteBody(
+  bytes: Buffer,
+  contentType: string | undefined,
+): Readonly<Record<string, unknown>> | undefined {
+  if (bytes.length === 0) return undefined;
+  const { value } = readObject(bytes, contentType, "DeleteOptions", true);
+  const { apiVersion: _apiVersion, kind: _kind, ...options } = value as Readonly<Record<string, unknown>>;
+  return options;
+}

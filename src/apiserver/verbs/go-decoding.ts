@@ -1,0 +1,87 @@
+import { isJsonObject, type Schema } from "#machinery";
+
+/**
+ * What Go's decoder says of the first value that is of another type than its field; `undefined` when all fit. `struct`
+ * is the Go type the value is read into.
+ */
+export function goMismatch(schema: Schema, value: unknown, struct: string, path = ""): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  const refuse = (type: string) => {
+    const found = jsonType(value);
+    const shown = found === "number" && !Number.isInteger(value) ? `number ${String(value)}` : found;
+    return `json: cannot unmarshal ${shown} into Go struct field ${struct}${path === "" ? "" : `.${path}`} of type ${type}`;
+  };
+  if (schema.isIntOrString) {
+    if (typeof value === "string" || Number.isInteger(value)) return undefined;
+    return refuse("intstr.IntOrString");
+  }
+  const { type, format } = schema.source;
+  switch (type) {
+    case "string":
+      if (typeof value !== "string")
+        return refuse(format === "byte" ? "[]uint8" : format === "date-time" ? "v1.Time" : "string");
+      if (format === "byte") return base64Mistake(value);
+      if (format === "date-time" && Number.isNaN(Date.parse(value)))
+        return `parsing time ${JSON.stringify(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(value)} as "2006"`;
+      return undefined;
+    case "boolean":
+      return typeof value === "boolean" ? undefined : refuse("bool");
+    case "integer":
+      return Number.isInteger(value) && (format !== "int32" || Math.abs(value as number) <= 2147483648)
+        ? undefined
+        : refuse(format ?? "int64");
+    case "number":
+      return typeof value === "number" ? undefined : refuse("float64");
+    case "array": {
+      const { items } = schema;
+      if (!Array.isArray(value)) return refuse(goType(schema));
+      if (items === undefined) return undefined;
+      for (const item of value as readonly unknown[]) {
+        const mistake = goMismatch(items, item, items.goName ?? struct, path);
+        if (mistake !== undefined) return mistake;
+      }
+      return undefined;
+    }
+    case "object": {
+      if (!isJsonObject(value)) return refuse(goType(schema));
+      const isRoot = path === "";
+      for (const [key, member] of Object.entries(value)) {
+        if (isRoot && (key === "metadata" || key === "apiVersion" || key === "kind")) continue;
+        const child = schema.property(key);
+        if (child === undefined) continue;
+        const isMapValue = !schema.declares(key);
+        const at = isMapValue ? path : path === "" ? key : `${path}.${key}`;
+        const owner = isMapValue ? struct : isRoot ? struct : (schema.goName ?? struct);
+        const mistake = goMismatch(child, member, owner, at);
+        if (mistake !== undefined) return mistake;
+      }
+      return undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function jsonType(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+/** The Go type of a field, as Go prints it. */
+function goType(schema: Schema): string {
+  if (schema.goName !== undefined) return `v1.${schema.goName}`;
+  const { type, format } = schema.source;
+  if (type === "array") return `[]${schema.items === undefined ? "interface {}" : goType(schema.items)}`;
+  if (type === "object") return `map[string]${schema.values === undefined ? "interface {}" : goType(schema.values)}`;
+  if (type === "integer") return format ?? "int64";
+  if (type === "boolean") return "bool";
+  if (type === "number") return "float64";
+  return format === "byte" ? "[]uint8" : "string";
+}
+
+function base64Mistake(text: string): string | undefined {
+  const clean = text.replace(/[\r\n]/g, "");
+  const wrong = clean.search(/[^A-Za-z0-9+/=]|=(?=[^=])|={3}/);
+  if (wrong < 0 && clean.length % 4 === 0) return undefined;
+  return `illegal base64 data at input byte ${wrong >= 0 ? wrong : clean.length - (clean.length % 4)}`;
+}
