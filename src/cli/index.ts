@@ -22,6 +22,21 @@ const commands: readonly Command[] = [
   },
   { words: ["server"], summary: "start a control plane", load: () => import("./commands/server.ts") },
   {
+    words: ["scheduler"],
+    summary: "start a scheduler of its own beside a control plane",
+    load: () => import("./commands/scheduler.ts"),
+  },
+  {
+    words: ["descheduler"],
+    summary: "take replicas that found no node off their clusters",
+    load: () => import("./commands/descheduler.ts"),
+  },
+  {
+    words: ["estimator"],
+    summary: "answer over gRPC how much fits into one member",
+    load: () => import("./commands/estimator.ts"),
+  },
+  {
     words: ["simulate", "member"],
     summary: "start one simulated member cluster",
     load: () => import("./commands/simulate-member.ts"),

@@ -28,19 +28,23 @@ describe("the table of flags", () => {
     ]);
   });
 
-  it("takes --name=value, --name value and bare switches, the last one winning", () => {
+  it("takes --name=value, --name value and bare switches, the last one winning and lists adding up", () => {
     const config = parseFlags([
       "--secure-port=1",
       "--secure-port",
       "0",
       "--enable-no-execute-taint-eviction",
       "-v=4",
+      "--scheduler-plugin=a.js",
+      "--scheduler-plugin",
+      "b.js,c.js",
       "--graceful-eviction-timeout=1h2m3.5s",
       "--metrics-bind-address=:8080",
       "--health-probe-bind-address=0",
     ]);
     expect([config.securePort, config.enableNoExecuteTaintEviction, config.verbosity]).toEqual([0, true, 4]);
     expect(config.gracefulEvictionTimeoutMs).toBe(3_723_500);
+    expect(config.schedulerPlugins).toEqual(["a.js", "b.js", "c.js"]);
     expect(config.metricsBindAddress).toEqual({ host: "0.0.0.0", port: 8080 });
     expect(config.healthProbeBindAddress).toBeUndefined();
   });
@@ -110,7 +114,7 @@ describe("feature gates", () => {
   });
 });
 
-describe("--controllers", () => {
+describe("[DR-39] --controllers", () => {
   it.each([
     ["*", "binding", true],
     ["*", "hpaScaleTargetMarker", false],

@@ -56,6 +56,7 @@ export const controllerNames: readonly ControllerName[] = [
 /** The words of `--controllers`; each is `*`, a name or `-name`. Throws on a name nobody knows. */
 export const controllerList: ValueReader<readonly string[]> = {
   type: "list",
+  isList: true,
   read(value, label) {
     const words = value
       .split(",")

@@ -105,4 +105,8 @@ export function parseFeatureGates(text: string, label = "--feature-gates"): Read
   return result;
 }
 
-export const featureGateList: ValueReader<ReadonlySet<string>> = { type: "NAME=true|false,…", read: parseFeatureGates };
+export const featureGateList: ValueReader<ReadonlySet<string>> = {
+  type: "NAME=true|false,…",
+  isList: true,
+  read: parseFeatureGates,
+};

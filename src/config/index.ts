@@ -11,4 +11,13 @@ export { type ConfigOf, environmentName, flag, type FlagEntry, type FlagTable } 
 export { flagHelp, type FlagSources, readFlags } from "./read-flags.ts";
 export { type RefusedFlag, refusedFlags } from "./refused-flags.ts";
 export { parseFlags, type ServerConfig, serverFlags } from "./server-flags.ts";
+export {
+  type DeschedulerConfig,
+  deschedulerFlags,
+  type EstimatorClientConfig,
+  type EstimatorConfig,
+  estimatorFlags,
+  type SchedulerConfig,
+  schedulerFlags,
+} from "./scheduling-flags.ts";
 export * from "./values.ts";

@@ -10,7 +10,7 @@ export interface FlagSources {
 }
 
 /**
- * Reads `--name=value`, `--name value`, and `--name` for switches; the last of several wins. Throws on the first flag
+ * Reads `--name=value`, `--name value`, and `--name` for switches; the last of several wins, values of lists add up. Throws on the first flag
  * nobody knows and on one that cannot be honoured, by its name, and on a value that is none, by its flag or variable.
  */
 export function readFlags<T extends FlagTable>(
@@ -38,7 +38,8 @@ export function readFlags<T extends FlagTable>(
     }
     if (refused !== undefined && value !== undefined) refused.check(value, shown);
     else if (entry === undefined) throw new Error(`unknown flag: ${shown}`);
-    else if (value !== undefined) given.set(name, value);
+    else if (value !== undefined)
+      given.set(name, entry.reader.isList && given.has(name) ? `${given.get(name)},${value}` : value);
   }
   const config: Record<string, unknown> = {};
   for (const [field, { flag, reader, default: fallback }] of entries) {

@@ -1,7 +1,9 @@
 import { controllerList } from "./controller-names.ts";
 import { featureGateList } from "./feature-gates.ts";
 import { type ConfigOf, flag } from "./flag.ts";
+import { listenerFlags, logFlags, rateLimiterFlags } from "./process-flags.ts";
 import { type FlagSources, readFlags } from "./read-flags.ts";
+import { deschedulerOnlyFlags, estimatorClientFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
 import {
   amount,
   address,
@@ -20,32 +22,6 @@ import {
 } from "./values.ts";
 
 const MANAGER = "controller-manager";
-
-/** What every long-running command says of itself. */
-const processFlags = {
-  logLevel: flag("log-level", oneOf("debug", "info", "warn", "error", "silent"), "info", "what is logged", {
-    of: "flotilla",
-    by: "controlplane",
-  }),
-  verbosity: flag("v", wholeNumber(0, 10), "0", "from 4 on everything is logged, as with --log-level=debug", {
-    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent"],
-    by: "controlplane",
-  }),
-  loggingFormat: flag("logging-format", oneOf("text", "json"), "text", "format of the log's lines", {
-    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent"],
-    by: "controlplane",
-  }),
-  metricsBindAddress: flag("metrics-bind-address", address, "0", "plain listener of /metrics beside the secure one", {
-    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent", "metrics-adapter"],
-    by: "controlplane",
-    upstream: ":8080",
-  }),
-  healthProbeBindAddress: flag("health-probe-bind-address", address, "0", "plain listener of /healthz and /readyz", {
-    of: [MANAGER, "scheduler", "descheduler", "scheduler-estimator", "webhook", "agent"],
-    by: "controlplane",
-    upstream: ":10357, :10351, :10358, :8000",
-  }),
-};
 
 /** Every flag of `flotilla server`, with upstream's names. A new flag is one entry: the key is its field. */
 export const serverFlags = {
@@ -221,47 +197,20 @@ export const serverFlags = {
     of: [MANAGER, "agent", "search"],
     by: "member",
   }),
-  rateLimiterBaseDelayMs: flag(
-    "rate-limiter-base-delay",
-    positiveDuration,
-    "5ms",
-    "wait after an object's first failure",
-    {
-      of: [MANAGER, "agent", "scheduler"],
-      by: "controller-runtime",
-    },
-  ),
-  rateLimiterMaxDelayMs: flag("rate-limiter-max-delay", positiveDuration, "1000s", "longest wait between two tries", {
-    of: [MANAGER, "agent", "scheduler"],
-    by: "controller-runtime",
+  ...rateLimiterFlags,
+  ...schedulerOnlyFlags,
+  ...estimatorClientFlags,
+  enableDescheduler: flag("enable-descheduler", boolean, "false", "run the descheduler in this process", {
+    of: "flotilla",
+    by: "controllers/descheduler",
   }),
-  schedulerName: flag("scheduler-name", nonEmptyText, "default-scheduler", "which bindings the scheduler handles", {
-    of: "scheduler",
-    by: "scheduler",
-  }),
-  plugins: flag("plugins", text, "*", "scheduler plugins: * is all, -NAME leaves one out", {
-    of: "scheduler",
-    by: "scheduler",
-  }),
-  enableEmptyWorkloadPropagation: flag(
-    "enable-empty-workload-propagation",
-    boolean,
-    "false",
-    "selected clusters get workloads of 0 replicas too",
-    { of: "scheduler", by: "scheduler" },
-  ),
-  unclaimedBindings: flag(
-    "unclaimed-bindings",
-    oneOf("freeze", "follow"),
-    "freeze",
-    "what becomes of bindings that no policy claims",
-    { of: "flotilla", by: "controllers/binding" },
-  ),
+  ...deschedulerOnlyFlags,
   writeTemplateStatus: flag("write-template-status", boolean, "true", "sum up member statuses into templates", {
     of: "flotilla",
     by: "controllers/binding-status",
   }),
-  ...processFlags,
+  ...listenerFlags("0", "0", { metrics: ":8080", health: ":10357, :10351, :10358, :8000" }),
+  ...logFlags,
 };
 
 /** What a control plane is started with, defaulted and checked. */

@@ -3,6 +3,8 @@ export interface ValueReader<T> {
   readonly type: string;
   /** Whether the flag may stand without a value, which then is `true`. */
   readonly isSwitch?: boolean;
+  /** Whether the flag given several times means all of its values; otherwise the last one holds. */
+  readonly isList?: boolean;
   /** Throws an error that begins with `label`, the flag or variable the text came from. */
   read(text: string, label: string): T;
 }
@@ -112,11 +114,15 @@ const split = (value: string): readonly string[] =>
     .map((part) => part.trim())
     .filter(Boolean);
 
-export const list: ValueReader<readonly string[]> = { type: "list", read: split };
+export const list: ValueReader<readonly string[]> = { type: "list", isList: true, read: split };
+
+/** A list that stays text. */
+export const words: ValueReader<string> = { type: "list", isList: true, read: (value) => value };
 
 /** Regular expressions that each match a whole name. */
 export const patterns: ValueReader<readonly string[]> = {
   type: "list of regular expressions",
+  isList: true,
   read(value, label) {
     const items = split(value);
     for (const item of items)

@@ -8,12 +8,16 @@ import type { Pki } from "#certs";
 import { createHttpTransport, createInformers, withRateLimit } from "#client";
 import type { ServerConfig } from "#config";
 import { addControllers } from "./controllers.ts";
+import { schedulerOptionsOf } from "./programs.ts";
+import { discoveryOf, pluginUrl } from "./scheduling.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { createManager, type Manager, Turns } from "#controller-runtime";
+import { deschedulerController } from "#controllers/descheduler";
+import { connectEstimators } from "#estimator";
 import { createInterpreter, type Interpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
-import { createDecisionLog, type DecisionLog, schedulerController } from "#scheduler";
+import { assembleScheduler, createDecisionLog, type DecisionLog, schedulerController } from "#scheduler";
 import { servedKinds } from "#simulator";
 import type { Backend } from "#store";
 import type { TemplateKinds } from "#controllers/detector";
@@ -84,14 +88,28 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     connectMember(cluster, manager, members, rated, options.inProcess);
   addControllers({ config, manager, members, interpreter, templates, connect, api, pki, kinds: servedKinds(api) });
   const decisions = createDecisionLog();
-  scheduler.add(schedulerController, {
-    deps: { gates: config.gates, decisions },
-    options: {
-      schedulerName: config.schedulerName,
-      plugins: config.plugins,
-      enableEmptyWorkloadPropagation: config.enableEmptyWorkloadPropagation,
-    },
+  const estimators =
+    config.enableSchedulerEstimator || config.enableDescheduler
+      ? connectEstimators({
+          clock,
+          log,
+          gates: config.gates,
+          timeoutMs: config.schedulerEstimatorTimeoutMs,
+          members,
+          remote: { informers, client: scheduler.client, options: discoveryOf(config) },
+        })
+      : undefined;
+  const assembled = await assembleScheduler({
+    clock,
+    log,
+    gates: config.gates,
+    decisions,
+    pluginUrls: config.schedulerPlugins.map(pluginUrl),
+    ...(estimators === undefined || !config.enableSchedulerEstimator ? {} : { estimatorPool: estimators.pool }),
   });
+  scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
+  if (config.enableDescheduler && estimators !== undefined)
+    manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
   informers.start();
   await Promise.all([manager.start(), scheduler.start()]);
   api.setReady(true);
@@ -127,6 +145,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       api.setReady(false);
       await listener?.close();
       await Promise.all([manager.stop(), scheduler.stop()]);
+      assembled.stop();
+      estimators?.stop();
       informers.stop();
       members.stop();
       api.stop();

@@ -7,3 +7,4 @@ export { type Fleet, type FleetMember, startFleet } from "./fleet.ts";
 export { createLogger } from "./logger.ts";
 export { createMetrics } from "./metrics.ts";
 export { startMember } from "./member.ts";
+export { type Program, type ProgramOptions, startDescheduler, startEstimator, startScheduler } from "./programs.ts";

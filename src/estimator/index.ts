@@ -32,6 +32,7 @@ export {
   requireCluster,
   type UnschedulableQuestion,
 } from "./unschedulable.ts";
+export { type ConnectEstimatorsOptions, connectEstimators } from "./connect.ts";
 export { createMemberEstimator, followMembers, type MemberEstimatorOptions } from "./member-estimator.ts";
 export { type ClientSecurity, dialEstimator, type DialOptions } from "./grpc/client.ts";
 export { type DiscoveryOptions, estimatorAddresses, followEstimators } from "./grpc/discovery.ts";

@@ -1,4 +1,5 @@
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
+import { exponentialBackoff } from "#base";
 import { cacheIndex, defineController } from "#controller-runtime";
 import type { SchedulerDeps, SchedulerOptions } from "./options.ts";
 import { reconcile, tellPending } from "./reconcile.ts";
@@ -36,6 +37,7 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
     enableEmptyWorkloadPropagation: false,
     unclaimedBindings: "freeze",
     concurrentWrites: 128,
+    plainBackoff: exponentialBackoff({ baseMs: 5, maxMs: 1_000_000 }),
   },
   // The decision itself is synchronous; several bindings only overlap while their results are written.
   concurrency: ({ concurrentWrites }) => concurrentWrites,

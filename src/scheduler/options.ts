@@ -1,3 +1,4 @@
+import type { Backoff } from "#base";
 import type { EstimatorPool } from "#estimator";
 import type { DecisionLog } from "./decision-log.ts";
 import type { Gates } from "./facts.ts";
@@ -14,6 +15,8 @@ export interface SchedulerOptions {
   readonly unclaimedBindings: "freeze" | "follow";
   /** Passes whose results are being written at a time; decisions themselves never overlap. */
   readonly concurrentWrites: number;
+  /** Wait after a failure where priorities do not order the queue (gate `PriorityBasedScheduling` off). */
+  readonly plainBackoff: Backoff;
 }
 
 export interface SchedulerDeps {

@@ -14,9 +14,6 @@ import { writePlan } from "./write.ts";
 
 /** An unschedulable binding is looked at again after this time unless an event comes first. */
 const UNSCHEDULABLE_RETRY_MS = 300_000;
-/** Without priorities every failure waits twice as long as the one before. */
-const PLAIN_BACKOFF_BASE_MS = 5;
-const PLAIN_BACKOFF_MAX_MS = 1_000_000;
 
 type Gathered = Pick<PassInput, "binding" | "clusters" | "peers" | "gates" | "algorithm">;
 
@@ -201,7 +198,7 @@ function again(
   const nowMs = context.clock.now();
   let dueMs = record.insertedMs + (retry === "unschedulable" ? UNSCHEDULABLE_RETRY_MS : backoffMs(record.attempts));
   if (!context.deps.gates.has("PriorityBasedScheduling"))
-    dueMs = nowMs + Math.min(PLAIN_BACKOFF_MAX_MS, PLAIN_BACKOFF_BASE_MS * 2 ** Math.min(30, record.attempts - 1));
+    dueMs = nowMs + context.options.plainBackoff(record.attempts - 1);
   dueMs = Math.max(nowMs + 1, dueMs);
   record.parked = retry;
   record.insertedMs = dueMs;

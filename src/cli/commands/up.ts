@@ -49,6 +49,7 @@ const TOUR_DEFAULTS = {
   "cluster-status-update-frequency": "500ms",
   "cluster-failure-threshold": "1s",
   "cluster-success-threshold": "1s",
+  "enable-scheduler-estimator": "true",
   "log-level": "warn",
 };
 

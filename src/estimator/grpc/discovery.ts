@@ -71,7 +71,8 @@ export function followEstimators(given: {
         cluster: name,
         ...(options.security === undefined ? {} : { security: options.security }),
       });
-      if (isStopped || clusters.get(name) === undefined) estimator.close?.();
+      // Its member may have connected to this process meanwhile, which answers without the network.
+      if (isStopped || pool.has(name) || clusters.get(name) === undefined) estimator.close?.();
       else pool.set(name, estimator);
     } catch (error) {
       log.debug("could not reach a cluster's estimator", { cluster: name, error });

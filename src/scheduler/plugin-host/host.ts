@@ -129,33 +129,39 @@ export async function startPluginHost({
     );
   }
   let isClosed = false;
+  // One question at a time, so that each has the whole limit to itself and only the one that hangs fails.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(ask: () => Promise<T>): Promise<T> => {
+    const mine = last.then(ask);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+  const askNow = async (binding: AnyBinding, clusters: readonly Cluster[]): Promise<HostedPlugin> => {
+    const mine = life;
+    try {
+      const { points } = await within(clock, loadTimeoutMs, mine.loaded);
+      const { reasons, scores, estimates } = await within(clock, timeoutMs, mine.ask(binding, clusters));
+      const nameOf = (cluster: Cluster) => cluster.metadata.name ?? "";
+      return {
+        name,
+        ...(points.includes("filter") ? { filter: (_: unknown, cluster: Cluster) => reasons[nameOf(cluster)] } : {}),
+        ...(points.includes("score") ? { score: (_: unknown, cluster: Cluster) => scores[nameOf(cluster)] ?? 0 } : {}),
+        ...(points.includes("estimate") ? { estimates: new Map(Object.entries(estimates)) } : {}),
+      };
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error);
+      if (mine === life && !isClosed && /did not answer|worker ended/.test(cause)) {
+        log.warn("a scheduler plugin is started anew", { plugin: name, cause });
+        life = new Life(url);
+        mine.end(new Error("it was ended because it hung"));
+        mine.kill();
+      }
+      throw schedulerError(`plugin ${JSON.stringify(name)} failed: ${cause}`);
+    }
+  };
   return {
     name,
-    async ask(binding, clusters): Promise<HostedPlugin> {
-      const mine = life;
-      try {
-        const { points } = await within(clock, loadTimeoutMs, mine.loaded);
-        const { reasons, scores, estimates } = await within(clock, timeoutMs, mine.ask(binding, clusters));
-        const nameOf = (cluster: Cluster) => cluster.metadata.name ?? "";
-        return {
-          name,
-          ...(points.includes("filter") ? { filter: (_: unknown, cluster: Cluster) => reasons[nameOf(cluster)] } : {}),
-          ...(points.includes("score")
-            ? { score: (_: unknown, cluster: Cluster) => scores[nameOf(cluster)] ?? 0 }
-            : {}),
-          ...(points.includes("estimate") ? { estimates: new Map(Object.entries(estimates)) } : {}),
-        };
-      } catch (error) {
-        const cause = error instanceof Error ? error.message : String(error);
-        if (mine === life && !isClosed && /did not answer|worker ended/.test(cause)) {
-          log.warn("a scheduler plugin is started anew", { plugin: name, cause });
-          life = new Life(url);
-          mine.end(new Error("it was ended because it hung"));
-          mine.kill();
-        }
-        throw schedulerError(`plugin ${JSON.stringify(name)} failed: ${cause}`);
-      }
-    },
+    ask: (binding, clusters) => inTurn(() => askNow(binding, clusters)),
     close() {
       isClosed = true;
       life.kill();

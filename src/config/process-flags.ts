@@ -1,0 +1,62 @@
+import { type Component, flag } from "./flag.ts";
+import { address, oneOf, positiveDuration, wholeNumber } from "./values.ts";
+
+const ALL: readonly Component[] = [
+  "controller-manager",
+  "scheduler",
+  "descheduler",
+  "scheduler-estimator",
+  "webhook",
+  "agent",
+];
+
+/** What every long-running command says of itself. */
+export const logFlags = {
+  logLevel: flag("log-level", oneOf("debug", "info", "warn", "error", "silent"), "info", "what is logged", {
+    of: "flotilla",
+    by: "controlplane",
+  }),
+  verbosity: flag("v", wholeNumber(0, 10), "0", "from 4 on everything is logged, as with --log-level=debug", {
+    of: ALL,
+    by: "controlplane",
+  }),
+  loggingFormat: flag("logging-format", oneOf("text", "json"), "text", "format of the log's lines", {
+    of: ALL,
+    by: "controlplane",
+  }),
+};
+
+/** The plain ports of probes and scrapers, with a program's defaults. */
+export const listenerFlags = (
+  metrics: string,
+  health: string,
+  upstream: { readonly metrics?: string; readonly health?: string } = {},
+) => ({
+  metricsBindAddress: flag("metrics-bind-address", address, metrics, "plain listener of /metrics; 0 is none", {
+    of: [...ALL, "metrics-adapter"],
+    by: "controlplane",
+    ...(upstream.metrics === undefined ? {} : { upstream: upstream.metrics }),
+  }),
+  healthProbeBindAddress: flag(
+    "health-probe-bind-address",
+    address,
+    health,
+    "plain listener of /healthz and /readyz; 0 is none, an address equal to the former is shared",
+    { of: ALL, by: "controlplane", ...(upstream.health === undefined ? {} : { upstream: upstream.health }) },
+  ),
+});
+
+/** How repeated failures are spaced. */
+export const rateLimiterFlags = {
+  rateLimiterBaseDelayMs: flag(
+    "rate-limiter-base-delay",
+    positiveDuration,
+    "5ms",
+    "wait after an object's first failure",
+    { of: ["controller-manager", "agent", "scheduler"], by: "controller-runtime" },
+  ),
+  rateLimiterMaxDelayMs: flag("rate-limiter-max-delay", positiveDuration, "1000s", "longest wait between two tries", {
+    of: ["controller-manager", "agent", "scheduler"],
+    by: "controller-runtime",
+  }),
+};

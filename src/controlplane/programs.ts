@@ -1,0 +1,232 @@
+import { hostname } from "node:os";
+import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
+import { withRateLimit } from "#client";
+import type { DeschedulerConfig, EstimatorConfig, SchedulerConfig } from "#config";
+import { createLeaderElector, createManager, type Manager } from "#controller-runtime";
+import { deschedulerController } from "#controllers/descheduler";
+import { connectEstimators, type ServerSecurity, serveMember } from "#estimator";
+import type { Transport } from "#machinery";
+import { assembleScheduler, createDecisionLog, schedulerController } from "#scheduler";
+import { startPlainListeners } from "./plain-listeners.ts";
+import { discoveryOf, fileOf, pluginUrl } from "./scheduling.ts";
+
+/** What a program that is not the server is given. */
+export interface ProgramOptions<C> {
+  readonly config: C;
+  /** The control plane's API; the member's for the estimator. */
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly metricsText: () => Promise<string>;
+}
+
+export interface Program {
+  /** Rejects when the program cannot go on, such as one that lost its lease. It never resolves. */
+  readonly failed: Promise<never>;
+  stop(): Promise<void>;
+}
+
+interface Rates {
+  readonly kubeApiQps: number;
+  readonly kubeApiBurst: number;
+}
+
+const rated = ({ config, transport, clock }: ProgramOptions<Rates>): Transport =>
+  withRateLimit(transport, { clock, qps: config.kubeApiQps, burst: config.kubeApiBurst });
+
+type Listening = Pick<SchedulerConfig, "metricsBindAddress" | "healthProbeBindAddress">;
+
+const listenersOf = ({ config, metricsText }: ProgramOptions<Listening>) =>
+  startPlainListeners({
+    metrics: config.metricsBindAddress,
+    health: config.healthProbeBindAddress,
+    metricsText,
+    isReady: () => true,
+  });
+
+type Leading = Pick<
+  SchedulerConfig,
+  | "leaderElect"
+  | "leaderElectLeaseDurationMs"
+  | "leaderElectRenewDeadlineMs"
+  | "leaderElectRetryPeriodMs"
+  | "leaderElectResourceNamespace"
+>;
+
+/** Runs a manager while its lease is held; one that lost it fails, as upstream's programs end then. */
+function lead(manager: Manager, lease: string, options: ProgramOptions<Leading>): Program {
+  const { config, clock, random, log, metrics } = options;
+  const status = metrics.gauge("leader_election_master_status", "Whether this process leads", ["name"]);
+  status.set(0, { name: lease });
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => undefined);
+  const begin = () => {
+    status.set(1, { name: lease });
+    manager.start().catch((error: unknown) => fail(error instanceof Error ? error : new Error(String(error))));
+  };
+  if (!config.leaderElect) {
+    begin();
+    return { failed, stop: () => manager.stop() };
+  }
+  let isStopping = false;
+  const elector = createLeaderElector({
+    client: manager.client,
+    clock,
+    log,
+    namespace: config.leaderElectResourceNamespace,
+    name: lease,
+    identity: `${hostname()}_${random.uuid()}`,
+    leaseDurationMs: config.leaderElectLeaseDurationMs,
+    renewDeadlineMs: config.leaderElectRenewDeadlineMs,
+    retryPeriodMs: config.leaderElectRetryPeriodMs,
+    onStarted: begin,
+    onStopped: () => {
+      status.set(0, { name: lease });
+      if (!isStopping) fail(new Error(`lost the lease ${config.leaderElectResourceNamespace}/${lease}`));
+    },
+  });
+  elector.start();
+  return {
+    failed,
+    async stop() {
+      isStopping = true;
+      await manager.stop();
+      await elector.stop();
+    },
+  };
+}
+
+/** `flotilla scheduler`: a scheduler of its own beside a control plane, such as one by another name. */
+export async function startScheduler(options: ProgramOptions<SchedulerConfig>): Promise<Program> {
+  const { config, clock, random, log, metrics } = options;
+  const { gates } = config;
+  const manager = createManager({
+    transport: rated(options),
+    clock,
+    random,
+    log,
+    metrics,
+    component: "karmada-scheduler",
+  });
+  const estimators = config.enableSchedulerEstimator
+    ? connectEstimators({
+        clock,
+        log,
+        gates,
+        timeoutMs: config.schedulerEstimatorTimeoutMs,
+        remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config) },
+      })
+    : undefined;
+  const assembled = await assembleScheduler({
+    clock,
+    log,
+    gates,
+    decisions: createDecisionLog(),
+    pluginUrls: config.schedulerPlugins.map(pluginUrl),
+    ...(estimators === undefined ? {} : { estimatorPool: estimators.pool }),
+  });
+  manager.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
+  const plain = await listenersOf(options);
+  const program = lead(manager, config.leaderElectResourceName, options);
+  return {
+    failed: program.failed,
+    async stop() {
+      await program.stop();
+      assembled.stop();
+      estimators?.stop();
+      await plain.close();
+    },
+  };
+}
+
+/** Options of the scheduler's controller, from flags. */
+export const schedulerOptionsOf = (
+  config: Pick<
+    SchedulerConfig,
+    | "schedulerName"
+    | "plugins"
+    | "enableEmptyWorkloadPropagation"
+    | "unclaimedBindings"
+    | "rateLimiterBaseDelayMs"
+    | "rateLimiterMaxDelayMs"
+  >,
+) => ({
+  schedulerName: config.schedulerName,
+  plugins: config.plugins,
+  enableEmptyWorkloadPropagation: config.enableEmptyWorkloadPropagation,
+  unclaimedBindings: config.unclaimedBindings,
+  plainBackoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
+});
+
+/** `flotilla descheduler`: takes replicas that found no node off their clusters. */
+export async function startDescheduler(options: ProgramOptions<DeschedulerConfig>): Promise<Program> {
+  const { config, clock, random, log, metrics } = options;
+  const component = "karmada-descheduler";
+  const manager = createManager({ transport: rated(options), clock, random, log, metrics, component });
+  const estimators = connectEstimators({
+    clock,
+    log,
+    gates: new Set(),
+    timeoutMs: config.schedulerEstimatorTimeoutMs,
+    remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config) },
+  });
+  manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
+  const plain = await listenersOf(options);
+  const program = lead(manager, component, options);
+  return {
+    failed: program.failed,
+    async stop() {
+      await program.stop();
+      estimators.stop();
+      await plain.close();
+    },
+  };
+}
+
+/** `flotilla estimator`: answers over gRPC how much fits into one member. Resolves when it answers. */
+export async function startEstimator(
+  options: ProgramOptions<EstimatorConfig>,
+): Promise<Program & { readonly port: number }> {
+  const { config, clock, log, metrics } = options;
+  const certificate = fileOf("grpc-auth-cert-file", config.grpcAuthCertFile);
+  const key = fileOf("grpc-auth-key-file", config.grpcAuthKeyFile);
+  if ((certificate === undefined) !== (key === undefined))
+    throw new Error("--grpc-auth-cert-file and --grpc-auth-key-file must be given together");
+  const clientAuthority = fileOf("grpc-client-ca-file", config.grpcClientCaFile);
+  if (clientAuthority !== undefined && certificate === undefined)
+    throw new Error("--grpc-client-ca-file needs --grpc-auth-cert-file and --grpc-auth-key-file");
+  const security: ServerSecurity | undefined =
+    certificate === undefined || key === undefined
+      ? undefined
+      : {
+          certificate,
+          key,
+          ...(clientAuthority === undefined ? {} : { clientAuthority }),
+          skipsClientVerify: config.insecureSkipGrpcClientVerify,
+        };
+  const server = await serveMember({
+    cluster: config.clusterName,
+    transport: rated(options),
+    clock,
+    log,
+    metrics,
+    gates: config.gates,
+    host: config.bindAddress,
+    port: config.serverPort,
+    ...(security === undefined ? {} : { security }),
+  });
+  const plain = await listenersOf(options);
+  return {
+    port: server.port,
+    failed: new Promise<never>(() => undefined),
+    async stop() {
+      await server.stop();
+      await plain.close();
+    },
+  };
+}
