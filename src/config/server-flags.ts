@@ -6,11 +6,9 @@ import { type FlagSources, readFlags } from "./read-flags.ts";
 import { deschedulerOnlyFlags, estimatorClientFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
 import {
   amount,
-  address,
   boolean,
   duration,
   list,
-  nonEmptyText,
   oneOf,
   optionalText,
   patterns,
