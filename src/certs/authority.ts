@@ -1,8 +1,13 @@
-import "reflect-metadata";
 import { webcrypto, X509Certificate } from "node:crypto";
-import * as x509 from "@peculiar/x509";
-
-x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0]);
+import { x509 } from "./x509.ts";
+import { usageExtensions } from "./key-usages.ts";
+import {
+  distinguishedName as subject,
+  exportKey,
+  makeKeys,
+  serialNumber as serial,
+  SIGNING as ALGORITHM,
+} from "./primitives.ts";
 
 /** A certificate and its private key, both PEM. */
 export interface KeyPair {
@@ -15,40 +20,20 @@ export interface CertificateAuthority extends KeyPair {
   issueServer(commonName: string, hosts: readonly string[]): Promise<KeyPair>;
   /** A certificate for a client: `commonName` is the user, `organizations` are the groups. */
   issueClient(commonName: string, organizations?: readonly string[]): Promise<KeyPair>;
-  /** Signs a PEM request for clients; gives the certificate. Throws when the request is none or badly signed. */
-  sign(request: string, options: { readonly seconds: number }): Promise<string>;
+  /**
+   * Signs a PEM request; gives the certificate, with the request's subject and alternative names. Throws when the request
+   * is none or badly signed, or asks for a usage nobody knows. `seconds` are cut to what the authority itself has left.
+   */
+  sign(request: string, options: { readonly seconds: number; readonly usages: readonly string[] }): Promise<string>;
 }
 
-const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const BACKDATED_MS = 300_000;
 
-const pem = (label: string, der: ArrayBuffer) => {
-  const lines =
-    Buffer.from(der)
-      .toString("base64")
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
-};
-
-const exportKey = async (key: webcrypto.CryptoKey) =>
-  pem("PRIVATE KEY", await webcrypto.subtle.exportKey("pkcs8", key));
-const makeKeys = () => webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-const serial = () =>
-  Buffer.from(webcrypto.getRandomValues(new Uint8Array(8)))
-    .toString("hex")
-    .replace(/^[89a-f]/, "1");
 const until = (years: number) => ({
   notBefore: new Date(Date.now() - BACKDATED_MS),
   notAfter: new Date(Date.now() + years * YEAR_MS),
 });
-
-/** Names inside a distinguished name may hold characters that its text form would read as structure. */
-const subject = (commonName: string, organizations: readonly string[]) =>
-  new x509.Name([
-    ...organizations.map((organization) => ({ O: [{ utf8String: organization }] })),
-    { CN: [{ utf8String: commonName }] },
-  ]).toString();
 
 /** A new authority, valid for ten years. */
 export async function createCertificateAuthority(commonName: string): Promise<CertificateAuthority> {
@@ -113,22 +98,24 @@ function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey): Certificat
         ),
       ]),
     issueClient: (commonName, organizations = []) => issue(subject(commonName, organizations), "1.3.6.1.5.5.7.3.2", []),
-    async sign(request, { seconds }) {
+    async sign(request, { seconds, usages }) {
       const parsed = new x509.Pkcs10CertificateRequest(request);
       if (!(await parsed.verify())) throw new Error("the certificate request is not signed by its own key");
+      const alternatives = parsed.extensions.filter((found) => found instanceof x509.SubjectAlternativeNameExtension);
       const certificate = await x509.X509CertificateGenerator.create({
         serialNumber: serial(),
         subject: parsed.subject,
         issuer: issuer.subject,
         notBefore: new Date(Date.now() - BACKDATED_MS),
-        notAfter: new Date(Date.now() + seconds * 1000),
+        notAfter: new Date(Math.min(Date.now() + seconds * 1000, issuer.notAfter.getTime())),
         publicKey: parsed.publicKey,
         signingKey: signingKey as never,
         signingAlgorithm: ALGORITHM,
         extensions: [
-          new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-          new x509.ExtendedKeyUsageExtension(["1.3.6.1.5.5.7.3.2"]),
+          ...usageExtensions(usages),
+          new x509.BasicConstraintsExtension(false, undefined, true),
           await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
+          ...alternatives,
         ],
       });
       return `${certificate.toString("pem")}\n`;

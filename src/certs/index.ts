@@ -12,9 +12,25 @@ export {
   loadCertificateAuthority,
 } from "./authority.ts";
 export {
+  type BootstrapToken,
+  createBootstrapToken,
+  detachedSignature,
+  isSignedBy,
+  parseBootstrapToken,
+} from "./bootstrap-token.ts";
+export {
+  type CertificateRequest,
+  createCertificateRequest,
+  describeCertificates,
+  parseCertificateRequest,
+  publicKeyPins,
+} from "./certificate-request.ts";
+export {
   type Kubeconfig,
   type KubeconfigEndpoint,
+  kubeconfigText,
   parseKubeconfig,
+  readKubeconfig,
   resolveContext,
   writeKubeconfig,
 } from "./kubeconfig.ts";

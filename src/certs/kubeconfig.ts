@@ -36,29 +36,59 @@ export interface Kubeconfig {
   }>[];
 }
 
+/** What a kubeconfig of one context says. */
+export interface KubeconfigText {
+  /** Names the cluster, and the user and context where those have no name of their own. */
+  readonly name: string;
+  readonly user?: string;
+  readonly context?: string;
+  readonly server: string;
+  /** PEM; absent where the server is not verified. */
+  readonly authority?: string;
+  readonly proxyUrl?: string;
+  readonly client?: KeyPair;
+}
+
+/** A kubeconfig with everything inline; without a client it only says where the cluster is. */
+export function kubeconfigText(of: KubeconfigText): string {
+  const { name, user = name, context = name, server, authority, proxyUrl, client } = of;
+  const trust =
+    authority === undefined
+      ? { "insecure-skip-tls-verify": true }
+      : { "certificate-authority-data": base64(authority) };
+  const proxy = proxyUrl === undefined ? {} : { "proxy-url": proxyUrl };
+  const head = { apiVersion: "v1", kind: "Config", clusters: [{ name, cluster: { ...trust, server, ...proxy } }] };
+  if (client === undefined) return stringify({ ...head, contexts: null, "current-context": "", users: null });
+  const identity = {
+    "client-certificate-data": base64(client.certificate),
+    "client-key-data": base64(client.key),
+  };
+  return stringify({
+    ...head,
+    users: [{ name: user, user: identity }],
+    contexts: [{ name: context, context: { cluster: name, user } }],
+    "current-context": context,
+  });
+}
+
 /** Writes a kubeconfig with everything inline. */
 export function writeKubeconfig(path: string, name: string, server: string, authority: string, client: KeyPair): void {
-  const text = stringify({
-    apiVersion: "v1",
-    kind: "Config",
-    clusters: [{ name, cluster: { server, "certificate-authority-data": base64(authority) } }],
-    users: [
-      { name, user: { "client-certificate-data": base64(client.certificate), "client-key-data": base64(client.key) } },
-    ],
-    contexts: [{ name, context: { cluster: name, user: name } }],
-    "current-context": name,
-  });
-  writeFileSync(path, text, { mode: 0o600 });
+  writeFileSync(path, kubeconfigText({ name, server, authority, client }), { mode: 0o600 });
 }
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
-/** Reads a kubeconfig. Throws with the file's name and what is wrong. */
+/** Reads a kubeconfig file. Throws with the file's name and what is wrong. */
 export function parseKubeconfig(path: string): Kubeconfig {
   if (!existsSync(path)) throw new Error(`stat ${path}: no such file or directory`);
+  return readKubeconfig(readFileSync(path, "utf8"), path);
+}
+
+/** Reads the text of a kubeconfig; `path` is where it came from, beside which files it names are looked for. */
+export function readKubeconfig(text: string, path = "kubeconfig"): Kubeconfig {
   let config: Record<string, unknown>;
   try {
-    config = parse(readFileSync(path, "utf8"), { version: "1.1" }) as Record<string, unknown>;
+    config = parse(text, { version: "1.1" }) as Record<string, unknown>;
   } catch (error) {
     throw new Error(`error loading config file "${path}": ${error instanceof Error ? error.message : String(error)}`);
   }

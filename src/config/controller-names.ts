@@ -48,6 +48,7 @@ export const controllerNames: readonly ControllerName[] = [
   on("csrsigning"),
   on("garbagecollector"),
   on("namespace-lifecycle"),
+  off("root-ca-cert-publisher"),
   on("serviceaccount-token"),
   on("tokencleaner"),
   on("ttl-after-finished"),

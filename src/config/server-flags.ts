@@ -41,6 +41,13 @@ export const serverFlags = {
     of: "flotilla",
     by: "store",
   }),
+  clusterSigningDurationMs: flag(
+    "cluster-signing-duration",
+    positiveDuration,
+    "8760h",
+    "longest and usual life of certificates signed for CertificateSigningRequests",
+    { of: "flotilla", by: "controllers/csr-signing" },
+  ),
   tlsSans: flag("tls-san", list, "", "further host names and addresses of the server's certificate", {
     of: "flotilla",
     by: "certs",

@@ -7,6 +7,8 @@ import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random 
 import type { Pki } from "#certs";
 import { createHttpTransport, createInformers, withRateLimit } from "#client";
 import type { ServerConfig } from "#config";
+import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
+import { publishClusterInfo } from "./cluster-info.ts";
 import { addControllers } from "./controllers.ts";
 import { schedulerOptionsOf } from "./programs.ts";
 import { discoveryOf, pluginUrl } from "./scheduling.ts";
@@ -63,6 +65,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),
     namespaces: ["karmada-system", "karmada-cluster"],
+    bootstrapRoles: karmadaBootstrapRoles,
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
   });
   const transport = api.transport();
@@ -132,6 +135,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         key: pki.server.key,
         clientAuthority: pki.authority.certificate,
       });
+      const host = config.bindAddress === "0.0.0.0" ? (config.tlsSans[0] ?? "127.0.0.1") : config.bindAddress;
+      const address = `https://${host.includes(":") ? `[${host}]` : host}:${listener.port}`;
+      await publishClusterInfo(manager.client, address, pki.authority.certificate);
       plain = await startPlainListeners({
         metrics: config.metricsBindAddress,
         health: config.healthProbeBindAddress,

@@ -3,6 +3,8 @@ import type { Pki } from "#certs";
 import type { Turns } from "#controller-runtime";
 import { garbageCollector } from "#controllers/garbage-collector";
 import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
+import { clusterRoleAggregation } from "#controllers/cluster-role-aggregation";
+import { rootCaPublisher } from "#controllers/root-ca-publisher";
 import { serviceAccount } from "#controllers/service-account";
 import type { KubeObject } from "#machinery";
 import { type NodeClass, type SimulatedMember, startSimulatedMember } from "#simulator";
@@ -33,6 +35,8 @@ export function startMember(options: MemberOptions): Promise<SimulatedMember> {
       [
         { definition: garbageCollector, deps: { kinds } },
         { definition: namespaceLifecycle, deps: { kinds } },
+        { definition: clusterRoleAggregation, deps: {} },
+        { definition: rootCaPublisher, deps: { authority: () => pki.authority.certificate } },
         {
           definition: serviceAccount,
           deps: {
