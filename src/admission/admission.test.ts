@@ -9,6 +9,7 @@ import type {
   Placement,
   ResourceInterpreterWebhookConfiguration,
 } from "#apis/karmada";
+import type { AdmissionRequest } from "#apiserver";
 import type { FieldError } from "#machinery";
 import { clusterTaintPolicyErrors } from "./cluster-taint-policy/index.ts";
 import { cronFederatedHpaErrors, isRunnableSchedule } from "./cron-federated-hpa/index.ts";
@@ -17,6 +18,7 @@ import { defaultedFederatedHpa, federatedHpaErrors } from "./federated-hpa/index
 import { federatedResourceQuotaErrors } from "./federated-resource-quota/index.ts";
 import { interpreterWebhookErrors } from "./interpreter-webhook/index.ts";
 import { multiClusterServiceErrors } from "./multi-cluster-service/index.ts";
+import { overridePolicyAdmission } from "./override-policy/index.ts";
 import { placementErrors, policyErrors } from "./propagation-policy/index.ts";
 
 const texts = (errors: readonly FieldError[]) => errors.map(({ field, message }) => `${field}: ${message}`);
@@ -54,6 +56,13 @@ describe("ClusterTaintPolicy", () => {
       ]),
     ).toEqual([
       'spec.taints[0]: Duplicate value: "Duplicate taint with the same key(a) and effect(NoSchedule) is not allowed"',
+    ]);
+  });
+
+  it("has keys and values a Cluster can carry", () => {
+    expect(errors([{ key: "a b", effect: "NoSchedule", value: "-" }]).map((text) => text.slice(0, 60))).toEqual([
+      'spec.taints[0].key: Invalid value: "a b": name part must con',
+      'spec.taints[0].value: Invalid value: "-": a valid label must',
     ]);
   });
 
@@ -105,7 +114,10 @@ describe("FederatedResourceQuota", () => {
     [
       "limits something unknown",
       { overall: { gold: "1" } },
-      ['spec.overall[gold]: Invalid value: "gold": must be a standard resource for quota'],
+      [
+        'spec.overall[gold]: Invalid value: "gold": must be a standard resource type or fully qualified',
+        'spec.overall[gold]: Invalid value: "gold": must be a standard resource for quota',
+      ],
     ],
     [
       "names no cluster",
@@ -365,10 +377,83 @@ describe("ResourceInterpreterWebhookConfiguration", () => {
     [
       "plain http",
       { clientConfig: { url: "http://w.example.com" } },
-      [`webhooks[0].clientConfig.url: Invalid value: "http://w.example.com": 'https' is the only allowed URL scheme`],
+      [
+        `webhooks[0].clientConfig.url: Invalid value: "http": 'https' is the only allowed URL scheme; desired format: https://host[:port]/path`,
+      ],
     ],
+    [
+      "more than an address",
+      { clientConfig: { url: "https://me:secret@w.example.com/a?b=c#d" } },
+      [
+        'webhooks[0].clientConfig.url: Invalid value: "me": user information is not permitted in the URL',
+        'webhooks[0].clientConfig.url: Invalid value: "d": fragments are not permitted in the URL',
+        'webhooks[0].clientConfig.url: Invalid value: "b=c": query parameters are not permitted in the URL',
+      ],
+    ],
+    [
+      "no host",
+      { clientConfig: { url: "https:///a" } },
+      [
+        'webhooks[0].clientConfig.url: Invalid value: "": host must be specified; desired format: https://host[:port]/path',
+      ],
+    ],
+    [
+      "half a service",
+      { clientConfig: { service: { name: "", namespace: "", port: 0, path: "a//b" } } },
+      [
+        "webhooks[0].clientConfig.service.name: Required value: service name is required",
+        "webhooks[0].clientConfig.service.namespace: Required value: service namespace is required",
+        "webhooks[0].clientConfig.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive",
+        `webhooks[0].clientConfig.service.path: Invalid value: "a//b": must start with a '/'`,
+      ],
+    ],
+    ["no name", { name: "" }, ["webhooks[0].name: Required value"]],
   ])("with %s", (_, change, expected) => {
     expect(errors(change)).toEqual(expected);
+  });
+});
+
+describe("OverridePolicy", () => {
+  const refusal = (spec: object): string => {
+    try {
+      overridePolicyAdmission(false).validate?.({
+        operation: "CREATE",
+        object: { metadata: { name: "o", namespace: "default" }, spec },
+      } as unknown as AdmissionRequest);
+      return "";
+    } catch (error) {
+      return (error as Error).message.replace('admission webhook "overridepolicy.karmada.io" denied the request: ', "");
+    }
+  };
+  const bySize = { fieldSelector: { matchExpressions: [{ key: "size", operator: "In" }] } };
+  it.each([
+    [
+      "rules and the older form",
+      { overrideRules: [], targetCluster: {}, overriders: { plaintext: [{ path: "/a", operator: "remove" }] } },
+      /overrideRules and targetCluster can't co-exist.*overrideRules and overriders can't co-exist/,
+    ],
+    [
+      "clusters by something they do not say",
+      { overrideRules: [{ targetCluster: bySize, overriders: {} }] },
+      /^spec\.overrideRules\[0\]\.targetCluster\.fieldSelector: Invalid value: .*: unsupported key "size", must be provider, region, or zone$/,
+    ],
+    [
+      "labels that are none",
+      { overrideRules: [{ overriders: { labelsOverrider: [{ operator: "add", value: { "a b": "c" } }] } }] },
+      /^spec\.overrideRules\[0\]\.overriders\.labelsOverrider\[0\]\.value: Invalid value: "a b": name part must/,
+    ],
+    [
+      "annotations that are none",
+      { overrideRules: [{ overriders: { annotationsOverrider: [{ operator: "add", value: { "/": "c" } }] } }] },
+      /annotationsOverrider\[0\]\.value: Invalid value: "\/": prefix part must be non-empty/,
+    ],
+    [
+      "a field in the older form that is no pointer",
+      { overriders: { fieldOverrider: [{ fieldPath: "data", json: [{ operator: "add", subPath: "/a" }] }] } },
+      /spec\.overriders\.fieldOverrider\[0\]\.fieldPath: Invalid value: "data": JSON pointer must be empty.*value is required for add or replace operation/s,
+    ],
+  ])("with %s is refused", (_, spec, expected) => {
+    expect(refusal(spec)).toMatch(expected);
   });
 });
 

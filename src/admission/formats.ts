@@ -2,39 +2,38 @@ import {
   type FieldError,
   fieldInvalid,
   fieldRequired,
-  DNS_LABEL,
-  DNS_1035_LABEL,
-  DNS_1035_LABEL_TEXT,
-  DNS_LABEL_TEXT,
+  labelErrors,
+  labelTexts,
   parseQuantity,
   type Quantity,
-  DNS_SUBDOMAIN,
+  subdomainTexts,
 } from "#machinery";
 
-/** Formats of names that several kinds ask for, with the texts Kubernetes uses for them (wire). */
+/** Formats that several kinds ask for, with the texts Kubernetes uses for them (wire). */
 
-const LABEL_LENGTH_MAX = 63;
 const CLUSTER_NAME_LENGTH_MAX = 48;
 
-const tooLong = (max: number) => `must be no more than ${max} characters`;
-
-export function labelErrors(value: string, path: string): FieldError[] {
-  const errors = value.length > LABEL_LENGTH_MAX ? [fieldInvalid(path, value, tooLong(LABEL_LENGTH_MAX))] : [];
-  return DNS_LABEL.test(value) ? errors : [...errors, fieldInvalid(path, value, DNS_LABEL_TEXT)];
+/** A domain of at least two parts; a dot at its end does not count. */
+export function domainErrors(value: string, path: string): FieldError[] {
+  if (value === "") return [fieldRequired(path)];
+  const name = value.replace(/\.$/, "");
+  const texts = subdomainTexts(name);
+  if (texts.length > 0) return [fieldInvalid(path, name, texts.join(","))];
+  const parts = name.split(".");
+  if (parts.length < 2)
+    return [fieldInvalid(path, name, "should be a domain with at least two segments separated by dots")];
+  return parts.flatMap((part) => {
+    const wrong = labelTexts(part);
+    return wrong.length === 0 ? [] : [fieldInvalid(path, part, wrong.join(","))];
+  });
 }
-
-export function label1035Errors(value: string, path: string): FieldError[] {
-  const errors = value.length > LABEL_LENGTH_MAX ? [fieldInvalid(path, value, tooLong(LABEL_LENGTH_MAX))] : [];
-  return DNS_1035_LABEL.test(value) ? errors : [...errors, fieldInvalid(path, value, DNS_1035_LABEL_TEXT)];
-}
-
-export const isSubdomain = (value: string): boolean => value.length <= 253 && DNS_SUBDOMAIN.test(value);
 
 /** What is wrong with the name of a member cluster in another object. */
 export function clusterNameErrors(value: string, path: string): FieldError[] {
   if (value === "") return [fieldInvalid(path, value, "must be not empty")];
-  if (value.length > CLUSTER_NAME_LENGTH_MAX) return [fieldInvalid(path, value, tooLong(CLUSTER_NAME_LENGTH_MAX))];
-  return DNS_LABEL.test(value) ? [] : [fieldInvalid(path, value, DNS_LABEL_TEXT)];
+  if (value.length > CLUSTER_NAME_LENGTH_MAX)
+    return [fieldInvalid(path, value, `must be no more than ${CLUSTER_NAME_LENGTH_MAX} characters`)];
+  return labelErrors(value, path);
 }
 
 /** Kind and name of what an autoscaler scales. */
@@ -49,6 +48,38 @@ export function scaleTargetErrors(
     const bad = ["/", "%"].filter((letter) => value.includes(letter));
     return bad.map((letter) => fieldInvalid(`${path}.${field}`, value, `may not contain '${letter}'`));
   });
+}
+
+interface FieldSelecting {
+  readonly fieldSelector?:
+    | {
+        readonly matchExpressions?: readonly { readonly key: string; readonly operator: string }[];
+      }
+    | undefined;
+}
+
+/** What a choice of clusters may say about their spec; the first wrong demand only. */
+export function fieldSelectorErrors(affinity: FieldSelecting | undefined, path: string): FieldError[] {
+  const selector = affinity?.fieldSelector;
+  for (const { key, operator } of selector?.matchExpressions ?? []) {
+    if (!["provider", "region", "zone"].includes(key))
+      return [
+        fieldInvalid(
+          `${path}.fieldSelector`,
+          selector,
+          `unsupported key ${JSON.stringify(key)}, must be provider, region, or zone`,
+        ),
+      ];
+    if (operator !== "In" && operator !== "NotIn")
+      return [
+        fieldInvalid(
+          `${path}.fieldSelector`,
+          selector,
+          `unsupported operator ${JSON.stringify(operator)}, must be In or NotIn`,
+        ),
+      ];
+  }
+  return [];
 }
 
 /** An amount that may be absent or unreadable. */

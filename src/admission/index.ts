@@ -3,14 +3,17 @@
  * table of all. Refusals read like those of the webhooks they stand for (wire).
  */
 import type { AdmissionPlugin } from "#apiserver";
-import type { Random } from "#base";
+import type { Clock, Random } from "#base";
+import type { Client } from "#client";
 import { bindingAdmission } from "./binding/index.ts";
 import { clusterTaintPolicyAdmission } from "./cluster-taint-policy/index.ts";
 import { cronFederatedHpaAdmission } from "./cron-federated-hpa/index.ts";
 import { deletionProtection } from "./deletion-protection/index.ts";
 import { federatedHpaAdmission } from "./federated-hpa/index.ts";
 import { federatedResourceQuotaAdmission } from "./federated-resource-quota/index.ts";
+import { interpreterCustomizationAdmission } from "./interpreter-customization/index.ts";
 import { interpreterWebhookAdmission } from "./interpreter-webhook/index.ts";
+import { multiClusterIngressAdmission } from "./multi-cluster-ingress/index.ts";
 import { multiClusterServiceAdmission } from "./multi-cluster-service/index.ts";
 import { overridePolicyAdmission } from "./override-policy/index.ts";
 import { propagationPolicyAdmission } from "./propagation-policy/index.ts";
@@ -21,15 +24,26 @@ export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-po
 export interface KarmadaAdmissionOptions {
   /** Lets ClusterTaintPolicies set NoExecute taints (`--allow-no-execute-taint-policy`, default false). */
   readonly allowNoExecuteTaintPolicy?: boolean;
+  /** Feature gates that are on; FederatedQuotaEnforcement and MultiplePodTemplatesScheduling matter here. */
+  readonly gates?: ReadonlySet<string>;
+  /** What is wrong with the text of a Lua script; absent: scripts are not looked at. */
+  readonly luaSyntaxError?: (script: string) => string | undefined;
+  /** Reads and writes the objects refusals depend on; asked for when first needed. */
+  readonly client: () => Client;
+  readonly clock: Clock;
 }
 
-export function karmadaAdmission(random: Random, options: KarmadaAdmissionOptions = {}): readonly AdmissionPlugin[] {
+export function karmadaAdmission(random: Random, options: KarmadaAdmissionOptions): readonly AdmissionPlugin[] {
+  const { client, clock, gates = new Set<string>() } = options;
   return [
     propagationPolicyAdmission(false, random),
     propagationPolicyAdmission(true, random),
     overridePolicyAdmission(false),
     overridePolicyAdmission(true),
-    bindingAdmission(false, random),
+    bindingAdmission(false, random, {
+      checksComponents: gates.has("MultiplePodTemplatesScheduling"),
+      ...(gates.has("FederatedQuotaEnforcement") ? { quotas: { client, clock } } : {}),
+    }),
     bindingAdmission(true, random),
     workAdmission(random),
     clusterTaintPolicyAdmission(options.allowNoExecuteTaintPolicy ?? false),
@@ -37,7 +51,9 @@ export function karmadaAdmission(random: Random, options: KarmadaAdmissionOption
     federatedHpaAdmission,
     cronFederatedHpaAdmission,
     multiClusterServiceAdmission(random),
+    multiClusterIngressAdmission,
     interpreterWebhookAdmission,
+    interpreterCustomizationAdmission({ client, clock, syntaxError: options.luaSyntaxError }),
     deletionProtection,
   ];
 }

@@ -5,7 +5,7 @@ import { aggregatedDefinitions } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import type { Pki } from "#certs";
-import { createHttpTransport, createInformers, withRateLimit } from "#client";
+import { type Client, createClient, createHttpTransport, createInformers, withRateLimit } from "#client";
 import type { ServerConfig } from "#config";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
@@ -54,13 +54,19 @@ export interface ControlPlane {
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { config, clock, random, log, pki, backend } = options;
-  const api = await startApiServer({
+  let admissionClient: Client | undefined;
+  const api: RunningApiServer = await startApiServer({
     backend,
     clock,
     random,
     log,
     serviceAccountKeys: pki.serviceAccount,
-    admission: karmadaAdmission(random, { allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy }),
+    admission: karmadaAdmission(random, {
+      allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy,
+      gates: config.gates,
+      client: () => (admissionClient ??= createClient(api.transport())),
+      clock,
+    }),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),

@@ -16,6 +16,7 @@ export {
   DNS_SUBDOMAIN,
   DNS_SUBDOMAIN_TEXT,
 } from "./name-formats.ts";
+export * from "./name-errors.ts";
 export * from "./paths.ts";
 export * from "./quantity.ts";
 export * from "./selectors.ts";

@@ -1,7 +1,15 @@
 /** Admission of ClusterTaintPolicy: NoExecute only where the operator allows it, and each taint once. */
 import type { ClusterTaintPolicy } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
-import { type FieldError, fieldDuplicate, fieldForbidden, fieldNotSupported, fieldRequired } from "#machinery";
+import {
+  fieldDuplicate,
+  type FieldError,
+  fieldForbidden,
+  fieldNotSupported,
+  fieldRequired,
+  labelValueErrors,
+  qualifiedNameErrors,
+} from "#machinery";
 import { denied } from "../denied.ts";
 
 const NO_EXECUTE_TEXT =
@@ -9,11 +17,13 @@ const NO_EXECUTE_TEXT =
 
 export function clusterTaintPolicyErrors(policy: ClusterTaintPolicy, allowNoExecute: boolean): FieldError[] {
   const { taints } = policy.spec;
-  return taints.flatMap(({ key, effect }, at) => {
+  return taints.flatMap(({ key, effect, value }, at) => {
     const path = `spec.taints[${at}]`;
     const errors: FieldError[] = [];
     if (!key) errors.push(fieldRequired(`${path}.key`));
-    // The Cluster API refuses every other effect, so a policy with one could never be carried out.
+    else errors.push(...qualifiedNameErrors(key, `${path}.key`));
+    if (value) errors.push(...labelValueErrors(value, `${path}.value`));
+    // The Cluster API refuses what is refused here, so a policy with it could never be carried out.
     if (effect !== "NoSchedule" && effect !== "NoExecute")
       errors.push(fieldNotSupported(`${path}.effect`, effect, ["NoSchedule", "NoExecute"]));
     if (effect === "NoExecute" && !allowNoExecute) errors.push(fieldForbidden(path, NO_EXECUTE_TEXT));

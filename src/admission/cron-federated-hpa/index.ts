@@ -2,9 +2,9 @@
 import { CronPattern } from "croner";
 import type { CronFederatedHPA } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
-import { type FieldError, fieldDuplicate, fieldInvalid } from "#machinery";
+import { fieldDuplicate, type FieldError, fieldInvalid, subdomainErrors } from "#machinery";
 import { denied } from "../denied.ts";
-import { isSubdomain, scaleTargetErrors } from "../formats.ts";
+import { scaleTargetErrors } from "../formats.ts";
 
 type Rule = CronFederatedHPA["spec"]["rules"][number];
 
@@ -82,9 +82,7 @@ export function cronFederatedHpaErrors({ metadata, spec }: CronFederatedHPA): Fi
       ),
     ];
   const name = metadata.name ?? "";
-  const errors = isSubdomain(name)
-    ? []
-    : [fieldInvalid("metadata.name", name, "must be a lowercase RFC 1123 subdomain")];
+  const errors = subdomainErrors(name, "metadata.name");
   errors.push(...scaleTargetErrors(target, "spec.scaleTargetRef"));
   for (const [at, rule] of rules.entries()) {
     const path = `spec.rules[${at}]`;

@@ -8,9 +8,10 @@ import {
   fieldNotSupported,
   fieldRequired,
   type KubeObject,
+  subdomainErrors,
 } from "#machinery";
 import { denied } from "../denied.ts";
-import { amountOf, isSubdomain, scaleTargetErrors } from "../formats.ts";
+import { amountOf, scaleTargetErrors } from "../formats.ts";
 
 type Spec = FederatedHPA["spec"];
 type Metric = NonNullable<Spec["metrics"]>[number];
@@ -169,11 +170,11 @@ function scalingErrors(rules: ScalingRules | undefined, path: string): FieldErro
   return errors;
 }
 
-export function federatedHpaErrors({ metadata, spec }: FederatedHPA): FieldError[] {
+export function federatedHpaErrors({ metadata, spec, status }: FederatedHPA): FieldError[] {
   const errors: FieldError[] = [];
   const { minReplicas, maxReplicas } = spec;
   const name = metadata.name ?? "";
-  if (!isSubdomain(name)) errors.push(fieldInvalid("metadata.name", name, "must be a lowercase RFC 1123 subdomain"));
+  errors.push(...subdomainErrors(name, "metadata.name"));
   if (minReplicas !== undefined && minReplicas < 1)
     errors.push(fieldInvalid("spec.minReplicas", minReplicas, "must be greater than or equal to 1"));
   if (maxReplicas < 1) errors.push(fieldInvalid("spec.maxReplicas", maxReplicas, "must be greater than 0"));
@@ -186,6 +187,10 @@ export function federatedHpaErrors({ metadata, spec }: FederatedHPA): FieldError
     ...errors,
     ...scalingErrors(spec.behavior?.scaleUp, "spec.behavior.scaleUp"),
     ...scalingErrors(spec.behavior?.scaleDown, "spec.behavior.scaleDown"),
+    ...(["currentReplicas", "desiredReplicas"] as const).flatMap((field) => {
+      const replicas = status?.[field] ?? 0;
+      return replicas < 0 ? [fieldInvalid(`status.${field}`, replicas, "must be greater than or equal to 0")] : [];
+    }),
   ];
 }
 

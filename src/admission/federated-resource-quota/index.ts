@@ -6,6 +6,7 @@ import {
   compareQuantities,
   type FieldError,
   fieldInvalid,
+  qualifiedNameErrors,
   type Quantity,
   zeroQuantity,
 } from "#machinery";
@@ -33,18 +34,19 @@ const STANDARD = new Set([
   "requests.storage",
   ...COUNTED,
 ]);
-const QUALIFIED = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 const NANO = 1_000_000_000n;
 
 function amountErrors(amounts: Amounts | undefined, path: string): FieldError[] {
   return Object.entries(amounts ?? {}).flatMap(([resource, text]) => {
     const where = `${path}[${resource}]`;
-    const errors: FieldError[] = [];
+    const errors = qualifiedNameErrors(resource, where);
     const isStandard = STANDARD.has(resource) || /^(requests\.)?hugepages-/.test(resource);
-    if (!QUALIFIED.test(resource))
-      errors.push(fieldInvalid(where, resource, "must be a standard resource type or fully qualified"));
-    else if (!resource.includes("/") && !isStandard)
+    if (!resource.includes("/") && !isStandard) {
+      // `storage` is a resource of Kubernetes, but none that a quota counts.
+      if (resource !== "storage")
+        errors.push(fieldInvalid(where, resource, "must be a standard resource type or fully qualified"));
       errors.push(fieldInvalid(where, resource, "must be a standard resource for quota"));
+    }
     const amount = amountOf(text);
     if (amount === undefined) return errors;
     if (amount.nano < 0n) errors.push(fieldInvalid(where, String(text), "must be greater than or equal to 0"));

@@ -1,9 +1,17 @@
 /** Admission of ResourceInterpreterWebhookConfiguration: names, rules, where the webhook is and what it speaks. */
 import type { ResourceInterpreterWebhookConfiguration } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
-import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported, fieldRequired } from "#machinery";
+import {
+  fieldDuplicate,
+  type FieldError,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  label1035Errors,
+  subdomainErrors,
+} from "#machinery";
 import { denied } from "../denied.ts";
-import { isSubdomain, label1035Errors } from "../formats.ts";
+import { domainErrors } from "../formats.ts";
 
 type Webhook = ResourceInterpreterWebhookConfiguration["webhooks"][number];
 type Rule = NonNullable<Webhook["rules"]>[number];
@@ -44,37 +52,58 @@ function ruleErrors(rule: Rule, path: string): FieldError[] {
   ];
 }
 
+const URL_FORM = "; desired format: https://host[:port]/path";
+const URL_PARTS = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\/\/(?:([^/?#]*)@)?([^/?#@]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/;
+
 function urlErrors(text: string, path: string): FieldError[] {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || url.host === "") return [fieldInvalid(path, text, "host must be specified")];
+  const [, scheme = "", user, host = "", , query = "", fragment = ""] = URL_PARTS.exec(text) ?? [];
   const errors: FieldError[] = [];
-  if (url.protocol !== "https:") errors.push(fieldInvalid(path, text, "'https' is the only allowed URL scheme"));
-  if (url.username !== "" || url.password !== "")
-    errors.push(fieldInvalid(path, text, "user information is not permitted in the URL"));
-  if (url.hash !== "") errors.push(fieldInvalid(path, text, "fragments are not permitted in the URL"));
-  if (url.search !== "") errors.push(fieldInvalid(path, text, "query parameters are not permitted in the URL"));
+  if (scheme !== "https") errors.push(fieldInvalid(path, scheme, `'https' is the only allowed URL scheme${URL_FORM}`));
+  if (host === "") errors.push(fieldInvalid(path, host, `host must be specified${URL_FORM}`));
+  if (user !== undefined)
+    // What stands before the `@` may be a password: it is not repeated.
+    errors.push(fieldInvalid(path, user.split(":")[0], "user information is not permitted in the URL"));
+  if (fragment !== "") errors.push(fieldInvalid(path, fragment, "fragments are not permitted in the URL"));
+  if (query !== "") errors.push(fieldInvalid(path, query, "query parameters are not permitted in the URL"));
+  if (errors.length === 0 && !URL.canParse(text))
+    errors.push(fieldRequired(path, `url must be a valid URL${URL_FORM}`));
   return errors;
 }
+
+function servicePathErrors(steps: string, path: string): FieldError[] {
+  if (steps === "" || steps === "/") return [];
+  if (steps === "//") return [fieldInvalid(path, steps, "segment[0] may not be empty")];
+  if (!steps.startsWith("/")) return [fieldInvalid(path, steps, "must start with a '/'")];
+  return steps
+    .slice(1)
+    .replace(/\/$/, "")
+    .split("/")
+    .flatMap((step, at) =>
+      step === ""
+        ? [fieldInvalid(path, steps, `segment[${at}] may not be empty`)]
+        : subdomainErrors(step, path).map(({ message }) =>
+            fieldInvalid(path, steps, `segment[${at}]: ${detailOf(message)}`),
+          ),
+    );
+}
+
+/** The detail of a message such as `Invalid value: "x": detail`. */
+const detailOf = (message: string) => message.replace(/^Invalid value: "(?:[^"\\]|\\.)*": /, "");
 
 function clientErrors({ url, service }: Webhook["clientConfig"], path: string): FieldError[] {
   if ((url === undefined) === (service === undefined))
     return [fieldRequired(path, "exactly one of url or service is required")];
   if (service === undefined) return urlErrors(url ?? "", `${path}.url`);
-  const errors: FieldError[] = [];
-  if (!service.name) errors.push(fieldRequired(`${path}.service.name`));
-  if (!service.namespace) errors.push(fieldRequired(`${path}.service.namespace`));
-  const { port = 443, path: steps } = service;
-  if (port < 1 || port > 65_535)
-    errors.push(
-      fieldInvalid(`${path}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive"),
-    );
-  if (
-    steps !== undefined &&
-    steps !== "/" &&
-    !steps.replace(/^\//, "").replace(/\/$/, "").split("/").every(isSubdomain)
-  )
-    errors.push(fieldInvalid(`${path}.service.path`, steps, "segments must be DNS subdomains"));
-  return errors;
+  const { name, namespace, port = 443, path: steps = "" } = service;
+  const where = `${path}.service`;
+  return [
+    ...(name ? [] : [fieldRequired(`${where}.name`, "service name is required")]),
+    ...(namespace ? [] : [fieldRequired(`${where}.namespace`, "service namespace is required")]),
+    ...(port < 1 || port > 65_535
+      ? [fieldInvalid(`${where}.port`, port, "port is not valid: must be between 1 and 65535, inclusive")]
+      : []),
+    ...servicePathErrors(steps, `${where}.path`),
+  ];
 }
 
 function versionErrors(versions: readonly string[], path: string): FieldError[] {
@@ -93,10 +122,7 @@ export function interpreterWebhookErrors({ webhooks }: ResourceInterpreterWebhoo
     const path = `webhooks[${at}]`;
     const { name, timeoutSeconds, rules = [] } = webhook;
     const errors: FieldError[] = [];
-    if (!isSubdomain(name) || !name.includes("."))
-      errors.push(
-        fieldInvalid(`${path}.name`, name, "should be a domain with at least two segments separated by dots"),
-      );
+    errors.push(...domainErrors(name, `${path}.name`));
     if (webhooks.findIndex((other) => other.name === name) < at) errors.push(fieldDuplicate(`${path}.name`, name));
     for (const [ruleAt, rule] of rules.entries()) errors.push(...ruleErrors(rule, `${path}.rules[${ruleAt}]`));
     if (timeoutSeconds !== undefined && (timeoutSeconds < 1 || timeoutSeconds > 30))

@@ -2,9 +2,9 @@
 import { MULTI_CLUSTER_SERVICE_ID, type MultiClusterService } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
 import { deepEqual, type Random } from "#base";
-import { type FieldError, fieldDuplicate, fieldInvalid, withLabels } from "#machinery";
+import { fieldDuplicate, type FieldError, fieldInvalid, label1035Errors, labelErrors, withLabels } from "#machinery";
 import { denied } from "../denied.ts";
-import { clusterNameErrors, label1035Errors, labelErrors } from "../formats.ts";
+import { clusterNameErrors } from "../formats.ts";
 
 const TYPES = ["CrossCluster", "LoadBalancer"];
 const PORT_MAX = 65_535;

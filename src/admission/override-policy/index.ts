@@ -1,8 +1,16 @@
 /** Admission of OverridePolicy and ClusterOverridePolicy. */
 import type { AnyOverridePolicy, Overriders } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
-import { type FieldError, fieldInvalid, fieldRequired, type KubeObject } from "#machinery";
+import {
+  annotationMapErrors,
+  type FieldError,
+  fieldInvalid,
+  fieldRequired,
+  type KubeObject,
+  labelMapErrors,
+} from "#machinery";
 import { denied } from "../denied.ts";
+import { fieldSelectorErrors } from "../formats.ts";
 
 interface Operation {
   readonly operator: string;
@@ -15,6 +23,10 @@ const isPointer = (text: string) => text === "" || text.startsWith("/");
 
 function overriderErrors(overriders: Overriders, path: string): FieldError[] {
   const errors: FieldError[] = [];
+  for (const [at, { value }] of (overriders.annotationsOverrider ?? []).entries())
+    errors.push(...annotationMapErrors(value, `${path}.annotationsOverrider[${at}].value`));
+  for (const [at, { value }] of (overriders.labelsOverrider ?? []).entries())
+    errors.push(...labelMapErrors(value, `${path}.labelsOverrider[${at}].value`));
   for (const [at, image] of (overriders.imageOverrider ?? []).entries()) {
     const pointer = (image as { readonly predicate?: { readonly path: string } }).predicate?.path;
     if (pointer !== undefined && !isPointer(pointer))
@@ -78,11 +90,8 @@ export function overridePolicyAdmission(isCluster: boolean): AdmissionPlugin {
         return;
       }
       const policy = object as AnyOverridePolicy;
-      const spec = policy.spec as AnyOverridePolicy["spec"] & {
-        readonly targetCluster?: unknown;
-        readonly overriders?: Overriders;
-      };
-      const errors: FieldError[] = [];
+      const { spec } = policy;
+      const errors = fieldSelectorErrors(spec.targetCluster, "spec.targetCluster");
       if (spec.overrideRules !== undefined && spec.targetCluster !== undefined)
         errors.push(
           fieldInvalid("spec.targetCluster", spec.targetCluster, "overrideRules and targetCluster can't co-exist"),
@@ -90,8 +99,13 @@ export function overridePolicyAdmission(isCluster: boolean): AdmissionPlugin {
       const hasOld = Object.values(spec.overriders ?? {}).some((list) => Array.isArray(list) && list.length > 0);
       if (spec.overrideRules !== undefined && hasOld)
         errors.push(fieldInvalid("spec.overriders", spec.overriders, "overrideRules and overriders can't co-exist"));
+      // The older form is carried out like a rule, so its content is looked at in the same way.
+      if (spec.overriders !== undefined) errors.push(...overriderErrors(spec.overriders, "spec.overriders"));
       for (const [at, rule] of (spec.overrideRules ?? []).entries())
-        errors.push(...overriderErrors(rule.overriders, `spec.overrideRules[${at}].overriders`));
+        errors.push(
+          ...overriderErrors(rule.overriders, `spec.overrideRules[${at}].overriders`),
+          ...fieldSelectorErrors(rule.targetCluster, `spec.overrideRules[${at}].targetCluster`),
+        );
       if (!isCluster)
         for (const [at, { namespace }] of (spec.resourceSelectors ?? []).entries())
           if (namespace !== policy.metadata.namespace)

@@ -9,12 +9,19 @@ import {
 } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
 import type { Random } from "#base";
-import { type FieldError, fieldForbidden, fieldInvalid, type KubeObject, withFinalizer, withLabels } from "#machinery";
+import {
+  type FieldError,
+  fieldInvalid,
+  type KubeObject,
+  qualifiedNameErrors,
+  withFinalizer,
+  withLabels,
+} from "#machinery";
 import { denied } from "../denied.ts";
+import { fieldSelectorErrors } from "../formats.ts";
 
 type Loose = Readonly<Record<string, unknown>>;
 type PropagationFailover = AnyPropagationPolicy["spec"]["failover"];
-const KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 
 /** The policy with everything a user may leave out. */
 export function defaultedPolicy(policy: AnyPropagationPolicy, isCluster: boolean): AnyPropagationPolicy {
@@ -68,32 +75,6 @@ function defaultedPlacement(placement: Placement): Placement {
   } as Placement;
 }
 
-function fieldSelectorErrors(affinity: Loose | undefined, path: string): FieldError[] {
-  const expressions = ((affinity?.["fieldSelector"] as Loose | undefined)?.["matchExpressions"] ?? []) as readonly {
-    readonly key: string;
-    readonly operator: string;
-  }[];
-  for (const { key, operator } of expressions) {
-    if (!["provider", "region", "zone"].includes(key))
-      return [
-        fieldInvalid(
-          `${path}.fieldSelector`,
-          affinity?.["fieldSelector"],
-          `unsupported key ${JSON.stringify(key)}, must be provider, region, or zone`,
-        ),
-      ];
-    if (operator !== "In" && operator !== "NotIn")
-      return [
-        fieldInvalid(
-          `${path}.fieldSelector`,
-          affinity?.["fieldSelector"],
-          `unsupported operator ${JSON.stringify(operator)}, must be In or NotIn`,
-        ),
-      ];
-  }
-  return [];
-}
-
 /** Whether a group of clusters says which it means; one that means all leaves nothing to overflow into. */
 const isExplicit = (group: Loose) =>
   ["labelSelector", "fieldSelector", "clusterNames", "exclude"].some((field) => group[field] !== undefined);
@@ -112,7 +93,7 @@ function overflowErrors(primary: Loose, tiers: readonly Loose[], path: string): 
   for (const [at, tier] of tiers.entries()) {
     const where = `${path}.overflowAffinities[${at}]`;
     const name = tier["affinityName"];
-    if (typeof name === "string" && !KEY.test(name)) errors.push(fieldInvalid(`${where}.affinityName`, name, KEY_TEXT));
+    if (typeof name === "string") errors.push(...qualifiedNameErrors(name, `${where}.affinityName`));
     if (name !== undefined && names.has(name))
       errors.push(
         fieldInvalid(
@@ -139,9 +120,7 @@ function workloadAffinityErrors(placement: Placement, path: string): FieldError[
       }
     ).workloadAffinity ?? {};
   const errors = Object.entries({ affinity, antiAffinity }).flatMap(([which, rule]) =>
-    rule === undefined || KEY.test(rule.groupByLabelKey)
-      ? []
-      : [fieldInvalid(`${path}.${which}.groupByLabelKey`, rule.groupByLabelKey, KEY_TEXT)],
+    rule === undefined ? [] : qualifiedNameErrors(rule.groupByLabelKey, `${path}.${which}.groupByLabelKey`),
   );
   if (affinity === undefined || antiAffinity === undefined || affinity.groupByLabelKey !== antiAffinity.groupByLabelKey)
     return errors;
@@ -161,21 +140,10 @@ function statePreservationErrors(failover: PropagationFailover): FieldError[] {
           | undefined
       )?.statePreservation?.rules ?? [];
     return rules.flatMap(({ aliasLabelName }, at) =>
-      KEY.test(aliasLabelName)
-        ? []
-        : [
-            fieldInvalid(
-              `spec.failover.${which}.statePreservation.rules[${at}].aliasLabelName`,
-              aliasLabelName,
-              KEY_TEXT,
-            ),
-          ],
+      qualifiedNameErrors(aliasLabelName, `spec.failover.${which}.statePreservation.rules[${at}].aliasLabelName`),
     );
   });
 }
-
-const KEY_TEXT =
-  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 /** What is wrong with a placement, in the contract's order. */
 export function placementErrors(placement: Placement, path: string): FieldError[] {
@@ -189,7 +157,7 @@ export function placementErrors(placement: Placement, path: string): FieldError[
   } = placement;
   if (clusterAffinity !== undefined && clusterAffinities !== undefined)
     errors.push(fieldInvalid(path, placement, "clusterAffinities cannot co-exist with clusterAffinity"));
-  errors.push(...fieldSelectorErrors(clusterAffinity as Loose | undefined, `${path}.clusterAffinity`));
+  errors.push(...fieldSelectorErrors(clusterAffinity, `${path}.clusterAffinity`));
   const names = new Set<string>();
   const isElastic =
     replicaScheduling?.replicaSchedulingType === "Divided" &&
@@ -198,7 +166,7 @@ export function placementErrors(placement: Placement, path: string): FieldError[
         Boolean(replicaScheduling.weightPreference?.dynamicWeight)));
   for (const [at, term] of (clusterAffinities ?? []).entries()) {
     const where = `${path}.clusterAffinities[${at}]`;
-    if (!KEY.test(term.affinityName)) errors.push(fieldInvalid(where, term.affinityName, KEY_TEXT));
+    errors.push(...qualifiedNameErrors(term.affinityName, where));
     if (names.has(term.affinityName))
       errors.push(
         fieldInvalid(
@@ -208,7 +176,7 @@ export function placementErrors(placement: Placement, path: string): FieldError[
         ),
       );
     names.add(term.affinityName);
-    errors.push(...fieldSelectorErrors(term as unknown as Loose, where));
+    errors.push(...fieldSelectorErrors(term, where));
     const tiers = (term as { readonly overflowAffinities?: readonly Loose[] }).overflowAffinities;
     if (tiers !== undefined && !isElastic)
       errors.push(
@@ -349,16 +317,9 @@ export function propagationPolicyAdmission(isCluster: boolean, random: Random): 
       const old = oldObject as AnyPropagationPolicy | undefined;
       if (operation === "UPDATE" && old !== undefined) {
         if (old.spec.schedulerName !== policy.spec.schedulerName)
-          throw denied(webhook, [
-            fieldInvalid("spec.schedulerName", policy.spec.schedulerName, "the schedulerName should not be updated"),
-          ]);
+          throw denied(webhook, "the schedulerName should not be updated");
         if (old.metadata.labels?.[label] !== policy.metadata.labels?.[label])
-          throw denied(webhook, [
-            fieldForbidden(
-              `metadata.labels`,
-              `label ${label} is immutable, it can only be set by the system during creation`,
-            ),
-          ]);
+          throw denied(webhook, `label ${label} is immutable, it can only be set by the system during creation`);
       }
       if (!policy.metadata.labels?.[label])
         throw denied(

@@ -4,7 +4,7 @@ import type { AdmissionPlugin } from "#apiserver";
 import { deepEqual, type Random } from "#base";
 import { pruneManifest, recordManaged } from "#interpreter";
 import { isJsonObject, type KubeObject, withLabels } from "#machinery";
-import { denied } from "../denied.ts";
+import { failed } from "../denied.ts";
 
 export function workAdmission(random: Random): AdmissionPlugin {
   return {
@@ -21,7 +21,7 @@ export function workAdmission(random: Random): AdmissionPlugin {
       const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
       const next = manifests.map((manifest) => {
         if (!isJsonObject(manifest) || !isJsonObject(manifest.metadata))
-          throw denied("work.karmada.io", "spec.workload.manifests: a manifest must be an object with metadata");
+          throw failed("work.karmada.io", "spec.workload.manifests: a manifest must be an object with metadata");
         const settled = recordManaged(withLabels(recordManaged(pruneManifest(manifest)), { [WORK_ID]: id }));
         return deepEqual(settled, manifest) ? manifest : settled;
       });
