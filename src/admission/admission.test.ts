@@ -414,9 +414,9 @@ describe("ResourceInterpreterWebhookConfiguration", () => {
 });
 
 describe("OverridePolicy", () => {
-  const refusal = (spec: object): string => {
+  const refusal = async (spec: object): Promise<string> => {
     try {
-      overridePolicyAdmission(false).validate?.({
+      await overridePolicyAdmission(false).validate?.({
         operation: "CREATE",
         object: { metadata: { name: "o", namespace: "default" }, spec },
       } as unknown as AdmissionRequest);
@@ -452,8 +452,8 @@ describe("OverridePolicy", () => {
       { overriders: { fieldOverrider: [{ fieldPath: "data", json: [{ operator: "add", subPath: "/a" }] }] } },
       /spec\.overriders\.fieldOverrider\[0\]\.fieldPath: Invalid value: "data": JSON pointer must be empty.*value is required for add or replace operation/s,
     ],
-  ])("with %s is refused", (_, spec, expected) => {
-    expect(refusal(spec)).toMatch(expected);
+  ])("with %s is refused", async (_, spec, expected) => {
+    expect(await refusal(spec)).toMatch(expected);
   });
 });
 

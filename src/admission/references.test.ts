@@ -119,7 +119,7 @@ describe("ResourceBinding", () => {
       });
       expect(await used()).toEqual(["1", "1"]);
     } finally {
-      await server.stop();
+      server.stop();
     }
   });
 });
@@ -151,7 +151,7 @@ describe("ResourceInterpreterCustomization", () => {
           'admission webhook "resourceinterpretercustomization.karmada.io" denied the request: InterpreterOperation(InterpretStatus) Lua script error: <string> at EOF: syntax error',
       });
     } finally {
-      await server.stop();
+      server.stop();
     }
   });
 });
