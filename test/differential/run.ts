@@ -1,13 +1,14 @@
 /**
- * `npm run differential [-- GROUP…] [--only TEXT] [--report FILE] [--write-page] [--verbose]`: plays the scripts against
- * kube-apiserver and against our API server and prints what differs. Ends with 1 when a difference has no reason in
- * `known-differences.yaml`, when an entry of that list matches nothing, or when the reference page is out of step.
+ * `npm run differential [-- GROUP…] [--only TEXT] [--report FILE] [--update]`: plays the scripts against kube-apiserver and
+ * against our API server and prints what differs. Ends with 1 when a script differs that is neither explained in
+ * `known-differences.yaml` nor listed in `open-scripts.txt`, when an entry of the former matches nothing, or when the
+ * reference page is out of step. `--update` writes the list of open scripts and the page anew.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { missingParts } from "#lab";
 import { compare, type Difference } from "./compare.ts";
-import { explain, type KnownDifference, page, pageFile, readKnown } from "./known.ts";
+import { explain, type KnownDifference, nameOf, page, pageFile, readKnown, readOpen, writeOpen } from "./known.ts";
 import { play } from "./play.ts";
 import { type Script, parseScripts } from "./script.ts";
 import { type Pair, startPair } from "./servers.ts";
@@ -63,24 +64,37 @@ async function playAll(scripts: readonly Script[], pair: Pair): Promise<readonly
   return outcomes;
 }
 
-function report(outcomes: readonly Outcome[], known: readonly KnownDifference[], isWhole: boolean) {
+function report(
+  outcomes: readonly Outcome[],
+  known: readonly KnownDifference[],
+  open: ReadonlySet<string>,
+  isWhole: boolean,
+) {
+  const different: string[] = [];
+  const mended: string[] = [];
   const used = new Set<KnownDifference>();
   const frequent = new Map<string, number>();
   const lines: string[] = [];
-  const tally = new Map<string, { same: number; known: number; different: number }>();
+  const tally = new Map<string, { same: number; known: number; open: number; different: number }>();
   for (const { script, differences } of outcomes) {
-    const open = differences.filter(({ difference }) => {
+    const unexplained = differences.filter(({ difference }) => {
       const entry = explain(known, script, difference);
       if (entry !== undefined) used.add(entry);
       return entry === undefined;
     });
-    const row = tally.get(script.group) ?? { same: 0, known: 0, different: 0 };
+    const row = tally.get(script.group) ?? { same: 0, known: 0, open: 0, different: 0 };
     tally.set(script.group, row);
-    row[open.length > 0 ? "different" : differences.length > 0 ? "known" : "same"]++;
-    if (open.length === 0) continue;
+    const name = nameOf(script);
+    if (unexplained.length === 0) {
+      row[differences.length > 0 ? "known" : "same"]++;
+      if (open.has(name)) mended.push(name);
+      continue;
+    }
+    different.push(name);
+    row[open.has(name) ? "open" : "different"]++;
     lines.push(`== ${script.group}: ${script.title}`);
     let shownStep = -1;
-    for (const { step, difference } of open) {
+    for (const { step, difference } of unexplained) {
       const kind = `${difference.path.replace(/\.\d+|\[[^\]]*\]/g, "[]")}: ${difference.real.slice(0, 80)} / ${difference.ours.slice(0, 80)}`;
       frequent.set(kind, (frequent.get(kind) ?? 0) + 1);
       if (step !== shownStep)
@@ -91,11 +105,14 @@ function report(outcomes: readonly Outcome[], known: readonly KnownDifference[],
   }
   const stale = isWhole ? known.filter((entry) => !used.has(entry)) : [];
   for (const { title } of stale) lines.push(`known difference that is none any more: ${title}`);
+  if (mended.length > 0) lines.push(`mended, take them from the list with --update: ${mended.join("; ")}`);
+  const sum = (pick: (row: { open: number; different: number }) => number) =>
+    [...tally.values()].reduce((total, row) => total + pick(row), 0);
   const rows = [...tally].map(
-    ([group, { same, known: explained, different }]) =>
-      `${group.padEnd(24)} ${String(same).padStart(4)} same ${String(explained).padStart(4)} known ${String(different).padStart(4)} different`,
+    ([group, { same, known: explained, open: listed, different: failed }]) =>
+      `${group.padEnd(24)} ${String(same).padStart(4)} same ${String(explained).padStart(4)} explained ${String(listed).padStart(4)} open ${String(failed).padStart(4)} different`,
   );
-  const failed = [...tally.values()].reduce((sum, { different }) => sum + different, 0) + stale.length;
+  const failed = sum((row) => row.different) + stale.length;
   // What is wrong everywhere is said once more, first, where it is found.
   const most = [...frequent]
     .filter(([, count]) => count >= 5)
@@ -105,8 +122,10 @@ function report(outcomes: readonly Outcome[], known: readonly KnownDifference[],
   const head = most.length === 0 ? [] : ["most frequent (path: real / ours):", ...most, ""];
   return {
     text: [...head, ...lines, "", ...rows].join("\n"),
+    different,
     failed,
-    passed: outcomes.length - (failed - stale.length),
+    open: sum((row) => row.open),
+    passed: outcomes.length - sum((row) => row.different + row.open),
   };
 }
 
@@ -115,14 +134,10 @@ const { values, positionals } = parseArgs({
   options: {
     only: { type: "string" },
     report: { type: "string" },
-    "write-page": { type: "boolean", default: false },
+    update: { type: "boolean", default: false },
   },
 });
 const known = readKnown();
-if (values["write-page"]) {
-  writeFileSync(pageFile, page(known));
-  process.exit(0);
-}
 const missing = missingParts(["etcd", "kube-apiserver"]);
 if (missing.length > 0) {
   console.error(`differential: ${missing.join(" and ")} must be built first: npm run lab -- build`);
@@ -133,15 +148,19 @@ const pair = await startPair();
 let failed: number;
 try {
   const isWhole = positionals.length === 0 && values.only === undefined;
-  const result = report(await playAll(scripts, pair), known, isWhole);
+  const result = report(await playAll(scripts, pair), known, readOpen(), isWhole);
   failed = result.failed;
   console.log(result.text);
   if (values.report !== undefined) writeFileSync(values.report, `${result.text}\n`);
-  if (readFileSync(pageFile, "utf8") !== page(known)) {
-    failed++;
-    console.log("docs/reference/api-differences.md is out of step: npm run differential -- --write-page");
+  if (values.update && isWhole) {
+    writeOpen(result.different);
+    writeFileSync(pageFile, page(known, readOpen()));
   }
-  console.log(`${result.passed} passed, ${failed} failed`);
+  if (readFileSync(pageFile, "utf8") !== page(known, readOpen())) {
+    failed++;
+    console.log("docs/reference/api-differences.md is out of step: npm run differential -- --update");
+  }
+  console.log(`${result.open} scripts are open\n${result.passed} passed, ${failed} failed`);
 } finally {
   await pair.stop();
 }

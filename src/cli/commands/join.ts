@@ -1,5 +1,6 @@
 import { Namespace, Secret, ServiceAccount, ClusterRole, ClusterRoleBinding } from "#apis/kubernetes";
 import { Cluster, CLUSTER_NAMESPACE, SYSTEM } from "#apis/karmada";
+import { deepEqual } from "#base";
 import { type Client, retryOnConflict } from "#client";
 import {
   controllerReference,
@@ -94,6 +95,13 @@ async function ensure<T extends KubeObject>(client: Client, kind: ResourceKind<T
   }
 }
 
+/** A secret left over from an earlier member of that name gets the present credentials. */
+async function putSecret(client: Client, wanted: Secret): Promise<void> {
+  const present = await ensure(client, Secret, wanted);
+  if (deepEqual(present.data, wanted.data)) return;
+  await client.update(Secret, { ...present, data: wanted.data } as Secret);
+}
+
 /** Accounts, rights and tokens in the member. */
 async function prepareMember(client: Client, cluster: string, namespace: string) {
   const labels = { [SYSTEM]: "true" };
@@ -173,8 +181,8 @@ async function register(
     metadata: { namespace, name: secretName },
     data,
   });
-  await ensure(client, Secret, secret(name, { token, caBundle: authority }));
-  await ensure(client, Secret, secret(`${name}-impersonator`, { token: impersonatorToken }));
+  await putSecret(client, secret(name, { token, caBundle: authority }));
+  await putSecret(client, secret(`${name}-impersonator`, { token: impersonatorToken }));
   const cluster = await client.create(Cluster, {
     apiVersion: "cluster.karmada.io/v1alpha1",
     kind: "Cluster",

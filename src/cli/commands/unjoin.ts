@@ -1,21 +1,38 @@
-import { Cluster } from "#apis/karmada";
-import { isNotFound } from "#machinery";
+import { Namespace } from "#apis/kubernetes";
+import { Cluster, CLUSTER_FINALIZER, CLUSTER_NAMESPACE, EXECUTION_FINALIZER, Work } from "#apis/karmada";
+import { type Client, retryOnConflict } from "#client";
+import { duration } from "#config";
+import { isNotFound, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
+import { cleanMember } from "./unjoin-member.ts";
 
 const LOOK_AGAIN_MS = 200;
+const WORKS_NAMED_MAX = 5;
 
 /** `flotilla unjoin CLUSTER`: removes a push member; what runs there because of us goes first. */
 export function run(words: readonly string[], program: string): Promise<number> {
   return withHelp(async () => {
     const parsed = parseArguments(
       words,
-      [...kubeconfigFlags, { name: "wait", default: "60", meaning: "seconds to wait until the cluster is gone" }],
+      [
+        ...kubeconfigFlags,
+        { name: "cluster-kubeconfig", meaning: "path of the member's kubeconfig: what join made there is removed too" },
+        { name: "cluster-context", meaning: "context in it; default is the current one" },
+        { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of credentials in the member" },
+        { name: "wait", default: "1m0s", meaning: "how long to wait until the cluster is gone" },
+        { name: "force", isSwitch: true, meaning: "after the wait, give up on what cannot be removed" },
+        { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing" },
+      ],
       `${program} unjoin CLUSTER`,
     );
-    const [name] = parsed.args;
+    const [name, ...more] = parsed.args;
     if (name === undefined) throw new Error("cluster name is required");
+    if (more.length > 0) throw new Error("only the cluster name is allowed as an argument");
+    const waitMs = waitOf(parsed.get("wait") ?? "");
     const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
+    const memberFile = parsed.get("cluster-kubeconfig");
+    const member = memberFile === undefined ? undefined : openConnection(memberFile, parsed.get("cluster-context"));
     try {
       const cluster = await client.find(Cluster, { name });
       if (cluster === undefined) throw new Error(`no cluster object ${name} found in karmada control Plane`);
@@ -25,22 +42,90 @@ export function run(words: readonly string[], program: string): Promise<number> 
             `"${program} unregister ${name}" to continue deleting the cluster`,
           ),
         );
-      await client.delete(Cluster, { name });
-      const endMs = Date.now() + Number((parsed.get("wait") ?? "60").replace(/s$/, "")) * 1000;
-      for (;;) {
-        try {
-          await client.get(Cluster, { name });
-        } catch (error) {
-          if (!isNotFound(error)) throw error;
-          process.stdout.write(`cluster(${name}) is unjoined successfully\n`);
-          return 0;
-        }
-        if (Date.now() > endMs)
-          throw new Error(`the cluster ${name} is still being removed; it goes when its works are gone`);
-        await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+      if (parsed.isOn("dry-run")) {
+        process.stdout.write(`cluster(${name}) is unjoined successfully (dry run)\n`);
+        return 0;
       }
+      await client.delete(Cluster, { name });
+      if (!(await isGone(client, name, waitMs))) {
+        if (!parsed.isOn("force")) throw new Error(await stillThere(client, name));
+        await giveUp(client, name);
+      }
+      if (member !== undefined) {
+        const namespace = parsed.get("cluster-namespace") ?? CLUSTER_NAMESPACE;
+        const kept = await cleanMember(member.client, name, namespace);
+        if (kept !== undefined) process.stderr.write(`${kept}\n`);
+      }
+      process.stdout.write(`cluster(${name}) is unjoined successfully\n`);
+      return 0;
     } finally {
       await transport.close();
+      await member?.transport.close();
     }
+  });
+}
+
+function waitOf(text: string): number {
+  // A number without a unit means seconds, as flotilla took it before it took durations.
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : duration.read(text, "--wait");
+  if (ms <= 0) throw new Error(`--wait: ${JSON.stringify(text)} must be a positive duration, e.g. 1m0s`);
+  return ms;
+}
+
+async function isGone(client: Client, name: string, waitMs: number): Promise<boolean> {
+  const endMs = Date.now() + waitMs;
+  for (;;) {
+    try {
+      await client.get(Cluster, { name });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return true;
+    }
+    if (Date.now() > endMs) return false;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+const executionSpace = (cluster: string) => `karmada-es-${cluster}`;
+
+/** Says what the cluster waits for. */
+async function stillThere(client: Client, name: string): Promise<string> {
+  const { items } = await client.list(Work, { namespace: executionSpace(name) });
+  const works = items
+    .slice(0, WORKS_NAMED_MAX)
+    .map((work) => {
+      const applied = work.status?.conditions?.find(({ type }) => type === "Applied");
+      return `${work.metadata.name}${applied?.status === "False" ? ` (${applied.message})` : ""}`;
+    })
+    .join(", ");
+  const blocking =
+    items.length === 0 ? "its works are gone, its execution space is not" : `${items.length} works block it: ${works}`;
+  return `context deadline exceeded: the cluster ${name} is still being removed; ${blocking}; --force gives up on them`;
+}
+
+/** Takes the finalizers off the works and the cluster: what runs in the member stays there. */
+async function giveUp(client: Client, name: string): Promise<void> {
+  const { items } = await client.list(Work, { namespace: executionSpace(name) });
+  for (const work of items) await withoutFinalizer(client, Work, work, EXECUTION_FINALIZER);
+  const space = await client.find(Namespace, { name: executionSpace(name) });
+  if (space !== undefined && space.metadata.deletionTimestamp === undefined)
+    await client.delete(Namespace, { name: executionSpace(name) });
+  const cluster = await client.find(Cluster, { name });
+  if (cluster !== undefined) await withoutFinalizer(client, Cluster, cluster, CLUSTER_FINALIZER);
+  if (!(await isGone(client, name, 10_000)))
+    throw new Error(`the cluster ${name} is still there: other finalizers than Karmada's hold it`);
+}
+
+async function withoutFinalizer<T extends KubeObject>(
+  client: Client,
+  kind: ResourceKind<T>,
+  { metadata }: T,
+  finalizer: string,
+): Promise<void> {
+  await retryOnConflict(async () => {
+    const present = await client.find(kind, { namespace: metadata.namespace, name: metadata.name ?? "" });
+    if (present?.metadata.finalizers?.includes(finalizer) !== true) return;
+    const finalizers = present.metadata.finalizers.filter((other) => other !== finalizer);
+    await client.update(kind, withMetadata(present, { finalizers }));
   });
 }

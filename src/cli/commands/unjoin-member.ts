@@ -1,0 +1,57 @@
+import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
+import { SYSTEM } from "#apis/karmada";
+import type { Client, ObjectName } from "#client";
+import { isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+
+/** Accounts that join makes beside the cluster's own. */
+const IMPERSONATOR = "karmada-impersonator";
+const OTHERS_NAMED_MAX = 5;
+
+/**
+ * Removes from a member what join made there. The namespace goes only if it is ours and nobody else lives in it; if it
+ * stays, the answer says why.
+ */
+export async function cleanMember(client: Client, cluster: string, namespace: string): Promise<string | undefined> {
+  const account = `karmada-${cluster}`;
+  const role = `karmada-controller-manager:${account}`;
+  await removed(client, ClusterRoleBinding, { name: role });
+  await removed(client, ClusterRole, { name: role });
+  await removed(client, ServiceAccount, { namespace, name: account });
+  await removed(client, Secret, { namespace, name: account });
+  const found = await client.find(Namespace, { name: namespace });
+  if (found === undefined) return undefined;
+  if (found.metadata.labels?.[SYSTEM] !== "true")
+    return `namespace ${namespace} of the member stays: it does not carry the label ${SYSTEM}=true`;
+  const others = await foreign(client, namespace);
+  if (others.length > 0)
+    return `namespace ${namespace} of the member stays: ${others.slice(0, OTHERS_NAMED_MAX).join(", ")}${others.length > OTHERS_NAMED_MAX ? `, … (${others.length})` : ""} live in it`;
+  await removed(client, Namespace, { name: namespace });
+  return undefined;
+}
+
+async function removed<T extends KubeObject>(client: Client, kind: ResourceKind<T>, name: ObjectName): Promise<void> {
+  try {
+    await client.delete(kind, name);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+/** Accounts and secrets in the namespace that neither Kubernetes nor this cluster's join put there. */
+async function foreign(client: Client, namespace: string): Promise<string[]> {
+  const [accounts, secrets] = await Promise.all([
+    client.list(ServiceAccount, { namespace }),
+    client.list(Secret, { namespace }),
+  ]);
+  const isOurs = (name: string | undefined) => name === IMPERSONATOR || name === "default";
+  return [
+    ...accounts.items
+      .map(({ metadata }) => metadata.name)
+      .filter((name) => !isOurs(name))
+      .map((name) => `serviceaccount ${name}`),
+    ...secrets.items
+      .map(({ metadata }) => metadata.name)
+      .filter((name) => !isOurs(name))
+      .map((name) => `secret ${name}`),
+  ];
+}

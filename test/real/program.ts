@@ -1,0 +1,88 @@
+/** The program as users run it: bundled from the sources, started as processes of its own. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Program {
+  /** Runs one command to its end. */
+  readonly run: (...words: readonly string[]) => Promise<Finished>;
+  /** Starts a command that stays; resolves when it said something that matches. */
+  readonly start: (words: readonly string[], ready: RegExp) => Promise<Running>;
+  /** Ends what still runs and removes the bundle. */
+  readonly close: () => Promise<void>;
+}
+
+export interface Running {
+  readonly pid: number;
+  readonly output: () => string;
+  readonly end: (signal?: NodeJS.Signals) => Promise<void>;
+}
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const RUN_LIMIT_MS = 90_000;
+
+export async function bundleProgram(): Promise<Program> {
+  const folder = join(root, `node_modules/.cache/real-${process.pid}`);
+  mkdirSync(folder, { recursive: true });
+  await build({
+    entryPoints: { main: join(root, "src/main.ts") },
+    outdir: folder,
+    bundle: true,
+    splitting: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    packages: "external",
+    outExtension: { ".js": ".mjs" },
+    logLevel: "error",
+  });
+  const runner = join(folder, "run.mjs");
+  writeFileSync(
+    runner,
+    'const { main } = await import("./main.mjs");\nawait main("flotilla", process.argv.slice(2));\n',
+  );
+  const children = new Set<ChildProcess>();
+
+  async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await gone;
+  }
+
+  return {
+    run: (...words) =>
+      new Promise((resolve) =>
+        execFile(process.execPath, [runner, ...words], { timeout: RUN_LIMIT_MS }, (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
+        ),
+      ),
+    start(words, ready) {
+      const child = spawn(process.execPath, [runner, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+      children.add(child);
+      let output = "";
+      return new Promise((resolve, reject) => {
+        const take = (chunk: Buffer) => {
+          output += chunk.toString();
+          if (ready.test(output))
+            resolve({ pid: child.pid ?? 0, output: () => output, end: (signal) => end(child, signal) });
+        };
+        child.stdout.on("data", take);
+        child.stderr.on("data", take);
+        child.once("exit", (code) => reject(new Error(`${words[0]} ended with ${code}: ${output}`)));
+      });
+    },
+    async close() {
+      await Promise.all([...children].map((child) => end(child)));
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,256 @@
+/** Real clusters as push members: joined, given workloads, broken in every way that production knows, and let go. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ClusterRole, ClusterRoleBinding, Deployment, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
+import { Cluster, OverridePolicy, PropagationPolicy, Work } from "#apis/karmada";
+import { parseKubeconfig, resolveContext, writeKubeconfig } from "#certs";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { type RealMember, startRealMember } from "#lab";
+import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { describeReal, memberParts } from "./parts.ts";
+import { bundleProgram, type Program } from "./program.ts";
+
+describeReal("push members on real Kubernetes", memberParts, () => {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-real-"));
+  const admin = join(folder, "plane", "admin.kubeconfig");
+  const members = new Map<string, RealMember>();
+  const transports: HttpTransport[] = [];
+  let program: Program;
+  let plane: Client;
+
+  function connect(kubeconfig: string): Client {
+    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
+    const transport = createHttpTransport(endpoint);
+    transports.push(transport);
+    return createClient(transport);
+  }
+  const member = (name: string): RealMember => {
+    const found = members.get(name);
+    if (found === undefined) throw new Error(`there is no ${name}`);
+    return found;
+  };
+  const inMember = (name: string) => connect(member(name).kubeconfig);
+  const ready = async (name: string) =>
+    (await plane.get(Cluster, { name })).status?.conditions?.find(({ type }) => type === "Ready");
+  const untilReady = (name: string, status: string) =>
+    eventually(async () => ((await ready(name))?.status === status ? await ready(name) : undefined), 60_000);
+  const replicasIn = async (name: string) =>
+    (await inMember(name).find(Deployment, { namespace: "default", name: "nginx" }))?.spec?.replicas;
+  const join1 = (name: string, ...more: string[]) =>
+    program.run("join", name, "--kubeconfig", admin, "--cluster-kubeconfig", member(name).kubeconfig, ...more);
+
+  beforeAll(async () => {
+    program = await bundleProgram();
+    await program.start(
+      [
+        "server",
+        `--data-dir=${join(folder, "plane")}`,
+        "--secure-port=0",
+        "--cluster-status-update-frequency=500ms",
+        "--cluster-failure-threshold=1s",
+        "--cluster-success-threshold=1s",
+      ],
+      /control plane is ready/,
+    );
+    plane = connect(admin);
+    for (const name of ["north", "south"])
+      members.set(name, await startRealMember({ name, folder: join(folder, name), isUnsafe: true }));
+  });
+
+  afterAll(async () => {
+    await Promise.all(transports.map((transport) => transport.close()));
+    await program?.close();
+    await Promise.all([...members.values()].map((real) => real.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("[DR-3] [DR-36] join makes them members and their status tells what they are", async () => {
+    for (const name of ["north", "south"])
+      expect(await join1(name, `--cluster-region=${name}`, "--cluster-provider=lab")).toMatchObject({
+        code: 0,
+        stdout: `cluster(${name}) is joined successfully\n`,
+      });
+    await untilReady("north", "True");
+    await untilReady("south", "True");
+    const north = await eventually(async () => {
+      const cluster = await plane.get(Cluster, { name: "north" });
+      return cluster.status?.resourceSummary === undefined ? undefined : cluster;
+    });
+    const system = await inMember("north").get(Namespace, { name: "kube-system" });
+    expect(north.spec).toMatchObject({
+      syncMode: "Push",
+      id: system.metadata.uid,
+      apiEndpoint: member("north").server,
+      region: "north",
+      provider: "lab",
+    });
+    expect(north.status).toMatchObject({
+      kubernetesVersion: "v1.36.2",
+      nodeSummary: { totalNum: 2, readyNum: 2 },
+      resourceSummary: { allocatable: { cpu: "64", pods: "220" } },
+    });
+    expect(north.status?.apiEnablements?.map(({ groupVersion }) => groupVersion)).toContain("apps/v1");
+  });
+
+  test("[DR-26] a Deployment runs in both, overridden in one, and its status comes back", async () => {
+    await plane.create(
+      PropagationPolicy,
+      aPropagationPolicy("nginx", {
+        replicaScheduling: {
+          replicaSchedulingType: "Divided",
+          replicaDivisionPreference: "Weighted",
+          weightPreference: {
+            staticWeightList: [
+              { targetCluster: { clusterNames: ["north"] }, weight: 2 },
+              { targetCluster: { clusterNames: ["south"] }, weight: 1 },
+            ],
+          },
+        },
+      }),
+    );
+    await plane.create(OverridePolicy, {
+      apiVersion: "policy.karmada.io/v1alpha1",
+      kind: "OverridePolicy",
+      metadata: { namespace: "default", name: "mirror" },
+      spec: {
+        resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name: "nginx" }],
+        overrideRules: [
+          {
+            targetCluster: { clusterNames: ["south"] },
+            overriders: {
+              imageOverrider: [{ component: "Registry", operator: "add", value: "mirror.example.com" }],
+            },
+          },
+        ],
+      },
+    } as unknown as OverridePolicy);
+    await plane.create(Deployment, aDeployment("nginx", 6));
+    await eventually(
+      async () => (await plane.get(Deployment, { namespace: "default", name: "nginx" })).status?.readyReplicas === 6,
+      60_000,
+    );
+    expect([await replicasIn("north"), await replicasIn("south")]).toEqual([4, 2]);
+    const image = async (name: string) =>
+      (await inMember(name).get(Deployment, { namespace: "default", name: "nginx" })).spec?.template.spec?.containers[0]
+        ?.image;
+    expect([await image("north"), await image("south")]).toEqual(["nginx:1.29", "mirror.example.com/nginx:1.29"]);
+  });
+
+  test("a change by hand in a member is put right, and what users may keep stays", async () => {
+    const north = inMember("north");
+    await north.patch(Deployment, { namespace: "default", name: "nginx" }, "application/merge-patch+json", {
+      metadata: { annotations: { "example.com/by-hand": "yes" } },
+      spec: { replicas: 1 },
+    });
+    await eventually(async () => (await replicasIn("north")) === 4, 30_000);
+    expect(
+      (await north.get(Deployment, { namespace: "default", name: "nginx" })).metadata.annotations?.[
+        "example.com/by-hand"
+      ],
+    ).toBe("yes");
+  });
+
+  test("an API server that was killed is not ready, the other member is served meanwhile, and it recovers", async () => {
+    await member("south").process().kill();
+    expect(await untilReady("south", "False")).toMatchObject({ reason: "ClusterNotReachable" });
+    await plane.patch(Deployment, { namespace: "default", name: "nginx" }, "application/merge-patch+json", {
+      metadata: { labels: { during: "outage" } },
+    });
+    const labelled = async (name: string) =>
+      (await inMember(name).get(Deployment, { namespace: "default", name: "nginx" })).metadata.labels?.["during"] ===
+      "outage";
+    await eventually(() => labelled("north"), 10_000);
+    await member("south").restart();
+    await untilReady("south", "True");
+    await eventually(() => labelled("south"), 30_000);
+    expect(await replicasIn("south")).toBe(2);
+  });
+
+  test("an API server that hangs is not ready, does not slow the other member, and recovers", async () => {
+    member("south").process().signal("SIGSTOP");
+    try {
+      const startedMs = Date.now();
+      await plane.create(Deployment, aDeployment("beside", 3));
+      await eventually(
+        async () =>
+          (await inMember("north").find(Deployment, { namespace: "default", name: "beside" }))?.spec?.replicas === 2,
+        10_000,
+      );
+      expect(Date.now() - startedMs).toBeLessThan(10_000);
+      expect(await untilReady("south", "False")).toMatchObject({ reason: "ClusterNotReachable" });
+    } finally {
+      member("south").process().signal("SIGCONT");
+    }
+    await untilReady("south", "True");
+    await eventually(
+      async () => (await plane.get(Deployment, { namespace: "default", name: "beside" })).status?.readyReplicas === 3,
+      60_000,
+    );
+  });
+
+  test("credentials that the member refuses are seen and can be put right without a restart", async () => {
+    const name = { namespace: "karmada-cluster", name: "south" };
+    const before = await plane.get(Secret, name);
+    const setToken = (token: string) => plane.patch(Secret, name, "application/merge-patch+json", { data: { token } });
+    await setToken(Buffer.from("not-a-token").toString("base64"));
+    const condition = await untilReady("south", "False");
+    expect(condition?.message).not.toBe("");
+    await setToken(before.data?.["token"] ?? "");
+    await untilReady("south", "True");
+  });
+
+  test("joining the same cluster twice, or without rights, is refused by name", async () => {
+    const twice = await join1("north");
+    expect(twice.code).toBe(1);
+    expect(twice.stderr).toMatch(/the cluster ID \S+ or the cluster name north has been registered/);
+    const other = await program.run(
+      "join",
+      "again",
+      "--kubeconfig",
+      admin,
+      "--cluster-kubeconfig",
+      member("north").kubeconfig,
+    );
+    expect(other.stderr).toMatch(/the cluster ID \S+ or the cluster name again has been registered/);
+    const powerless = join(folder, "powerless.kubeconfig");
+    const { authority } = member("north").pki;
+    const nobody = await authority.issueClient("nobody");
+    writeKubeconfig(powerless, "north", member("north").server, authority.certificate, nobody);
+    const refused = await program.run("join", "again", "--kubeconfig", admin, "--cluster-kubeconfig", powerless);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /namespaces "kube-system" is forbidden: User "nobody" cannot get resource "namespaces"/,
+    );
+    expect(await plane.find(Cluster, { name: "again" })).toBeUndefined();
+  });
+
+  test("unjoin takes back what was given and what was made", async () => {
+    expect(
+      await program.run(
+        "unjoin",
+        "south",
+        "--kubeconfig",
+        admin,
+        "--cluster-kubeconfig",
+        member("south").kubeconfig,
+        "--wait=60s",
+      ),
+    ).toMatchObject({ code: 0 });
+    expect(await plane.find(Cluster, { name: "south" })).toBeUndefined();
+    await eventually(async () => (await plane.find(Namespace, { name: "karmada-es-south" })) === undefined, 30_000);
+    expect((await plane.list(Work, { namespace: "karmada-es-south" })).items).toEqual([]);
+    await eventually(
+      async () => (await plane.find(Secret, { namespace: "karmada-cluster", name: "south" })) === undefined,
+    );
+    const south = inMember("south");
+    const role = { name: "karmada-controller-manager:karmada-south" };
+    await eventually(async () => (await south.find(Namespace, { name: "karmada-cluster" })) === undefined, 30_000);
+    expect(await south.find(ClusterRole, role)).toBeUndefined();
+    expect(await south.find(ClusterRoleBinding, role)).toBeUndefined();
+    expect(await south.find(ServiceAccount, { namespace: "karmada-cluster", name: "karmada-south" })).toBeUndefined();
+    expect(await south.find(Deployment, { namespace: "default", name: "nginx" })).toBeUndefined();
+    expect(await replicasIn("north")).toBe(6);
+  });
+});
