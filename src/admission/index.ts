@@ -16,7 +16,7 @@ import { interpreterWebhookAdmission } from "./interpreter-webhook/index.ts";
 import { multiClusterIngressAdmission } from "./multi-cluster-ingress/index.ts";
 import { multiClusterServiceAdmission } from "./multi-cluster-service/index.ts";
 import { overridePolicyAdmission } from "./override-policy/index.ts";
-import { propagationPolicyAdmission } from "./propagation-policy/index.ts";
+import { type DefaultTolerations, propagationPolicyAdmission } from "./propagation-policy/index.ts";
 import { workAdmission } from "./work/index.ts";
 
 export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-policy/index.ts";
@@ -31,13 +31,15 @@ export interface KarmadaAdmissionOptions {
   /** Reads and writes the objects refusals depend on; asked for when first needed. */
   readonly client: () => Client;
   readonly clock: Clock;
+  /** Tolerations of a cluster that is not ready or unreachable, given to every policy; none by default. */
+  readonly defaultTolerations?: DefaultTolerations;
 }
 
 export function karmadaAdmission(random: Random, options: KarmadaAdmissionOptions): readonly AdmissionPlugin[] {
   const { client, clock, gates = new Set<string>() } = options;
   return [
-    propagationPolicyAdmission(false, random),
-    propagationPolicyAdmission(true, random),
+    propagationPolicyAdmission(false, random, options.defaultTolerations),
+    propagationPolicyAdmission(true, random, options.defaultTolerations),
     overridePolicyAdmission(false),
     overridePolicyAdmission(true),
     bindingAdmission(false, random, {

@@ -72,6 +72,11 @@ export class VirtualClock implements Clock {
     return timer;
   }
 
+  /** When the next timer is due; `undefined` when nothing waits. */
+  get nextMs(): number | undefined {
+    return this.#timers[0]?.dueMs;
+  }
+
   /** Moves time forward by `deltaMs`, waking everything that falls due on the way. */
   async advance(deltaMs: number): Promise<void> {
     const endMs = this.#nowMs + deltaMs;

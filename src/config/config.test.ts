@@ -24,7 +24,7 @@ describe("the table of flags", () => {
     expect(Object.keys(config).sort()).toEqual(Object.keys(serverFlags).sort());
     expect(Object.isFrozen(config)).toBe(true);
     expect([config.securePort, config.resourceEvictionRate, config.gracefulEvictionTimeoutMs]).toEqual([
-      5443, 0.5, 600_000,
+      5443, 100, 600_000,
     ]);
   });
 

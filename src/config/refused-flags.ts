@@ -65,13 +65,6 @@ export const refusedFlags: readonly RefusedFlag[] = [
   ...refused("scheduler", "leader-elect-resource-name", "karmada-scheduler", "one process has no rival"),
   ...refused(
     "controller-manager",
-    "cluster-monitor-period cluster-monitor-grace-period cluster-startup-grace-period",
-    "5s, 40s, 1m",
-    "the health monitor of pull members is not there yet",
-  ),
-  ...refused("controller-manager", "cluster-cache-sync-timeout", "2m", "caches fill in the background, without limit"),
-  ...refused(
-    "controller-manager",
     "concurrent-propagation-policy-syncs concurrent-cluster-propagation-policy-syncs",
     "1",
     "policies have no queue of their own; --concurrent-resource-template-syncs sizes the one they share",

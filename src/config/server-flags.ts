@@ -1,6 +1,7 @@
 import { controllerList } from "./controller-names.ts";
 import { featureGateList } from "./feature-gates.ts";
-import { type ConfigOf, flag } from "./flag.ts";
+import { failoverFlags, profileDefaults, profileGates } from "./failover-flags.ts";
+import { type ConfigOf, environmentName, flag } from "./flag.ts";
 import { listenerFlags, logFlags, rateLimiterFlags } from "./process-flags.ts";
 import { type FlagSources, readFlags } from "./read-flags.ts";
 import { deschedulerOnlyFlags, estimatorClientFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
@@ -112,9 +113,10 @@ export const serverFlags = {
     "purge mode of such evictions",
     { of: MANAGER, by: "controllers/taint-manager" },
   ),
-  resourceEvictionRate: flag("resource-eviction-rate", amount, "0.5", "evictions per second and worker", {
+  resourceEvictionRate: flag("resource-eviction-rate", amount, "100", "evictions per second and worker, of three", {
     of: MANAGER,
     by: "controllers/taint-manager",
+    upstream: "0.5",
   }),
   gracefulEvictionTimeoutMs: flag("graceful-eviction-timeout", duration, "10m", "longest wait for the new copy", {
     of: MANAGER,
@@ -214,6 +216,7 @@ export const serverFlags = {
     of: "flotilla",
     by: "controllers/binding-status",
   }),
+  ...failoverFlags,
   ...listenerFlags("0", "0", { metrics: ":8080", health: ":10357, :10351, :10358, :8000" }),
   ...logFlags,
 };
@@ -221,6 +224,16 @@ export const serverFlags = {
 /** What a control plane is started with, defaulted and checked. */
 export type ServerConfig = ConfigOf<typeof serverFlags>;
 
-/** Reads the flags of `flotilla server`. */
-export const parseFlags = (words: readonly string[], sources?: FlagSources): ServerConfig =>
-  readFlags(serverFlags, words, sources);
+/** Reads the flags of `flotilla server`; a failover profile stands for defaults of its own. */
+export function parseFlags(words: readonly string[], sources: FlagSources = {}): ServerConfig {
+  const first = readFlags(serverFlags, words, sources);
+  const { failoverProfile: profile } = first;
+  if (profile === "current") return first;
+  const config = readFlags(serverFlags, words, {
+    ...sources,
+    defaults: { ...profileDefaults(profile), ...sources.defaults },
+  });
+  const given = [...words, sources.env?.[environmentName("feature-gates")] ?? ""].join(",");
+  const texts = given.replace(/--feature-gates[= ,]/g, ",");
+  return Object.freeze({ ...config, gates: profileGates(profile, config.gates, texts) });
+}

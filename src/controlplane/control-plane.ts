@@ -66,6 +66,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       gates: config.gates,
       client: () => (admissionClient ??= createClient(api.transport())),
       clock,
+      defaultTolerations: {
+        notReadySeconds: config.defaultNotReadyTolerationSeconds,
+        unreachableSeconds: config.defaultUnreachableTolerationSeconds,
+      },
     }),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,

@@ -94,10 +94,22 @@ export function addControllers(parts: Parts): void {
   add(bootstrapSigner, { deps: {} });
   add(tokenCleaner, { deps: {} });
   add(clusterRoleAggregation, { deps: {} });
-  add(clusterController, { deps: {}, concurrency: clusterSyncs });
-  add(clusterStatus, { deps: { members, connect, gates }, options: config, concurrency: clusterSyncs });
+  // Cluster failover as a whole stands behind its gate, older releases' automatic NoExecute taints included.
+  const failoverEvictionTimeoutMs = gates.has("Failover") ? config.failoverEvictionTimeoutMs : 0;
+  add(clusterController, {
+    deps: { members },
+    options: { ...config, failoverEvictionTimeoutMs },
+    concurrency: clusterSyncs,
+  });
+  // A status pass waits for its member, so that the number of workers must not bound it.
+  add(clusterStatus, { deps: { members, connect, gates }, options: config });
   add(clusterTaintPolicy, { deps: {}, concurrency: clusterSyncs }, gates.has("Failover"));
-  add(taintManager, { deps: {}, options: config }, gates.has("Failover") && config.enableTaintManager, "cluster");
+  add(
+    taintManager,
+    { deps: { gates, members }, options: config },
+    gates.has("Failover") && config.enableTaintManager,
+    "cluster",
+  );
   add(gracefulEviction, { deps: {}, options: config, concurrency: bindingSyncs });
   add(detector, {
     deps: { interpreter, gates, templates },

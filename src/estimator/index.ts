@@ -11,7 +11,14 @@
  */
 export { amountOf, UNLIMITED } from "./amounts.ts";
 export { type AssumedWorkload, estimateReplicas, estimateSets, type GeneralOptions } from "./general.ts";
-export { countModels, defaultResourceModels, type ModelCount, type NodeFree } from "./models.ts";
+export {
+  countModels,
+  defaultResourceModels,
+  gradeByModels,
+  type ModelCount,
+  type ModelGrader,
+  type NodeFree,
+} from "./models.ts";
 export { NodeAccounts, type NodeClass, podDemand, summariseNodes } from "./node-accounts.ts";
 export { estimateNodeReplicas, estimateNodeSets, type MemberFacts, type NodeEstimateOptions } from "./node-estimate.ts";
 export {

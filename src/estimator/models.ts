@@ -41,30 +41,45 @@ export interface ModelCount {
   readonly count: number;
 }
 
-/** Counts nodes by model. Throws when the models do not all range over the same resources. */
-export function countModels(models: readonly ResourceModel[], nodes: readonly NodeFree[]): readonly ModelCount[] {
+/** Which model a node falls under: a position in the models by grade, or -1. */
+export interface ModelGrader {
+  readonly grades: readonly number[];
+  positionOf(free: NodeFree): number;
+}
+
+/** Reads models once for many nodes. Throws when they do not all range over the same resources. */
+export function gradeByModels(models: readonly ResourceModel[]): ModelGrader {
   const sorted = [...models].sort((a, b) => a.grade - b.grade);
   const names = (sorted[0]?.ranges ?? []).map(({ name }) => name);
-  const counts = sorted.map(() => 0);
   for (const model of sorted)
     if (model.ranges.length !== names.length)
       throw new Error("the number of resourceName is not equal the number of resourceList");
-  const minima = new Map(
-    names.map((name) => [
-      name,
-      sorted.map(({ ranges }) => amountOf(name, ranges.find((range) => range.name === name)?.min)),
-    ]),
-  );
+  const minima = names.map((name) => ({
+    name,
+    list: sorted.map(({ ranges }) => amountOf(name, ranges.find((range) => range.name === name)?.min)),
+  }));
+  return {
+    grades: sorted.map(({ grade }) => grade),
+    positionOf(node) {
+      let position = sorted.length - 1;
+      for (const { name, list } of minima) {
+        const free = amountOf(name, node[name] ?? 0);
+        let own = -1;
+        for (const [at, minimum] of list.entries()) if (minimum <= free) own = at;
+        position = Math.min(position, own);
+      }
+      return position;
+    },
+  };
+}
+
+/** Counts nodes by model. Throws when the models do not all range over the same resources. */
+export function countModels(models: readonly ResourceModel[], nodes: readonly NodeFree[]): readonly ModelCount[] {
+  const { grades, positionOf } = gradeByModels(models);
+  const counts = grades.map(() => 0);
   for (const node of nodes) {
-    let position = sorted.length - 1;
-    for (const name of names) {
-      const free = amountOf(name, node[name] ?? 0);
-      const list = minima.get(name) ?? [];
-      let own = -1;
-      for (const [at, minimum] of list.entries()) if (minimum <= free) own = at;
-      position = Math.min(position, own);
-    }
+    const position = positionOf(node);
     if (position >= 0) counts[position] = (counts[position] ?? 0) + 1;
   }
-  return sorted.map(({ grade }, at) => ({ grade, count: counts[at] ?? 0 }));
+  return grades.map((grade, at) => ({ grade, count: counts[at] ?? 0 }));
 }

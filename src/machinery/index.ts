@@ -5,6 +5,7 @@
  * and `Transport`, the seam between clients and API servers. Objects are plain immutable JSON: functions here make
  * copies that share what did not change. It never reads time, chance or files.
  */
+export { compileJsonPath, JsonPathError } from "./jsonpath.ts";
 export * from "./meta.ts";
 export {
   DNS_LABEL,

@@ -7,6 +7,8 @@ import { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
 export interface Member {
   readonly name: string;
   readonly transport: Transport;
+  /** The connection without limits and breaker: for probes, which must not wait behind what they are to judge. */
+  readonly direct: Transport;
   readonly client: Client;
   /** Caches of the member, one a kind, shared by all controllers. */
   readonly informers: Informers;
@@ -32,6 +34,10 @@ export type MemberChange =
 export interface MemberPool {
   get(name: string): Member | undefined;
   readonly all: readonly Member[];
+  /** Notes how a member was last seen, before thresholds decide what is published. */
+  report(name: string, isWell: boolean): void;
+  /** Members last seen unwell, published or not. */
+  readonly unwell: ReadonlySet<string>;
   /** Connects, reconnects when the fingerprint differs, or leaves everything as it is. */
   connect(endpoint: MemberEndpoint): Member;
   disconnect(name: string): void;
@@ -54,6 +60,7 @@ export function createMemberPool(options: {
 }): MemberPool {
   const { clock, log } = options;
   const held = new Map<string, Held>();
+  const unwell = new Set<string>();
   const followers = new Set<(change: MemberChange) => void>();
   const tell = (change: MemberChange) => {
     for (const react of [...followers]) react(change);
@@ -69,6 +76,7 @@ export function createMemberPool(options: {
     const member: Member = {
       name: endpoint.name,
       transport,
+      direct: opened.transport,
       client: createClient(transport, { fieldManager: "karmada-controller-manager" }),
       informers,
       kinds: createKindMapper(transport, clock),
@@ -98,6 +106,11 @@ export function createMemberPool(options: {
     get all() {
       return [...held.values()].map(({ member }) => member);
     },
+    report(name, isWell) {
+      if (isWell) unwell.delete(name);
+      else unwell.add(name);
+    },
+    unwell,
     connect(endpoint) {
       const present = held.get(endpoint.name);
       if (present?.fingerprint === endpoint.fingerprint) return present.member;

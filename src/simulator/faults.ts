@@ -18,20 +18,25 @@ export class ConnectionRefused extends Error {
   }
 }
 
+/** As long as an HTTP client waits before it gives up. */
+const HANG_MS = 32_000;
+/** Events of a watch that are held back while nothing gets through. */
+const HELD_EVENTS_MAX = 10_000;
+
 /** A transport that shows the faults to whoever uses it; watches end when the server goes down. */
 export function withFaults(
   transport: Transport,
   name: string,
   faults: Faults,
   clock: Clock,
-): Transport & { cut(): void } {
-  const watches = new Set<{ readonly handle: WatchHandle; readonly sink: WatchSink }>();
+): Transport & { cut(): void; flush(): void } {
+  const watches = new Set<{ readonly handle: WatchHandle; readonly sink: WatchSink; readonly held: (() => void)[] }>();
   async function pass<R>(work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
     if (faults.isDown) throw new ConnectionRefused(name);
-    if (faults.isHanging)
-      await new Promise<never>((_resolve, reject) =>
-        signal?.addEventListener("abort", () => reject(new Error("aborted")), { once: true }),
-      );
+    if (faults.isHanging) {
+      await sleep(clock, HANG_MS, signal);
+      throw new Error(signal?.aborted ? "aborted" : `the API server of ${name} did not answer`);
+    }
     if (faults.latencyMs > 0) await sleep(clock, faults.latencyMs, signal);
     const answer = await work();
     if (faults.isDown) throw new ConnectionRefused(name);
@@ -49,15 +54,26 @@ export function withFaults(
         });
         return { stop: () => (isStopped = true) };
       }
+      const held: (() => void)[] = [];
+      const deliver = (work: () => void) => {
+        if (!faults.isHanging) work();
+        else if (held.length < HELD_EVENTS_MAX) held.push(work);
+        else {
+          watches.delete(entry);
+          entry.handle.stop();
+          sink.closed(new ConnectionRefused(name));
+        }
+      };
       const entry = {
         handle: transport.watch(request, {
-          event: (type, object) => sink.event(type, object),
+          event: (type, object) => deliver(() => sink.event(type, object)),
           closed: (error) => {
             watches.delete(entry);
-            sink.closed(error);
+            deliver(() => sink.closed(error));
           },
         }),
         sink,
+        held,
       };
       watches.add(entry);
       return {
@@ -73,6 +89,9 @@ export function withFaults(
         sink.closed(new ConnectionRefused(name));
       }
       watches.clear();
+    },
+    flush() {
+      for (const { held } of [...watches]) for (const work of held.splice(0)) work();
     },
   };
 }

@@ -150,6 +150,7 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     setFaults(change) {
       Object.assign(faults, change);
       if (faults.isDown) transport.cut();
+      else if (!faults.isHanging) transport.flush();
     },
     async setNodesReady(isReady, names) {
       const { items } = await manager.client.list(Node);

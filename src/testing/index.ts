@@ -9,3 +9,4 @@ export { startTestFleet } from "./fleet.ts";
 export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
 export { hasKubectl, kubectl } from "./kubectl.ts";
 export { createTestServer, type TestServer, watchInto } from "./test-server.ts";
+export { startVirtualFleet, type VirtualFleet } from "./virtual-fleet.ts";

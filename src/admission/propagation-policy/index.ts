@@ -3,9 +3,12 @@ import {
   type AnyPropagationPolicy,
   CLUSTER_PROPAGATION_POLICY_FINALIZER,
   CLUSTER_PROPAGATION_POLICY_ID,
+  currentPurgeMode,
   type Placement,
   PROPAGATION_POLICY_FINALIZER,
   PROPAGATION_POLICY_ID,
+  TAINT_NOT_READY,
+  TAINT_UNREACHABLE,
 } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
 import type { Random } from "#base";
@@ -23,8 +26,63 @@ import { fieldSelectorErrors } from "../formats.ts";
 type Loose = Readonly<Record<string, unknown>>;
 type PropagationFailover = AnyPropagationPolicy["spec"]["failover"];
 
+/** Seconds for which a policy tolerates clusters that fail; absent gives no toleration. */
+export interface DefaultTolerations {
+  readonly notReadySeconds: number | undefined;
+  readonly unreachableSeconds: number | undefined;
+}
+
+/** Tolerations older releases gave to every policy; what a user says about a taint stays as it is. */
+function withDefaultTolerations(placement: Placement | undefined, defaults: DefaultTolerations): Placement | undefined {
+  const present = placement?.clusterTolerations ?? [];
+  const wanted = [
+    { key: TAINT_NOT_READY, seconds: defaults.notReadySeconds },
+    { key: TAINT_UNREACHABLE, seconds: defaults.unreachableSeconds },
+  ].flatMap(({ key, seconds }) =>
+    seconds === undefined
+      ? []
+      : [{ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: seconds } as const],
+  );
+  const missing = wanted.filter(
+    ({ key, operator, effect }) =>
+      !present.some(
+        (toleration) =>
+          toleration.key === key &&
+          toleration.effect === effect &&
+          toleration.operator === operator &&
+          !toleration.value,
+      ),
+  );
+  if (missing.length === 0) return placement;
+  return { ...placement, clusterTolerations: [...present, ...missing] } as Placement;
+}
+
+/** Failover options with purge modes of older releases under their present names, and their defaults. */
+function defaultedFailover(failover: PropagationFailover): PropagationFailover {
+  if (failover === undefined) return undefined;
+  const { application, cluster } = failover;
+  const renamed = <T extends { readonly purgeMode?: string }>(part: T): T =>
+    isOldPurgeMode(part.purgeMode) ? { ...part, purgeMode: currentPurgeMode(part.purgeMode) } : part;
+  const own = application === undefined ? undefined : renamed(application);
+  const graced =
+    own !== undefined && own.purgeMode === "Gracefully" && own.gracePeriodSeconds === undefined
+      ? { ...own, gracePeriodSeconds: 600 }
+      : own;
+  return {
+    ...failover,
+    ...(graced === undefined ? {} : { application: graced }),
+    ...(cluster === undefined ? {} : { cluster: renamed(cluster) }),
+  } as PropagationFailover;
+}
+
+const isOldPurgeMode = (mode: string | undefined) => mode === "Immediately" || mode === "Graciously";
+
 /** The policy with everything a user may leave out. */
-export function defaultedPolicy(policy: AnyPropagationPolicy, isCluster: boolean): AnyPropagationPolicy {
+export function defaultedPolicy(
+  policy: AnyPropagationPolicy,
+  isCluster: boolean,
+  tolerations: DefaultTolerations = { notReadySeconds: undefined, unreachableSeconds: undefined },
+): AnyPropagationPolicy {
   const { spec } = policy;
   const namespace = policy.metadata.namespace;
   const selectors = spec.resourceSelectors.map((selector) =>
@@ -33,12 +91,11 @@ export function defaultedPolicy(policy: AnyPropagationPolicy, isCluster: boolean
   const importsService = selectors.some(
     ({ apiVersion, kind }) => kind === "ServiceImport" && apiVersion === "multicluster.x-k8s.io/v1alpha1",
   );
-  const placement = spec.placement === undefined ? undefined : defaultedPlacement(spec.placement as Placement);
-  const application = spec.failover?.application;
-  const failover =
-    application !== undefined && application.purgeMode === "Gracefully" && application.gracePeriodSeconds === undefined
-      ? { ...spec.failover, application: { ...application, gracePeriodSeconds: 600 } }
-      : spec.failover;
+  const placement = withDefaultTolerations(
+    spec.placement === undefined ? undefined : defaultedPlacement(spec.placement as Placement),
+    tolerations,
+  );
+  const failover = defaultedFailover(spec.failover);
   return {
     ...policy,
     spec: {
@@ -295,7 +352,11 @@ export function policyErrors(policy: AnyPropagationPolicy, isCluster: boolean): 
   return errors;
 }
 
-export function propagationPolicyAdmission(isCluster: boolean, random: Random): AdmissionPlugin {
+export function propagationPolicyAdmission(
+  isCluster: boolean,
+  random: Random,
+  tolerations?: DefaultTolerations,
+): AdmissionPlugin {
   const webhook = isCluster ? "clusterpropagationpolicy.karmada.io" : "propagationpolicy.karmada.io";
   const resource = isCluster ? "clusterpropagationpolicies" : "propagationpolicies";
   const label = isCluster ? CLUSTER_PROPAGATION_POLICY_ID : PROPAGATION_POLICY_ID;
@@ -307,8 +368,12 @@ export function propagationPolicyAdmission(isCluster: boolean, random: Random): 
       definition.kind.resource === resource &&
       operation !== "DELETE" &&
       subresource === undefined,
-    mutate({ object, operation }) {
-      const filled = defaultedPolicy(object as AnyPropagationPolicy, isCluster) as KubeObject;
+    mutate({ object, operation, warn }) {
+      const policy = object as AnyPropagationPolicy;
+      for (const part of [policy.spec.failover?.application, policy.spec.failover?.cluster])
+        if (isOldPurgeMode(part?.purgeMode))
+          warn(`purgeMode ${part?.purgeMode} is now called ${currentPurgeMode(part?.purgeMode)}`);
+      const filled = defaultedPolicy(policy, isCluster, tolerations) as KubeObject;
       // A re-applied backup gets an id of its own: the old one belongs to the policy that was.
       return operation === "CREATE" ? withFinalizer(withLabels(filled, { [label]: random.uuid() }), finalizer) : filled;
     },

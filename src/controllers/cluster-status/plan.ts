@@ -15,8 +15,11 @@ export interface Probe {
   readonly sinceMs: number;
 }
 
+/** Answered as it should, answered otherwise, or did not answer. */
+export type ProbeOutcome = "healthy" | "unhealthy" | "offline";
+
 /** The Ready condition of a probe's outcome (wire). */
-export function readyCondition(outcome: "healthy" | "unhealthy" | "offline"): Observation {
+export function readyCondition(outcome: ProbeOutcome): Observation {
   switch (outcome) {
     case "healthy":
       return {
@@ -42,7 +45,10 @@ export interface Thresholds {
   readonly clusterSuccessThresholdMs: number;
 }
 
-/** What to publish: a flip must last as long as its threshold, a first sight counts at once. */
+/**
+ * What to publish: a flip must last as long as its threshold. The first sight of a process counts at once, but for one
+ * failed probe of a cluster that is known to be ready: a restart must not shorten the threshold.
+ */
 export function observeReady(
   cluster: Cluster,
   observed: Observation,
@@ -53,9 +59,10 @@ export function observeReady(
   const isReady = observed.status === "True";
   const next = before === undefined || before.isReady !== isReady ? { isReady, sinceMs: nowMs } : before;
   const stored = cluster.status?.conditions?.find(({ type }) => type === "Ready");
-  if (before === undefined || stored === undefined) return { published: observed, next };
+  if (stored === undefined) return { published: observed, next };
   const wasReady = stored.status === "True";
   if (wasReady === isReady) return { published: observed, next };
+  if (before === undefined && !wasReady) return { published: observed, next };
   const thresholdMs = wasReady ? thresholds.clusterFailureThresholdMs : thresholds.clusterSuccessThresholdMs;
   if (nowMs - next.sinceMs >= thresholdMs) return { published: observed, next };
   return {

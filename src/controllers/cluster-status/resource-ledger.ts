@@ -1,6 +1,7 @@
 import type { Node, Pod } from "#apis/kubernetes";
 import type { ResourceModel } from "#apis/karmada";
-import { countModels } from "#estimator";
+import { gradeByModels, type ModelGrader } from "#estimator";
+import { deepEqual } from "#base";
 import {
   addQuantities,
   compareQuantities,
@@ -59,14 +60,41 @@ function requestOf(pod: Pod): Amounts {
   return total;
 }
 
+/** Resources a cluster's summary speaks of: native ones, huge pages, attachable volumes, and names with a domain. */
+const isSummed = (name: string) =>
+  name === "cpu" ||
+  name === "memory" ||
+  name === "ephemeral-storage" ||
+  name === "pods" ||
+  name.includes("/") ||
+  name.startsWith("hugepages-") ||
+  name.startsWith("attachable-volumes-");
+
+const textOf = (node: Node) => JSON.stringify(node.status?.allocatable ?? {});
+
+interface HeldNode {
+  readonly allocatable: Amounts;
+  readonly isReady: boolean;
+  /** Where the node stands among the models; -1 below all of them, absent until it was judged. */
+  position?: number;
+}
+
 interface HeldPod {
   readonly node: string;
+  /** Moves when a pod is resized in place. */
+  readonly generation: number | undefined;
   readonly request: Amounts;
 }
 
 /** Running sums over a member's nodes and pods: each event costs its own object, and an account costs nodes only for models. */
 export class ResourceLedger {
-  readonly #nodes = new Map<string, { readonly allocatable: Amounts; readonly isReady: boolean }>();
+  readonly #nodes = new Map<string, HeldNode>();
+  /** Nodes whose free resources changed since models were counted. */
+  readonly #dirty = new Set<string>();
+  readonly #allocatableOf = new Map<string, string>();
+  #models: readonly ResourceModel[] = [];
+  #grader: ModelGrader | undefined;
+  #counts: number[] = [];
   readonly #pods = new Map<string, HeldPod>();
   readonly #usedByNode = new Map<string, Amounts>();
   readonly #allocatable: Amounts = new Map();
@@ -75,14 +103,20 @@ export class ResourceLedger {
   #ready = 0;
 
   putNode(node: Node): void {
+    const name = node.metadata.name ?? "";
+    const isReady = node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+    const present = this.#nodes.get(name);
+    // A heartbeat changes neither; most updates of nodes are heartbeats.
+    if (present?.isReady === isReady && this.#allocatableOf.get(name) === textOf(node)) return;
     this.removeNode(node);
     const allocatable: Amounts = new Map();
     for (const [name, text] of Object.entries((node.status?.allocatable ?? {}) as Readonly<Record<string, string>>)) {
       const quantity = parseQuantity(text);
-      if (quantity !== undefined) allocatable.set(name, quantity);
+      if (quantity !== undefined && isSummed(name)) allocatable.set(name, quantity);
     }
-    const isReady = node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
-    this.#nodes.set(node.metadata.name ?? "", { allocatable, isReady });
+    this.#nodes.set(name, { allocatable, isReady });
+    this.#allocatableOf.set(name, textOf(node));
+    this.#dirty.add(name);
     change(this.#allocatable, allocatable, 1);
     if (isReady) this.#ready++;
   }
@@ -91,6 +125,9 @@ export class ResourceLedger {
     const present = this.#nodes.get(node.metadata.name ?? "");
     if (present === undefined) return;
     this.#nodes.delete(node.metadata.name ?? "");
+    this.#dirty.delete(node.metadata.name ?? "");
+    this.#allocatableOf.delete(node.metadata.name ?? "");
+    this.#uncount(present);
     change(this.#allocatable, present.allocatable, -1);
     if (present.isReady) this.#ready--;
   }
@@ -100,16 +137,18 @@ export class ResourceLedger {
     const node = pod.spec?.nodeName ?? "";
     const isOver = node !== "" && (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed");
     const present = this.#pods.get(key);
-    if (present !== undefined && present.node === node && !isOver) return;
+    const { generation } = pod.metadata;
+    if (present !== undefined && present.node === node && present.generation === generation && !isOver) return;
     this.removePod(pod);
     if (isOver) return;
     const request = requestOf(pod);
-    this.#pods.set(key, { node, request });
+    this.#pods.set(key, { node, generation, request });
     change(node === "" ? this.#allocating : this.#allocated, request, 1);
     if (node === "") return;
     let used = this.#usedByNode.get(node);
     if (used === undefined) this.#usedByNode.set(node, (used = new Map()));
     change(used, request, 1);
+    this.#dirty.add(node);
   }
 
   removePod(pod: Pod): void {
@@ -118,7 +157,44 @@ export class ResourceLedger {
     if (present === undefined) return;
     this.#pods.delete(key);
     change(present.node === "" ? this.#allocating : this.#allocated, present.request, -1);
-    if (present.node !== "") change(this.#usedByNode.get(present.node) ?? new Map(), present.request, -1);
+    if (present.node === "") return;
+    change(this.#usedByNode.get(present.node) ?? new Map(), present.request, -1);
+    this.#dirty.add(present.node);
+  }
+
+  #uncount(node: HeldNode): void {
+    if (node.position !== undefined && node.position >= 0) this.#counts[node.position] = (this.#counts[node.position] ?? 0) - 1;
+    delete node.position;
+  }
+
+  /** Counts nodes by model; only those whose free resources changed are judged anew. */
+  #countModels(models: readonly ResourceModel[]): readonly { readonly grade: number; readonly count: number }[] {
+    if (this.#grader === undefined || !deepEqual(models, this.#models)) {
+      this.#grader = gradeByModels(models);
+      this.#models = models;
+      this.#counts = this.#grader.grades.map(() => 0);
+      for (const [name, node] of this.#nodes) {
+        delete node.position;
+        this.#dirty.add(name);
+      }
+    }
+    const { grades, positionOf } = this.#grader;
+    for (const name of this.#dirty) {
+      const node = this.#nodes.get(name);
+      if (node === undefined) continue;
+      this.#uncount(node);
+      const used = this.#usedByNode.get(name);
+      const free = (resource: string) =>
+        subtractQuantities(node.allocatable.get(resource) ?? zeroQuantity, used?.get(resource) ?? zeroQuantity);
+      // A node without free pod slots is not counted; the others are, whatever their order.
+      if (free("pods").nano <= 0n) continue;
+      const amounts: Record<string, string> = {};
+      for (const resource of node.allocatable.keys()) amounts[resource] = formatQuantity(free(resource));
+      node.position = positionOf(amounts);
+      if (node.position >= 0) this.#counts[node.position] = (this.#counts[node.position] ?? 0) + 1;
+    }
+    this.#dirty.clear();
+    return grades.map((grade, at) => ({ grade, count: this.#counts[at] ?? 0 }));
   }
 
   account(models: readonly ResourceModel[]): ResourceAccount {
@@ -130,26 +206,14 @@ export class ResourceLedger {
     ] as const) {
       const texts = Object.fromEntries(
         [...amounts]
-          .filter(([, quantity]) => quantity.nano > 0n)
+          .filter(([resource, quantity]) => quantity.nano > 0n && isSummed(resource))
           .map(([resource, quantity]) => [resource, formatQuantity(quantity)]),
       );
       if (Object.keys(texts).length > 0) summary[name] = texts;
     }
     if (models.length > 0) {
-      const free = [...this.#nodes].map(([name, { allocatable }]) => {
-        const used = this.#usedByNode.get(name);
-        return Object.fromEntries(
-          [...allocatable].map(([resource, quantity]) => [
-            resource,
-            formatQuantity(subtractQuantities(quantity, used?.get(resource) ?? zeroQuantity)),
-          ]),
-        );
-      });
       try {
-        summary["allocatableModelings"] = countModels(
-          models,
-          free.filter((node) => node["pods"] === undefined || !node["pods"].startsWith("-")),
-        );
+        summary["allocatableModelings"] = this.#countModels(models);
       } catch {
         // Models that cannot be counted are left out; admission refuses them where they come from.
       }

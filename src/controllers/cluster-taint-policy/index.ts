@@ -12,6 +12,7 @@ import {
   type Result,
   wake,
 } from "#controller-runtime";
+import { deepEqual } from "#base";
 import { isConflict, isNotFound } from "#machinery";
 import { planPolicyTaints } from "./plan.ts";
 
@@ -23,7 +24,7 @@ export const clusterTaintPolicy = defineController<unknown, Record<string, never
   when: (change) =>
     change.type !== "deleted" &&
     (change.type === "added" ||
-      (change.object as Cluster).status?.conditions !== (change.old as Cluster).status?.conditions),
+      !deepEqual((change.object as Cluster).status?.conditions, (change.old as Cluster).status?.conditions)),
   wakes: [
     wake(ClusterTaintPolicy, (change, context: ControllerContext<unknown, unknown>) =>
       change.type === "deleted" ||
@@ -54,6 +55,9 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   } catch (error) {
     if (isNotFound(error)) return done;
     if (isConflict(error)) return requeueAfter(1);
+    context.events
+      .from("cluster-taint-policy-controller")
+      .warning(cluster, "TaintClusterFailed", error instanceof Error ? error.message : String(error));
     throw error;
   }
   const text =

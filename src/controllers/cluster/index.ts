@@ -1,8 +1,9 @@
 /**
  * Cluster: a member's place in the control plane. Makes its execution namespace, sets the automatic NoSchedule taints its
- * readiness calls for, and takes everything away again when the Cluster is deleted. It does not probe.
+ * readiness calls for, and takes everything away again when the Cluster is deleted. Its monitor turns pull clusters Unknown
+ * that nothing was heard of. It does not probe.
  */
-import { Namespace } from "#apis/kubernetes";
+import { Lease, Namespace } from "#apis/kubernetes";
 import {
   type AnyBinding,
   Cluster,
@@ -25,14 +26,29 @@ import {
   wake,
 } from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, withFinalizer, withoutFinalizer } from "#machinery";
+import type { MemberPool } from "#member";
+import { monitor } from "./monitor.ts";
 import { describeTaints, planTaints } from "./plan.ts";
 
-export { describeTaints, planTaints, type Taint } from "./plan.ts";
+export interface ClusterDeps {
+  /** Where members that are late are noted before they are too late; may be left out. */
+  readonly members?: MemberPool;
+}
+
+export interface ClusterOptions {
+  readonly clusterMonitorPeriodMs: number;
+  readonly clusterMonitorGracePeriodMs: number;
+  readonly clusterStartupGracePeriodMs: number;
+  /** Unhealthy for so long, a cluster gets a NoExecute taint; 0, the default, leaves that to policies and people. */
+  readonly failoverEvictionTimeoutMs: number;
+}
+
+export type ClusterContext = ControllerContext<ClusterDeps, ClusterOptions>;
 
 const LOOK_AGAIN_MS = 10_000;
 const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) => name);
 
-export const clusterController = defineController<unknown, Record<string, never>>({
+export const clusterController = defineController<ClusterDeps, ClusterOptions>({
   name: "cluster",
   reconciles: [Cluster],
   wakes: [
@@ -47,20 +63,28 @@ export const clusterController = defineController<unknown, Record<string, never>
     cacheIndex(ResourceBinding, "cluster", targets),
     cacheIndex(ClusterResourceBinding, "cluster", targets as never),
   ],
-  reads: [Work],
+  reads: [Work, Lease],
   writes: [
-    { kind: Cluster, verbs: ["update"] },
+    { kind: Cluster, verbs: ["update"], subresources: ["status"] },
     { kind: Namespace, verbs: ["create", "delete"] },
     { kind: Work, verbs: ["update"] },
   ],
-  options: {},
+  options: {
+    clusterMonitorPeriodMs: 5_000,
+    clusterMonitorGracePeriodMs: 40_000,
+    clusterStartupGracePeriodMs: 60_000,
+    failoverEvictionTimeoutMs: 0,
+  },
+  start: (context) => {
+    void monitor(context);
+  },
   reconcile,
 });
 
 const isReady = (cluster: Cluster) =>
   cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
-async function reconcile(request: Request, context: ControllerContext): Promise<Result> {
+async function reconcile(request: Request, context: ClusterContext): Promise<Result> {
   const cluster = context.cache(Cluster).get(request.key);
   if (cluster === undefined) return done;
   if (cluster.metadata.deletionTimestamp !== undefined) return remove(cluster, context);
@@ -86,7 +110,7 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
       }
     }
   }
-  const taints = planTaints(cluster, context.clock.now());
+  const taints = planTaints(cluster, context.clock.now(), context.options.failoverEvictionTimeoutMs);
   const isTainted = taints !== cluster.spec?.taints && !(taints.length === 0 && cluster.spec?.taints === undefined);
   const marked = withFinalizer(cluster, CLUSTER_FINALIZER);
   if (!isTainted && marked === cluster) return done;
@@ -115,7 +139,7 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
   return done;
 }
 
-async function remove(cluster: Cluster, context: ControllerContext): Promise<Result> {
+async function remove(cluster: Cluster, context: ClusterContext): Promise<Result> {
   const { client, events } = context;
   const name = cluster.metadata.name ?? "";
   if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
@@ -125,7 +149,16 @@ async function remove(cluster: Cluster, context: ControllerContext): Promise<Res
       await quietly(client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER)));
   const present = context.cache(Namespace).get(space);
   if (present !== undefined) {
-    if (present.metadata.deletionTimestamp === undefined) await client.delete(Namespace, { name: space });
+    try {
+      if (present.metadata.deletionTimestamp === undefined) await client.delete(Namespace, { name: space });
+    } catch (error) {
+      if (!isNotFound(error)) {
+        events
+          .from("cluster-controller")
+          .warning(cluster, "RemoveExecutionSpaceFailed", error instanceof Error ? error.message : String(error));
+        throw error;
+      }
+    }
     events
       .from("cluster-controller")
       .normal(cluster, "RemoveExecutionSpaceSucceed", `Removed execution space for cluster(${name}).`);

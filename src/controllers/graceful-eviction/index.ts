@@ -60,7 +60,11 @@ async function reconcile(request: Request, context: ControllerContext<unknown, O
     for (const { fromCluster } of plan.finished)
       for (const about of [binding, template])
         context.events
-          .from("graceful-eviction")
+          .from(
+            binding.kind === "ClusterResourceBinding"
+              ? "cluster-resource-binding-graceful-eviction-controller"
+              : "resource-binding-graceful-eviction-controller",
+          )
           .normal(about, "EvictWorkloadFromClusterSucceed", `Evict from cluster ${fromCluster} succeed.`);
   }
   return plan.recheckMs === undefined ? done : requeueAfter(plan.recheckMs);

@@ -1,122 +1,131 @@
 /**
  * Taint manager: workloads leave clusters whose NoExecute taints they do not tolerate. It takes the cluster out of the
  * binding and leaves a graceful eviction task; everything else is the scheduler's and the graceful eviction controller's.
+ * It paces itself, and holds back when so many clusters fail at once that the fault must lie elsewhere.
  */
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
-import {
-  cacheIndex,
-  type ControllerContext,
-  defineController,
-  done,
-  type Request,
-  requeueAfter,
-  type Result,
-  wake,
-} from "#controller-runtime";
-import { isConflict, isNotFound, type ResourceKind } from "#machinery";
-import { evicted, evictionDeadline, noExecuteTaints } from "./plan.ts";
+import { cacheIndex, type ControllerContext, defineController, wake, type Wakeup } from "#controller-runtime";
+import type { MemberPool } from "#member";
+import { EvictionBrake, RELEASE_EVICTIONS } from "./brake.ts";
+import { Pace, WORKERS } from "./pace.ts";
+import { noExecuteTaints, PRODUCER } from "./plan.ts";
+import { reconcile } from "./reconcile.ts";
 
-export { evicted, evictionDeadline, noExecuteTaints } from "./plan.ts";
+export { EVICTION_HELD, RELEASE_EVICTIONS } from "./brake.ts";
+
+export interface TaintManagerDeps {
+  readonly gates: ReadonlySet<string>;
+  /** Members as last seen, for the brake; without it only published conditions count. */
+  readonly members?: MemberPool;
+}
 
 export interface TaintManagerOptions {
   readonly enableNoExecuteTaintEviction: boolean;
   readonly noExecuteTaintEvictionPurgeMode: "Gracefully" | "Directly";
-  /** `--resource-eviction-rate`, bindings per second and worker. */
+  /** `--resource-eviction-rate`, bindings per second and worker; there are three workers. */
   readonly resourceEvictionRate: number;
+  /** Evictions are held while more than this share of the clusters fails at once; 1 never holds. */
+  readonly evictionBrakeShare: number;
+  /** How long that must be over before evictions go on. */
+  readonly evictionBrakeSettleMs: number;
 }
 
-type Context = ControllerContext<unknown, TaintManagerOptions>;
-const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) => name);
-const WORKERS = 3;
+export type TaintManagerContext = ControllerContext<TaintManagerDeps, TaintManagerOptions>;
 
-export const taintManager = defineController<unknown, TaintManagerOptions>({
+const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) => name);
+const leaving = ({ spec }: AnyBinding) =>
+  (spec.gracefulEvictionTasks ?? [])
+    .filter(({ producer }) => producer === PRODUCER)
+    .map(({ fromCluster }) => fromCluster);
+
+/** Bindings that run in a cluster, or were evicted from it by this controller. */
+function bindingsOf(cluster: string, context: ControllerContext<unknown, unknown>): Wakeup[] {
+  return [ResourceBinding, ClusterResourceBinding].flatMap((kind) => {
+    const cache = context.cache(kind as typeof ResourceBinding);
+    return [...cache.byIndex("cluster", cluster), ...cache.byIndex("evictedFrom", cluster)].map(({ metadata }) => ({
+      kind,
+      namespace: metadata.namespace,
+      name: metadata.name ?? "",
+    }));
+  });
+}
+
+const isOn = (context: { readonly options: unknown }) =>
+  (context.options as TaintManagerOptions).enableNoExecuteTaintEviction;
+
+interface Parts {
+  readonly pace: Pace;
+  readonly brake: EvictionBrake;
+  /** Failures to read the state of a copy that is to go, by binding. */
+  readonly stateTries: Map<string, number>;
+}
+
+const parts = new WeakMap<AbortSignal, Parts>();
+
+/** What one running taint manager keeps; a restart may lose it. */
+export function partsOf(context: TaintManagerContext): Parts {
+  let found = parts.get(context.signal);
+  if (found === undefined) {
+    found = { pace: new Pace(context.options.resourceEvictionRate), brake: new EvictionBrake(context), stateTries: new Map() };
+    parts.set(context.signal, found);
+  }
+  return found;
+}
+
+export const taintManager = defineController<TaintManagerDeps, TaintManagerOptions>({
   name: "taint-manager",
   reconciles: [ResourceBinding, ClusterResourceBinding],
-  when: () => false,
+  // A binding matters when it comes to a cluster that is to be left, and when an eviction may be moot.
+  when: ({ type, object }, context) => {
+    if (type === "deleted" || !isOn(context)) return false;
+    const binding = object as AnyBinding;
+    if (leaving(binding).length > 0) return true;
+    return targets(binding).some((name) => {
+      const cluster = context.cache(Cluster).get(name);
+      return cluster !== undefined && noExecuteTaints(cluster).length > 0;
+    });
+  },
   wakes: [
     wake(Cluster, (change, context: ControllerContext<unknown, unknown>) => {
-      if (change.type === "deleted" || !(context.options as TaintManagerOptions).enableNoExecuteTaintEviction)
-        return [];
-      if (noExecuteTaints(change.object).length === 0) return [];
+      if (change.type === "deleted" || !isOn(context)) return [];
       const name = change.object.metadata.name ?? "";
-      return [ResourceBinding, ClusterResourceBinding].flatMap((kind) =>
-        context
-          .cache(kind as typeof ResourceBinding)
-          .byIndex("cluster", name)
-          .map(({ metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name ?? "" })),
-      );
+      const isTainted = noExecuteTaints(change.object).length > 0;
+      if (change.type === "added") return isTainted ? bindingsOf(name, context) : [];
+      const { object: now, old } = change;
+      const hasChanged =
+        now.metadata.generation !== old.metadata.generation ||
+        now.metadata.annotations?.[RELEASE_EVICTIONS] !== old.metadata.annotations?.[RELEASE_EVICTIONS] ||
+        now.status?.conditions !== old.status?.conditions;
+      if (!hasChanged) return [];
+      return isTainted || noExecuteTaints(old).length > 0 || now.metadata.generation === old.metadata.generation
+        ? bindingsOf(name, context)
+        : [];
     }),
   ],
   indexes: [
     cacheIndex(ResourceBinding, "cluster", targets),
     cacheIndex(ClusterResourceBinding, "cluster", targets as never),
+    cacheIndex(ResourceBinding, "evictedFrom", leaving),
+    cacheIndex(ClusterResourceBinding, "evictedFrom", leaving as never),
   ],
   writes: [
     { kind: ResourceBinding, verbs: ["update"] },
     { kind: ClusterResourceBinding, verbs: ["update"] },
+    { kind: Cluster, verbs: ["update"], subresources: ["status"] },
   ],
   options: {
     enableNoExecuteTaintEviction: false,
     noExecuteTaintEvictionPurgeMode: "Gracefully",
-    resourceEvictionRate: 0.5,
+    resourceEvictionRate: 100,
+    evictionBrakeShare: 0.75,
+    evictionBrakeSettleMs: 120_000,
   },
   concurrency: () => WORKERS,
+  start: (context) => {
+    if (!isOn(context)) return;
+    void partsOf(context).brake.watch((cluster) => {
+      for (const wakeup of bindingsOf(cluster.metadata.name ?? "", context)) context.enqueue(wakeup);
+    });
+  },
   reconcile,
 });
-
-/** When each worker may evict again; the first eviction is immediate. */
-const workers = new WeakMap<AbortSignal, number[]>();
-
-async function reconcile(request: Request, context: Context): Promise<Result> {
-  const { options, clock } = context;
-  const kind = request.kind as ResourceKind<ResourceBinding>;
-  const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
-  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return done;
-  const nowMs = clock.now();
-  let soonestMs = Number.POSITIVE_INFINITY;
-  for (const { name } of binding.spec.clusters ?? []) {
-    const cluster = context.cache(Cluster).get(name);
-    const taints = cluster === undefined ? [] : noExecuteTaints(cluster);
-    if (taints.length === 0) continue;
-    const deadline = evictionDeadline(binding, taints, nowMs);
-    if (deadline.type === "never") continue;
-    if (deadline.type === "at") {
-      soonestMs = Math.min(soonestMs, deadline.atMs - nowMs);
-      continue;
-    }
-    const waitMs = takeTurn(context, nowMs);
-    if (waitMs > 0) return requeueAfter(waitMs);
-    const purgeMode =
-      binding.spec.failover?.cluster === undefined
-        ? options.noExecuteTaintEvictionPurgeMode
-        : binding.spec.failover.cluster.purgeMode || "Gracefully";
-    try {
-      await context.client.update(
-        kind,
-        evicted(binding as ResourceBinding, name, { producer: "TaintManager", reason: "TaintUntolerated", purgeMode }),
-      );
-    } catch (error) {
-      if (isNotFound(error)) return done;
-      if (isConflict(error)) return requeueAfter(1);
-      context.events
-        .from("taint-manager")
-        .warning(binding, "EvictWorkloadFromClusterFailed", error instanceof Error ? error.message : String(error));
-      throw error;
-    }
-    return requeueAfter(1);
-  }
-  return soonestMs === Number.POSITIVE_INFINITY ? done : requeueAfter(soonestMs);
-}
-
-/** Milliseconds until a worker is free to evict; 0 takes the turn. */
-function takeTurn(context: Context, nowMs: number): number {
-  const pauseMs = context.options.resourceEvictionRate <= 0 ? 1_800_000 : 1000 / context.options.resourceEvictionRate;
-  let free = workers.get(context.signal);
-  if (free === undefined) workers.set(context.signal, (free = Array.from({ length: WORKERS }, () => 0)));
-  let best = 0;
-  for (let at = 1; at < free.length; at++) if ((free[at] as number) < (free[best] as number)) best = at;
-  const waitMs = (free[best] as number) - nowMs;
-  if (waitMs > 0) return waitMs;
-  free[best] = nowMs + pauseMs;
-  return 0;
-}

@@ -1,0 +1,95 @@
+import { Cluster, CLUSTER_FINALIZER } from "#apis/karmada";
+import { deepEqual } from "#base";
+import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import { isConflict, isNotFound } from "#machinery";
+import type { Member } from "#member";
+import { collect } from "./collect.ts";
+import type { ClusterStatusContext } from "./index.ts";
+import { keepLease } from "./lease.ts";
+import { forgetMetrics, publishMetrics } from "./measures.ts";
+import { type Observation, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";
+import { probe } from "./probe.ts";
+
+/** What one running controller remembers of a cluster. A restart may lose it. */
+interface Memory {
+  readonly probes: Map<string, Probe>;
+  readonly leases: Map<string, AbortController>;
+}
+
+const memories = new WeakMap<AbortSignal, Memory>();
+
+function memoryOf({ signal }: { readonly signal: AbortSignal }): Memory {
+  let memory = memories.get(signal);
+  if (memory === undefined) memories.set(signal, (memory = { probes: new Map(), leases: new Map() }));
+  return memory;
+}
+
+export async function reconcile(request: Request, context: ClusterStatusContext): Promise<Result> {
+  const { deps, options, clock } = context;
+  if (deps.own !== undefined && request.name !== deps.own) return done;
+  const cluster = context.cache(Cluster).get(request.key);
+  const memory = memoryOf(context);
+  if (cluster === undefined) {
+    memory.probes.delete(request.name);
+    deps.members.report(request.name, true);
+    memory.leases.get(request.name)?.abort();
+    memory.leases.delete(request.name);
+    forgetMetrics(context.metrics, request.name);
+    deps.members.disconnect(request.name);
+    return done;
+  }
+  if (deps.own === undefined && (cluster.spec?.syncMode === "Pull" || cluster.spec?.secretRef === undefined))
+    return done;
+  if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
+  const startedMs = clock.now();
+  let observed: Observation;
+  let member: Member | undefined;
+  try {
+    member = await deps.connect(cluster);
+    observed = readyCondition(await probe(member, context));
+  } catch (error) {
+    observed = {
+      type: "Ready",
+      status: "False",
+      reason: "StatusCollectionFailed",
+      message: `failed to create a ClusterClient: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+  deps.members.report(request.name, observed.status === "True");
+  const latest = () => context.cache(Cluster).get(request.key) ?? cluster;
+  const { published, next } = observeReady(latest(), observed, memory.probes.get(request.name), clock.now(), options);
+  memory.probes.set(request.name, next);
+  const isReady = published.status === "True" && observed.status === "True";
+  const facts = isReady && member !== undefined ? await collect(cluster, member, context) : undefined;
+  const written = await write(latest(), [...(facts?.conditions ?? []), published], facts?.fields, context);
+  if (written === undefined) return done;
+  publishMetrics(context.metrics, written, (clock.now() - startedMs) / 1000);
+  if (isReady && deps.own !== undefined && !memory.leases.has(request.name)) {
+    const abort = new AbortController();
+    memory.leases.set(request.name, abort);
+    void keepLease(cluster, context, AbortSignal.any([abort.signal, context.signal]));
+  }
+  return requeueAfter(options.clusterStatusUpdateFrequencyMs);
+}
+
+/** Writes what differs; a status that somebody else changed meanwhile keeps their part. Absent when the cluster is gone. */
+async function write(
+  known: Cluster,
+  conditions: readonly Observation[],
+  fields: Readonly<Record<string, unknown>> | undefined,
+  context: ClusterStatusContext,
+): Promise<Cluster | undefined> {
+  let latest: Cluster | undefined = known;
+  for (let tries = 0; ; tries++) {
+    const status = { ...withConditions(latest, conditions, context.clock.now()), ...fields };
+    if (deepEqual(status, latest.status ?? {})) return latest;
+    try {
+      return await context.client.updateStatus(Cluster, { ...latest, status } as Cluster);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      if (!isConflict(error) || tries >= 4) throw error;
+      latest = await context.client.find(Cluster, { name: known.metadata.name ?? "" });
+      if (latest === undefined || latest.metadata.uid !== known.metadata.uid) return undefined;
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import { type AnyBinding, Cluster, currentPurgeMode, evicted, preserveState, type ResourceBinding } from "#apis/karmada";
+import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
+import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+import { partsOf, type TaintManagerContext } from "./index.ts";
+import { evictionDeadline, noExecuteTaints, PRODUCER, REASON, withoutMootEvictions } from "./plan.ts";
+
+/** A copy whose state cannot be read is not kept in a dead cluster for ever. */
+const STATE_TRIES_MAX = 10;
+
+export async function reconcile(request: Request, context: TaintManagerContext): Promise<Result> {
+  const kind = request.kind as ResourceKind<ResourceBinding>;
+  const key = `${kind.resource} ${request.key}`;
+  const { pace, brake } = partsOf(context);
+  const drop = (result: Result): Result => {
+    pace.drop(key, context.clock.now());
+    return result;
+  };
+  const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
+  if (!context.options.enableNoExecuteTaintEviction) return drop(done);
+  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return drop(done);
+  const nowMs = context.clock.now();
+  const kept = withoutMootEvictions(binding, (name) => context.cache(Cluster).get(name), nowMs);
+  if (kept !== binding) return drop(await write(kind, kept as ResourceBinding, binding, context));
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (const { name } of binding.spec.clusters ?? []) {
+    const cluster = context.cache(Cluster).get(name);
+    const taints = cluster === undefined ? [] : noExecuteTaints(cluster);
+    if (cluster === undefined || taints.length === 0) continue;
+    const deadline = evictionDeadline(binding, taints, nowMs);
+    if (deadline.type === "never") continue;
+    if (deadline.type === "at") {
+      soonestMs = Math.min(soonestMs, deadline.atMs - nowMs);
+      continue;
+    }
+    // Whoever is held is woken when the brake lets go.
+    if (brake.holds(cluster)) continue;
+    const waitMs = pace.turn(key, nowMs);
+    measure(context).depth.set(pace.waiting, { name: queueOf(kind) });
+    if (waitMs > 0) return requeueAfter(waitMs);
+    return evict(kind, binding, name, key, context);
+  }
+  return drop(soonestMs === Number.POSITIVE_INFINITY ? done : requeueAfter(soonestMs));
+}
+
+async function evict(
+  kind: ResourceKind<ResourceBinding>,
+  binding: AnyBinding,
+  cluster: string,
+  key: string,
+  context: TaintManagerContext,
+): Promise<Result> {
+  const { options, clock } = context;
+  const startedMs = clock.now();
+  const failover = binding.spec.failover?.cluster;
+  const purgeMode =
+    failover === undefined ? options.noExecuteTaintEvictionPurgeMode : currentPurgeMode(failover.purgeMode);
+  const measures = measure(context);
+  const name = queueOf(kind);
+  let result: Result;
+  try {
+    const preservedLabelState = stateOf(binding, cluster, key, context);
+    const next = evicted(binding as ResourceBinding, cluster, {
+      producer: PRODUCER,
+      reason: REASON,
+      purgeMode,
+      ...(preservedLabelState === undefined ? {} : { preservedLabelState }),
+    });
+    result = await write(kind, next, binding, context);
+  } catch (error) {
+    measures.total.add(1, { name, result: "error" });
+    throw error;
+  }
+  // A conflict keeps its turn: the eviction was not made yet.
+  if (result.outcome === "requeue") return result;
+  partsOf(context).pace.done(key);
+  partsOf(context).stateTries.delete(key);
+  measures.total.add(1, { name, result: "success" });
+  measures.latency.observe((clock.now() - startedMs) / 1000, { name });
+  measures.depth.set(partsOf(context).pace.waiting, { name });
+  context.log.info("evicted from cluster", { binding: key, cluster, purgeMode });
+  return done;
+}
+
+/** Labels that carry state over; a copy that never reported is evicted without after some tries. */
+function stateOf(
+  binding: AnyBinding,
+  cluster: string,
+  key: string,
+  context: TaintManagerContext,
+): Readonly<Record<string, string>> | undefined {
+  const rules = binding.spec.failover?.cluster?.statePreservation?.rules;
+  if (rules === undefined || !context.deps.gates.has("StatefulFailoverInjection")) return undefined;
+  try {
+    const { labels, skipped } = preserveState(binding, cluster, rules);
+    for (const what of skipped) context.events.from("taint-manager").warning(binding, "StateNotPreserved", what);
+    return labels;
+  } catch (error) {
+    const { stateTries } = partsOf(context);
+    const failures = (stateTries.get(key) ?? 0) + 1;
+    stateTries.set(key, failures);
+    const message = error instanceof Error ? error.message : String(error);
+    for (const about of [binding, templateOf(binding)])
+      context.events.from("taint-manager").warning(about, "EvictWorkloadFromClusterFailed", message);
+    if (failures < STATE_TRIES_MAX) throw error;
+    context.log.warn("evicting without state", { binding: key, cluster, error });
+    return undefined;
+  }
+}
+
+async function write(
+  kind: ResourceKind<ResourceBinding>,
+  next: ResourceBinding,
+  binding: AnyBinding,
+  context: TaintManagerContext,
+): Promise<Result> {
+  try {
+    await context.client.update(kind, next);
+    return done;
+  } catch (error) {
+    if (isNotFound(error)) return done;
+    if (isConflict(error)) return requeueAfter(1);
+    const message = error instanceof Error ? error.message : String(error);
+    for (const about of [binding, templateOf(binding)])
+      context.events.from("taint-manager").warning(about, "EvictWorkloadFromClusterFailed", message);
+    throw error;
+  }
+}
+
+function templateOf({ spec }: AnyBinding): KubeObject {
+  const { apiVersion, kind, namespace, name, uid } = spec.resource;
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
+  };
+}
+
+const queueOf = ({ resource }: ResourceKind) =>
+  resource === "resourcebindings" ? "binding-eviction" : "cluster-binding-eviction";
+const LATENCY_BUCKETS = Array.from({ length: 15 }, (_, at) => 0.001 * 2 ** at);
+
+function measure({ metrics }: TaintManagerContext) {
+  return {
+    depth: metrics.gauge("eviction_queue_depth", "Current depth of the eviction queue", ["name"]),
+    total: metrics.counter("eviction_processing_total", "Total number of evictions processed", ["name", "result"]),
+    latency: metrics.histogram(
+      "eviction_processing_latency_seconds",
+      "Latency of processing one eviction",
+      ["name"],
+      LATENCY_BUCKETS,
+    ),
+  };
+}

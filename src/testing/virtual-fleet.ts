@@ -1,0 +1,175 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Secret } from "#apis/kubernetes";
+import { Cluster } from "#apis/karmada";
+import { seededRandom, silentLogger, VirtualClock } from "#base";
+import { loadPki, type Pki } from "#certs";
+import { type Client, createClient } from "#client";
+import { parseFlags } from "#config";
+import { type ControlPlane, startControlPlane, startMember } from "#controlplane";
+import type { Transport } from "#machinery";
+import type { NodeClass, SimulatedMember } from "#simulator";
+import { createMemoryBackend } from "#store";
+
+/** Quiet turns of the event loop after which nothing is left to do at an instant. */
+const QUIET_TURNS = 12;
+
+export interface VirtualFleetOptions {
+  readonly members?: readonly string[];
+  readonly flags?: readonly string[];
+  readonly nodes?: readonly NodeClass[];
+  readonly podReadyMs?: number;
+  /** Pull members: their Cluster is made by an agent, which the test starts. */
+  readonly pull?: readonly string[];
+  /** Joins members before the fleet is handed over; default true. */
+  readonly joins?: boolean;
+}
+
+/** A control plane with simulated members that runs wholly on a clock which stands still until it is moved. */
+export interface VirtualFleet {
+  readonly clock: VirtualClock;
+  readonly controlPlane: ControlPlane;
+  readonly plane: Client;
+  readonly members: ReadonlyMap<string, SimulatedMember>;
+  /** A member as its own administrator reaches it, whatever is wrong with its network. */
+  member(name: string): Client;
+  simulated(name: string): SimulatedMember;
+  join(name: string): Promise<void>;
+  /** Moves time until `look` gives something; the milliseconds that took. Fails after `limitMs` of virtual time. */
+  until(look: () => unknown, limitMs?: number): Promise<number>;
+  advance(deltaMs: number): Promise<void>;
+  /** Stops the control plane's controllers and starts them anew over the same store, as a restart does. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+let shared: Promise<Pki> | undefined;
+const START_MS = Date.UTC(2026, 0, 1);
+
+export async function startVirtualFleet(options: VirtualFleetOptions = {}): Promise<VirtualFleet> {
+  const { members: names = ["m1", "m2", "m3"], flags = [], podReadyMs = 1_000 } = options;
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-virtual-"));
+  const members = new Map<string, SimulatedMember>();
+  let controlPlane: ControlPlane | undefined;
+  const progress = () => {
+    let sum = controlPlane === undefined ? 0 : controlPlane.manager.processed + controlPlane.scheduler.processed;
+    sum += controlPlane?.api.server.backend.revision ?? 0;
+    for (const member of members.values()) sum += member.manager.processed + member.api.server.backend.revision;
+    return sum;
+  };
+  const clock = new VirtualClock(START_MS, async () => {
+    let seen = -1;
+    for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const now = progress();
+      if (now !== seen) quiet = 0;
+      seen = now;
+    }
+  });
+  const random = seededRandom(1);
+  shared ??= loadPki(undefined, []);
+  const pki = await shared;
+  const inProcess = new Map<string, Transport>();
+  const config = parseFlags([`--data-dir=${folder}`, "--secure-port=0", ...flags]);
+  await Promise.all(
+    names.map(async (name) => {
+      const member = await startMember({
+        name,
+        region: name,
+        nodes: options.nodes ?? [{ count: 3, cpu: "8", memory: "32Gi" }],
+        pki,
+        clock,
+        random,
+        log: silentLogger,
+        podReadyMs,
+      });
+      members.set(name, member);
+      inProcess.set(`https://${name}.members.test`, member.transport);
+    }),
+  );
+  const backend = createMemoryBackend();
+  // The store outlives a control plane that is restarted.
+  const kept = { ...backend, close: () => Promise.resolve() };
+  Object.defineProperties(kept, {
+    revision: { get: () => backend.revision },
+    compactedRevision: { get: () => backend.compactedRevision },
+  });
+  const start = () =>
+    startControlPlane({ config, backend: kept, pki, clock, random, log: silentLogger, inProcess });
+  controlPlane = await start();
+  let plane = createClient(controlPlane.transport);
+  const simulated = (name: string) => {
+    const member = members.get(name);
+    if (member === undefined) throw new Error(`there is no member ${name}`);
+    return member;
+  };
+  const fleet: VirtualFleet = {
+    clock,
+    get controlPlane() {
+      return controlPlane as ControlPlane;
+    },
+    get plane() {
+      return plane;
+    },
+    members,
+    member: (name) => createClient(simulated(name).api.transport()),
+    simulated,
+    async join(name) {
+      const secretRef = { namespace: "karmada-cluster", name };
+      await plane.create(Secret, {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: secretRef,
+        data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" },
+      });
+      await plane.create(Cluster, {
+        apiVersion: "cluster.karmada.io/v1alpha1",
+        kind: "Cluster",
+        metadata: { name, labels: { member: name } },
+        spec: { syncMode: "Push", apiEndpoint: `https://${name}.members.test`, secretRef, region: name },
+      } as unknown as Cluster);
+    },
+    async until(look, limitMs = 3_600_000) {
+      const startMs = clock.now();
+      let last: unknown;
+      await clock.advance(0);
+      for (;;) {
+        try {
+          if (await look()) return clock.now() - startMs;
+          last = new Error(`it did not come true within ${limitMs / 1000} virtual seconds: ${look.toString()}`);
+        } catch (error) {
+          last = error;
+        }
+        const nextMs = clock.nextMs;
+        if (nextMs === undefined || nextMs - startMs > limitMs) throw last;
+        await clock.advance(Math.max(0, nextMs - clock.now()));
+      }
+    },
+    advance: (deltaMs) => clock.advance(deltaMs),
+    async restart() {
+      const stopping = controlPlane?.stop();
+      await clock.advance(0);
+      await stopping;
+      controlPlane = await start();
+      plane = createClient(controlPlane.transport);
+      await clock.advance(0);
+    },
+    async stop() {
+      await controlPlane?.stop();
+      await Promise.all([...members.values()].map((member) => member.stop()));
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  if (options.joins !== false) {
+    for (const name of names) if (!options.pull?.includes(name)) await fleet.join(name);
+    await fleet.until(
+      async () =>
+        (await plane.list(Cluster)).items.every(
+          ({ status, spec }) => status?.resourceSummary !== undefined && (spec?.taints ?? []).length === 0,
+        ),
+      600_000,
+    );
+  }
+  return fleet;
+}
