@@ -9,6 +9,8 @@ export interface Faults {
   isHanging: boolean;
   /** Each answer is late by this much. */
   latencyMs: number;
+  /** What `/readyz` and `/healthz` answer instead of the truth. */
+  healthStatus: number | undefined;
 }
 
 export class ConnectionRefused extends Error {
@@ -45,7 +47,14 @@ export function withFaults(
   return {
     send: (request) => pass(() => transport.send(request), request.signal),
     list: (request) => pass(() => transport.list(request), request.signal),
-    raw: (request) => pass(() => transport.raw(request), request.signal),
+    raw: (request) =>
+      pass(
+        () =>
+          faults.healthStatus !== undefined && /^\/(readyz|healthz)\b/.test(request.path)
+            ? Promise.resolve({ status: faults.healthStatus, headers: {}, body: new Uint8Array() })
+            : transport.raw(request),
+        request.signal,
+      ),
     watch(request, sink) {
       if (faults.isDown) {
         let isStopped = false;

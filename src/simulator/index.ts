@@ -3,7 +3,7 @@
  * placed, become Ready, finish and end as kubelets would have it, workload controllers do their work, and `setFaults`
  * makes the cluster fail in ways that real ones do. It runs nothing and pulls nothing.
  */
-export type { Faults } from "./faults.ts";
+export { type Faults, withFaults } from "./faults.ts";
 export type { KubeletOptions } from "./controllers/kubelet.ts";
 export {
   type NodeClass,

@@ -138,7 +138,7 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
   manager.informers.start();
   await manager.start();
   api.setReady(true);
-  const faults: Faults = { isDown: false, isHanging: false, latencyMs: 0 };
+  const faults: Faults = { isDown: false, isHanging: false, latencyMs: 0, healthStatus: undefined };
   const transport = withFaults(inside, name, faults, clock);
   return {
     name,

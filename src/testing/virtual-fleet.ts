@@ -8,8 +8,11 @@ import { loadPki, type Pki } from "#certs";
 import { type Client, createClient } from "#client";
 import { parseFlags } from "#config";
 import { type ControlPlane, startControlPlane, startMember } from "#controlplane";
+import { createManager, type Manager } from "#controller-runtime";
+import { clusterStatus } from "#controllers/cluster-status";
 import type { Transport } from "#machinery";
-import type { NodeClass, SimulatedMember } from "#simulator";
+import { createMemberPool, type MemberPool } from "#member";
+import { type Faults, type NodeClass, type SimulatedMember, withFaults } from "#simulator";
 import { createMemoryBackend } from "#store";
 
 /** Quiet turns of the event loop after which nothing is left to do at an instant. */
@@ -20,7 +23,7 @@ export interface VirtualFleetOptions {
   readonly flags?: readonly string[];
   readonly nodes?: readonly NodeClass[];
   readonly podReadyMs?: number;
-  /** Pull members: their Cluster is made by an agent, which the test starts. */
+  /** Members in pull mode: each gets an agent that posts its status and renews its Lease. */
   readonly pull?: readonly string[];
   /** Joins members before the fleet is handed over; default true. */
   readonly joins?: boolean;
@@ -36,12 +39,22 @@ export interface VirtualFleet {
   member(name: string): Client;
   simulated(name: string): SimulatedMember;
   join(name: string): Promise<void>;
+  agent(name: string): VirtualAgent;
   /** Moves time until `look` gives something; the milliseconds that took. Fails after `limitMs` of virtual time. */
   until(look: () => unknown, limitMs?: number): Promise<number>;
   advance(deltaMs: number): Promise<void>;
   /** Stops the control plane's controllers and starts them anew over the same store, as a restart does. */
   restart(): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** What an agent does for failover: posts its cluster's status and renews its Lease. */
+export interface VirtualAgent {
+  /** What is wrong between the agent and the control plane. */
+  setFaults(change: Partial<Faults>): void;
+  start(): Promise<void>;
+  /** Ends at once, as a process that is killed. */
+  kill(): Promise<void>;
 }
 
 let shared: Promise<Pki> | undefined;
@@ -52,9 +65,11 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
   const folder = mkdtempSync(join(tmpdir(), "flotilla-virtual-"));
   const members = new Map<string, SimulatedMember>();
   let controlPlane: ControlPlane | undefined;
+  const agents = new Map<string, VirtualAgent & { readonly progress: () => number }>();
   const progress = () => {
     let sum = controlPlane === undefined ? 0 : controlPlane.manager.processed + controlPlane.scheduler.processed;
     sum += controlPlane?.api.server.backend.revision ?? 0;
+    for (const agent of agents.values()) sum += agent.progress();
     for (const member of members.values()) sum += member.manager.processed + member.api.server.backend.revision;
     return sum;
   };
@@ -88,6 +103,35 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       inProcess.set(`https://${name}.members.test`, member.transport);
     }),
   );
+  const addAgent = (name: string) => {
+    let manager: Manager | undefined;
+    let pool: MemberPool | undefined;
+    const faults: Faults = { isDown: false, isHanging: false, latencyMs: 0, healthStatus: undefined };
+    agents.set(name, {
+      progress: () => manager?.processed ?? 0,
+      setFaults: (change) => Object.assign(faults, change),
+      async start() {
+        const transport = withFaults((controlPlane as ControlPlane).transport, "the control plane", faults, clock);
+        const own = createMemberPool({ clock, log: silentLogger });
+        pool = own;
+        manager = createManager({ transport, clock, random, log: silentLogger, component: "karmada-agent" });
+        const connect = () =>
+          Promise.resolve(
+            own.connect({ name, fingerprint: "own", open: () => ({ transport: (members.get(name) as SimulatedMember).transport }) }),
+          );
+        manager.add(clusterStatus, { deps: { members: own, connect, gates: config.gates, own: name }, options: config });
+        await manager.start();
+      },
+      async kill() {
+        const stopping = manager?.stop();
+        pool?.stop();
+        manager = undefined;
+        await clock.advance(0);
+        await stopping;
+      },
+    });
+  };
+  for (const name of options.pull ?? []) addAgent(name);
   const backend = createMemoryBackend();
   // The store outlives a control plane that is restarted.
   const kept = { ...backend, close: () => Promise.resolve() };
@@ -116,6 +160,15 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     member: (name) => createClient(simulated(name).api.transport()),
     simulated,
     async join(name) {
+      if (options.pull?.includes(name)) {
+        await plane.create(Cluster, {
+          apiVersion: "cluster.karmada.io/v1alpha1",
+          kind: "Cluster",
+          metadata: { name, labels: { member: name } },
+          spec: { syncMode: "Pull", apiEndpoint: `https://${name}.members.test`, region: name },
+        } as unknown as Cluster);
+        return;
+      }
       const secretRef = { namespace: "karmada-cluster", name };
       await plane.create(Secret, {
         apiVersion: "v1",
@@ -129,6 +182,11 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
         metadata: { name, labels: { member: name } },
         spec: { syncMode: "Push", apiEndpoint: `https://${name}.members.test`, secretRef, region: name },
       } as unknown as Cluster);
+    },
+    agent(name) {
+      const agent = agents.get(name);
+      if (agent === undefined) throw new Error(`${name} has no agent`);
+      return agent;
     },
     async until(look, limitMs = 3_600_000) {
       const startMs = clock.now();
@@ -156,13 +214,15 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       await clock.advance(0);
     },
     async stop() {
+      await Promise.all([...agents.values()].map((agent) => agent.kill()));
       await controlPlane?.stop();
       await Promise.all([...members.values()].map((member) => member.stop()));
       rmSync(folder, { recursive: true, force: true });
     },
   };
   if (options.joins !== false) {
-    for (const name of names) if (!options.pull?.includes(name)) await fleet.join(name);
+    for (const name of names) await fleet.join(name);
+    for (const name of options.pull ?? []) await fleet.agent(name).start();
     await fleet.until(
       async () =>
         (await plane.list(Cluster)).items.every(
