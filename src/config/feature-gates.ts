@@ -27,9 +27,13 @@ const gate = (
 /** Every gate, by upstream's name and with its stage and default (wire). */
 export const featureGates: readonly FeatureGate[] = [
   gate("Failover", "beta", false, "controllers/taint-manager", "ClusterTaintPolicies and eviction by NoExecute taints"),
-  gate("GracefulEviction", "beta", true, "controllers/graceful-eviction", "the old copy goes when the new one runs", {
-    notYet: "application failover, which alone looks at it, is not there yet",
-  }),
+  gate(
+    "GracefulEviction",
+    "beta",
+    true,
+    "controllers/application-failover",
+    "application failover may keep the old copy until the new one runs",
+  ),
   gate(
     "PropagateDeps",
     "beta",

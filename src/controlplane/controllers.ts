@@ -4,6 +4,7 @@ import type { Pki } from "#certs";
 import { controllerNames, isControllerWanted, type ServerConfig } from "#config";
 import type { ControllerDefinition, Manager } from "#controller-runtime";
 import { agentCsrApproving } from "#controllers/agent-csr-approving";
+import { applicationFailover } from "#controllers/application-failover";
 import { bindingController } from "#controllers/binding";
 import { bindingStatus } from "#controllers/binding-status";
 import { bootstrapSigner } from "#controllers/bootstrap-signer";
@@ -111,6 +112,7 @@ export function addControllers(parts: Parts): void {
     "cluster",
   );
   add(gracefulEviction, { deps: {}, options: config, concurrency: bindingSyncs });
+  add(applicationFailover, { deps: { interpreter, gates }, concurrency: bindingSyncs });
   add(detector, {
     deps: { interpreter, gates, templates },
     options: {

@@ -5,6 +5,7 @@
 export { startTestApiServer } from "./api-server.ts";
 export { aDeployment, aPropagationPolicy } from "./builders.ts";
 export { eventually, settle } from "./eventually.ts";
+export { FAILOVER_FLAGS, type FailoverFleet, startFailoverFleet } from "./failover-fleet.ts";
 export { startTestFleet } from "./fleet.ts";
 export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
 export { hasKubectl, kubectl } from "./kubectl.ts";

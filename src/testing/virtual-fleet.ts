@@ -117,9 +117,16 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
         manager = createManager({ transport, clock, random, log: silentLogger, component: "karmada-agent" });
         const connect = () =>
           Promise.resolve(
-            own.connect({ name, fingerprint: "own", open: () => ({ transport: (members.get(name) as SimulatedMember).transport }) }),
+            own.connect({
+              name,
+              fingerprint: "own",
+              open: () => ({ transport: (members.get(name) as SimulatedMember).transport }),
+            }),
           );
-        manager.add(clusterStatus, { deps: { members: own, connect, gates: config.gates, own: name }, options: config });
+        manager.add(clusterStatus, {
+          deps: { members: own, connect, gates: config.gates, own: name },
+          options: config,
+        });
         await manager.start();
       },
       async kill() {
@@ -139,8 +146,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     revision: { get: () => backend.revision },
     compactedRevision: { get: () => backend.compactedRevision },
   });
-  const start = () =>
-    startControlPlane({ config, backend: kept, pki, clock, random, log: silentLogger, inProcess });
+  const start = () => startControlPlane({ config, backend: kept, pki, clock, random, log: silentLogger, inProcess });
   controlPlane = await start();
   let plane = createClient(controlPlane.transport);
   const simulated = (name: string) => {

@@ -105,7 +105,11 @@ describe("a push cluster", () => {
       apiVersion: "cluster.karmada.io/v1alpha1",
       kind: "Cluster",
       metadata: { name: "bare" },
-      spec: { syncMode: "Push", apiEndpoint: "https://bare.test", secretRef: { namespace: "karmada-cluster", name: "x" } },
+      spec: {
+        syncMode: "Push",
+        apiEndpoint: "https://bare.test",
+        secretRef: { namespace: "karmada-cluster", name: "x" },
+      },
     } as unknown as Cluster);
     await fleet.until(async () => (await ready("bare")) !== undefined);
     expect(await condition("Ready", "bare")).toMatchObject({
@@ -151,7 +155,13 @@ describe("what a cluster reports", () => {
           ...latest.status,
           conditions: [
             ...(latest.status?.conditions ?? []),
-            { type: "NetworkReady", status: "True", reason: "", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" },
+            {
+              type: "NetworkReady",
+              status: "True",
+              reason: "",
+              message: "",
+              lastTransitionTime: "2026-01-01T00:00:00Z",
+            },
           ],
         },
       } as Cluster);

@@ -58,14 +58,21 @@ export interface PreservedState {
 
 const LABEL_VALUE_MAX = 63;
 
+/** A cluster has not reported any status of the copy, so that there is none to keep. */
+export class StateNotReported extends Error {
+  constructor(cluster: string) {
+    super(`the application has no status in cluster ${cluster} to preserve state from`);
+    this.name = "StateNotReported";
+  }
+}
+
 /** Reads what is to survive from the status a cluster reported. Throws when a rule finds nothing to read. */
 export function preserveState(binding: AnyBinding, cluster: string, rules: readonly StateRule[]): PreservedState {
   const labels: Record<string, string> = {};
   const skipped: string[] = [];
   if (rules.length === 0) return { labels, skipped };
   const item = binding.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === cluster);
-  if (item?.status === undefined || item.status === null)
-    throw new Error(`the application has no status in cluster ${cluster} to preserve state from`);
+  if (item?.status === undefined || item.status === null) throw new StateNotReported(cluster);
   for (const { aliasLabelName, jsonPath } of rules) {
     let value: string;
     try {

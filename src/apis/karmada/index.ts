@@ -10,7 +10,15 @@ export type { KindDefinition } from "./kinds/kind.ts";
 export { karmadaConversions } from "./binding-conversion.ts";
 export * from "./naming.ts";
 export * from "./well-known.ts";
-export { currentPurgeMode, evicted, type EvictionReason, type PreservedState, preserveState, type StateRule } from "./eviction.ts";
+export {
+  currentPurgeMode,
+  evicted,
+  type EvictionReason,
+  type PreservedState,
+  preserveState,
+  type StateRule,
+  StateNotReported,
+} from "./eviction.ts";
 
 export type * from "./parts.ts";
 export { inlineOf, matchesAffinity, overflowOf, overflowOrder, termNamed } from "./affinity.ts";

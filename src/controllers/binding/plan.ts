@@ -8,6 +8,7 @@ import {
   type ClusterOverridePolicy,
   clusterOfExecutionNamespace,
   CONFLICT_RESOLUTION,
+  currentPurgeMode,
   EXECUTION_FINALIZER,
   executionNamespace,
   MANAGED,
@@ -63,12 +64,39 @@ export function planOrphans(binding: AnyBinding, works: readonly Work[]): readon
   return works.filter((work) => !expected.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""));
 }
 
-/** Whether the application must first be gone from a cluster before it may start elsewhere. */
-export function mustWaitForPurge(binding: AnyBinding, works: readonly Work[]): boolean {
+/**
+ * Works of clusters the application is moved away from, to be deleted with what they made. Resources are preserved for
+ * the day the template goes; a failover that left its old copies behind would leave two.
+ */
+export function planUnpreserved(binding: AnyBinding, works: readonly Work[]): readonly Work[] {
+  const tasks = binding.spec.gracefulEvictionTasks ?? [];
+  if (tasks.length === 0 || binding.spec.preserveResourcesOnDeletion !== true) return [];
+  const targets = new Set(targetsOf(binding).map(({ name }) => name));
+  const leaving = new Set(tasks.map(({ fromCluster }) => fromCluster).filter((name) => !targets.has(name)));
+  return works
+    .filter(
+      ({ spec, metadata }) =>
+        spec?.preserveResourcesOnDeletion === true &&
+        metadata.deletionTimestamp === undefined &&
+        leaving.has(clusterOfExecutionNamespace(metadata.namespace) ?? ""),
+    )
+    .map((work) => ({ ...work, spec: { ...work.spec, preserveResourcesOnDeletion: false } }) as Work);
+}
+
+/**
+ * Whether the application must first be gone from a cluster before it may start elsewhere. Nothing can be deleted in a
+ * cluster that is not ready, and waiting for it would end with the task and the state it carries.
+ */
+export function mustWaitForPurge(
+  binding: AnyBinding,
+  works: readonly Work[],
+  isReady: (cluster: string) => boolean = () => true,
+): boolean {
   const leaving = new Set(
     (binding.spec.gracefulEvictionTasks ?? [])
-      .filter(({ purgeMode }) => purgeMode === "Directly" || purgeMode === "Immediately")
-      .map(({ fromCluster }) => fromCluster),
+      .filter(({ purgeMode }) => currentPurgeMode(purgeMode) === "Directly")
+      .map(({ fromCluster }) => fromCluster)
+      .filter(isReady),
   );
   return (
     leaving.size > 0 && works.some((work) => leaving.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""))
@@ -171,7 +199,7 @@ function withPreservedState(
   const tasks = binding.spec.gracefulEvictionTasks ?? [];
   const last = tasks[tasks.length - 1];
   if (!gates.has("StatefulFailoverInjection") || targets.length !== 1 || last === undefined) return object;
-  if (last.purgeMode !== "Directly" && last.purgeMode !== "Immediately") return object;
+  if (currentPurgeMode(last.purgeMode) !== "Directly") return object;
   if (last.clustersBeforeFailover?.includes(cluster)) return object;
   return withLabels(object, (last.preservedLabelState ?? {}) as Readonly<Record<string, string>>);
 }

@@ -23,7 +23,14 @@ import {
   withoutFinalizer,
 } from "#machinery";
 import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./context.ts";
-import { bindingIdLabel, describeBinding, mustWaitForPurge, planOrphans, renderWorks } from "./plan.ts";
+import {
+  bindingIdLabel,
+  describeBinding,
+  mustWaitForPurge,
+  planOrphans,
+  planUnpreserved,
+  renderWorks,
+} from "./plan.ts";
 
 /** A purge that must come first is looked at again after this time, should its event be missed. */
 const PURGE_RETRY_MS = 5_000;
@@ -50,12 +57,18 @@ export async function reconcile(
   if (context.options.unclaimedBindings === "freeze" && !isClaimed(binding)) return done;
   const orphans = planOrphans(binding, works).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   try {
+    await Promise.all(planUnpreserved(binding, works).map((work) => client.update(Work, work)));
     await Promise.all(orphans.map(remove));
   } catch (error) {
     events.warning(binding, "CleanupWorkFailed", error instanceof Error ? error.message : String(error));
     throw error;
   }
-  if (mustWaitForPurge(binding, works)) return requeueAfter(PURGE_RETRY_MS);
+  const isReady = (name: string) =>
+    context
+      .cache(Cluster)
+      .get(name)
+      ?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+  if (mustWaitForPurge(binding, works, isReady)) return requeueAfter(PURGE_RETRY_MS);
   const template = await context.deps.templateOf(binding.spec.resource);
   if (template === undefined) return done;
   const {

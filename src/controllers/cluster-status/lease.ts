@@ -1,5 +1,5 @@
 import { Lease } from "#apis/kubernetes";
-import { Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
+import { type Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
 import { sleep } from "#base";
 import { formatMicroTime, isAlreadyExists, isConflict, isNotFound } from "#machinery";
 import type { ClusterStatusContext } from "./index.ts";
@@ -54,7 +54,10 @@ async function renew(cluster: Cluster, known: Lease | undefined, context: Cluste
     try {
       lease ??= await client.find(Lease, at);
       if (lease === undefined)
-        return await client.create(Lease, filled({ apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: at }));
+        return await client.create(
+          Lease,
+          filled({ apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: at }),
+        );
       return await client.update(Lease, filled(lease));
     } catch (error) {
       const isStale = isConflict(error) || isAlreadyExists(error) || isNotFound(error);

@@ -48,9 +48,11 @@ export function publishMetrics(metrics: Metrics, cluster: Cluster, seconds: numb
   const labels = { member_cluster: cluster.metadata.name ?? "" };
   for (const { name, help, read } of GAUGES) metrics.gauge(name, help, LABELS).set(read(cluster), labels);
   metrics
-    .histogram("cluster_sync_status_duration_seconds", "Duration in seconds for syncing the status of the cluster once", [
-      "member_cluster",
-    ])
+    .histogram(
+      "cluster_sync_status_duration_seconds",
+      "Duration in seconds for syncing the status of the cluster once",
+      ["member_cluster"],
+    )
     .observe(seconds, labels);
 }
 

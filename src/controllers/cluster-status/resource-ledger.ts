@@ -163,7 +163,8 @@ export class ResourceLedger {
   }
 
   #uncount(node: HeldNode): void {
-    if (node.position !== undefined && node.position >= 0) this.#counts[node.position] = (this.#counts[node.position] ?? 0) - 1;
+    if (node.position !== undefined && node.position >= 0)
+      this.#counts[node.position] = (this.#counts[node.position] ?? 0) - 1;
     delete node.position;
   }
 

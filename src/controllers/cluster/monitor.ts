@@ -32,7 +32,10 @@ async function look(cluster: Cluster, heartbeats: Map<string, Heartbeat>, contex
   const judgement = judgeHeartbeat(cluster, renewTime, heartbeats.get(name), nowMs, context.options);
   heartbeats.set(name, judgement.heartbeat);
   // A cluster that is late but not too late counts for the brake on evictions already.
-  context.deps.members?.report(name, nowMs - judgement.heartbeat.seenMs < context.options.clusterMonitorGracePeriodMs / 2);
+  context.deps.members?.report(
+    name,
+    nowMs - judgement.heartbeat.seenMs < context.options.clusterMonitorGracePeriodMs / 2,
+  );
   if (judgement.condition === undefined) return;
   try {
     await turnUnknown(cluster, judgement.condition, context);

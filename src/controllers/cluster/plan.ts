@@ -58,7 +58,12 @@ export interface Graces {
 export interface Judgement {
   readonly heartbeat: Heartbeat;
   /** The Ready condition to set, when nothing was heard for too long. */
-  readonly condition?: { readonly type: "Ready"; readonly status: "Unknown"; readonly reason: string; readonly message: string };
+  readonly condition?: {
+    readonly type: "Ready";
+    readonly status: "Unknown";
+    readonly reason: string;
+    readonly message: string;
+  };
 }
 
 /** Judges a pull cluster by what was heard of it: a Ready condition that changed, or a Lease that was renewed. */

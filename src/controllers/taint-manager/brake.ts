@@ -103,7 +103,10 @@ export class EvictionBrake {
           if (!isHeld) resume(cluster);
         } catch (error) {
           if (!isNotFound(error) && !isConflict(error))
-            this.#context.log.warn("could not publish the brake's state", { cluster: cluster.metadata.name ?? "", error });
+            this.#context.log.warn("could not publish the brake's state", {
+              cluster: cluster.metadata.name ?? "",
+              error,
+            });
         }
       }
     }

@@ -66,7 +66,11 @@ const parts = new WeakMap<AbortSignal, Parts>();
 export function partsOf(context: TaintManagerContext): Parts {
   let found = parts.get(context.signal);
   if (found === undefined) {
-    found = { pace: new Pace(context.options.resourceEvictionRate), brake: new EvictionBrake(context), stateTries: new Map() };
+    found = {
+      pace: new Pace(context.options.resourceEvictionRate),
+      brake: new EvictionBrake(context),
+      stateTries: new Map(),
+    };
     parts.set(context.signal, found);
   }
   return found;

@@ -73,7 +73,10 @@ export function withoutMootEvictions<T extends AnyBinding>(
     if (producer !== PRODUCER || reason !== REASON) return false;
     const cluster = clusterOf(fromCluster);
     if (cluster === undefined || !isReady(cluster) || cluster.metadata.deletionTimestamp !== undefined) return false;
-    return evictionDeadline(binding, noExecuteTaints(cluster), nowMs).type === "never" || noExecuteTaints(cluster).length === 0;
+    return (
+      evictionDeadline(binding, noExecuteTaints(cluster), nowMs).type === "never" ||
+      noExecuteTaints(cluster).length === 0
+    );
   });
   if (moot.length === 0) return binding;
   const back: TargetCluster[] = moot
@@ -90,4 +93,3 @@ export function withoutMootEvictions<T extends AnyBinding>(
     },
   };
 }
-

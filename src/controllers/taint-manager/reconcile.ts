@@ -1,4 +1,12 @@
-import { type AnyBinding, Cluster, currentPurgeMode, evicted, preserveState, type ResourceBinding } from "#apis/karmada";
+import {
+  type AnyBinding,
+  Cluster,
+  currentPurgeMode,
+  evicted,
+  preserveState,
+  type ResourceBinding,
+  StateNotReported,
+} from "#apis/karmada";
 import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 import { partsOf, type TaintManagerContext } from "./index.ts";
@@ -101,7 +109,7 @@ function stateOf(
     const message = error instanceof Error ? error.message : String(error);
     for (const about of [binding, templateOf(binding)])
       context.events.from("taint-manager").warning(about, "EvictWorkloadFromClusterFailed", message);
-    if (failures < STATE_TRIES_MAX) throw error;
+    if (!(error instanceof StateNotReported) || failures < STATE_TRIES_MAX) throw error;
     context.log.warn("evicting without state", { binding: key, cluster, error });
     return undefined;
   }

@@ -1,0 +1,30 @@
+/**
+ * Application failover: a copy that has been unhealthy for longer than its policy tolerates is taken out of its cluster,
+ * with a task that says how the old copy goes and what of its state the new one is to carry. It asks nobody whether there
+ * is a better place: that is the scheduler's.
+ */
+import { type AnyBinding, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
+import { type ControllerContext, defineController } from "#controller-runtime";
+import type { Interpreter } from "#interpreter";
+import { reconcile } from "./reconcile.ts";
+
+export interface ApplicationFailoverDeps {
+  readonly interpreter: Interpreter;
+  readonly gates: ReadonlySet<string>;
+}
+
+export type ApplicationFailoverContext = ControllerContext<ApplicationFailoverDeps, Record<string, never>>;
+
+export const applicationFailover = defineController<ApplicationFailoverDeps, Record<string, never>>({
+  name: "applicationFailover",
+  reconciles: [ResourceBinding, ClusterResourceBinding],
+  when: (change) =>
+    (change.object as AnyBinding).spec.failover?.application !== undefined ||
+    (change.type === "updated" && (change.old as AnyBinding).spec.failover?.application !== undefined),
+  writes: [
+    { kind: ResourceBinding, verbs: ["update"] },
+    { kind: ClusterResourceBinding, verbs: ["update"] },
+  ],
+  options: {},
+  reconcile,
+});
