@@ -162,7 +162,8 @@ describe("state that goes along", () => {
     await breakIn("m1", "m2", "m3");
     await unhealthy(first);
     await fleet.until(async () => (await task()) !== undefined);
-    const second = await clusters().then(async (now) => now || (await fleet.advance(1_000), clusters()));
+    await fleet.until(async () => (await clusters()) !== "");
+    const second = await clusters();
     await fleet.until(async () => (await fleet.copy(second)) !== undefined);
     const evicted = await task();
     expect(evicted).toMatchObject({ purgeMode: "Directly", clustersBeforeFailover: [first] });

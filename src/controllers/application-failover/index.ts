@@ -4,16 +4,9 @@
  * is a better place: that is the scheduler's.
  */
 import { type AnyBinding, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
-import { type ControllerContext, defineController } from "#controller-runtime";
-import type { Interpreter } from "#interpreter";
+import { defineController } from "#controller-runtime";
+import type { ApplicationFailoverDeps } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
-
-export interface ApplicationFailoverDeps {
-  readonly interpreter: Interpreter;
-  readonly gates: ReadonlySet<string>;
-}
-
-export type ApplicationFailoverContext = ControllerContext<ApplicationFailoverDeps, Record<string, never>>;
 
 export const applicationFailover = defineController<ApplicationFailoverDeps, Record<string, never>>({
   name: "applicationFailover",

@@ -1,7 +1,7 @@
 import { type AnyBinding, type ResourceBinding, StateNotReported } from "#apis/karmada";
 import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
-import type { ApplicationFailoverContext } from "./index.ts";
+import type { ApplicationFailoverContext } from "./context.ts";
 import { failedOver, planFailover, type Timers } from "./plan.ts";
 
 /** A copy that never reported a status has none to keep; after so many tries it is given up without. */

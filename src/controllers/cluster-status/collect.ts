@@ -1,7 +1,7 @@
 import { Node, Pod } from "#apis/kubernetes";
 import type { Cluster } from "#apis/karmada";
 import type { Member } from "#member";
-import type { ClusterStatusContext } from "./index.ts";
+import type { ClusterStatusContext } from "./context.ts";
 import { collectApis, type Observation } from "./plan.ts";
 import { REQUEST_TIMEOUT_MS, withinTime } from "./probe.ts";
 import { ResourceLedger } from "./resource-ledger.ts";
@@ -56,7 +56,7 @@ function ledgerOf(member: Member): ResourceLedger {
       delete: (pod) => ledger.removePod(pod),
     }),
   ];
-  member.signal.addEventListener("abort", () => stops.forEach((stop) => stop()), { once: true });
+  for (const stop of stops) member.signal.addEventListener("abort", stop, { once: true });
   return ledger;
 }
 

@@ -5,34 +5,11 @@
  */
 import { Lease } from "#apis/kubernetes";
 import { Cluster, CLUSTER_FINALIZER } from "#apis/karmada";
-import { type ControllerContext, defineController } from "#controller-runtime";
-import type { Member, MemberPool } from "#member";
+import { defineController } from "#controller-runtime";
+import type { ClusterStatusDeps, ClusterStatusOptions } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
 
 export { observeReady, readyCondition } from "./plan.ts";
-
-export interface ClusterStatusDeps {
-  readonly members: MemberPool;
-  /** Opens the member a Cluster object names; throws when its credentials or address are no use. */
-  readonly connect: (cluster: Cluster) => Promise<Member>;
-  readonly gates: ReadonlySet<string>;
-  /** In an agent: the cluster it runs in. Only that one is looked after, push or pull. */
-  readonly own?: string;
-}
-
-export interface ClusterStatusOptions {
-  readonly clusterStatusUpdateFrequencyMs: number;
-  readonly clusterFailureThresholdMs: number;
-  readonly clusterSuccessThresholdMs: number;
-  readonly enableClusterResourceModeling: boolean;
-  /** How long the first lists of a member's nodes and pods may take. */
-  readonly clusterCacheSyncTimeoutMs: number;
-  readonly clusterLeaseDurationMs: number;
-  /** Share of the duration after which the Lease is renewed. */
-  readonly clusterLeaseRenewIntervalFraction: number;
-}
-
-export type ClusterStatusContext = ControllerContext<ClusterStatusDeps, ClusterStatusOptions>;
 
 export const clusterStatus = defineController<ClusterStatusDeps, ClusterStatusOptions>({
   name: "clusterStatus",

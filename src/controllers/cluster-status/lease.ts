@@ -2,7 +2,7 @@ import { Lease } from "#apis/kubernetes";
 import { type Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
 import { sleep } from "#base";
 import { formatMicroTime, isAlreadyExists, isConflict, isNotFound } from "#machinery";
-import type { ClusterStatusContext } from "./index.ts";
+import type { ClusterStatusContext } from "./context.ts";
 
 const FIRST_RETRY_MS = 200;
 const RETRY_MAX_MS = 7_000;

@@ -4,7 +4,7 @@ import { done, type Request, requeueAfter, type Result } from "#controller-runti
 import { isConflict, isNotFound } from "#machinery";
 import type { Member } from "#member";
 import { collect } from "./collect.ts";
-import type { ClusterStatusContext } from "./index.ts";
+import type { ClusterStatusContext } from "./context.ts";
 import { keepLease } from "./lease.ts";
 import { forgetMetrics, publishMetrics } from "./measures.ts";
 import { type Observation, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";

@@ -15,35 +15,11 @@ import {
   SYSTEM,
   Work,
 } from "#apis/karmada";
-import {
-  cacheIndex,
-  type ControllerContext,
-  defineController,
-  done,
-  type Request,
-  requeueAfter,
-  type Result,
-  wake,
-} from "#controller-runtime";
+import { cacheIndex, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, withFinalizer, withoutFinalizer } from "#machinery";
-import type { MemberPool } from "#member";
+import type { ClusterContext, ClusterDeps, ClusterOptions } from "./context.ts";
 import { monitor } from "./monitor.ts";
 import { describeTaints, planTaints } from "./plan.ts";
-
-export interface ClusterDeps {
-  /** Where members that are late are noted before they are too late; may be left out. */
-  readonly members?: MemberPool;
-}
-
-export interface ClusterOptions {
-  readonly clusterMonitorPeriodMs: number;
-  readonly clusterMonitorGracePeriodMs: number;
-  readonly clusterStartupGracePeriodMs: number;
-  /** Unhealthy for so long, a cluster gets a NoExecute taint; 0, the default, leaves that to policies and people. */
-  readonly failoverEvictionTimeoutMs: number;
-}
-
-export type ClusterContext = ControllerContext<ClusterDeps, ClusterOptions>;
 
 const LOOK_AGAIN_MS = 10_000;
 const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) => name);

@@ -2,7 +2,7 @@ import { Lease } from "#apis/kubernetes";
 import { Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
 import { sleep } from "#base";
 import { formatTime, isConflict, isNotFound } from "#machinery";
-import type { ClusterContext } from "./index.ts";
+import type { ClusterContext } from "./context.ts";
 import { type Heartbeat, type Judgement, judgeHeartbeat } from "./plan.ts";
 
 const RETRY_MS = 20;

@@ -1,7 +1,7 @@
 import { Cluster } from "#apis/karmada";
 import { sleep } from "#base";
 import { formatTime, isConflict, isNotFound, parseTime } from "#machinery";
-import type { TaintManagerContext } from "./index.ts";
+import type { TaintManagerContext } from "./context.ts";
 
 /** On a Cluster: the time until which evictions from it go on whatever the brake says. */
 export const RELEASE_EVICTIONS = "failover.flotilla.io/release-evictions-until";

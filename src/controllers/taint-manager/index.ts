@@ -5,32 +5,14 @@
  */
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
 import { cacheIndex, type ControllerContext, defineController, wake, type Wakeup } from "#controller-runtime";
-import type { MemberPool } from "#member";
-import { EvictionBrake, RELEASE_EVICTIONS } from "./brake.ts";
-import { Pace, WORKERS } from "./pace.ts";
+import { RELEASE_EVICTIONS } from "./brake.ts";
+import type { TaintManagerDeps, TaintManagerOptions } from "./context.ts";
+import { WORKERS } from "./pace.ts";
+import { partsOf } from "./parts.ts";
 import { noExecuteTaints, PRODUCER } from "./plan.ts";
 import { reconcile } from "./reconcile.ts";
 
 export { EVICTION_HELD, RELEASE_EVICTIONS } from "./brake.ts";
-
-export interface TaintManagerDeps {
-  readonly gates: ReadonlySet<string>;
-  /** Members as last seen, for the brake; without it only published conditions count. */
-  readonly members?: MemberPool;
-}
-
-export interface TaintManagerOptions {
-  readonly enableNoExecuteTaintEviction: boolean;
-  readonly noExecuteTaintEvictionPurgeMode: "Gracefully" | "Directly";
-  /** `--resource-eviction-rate`, bindings per second and worker; there are three workers. */
-  readonly resourceEvictionRate: number;
-  /** Evictions are held while more than this share of the clusters fails at once; 1 never holds. */
-  readonly evictionBrakeShare: number;
-  /** How long that must be over before evictions go on. */
-  readonly evictionBrakeSettleMs: number;
-}
-
-export type TaintManagerContext = ControllerContext<TaintManagerDeps, TaintManagerOptions>;
 
 const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) => name);
 const leaving = ({ spec }: AnyBinding) =>
@@ -52,29 +34,6 @@ function bindingsOf(cluster: string, context: ControllerContext<unknown, unknown
 
 const isOn = (context: { readonly options: unknown }) =>
   (context.options as TaintManagerOptions).enableNoExecuteTaintEviction;
-
-interface Parts {
-  readonly pace: Pace;
-  readonly brake: EvictionBrake;
-  /** Failures to read the state of a copy that is to go, by binding. */
-  readonly stateTries: Map<string, number>;
-}
-
-const parts = new WeakMap<AbortSignal, Parts>();
-
-/** What one running taint manager keeps; a restart may lose it. */
-export function partsOf(context: TaintManagerContext): Parts {
-  let found = parts.get(context.signal);
-  if (found === undefined) {
-    found = {
-      pace: new Pace(context.options.resourceEvictionRate),
-      brake: new EvictionBrake(context),
-      stateTries: new Map(),
-    };
-    parts.set(context.signal, found);
-  }
-  return found;
-}
 
 export const taintManager = defineController<TaintManagerDeps, TaintManagerOptions>({
   name: "taint-manager",

@@ -9,7 +9,8 @@ import {
 } from "#apis/karmada";
 import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
-import { partsOf, type TaintManagerContext } from "./index.ts";
+import type { TaintManagerContext } from "./context.ts";
+import { partsOf } from "./parts.ts";
 import { evictionDeadline, noExecuteTaints, PRODUCER, REASON, withoutMootEvictions } from "./plan.ts";
 
 /** A copy whose state cannot be read is not kept in a dead cluster for ever. */

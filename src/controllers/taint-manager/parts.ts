@@ -1,0 +1,26 @@
+import { EvictionBrake } from "./brake.ts";
+import type { TaintManagerContext } from "./context.ts";
+import { Pace } from "./pace.ts";
+
+interface Parts {
+  readonly pace: Pace;
+  readonly brake: EvictionBrake;
+  /** Failures to read the state of a copy that is to go, by binding. */
+  readonly stateTries: Map<string, number>;
+}
+
+const parts = new WeakMap<AbortSignal, Parts>();
+
+/** What one running taint manager keeps; a restart may lose it. */
+export function partsOf(context: TaintManagerContext): Parts {
+  let found = parts.get(context.signal);
+  if (found === undefined) {
+    found = {
+      pace: new Pace(context.options.resourceEvictionRate),
+      brake: new EvictionBrake(context),
+      stateTries: new Map(),
+    };
+    parts.set(context.signal, found);
+  }
+  return found;
+}
