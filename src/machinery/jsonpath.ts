@@ -63,13 +63,13 @@ function readParts(template: string, start: number, isInRange: boolean): { parts
     if (source.startsWith("range ") || source === "range") {
       const path = source.slice("range".length).trim();
       const body = readParts(template, at, true);
-      parts.push({ kind: "range", steps: readSteps(path), source: path, body: body.parts });
+      parts.push({ kind: "range", steps: readSteps(path), body: body.parts });
       at = body.at;
       continue;
     }
     const quoted = /^(["'])([\s\S]*)\1$/.exec(source);
     if (quoted !== null) parts.push({ kind: "text", text: unquote(quoted[2] ?? "") });
-    else parts.push({ kind: "path", steps: readSteps(source), source });
+    else parts.push({ kind: "path", steps: readSteps(source) });
   }
   if (isInRange) throw new JsonPathError("unterminated range: {end} is missing");
   return { parts, at };
@@ -257,20 +257,13 @@ function passes(element: unknown, step: Step & { readonly kind: "filter" }): boo
 }
 
 function print(parts: readonly Part[], root: unknown): string {
-  return parts
-    .map((part) => {
-      switch (part.kind) {
-        case "text":
-          return part.text;
-        case "path":
-          return walk([root], part.steps).map(textOf).join(" ");
-        case "range":
-          return walk([root], part.steps)
-            .map((value) => print(part.body, value))
-            .join("");
-      }
-    })
-    .join("");
+  return parts.map((part) => printPart(part, root)).join("");
+}
+
+function printPart(part: Part, root: unknown): string {
+  if (part.kind === "text") return part.text;
+  const values = walk([root], part.steps);
+  return part.kind === "path" ? values.map(textOf).join(" ") : values.map((value) => print(part.body, value)).join("");
 }
 
 /** Maps and lists as JSON, whole numbers plainly, other numbers as Go writes doubles. */

@@ -68,6 +68,7 @@ describe("an outage, failover configured (§20.2)", () => {
     const { uid } = (await fleet.copy("m1"))?.metadata ?? {};
     fleet.simulated("m2").setFaults({ isDown: true });
     await fleet.until(async () => (await ready("m2")) === "False");
+    await fleet.advance(500);
     expect(await taints("m2")).toEqual(["not-ready:NoSchedule", "not-ready:NoExecute"]);
     expect(await fleet.targets()).toBe("m1:3,m3:3");
     expect(await fleet.tasks()).toEqual(["m2 Gracefully TaintUntolerated TaintManager 3"]);
@@ -110,7 +111,7 @@ describe("an outage, failover configured (§20.2)", () => {
     expect(await fleet.targets()).toBe("m1:1,m2:2");
     fleet.simulated("m1").setFaults({ isDown: true });
     await fleet.until(async () => (await fleet.tasks()).length === 1, 60_000);
-    await fleet.advance(0);
+    await fleet.advance(500);
     expect(await fleet.targets()).toBe("m2:3");
     expect(await fleet.tasks()).toEqual(["m1 Gracefully TaintUntolerated TaintManager 1"]);
     expect((await fleet.work("m1"))?.metadata.deletionTimestamp).toBeUndefined();
