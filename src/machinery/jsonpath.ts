@@ -22,13 +22,8 @@ type Operand = { readonly path: readonly Step[] } | { readonly value: unknown };
 
 type Part =
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "path"; readonly steps: readonly Step[]; readonly source: string }
-  | {
-      readonly kind: "range";
-      readonly steps: readonly Step[];
-      readonly source: string;
-      readonly body: readonly Part[];
-    };
+  | { readonly kind: "path"; readonly steps: readonly Step[] }
+  | { readonly kind: "range"; readonly steps: readonly Step[]; readonly body: readonly Part[] };
 
 const LENGTH_MAX = 4_096;
 /** Values one expression may give, so that `{..}` on a large status ends. */
