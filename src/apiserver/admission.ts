@@ -3,7 +3,7 @@ import type { ResourceDefinition, User } from "./definition.ts";
 
 /** One write on its way into the store. `object` is absent for deletions. */
 export interface AdmissionRequest {
-  readonly operation: "CREATE" | "UPDATE" | "DELETE";
+  readonly operation: "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
   readonly definition: ResourceDefinition;
   readonly object: KubeObject | undefined;
   readonly oldObject: KubeObject | undefined;
@@ -13,6 +13,10 @@ export interface AdmissionRequest {
   readonly user: User;
   readonly isDryRun: boolean;
   readonly warn: (message: string) => void;
+  /** The options of the request, such as `fieldManager`. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** Notes a fact in the audit log. */
+  readonly annotate?: (key: string, value: string) => void;
 }
 
 /** Changes or refuses writes. A refusal is a thrown `ApiError`. */

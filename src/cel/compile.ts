@@ -84,8 +84,13 @@ export class Compiler implements ExpressionCompiler {
         return this.#literal(node.args);
       case "id":
         return this.#identifier(node, node.args, scope);
-      case ".":
+      case ".": {
+        // A variable may have a dot in its name, as `authorizer.requestResource`.
+        const path = pathOf(node);
+        const variable = path === undefined ? undefined : scope.get(path);
+        if (variable !== undefined) return readVariable(variable);
         return this.select(node, this.compile(node.args[0], scope), node.args[1]);
+      }
       case ".?":
         return this.#optionalSelect(node, this.compile(node.args[0], scope), node.args[1]);
       case "[]":
@@ -145,18 +150,7 @@ export class Compiler implements ExpressionCompiler {
 
   #identifier(node: Node, name: string, scope: ReadonlyMap<string, Variable>): Compiled {
     const variable = scope.get(name);
-    if (variable !== undefined) {
-      const { slot, type } = variable;
-      return {
-        type,
-        run: (frame) => {
-          frame.charge(1);
-          return frame.slots[slot] as Value;
-        },
-        cost: 1,
-        size: sizeOfType(type),
-      };
-    }
+    if (variable !== undefined) return readVariable(variable);
     if (TYPE_NAMES.includes(name)) {
       const value = new TypeValue(name);
       return { type: typeType, run: () => value, cost: 1, size: 1 };
@@ -465,6 +459,18 @@ export class Compiler implements ExpressionCompiler {
       size: 1,
     };
   }
+}
+
+function readVariable({ slot, type }: Variable): Compiled {
+  return {
+    type,
+    run: (frame) => {
+      frame.charge(1);
+      return frame.slots[slot] as Value;
+    },
+    cost: 1,
+    size: sizeOfType(type),
+  };
 }
 
 interface Entry {

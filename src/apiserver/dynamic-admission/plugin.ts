@@ -1,0 +1,106 @@
+import type { KubeObject } from "#machinery";
+import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
+import type { Authorizer } from "../authorization/attributes.ts";
+import type { ApiServer } from "../server.ts";
+import { CompiledObjects } from "./compiled-objects.ts";
+import { isExempt } from "./matching.ts";
+import { compileMutatingPolicy, mutateByPolicy } from "./mutating-policies.ts";
+import { compileBinding, compilePolicy, validateByPolicies } from "./policies.ts";
+import { WebhookClient } from "./webhook-client.ts";
+import { compileWebhooks, mutateByWebhook, validateByWebhooks } from "./webhooks.ts";
+
+/** One step of mutation, and whether it wants to look again when others changed the object after it. */
+interface Step {
+  readonly isReinvoked: boolean;
+  run(request: AdmissionRequest): Promise<KubeObject | undefined>;
+}
+
+/**
+ * Admission that users configure: mutating policies, then mutating webhooks, in order of their names; later validating
+ * policies and validating webhooks.
+ */
+export class DynamicAdmission implements AdmissionPlugin {
+  readonly name = "DynamicAdmission";
+  readonly #parts: { readonly server: ApiServer; readonly authorizer: Authorizer; readonly client: WebhookClient };
+  readonly #mutating;
+  readonly #validating;
+  readonly #mutatingPolicies;
+  readonly #mutatingBindings;
+  readonly #policies;
+  readonly #bindings;
+
+  constructor(server: ApiServer, authorizer: Authorizer) {
+    this.#parts = { server, authorizer, client: new WebhookClient(server) };
+    this.#mutating = new CompiledObjects(server, "mutatingwebhookconfigurations", compileWebhooks);
+    this.#validating = new CompiledObjects(server, "validatingwebhookconfigurations", compileWebhooks);
+    this.#mutatingPolicies = new CompiledObjects(server, "mutatingadmissionpolicies", compileMutatingPolicy);
+    this.#mutatingBindings = new CompiledObjects(server, "mutatingadmissionpolicybindings", compileBinding);
+    this.#policies = new CompiledObjects(server, "validatingadmissionpolicies", (object) => compilePolicy(object));
+    this.#bindings = new CompiledObjects(server, "validatingadmissionpolicybindings", compileBinding);
+  }
+
+  /** Reads what is configured and follows it. */
+  async start(): Promise<void> {
+    for (const objects of [
+      this.#mutating,
+      this.#validating,
+      this.#mutatingPolicies,
+      this.#mutatingBindings,
+      this.#policies,
+      this.#bindings,
+    ])
+      await objects.start();
+  }
+
+  stop(): void {
+    this.#parts.client.close();
+  }
+
+  handles({ definition }: AdmissionRequest): boolean {
+    const isConfigured =
+      this.#mutating.all.length > 0 ||
+      this.#validating.all.length > 0 ||
+      this.#mutatingPolicies.all.length > 0 ||
+      this.#policies.all.length > 0;
+    return isConfigured && !isExempt(definition);
+  }
+
+  async mutate(request: AdmissionRequest & { readonly object: KubeObject }): Promise<KubeObject> {
+    return (await this.#runSteps(request)) as KubeObject;
+  }
+
+  async validate(request: AdmissionRequest): Promise<void> {
+    // Deletions have nothing to change, but mutating webhooks may still refuse them.
+    if (request.object === undefined) await this.#runSteps(request);
+    await validateByPolicies(this.#parts, this.#policies.all, this.#bindings.all, request);
+    await validateByWebhooks(this.#parts, this.#validating.all.flat(), request);
+  }
+
+  #steps(): readonly Step[] {
+    const parts = this.#parts;
+    return [
+      ...this.#mutatingPolicies.all.map((policy) => ({
+        isReinvoked: policy.spec.reinvocationPolicy === "IfNeeded",
+        run: (request: AdmissionRequest) => mutateByPolicy(parts, policy, this.#mutatingBindings.all, request),
+      })),
+      ...this.#mutating.all.flat().map((hook) => ({
+        isReinvoked: hook.hook.reinvocationPolicy === "IfNeeded",
+        run: (request: AdmissionRequest) => mutateByWebhook(parts, hook, request),
+      })),
+    ];
+  }
+
+  /** All steps once; then those that asked for it once more, if the object is no longer what they left. */
+  async #runSteps(request: AdmissionRequest): Promise<KubeObject | undefined> {
+    const steps = this.#steps();
+    const left = new Map<Step, KubeObject | undefined>();
+    let object = request.object;
+    for (const step of steps) {
+      object = await step.run({ ...request, object });
+      left.set(step, object);
+    }
+    for (const step of steps)
+      if (step.isReinvoked && left.get(step) !== object) object = await step.run({ ...request, object });
+    return object;
+  }
+}

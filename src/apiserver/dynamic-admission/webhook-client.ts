@@ -1,0 +1,158 @@
+import { Agent } from "undici";
+import { type JsonPatchOperation, isJsonObject } from "#machinery";
+import type { ApiServer } from "../server.ts";
+import { resolveService } from "./service-routing.ts";
+import type { Webhook } from "./types.ts";
+
+/** What a webhook answered, read and checked. */
+export interface WebhookAnswer {
+  readonly isAllowed: boolean;
+  readonly status: { readonly code?: number; readonly message?: string; readonly reason?: string } | undefined;
+  readonly patch: readonly JsonPatchOperation[];
+  readonly warnings: readonly string[];
+  readonly auditAnnotations: Readonly<Record<string, string>>;
+}
+
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+const AGENTS_MAX = 100;
+
+/** Calls webhooks over HTTPS with kept connections, one set a destination and authority. */
+export class WebhookClient {
+  readonly #server: ApiServer;
+  readonly #agents = new Map<string, Agent>();
+  constructor(server: ApiServer) {
+    this.#server = server;
+  }
+
+  /** Sends a review; throws an `Error` whose message says what went wrong between us and the webhook. */
+  async call(webhook: Webhook, review: Readonly<Record<string, unknown>>, uid: string): Promise<WebhookAnswer> {
+    const seconds = webhook.timeoutSeconds ?? 10;
+    const { service, url } = webhook.clientConfig;
+    const shown =
+      service === undefined
+        ? (url ?? "")
+        : `https://${service.name}.${service.namespace}.svc:${service.port ?? 443}${service.path ?? "/"}`;
+    const target = new URL(shown);
+    target.searchParams.set("timeout", `${seconds}s`);
+    const abort = new AbortController();
+    const timer = this.#server.clock.after(seconds * 1000, () => abort.abort(new Error("context deadline exceeded")));
+    try {
+      const { origin, agent } = await this.#route(webhook, target);
+      const answer = await agent.request({
+        origin,
+        path: `${target.pathname}${target.search}`,
+        method: "POST",
+        headers: { "content-type": "application/json", accept: "application/json, */*", host: target.host },
+        body: JSON.stringify(review),
+        signal: abort.signal,
+      });
+      const text = await readBounded(answer.body, ANSWER_BYTES_MAX);
+      if (answer.statusCode !== 200)
+        throw new Error(`the server answered ${answer.statusCode}: ${text.trim().slice(0, 500)}`);
+      return parseAnswer(text, uid);
+    } catch (error) {
+      const why = abort.signal.aborted
+        ? "context deadline exceeded"
+        : error instanceof Error
+          ? error.message
+          : String(error);
+      throw new Error(`failed to call webhook: Post ${JSON.stringify(String(target))}: ${why}`, { cause: error });
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #route(webhook: Webhook, target: URL): Promise<{ readonly origin: string; readonly agent: Agent }> {
+    const { service, caBundle } = webhook.clientConfig;
+    const found = service === undefined ? undefined : await resolveService(this.#server, service);
+    const host = found === undefined ? target.host : `${bracketed(found.host)}:${found.port}`;
+    const serverName = found?.serverName ?? target.hostname.replace(/^\[|\]$/g, "");
+    const key = `${host} ${serverName} ${caBundle ?? ""}`;
+    let agent = this.#agents.get(key);
+    if (agent === undefined) {
+      if (this.#agents.size >= AGENTS_MAX) this.close();
+      agent = new Agent({
+        connections: 32,
+        connect: {
+          timeout: 10_000,
+          ...(/^[\d.]+$|:/.test(serverName) ? {} : { servername: serverName }),
+          ...(caBundle ? { ca: Buffer.from(caBundle, "base64").toString("utf8") } : {}),
+        },
+      });
+      this.#agents.set(key, agent);
+    }
+    return { origin: `https://${host}`, agent };
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) void agent.close().catch(() => {});
+    this.#agents.clear();
+  }
+}
+
+const bracketed = (host: string) => (host.includes(":") && !host.startsWith("[") ? `[${host}]` : host);
+
+async function readBounded(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw new Error(`the answer is larger than ${bytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function parseAnswer(text: string, uid: string): WebhookAnswer {
+  const refuse = (why: string) => new Error(`received invalid webhook response: ${why}`);
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw refuse("it is no JSON");
+  }
+  if (!isJsonObject(body) || body["kind"] !== "AdmissionReview" || body["apiVersion"] !== "admission.k8s.io/v1")
+    throw refuse(
+      `expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got ${isJsonObject(body) ? `${String(body["apiVersion"] ?? "")}, Kind=${String(body["kind"] ?? "")}` : typeof body}`,
+    );
+  const { response } = body;
+  if (!isJsonObject(response)) throw refuse("webhook response was absent");
+  if (response["uid"] !== uid)
+    throw refuse(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response["uid"] ?? "")}`);
+  if (typeof response["allowed"] !== "boolean") throw refuse("response.allowed must be a boolean");
+  return {
+    isAllowed: response["allowed"],
+    status: isJsonObject(response["status"]) ? (response["status"] as WebhookAnswer["status"]) : undefined,
+    patch: patchOf(response, refuse),
+    warnings: Array.isArray(response["warnings"]) ? response["warnings"].map(String) : [],
+    auditAnnotations: isJsonObject(response["auditAnnotations"])
+      ? Object.fromEntries(Object.entries(response["auditAnnotations"]).map(([key, value]) => [key, String(value)]))
+      : {},
+  };
+}
+
+function patchOf(
+  response: Readonly<Record<string, unknown>>,
+  refuse: (why: string) => Error,
+): readonly JsonPatchOperation[] {
+  const { patch, patchType } = response;
+  if (patch === undefined || patch === null || patch === "") {
+    if (patchType !== undefined && patchType !== null)
+      throw refuse("webhook returned response.patchType but not response.patch");
+    return [];
+  }
+  if (patchType !== "JSONPatch")
+    throw refuse(
+      patchType === undefined
+        ? "webhook returned response.patch but not response.patchType"
+        : `unsupported patch type ${JSON.stringify(patchType)}`,
+    );
+  let operations: unknown;
+  try {
+    operations = JSON.parse(Buffer.from(String(patch), "base64").toString("utf8"));
+  } catch {
+    throw refuse("response.patch is no base64 of a JSON patch");
+  }
+  if (!Array.isArray(operations) || !operations.every(isJsonObject)) throw refuse("response.patch is no JSON patch");
+  return operations as unknown as readonly JsonPatchOperation[];
+}
