@@ -25,6 +25,8 @@ export const systemUser: User = { name: "system:flotilla", groups: ["system:mast
 export interface RequestContext {
   readonly user: User;
   readonly warn: (message: string) => void;
+  /** Notes a fact in the audit log. */
+  readonly annotate?: (key: string, value: string) => void;
   /** Whether the owners of written fields are recorded; true for clients outside. */
   readonly tracksFields?: boolean;
   /** Called when an update or an apply is about to create what it does not find; throws when it may not. */

@@ -19,6 +19,8 @@ import { ServiceAllocation } from "./builtin/service-allocation.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
+import { DynamicAdmission } from "./dynamic-admission/plugin.ts";
+import { withAdmissionStrategy } from "./dynamic-admission/strategies.ts";
 import { DiscoveryDocuments } from "./discovery/discovery.ts";
 import { Front, type FrontAnswer, type FrontParts, type FrontRequest } from "./http/front.ts";
 import { HealthChecks } from "./http/health.ts";
@@ -107,7 +109,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   });
   const authenticator = new Authenticator({ clientAuthority: () => listenAuthority, ...known, tokens, now: Date.now });
   server.registry.put([
-    ...builtinDefinitions(),
+    ...builtinDefinitions().map(withAdmissionStrategy),
     ...reviewDefinitions(rbac, authorizer, tokens),
     ...(options.aggregated ?? []),
   ]);
@@ -118,6 +120,8 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     rbacEscalation(rbac, authorizer),
     ...certificateAdmission(authorizer),
   );
+  const dynamic = new DynamicAdmission(server, authorizer);
+  server.admission.push(dynamic);
   let isReady = false;
   const health = new HealthChecks();
   health.add("etcd", () => backend.revision > 0);
@@ -155,6 +159,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await customResources.start();
   await installDefinitions(server, options.customResourceDefinitions ?? []);
   await rbac.load();
+  await dynamic.start();
   const stopExpiry = expireEvents(server);
   return {
     server,
@@ -174,6 +179,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     },
     stop() {
       stopExpiry();
+      dynamic.stop();
       void issuer?.close();
       server.stop();
     },

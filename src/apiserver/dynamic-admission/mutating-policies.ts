@@ -145,7 +145,8 @@ function runMutations(evaluation: Evaluation, policy: CompiledMutatingPolicy): K
       throw new CelRuntimeError(`expression '${program.source.trim()}' resulted in error: ${error.message}`);
     }
     const made = toJson(value);
-    const next: KubeObject = source.patchType === "JSONPatch" ? patched(object, made) : applied(object, made, evaluation.matched);
+    const next: KubeObject =
+      source.patchType === "JSONPatch" ? patched(object, made) : applied(object, made, evaluation.matched);
     if (next.metadata.name !== object.metadata.name || next.metadata.namespace !== object.metadata.namespace)
       throw new CelRuntimeError("a policy may change neither name nor namespace");
     object = deepEqual(next, object) ? object : next;

@@ -6,6 +6,7 @@ import { CompiledObjects } from "./compiled-objects.ts";
 import { isExempt } from "./matching.ts";
 import { compileMutatingPolicy, mutateByPolicy } from "./mutating-policies.ts";
 import { compileBinding, compilePolicy, validateByPolicies } from "./policies.ts";
+import { followTypes } from "./type-checking.ts";
 import { WebhookClient } from "./webhook-client.ts";
 import { compileWebhooks, mutateByWebhook, validateByWebhooks } from "./webhooks.ts";
 
@@ -50,6 +51,7 @@ export class DynamicAdmission implements AdmissionPlugin {
       this.#bindings,
     ])
       await objects.start();
+    await followTypes(this.#parts.server);
   }
 
   stop(): void {

@@ -11,7 +11,7 @@ import {
   fieldTooMany,
   type KubeObject,
 } from "#machinery";
-import type { Strategy } from "../definition.ts";
+import type { ResourceDefinition, Strategy } from "../definition.ts";
 import { mutationResult, mutationSource, mutationType } from "./mutating-policies.ts";
 import { compileVariables, scopeOf } from "./policies.ts";
 import { conditionEnvironment, type ScopeOptions } from "./scope.ts";
@@ -29,11 +29,14 @@ import type {
 type Json = Readonly<Record<string, unknown>>;
 
 const fill = (value: Json, defaults: Json): Json => {
-  const missing = Object.entries(defaults).filter(([key, fallback]) => value[key] === undefined && fallback !== undefined);
+  const missing = Object.entries(defaults).filter(
+    ([key, fallback]) => value[key] === undefined && fallback !== undefined,
+  );
   return missing.length === 0 ? value : { ...value, ...Object.fromEntries(missing) };
 };
 
-const withScope = (rules: readonly Rule[] | undefined) => rules?.map((rule) => fill(rule as Json, { scope: "*" }) as Rule);
+const withScope = (rules: readonly Rule[] | undefined) =>
+  rules?.map((rule) => fill(rule as Json, { scope: "*" }) as Rule);
 
 function defaultWebhooks(object: KubeObject, isMutating: boolean): KubeObject {
   const { webhooks } = object as KubeObject & { webhooks?: readonly Webhook[] };
@@ -65,7 +68,9 @@ function defaultMatch(match: MatchResources | undefined): MatchResources | undef
   return {
     ...filled,
     ...(match.resourceRules === undefined ? {} : { resourceRules: withScope(match.resourceRules) }),
-    ...(match.excludeResourceRules === undefined ? {} : { excludeResourceRules: withScope(match.excludeResourceRules) }),
+    ...(match.excludeResourceRules === undefined
+      ? {}
+      : { excludeResourceRules: withScope(match.excludeResourceRules) }),
   } as MatchResources;
 }
 
@@ -96,11 +101,11 @@ function expressionErrors(
   environment: CelEnvironment,
   source: string | undefined,
   field: string,
-  wanted?: CelType | readonly CelType[],
+  wanted?: CelType,
 ): FieldError[] {
   if (source === undefined || source.trim() === "") return [fieldRequired(field, "expression is not specified")];
   try {
-    environment.compile(source, wanted as CelType | undefined);
+    environment.compile(source, wanted);
     return [];
   } catch (error) {
     if (error instanceof CelTypeError) return [fieldInvalid(field, source, error.message)];
@@ -134,9 +139,7 @@ function ruleErrors(rules: readonly Rule[] | undefined, field: string): FieldErr
       const list = rule[key] ?? [];
       if (list.length === 0) errors.push(fieldRequired(`${path}.${key}`));
       if (key !== "resources" && list.length > 1 && list.includes("*"))
-        errors.push(
-          fieldInvalid(`${path}.${key}`, list, `if '*' is present, must not specify other ${WORDS[key]}`),
-        );
+        errors.push(fieldInvalid(`${path}.${key}`, list, `if '*' is present, must not specify other ${WORDS[key]}`));
       if (key !== "apiGroups" && list.includes("")) errors.push(fieldRequired(`${path}.${key}[${list.indexOf("")}]`));
     }
     for (const [index, operation] of (rule.operations ?? []).entries())
@@ -173,7 +176,9 @@ function clientErrors(config: WebhookClientConfig | undefined, field: string): F
     if (!service.namespace) errors.push(fieldRequired(`${field}.service.namespace`, "service namespace is required"));
     const port = service.port ?? 443;
     if (!Number.isInteger(port) || port < 1 || port > 65_535)
-      errors.push(fieldInvalid(`${field}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive"));
+      errors.push(
+        fieldInvalid(`${field}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive"),
+      );
     if (service.path !== undefined && !service.path.startsWith("/"))
       errors.push(fieldInvalid(`${field}.service.path`, service.path, "must start with a '/'"));
   }
@@ -181,7 +186,13 @@ function clientErrors(config: WebhookClientConfig | undefined, field: string): F
     try {
       new X509Certificate(Buffer.from(caBundle, "base64"));
     } catch {
-      errors.push(fieldInvalid(`${field}.caBundle`, caBundle, "unable to load root certificates: unable to parse bytes as PEM block"));
+      errors.push(
+        fieldInvalid(
+          `${field}.caBundle`,
+          caBundle,
+          "unable to load root certificates: unable to parse bytes as PEM block",
+        ),
+      );
     }
   }
   return errors;
@@ -192,12 +203,21 @@ function urlErrors(text: string, field: string): FieldError[] {
   try {
     url = new URL(text);
   } catch {
-    return [fieldRequired(field, `url must be a valid URL: parse ${JSON.stringify(text)}: invalid URI for request; desired format: https://host[/path]`)];
+    return [
+      fieldRequired(
+        field,
+        `url must be a valid URL: parse ${JSON.stringify(text)}: invalid URI for request; desired format: https://host[/path]`,
+      ),
+    ];
   }
   const errors: FieldError[] = [];
   if (url.protocol !== "https:")
     errors.push(
-      fieldInvalid(field, url.protocol.replace(/:$/, ""), "'https' is the only allowed URL scheme; desired format: https://host[/path]"),
+      fieldInvalid(
+        field,
+        url.protocol.replace(/:$/, ""),
+        "'https' is the only allowed URL scheme; desired format: https://host[/path]",
+      ),
     );
   if (url.host === "")
     errors.push(fieldInvalid(field, "", "host must be specified; desired format: https://host[/path]"));
@@ -329,7 +349,8 @@ function validationErrors(spec: PolicySpec, environment: CelEnvironment): FieldE
   const keys = new Set<string>();
   for (const [at, { key, valueExpression }] of auditAnnotations.entries()) {
     if (!key) errors.push(fieldRequired(`spec.auditAnnotations[${at}].key`));
-    else if (!QUALIFIED.test(key)) errors.push(fieldInvalid(`spec.auditAnnotations[${at}].key`, key, "must be a qualified name"));
+    else if (!QUALIFIED.test(key))
+      errors.push(fieldInvalid(`spec.auditAnnotations[${at}].key`, key, "must be a qualified name"));
     if (keys.has(key)) errors.push(fieldDuplicate(`spec.auditAnnotations[${at}].key`, key));
     keys.add(key);
     errors.push(...expressionErrors(environment, valueExpression, `spec.auditAnnotations[${at}].valueExpression`));
@@ -355,14 +376,22 @@ function mutationErrors(spec: PolicySpec, environment: CelEnvironment): FieldErr
       );
       continue;
     }
-    const [own, other] = patchType === "JSONPatch" ? (["jsonPatch", "applyConfiguration"] as const) : (["applyConfiguration", "jsonPatch"] as const);
+    const [own, other] =
+      patchType === "JSONPatch"
+        ? (["jsonPatch", "applyConfiguration"] as const)
+        : (["applyConfiguration", "jsonPatch"] as const);
     if (mutation[other] !== undefined)
       errors.push(fieldForbidden(`${field}.${other}`, `must not be set when patchType is ${patchType}`));
     if (mutation[own] === undefined)
       errors.push(fieldRequired(`${field}.${own}`, `must be specified when patchType is ${patchType}`));
     else
       errors.push(
-        ...expressionErrors(environment, mutationSource(mutation), `${field}.${own}.expression`, mutationResult(mutation)),
+        ...expressionErrors(
+          environment,
+          mutationSource(mutation),
+          `${field}.${own}.expression`,
+          mutationResult(mutation),
+        ),
       );
   }
   return errors;
@@ -378,8 +407,7 @@ function paramErrors(ref: ParamRef | undefined): FieldError[] {
     );
   else if (!ref.name && ref.selector === undefined)
     errors.push(fieldRequired("spec.paramRef", "one of name or selector must be specified"));
-  if (!ref.parameterNotFoundAction)
-    errors.push(fieldRequired("spec.paramRef.parameterNotFoundAction"));
+  if (!ref.parameterNotFoundAction) errors.push(fieldRequired("spec.paramRef.parameterNotFoundAction"));
   else errors.push(...oneOf(ref.parameterNotFoundAction, "spec.paramRef.parameterNotFoundAction", ["Allow", "Deny"]));
   return errors;
 }
@@ -393,14 +421,19 @@ function bindingErrors(object: KubeObject, isMutating: boolean): readonly FieldE
   errors.push(...paramErrors(spec.paramRef), ...matchErrors(spec.matchResources, "spec.matchResources"));
   if (isMutating) return errors;
   const actions = spec.validationActions ?? [];
-  if (actions.length === 0) errors.push(fieldRequired("spec.validationActions", "at least one validation action is required"));
+  if (actions.length === 0)
+    errors.push(fieldRequired("spec.validationActions", "at least one validation action is required"));
   for (const [at, action] of actions.entries()) {
     errors.push(...oneOf(action, `spec.validationActions[${at}]`, ["Audit", "Deny", "Warn"]));
     if (actions.indexOf(action) < at) errors.push(fieldDuplicate(`spec.validationActions[${at}]`, action));
   }
   if (actions.includes("Deny") && actions.includes("Warn"))
     errors.push(
-      fieldInvalid("spec.validationActions", actions, 'must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)'),
+      fieldInvalid(
+        "spec.validationActions",
+        actions,
+        "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)",
+      ),
     );
   return errors;
 }
@@ -420,8 +453,7 @@ const bindingStrategy = (isMutating: boolean): Strategy => ({
 
 const GROUP = "admissionregistration.k8s.io";
 
-/** What the kinds of admission do beyond their schema, by `group/Kind`. */
-export const admissionStrategies: Readonly<Record<string, Strategy>> = {
+const strategies: Readonly<Record<string, Strategy>> = {
   [`${GROUP}/MutatingWebhookConfiguration`]: webhookStrategy(true),
   [`${GROUP}/ValidatingWebhookConfiguration`]: webhookStrategy(false),
   [`${GROUP}/ValidatingAdmissionPolicy`]: policyStrategy(false),
@@ -429,3 +461,9 @@ export const admissionStrategies: Readonly<Record<string, Strategy>> = {
   [`${GROUP}/MutatingAdmissionPolicy`]: policyStrategy(true),
   [`${GROUP}/MutatingAdmissionPolicyBinding`]: bindingStrategy(true),
 };
+
+/** Gives the kinds of admission what they do beyond their schema. */
+export function withAdmissionStrategy(definition: ResourceDefinition): ResourceDefinition {
+  const own = strategies[`${definition.kind.group}/${definition.kind.kind}`];
+  return own === undefined ? definition : { ...definition, strategy: { ...definition.strategy, ...own } };
+}

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#machinery";
+import type { DeleteOptions, KubeObject, WriteOptions } from "#machinery";
 import type { AdmissionRequest } from "../admission.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 
@@ -8,7 +8,7 @@ export function admissionRequest(
   object: KubeObject | undefined,
   oldObject: KubeObject | undefined,
   subresource: string | undefined,
-  isDryRun: boolean,
+  options: WriteOptions | DeleteOptions,
   context: RequestContext,
 ): AdmissionRequest {
   const metadata = (object ?? oldObject)?.metadata ?? {};
@@ -21,7 +21,13 @@ export function admissionRequest(
     namespace: metadata.namespace,
     name: metadata.name ?? "",
     user: context.user,
-    isDryRun,
+    isDryRun: options.dryRun ?? false,
     warn: context.warn,
+    options: withoutDryRun(options),
+    ...(context.annotate === undefined ? {} : { annotate: context.annotate }),
   };
+}
+
+function withoutDryRun({ dryRun: _dryRun, ...rest }: WriteOptions | DeleteOptions): Readonly<Record<string, unknown>> {
+  return rest;
 }

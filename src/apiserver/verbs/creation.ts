@@ -38,15 +38,7 @@ export async function createObject(
   const namespaces = host.registry.find("", "v1", "namespaces");
   if (namespaces !== undefined) await host.store(namespaces).load();
   checkNamespace(host, definition, at, metadata.name ?? "");
-  const request = admissionRequest(
-    "CREATE",
-    definition,
-    object,
-    undefined,
-    undefined,
-    options.dryRun ?? false,
-    context,
-  );
+  const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context);
   object = (await admit(host.admission, request, (changed) => {
     const settled = trackFields(
       host,

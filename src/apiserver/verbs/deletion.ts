@@ -45,7 +45,7 @@ export async function deleteObject(
       );
     await admit(
       host.admission,
-      admissionRequest("DELETE", definition, undefined, old, undefined, options.dryRun ?? false, context),
+      admissionRequest("DELETE", definition, undefined, old, undefined, options, context),
       (object) => object,
     );
     const plan = planDeletion(definition, old, options, host.clock.now());

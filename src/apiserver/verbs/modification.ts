@@ -48,15 +48,7 @@ export async function modifyObject(
     let object = separateStatus(definition, { ...changed, metadata }, old, address.subresource);
     object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
     object = countGeneration(definition, object, old);
-    const request = admissionRequest(
-      "UPDATE",
-      definition,
-      object,
-      old,
-      address.subresource,
-      options.dryRun ?? false,
-      context,
-    );
+    const request = admissionRequest("UPDATE", definition, object, old, address.subresource, options, context);
     object = (await admit(host.admission, request, (mutated) => {
       const settled = settleMutation(definition, mutated, object);
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
