@@ -89,6 +89,8 @@ export interface ResourceDefinition {
     readonly prefix: string;
     readonly version: string /** Default: the kind's own. */;
     readonly group?: string;
+    /** Objects end by themselves after this time without a write, where the store can do that. */
+    readonly leaseSeconds?: number;
   };
   readonly origin: "builtin" | "custom" | "aggregated";
   /** Absent when versions differ in nothing but their name. */

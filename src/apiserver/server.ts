@@ -5,6 +5,7 @@ import {
   type KubeObject,
   type ListRequest,
   methodNotSupported,
+  objectKey,
   type RawRequest,
   type RawResponse,
   type ResourceAddress,
@@ -15,7 +16,7 @@ import {
   type WatchSink,
   withMetadata,
 } from "#machinery";
-import type { Backend, BackendChange, BackendWatch } from "#store";
+import { type Backend, type BackendChange, type BackendWatch, isCompacted } from "#store";
 import type { AdmissionPlugin } from "./admission.ts";
 import {
   hasSubresource,
@@ -72,7 +73,8 @@ export class ApiServer implements VerbHost {
   readonly connect = new Map<string, ConnectHandler>();
   readonly #versions: Versions;
   readonly #stores = new Map<string, ResourceStore>();
-  readonly #watch: BackendWatch;
+  #watch: BackendWatch;
+  #applied: number;
   readonly #watches = new Set<{ close(error?: Error): void }>();
   #isStopped = false;
 
@@ -86,12 +88,32 @@ export class ApiServer implements VerbHost {
     this.pages = new ListPages(options.clock, options.random);
     this.#versions = new Versions(options.conversions);
     this.checksNamespaces = options.checksNamespaces ?? true;
-    this.#watch = this.backend.watch(ROOT, this.backend.revision, {
+    this.#applied = this.backend.revision;
+    this.#watch = this.#follow();
+  }
+
+  #follow(): BackendWatch {
+    return this.backend.watch(ROOT, this.#applied, {
       changes: (changes) => this.#route(changes),
       closed: (error) => {
-        if (!this.#isStopped && error !== undefined) this.log.error("store watch ended", { error });
+        if (this.#isStopped || error === undefined) return;
+        this.log.error("store watch ended", { error });
+        if (isCompacted(error)) void this.#catchUp();
       },
     });
+  }
+
+  /** Goes on after changes were compacted unread: what they led to is read anew. */
+  async #catchUp(): Promise<void> {
+    this.#applied = this.backend.revision;
+    this.#watch = this.#follow();
+    for (const store of this.#stores.values()) {
+      try {
+        await store.reload();
+      } catch (error) {
+        this.log.error("a resource could not be read anew", { prefix: store.prefix, error });
+      }
+    }
   }
 
   /** Ends all watches in order; requests after it fail. */
@@ -105,7 +127,12 @@ export class ApiServer implements VerbHost {
   store(definition: ResourceDefinition): ResourceStore {
     let store = this.#stores.get(definition.storage.prefix);
     if (store === undefined) {
-      store = new ResourceStore(this.backend, definition.storage.prefix);
+      store = new ResourceStore(
+        this.backend,
+        definition.storage.prefix,
+        () => this.#applied,
+        definition.storage.leaseSeconds,
+      );
       this.#stores.set(definition.storage.prefix, store);
     }
     return store;
@@ -121,6 +148,29 @@ export class ApiServer implements VerbHost {
         this.#stores.get(change.key.slice(0, first + 1));
       store?.apply(change);
     }
+    this.#applied = Math.max(this.#applied, changes[changes.length - 1]?.revision ?? 0);
+  }
+
+  /** Whether the answer could be wrong for not knowing yet what another replica wrote. */
+  #isBehindFor(definition: ResourceDefinition, request: ResourceRequest): boolean {
+    if (this.backend.settle === undefined || request.verb === "get") return this.backend.settle !== undefined;
+    const { namespace } = request;
+    // Writes compare with the store itself; what they could miss is that an object is there at all.
+    if (request.verb !== "create" && request.verb !== "deletecollection")
+      return (
+        this.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, request.name)) ===
+        undefined
+      );
+    const namespaces = this.registry.find("", "v1", "namespaces");
+    return namespace !== undefined && namespaces !== undefined && this.store(namespaces).get(namespace) === undefined;
+  }
+
+  /**
+   * Resolves when reads show everything that was acknowledged before the call, by any replica. Free where no other
+   * process writes to the store.
+   */
+  settle(): Promise<void> | undefined {
+    return this.backend.settle?.();
   }
 
   definition(address: ResourceAddress): ResourceDefinition {
@@ -161,6 +211,8 @@ export class ApiServer implements VerbHost {
     }
     const loading = this.store(definition).load();
     if (loading !== undefined) await loading;
+    const settling = this.#isBehindFor(definition, request) ? this.settle() : undefined;
+    if (settling !== undefined) await settling;
     switch (request.verb) {
       case "get":
         return getObject(this, definition, request);
@@ -199,6 +251,7 @@ export class ApiServer implements VerbHost {
       definition: () => this.definition(request),
       store: (definition: ResourceDefinition) => this.store(definition),
       convert: (object: KubeObject, definition: ResourceDefinition) => this.convert(object, definition),
+      settle: () => this.settle(),
     };
     return startWatch(served, request, sink);
   }

@@ -24,6 +24,7 @@ export interface WatchedServer {
   readonly isStopped: boolean;
   definition(): ResourceDefinition;
   store(definition: ResourceDefinition): ResourceStore;
+  settle(): Promise<void> | undefined;
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
 }
 
@@ -52,7 +53,7 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
     return { stop };
   }
   served.watches.add(handle);
-  const begin = () => {
+  const begin = (hasSettled = false) => {
     if (!isOpen) return;
     try {
       const definition = served.definition();
@@ -84,6 +85,15 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       const from =
         request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
       if (!Number.isInteger(from) || from < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
+      // Another replica may know more than this one so far.
+      const settling = from > store.revision ? served.settle() : undefined;
+      if (settling !== undefined && !hasSettled) {
+        settling.then(
+          () => begin(true),
+          (error: unknown) => close(error as Error),
+        );
+        return;
+      }
       // A revision from before a store was lost. 410 makes every client list anew at once.
       if (from > store.revision) throw resourceExpired(tooLargeVersion(from, store.revision).message);
       const sendsState = request.sendInitialEvents ?? from === 0;
@@ -117,7 +127,11 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
     queueMicrotask(() => close(error as Error));
     return { stop };
   }
-  if (loading === undefined) queueMicrotask(begin);
-  else void loading.then(begin, (error: unknown) => close(error as Error));
+  if (loading === undefined) queueMicrotask(() => begin());
+  else
+    void loading.then(
+      () => begin(),
+      (error: unknown) => close(error as Error),
+    );
   return { stop };
 }

@@ -52,7 +52,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const pki = await loadPki(options.isInMemory ? undefined : folder, config.tlsSans);
   const backend = options.isInMemory
     ? createMemoryBackend()
-    : openBackend(config.store ?? `file:${join(folder, "store")}`);
+    : await openBackend(config.store ?? `file:${join(folder, "store")}`);
   const kubeconfigs = new Map<string, string>();
   const keep = (name: string, file: string, server: string, own: Pki) => {
     const path = join(folder, file);

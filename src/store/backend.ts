@@ -3,7 +3,7 @@
  * revisions never run backwards, also not over restarts. Drivers: memory, file (lmdb), etcd.
  */
 export interface Backend {
-  /** The newest revision; 1 when nothing was ever written. */
+  /** The newest revision that was reported to watchers; 1 when nothing was ever written. */
   readonly revision: number;
   get(key: string): Promise<Entry | undefined>;
   /** Entries below `prefix` in byte order of their keys. */
@@ -20,6 +20,13 @@ export interface Backend {
   watch(prefix: string, after: number, sink: BackendWatchSink): BackendWatch;
   /** Forgets changes up to and including `revision`. */
   compact(revision: number): Promise<void>;
+  /**
+   * Resolves when everything committed before the call, by anybody, has been reported to watchers. Absent where nobody
+   * but this process writes.
+   */
+  settle?(): Promise<void>;
+  /** Whether puts with `leaseSeconds` end by themselves; otherwise the caller removes them. */
+  readonly expiresLeases?: boolean;
   /** The oldest revision changes can be watched from. */
   readonly compactedRevision: number;
   close(): Promise<void>;

@@ -50,6 +50,8 @@ export function openFileBackend(folder: string): Backend {
   }
   const stored = db.get(REVISION_KEY);
   let revision = stored === undefined ? 1 : stored.readDoubleLE(0);
+  /** The newest revision that is on disk and reported; `revision` runs ahead of it by what is being written. */
+  let settled = revision;
   const log = new ChangeLog(revision);
   /** Entries written but not yet committed by lmdb, so that a later transaction sees an earlier one. */
   const overlay = new Map<string, { readonly entry: Entry | undefined; readonly revision: number }>();
@@ -98,6 +100,7 @@ export function openFileBackend(folder: string): Backend {
       for (const [key, { revision: written }] of overlay) if (written <= last) overlay.delete(key);
       const changes = batch.flatMap((part) => part.changes);
       // Watchers and writers learn of a change when it is durable, never before.
+      settled = last;
       log.append(changes);
       for (const { done } of batch) done();
     }
@@ -106,7 +109,7 @@ export function openFileBackend(folder: string): Backend {
 
   return {
     get revision() {
-      return revision;
+      return settled;
     },
     get compactedRevision() {
       return log.compactedRevision;
@@ -125,7 +128,7 @@ export function openFileBackend(folder: string): Backend {
         }
         found.push(decode(key, value));
       }
-      return { entries: found, revision, hasMore };
+      return { entries: found, revision: settled, hasMore };
     },
     txn(operations: readonly Operation[]): Promise<TxnResult> {
       if (isClosed) return Promise.reject(new StoreError("STORE_CLOSED", "the store is closed"));

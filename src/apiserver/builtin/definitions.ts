@@ -1,3 +1,4 @@
+import { EVENT_TTL_MS } from "./event-expiry.ts";
 import { type JsonSchema, Schema } from "#machinery";
 import { columnsJson } from "../data/generated-columns.ts";
 import { discoveryJson } from "../data/generated-discovery.ts";
@@ -147,6 +148,7 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
               prefix: prefixOf(groupName, resource.resource),
               version: STORAGE_VERSIONS[`${groupName}/${resource.resource}`] ?? version,
               group: STORAGE_GROUPS[`${groupName}/${resource.resource}`] ?? groupName,
+              ...(resource.resource === "events" ? { leaseSeconds: EVENT_TTL_MS / 1000 } : {}),
             },
             origin: "builtin",
             ...(conversion === undefined ? {} : { conversion }),

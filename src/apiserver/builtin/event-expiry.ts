@@ -2,7 +2,7 @@ import { getPath, type KubeObject } from "#machinery";
 import type { ApiServer } from "../server.ts";
 
 /** How long an Event is kept after it was last seen, as `--event-ttl` by default. */
-const EVENT_TTL_MS = 3_600_000;
+export const EVENT_TTL_MS = 3_600_000;
 const LOOK_EVERY_MS = 60_000;
 
 /** When an Event was last reported. */
@@ -21,6 +21,8 @@ function lastSeenMs(event: KubeObject): number {
 
 /** Removes Events nobody has reported for an hour. Returns what ends it. */
 export function expireEvents(server: ApiServer): () => void {
+  // A store with leases does it by itself.
+  if (server.backend.expiresLeases === true) return () => {};
   let timer = server.clock.after(LOOK_EVERY_MS, look);
   let isStopped = false;
   async function sweep(): Promise<void> {

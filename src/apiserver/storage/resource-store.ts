@@ -44,6 +44,8 @@ export function encodingOf(object: KubeObject): Buffer {
 export class ResourceStore {
   readonly prefix: string;
   readonly #backend: Backend;
+  readonly #applied: () => number;
+  readonly #lease: { readonly leaseSeconds?: number };
   readonly #objects = new Map<string, StoredObject>();
   readonly #keys = new KeyIndex();
   readonly #watchers = new Set<StoreWatcher>();
@@ -56,14 +58,18 @@ export class ResourceStore {
   /** Who waits until a key shows a revision or a later one. */
   readonly #behind = new Map<string, { readonly revision: number; readonly wake: () => void }[]>();
 
-  constructor(backend: Backend, prefix: string) {
+  /** `applied` says up to which revision all stores of the server show the backend's changes. */
+  constructor(backend: Backend, prefix: string, applied: () => number, leaseSeconds?: number) {
     this.#backend = backend;
     this.prefix = prefix;
+    this.#applied = applied;
+    this.#lease = leaseSeconds === undefined ? {} : { leaseSeconds };
     this.#windowStart = backend.revision;
   }
 
+  /** What is held here is no older than this revision. */
   get revision(): number {
-    return this.#backend.revision;
+    return this.#applied();
   }
 
   get size(): number {
@@ -75,6 +81,23 @@ export class ResourceStore {
     if (this.#isLoaded) return undefined;
     this.#loading ??= this.#read();
     return this.#loading;
+  }
+
+  /** Reads everything anew after changes were missed, and reports the difference as changes. */
+  async reload(): Promise<void> {
+    if (!this.#isLoaded) return;
+    const { entries, revision } = await this.#backend.list(this.prefix);
+    const present = new Map(entries.map((entry) => [entry.key.slice(this.prefix.length), entry]));
+    const missed: BackendChange[] = [];
+    for (const [key, entry] of present)
+      if (this.#objects.get(key)?.revision !== entry.revision) missed.push({ type: "put", ...entry });
+    missed.sort((one, other) => one.revision - other.revision);
+    for (const key of this.#objects.keys())
+      if (!present.has(key)) missed.push({ type: "delete", key: this.prefix + key, revision, createRevision: 0 });
+    for (const change of missed) this.apply(change);
+    // Nobody can resume between what was seen and now: the order of what was missed is not known.
+    this.#window = [];
+    this.#windowStart = revision;
   }
 
   async #read(): Promise<void> {
@@ -216,7 +239,7 @@ export class ResourceStore {
   async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | undefined> {
     const value = encodeForStore(object);
     decoded.set(value, object);
-    const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected }]);
+    const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected, ...this.#lease }]);
     if (!result.ok) {
       await this.#catchUp(key, result.found);
       return undefined;

@@ -27,6 +27,8 @@ export interface VerbHost {
   /** Throws 404 for what is not served. */
   definition(address: ResourceAddress): ResourceDefinition;
   store(definition: ResourceDefinition): ResourceStore;
+  /** Waits until reads show what other replicas were told is written; nothing to wait for without them. */
+  settle(): Promise<void> | undefined;
   /** The object in the version of the definition. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
   /** The object in the version that is stored; `stored` is what the store holds now. */

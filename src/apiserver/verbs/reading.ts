@@ -52,6 +52,12 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   const wanted =
     request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
   if (!Number.isInteger(wanted) || wanted < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
+  // `0` is content with what is here; an older revision is here for sure.
+  const settling =
+    request.resourceVersion === undefined || request.resourceVersion === "" || wanted > store.revision
+      ? host.settle()
+      : undefined;
+  if (settling !== undefined) await settling;
   if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
   const isExact =
     request.resourceVersionMatch === "Exact" ||

@@ -19,7 +19,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const pki = await loadPki(config.dataDir, config.tlsSans);
   const { metrics, text } = createMetrics();
-  const backend = openBackend(config.store ?? `file:${join(config.dataDir, "store")}`);
+  const backend = await openBackend(config.store ?? `file:${join(config.dataDir, "store")}`);
   const controlPlane = await startControlPlane({
     config,
     backend,
