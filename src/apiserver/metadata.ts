@@ -344,7 +344,7 @@ export function metadataForUpdate(
     annotations,
     ownerReferences,
     finalizers,
-    managedFields: managedFields ?? present.managedFields,
+    managedFields: managedFields !== undefined && managedFields.length > 0 ? managedFields : present.managedFields,
   };
   return {
     ...(name === undefined ? {} : { name }),

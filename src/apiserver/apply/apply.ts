@@ -1,30 +1,27 @@
+import { deepEqual } from "#base";
 import {
+  ApiError,
   apiError,
+  gvkOf,
   type KubeObject,
   type ManagedFieldsEntry,
   type ObjectMeta,
   type Schema,
   withMetadata,
 } from "#machinery";
-import {
-  changedFields,
-  conflictsOf,
-  difference,
-  existing,
-  type FieldSet,
-  fieldsOf,
-  mergeApplied,
-  removeFields,
-  union,
-} from "./field-set.ts";
+import { difference, type FieldSet, intersection, only, pathsOf, union } from "./field-set.ts";
+import { isBy, isReset, type Manager, newEntry, type Owner, readOwners, writeOwners } from "./managers.ts";
+import { compare, emptyOf, fieldsOf, mergeApplied, removeFields, typedErrors } from "./typed.ts";
 
-/** Who writes, and how the entry in `managedFields` is to read. */
-export interface Manager {
-  readonly manager: string;
-  readonly apiVersion: string;
-  readonly subresource: string | undefined;
-  readonly time: string;
-  readonly force: boolean;
+export type { Manager } from "./managers.ts";
+
+/** What of a kind matters for the owners of its fields. */
+export interface OwnedKind {
+  readonly schema: Schema | undefined;
+  /** Whether an empty object of the kind holds its structs, as Go's do; custom resources hold nothing. */
+  readonly isPublished: boolean;
+  /** Whether the status is written through its own subresource only. */
+  readonly hasStatus: boolean;
 }
 
 /** Metadata that nobody owns: it identifies the object or belongs to the server. */
@@ -41,28 +38,40 @@ const UNOWNED = new Set([
   "selfLink",
   "generateName",
 ]);
-const UPDATE_MANAGERS_MAX = 10;
 
 /** The part of an object whose fields are owned by managers. */
 function owned(object: KubeObject): Readonly<Record<string, unknown>> {
   const { apiVersion: _a, kind: _k, metadata, ...rest } = object as KubeObject & Readonly<Record<string, unknown>>;
   const kept = Object.fromEntries(Object.entries(metadata ?? {}).filter(([key]) => !UNOWNED.has(key)));
-  return Object.keys(kept).length === 0 ? rest : { metadata: kept, ...rest };
+  return { metadata: kept, ...rest };
 }
 
-function entryOf(manager: Manager, operation: "Apply" | "Update", fields: FieldSet): ManagedFieldsEntry {
-  return {
-    manager: manager.manager,
-    operation,
-    apiVersion: manager.apiVersion,
-    time: manager.time,
-    fieldsType: "FieldsV1",
-    fieldsV1: fields,
-    ...(manager.subresource === undefined ? {} : { subresource: manager.subresource }),
-  };
+/** Fields a request can write: the status through its subresource alone, everything else through the object. */
+function writable(
+  fields: FieldSet | undefined,
+  kind: OwnedKind,
+  subresource: string | undefined,
+): FieldSet | undefined {
+  const kept =
+    subresource === "status"
+      ? only(fields, (member) => member === "f:status")
+      : kind.hasStatus
+        ? only(fields, (member) => member !== "f:status")
+        : fields;
+  // An empty object of metadata is not a field.
+  const metadata = kept?.["f:metadata"];
+  return metadata !== undefined && Object.keys(metadata).every((key) => key === ".")
+    ? only(kept, (member) => member !== "f:metadata")
+    : kept;
 }
 
-const fieldsIn = (entry: ManagedFieldsEntry) => (entry.fieldsV1 ?? {}) as FieldSet;
+const without = (owners: readonly Owner[], fields: FieldSet | undefined): Owner[] =>
+  fields === undefined
+    ? [...owners]
+    : owners.flatMap((owner) => {
+        const left = difference(owner.fields, fields);
+        return left === undefined ? [] : [{ ...owner, fields: left }];
+      });
 
 /**
  * Server-side apply: the object after `applied` took effect, with ownership kept in `metadata.managedFields`. Fields of
@@ -71,115 +80,151 @@ const fieldsIn = (entry: ManagedFieldsEntry) => (entry.fieldsV1 ?? {}) as FieldS
 export function applyManaged(
   live: KubeObject | undefined,
   applied: KubeObject,
-  schema: Schema | undefined,
+  kind: OwnedKind,
   manager: Manager,
 ): KubeObject {
+  const { schema } = kind;
+  mustFitTypes(applied, kind);
   const wanted = owned(applied);
-  const mine = fieldsOf(wanted, schema);
-  if (live === undefined) return withMetadata(applied, { managedFields: [entryOf(manager, "Apply", mine)] });
-  let entries = live.metadata.managedFields ?? [];
-  const present = owned(live);
-  if (entries.length === 0)
-    entries = [
-      entryOf(
-        { ...manager, manager: "before-first-apply", subresource: undefined },
-        "Update",
-        fieldsOf(present, schema),
-      ),
-    ];
-  const isMine = (entry: ManagedFieldsEntry) =>
-    entry.operation === "Apply" && entry.manager === manager.manager && entry.subresource === manager.subresource;
-  const before = entries.find(isMine);
-  let others = entries.filter((entry) => !isMine(entry));
-  const conflicts = others.map((entry) => ({
-    entry,
-    paths: conflictsOf(mine, fieldsIn(entry), wanted, present, schema, ""),
-  }));
-  const failing = conflicts.filter(({ paths }) => paths.length > 0);
-  if (failing.length > 0 && !manager.force) throw conflictError(failing);
-  if (failing.length > 0)
-    others = conflicts.flatMap(({ entry, paths }) => {
-      if (paths.length === 0) return [entry];
-      const changed = changedFields(present, mergeApplied(present, wanted, schema), schema);
-      const left = difference(fieldsIn(entry), changed);
-      return left === undefined ? [] : [{ ...entry, fieldsV1: left }];
+  const mine = writable(fieldsOf(wanted, schema), kind, manager.subresource);
+  if (live === undefined)
+    return withMetadata(applied, {
+      managedFields:
+        mine === undefined ? undefined : writeOwners([{ entry: newEntry(manager, "Apply"), fields: mine }]),
     });
+  const present = owned(live);
+  const owners = ownersBeforeApply(live, present, kind, manager);
+  const before = owners.find((owner) => isBy(manager, "Apply", owner));
+  const others = owners.filter((owner) => owner !== before);
   let merged = mergeApplied(present, wanted, schema);
-  if (before !== undefined) {
-    let given = difference(fieldsIn(before), mine);
-    for (const entry of others) if (given !== undefined) given = difference(given, fieldsIn(entry));
-    if (given !== undefined) merged = removeFields(merged, given, schema);
+  const given = others.reduce<FieldSet | undefined>(
+    (left, owner) => difference(left, owner.fields),
+    difference(before?.fields, mine),
+  );
+  if (given !== undefined) {
+    const kept = others.reduce<FieldSet | undefined>((sum, owner) => union(sum, owner.fields), mine);
+    merged = removeFields(merged, given, kept, schema);
   }
+  const { changed: allChanged, removed: allRemoved } = compare(present, merged, schema);
+  const changed = writable(allChanged, kind, manager.subresource);
+  const removed = writable(allRemoved, kind, manager.subresource);
+  const conflicts = others.flatMap((owner) => {
+    const both = intersection(owner.fields, changed);
+    return both === undefined ? [] : [{ entry: owner.entry, paths: pathsOf(both) }];
+  });
+  if (conflicts.length > 0 && !manager.force) throw conflictError(conflicts);
+  const left = without(without(others, changed), removed);
+  const isSame = allChanged === undefined && allRemoved === undefined;
+  // A write that changes no field does not move the time of its manager.
+  const { time: _time, ...timeless } = newEntry(manager, "Apply");
+  const entry = isSame ? (before?.entry ?? timeless) : newEntry(manager, "Apply");
+  const managedFields = writeOwners(mine === undefined ? left : [...left, { entry, fields: mine }]);
   const { metadata, ...rest } = merged as Readonly<Record<string, unknown>> & { readonly metadata?: ObjectMeta };
   const kept = Object.fromEntries(Object.entries(live.metadata).filter(([key]) => UNOWNED.has(key)));
-  const isSame = before !== undefined && JSON.stringify(before.fieldsV1) === JSON.stringify(mine);
-  return {
-    apiVersion: applied.apiVersion,
-    kind: applied.kind,
-    ...rest,
-    metadata: { ...kept, ...metadata, managedFields: [...others, isSame ? before : entryOf(manager, "Apply", mine)] },
-  } as KubeObject;
+  return withMetadata(
+    { apiVersion: applied.apiVersion, kind: applied.kind, ...rest, metadata: { ...kept, ...metadata } } as KubeObject,
+    { managedFields },
+  );
+}
+
+/** An object nobody applied before belongs, as far as it is known, to whoever wrote it before. */
+function ownersBeforeApply(
+  live: KubeObject,
+  present: Readonly<Record<string, unknown>>,
+  kind: OwnedKind,
+  manager: Manager,
+): readonly Owner[] {
+  const owners = readOwners(live.metadata.managedFields ?? []) ?? [];
+  if (owners.length > 0) return owners;
+  const { changed } = compare({ metadata: {}, ...emptyObject(kind) }, present, kind.schema);
+  const fields = writable(changed, kind, undefined);
+  if (fields === undefined) return [];
+  const { time: _time, ...entry } = newEntry(
+    { ...manager, manager: "before-first-apply", subresource: undefined },
+    "Update",
+  );
+  return [{ entry, fields }];
+}
+
+function mustFitTypes(applied: KubeObject, kind: OwnedKind): void {
+  const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = applied as unknown as Readonly<Record<string, unknown>>;
+  const errors = typedErrors(rest, kind.schema);
+  if (errors.length === 0) return;
+  const { group, version, kind: name } = gvkOf(applied);
+  const text = errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
+  const head = `failed to create typed patch object (${applied.metadata?.namespace ?? ""}/${applied.metadata?.name ?? ""}; ${group}/${version}, Kind=${name})`;
+  throw new ApiError({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message: `${head}: ${text}`,
+    code: 500,
+  });
+}
+
+function ownerText({ manager, subresource, operation, apiVersion }: ManagedFieldsEntry): string {
+  const place = subresource === undefined ? "" : ` with subresource ${JSON.stringify(subresource)}`;
+  return `${JSON.stringify(manager ?? "")}${place}${operation === "Update" ? ` using ${apiVersion}` : ""}`;
 }
 
 function conflictError(
-  failing: readonly { readonly entry: ManagedFieldsEntry; readonly paths: readonly string[] }[],
+  conflicts: readonly { readonly entry: ManagedFieldsEntry; readonly paths: readonly string[] }[],
 ): Error {
-  const causes = failing.flatMap(({ entry, paths }) =>
+  const causes = conflicts.flatMap(({ entry, paths }) =>
     paths.map((field) => ({
       reason: "FieldManagerConflict",
-      message: `conflict with ${JSON.stringify(entry.manager)}${entry.subresource === undefined ? "" : ` with subresource ${JSON.stringify(entry.subresource)}`}${entry.operation === "Update" ? ` using ${entry.apiVersion}` : ""}`,
+      message: `conflict with ${ownerText(entry)}`,
       field,
     })),
   );
-  const groups = failing.map(({ paths }, at) => {
-    const message = causes.filter((cause) => failing[at]?.paths.includes(cause.field))[0]?.message ?? "";
-    return paths.length === 1
-      ? `${message}: ${paths[0]}`
-      : `${message}:\n${paths.map((path) => `- ${path}`).join("\n")}`;
-  });
-  const count = causes.length;
-  const text = groups.length === 1 ? groups[0] : groups.map((group) => `${group}`).join("\n");
-  return apiError(409, "Conflict", `Apply failed with ${count} conflict${count === 1 ? "" : "s"}: ${text}`, { causes });
+  const text =
+    causes.length === 1
+      ? `1 conflict: ${causes[0]?.message}: ${causes[0]?.field}`
+      : `${causes.length} conflicts: ${conflicts
+          .map(({ entry, paths }) =>
+            [`conflicts with ${ownerText(entry)}:`, ...paths.map((path) => `- ${path}`)].join("\n"),
+          )
+          .sort()
+          .join("\n")}`;
+  return apiError(409, "Conflict", `Apply failed with ${text}`, { causes });
 }
 
 /** Ownership after a plain write: changed fields go to the writer, fields that are gone belong to nobody. */
 export function trackUpdate(
   before: KubeObject | undefined,
   after: KubeObject,
-  schema: Schema | undefined,
+  kind: OwnedKind,
   manager: Manager,
 ): KubeObject {
-  const present = owned(after);
-  const changed = changedFields(before === undefined ? undefined : owned(before), present, schema);
-  const entries = after.metadata.managedFields ?? before?.metadata.managedFields ?? [];
-  if (changed === undefined) return after;
-  const isMine = (entry: ManagedFieldsEntry) =>
-    entry.operation === "Update" &&
-    entry.manager === manager.manager &&
-    entry.subresource === manager.subresource &&
-    entry.apiVersion === manager.apiVersion;
-  const others = entries
-    .filter((entry) => !isMine(entry))
-    .flatMap((entry) => {
-      const left = difference(fieldsIn(entry), changed);
-      const still = left === undefined ? undefined : existing(left, present, schema);
-      return still === undefined ? [] : [{ ...entry, fieldsV1: still }];
-    });
-  const mine = entries.find(isMine);
-  const all = mine === undefined ? changed : union(fieldsIn(mine), changed);
-  const kept = existing(all, present, schema) ?? {};
-  let updates = [...others, entryOf(manager, "Update", kept)];
-  while (updates.filter((entry) => entry.operation === "Update").length > UPDATE_MANAGERS_MAX) {
-    const [first, second] = updates.filter((entry) => entry.operation === "Update") as [
-      ManagedFieldsEntry,
-      ManagedFieldsEntry,
-    ];
-    const ancient: ManagedFieldsEntry = {
-      ...second,
-      manager: "ancient-changes",
-      fieldsV1: union(fieldsIn(first), fieldsIn(second)),
-    };
-    updates = [ancient, ...updates.filter((entry) => entry !== first && entry !== second)];
-  }
-  return withMetadata(after, { managedFields: updates });
+  const { schema } = kind;
+  const sent = after.metadata.managedFields;
+  const stored = before?.metadata.managedFields ?? [];
+  const owners = isReset(sent) ? [] : (usable(sent) ?? readOwners(stored) ?? []);
+  // Nobody cares for the owners of an object that has none, until somebody applies it.
+  if (before !== undefined && owners.length === 0) return withMetadata(after, { managedFields: undefined });
+  const past = before === undefined ? { metadata: {}, ...emptyObject(kind) } : owned(before);
+  const comparison = compare(past, owned(after), schema);
+  const changed = writable(comparison.changed, kind, manager.subresource);
+  const removed = writable(comparison.removed, kind, manager.subresource);
+  const self = owners.find((owner) => isBy(manager, "Update", owner));
+  const others = without(
+    without(
+      owners.filter((owner) => owner !== self),
+      changed,
+    ),
+    removed,
+  );
+  const fields = difference(union(self?.fields, changed), removed);
+  const entry = changed === undefined && self !== undefined ? self.entry : newEntry(manager, "Update");
+  const managedFields = writeOwners(fields === undefined ? others : [...others, { entry, fields }]);
+  if (deepEqual(managedFields, sent)) return after;
+  return withMetadata(after, { managedFields });
 }
+
+const emptyObject = (kind: OwnedKind) =>
+  kind.isPublished ? (emptyOf(kind.schema) as Readonly<Record<string, unknown>>) : {};
+
+/** What a client wrote into `managedFields` itself, if it can be read; clients that know nothing of it change nothing. */
+const usable = (sent: readonly ManagedFieldsEntry[] | undefined) =>
+  sent === undefined || sent.length === 0 ? undefined : readOwners(sent);

@@ -18,7 +18,7 @@ export async function createObject(
   sentBody: KubeObject,
   options: WriteOptions,
   context: RequestContext,
-  tries = 1,
+  { isApply = false, tries = 1 }: { readonly isApply?: boolean; readonly tries?: number } = {},
 ): Promise<KubeObject> {
   const body = decodeHead(definition, sentBody);
   const { strategy } = definition;
@@ -26,6 +26,8 @@ export async function createObject(
   if (definition.kind.namespaced && at === undefined)
     throw badRequest("an empty namespace may not be set during creation");
   let object = admitBody(definition, body, options, context);
+  // Owners are noted before the server and its plugins change anything: what they set belongs to nobody.
+  if (!isApply) object = trackFields(host, definition, undefined, object, options, undefined, context);
   const metadata = metadataForCreate(definition, object.metadata, at, host.clock.now(), host.random);
   object = { ...object, metadata };
   if (hasSubresource(definition, "status") && !strategy.keepsStatusOnCreate) {
@@ -40,15 +42,7 @@ export async function createObject(
   checkNamespace(host, definition, at, metadata.name ?? "");
   const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context);
   object = (await admit(host.admission, request, (changed) => {
-    const settled = trackFields(
-      host,
-      definition,
-      undefined,
-      settleMutation(definition, changed, object),
-      options,
-      undefined,
-      context,
-    );
+    const settled = settleMutation(definition, changed, object);
     validateObject(definition, settled, undefined);
     return settled;
   })) as KubeObject;
@@ -60,7 +54,7 @@ export async function createObject(
   const written = await host.store(definition).put(key, host.forStore(definition, object), 0);
   if (written === undefined) {
     if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
-      return createObject(host, definition, namespace, body, options, context, tries + 1);
+      return createObject(host, definition, namespace, body, options, context, { isApply, tries: tries + 1 });
     throw alreadyExists(definition.kind, object.metadata.name ?? "");
   }
   return host.convert(written.object, definition);

@@ -1,7 +1,33 @@
-import { apiVersionOf, formatTime, type KubeObject, type WriteOptions } from "#machinery";
-import { trackUpdate } from "../apply/apply.ts";
-import type { RequestContext, ResourceDefinition } from "../definition.ts";
+import { apiVersionOf, formatTime, type KubeObject, Schema, type WriteOptions } from "#machinery";
+import { type OwnedKind, trackUpdate } from "../apply/apply.ts";
+import { builtinSchemas, resolveBuiltin } from "../builtin/definitions.ts";
+import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import type { VerbHost } from "./host.ts";
+
+const kinds = new WeakMap<ResourceDefinition, OwnedKind>();
+
+/** What of a definition matters for the owners of fields. Metadata of custom resources has the schema of all metadata. */
+export function ownedKindOf(definition: ResourceDefinition): OwnedKind {
+  let kind = kinds.get(definition);
+  if (kind === undefined) {
+    const isPublished = definition.origin === "builtin";
+    const metadata = builtinSchemas()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
+    const { schema } = definition;
+    kind = {
+      schema:
+        schema === undefined || isPublished || metadata === undefined
+          ? schema
+          : Schema.compile(
+              { ...schema.source, properties: { ...schema.source.properties, metadata } },
+              { resolve: resolveBuiltin },
+            ),
+      isPublished,
+      hasStatus: hasSubresource(definition, "status"),
+    };
+    kinds.set(definition, kind);
+  }
+  return kind;
+}
 
 /** Keeps the owners of fields: for clients outside always, for our own writes where somebody cares already. */
 export function trackFields(
@@ -13,9 +39,8 @@ export function trackFields(
   subresource: string | undefined,
   context: RequestContext,
 ): KubeObject {
-  const isApplied = old === undefined && object.metadata.managedFields?.some(({ operation }) => operation === "Apply");
-  if (isApplied || (!context.tracksFields && old?.metadata.managedFields === undefined)) return object;
-  return trackUpdate(old, object, definition.schema, {
+  if (!context.tracksFields && old?.metadata.managedFields === undefined) return object;
+  return trackUpdate(old, object, ownedKindOf(definition), {
     manager: options.fieldManager ?? "unknown",
     apiVersion: apiVersionOf(definition.kind),
     subresource,

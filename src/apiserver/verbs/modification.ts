@@ -43,9 +43,12 @@ export async function modifyObject(
     if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision))
       throw staleConflict(definition.kind, address.name);
     const old = host.convert(present.object, definition);
-    const changed = change(old);
-    const metadata = metadataForUpdate(definition, changed.metadata, old);
-    let object = separateStatus(definition, { ...changed, metadata }, old, address.subresource);
+    const sent = change(old);
+    const changed = { ...sent, metadata: metadataForUpdate(definition, sent.metadata, old) };
+    const tracked = isApply
+      ? withMetadata(changed, { managedFields: sent.metadata.managedFields })
+      : trackFields(host, definition, old, changed, options, address.subresource, context);
+    let object = separateStatus(definition, tracked, old, address.subresource);
     object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
     object = countGeneration(definition, object, old);
     const request = admissionRequest("UPDATE", definition, object, old, address.subresource, options, context);
@@ -54,7 +57,7 @@ export async function modifyObject(
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
       if (deepEqual(counted, old)) return counted;
       validateObject(definition, counted, old);
-      return isApply ? counted : trackFields(host, definition, old, counted, options, address.subresource, context);
+      return counted;
     })) as KubeObject;
     if (options.dryRun || deepEqual(object, old)) return show(options.dryRun ? object : old);
     const isGone =
@@ -82,12 +85,10 @@ function separateStatus(
   if (subresource === "status") {
     const status = (object as { status?: unknown }).status;
     // Conditions and the like may be written together with the metadata of custom resources.
-    const metadata = {
-      ...old.metadata,
-      ...(object.metadata.managedFields === undefined ? {} : { managedFields: object.metadata.managedFields }),
-    };
-    const { status: _old, ...rest } = old as KubeObject & { status?: unknown };
-    return { ...rest, metadata, ...(status === undefined ? {} : { status }) } as KubeObject;
+    const { status: _old, ...rest } = withMetadata(old, {
+      managedFields: object.metadata.managedFields,
+    }) as KubeObject & { status?: unknown };
+    return { ...rest, ...(status === undefined ? {} : { status }) } as KubeObject;
   }
   // An approval decides by conditions; the rest of the status is the signer's.
   if (subresource === "approval") {

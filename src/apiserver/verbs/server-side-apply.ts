@@ -1,7 +1,9 @@
 import {
   apiVersionOf,
   badRequest,
+  fieldRequired,
   formatTime,
+  gvkOf,
   invalid,
   isJsonObject,
   type KubeObject,
@@ -11,27 +13,28 @@ import {
 } from "#machinery";
 import { applyManaged } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { admitBody } from "./body.ts";
+import { admitBody, decodeHead } from "./body.ts";
 import { createObject } from "./creation.ts";
+import { ownedKindOf } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
+
+type PatchRequest = Extract<ResourceRequest, { verb: "patch" }>;
 
 /** Server-side apply: creates what is missing, merges what is there by the owners of its fields. */
 export async function applyObject(
   host: VerbHost,
   definition: ResourceDefinition,
-  request: Extract<ResourceRequest, { verb: "patch" }>,
+  request: PatchRequest,
   context: RequestContext,
 ): Promise<KubeObject> {
-  const { options = {}, name, namespace, body, subresource } = request;
+  const { options = {}, name, namespace, subresource } = request;
   if (!options.fieldManager)
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
-      { type: "FieldValueRequired", field: "fieldManager", message: "Required value: is required for apply patch" },
+      fieldRequired("fieldManager", "is required for apply patch"),
     ]);
-  if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
-  const applied = body as unknown as KubeObject;
-  if (!applied.apiVersion || !applied.kind) throw badRequest("apiVersion and kind must be set in an apply patch");
-  if (applied.metadata?.managedFields !== undefined) throw badRequest("metadata.managedFields must be nil");
+  const applied = appliedObject(definition, request);
+  const kind = ownedKindOf(definition);
   const manager = {
     manager: options.fieldManager,
     apiVersion: apiVersionOf(definition.kind),
@@ -43,13 +46,17 @@ export async function applyObject(
   if (host.store(definition).get(key) === undefined) {
     if (subresource !== undefined) throw notFound(definition.kind, name);
     context.beforeCreateInstead?.();
-    const made = applyManaged(
-      undefined,
-      { ...applied, metadata: { ...applied.metadata, name } },
-      definition.schema,
-      manager,
+    return createObject(
+      host,
+      definition,
+      namespace,
+      applyManaged(undefined, applied, kind, manager),
+      options,
+      context,
+      {
+        isApply: true,
+      },
     );
-    return createObject(host, definition, namespace, made, options, context);
   }
   return modifyObject(
     host,
@@ -57,9 +64,29 @@ export async function applyObject(
     request,
     options,
     context,
-    (old) => admitBody(definition, applyManaged(old, applied, definition.schema, manager), options, context),
-    applied.metadata?.resourceVersion,
+    (old) => admitBody(definition, applyManaged(old, applied, kind, manager), options, context),
+    applied.metadata.resourceVersion,
     undefined,
     true,
   );
+}
+
+/** The object in an apply patch, with a name and a kind that fit the request. */
+function appliedObject(definition: ResourceDefinition, { body, name }: PatchRequest): KubeObject {
+  if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
+  const head = decodeHead(definition, body);
+  const { group, version, kind } = gvkOf({ apiVersion: head.apiVersion ?? "", kind: head.kind ?? "" });
+  if (kind === "" || version === "") throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
+  if (group === definition.kind.group && version !== definition.kind.version)
+    throw badRequest(
+      `incorrect version specified in apply patch. Specified patch version: ${head.apiVersion}, expected: ${apiVersionOf(definition.kind)}`,
+    );
+  const sentName = head.metadata.name ?? "";
+  if (sentName === "")
+    throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
+  if (sentName !== name)
+    throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+  if (head.metadata.managedFields !== undefined && head.metadata.managedFields !== null)
+    throw badRequest("metadata.managedFields must be nil");
+  return definition.strategy.normalise?.(head) ?? head;
 }

@@ -14,6 +14,8 @@ export interface JsonPatchOptions {
   readonly createsParents?: boolean;
   /** Lets `remove` pass where nothing is. */
   readonly allowsMissingRemove?: boolean;
+  /** Lets `replace` add a member that is not there, as kube-apiserver does. */
+  readonly replacesMissing?: boolean;
 }
 
 /** Says which operation could not be carried out, and why. */
@@ -179,7 +181,7 @@ function change(
       if (mayBeMissing) return value;
       throw refuse("missing value");
     }
-    if (wanted.type === "replace" && !exists)
+    if (wanted.type === "replace" && !exists && !options.replacesMissing)
       throw new PatchError(`replace operation does not apply: doc is missing key: ${path}: missing value`);
     const copy: Record<string, unknown> = { ...at };
     if (wanted.type === "remove") delete copy[last];

@@ -183,9 +183,9 @@ describe("strategic merge patch", () => {
   });
 
   it.each<[string, object, readonly string[]]>([
-    ["a new element goes behind those nobody names", { containers: named("n") }, ["a", "b", "c", "n"]],
+    ["a new element goes in front of those nobody names", { containers: named("n") }, ["n", "a", "b", "c"]],
     [
-      "an order of some keeps the others where they stood",
+      "an order of some keeps in front what stood there",
       { "$setElementOrder/containers": named("c", "b") },
       ["a", "c", "b"],
     ],

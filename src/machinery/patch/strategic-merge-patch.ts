@@ -142,8 +142,8 @@ function checked(
 }
 
 /**
- * Elements in the order that is wanted; those nobody named keep their order and stand before whatever stood behind them
- * on the server.
+ * Elements in the order that is wanted, then those nobody named, in their own order; what the server had in front of a
+ * named element stays in front of it.
  */
 function order(
   list: readonly unknown[],
@@ -161,16 +161,16 @@ function order(
   named.sort((a, b) => (wantedAt.get(identityOf(a, key)) ?? 0) - (wantedAt.get(identityOf(b, key)) ?? 0));
   const result: unknown[] = [];
   let next = 0;
-  for (const item of others) {
+  for (const item of named) {
     const at = serverAt.get(identityOf(item, key));
-    for (; next < named.length; next++) {
-      const before = serverAt.get(identityOf(named[next], key));
-      if (at === undefined || before === undefined || before > at) break;
-      result.push(named[next]);
+    for (; at !== undefined && next < others.length; next++) {
+      const before = serverAt.get(identityOf(others[next], key));
+      if (before === undefined || before > at) break;
+      result.push(others[next]);
     }
     result.push(item);
   }
-  return [...result, ...named.slice(next)];
+  return [...result, ...others.slice(next)];
 }
 
 /** A value as Go prints it in kube-apiserver's messages. */

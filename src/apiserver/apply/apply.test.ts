@@ -1,0 +1,281 @@
+import { describe, expect, it } from "vitest";
+import { ApiError, type KubeObject, Schema } from "#machinery";
+import { applyManaged, type OwnedKind, trackUpdate } from "./apply.ts";
+import { difference, type FieldSet, intersection, pathsOf, readFieldSet, union } from "./field-set.ts";
+
+const schema = Schema.compile({
+  type: "object",
+  properties: {
+    metadata: { type: "object", properties: { labels: { type: "object", additionalProperties: { type: "string" } } } },
+    spec: {
+      type: "object",
+      properties: {
+        replicas: { type: "integer" },
+        note: { type: "string" },
+        ports: {
+          type: "array",
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["port", "protocol"],
+          items: {
+            type: "object",
+            properties: {
+              port: { type: "integer" },
+              protocol: { type: "string", default: "TCP" },
+              name: { type: "string" },
+            },
+          },
+        },
+        tags: { type: "array", "x-kubernetes-list-type": "set", items: { type: "string" } },
+        words: { type: "array", items: { type: "string" } },
+        whole: { type: "object", "x-kubernetes-map-type": "atomic", additionalProperties: { type: "string" } },
+      },
+    },
+    status: { type: "object", properties: { replicas: { type: "integer" } } },
+  },
+});
+const kind: OwnedKind = { schema, isPublished: false, hasStatus: true };
+const by = (manager: string, rest: object = {}) => ({
+  manager,
+  apiVersion: "example.com/v1",
+  subresource: undefined,
+  time: "2026-01-01T00:00:00Z",
+  force: false,
+  ...rest,
+});
+const thing = (parts: object = {}): KubeObject =>
+  ({ apiVersion: "example.com/v1", kind: "Thing", metadata: { name: "a" }, ...parts }) as KubeObject;
+const spec = (members: object) => thing({ spec: members });
+const specOf = (object: KubeObject) => (object as unknown as { spec?: Readonly<Record<string, unknown>> }).spec;
+const ownersOf = (object: KubeObject) =>
+  Object.fromEntries(
+    (object.metadata.managedFields ?? []).map((entry) => [
+      `${entry.manager} ${entry.operation}`,
+      pathsOf(entry.fieldsV1 as FieldSet),
+    ]),
+  );
+const apply = (live: KubeObject | undefined, applied: KubeObject, manager: string, rest: object = {}) =>
+  applyManaged(live, applied, kind, by(manager, rest));
+const refusal = (run: () => unknown): ApiError => {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ApiError) return error;
+    throw error;
+  }
+  throw new Error("it must be refused");
+};
+
+describe("sets of fields", () => {
+  const a: FieldSet = { "f:x": {}, "f:y": { ".": {}, "f:z": {} } };
+  const b: FieldSet = { "f:y": { "f:z": {} } };
+  it("tell a node from what is below it", () => {
+    expect(pathsOf(a)).toEqual([".x", ".y", ".y.z"]);
+    expect(difference(a, b)).toEqual({ "f:x": {}, "f:y": {} });
+    expect(difference(b, a)).toBeUndefined();
+    expect(intersection(a, b)).toEqual(b);
+    expect(union(b, { "f:y": {} })).toEqual({ "f:y": { ".": {}, "f:z": {} } });
+    expect(pathsOf({ 'k:{"port":80,"protocol":"TCP"}': {}, 'v:"x"': {} })).toEqual([
+      '[port=80,protocol="TCP"]',
+      '[="x"]',
+    ]);
+  });
+
+  it.each([
+    [[]],
+    ["x"],
+    [{ x: {} }],
+    [{ "k:[": {} }],
+    [{ "k:1": {} }],
+    [{ "f:a": 1 }],
+    [{ "v:{": {} }],
+    [JSON.parse(`${'{"f:a":'.repeat(500)}{}${"}".repeat(500)}`)],
+  ])("refuse what is none (%#)", (value) => {
+    expect(readFieldSet(value)).toBeUndefined();
+  });
+});
+
+describe("server-side apply", () => {
+  it("creates with an owner, and none for an object without fields", () => {
+    const made = apply(undefined, spec({ replicas: 1, ports: [{ port: 80 }], whole: { a: "b" }, words: ["x"] }), "one");
+    expect(ownersOf(made)).toEqual({
+      "one Apply": [
+        '.spec.ports[port=80,protocol="TCP"]',
+        '.spec.ports[port=80,protocol="TCP"].port',
+        ".spec.replicas",
+        ".spec.whole",
+        ".spec.words",
+      ],
+    });
+    expect(apply(undefined, thing(), "one").metadata.managedFields).toBeUndefined();
+  });
+
+  it("removes what its manager no longer applies, unless another one owns it", () => {
+    const first = apply(
+      undefined,
+      spec({ replicas: 1, note: "x", tags: ["a", "b"], ports: [{ port: 1 }, { port: 2 }] }),
+      "one",
+    );
+    const second = apply(first, spec({ note: "x", tags: ["b"], ports: [{ port: 2, name: "n" }] }), "two");
+    const third = apply(second, spec({ ports: [{ port: 1 }] }), "one");
+    expect(specOf(third)).toEqual({ note: "x", tags: ["b"], ports: [{ port: 1 }, { port: 2, name: "n" }] });
+    expect(ownersOf(third)["two Apply"]).toContain(".spec.note");
+    const last = apply(apply(third, thing(), "two"), thing(), "one");
+    expect(specOf(last)).toBeUndefined();
+    expect(last.metadata.managedFields).toBeUndefined();
+  });
+
+  it("keeps a container that is applied empty", () => {
+    const first = apply(undefined, spec({ tags: ["a"] }), "one");
+    expect(specOf(apply(first, spec({ tags: [] }), "one"))).toEqual({ tags: [] });
+  });
+
+  it("conflicts only where a value of another manager would change", () => {
+    const first = apply(undefined, spec({ replicas: 1, note: "x" }), "one");
+    expect(ownersOf(apply(first, spec({ replicas: 1 }), "two"))).toMatchObject({ "two Apply": [".spec.replicas"] });
+    const one = refusal(() => apply(first, spec({ replicas: 2 }), "two"));
+    expect(one).toMatchObject({ code: 409, reason: "Conflict" });
+    expect(one.message).toBe('Apply failed with 1 conflict: conflict with "one": .spec.replicas');
+    const updated = trackUpdate(
+      first,
+      { ...spec({ replicas: 3, note: "x" }), metadata: first.metadata },
+      kind,
+      by("up"),
+    );
+    const two = refusal(() => apply(updated, spec({ replicas: 2, note: "y" }), "two"));
+    expect(two.message).toBe(
+      'Apply failed with 2 conflicts: conflicts with "one":\n- .spec.note\nconflicts with "up" using example.com/v1:\n- .spec.replicas',
+    );
+    expect(two.status.details?.causes).toHaveLength(2);
+    const forced = apply(updated, spec({ replicas: 2, note: "y" }), "two", { force: true });
+    expect(ownersOf(forced)).toEqual({ "two Apply": [".spec.note", ".spec.replicas"] });
+  });
+
+  it("takes an object nobody owns for one that was updated before", () => {
+    const conflict = refusal(() => apply(spec({ replicas: 1 }), spec({ replicas: 2 }), "one"));
+    expect(conflict.message).toContain('conflict with "before-first-apply" using example.com/v1: .spec.replicas');
+  });
+
+  it("changes no time and no order where nothing changes", () => {
+    const first = apply(undefined, spec({ replicas: 1 }), "one");
+    const again = apply(first, spec({ replicas: 1 }), "one", { time: "2027-01-01T00:00:00Z" });
+    expect(again.metadata.managedFields).toEqual(first.metadata.managedFields);
+    const shared = apply(first, spec({ replicas: 1 }), "two");
+    expect(shared.metadata.managedFields?.map(({ manager, time }) => [manager, time])).toEqual([
+      ["two", undefined],
+      ["one", "2026-01-01T00:00:00Z"],
+    ]);
+  });
+
+  it("keeps the status apart by its subresource", () => {
+    const first = apply(undefined, thing({ spec: { replicas: 1 }, status: { replicas: 9 } }), "one");
+    expect(ownersOf(first)).toEqual({ "one Apply": [".spec.replicas"] });
+    const second = apply(first, thing({ spec: { replicas: 5 }, status: { replicas: 1 } }), "st", {
+      subresource: "status",
+    });
+    expect(ownersOf(second)["st Apply"]).toEqual([".status.replicas"]);
+    expect(second.metadata.managedFields).toMatchObject([{ manager: "one" }, { manager: "st", subresource: "status" }]);
+  });
+
+  it.each<[string, object, string]>([
+    ["a field nobody declares", { spec: { colour: 1 } }, ".spec.colour: field not declared in schema"],
+    [
+      "a text for a number",
+      { spec: { replicas: "x" } },
+      '.spec.replicas: expected numeric (int or float), got &value.valueUnstructured{Value:"x"}',
+    ],
+    [
+      "an object for a list",
+      { spec: { words: {} } },
+      ".spec.words: expected list, got &value.valueUnstructured{Value:map[string]interface {}{}}",
+    ],
+    [
+      "a key twice, by default",
+      { spec: { ports: [{ port: 1 }, { port: 1, protocol: "TCP" }] } },
+      '.spec.ports: duplicate entries for key [port=1,protocol="TCP"]',
+    ],
+    ["a value of a set twice", { spec: { tags: ["a", "a"] } }, '.spec.tags: duplicate entries for key [="a"]'],
+    [
+      "an item without its key",
+      { spec: { ports: [{ name: "n" }] } },
+      '.spec.ports: element 0: associative list with keys has an element that omits key field "port" (and doesn\'t have default value)',
+    ],
+  ])("refuses %s", (_title, parts, message) => {
+    const error = refusal(() => apply(undefined, thing(parts), "one"));
+    expect(error.status.code).toBe(500);
+    expect(error.message).toBe(`failed to create typed patch object (/a; example.com/v1, Kind=Thing): ${message}`);
+  });
+});
+
+describe("plain writes", () => {
+  const made = trackUpdate(undefined, spec({ replicas: 1, ports: [{ port: 80 }], tags: ["a"] }), kind, by("poster"));
+  const changed = (members: object, manager: string, metadata: object = {}) =>
+    trackUpdate(made, { ...spec(members), metadata: { ...made.metadata, ...metadata } }, kind, by(manager));
+
+  it("own what they make, and what holds it", () => {
+    expect(ownersOf(made)["poster Update"]).toEqual([
+      ".spec",
+      ".spec.ports",
+      '.spec.ports[port=80,protocol="TCP"]',
+      '.spec.ports[port=80,protocol="TCP"].port',
+      ".spec.replicas",
+      ".spec.tags",
+      '.spec.tags[="a"]',
+    ]);
+  });
+
+  it("own what they change, and nobody owns what is gone", () => {
+    const after = changed({ replicas: 2, ports: [{ port: 80, name: "n" }] }, "editor");
+    expect(ownersOf(after)).toEqual({
+      "editor Update": ['.spec.ports[port=80,protocol="TCP"].name', ".spec.replicas"],
+      "poster Update": [
+        ".spec",
+        ".spec.ports",
+        '.spec.ports[port=80,protocol="TCP"]',
+        '.spec.ports[port=80,protocol="TCP"].port',
+      ],
+    });
+  });
+
+  it.each<[string, readonly object[] | undefined, boolean]>([
+    ["one empty entry forgets all owners", [{}], false],
+    ["an empty list keeps them", [], true],
+    ["entries that cannot be read keep them", [{ manager: "x", operation: "Update", fieldsV1: { "k:[": {} } }], true],
+  ])("of managedFields themselves: %s", (_title, managedFields, isKept) => {
+    const after = changed(specOf(made) as object, "editor", { managedFields });
+    expect(after.metadata.managedFields).toEqual(isKept ? made.metadata.managedFields : undefined);
+  });
+
+  it("put the oldest of more than ten updaters together", () => {
+    let live = made;
+    for (let at = 0; at < 15; at++)
+      live = trackUpdate(
+        live,
+        { ...spec({ ...specOf(live), whole: { a: String(at) }, note: `n${at}` }), metadata: live.metadata },
+        kind,
+        by(`m${at}`, { time: `2026-01-01T00:00:${String(at + 10)}Z` }),
+      );
+    expect(live.metadata.managedFields?.length).toBeLessThanOrEqual(10);
+    for (let at = 0; at < 12; at++)
+      live = trackUpdate(
+        live,
+        {
+          ...live,
+          metadata: { ...live.metadata, labels: { ...live.metadata.labels, [`l${at}`]: "x" } },
+        },
+        kind,
+        by(`k${at}`, { time: `2026-01-01T00:01:${String(at + 10)}Z` }),
+      );
+    expect(live.metadata.managedFields).toHaveLength(10);
+    expect(live.metadata.managedFields?.[0]).toMatchObject({ manager: "ancient-changes" });
+  });
+
+  it("follow long lists in time that grows with their length", () => {
+    const items = (count: number, name: string) => Array.from({ length: count }, (_, port) => ({ port, name }));
+    const long = trackUpdate(undefined, spec({ ports: items(20_000, "a") }), kind, by("one"));
+    const startedMs = performance.now();
+    trackUpdate(long, { ...spec({ ports: items(20_000, "b") }), metadata: long.metadata }, kind, by("two"));
+    expect(performance.now() - startedMs, "a comparison of every item with every other takes minutes").toBeLessThan(
+      5_000,
+    );
+  });
+});

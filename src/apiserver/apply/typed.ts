@@ -1,0 +1,275 @@
+import { deepEqual } from "#base";
+import { isJsonObject, type Schema, setOwn } from "#machinery";
+import { type FieldSet, holdsSelf, LEAF, nodeOf, shownKeys } from "./field-set.ts";
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** How a list merges: by keys, as a set, or not at all. */
+function listKind(schema: Schema | undefined): "map" | "set" | "atomic" {
+  const kind = schema?.listType;
+  if (kind === "map" || kind === "set") return kind;
+  // Built-in kinds without list types say it by their patch strategy.
+  if (kind === undefined && schema?.patchStrategy.includes("merge"))
+    return schema.patchMergeKey === undefined ? "set" : "map";
+  return "atomic";
+}
+
+function listKeys(schema: Schema | undefined): readonly string[] {
+  if (schema === undefined) return [];
+  const keys =
+    schema.listMapKeys.length > 0
+      ? schema.listMapKeys
+      : schema.patchMergeKey === undefined
+        ? []
+        : [schema.patchMergeKey];
+  return [...keys].sort();
+}
+
+const own = (object: JsonObject, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
+const isAtomicMap = (schema: Schema | undefined) => schema?.mapType === "atomic";
+
+/** What identifies an item of a list in a field set. */
+function elementOf(item: unknown, kind: "map" | "set", keys: readonly string[], schema: Schema | undefined): string {
+  if (kind === "set") return `v:${JSON.stringify(item)}`;
+  const named: Record<string, unknown> = {};
+  for (const key of keys) {
+    const value = isJsonObject(item) ? (own(item, key) ?? schema?.items?.property(key)?.defaultValue) : undefined;
+    if (value !== undefined) named[key] = value;
+  }
+  return `k:${JSON.stringify(named)}`;
+}
+
+/** Items by what identifies them; `undefined` for a list that is one value. */
+function itemsOf(list: readonly unknown[], schema: Schema | undefined): Map<string, unknown> | undefined {
+  const kind = listKind(schema);
+  if (kind === "atomic") return undefined;
+  const keys = listKeys(schema);
+  const items = new Map<string, unknown>();
+  for (const item of list) {
+    const element = elementOf(item, kind, keys, schema);
+    if (!items.has(element)) items.set(element, item);
+  }
+  return items;
+}
+
+/** All fields a value has: its leaves, and the items of lists. With `isWhole` also what holds them. */
+export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = false): FieldSet {
+  if (isJsonObject(value) && !isAtomicMap(schema)) {
+    const children: Record<string, FieldSet> = {};
+    for (const [key, member] of Object.entries(value))
+      if (member !== undefined) children[`f:${key}`] = fieldsOf(member, schema?.property(key), isWhole);
+    return nodeOf(isWhole, children) ?? LEAF;
+  }
+  if (Array.isArray(value)) {
+    const items = itemsOf(value, schema);
+    if (items === undefined) return LEAF;
+    const children: Record<string, FieldSet> = {};
+    for (const [element, item] of items) {
+      const fields = element.startsWith("v:") ? LEAF : fieldsOf(item, schema?.items, isWhole);
+      children[element] = holdsSelf(fields) ? fields : { ".": LEAF, ...fields };
+    }
+    return nodeOf(isWhole, children) ?? LEAF;
+  }
+  return LEAF;
+}
+
+/** The fields in which two values differ. */
+export interface Comparison {
+  /** Fields of the second value that are new or have another value. */
+  readonly changed: FieldSet | undefined;
+  /** Fields only the first one has. */
+  readonly removed: FieldSet | undefined;
+}
+
+const SAME: Comparison = { changed: undefined, removed: undefined };
+
+/** Compares two values of one schema; absent is `undefined`. */
+export function compare(before: unknown, after: unknown, schema: Schema | undefined): Comparison {
+  if (before === after) return SAME;
+  if (before === undefined) return { changed: fieldsOf(after, schema, true), removed: undefined };
+  if (after === undefined) return { changed: undefined, removed: fieldsOf(before, schema, true) };
+  const isMap = (value: unknown) => isJsonObject(value) && !isAtomicMap(schema);
+  if (isMap(after) && (isMap(before) || before === null))
+    return compareMembers(membersOf((before ?? {}) as JsonObject), membersOf(after as JsonObject), (element) =>
+      schema?.property(element.slice(2)),
+    );
+  if (Array.isArray(after) && (Array.isArray(before) || before === null)) {
+    const now = itemsOf(after, schema);
+    const past = itemsOf((before ?? []) as readonly unknown[], schema);
+    if (now !== undefined && past !== undefined) return compareMembers(past, now, () => schema?.items);
+  }
+  return deepEqual(before, after) ? SAME : { changed: LEAF, removed: undefined };
+}
+
+function* membersEntries(object: JsonObject): Generator<[string, unknown]> {
+  for (const [key, value] of Object.entries(object)) if (value !== undefined) yield [`f:${key}`, value];
+}
+const membersOf = (object: JsonObject) => new Map(membersEntries(object));
+
+function compareMembers(
+  before: ReadonlyMap<string, unknown>,
+  after: ReadonlyMap<string, unknown>,
+  schemaOf: (element: string) => Schema | undefined,
+): Comparison {
+  const changed: Record<string, FieldSet> = {};
+  const removed: Record<string, FieldSet> = {};
+  for (const [element, value] of after) {
+    const schema = element.startsWith("v:") ? undefined : schemaOf(element);
+    const found = compare(before.get(element), value, schema);
+    if (found.changed !== undefined) changed[element] = found.changed;
+    if (found.removed !== undefined) removed[element] = found.removed;
+  }
+  for (const [element, value] of before)
+    if (!after.has(element))
+      removed[element] = fieldsOf(value, element.startsWith("v:") ? undefined : schemaOf(element), true);
+  return { changed: nodeOf(false, changed), removed: nodeOf(false, removed) };
+}
+
+/** Merges what is applied into what is there, as the schema's list and map types say. */
+export function mergeApplied(live: unknown, applied: unknown, schema: Schema | undefined): unknown {
+  if (isJsonObject(applied) && isJsonObject(live) && !isAtomicMap(schema)) {
+    const result: Record<string, unknown> = { ...live };
+    for (const [key, value] of Object.entries(applied))
+      setOwn(result, key, mergeApplied(own(live, key), value, schema?.property(key)));
+    return result;
+  }
+  if (Array.isArray(applied) && Array.isArray(live)) {
+    const result = itemsOf(live, schema);
+    const wanted = itemsOf(applied, schema);
+    if (result !== undefined && wanted !== undefined) {
+      for (const [element, item] of wanted)
+        result.set(element, result.has(element) ? mergeApplied(result.get(element), item, schema?.items) : item);
+      return [...result.values()];
+    }
+  }
+  return applied;
+}
+
+/** Removes the fields of a set from a value. What holds nothing afterwards goes too, unless `kept` holds it. */
+export function removeFields(
+  value: unknown,
+  fields: FieldSet,
+  kept: FieldSet | undefined,
+  schema: Schema | undefined,
+): unknown {
+  if (isJsonObject(value)) {
+    const result: Record<string, unknown> = { ...value };
+    for (const [element, child] of Object.entries(fields)) {
+      const name = element.slice(2);
+      if (!element.startsWith("f:") || own(value, name) === undefined) continue;
+      const below = kept?.[element];
+      if (below === undefined && holdsSelf(child)) {
+        delete result[name];
+        continue;
+      }
+      const left = removeFields(value[name], child, below, schema?.property(name));
+      if (isEmpty(left) && !holdsSelf(below)) delete result[name];
+      else setOwn(result, name, left);
+    }
+    return result;
+  }
+  if (Array.isArray(value)) {
+    const items = itemsOf(value, schema);
+    if (items === undefined) return value;
+    for (const [element, item] of items) {
+      const child = fields[element];
+      if (child === undefined) continue;
+      const below = kept?.[element];
+      if (holdsSelf(child) && below === undefined) items.delete(element);
+      else items.set(element, removeFields(item, child, below, schema?.items));
+    }
+    return [...items.values()];
+  }
+  return value;
+}
+
+const isEmpty = (value: unknown) =>
+  Array.isArray(value) ? value.length === 0 : isJsonObject(value) && Object.keys(value).length === 0;
+
+/** An object as Go makes an empty one of a published kind: the structs it always holds, and the lists it always names. */
+export function emptyOf(schema: Schema | undefined): unknown {
+  const members: Record<string, unknown> = {};
+  for (const name of Object.keys(schema?.source.properties ?? {})) {
+    const child = schema?.property(name);
+    if (child === undefined) continue;
+    if (isEmpty(child.defaultValue) && isJsonObject(child.defaultValue)) members[name] = emptyOf(child);
+    else if (schema?.source.required?.includes(name)) members[name] = null;
+  }
+  return members;
+}
+
+/** What is wrong with a value that is to be merged by its schema, in the words of Kubernetes' typed values. */
+export function typedErrors(value: unknown, schema: Schema | undefined, path = ""): string[] {
+  if (value === null || value === undefined || schema === undefined || schema.isIntOrString) return [];
+  const expected = (what: string) => [
+    `${path}: expected ${what}, got &value.valueUnstructured{Value:${goSyntax(value)}}`,
+  ];
+  switch (schema.type) {
+    case "string":
+      return typeof value === "string" ? [] : expected("string");
+    case "boolean":
+      return typeof value === "boolean" ? [] : expected("boolean");
+    case "integer":
+    case "number":
+      return typeof value === "number" ? [] : expected("numeric (int or float)");
+    case "array": {
+      if (!Array.isArray(value)) return expected("list");
+      const kind = listKind(schema);
+      const keys = listKeys(schema);
+      const seen = new Set<string>();
+      const errors: string[] = [];
+      for (const [at, item] of (value as readonly unknown[]).entries()) {
+        if (kind === "map") {
+          const missing = keys.find(
+            (key) =>
+              !isJsonObject(item) ||
+              (own(item, key) === undefined && schema.items?.property(key)?.defaultValue === undefined),
+          );
+          if (missing !== undefined) {
+            errors.push(
+              `${path}: element ${at}: associative list with keys has an element that omits key field ${JSON.stringify(missing)} (and doesn't have default value)`,
+            );
+            continue;
+          }
+        }
+        const element = kind === "atomic" ? undefined : elementOf(item, kind, keys, schema);
+        if (element !== undefined && seen.has(element))
+          errors.push(
+            kind === "set"
+              ? `${path}: duplicate entries for key [=${element.slice(2)}]`
+              : `${path}: duplicate entries for key [${shownKeys(JSON.parse(element.slice(2)) as JsonObject)}]`,
+          );
+        if (element !== undefined) seen.add(element);
+        errors.push(
+          ...typedErrors(item, schema.items, path + (element === undefined ? `[${at}]` : shownOf(element, kind))),
+        );
+      }
+      return errors;
+    }
+    case "object": {
+      if (!isJsonObject(value)) return expected("map");
+      const isOpen = schema.preservesUnknown || schema.source.additionalProperties === true;
+      return Object.entries(value).flatMap(([key, member]) => {
+        const child = schema.property(key);
+        if (child === undefined) return isOpen ? [] : [`${path}.${key}: field not declared in schema`];
+        return typedErrors(member, child, `${path}.${key}`);
+      });
+    }
+    default:
+      return [];
+  }
+}
+
+const shownOf = (element: string, kind: string) =>
+  kind === "set" ? `[=${element.slice(2)}]` : `[${shownKeys(JSON.parse(element.slice(2)) as JsonObject)}]`;
+
+/** A value as Go writes it in its own syntax. */
+function goSyntax(value: unknown): string {
+  if (Array.isArray(value)) return `[]interface {}{${value.map(goSyntax).join(", ")}}`;
+  if (isJsonObject(value))
+    return `map[string]interface {}{${Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, member]) => `${JSON.stringify(key)}:${goSyntax(member)}`)
+      .join(", ")}}`;
+  return value === null ? "interface {}(nil)" : JSON.stringify(value);
+}
