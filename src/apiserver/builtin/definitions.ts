@@ -1,11 +1,11 @@
 import { EVENT_TTL_MS } from "./event-expiry.ts";
-import { type JsonSchema, Schema } from "#machinery";
+import { Schema } from "#machinery";
 import { columnsJson } from "../data/generated-columns.ts";
 import { discoveryJson } from "../data/generated-discovery.ts";
-import { schemasJson } from "../data/generated-schemas.ts";
 import type { ResourceDefinition, SubresourceDefinition, TableColumn } from "../definition.ts";
 import { conversionOf } from "./conversions.ts";
 import { quantityRewriter } from "./quantities.ts";
+import { builtinSchemas, resolveBuiltin } from "./schemas.ts";
 import { strategyOf } from "./strategies.ts";
 
 interface DiscoveryList {
@@ -30,17 +30,6 @@ interface DiscoveryList {
     }[];
   }[];
 }
-
-let schemas: Readonly<Record<string, JsonSchema>> | undefined;
-
-/** Every published schema, by its long name. */
-export function builtinSchemas(): Readonly<Record<string, JsonSchema>> {
-  schemas ??= JSON.parse(schemasJson) as Readonly<Record<string, JsonSchema>>;
-  return schemas;
-}
-
-export const resolveBuiltin = (ref: string): JsonSchema | undefined =>
-  builtinSchemas()[ref.slice("#/components/schemas/".length)];
 
 let byKind: Map<string, string> | undefined;
 

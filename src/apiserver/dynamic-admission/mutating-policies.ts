@@ -21,8 +21,8 @@ import {
   PatchError,
 } from "#machinery";
 import type { AdmissionRequest } from "../admission.ts";
-import { mergeApplied } from "../apply/field-set.ts";
-import { resolveBuiltin } from "../builtin/definitions.ts";
+import { mergeApplied } from "../apply/typed.ts";
+import { resolveBuiltin } from "../builtin/schemas.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import { settleMutation } from "../verbs/body.ts";
 import { inVersion } from "./matching.ts";

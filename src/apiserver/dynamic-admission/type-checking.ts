@@ -1,6 +1,6 @@
 import { bool, CelCompileError, type CelEnvironment, CelTypeError, type CelType, dyn, schemaType, string } from "#cel";
 import { apiVersionOf, isConflict, isNotFound, type KubeObject } from "#machinery";
-import { resolveBuiltin } from "../builtin/definitions.ts";
+import { resolveBuiltin } from "../builtin/schemas.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
 import { compileVariables, scopeOf } from "./policies.ts";

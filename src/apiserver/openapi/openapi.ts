@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { JsonSchema } from "#machinery";
-import { builtinSchemas, schemaNameOf } from "../builtin/definitions.ts";
+import { schemaNameOf } from "../builtin/definitions.ts";
+import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
 

@@ -1,6 +1,6 @@
 import protobuf from "protobufjs/minimal.js";
 import { apiVersionOf, badRequest, isJsonObject, type KubeObject, parseTime } from "#machinery";
-import { builtinSchemas } from "../builtin/definitions.ts";
+import { builtinSchemas } from "../builtin/schemas.ts";
 import { protobufJson } from "../data/generated-protobuf.ts";
 
 const { Reader, Writer } = protobuf;

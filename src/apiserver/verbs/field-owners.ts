@@ -1,6 +1,6 @@
 import { apiVersionOf, formatTime, type KubeObject, Schema, type WriteOptions } from "#machinery";
 import { type OwnedKind, trackUpdate } from "../apply/apply.ts";
-import { builtinSchemas, resolveBuiltin } from "../builtin/definitions.ts";
+import { builtinSchemas, resolveBuiltin } from "../builtin/schemas.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import type { VerbHost } from "./host.ts";
 
