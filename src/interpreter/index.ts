@@ -9,5 +9,11 @@
 export { aggregateItems, expectedClusters, fullyApplied, planBindingStatus } from "./binding-status.ts";
 export { createInterpreter, type Interpreter, nativeSource, type RuleSource } from "./interpreter.ts";
 export { pruneManifest, recordManaged, retainMetadata } from "./metadata.ts";
-export { isThirdPartyKind, thirdPartySource } from "./third-party/source.ts";
+export { thirdPartySource } from "./third-party/source.ts";
+export { type Answers, isUnanswered } from "./answers.ts";
+export { createCustomizations, CUSTOMIZATION_RULES, type Customizations } from "./lua/customization.ts";
+export { createWebhookPost } from "./webhook/post.ts";
+export { createWebhooks, type ServiceAddress } from "./webhook/source.ts";
+export { createLuaEngine, type LuaEngine } from "./lua/engine.ts";
+export { LuaError } from "./lua/errors.ts";
 export type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";

@@ -1,4 +1,5 @@
 import type { KubeObject } from "#machinery";
+import { AnswerBook, type Answers, Unanswered } from "./answers.ts";
 import { nativeKinds } from "./native/kinds.ts";
 import type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";
 
@@ -13,7 +14,11 @@ const PARTS: Readonly<Record<Operation, keyof KindRules>> = {
   InterpretHealth: "health",
 };
 
-/** Says what objects mean. Every answer is `undefined` where no source has a rule for the kind. */
+/**
+ * Says what objects mean. Every answer is `undefined` where no source has a rule for the kind.
+ *
+ * Answers that must be fetched, from a webhook, are only to be had within `ask`.
+ */
 export interface Interpreter {
   hasHook(kind: { readonly apiVersion: string; readonly kind: string }, operation: Operation): boolean;
   replicas(object: KubeObject): Replicas | undefined;
@@ -24,10 +29,16 @@ export interface Interpreter {
   dependencies(object: KubeObject): readonly Dependency[] | undefined;
   reflect(object: KubeObject): Json | undefined;
   health(object: KubeObject): boolean | undefined;
+  /**
+   * Runs `plan` with an interpreter whose answers may have to be fetched. A plan is pure and may be run several times:
+   * it is stopped at the first answer that is not there yet and started anew when it is. A plan that catches errors
+   * passes on those `isUnanswered` knows.
+   */
+  ask<T>(plan: (interpreter: Interpreter) => T): Promise<T>;
 }
 
 /** Gives the rules of a kind, or `undefined`. Earlier sources win, operation by operation. */
-export type RuleSource = (apiVersion: string, kind: string) => KindRules | undefined;
+export type RuleSource = (apiVersion: string, kind: string, answers?: Answers) => KindRules | undefined;
 
 const wholeStatus: NonNullable<KindRules["reflect"]> = (object) =>
   (object as { readonly status?: Json }).status ?? undefined;
@@ -39,25 +50,40 @@ export const nativeSource: RuleSource = (apiVersion, kind) => native.get(`${apiV
 
 /** An interpreter over sources in order of precedence. */
 export function createInterpreter(sources: readonly RuleSource[] = [nativeSource]): Interpreter {
-  const rule = <P extends keyof KindRules>(
-    of: { readonly apiVersion: string; readonly kind: string },
-    part: P,
-  ): KindRules[P] | undefined => {
-    for (const source of sources) {
-      const found = source(of.apiVersion, of.kind)?.[part];
-      if (found !== undefined) return found;
-    }
-    return undefined;
+  const over = (answers: Answers | undefined): Interpreter => {
+    const rule = <P extends keyof KindRules>(
+      of: { readonly apiVersion: string; readonly kind: string },
+      part: P,
+    ): KindRules[P] | undefined => {
+      for (const source of sources) {
+        const found = source(of.apiVersion, of.kind, answers)?.[part];
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    };
+    return {
+      hasHook: (kind, operation) => rule(kind, PARTS[operation]) !== undefined,
+      replicas: (object) => rule(object, "replicas")?.(object),
+      components: (object) => rule(object, "components")?.(object),
+      revise: (object, count) => rule(object, "revise")?.(object, count) ?? object,
+      retain: (desired, observed) => rule(desired, "retain")?.(desired, observed) ?? desired,
+      aggregate: (object, items, nowMs) => rule(object, "aggregate")?.(object, items, nowMs),
+      dependencies: (object) => rule(object, "dependencies")?.(object),
+      reflect: (object) => rule(object, "reflect")?.(object),
+      health: (object) => rule(object, "health")?.(object),
+      async ask(plan) {
+        let book: AnswerBook | undefined;
+        for (;;)
+          try {
+            return plan(book === undefined ? direct : over(book));
+          } catch (error) {
+            if (!(error instanceof Unanswered)) throw error;
+            book ??= new AnswerBook();
+            await book.fetch(error);
+          }
+      },
+    };
   };
-  return {
-    hasHook: (kind, operation) => rule(kind, PARTS[operation]) !== undefined,
-    replicas: (object) => rule(object, "replicas")?.(object),
-    components: (object) => rule(object, "components")?.(object),
-    revise: (object, count) => rule(object, "revise")?.(object, count) ?? object,
-    retain: (desired, observed) => rule(desired, "retain")?.(desired, observed) ?? desired,
-    aggregate: (object, items, nowMs) => rule(object, "aggregate")?.(object, items, nowMs),
-    dependencies: (object) => rule(object, "dependencies")?.(object),
-    reflect: (object) => rule(object, "reflect")?.(object),
-    health: (object) => rule(object, "health")?.(object),
-  };
+  const direct = over(undefined);
+  return direct;
 }

@@ -1,5 +1,5 @@
 import { MANAGED_ANNOTATIONS, MANAGED_LABELS } from "#apis/karmada";
-import { getPath, type KubeObject, setPath, type StringMap, withMetadata, withoutPath } from "#machinery";
+import { getPath, gvkOf, type KubeObject, setPath, type StringMap, withMetadata, withoutPath } from "#machinery";
 
 const SERVER_FIELDS = [
   "creationTimestamp",
@@ -25,23 +25,24 @@ export function pruneManifest(object: KubeObject): KubeObject {
   const dropAnnotation = (key: string) => {
     result = withoutPath(result, ["metadata", "annotations", key]);
   };
-  switch (result.kind) {
-    case "Deployment":
+  // By group and kind: other projects have Jobs and Services of their own.
+  switch (`${gvkOf(result).group}/${result.kind}`) {
+    case "apps/Deployment":
       dropAnnotation("deployment.kubernetes.io/revision");
       dropAnnotation("deployment.kubernetes.io/revision-history");
       break;
-    case "Job":
+    case "batch/Job":
       result = withoutPath(result, ["spec", "ttlSecondsAfterFinished"]);
       if (getPath(result, "spec", "manualSelector") === true) break;
       for (const key of JOB_UIDS) result = withoutPath(result, ["spec", "selector", "matchLabels", key]);
       for (const key of JOB_LABELS) result = withoutPath(result, ["spec", "template", "metadata", "labels", key]);
       break;
-    case "Secret":
+    case "/Secret":
       if (getPath(result, "type") !== "kubernetes.io/service-account-token") break;
       dropAnnotation("kubernetes.io/service-account.uid");
       if (getPath(result, "data") !== undefined) result = setPath(result, ["data"], null);
       break;
-    case "ServiceAccount": {
+    case "/ServiceAccount": {
       const secrets = getPath(result, "secrets");
       if (!Array.isArray(secrets)) break;
       const prefix = `${result.metadata.name}-token-`;
@@ -52,11 +53,11 @@ export function pruneManifest(object: KubeObject): KubeObject {
       );
       break;
     }
-    case "Service":
+    case "/Service":
       if (getPath(result, "spec", "clusterIP") === "None") break;
       result = withoutPath(withoutPath(result, ["spec", "clusterIP"]), ["spec", "clusterIPs"]);
       break;
-    case "PersistentVolumeClaim":
+    case "/PersistentVolumeClaim":
       dropAnnotation("volume.kubernetes.io/selected-node");
       break;
     default:

@@ -29,7 +29,7 @@ export interface Replicas {
 /** What a kind means; a missing part means the kind has no such rule. A throw is a failed interpretation. */
 export interface KindRules {
   replicas?(object: KubeObject): Replicas;
-  components?(object: KubeObject): readonly Json[];
+  components?(object: KubeObject): readonly Json[] | undefined;
   revise?(object: KubeObject, replicas: number): KubeObject;
   retain?(desired: KubeObject, observed: KubeObject): KubeObject;
   /** The new `.status`. `items` is absent where there is no list at all. */

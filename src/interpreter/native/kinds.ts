@@ -28,40 +28,39 @@ function sums(items: readonly AggregatedItem[], fields: readonly string[], alway
 
 /** Aggregation of the apps kinds: sums, and the generation everybody has caught up with. */
 const aggregateWorkload =
-  (
-    fields: readonly string[],
-    always: readonly string[] = [],
-    comparesOwn = false,
-  ): NonNullable<KindRules["aggregate"]> =>
+  (fields: readonly string[], always: readonly string[] = []): NonNullable<KindRules["aggregate"]> =>
   (object, items = []) => {
     const generation = object.metadata.generation ?? 0;
-    const current = reported(items).filter(({ status }) => {
-      const upstream = number(status?.["resourceTemplateGeneration"]);
-      if (comparesOwn) return upstream >= number(status?.["generation"]);
-      return number(status?.["observedGeneration"]) >= number(status?.["generation"]) && upstream >= generation;
-    });
+    const current = reported(items).filter(
+      ({ status }) =>
+        number(status?.["observedGeneration"]) >= number(status?.["generation"]) &&
+        number(status?.["resourceTemplateGeneration"]) >= generation,
+    );
     const before = statusOf(object) ?? {};
     const kept = Object.fromEntries(Object.entries(before).filter(([key]) => !fields.includes(key)));
-    const observed = current.length === items.length ? { observedGeneration: generation } : {};
+    // With nobody to observe it, a generation is not observed.
+    const isObserved = items.length > 0 && current.length === items.length;
+    const observed = isObserved ? { observedGeneration: generation } : {};
     return { ...kept, ...sums(items, fields, always), ...observed };
   };
 
 /** Reflection of the apps kinds: numbers and both generations. */
 const reflectWorkload =
-  (fields: readonly string[], always: readonly string[] = [], hasObserved = true): NonNullable<KindRules["reflect"]> =>
+  (fields: readonly string[], always: readonly string[] = []): NonNullable<KindRules["reflect"]> =>
   (object) => {
     const status = statusOf(object);
     if (status === undefined) return undefined;
     const text = object.metadata.annotations?.[TEMPLATE_GENERATION] ?? "";
-    if (!/^-?\d+$/.test(text)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+    // A record somebody removed or spoilt must not keep the status from being collected.
+    const ofTemplate = /^-?\d+$/.test(text) ? Number(text) : 0;
     const result: Record<string, number> = {};
     for (const field of fields)
       if (number(status[field]) !== 0 || always.includes(field)) result[field] = number(status[field]);
     const observed = number(status["observedGeneration"]);
-    if (hasObserved && observed !== 0) result["observedGeneration"] = observed;
+    if (observed !== 0) result["observedGeneration"] = observed;
     const own = object.metadata.generation ?? 0;
     if (own !== 0) result["generation"] = own;
-    if (Number(text) !== 0) result["resourceTemplateGeneration"] = Number(text);
+    if (ofTemplate !== 0) result["resourceTemplateGeneration"] = ofTemplate;
     return Object.keys(result).length === 0 ? undefined : result;
   };
 
@@ -167,7 +166,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     revise: reviseAt("replicas"),
     aggregate: aggregateWorkload(REPLICA_SET, ["replicas"]),
     dependencies: workloadDependencies,
-    reflect: (object) => reflectWorkload(REPLICA_SET, ["replicas"])(object),
+    reflect: reflectWorkload(REPLICA_SET, ["replicas"]),
     health: (object) => {
       const wanted = getPath(object, "spec", "replicas");
       return (
@@ -179,7 +178,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
   "apps/v1/StatefulSet": {
     replicas: workloadReplicas,
     revise: reviseAt("replicas"),
-    aggregate: aggregateWorkload(STATEFUL_SET, ["replicas", "availableReplicas"], true),
+    aggregate: aggregateWorkload(STATEFUL_SET, ["replicas", "availableReplicas"]),
     dependencies: (object) => {
       const own = new Set(
         list(getPath(object, "spec", "volumeClaimTemplates")).map((claim) => getPath(claim, "metadata", "name")),
@@ -188,7 +187,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
         ({ kind, name }) => kind !== "PersistentVolumeClaim" || !own.has(name),
       );
     },
-    reflect: reflectWorkload(STATEFUL_SET, ["replicas", "availableReplicas"], false),
+    reflect: reflectWorkload(STATEFUL_SET, ["replicas", "availableReplicas"]),
     health: rolledOut,
   },
   "apps/v1/DaemonSet": {
@@ -323,6 +322,8 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       if (port > 0) result = setPath(result, ["spec", "healthCheckNodePort"], port);
       const address = getPath(observed, "spec", "clusterIP");
       if (address) result = setPath(result, ["spec", "clusterIP"], address);
+      const addresses = list(getPath(observed, "spec", "clusterIPs"));
+      if (address && addresses.length > 0) result = setPath(result, ["spec", "clusterIPs"], addresses);
       return result;
     },
     aggregate: (object, items = []) => {
@@ -372,14 +373,15 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       const volume = getPath(observed, "spec", "volumeName");
       return volume ? setPath(desired, ["spec", "volumeName"], volume) : desired;
     },
-    aggregate: (_object, items = []) => {
+    // Capacity and access modes belong to whoever binds the claim here; only the phase is summed up.
+    aggregate: (object, items = []) => {
       let phase = "Bound";
       for (const { status } of reported(items)) {
         const own = text(status?.["phase"]);
-        if (own === "Lost") return { phase: "Lost" };
         if (own !== "Bound") phase = own;
+        if (own === "Lost") break;
       }
-      return { phase };
+      return { ...statusOf(object), phase };
     },
     health: (object) => getPath(object, "status", "phase") === "Bound",
   },
@@ -391,7 +393,8 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     dependencies: (object) =>
       list(getPath(object, "spec", "tls")).flatMap((entry) => {
         const name = entry["secretName"];
-        if (typeof name !== "string" || name === "") throw new Error("failed to get a secretName of spec.tls");
+        // The controller's default certificate serves an entry that names none.
+        if (typeof name !== "string" || name === "") return [];
         return [{ apiVersion: "v1", kind: "Secret", namespace: namespaceOf(object), name }];
       }),
     health: hasAddress,
@@ -451,8 +454,19 @@ function aggregateJob(object: KubeObject, items: readonly AggregatedItem[] = [],
       .sort((a, b) => (parseTime(a) ?? 0) - (parseTime(b) ?? 0));
   const now = formatTime(nowMs);
   const conditions: Json[] = [];
-  const add = (type: string, reason: string, message: string) =>
-    conditions.push({ type, status: "True", lastProbeTime: now, lastTransitionTime: now, reason, message });
+  const add = (type: string, reason: string, message: string) => {
+    const known = list(before["conditions"]).find(
+      (present) => present["type"] === type && present["status"] === "True" && present["reason"] === reason,
+    );
+    conditions.push({
+      type,
+      status: "True",
+      lastProbeTime: known?.["lastProbeTime"] ?? now,
+      lastTransitionTime: known?.["lastTransitionTime"] ?? now,
+      reason,
+      message,
+    });
+  };
   const ended = (item: AggregatedItem) =>
     list(item.status?.["conditions"]).find(
       ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",

@@ -1,8 +1,8 @@
 /** Flux: sources, kustomizations and releases. */
 import { getPath, type KubeObject, setPath } from "#machinery";
-import { list, number, reported, statusOf } from "../parts.ts";
+import { list, reported, statusOf } from "../parts.ts";
 import type { Dependency, Json, KindRules } from "../rules.ts";
-import { isReadyFor, mergeConditions, observedGeneration, reflectFields } from "./gather.ts";
+import { isReadyFor, mergeConditions, observedGeneration, reflectFields, sumOf } from "./gather.ts";
 
 const retain: NonNullable<KindRules["retain"]> = (desired, observed) => {
   const suspend = getPath(observed, "spec", "suspend");
@@ -50,11 +50,10 @@ const source = (
   reflected: readonly string[],
   reasons: readonly string[],
   dependencies: NonNullable<KindRules["dependencies"]>,
-  hasObserved = true,
 ): KindRules => ({
   retain,
   aggregate: aggregate(fields),
-  reflect: reflectFields([...fields, ...reflected, "conditions", ...(hasObserved ? ["observedGeneration"] : [])]),
+  reflect: reflectFields([...fields, ...reflected, "conditions", "observedGeneration"]),
   health: (object) => isReadyFor(object, ...reasons),
   dependencies,
 });
@@ -76,7 +75,7 @@ function aggregateRelease(object: KubeObject, items: Parameters<NonNullable<Kind
   for (const field of FAILURES)
     if (items === undefined) result[field] = 0;
     else if (before[field] !== undefined)
-      result[field] = reported(items).reduce((sum, { status }) => sum + number(status?.[field]), number(before[field]));
+      result[field] = sumOf(items, field);
   return result;
 }
 
@@ -98,7 +97,6 @@ export const fluxKinds: Readonly<Record<string, KindRules>> = {
     [],
     ["Succeeded", "ChartPullSucceeded"],
     references(secret("spec", "verify", "secretRef")),
-    false,
   ),
   "source.toolkit.fluxcd.io/v1beta2/HelmRepository": source(
     ["artifact", "url"],
@@ -110,16 +108,11 @@ export const fluxKinds: Readonly<Record<string, KindRules>> = {
     ["artifact", "url"],
     ["observedIgnore", "observedLayerSelector"],
     ["Succeeded"],
-    (object) => {
-      if (getPath(object, "spec", "serviceAccountName") === undefined)
-        throw new Error("spec.serviceAccountName is missing");
-      return references(
-        secret("spec", "secretRef"),
-        secret("spec", "verify", "secretRef"),
-        secret("spec", "certSecretRef"),
-        ["ServiceAccount", "spec", "serviceAccountName"],
-      )(object);
-    },
+    references(secret("spec", "secretRef"), secret("spec", "verify", "secretRef"), secret("spec", "certSecretRef"), [
+      "ServiceAccount",
+      "spec",
+      "serviceAccountName",
+    ]),
   ),
   "kustomize.toolkit.fluxcd.io/v1/Kustomization": {
     retain,

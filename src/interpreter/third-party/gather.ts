@@ -1,7 +1,8 @@
 import { TEMPLATE_GENERATION } from "#apis/karmada";
-import type { KubeObject } from "#machinery";
+import { formatTime, type KubeObject, parseTime } from "#machinery";
+import { dependenciesOf, requirementsOf } from "../native/pod-template.ts";
 import { list, number, reported, statusOf } from "../parts.ts";
-import type { AggregatedItem, Json, KindRules } from "../rules.ts";
+import type { AggregatedItem, Dependency, Json, KindRules } from "../rules.ts";
 
 /** Pieces the rules of many third-party kinds are made of. */
 
@@ -77,6 +78,77 @@ export function mergeConditions(items: readonly AggregatedItem[] | undefined): r
       );
     }
   return [...merged.values()];
+}
+
+const isEmpty = (value: unknown) =>
+  value === undefined || value === null || (typeof value === "object" && Object.keys(value).length === 0);
+
+/** An object without members that are absent, empty, or one of `dropped`. */
+export function compact(members: Readonly<Record<string, unknown>>, ...dropped: readonly unknown[]): Json {
+  return Object.fromEntries(
+    Object.entries(members).filter(([, value]) => !isEmpty(value) && !dropped.includes(value)),
+  );
+}
+
+/** Named fields of a status that are there and not empty; `{}` where there is no status. */
+export const reflectPicked =
+  (fields: readonly string[]): NonNullable<KindRules["reflect"]> =>
+  (object) =>
+    compact(Object.fromEntries(fields.map((field) => [field, statusOf(object)?.[field]])));
+
+export const sumOf = (items: readonly AggregatedItem[] | undefined, field: string): number =>
+  reported(items).reduce((sum, { status }) => sum + number(status?.[field]), 0);
+
+/** The latest, or earliest, time of a field; texts that are no times do not count. */
+export function timeOf(
+  items: readonly AggregatedItem[] | undefined,
+  field: string,
+  which: "latest" | "earliest",
+): string | undefined {
+  let found: string | undefined;
+  for (const { status } of reported(items)) {
+    const text = status?.[field];
+    if (typeof text !== "string" || parseTime(text) === undefined) continue;
+    const difference = found === undefined ? 0 : (parseTime(text) as number) - (parseTime(found) as number);
+    if (found === undefined || (which === "latest" ? difference > 0 : difference < 0)) found = text;
+  }
+  return found;
+}
+
+/**
+ * Conditions made here carry the time they were made; one that says what it said before keeps its times, so that an
+ * aggregation that changes nothing else writes nothing.
+ */
+export function datedConditions(object: KubeObject, conditions: readonly Json[], nowMs: number): readonly Json[] {
+  const before = list(statusOf(object)?.["conditions"]);
+  const now = formatTime(nowMs);
+  return conditions.map((condition) => {
+    const known = before.find(
+      ({ type, status, reason }) =>
+        type === condition["type"] && status === condition["status"] && reason === condition["reason"],
+    );
+    return {
+      ...condition,
+      lastProbeTime: known?.["lastProbeTime"] ?? now,
+      lastTransitionTime: known?.["lastTransitionTime"] ?? now,
+    };
+  });
+}
+
+/** Whether a status has a condition that is True. */
+export const hasCondition = (status: Json | undefined, wanted: string): boolean =>
+  list(status?.["conditions"]).some(({ type, status: state }) => type === wanted && state === "True");
+
+/** Dependencies of several pod templates, each once. */
+export function dependenciesOfAll(templates: readonly unknown[], namespace: string): readonly Dependency[] {
+  const all = templates.filter((template) => template !== undefined).flatMap((template) => dependenciesOf(template, namespace));
+  return [...new Map(all.map((dependency) => [`${dependency.kind}/${dependency.name}`, dependency])).values()];
+}
+
+/** One component of a workload that is made of several kinds of pods. */
+export function component(name: string, replicas: number, template: unknown): Json {
+  const requirements = template === undefined ? undefined : requirementsOf(template);
+  return { name, replicas, ...(requirements === undefined ? {} : { replicaRequirements: requirements }) };
 }
 
 export function isReadyFor(object: KubeObject, ...reasons: readonly string[]): boolean {

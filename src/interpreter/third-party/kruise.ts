@@ -1,9 +1,9 @@
 /** OpenKruise: workloads that stand beside Kubernetes' own. */
-import { getPath, setPath } from "#machinery";
-import { dependenciesOf, workloadDependencies, workloadReplicas } from "../native/pod-template.ts";
-import { DAEMON_SET_COUNTERS, list, namespaceOf, number, reported, statusOf } from "../parts.ts";
-import type { Dependency, KindRules } from "../rules.ts";
-import { gatherCounters, reflectFields } from "./gather.ts";
+import { getPath, type KubeObject, setPath } from "#machinery";
+import { dependenciesOf, requirementsOf, workloadDependencies, workloadReplicas } from "../native/pod-template.ts";
+import { DAEMON_SET_COUNTERS, list, namespaceOf, number, reported, statusOf, templateOf } from "../parts.ts";
+import type { AggregatedItem, Dependency, Json, KindRules } from "../rules.ts";
+import { gatherCounters, reflectFields, reflectPicked, sumOf } from "./gather.ts";
 
 const reviseAt =
   (field: string): NonNullable<KindRules["revise"]> =>
@@ -12,7 +12,7 @@ const reviseAt =
 
 const rolledOut: NonNullable<KindRules["health"]> = (object) => {
   const status = statusOf(object);
-  if (status === undefined) throw new Error("attempt to index field 'status' (a nil value)");
+  if (status === undefined) return false;
   const wanted = getPath(object, "spec", "replicas");
   if (number(status["observedGeneration"]) !== (object.metadata.generation ?? 0)) return false;
   if (typeof wanted === "number" && number(status["updatedReplicas"]) < wanted) return false;
@@ -44,6 +44,42 @@ const lastPerType = (items: Parameters<NonNullable<KindRules["aggregate"]>>[1]) 
     for (const condition of list(status?.["conditions"])) byType.set(condition["type"], condition);
   return [...byType.values()];
 };
+
+const BROADCAST = ["active", "succeeded", "failed", "desired"];
+
+function aggregateBroadcastJob(object: KubeObject, items: readonly AggregatedItem[] = []): Json {
+  let phase = "";
+  let finished: unknown;
+  let completed = 0;
+  const failed: string[] = [];
+  for (const { clusterName, status } of items) {
+    if (typeof status?.["phase"] === "string" && status["phase"] !== "") phase = status["phase"];
+    // An item that says nothing of its own counts as what the one before it was.
+    finished =
+      list(status?.["conditions"]).find(
+        ({ type, status: state }) => (type === "Complete" || type === "Failed") && state === "True",
+      )?.["type"] ?? finished;
+    if (finished === "Failed") failed.push(clusterName);
+    if (finished === "Complete") completed++;
+  }
+  const conditions: Json[] = [];
+  if (failed.length > 0)
+    conditions.push({
+      type: "Failed",
+      status: "True",
+      reason: "JobFailed",
+      message: `Job executed failed in member clusters: ${failed.join(", ")}`,
+    });
+  if (items.length > 0 && completed === items.length)
+    conditions.push({ type: "Completed", status: "True", reason: "Completed", message: "Job completed" });
+  const { conditions: _conditions, ...kept } = statusOf(object) ?? {};
+  return {
+    ...kept,
+    ...Object.fromEntries(BROADCAST.map((field) => [field, sumOf(items, field)])),
+    phase,
+    ...(conditions.length === 0 ? {} : { conditions }),
+  };
+}
 
 export const kruiseKinds: Readonly<Record<string, KindRules>> = {
   "apps.kruise.io/v1alpha1/CloneSet": {
@@ -88,6 +124,25 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
         number(status["updatedNumberScheduled"]) >= number(status["desiredNumberScheduled"]) &&
         number(status["numberAvailable"]) >= number(status["updatedNumberScheduled"])
       );
+    },
+    dependencies: workloadDependencies,
+  },
+  "apps.kruise.io/v1alpha1/BroadcastJob": {
+    replicas: (object) => ({
+      replica: typeof getPath(object, "spec", "parallelism") === "number" ? number(getPath(object, "spec", "parallelism")) : 1,
+      requirements: requirementsOf(templateOf(object)),
+    }),
+    revise: reviseAt("parallelism"),
+    retain: (desired, observed) => {
+      const labels = getPath(observed, "spec", "template", "metadata", "labels");
+      return labels === undefined ? desired : setPath(desired, ["spec", "template", "metadata", "labels"], labels);
+    },
+    aggregate: aggregateBroadcastJob,
+    reflect: reflectPicked([...BROADCAST, "conditions", "startTime", "completionTime", "phase"]),
+    health: (object) => {
+      const status = statusOf(object);
+      const count = (field: string) => number(status?.[field]);
+      return count("desired") !== 0 && count("failed") === 0 && (count("succeeded") !== 0 || count("active") !== 0);
     },
     dependencies: workloadDependencies,
   },
