@@ -1,5 +1,5 @@
 import { flag } from "./flag.ts";
-import { amount, duration, oneOf, positiveDuration, type ValueReader, wholeNumber } from "./values.ts";
+import { duration, oneOf, positiveDuration, share, type ValueReader, wholeNumber } from "./values.ts";
 
 const MANAGER = "controller-manager";
 
@@ -7,16 +7,6 @@ const MANAGER = "controller-manager";
 const optionalSeconds: ValueReader<number | undefined> = {
   type: "seconds",
   read: (value, label) => (value === "" ? undefined : wholeNumber(0).read(value, label)),
-};
-
-/** A share from 0 to 1. */
-const share: ValueReader<number> = {
-  type: "share",
-  read(value, label) {
-    const number = amount.read(value, label);
-    if (number > 1) throw new Error(`${label}: ${JSON.stringify(value)} must be a share from 0 to 1`);
-    return number;
-  },
 };
 
 /** Flags of cluster health, failover and what holds it back. */

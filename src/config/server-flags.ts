@@ -15,6 +15,7 @@ import {
   patterns,
   port,
   positiveDuration,
+  share,
   text,
   wholeNumber,
   workers,
@@ -212,6 +213,28 @@ export const serverFlags = {
     by: "controllers/descheduler",
   }),
   ...deschedulerOnlyFlags,
+  interpreterPlugins: flag("interpreter-plugin", list, "", "modules that say what kinds mean, by path", {
+    of: "flotilla",
+    by: "interpreter",
+  }),
+  massDeletionShare: flag(
+    "mass-deletion-share",
+    share,
+    "0",
+    "share of a member's Works that may be deleted within the window; beyond it deletions are held; 0 holds none",
+    { of: "flotilla", by: "controllers/execution" },
+  ),
+  massDeletionWindowMs: flag("mass-deletion-window", positiveDuration, "10m", "window of --mass-deletion-share", {
+    of: "flotilla",
+    by: "controllers/execution",
+  }),
+  massDeletionFloor: flag(
+    "mass-deletion-floor",
+    wholeNumber(0),
+    "20",
+    "deletions within the window that are never held",
+    { of: "flotilla", by: "controllers/execution" },
+  ),
   writeTemplateStatus: flag("write-template-status", boolean, "true", "sum up member statuses into templates", {
     of: "flotilla",
     by: "controllers/binding-status",

@@ -66,6 +66,16 @@ export const amount: ValueReader<number> = {
   },
 };
 
+/** A share from 0 to 1. */
+export const share: ValueReader<number> = {
+  type: "share",
+  read(value, label) {
+    const number = amount.read(value, label);
+    if (number > 1) throw wrong(label, value, "must be a share from 0 to 1");
+    return number;
+  },
+};
+
 const UNITS_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,

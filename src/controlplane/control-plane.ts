@@ -10,13 +10,14 @@ import type { ServerConfig } from "#config";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
 import { addControllers } from "./controllers.ts";
+import { createInterpretation } from "./interpretation.ts";
 import { schedulerOptionsOf } from "./programs.ts";
 import { discoveryOf, pluginUrl } from "./scheduling.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { createManager, type Manager, Turns } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
 import { connectEstimators } from "#estimator";
-import { createInterpreter, type Interpreter, nativeSource, thirdPartySource } from "#interpreter";
+import { createLuaEngine, type Interpreter } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
 import { assembleScheduler, createDecisionLog, type DecisionLog, schedulerController } from "#scheduler";
@@ -70,6 +71,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         notReadySeconds: config.defaultNotReadyTolerationSeconds,
         unreachableSeconds: config.defaultUnreachableTolerationSeconds,
       },
+      luaSyntaxError: luaSyntaxError(),
     }),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
@@ -81,7 +83,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const transport = api.transport();
   const informers = createInformers(transport, { clock, log });
   const members = createMemberPool({ clock, log });
-  const interpreter = createInterpreter([thirdPartySource, nativeSource]);
   const templates = templateKinds(api);
   const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
   const shared = {
@@ -96,6 +97,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });
   const scheduler = createManager({ ...shared, component: "karmada-scheduler" });
+  const interpretation = createInterpretation({
+    informers,
+    clock,
+    random,
+    log,
+    events: () => manager.events.from("resource-interpreter"),
+    plugins: config.interpreterPlugins.map(pluginUrl),
+  });
+  const { interpreter } = interpretation;
   const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
   const connect = (cluster: Cluster): Promise<Member> =>
     connectMember(cluster, manager, members, rated, options.inProcess);
@@ -124,6 +134,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   if (config.enableDescheduler && estimators !== undefined)
     manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
   informers.start();
+  await interpretation.start();
   await Promise.all([manager.start(), scheduler.start()]);
   api.setReady(true);
   let isStopping = false;
@@ -163,12 +174,26 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await Promise.all([manager.stop(), scheduler.stop()]);
       assembled.stop();
       estimators?.stop();
+      await interpretation.stop();
       informers.stop();
       members.stop();
       api.stop();
       await plain?.close();
       await backend.close();
     },
+  };
+}
+
+/** What is wrong with the text of a Lua script, as admission asks it; nothing is run. */
+function luaSyntaxError(): (script: string) => string | undefined {
+  const engine = createLuaEngine({ now: () => 0 });
+  return (script) => {
+    try {
+      engine.check(script);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
   };
 }
 

@@ -140,7 +140,15 @@ export function addControllers(parts: Parts): void {
     options: { writesTemplateStatus: config.writeTemplateStatus },
     concurrency: bindingSyncs,
   });
-  add(execution, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
+  add(execution, {
+    deps: { members, interpreter },
+    options: {
+      concurrentWorkSyncs: config.concurrentWorkSyncs,
+      massDeletionShare: config.massDeletionShare,
+      massDeletionWindowMs: config.massDeletionWindowMs,
+      massDeletionFloor: config.massDeletionFloor,
+    },
+  });
   add(workStatus, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
   add(namespaceSync, {
     deps: {},

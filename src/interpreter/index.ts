@@ -12,6 +12,12 @@ export { pruneManifest, recordManaged, retainMetadata } from "./metadata.ts";
 export { thirdPartySource } from "./third-party/source.ts";
 export { type Answers, isUnanswered } from "./answers.ts";
 export { createCustomizations, CUSTOMIZATION_RULES, type Customizations } from "./lua/customization.ts";
+export {
+  defineInterpreterPlugin,
+  type InterpreterPlugin,
+  type InterpreterPluginHost,
+  startInterpreterPlugin,
+} from "./plugin/host.ts";
 export { createWebhookPost } from "./webhook/post.ts";
 export { createWebhooks, type ServiceAddress } from "./webhook/source.ts";
 export { createLuaEngine, type LuaEngine } from "./lua/engine.ts";

@@ -1,5 +1,12 @@
 /** Runs interpreter vectors. Sources and operations nobody answers here are skipped. */
-import { bindingName, bindingReferenceKey, workName, type AnyBinding, type ResourceInterpreterCustomization, type Work } from "#apis/karmada";
+import {
+  bindingName,
+  bindingReferenceKey,
+  workName,
+  type AnyBinding,
+  type ResourceInterpreterCustomization,
+  type Work,
+} from "#apis/karmada";
 import {
   createInterpreter,
   type AggregatedItem,

@@ -153,7 +153,7 @@ async function writeTemplate(
     const template = await context.client.find(kind, { namespace, name });
     if (template === undefined || template.metadata.annotations?.[TEMPLATE_STATUS] === "Keep") return;
     const items = (status.aggregatedStatus ?? []) as unknown as Parameters<Interpreter["aggregate"]>[1];
-    const next = interpreter.aggregate(template, items, context.clock.now());
+    const next = await interpreter.ask((asked) => asked.aggregate(template, items, context.clock.now()));
     const before = (template as { readonly status?: unknown }).status;
     if (next === undefined || deepEqual(settled(before), settled(next))) return;
     try {

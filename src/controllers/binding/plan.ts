@@ -26,7 +26,7 @@ import {
   workName,
 } from "#apis/karmada";
 import { fnv1a32 } from "#base";
-import { expectedClusters, type Interpreter, pruneManifest, recordManaged } from "#interpreter";
+import { expectedClusters, type Interpreter, isUnanswered, pruneManifest, recordManaged } from "#interpreter";
 import { getPath, type KubeObject, setPath, withAnnotations, withLabels } from "#machinery";
 import { appliedText, applyOverrides, OverrideError, type OverrideEvent } from "#override";
 
@@ -181,6 +181,7 @@ export function renderWorks(input: RenderInput): RenderResult {
         ),
       );
     } catch (error) {
+      if (isUnanswered(error)) throw error;
       if (error instanceof OverrideError) overrideEvents.push(...error.events);
       errors.push(error instanceof Error ? error.message : String(error));
     }

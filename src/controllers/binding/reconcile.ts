@@ -75,16 +75,18 @@ export async function reconcile(
     works: wanted,
     overrideEvents,
     errors,
-  } = renderWorks({
-    binding,
-    template,
-    clusterOf: (name) => context.cache(Cluster).get(name),
-    overridePolicies: context.cache(OverridePolicy).list(template.metadata.namespace ?? "\u0000"),
-    clusterOverridePolicies: context.cache(ClusterOverridePolicy).list(),
-    interpreter: context.deps.interpreter,
-    workOf: (namespace, name) => context.cache(Work).get(`${namespace}/${name}`),
-    gates: context.deps.gates,
-  });
+  } = await context.deps.interpreter.ask((interpreter) =>
+    renderWorks({
+      binding,
+      template,
+      clusterOf: (name) => context.cache(Cluster).get(name),
+      overridePolicies: context.cache(OverridePolicy).list(template.metadata.namespace ?? "\u0000"),
+      clusterOverridePolicies: context.cache(ClusterOverridePolicy).list(),
+      interpreter,
+      workOf: (namespace, name) => context.cache(Work).get(`${namespace}/${name}`),
+      gates: context.deps.gates,
+    }),
+  );
   const overrideManager = events.from("override-manager");
   for (const { type, reason, message } of overrideEvents)
     (type === "Normal" ? overrideManager.normal : overrideManager.warning)(template, reason, message);

@@ -49,7 +49,7 @@ export async function reconcile(request: Request, context: Context): Promise<Res
   const template = await context.deps.templateOf({ apiVersion, kind, namespace, name });
   if (template === undefined) throw new Error(`the template ${kind} ${namespace}/${name} is not there`);
   if (!context.deps.interpreter.hasHook(template, "InterpretDependency")) return done;
-  const references = dependenciesOf(template, binding, context);
+  const references = await dependenciesOf(template, binding, context);
   // First the record, so that changes of what is needed find their way here from now on.
   for (const reference of references) follow(reference, context);
   const text = JSON.stringify(references);
@@ -81,14 +81,15 @@ export async function reconcile(request: Request, context: Context): Promise<Res
   return done;
 }
 
-function dependenciesOf(
+async function dependenciesOf(
   template: KubeObject,
   binding: ResourceBinding,
   context: Context,
-): readonly DependencyReference[] {
+): Promise<readonly DependencyReference[]> {
   const events = context.events.from("dependencies-distributor");
   try {
-    const found = (context.deps.interpreter.dependencies(template) ?? []) as readonly DependencyReference[];
+    const found = ((await context.deps.interpreter.ask((interpreter) => interpreter.dependencies(template))) ??
+      []) as readonly DependencyReference[];
     // Said once per change: a binding is looked at far more often than its dependencies change.
     if (binding.metadata.annotations?.[BINDING_DEPENDENCIES] !== JSON.stringify(found))
       events.normal(template, "GetDependenciesSucceed", `Get dependencies(${JSON.stringify(found)}) succeed.`);

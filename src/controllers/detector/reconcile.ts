@@ -169,11 +169,11 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
   const kind = (isCluster ? ClusterResourceBinding : ResourceBinding) as typeof ResourceBinding;
   const name = bindingName(template.kind, template.metadata.name ?? "");
   const at = { namespace: template.metadata.namespace, name };
-  const components =
-    deps.gates.has("MultiplePodTemplatesScheduling") && deps.interpreter.hasHook(template, "InterpretComponent")
-      ? deps.interpreter.components(template)
-      : undefined;
-  const replicas = components === undefined ? deps.interpreter.replicas(template) : undefined;
+  const { components, replicas } = await deps.interpreter.ask((interpreter) =>
+    deps.gates.has("MultiplePodTemplatesScheduling") && interpreter.hasHook(template, "InterpretComponent")
+      ? { components: interpreter.components(template) }
+      : { replicas: interpreter.replicas(template) },
+  );
   const priority = priorityOf(policy, context);
   return retryOnConflict(async (tryNumber) => {
     const present = (

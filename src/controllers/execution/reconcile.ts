@@ -197,12 +197,9 @@ async function apply(
   const labels = { apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name };
   let observed = await observe(member, kind, manifest);
   for (let tries = 0; ; tries++) {
-    const plan = planManifest(
-      manifest,
-      observed,
-      member.name,
-      context.deps.interpreter,
-      record.versions.digestOf(member.name, manifest),
+    const present = observed;
+    const plan = await context.deps.interpreter.ask((interpreter) =>
+      planManifest(manifest, present, member.name, interpreter, record.versions.digestOf(member.name, manifest)),
     );
     try {
       switch (plan.action) {

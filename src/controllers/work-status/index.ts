@@ -100,7 +100,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
       if (before !== undefined) statuses.push(before);
       continue;
     }
-    statuses.push(statusOf(work, object, ordinal, context));
+    statuses.push(await statusOf(work, object, ordinal, context));
   }
   if (statuses.length === 0 || deepEqual(statuses, work.status?.manifestStatuses ?? [])) return done;
   const write = (latest: Work) =>
@@ -116,14 +116,14 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
   return done;
 }
 
-function statusOf(work: Work, object: KubeObject, ordinal: number, context: Context): ManifestStatus {
+async function statusOf(work: Work, object: KubeObject, ordinal: number, context: Context): Promise<ManifestStatus> {
   const { interpreter } = context.deps;
   const { group, version, kind } = gvkOf(object);
   const { namespace, name = "" } = object.metadata;
   const what = `${kind}/${namespace ?? ""}/${name}`;
   let status: unknown;
   try {
-    status = interpreter.reflect(object);
+    status = await interpreter.ask((asked) => asked.reflect(object));
   } catch (error) {
     context.events.warning(
       work,
@@ -134,7 +134,7 @@ function statusOf(work: Work, object: KubeObject, ordinal: number, context: Cont
   }
   let health: string;
   try {
-    const isHealthy = interpreter.health(object);
+    const isHealthy = await interpreter.ask((asked) => asked.health(object));
     health = isHealthy === undefined || isHealthy ? "Healthy" : "Unhealthy";
   } catch (error) {
     health = "Unknown";

@@ -67,13 +67,7 @@ export function readJson(L: LuaState, index: number, empties?: EmptyTables): unk
   return read(L, index, new Set(), empties, 0);
 }
 
-function read(
-  L: LuaState,
-  index: number,
-  seen: Set<object>,
-  empties: EmptyTables | undefined,
-  depth: number,
-): unknown {
+function read(L: LuaState, index: number, seen: Set<object>, empties: EmptyTables | undefined, depth: number): unknown {
   switch (lua.lua_type(L, index)) {
     case lua.LUA_TNIL:
       return null;
@@ -142,8 +136,7 @@ function readPosition(L: LuaState, index: number): number {
   return key - 1;
 }
 
-export const typeName = (L: LuaState, index: number): string =>
-  jsText(lua.lua_typename(L, lua.lua_type(L, index)));
+export const typeName = (L: LuaState, index: number): string => jsText(lua.lua_typename(L, lua.lua_type(L, index)));
 
 /** Empty maps and lists of a reference by path, list indices left out. */
 function emptyPaths(reference: unknown, path: string, into: Map<string, "list" | "map">): void {

@@ -123,7 +123,14 @@ class Breaker {
 const scriptsOf = (customizations: ResourceInterpreterCustomization["spec"]["customizations"]) =>
   Object.values(customizations ?? {}).flatMap((rule) => (rule?.luaScript ? [rule.luaScript] : []));
 
-const TYPE_NUMBERS: Readonly<Record<string, number>> = { nil: 0, boolean: 1, number: 2, string: 3, function: 4, table: 7 };
+const TYPE_NUMBERS: Readonly<Record<string, number>> = {
+  nil: 0,
+  boolean: 1,
+  number: 2,
+  string: 3,
+  function: 4,
+  table: 7,
+};
 
 function tableOf(result: LuaResult, called: string): void {
   const [type = "nil"] = result.types;
@@ -136,7 +143,8 @@ const mustBe = (result: LuaResult, type: "number" | "boolean") => {
     throw new LuaError(`result type ${TYPE_NUMBERS[given]} is not ${type === "boolean" ? "bool" : type}`);
 };
 
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A returned object; its empty tables are what they were in the objects that were given. */
 function objectOf(result: LuaResult, references: readonly unknown[], called: string): KubeObject {
@@ -150,7 +158,8 @@ function objectOf(result: LuaResult, references: readonly unknown[], called: str
 function listOf(result: LuaResult, called: string): readonly Json[] {
   tableOf(result, called);
   const list = settleEmpties(result.values[0], []) ?? [];
-  if (!Array.isArray(list) || !list.every(isObject)) throw new LuaError(`expect the returned ${called} is a list of objects`);
+  if (!Array.isArray(list) || !list.every(isObject))
+    throw new LuaError(`expect the returned ${called} is a list of objects`);
   return list;
 }
 
@@ -178,7 +187,8 @@ export function verifiedDependencies(found: readonly Json[]): readonly Dependenc
 
 /** Dependencies of several rules: without repetitions, in order; entries with a selector are never equal. */
 function united(lists: readonly (readonly Dependency[])[]): readonly Dependency[] {
-  const key = ({ apiVersion, kind, namespace = "", name = "" }: Dependency) => [apiVersion, kind, namespace, name].join("\u0000");
+  const key = ({ apiVersion, kind, namespace = "", name = "" }: Dependency) =>
+    [apiVersion, kind, namespace, name].join("\u0000");
   const seen = new Set<string>();
   return lists
     .flat()
@@ -203,8 +213,11 @@ function rulesOf(customizations: readonly ResourceInterpreterCustomization[], br
   };
   const dependencies = all("dependencyInterpretation");
   return {
-    ...first("retention", "retain", (script) => (desired, observed) =>
-      objectOf(breaker.call(script, "Retain", "Retain", [desired, observed]), [desired, observed], "retained object"),
+    ...first(
+      "retention",
+      "retain",
+      (script) => (desired, observed) =>
+        objectOf(breaker.call(script, "Retain", "Retain", [desired, observed]), [desired, observed], "retained object"),
     ),
     ...first("replicaResource", "replicas", (script) => (object) => {
       const result = breaker.call(script, "InterpretReplica", "GetReplicas", [object], 2);
@@ -213,15 +226,19 @@ function rulesOf(customizations: readonly ResourceInterpreterCustomization[], br
       if (type !== "nil" && type !== "table")
         throw new LuaError(`expect the returned requires type is table but got ${type}`);
       const requirements = type === "nil" ? undefined : (settleEmpties(result.values[1], []) ?? {});
-      if (requirements !== undefined && !isObject(requirements)) throw new LuaError("expect the returned requires is an object");
+      if (requirements !== undefined && !isObject(requirements))
+        throw new LuaError("expect the returned requires is an object");
       return { replica: Math.trunc(result.values[0] as number), requirements };
     }),
     ...first("componentResource", "components", (script) => (object) => {
       const result = breaker.call(script, "InterpretComponent", "GetComponents", [object]);
       return result.types[0] === "nil" ? undefined : listOf(result, "components");
     }),
-    ...first("replicaRevision", "revise", (script) => (object, count) =>
-      objectOf(breaker.call(script, "ReviseReplica", "ReviseReplica", [object, count]), [object], "requires"),
+    ...first(
+      "replicaRevision",
+      "revise",
+      (script) => (object, count) =>
+        objectOf(breaker.call(script, "ReviseReplica", "ReviseReplica", [object, count]), [object], "requires"),
     ),
     ...first("statusReflection", "reflect", (script) => (object) => {
       const result = breaker.call(script, "InterpretStatus", "ReflectStatus", [object]);

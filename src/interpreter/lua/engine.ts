@@ -78,35 +78,46 @@ export function createLuaEngine(options: LuaOptions): LuaEngine {
     if (isExhausted()) machine = undefined;
     throw isExhausted() ? new LuaLimitError(error.message) : error;
   };
+  /** Runs `work` on the machine and leaves its stack empty, whatever happens. */
+  const using = <T>(work: (machine: Machine) => T): T => {
+    const own = open();
+    try {
+      return work(own);
+    } catch (error) {
+      // What went wrong outside the script may have left the machine in the middle of something.
+      if (!(error instanceof LuaError)) machine = undefined;
+      throw error;
+    } finally {
+      lua.lua_sethook(own.state, () => undefined, 0, 0);
+      lua.lua_settop(own.state, 0);
+    }
+  };
+  /** Runs a script's top level in an environment of its own and leaves its function `name` on the stack. */
+  const load = (own: Machine, script: string, name: string): void => {
+    const { state, sandbox } = own;
+    const chunk = compile(own, script);
+    startBudget(budget);
+    lua.lua_sethook(state, () => undefined, lua.LUA_MASKCOUNT, 1);
+    lua.lua_rawgeti(state, lua.LUA_REGISTRYINDEX, chunk);
+    sandbox.pushEnvironment();
+    lua.lua_pushvalue(state, -1);
+    lua.lua_setupvalue(state, -3, 1);
+    // The environment stays at 1, the chunk at 2.
+    lua.lua_insert(state, -2);
+    run(state, 0, 0);
+    lua.lua_pushstring(state, luaText(name));
+    lua.lua_rawget(state, 1);
+    const type = typeName(state, -1);
+    if (type === "nil") throw new LuaError(`not found function ${name}`);
+    if (type !== "function") throw new LuaError(`${name} is not a function: ${type}`);
+  };
   return {
-    check(script) {
-      const own = open();
-      try {
-        compile(own, script);
-      } finally {
-        lua.lua_settop(own.state, 0);
-      }
-    },
-    call(script, name, given, wanted) {
-      const own = open();
-      const { state, sandbox } = own;
-      try {
-        const chunk = compile(own, script);
-        startBudget(budget);
-        lua.lua_sethook(state, () => undefined, lua.LUA_MASKCOUNT, 1);
+    check: (script) => using((own) => void compile(own, script)),
+    call: (script, name, given, wanted) =>
+      using((own) => {
+        const { state } = own;
+        load(own, script, name);
         const empties: EmptyTables = new WeakMap();
-        lua.lua_rawgeti(state, lua.LUA_REGISTRYINDEX, chunk);
-        sandbox.pushEnvironment();
-        lua.lua_pushvalue(state, -1);
-        lua.lua_setupvalue(state, -3, 1);
-        // The environment stays at 1, the chunk at 2.
-        lua.lua_insert(state, -2);
-        run(state, 0, 0);
-        lua.lua_pushstring(state, luaText(name));
-        lua.lua_rawget(state, 1);
-        const type = typeName(state, -1);
-        if (type === "nil") throw new LuaError(`not found function ${name}`);
-        if (type !== "function") throw new LuaError(`${name} is not a function: ${type}`);
         for (const value of given) pushJson(state, value, empties);
         run(state, given.length, wanted);
         const top = lua.lua_gettop(state);
@@ -120,15 +131,7 @@ export function createLuaEngine(options: LuaOptions): LuaEngine {
           }
         });
         return { values, types, steps: stepsUsed() };
-      } catch (error) {
-        // What went wrong outside the script may have left the machine in the middle of something.
-        if (!(error instanceof LuaError)) machine = undefined;
-        throw error;
-      } finally {
-        lua.lua_sethook(state, () => undefined, 0, 0);
-        lua.lua_settop(state, 0);
-      }
-    },
+      }),
   };
 }
 
@@ -136,4 +139,3 @@ function errorOf(state: LuaState): LuaError {
   const text = lua.lua_tolstring(state, -1);
   return new LuaError(text === null ? `error object is a ${typeName(state, -1)} value` : jsText(text));
 }
-

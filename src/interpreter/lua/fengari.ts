@@ -49,7 +49,8 @@ export function luaText(value: string): Uint8Array {
   return known;
 }
 
-export const jsText = (value: Uint8Array): string => Buffer.from(value.buffer, value.byteOffset, value.length).toString("utf8");
+export const jsText = (value: Uint8Array): string =>
+  Buffer.from(value.buffer, value.byteOffset, value.length).toString("utf8");
 
 /** Raises a Lua error that says where. Never returns. */
 export function raise(L: LuaState, message: string): never {
@@ -85,8 +86,14 @@ lobject.luaO_tostring = (L, value) => {
   value.setsvalue(lstring.luaS_bless(L, fengari.to_luastring(numberText(value.value))));
 };
 
-const { OP_CONCAT = -1, OP_NEWTABLE = -1, OP_CLOSURE = -1, OP_SETTABLE = -1, OP_SETLIST = -1, OP_SETTABUP = -1 } =
-  lopcodes.OpCodesI;
+const {
+  OP_CONCAT = -1,
+  OP_NEWTABLE = -1,
+  OP_CLOSURE = -1,
+  OP_SETTABLE = -1,
+  OP_SETLIST = -1,
+  OP_SETTABUP = -1,
+} = lopcodes.OpCodesI;
 const stepsText = fengari.to_luastring("context deadline exceeded");
 const bytesText = fengari.to_luastring("memory limit exceeded");
 ldebug.luaG_traceexec = (L) => {

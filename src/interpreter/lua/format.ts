@@ -1,11 +1,15 @@
 /** `string.format` with C's verbs. Numbers given to `%d` lose their fraction. */
 export function formatText(format: string, next: (verb: string) => string | number): string {
-  return format.replace(/%([-+ #0]*)(\d*)(?:\.(\d*))?(.?)/gs, (_all, flags: string, width: string, places: string | undefined, verb: string) => {
-    if (verb === "%") return "%";
-    if (width.length > 2 || (places?.length ?? 0) > 2) throw new Error("invalid format (width or precision too long)");
-    const body = render(verb, places === undefined ? undefined : Number(places || "0"), flags, next);
-    return pad(body, Number(width || "0"), flags, verb);
-  });
+  return format.replace(
+    /%([-+ #0]*)(\d*)(?:\.(\d*))?(.?)/gs,
+    (_all, flags: string, width: string, places: string | undefined, verb: string) => {
+      if (verb === "%") return "%";
+      if (width.length > 2 || (places?.length ?? 0) > 2)
+        throw new Error("invalid format (width or precision too long)");
+      const body = render(verb, places === undefined ? undefined : Number(places || "0"), flags, next);
+      return pad(body, Number(width || "0"), flags, verb);
+    },
+  );
 }
 
 function render(
@@ -15,7 +19,13 @@ function render(
   next: (verb: string) => string | number,
 ): string {
   const signed = (value: number, digits: string) =>
-    value < 0 || Object.is(value, -0) ? `-${digits}` : flags.includes("+") ? `+${digits}` : flags.includes(" ") ? ` ${digits}` : digits;
+    value < 0 || Object.is(value, -0)
+      ? `-${digits}`
+      : flags.includes("+")
+        ? `+${digits}`
+        : flags.includes(" ")
+          ? ` ${digits}`
+          : digits;
   switch (verb) {
     case "d":
     case "i": {
@@ -50,7 +60,10 @@ function render(
       return places === undefined ? text : text.slice(0, places);
     }
     case "q":
-      return `"${String(next(verb)).replace(/["\\\n]/g, "\\$&").replaceAll("\r", "\\r").replaceAll("\0", "\\0")}"`;
+      return `"${String(next(verb))
+        .replace(/["\\\n]/g, "\\$&")
+        .replaceAll("\r", "\\r")
+        .replaceAll("\0", "\\0")}"`;
     default:
       throw new Error(`invalid option '%${verb}' to 'format'`);
   }
@@ -60,7 +73,8 @@ const whole = (value: number) => (Number.isFinite(value) ? BigInt(Math.abs(value
 const exponent = (text: string) => text.replace(/e([+-])(\d)$/, "e$10$2");
 
 function floating(value: number, verb: string, places: number, keepsZeros: boolean): string {
-  if (verb === "f") return value >= 1e21 ? `${whole(value)}${places > 0 ? `.${"0".repeat(places)}` : ""}` : value.toFixed(places);
+  if (verb === "f")
+    return value >= 1e21 ? `${whole(value)}${places > 0 ? `.${"0".repeat(places)}` : ""}` : value.toFixed(places);
   if (verb === "e") return exponent(value.toExponential(places));
   const precision = places === 0 ? 1 : places;
   if (value === 0) return "0";

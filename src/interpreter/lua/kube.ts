@@ -25,7 +25,8 @@ function quantityAt(L: LuaState, index: number): Quantity | undefined {
 
 /** A table argument as plain JSON; its members that are empty tables do not matter to pod templates. */
 function objectAt(L: LuaState, index: number, called: string): unknown {
-  if (lua.lua_type(L, index) !== lua.LUA_TTABLE) raise(L, `${called} expects a pod template but got ${typeName(L, index)}`);
+  if (lua.lua_type(L, index) !== lua.LUA_TTABLE)
+    raise(L, `${called} expects a pod template but got ${typeName(L, index)}`);
   charge(L, 256);
   try {
     return settleEmpties(readJson(L, index), []) ?? {};

@@ -1,5 +1,16 @@
 import { assert } from "#base";
-import { charge, jsText, lauxlib, lua, lualib, type LuaState, luaText, type Native, numberText, raise } from "./fengari.ts";
+import {
+  charge,
+  jsText,
+  lauxlib,
+  lua,
+  lualib,
+  type LuaState,
+  luaText,
+  type Native,
+  numberText,
+  raise,
+} from "./fengari.ts";
 import { formatText } from "./format.ts";
 import { kubeLibrary } from "./kube.ts";
 import { matchPattern } from "./patterns.ts";
@@ -36,7 +47,22 @@ const FORBIDDEN = [
 ];
 const BASE = ["assert", "error", "ipairs", "next", "pairs", "pcall", "select", "type", "xpcall"];
 const MATH = [
-  "abs", "acos", "asin", "atan", "cos", "deg", "exp", "fmod", "log", "max", "min", "modf", "rad", "sin", "sqrt", "tan",
+  "abs",
+  "acos",
+  "asin",
+  "atan",
+  "cos",
+  "deg",
+  "exp",
+  "fmod",
+  "log",
+  "max",
+  "min",
+  "modf",
+  "rad",
+  "sin",
+  "sqrt",
+  "tan",
 ]; // prettier-ignore
 
 const forbidden =
@@ -204,7 +230,11 @@ const stringLibrary: Readonly<Record<string, Native>> = {
   gmatch,
   gfind: gmatch,
   len: (L) => give(L, textAt(L, 1).length),
-  lower: (L) => giveText(L, textAt(L, 1).map((byte) => (byte >= 65 && byte <= 90 ? byte + 32 : byte))),
+  lower: (L) =>
+    giveText(
+      L,
+      textAt(L, 1).map((byte) => (byte >= 65 && byte <= 90 ? byte + 32 : byte)),
+    ),
   match: (L) => search(L, false),
   reverse: (L) => giveText(L, textAt(L, 1).slice().reverse()),
   sub: (L) => {
@@ -212,7 +242,11 @@ const stringLibrary: Readonly<Record<string, Native>> = {
     const [start, end] = rangeOf(text.length, positionAt(L, 2, 1), positionAt(L, 3, -1));
     return giveText(L, text.subarray(start, end));
   },
-  upper: (L) => giveText(L, textAt(L, 1).map((byte) => (byte >= 97 && byte <= 122 ? byte - 32 : byte))),
+  upper: (L) =>
+    giveText(
+      L,
+      textAt(L, 1).map((byte) => (byte >= 97 && byte <= 122 ? byte - 32 : byte)),
+    ),
   rep: unsupported("string.rep"),
   gsub: unsupported("string.gsub"),
   dump: unsupported("string.dump"),

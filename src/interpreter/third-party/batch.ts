@@ -38,16 +38,7 @@ const workflow: KindRules = {
   },
 };
 
-const JOB_SUMS = [
-  "minAvailable",
-  "pending",
-  "running",
-  "succeeded",
-  "failed",
-  "terminating",
-  "unknown",
-  "retryCount",
-];
+const JOB_SUMS = ["minAvailable", "pending", "running", "succeeded", "failed", "terminating", "unknown", "retryCount"];
 const FATAL = ["Failed", "Aborted", "Aborting", "Terminated", "Terminating"];
 const JOB_HEALTHY = [
   "Running",
@@ -122,7 +113,8 @@ function aggregateJob(
         phases[phase] = (phases[phase] ?? 0) + number(value);
     }
     controlledResources = { ...controlledResources, ...((status?.["controlledResources"] ?? {}) as Json) };
-    if (secondsOf(status?.["runningDuration"]) > secondsOf(runningDuration)) runningDuration = status?.["runningDuration"];
+    if (secondsOf(status?.["runningDuration"]) > secondsOf(runningDuration))
+      runningDuration = status?.["runningDuration"];
   }
   return compact(
     {

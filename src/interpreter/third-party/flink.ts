@@ -86,8 +86,13 @@ const deployment: KindRules = {
   ],
   aggregate: (object, items: readonly AggregatedItem[] | undefined) => {
     const last = reported(items).at(-1)?.status;
-    const kept = Object.fromEntries(Object.entries(statusOf(object) ?? {}).filter(([field]) => !FIELDS.includes(field)));
-    return { ...kept, ...(last === undefined ? NOTHING : compact(Object.fromEntries(FIELDS.map((field) => [field, last?.[field]])))) };
+    const kept = Object.fromEntries(
+      Object.entries(statusOf(object) ?? {}).filter(([field]) => !FIELDS.includes(field)),
+    );
+    return {
+      ...kept,
+      ...(last === undefined ? NOTHING : compact(Object.fromEntries(FIELDS.map((field) => [field, last?.[field]])))),
+    };
   },
   reflect: reflectPicked(FIELDS),
   health: (object) => {

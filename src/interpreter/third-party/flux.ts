@@ -74,8 +74,7 @@ function aggregateRelease(object: KubeObject, items: Parameters<NonNullable<Kind
   const result: Record<string, unknown> = { ...aggregate(RELEASE)(object, items) };
   for (const field of FAILURES)
     if (items === undefined) result[field] = 0;
-    else if (before[field] !== undefined)
-      result[field] = sumOf(items, field);
+    else if (before[field] !== undefined) result[field] = sumOf(items, field);
   return result;
 }
 

@@ -85,9 +85,7 @@ const isEmpty = (value: unknown) =>
 
 /** An object without members that are absent, empty, or one of `dropped`. */
 export function compact(members: Readonly<Record<string, unknown>>, ...dropped: readonly unknown[]): Json {
-  return Object.fromEntries(
-    Object.entries(members).filter(([, value]) => !isEmpty(value) && !dropped.includes(value)),
-  );
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => !isEmpty(value) && !dropped.includes(value)));
 }
 
 /** Named fields of a status that are there and not empty; `{}` where there is no status. */
@@ -141,7 +139,9 @@ export const hasCondition = (status: Json | undefined, wanted: string): boolean 
 
 /** Dependencies of several pod templates, each once. */
 export function dependenciesOfAll(templates: readonly unknown[], namespace: string): readonly Dependency[] {
-  const all = templates.filter((template) => template !== undefined).flatMap((template) => dependenciesOf(template, namespace));
+  const all = templates
+    .filter((template) => template !== undefined)
+    .flatMap((template) => dependenciesOf(template, namespace));
   return [...new Map(all.map((dependency) => [`${dependency.kind}/${dependency.name}`, dependency])).values()];
 }
 

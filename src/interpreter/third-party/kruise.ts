@@ -129,7 +129,8 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
   },
   "apps.kruise.io/v1alpha1/BroadcastJob": {
     replicas: (object) => ({
-      replica: typeof getPath(object, "spec", "parallelism") === "number" ? number(getPath(object, "spec", "parallelism")) : 1,
+      replica:
+        typeof getPath(object, "spec", "parallelism") === "number" ? number(getPath(object, "spec", "parallelism")) : 1,
       requirements: requirementsOf(templateOf(object)),
     }),
     revise: reviseAt("parallelism"),

@@ -54,8 +54,7 @@ function trainingJob(
         roles.map(([role]) => roleSpec(object, field, role)?.["template"]),
         namespaceOf(object),
       ),
-    health: (object) =>
-      statusOf(object)?.["conditions"] !== undefined && !hasCondition(statusOf(object), "Failed"),
+    health: (object) => statusOf(object)?.["conditions"] !== undefined && !hasCondition(statusOf(object), "Failed"),
   };
 }
 
@@ -126,7 +125,12 @@ function aggregateTensorFlow(object: KubeObject, items: Items = [], nowMs = Date
       message: `TFJob executed failed in member clusters: ${failed.join(", ")}`,
     });
   if (isDone)
-    conditions.push({ type: "Succeeded", status: "True", reason: "Completed", message: "TFJob completed successfully" });
+    conditions.push({
+      type: "Succeeded",
+      status: "True",
+      reason: "Completed",
+      message: "TFJob completed successfully",
+    });
   return compact({
     replicaStatuses: summedReplicas(items, ["PS", "Worker", "Chief", "Master", "Evaluator"]),
     startTime: timeOf(items, "startTime", "earliest"),
@@ -192,8 +196,7 @@ const mpiJob: KindRules = {
       lastReconcileTime: status["lastReconcileTime"],
     });
   },
-  health: (object) =>
-    list(statusOf(object)?.["conditions"]).length > 0 && !hasCondition(statusOf(object), "Failed"),
+  health: (object) => list(statusOf(object)?.["conditions"]).length > 0 && !hasCondition(statusOf(object), "Failed"),
 };
 
 const BAD_ENDS = ["Error", "OOMKilled", "ContainerCannotRun"];

@@ -15,5 +15,7 @@ export const bytesText = (bytes: number): string =>
 /** A size in Flink's notation (`2048m` is megabytes) or as a Kubernetes quantity (`4Gi`). */
 export function flinkMemory(text: string): Quantity | undefined {
   const bytes = /^\d+(\.\d+)?\s*[kmgt]?b?$/.test(text.trim()) && /[a-z]/.test(text) ? javaBytes(text) : undefined;
-  return bytes === undefined ? parseQuantity(text) : { nano: BigInt(Math.round(bytes)) * 1_000_000_000n, format: "BinarySI" };
+  return bytes === undefined
+    ? parseQuantity(text)
+    : { nano: BigInt(Math.round(bytes)) * 1_000_000_000n, format: "BinarySI" };
 }

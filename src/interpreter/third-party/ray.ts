@@ -35,7 +35,11 @@ function componentsOf(cluster: unknown): readonly Json[] {
 /** Ray's operator runs containers and init containers; what ephemeral ones refer to is nothing it needs. */
 const withoutEphemeral = (template: unknown) => withoutPath(template, ["spec", "ephemeralContainers"]);
 
-function dependenciesOfCluster(object: KubeObject, cluster: unknown, ...more: readonly unknown[]): readonly Dependency[] {
+function dependenciesOfCluster(
+  object: KubeObject,
+  cluster: unknown,
+  ...more: readonly unknown[]
+): readonly Dependency[] {
   const workers = workerGroups(cluster).map(({ template }) => template);
   return dependenciesOfAll([headTemplate(cluster), ...workers, ...more].map(withoutEphemeral), namespaceOf(object));
 }

@@ -16,7 +16,11 @@ const STATE_RANKS: readonly (readonly string[])[] = [
   ["FAILING", "FAILED", "SUBMISSION_FAILED"],
 ];
 /** The weight of a state; one nobody knows weighs nothing. */
-const rankOf = (state: unknown) => Math.max(0, STATE_RANKS.findIndex((states) => states.includes(String(state))));
+const rankOf = (state: unknown) =>
+  Math.max(
+    0,
+    STATE_RANKS.findIndex((states) => states.includes(String(state))),
+  );
 
 function bytesOf(value: unknown, field: string): number {
   const bytes = javaBytes(String(value));
@@ -39,7 +43,9 @@ function requirements(spec: Json, name: "driver" | "executor"): Json {
     resourceRequest: {
       cpu: String(pod["cores"] ?? 1),
       memory: bytesText(memoryOf(spec, pod, `spec.${name}`)),
-      ...(number(gpu["quantity"]) > 0 && typeof gpu["name"] === "string" ? { [gpu["name"]]: String(gpu["quantity"]) } : {}),
+      ...(number(gpu["quantity"]) > 0 && typeof gpu["name"] === "string"
+        ? { [gpu["name"]]: String(gpu["quantity"]) }
+        : {}),
     },
     nodeClaim: compact({
       nodeSelector: pod["nodeSelector"],
@@ -73,7 +79,10 @@ const application: KindRules = {
     let executorState: Json = {};
     for (const { status } of reported(items)) {
       const state = status?.["applicationState"];
-      if (state !== undefined && (worst === undefined || rankOf(getPath(state, "state")) > rankOf(getPath(worst, "state"))))
+      if (
+        state !== undefined &&
+        (worst === undefined || rankOf(getPath(state, "state")) > rankOf(getPath(worst, "state")))
+      )
         worst = state;
       executorState = { ...executorState, ...((status?.["executorState"] ?? {}) as Json) };
     }

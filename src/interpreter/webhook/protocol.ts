@@ -41,7 +41,8 @@ export type Answer =
   | { readonly operation: "InterpretStatus"; readonly value: Json | undefined }
   | { readonly operation: "InterpretHealth"; readonly value: boolean };
 
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 const isListOfObjects = (value: unknown): value is readonly Json[] => Array.isArray(value) && value.every(isObject);
 
 /** Reads an answer. Throws what is wrong with it. */
@@ -56,11 +57,16 @@ export function answerOf(question: Question, uid: string, status: number, text: 
   const response = isObject(body) ? body["response"] : undefined;
   if (!isObject(response)) throw new Error("webhook call failed, webhook response was absent");
   if (response["uid"] !== uid)
-    throw new Error(`webhook call failed, expected response.uid ${JSON.stringify(uid)}, got ${JSON.stringify(response["uid"] ?? "")}`);
+    throw new Error(
+      `webhook call failed, expected response.uid ${JSON.stringify(uid)}, got ${JSON.stringify(response["uid"] ?? "")}`,
+    );
   if (response["successful"] !== true) {
     const failure = response["status"];
-    if (!isObject(failure)) throw new Error("webhook call failed, require response.status when response.successful is false");
-    throw new Error(`webhook call failed, get status code: ${String(failure["code"] ?? 0)}, msg: ${String(failure["message"] ?? "")}`);
+    if (!isObject(failure))
+      throw new Error("webhook call failed, require response.status when response.successful is false");
+    throw new Error(
+      `webhook call failed, get status code: ${String(failure["code"] ?? 0)}, msg: ${String(failure["message"] ?? "")}`,
+    );
   }
   return read(question, response);
 }

@@ -98,7 +98,10 @@ export async function addressOf(
   const { name = "", namespace = "", port = 443, path = "" } = service;
   const serverName = `${name}.${namespace}.svc`;
   const steps = path === "" || path.startsWith("/") ? path : `/${path}`;
-  const at = (host: string) => ({ url: `https://${host.includes(":") ? `[${host}]` : host}:${port}${steps}`, serverName });
+  const at = (host: string) => ({
+    url: `https://${host.includes(":") ? `[${host}]` : host}:${port}${steps}`,
+    serverName,
+  });
   const found = await serviceOf(namespace, name);
   if (found === undefined) return at(serverName);
   if (found.type === "ExternalName") return at(found.externalName ?? "");
@@ -115,7 +118,9 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
   async function call({ configuration, webhook, key }: Target, question: Question): Promise<Answer> {
     const pause = pauses.get(key);
     if (pause !== undefined && options.now() < pause.untilMs)
-      throw new Error(`calling webhook ${JSON.stringify(webhook.name)}: it did not answer and is left alone for a while`);
+      throw new Error(
+        `calling webhook ${JSON.stringify(webhook.name)}: it did not answer and is left alone for a while`,
+      );
     const uid = options.uuid();
     let reply: Awaited<ReturnType<WebhookOptions["post"]>>;
     try {
