@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
+import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random, sleep } from "#base";
 import { withRateLimit } from "#client";
 import type { DeschedulerConfig, EstimatorConfig, SchedulerConfig } from "#config";
 import { createLeaderElector, createManager, type Manager } from "#controller-runtime";
@@ -56,7 +56,12 @@ type Leading = Pick<
 >;
 
 /** Runs a manager while its lease is held; one that lost it fails, as upstream's programs end then. */
-function lead(manager: Manager, lease: string, options: ProgramOptions<Leading>): Program {
+function lead(
+  manager: Manager,
+  lease: string,
+  options: ProgramOptions<Leading>,
+  before: () => Promise<void> = () => Promise.resolve(),
+): Program {
   const { config, clock, random, log, metrics } = options;
   const status = metrics.gauge("leader_election_master_status", "Whether this process leads", ["name"]);
   status.set(0, { name: lease });
@@ -67,7 +72,9 @@ function lead(manager: Manager, lease: string, options: ProgramOptions<Leading>)
   failed.catch(() => undefined);
   const begin = () => {
     status.set(1, { name: lease });
-    manager.start().catch((error: unknown) => fail(error instanceof Error ? error : new Error(String(error))));
+    before()
+      .then(() => manager.start())
+      .catch((error: unknown) => fail(error instanceof Error ? error : new Error(String(error))));
   };
   if (!config.leaderElect) {
     begin();
@@ -101,6 +108,9 @@ function lead(manager: Manager, lease: string, options: ProgramOptions<Leading>)
   };
 }
 
+/** Longest wait for estimators before the first pass. */
+const FIRST_DIALS_MS = 5_000;
+
 /** `flotilla scheduler`: a scheduler of its own beside a control plane, such as one by another name. */
 export async function startScheduler(options: ProgramOptions<SchedulerConfig>): Promise<Program> {
   const { config, clock, random, log, metrics } = options;
@@ -132,7 +142,12 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
   });
   manager.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
   const plain = await listenersOf(options);
-  const program = lead(manager, config.leaderElectResourceName, options);
+  manager.informers.start();
+  // A first pass that asks nobody would place by sums alone; one that waits for ever would place nothing.
+  const tried = async () => {
+    if (estimators !== undefined) await Promise.race([estimators.tried(), sleep(clock, FIRST_DIALS_MS)]);
+  };
+  const program = lead(manager, config.leaderElectResourceName, options, tried);
   return {
     failed: program.failed,
     async stop() {

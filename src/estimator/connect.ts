@@ -20,6 +20,8 @@ export interface ConnectEstimatorsOptions {
 /** The accurate estimators of a fleet, those in this process before those elsewhere, until stopped. */
 export function connectEstimators(options: ConnectEstimatorsOptions): {
   readonly pool: EstimatorPool;
+  /** Resolves when those elsewhere have been tried once; a scheduler without members of its own waits for it. */
+  tried(): Promise<void>;
   /** Ends connections; call it after those who ask have stopped. */
   stop(): void;
 } {
@@ -29,6 +31,7 @@ export function connectEstimators(options: ConnectEstimatorsOptions): {
   const following = remote === undefined ? undefined : followEstimators({ ...remote, pool, clock, log });
   return {
     pool,
+    tried: async () => following?.tried(),
     stop() {
       leaveMembers?.();
       following?.stop();

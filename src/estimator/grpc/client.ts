@@ -1,4 +1,4 @@
-import { type ChannelCredentials, Client, credentials, Metadata } from "@grpc/grpc-js";
+import { type ChannelCredentials, Client, connectivityState, credentials, Metadata } from "@grpc/grpc-js";
 import type { Asking, ClusterEstimator } from "../pool.ts";
 import { assumedToWire, componentToWire, requirementsToWire } from "./convert.ts";
 import { type Message, methods } from "./messages.ts";
@@ -46,9 +46,7 @@ export async function dialEstimator({
   for (const address of addresses) {
     const client = new Client(address, credentialsOf(security));
     try {
-      await new Promise<void>((resolve, reject) =>
-        client.waitForReady(Date.now() + timeoutMs, (error) => (error ? reject(error) : resolve())),
-      );
+      await connected(client, address, timeoutMs);
       return estimatorOver(client, cluster);
     } catch (error) {
       client.close();
@@ -56,6 +54,24 @@ export async function dialEstimator({
     }
   }
   throw last;
+}
+
+/** Resolves when the connection stands. A name that is not there, or a refusal, is an answer: no further wait for it. */
+function connected(client: Client, address: string, timeoutMs: number): Promise<void> {
+  const channel = client.getChannel();
+  const deadline = Date.now() + timeoutMs;
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const state = channel.getConnectivityState(true);
+      if (state === connectivityState.READY) return resolve();
+      if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN)
+        return reject(new Error(`cannot connect to the estimator at ${address}`));
+      channel.watchConnectivityState(state, deadline, (error) =>
+        error ? reject(new Error(`the estimator at ${address} did not answer within ${timeoutMs} ms`)) : look(),
+      );
+    };
+    look();
+  });
 }
 
 function estimatorOver(client: Client, cluster: string): ClusterEstimator {

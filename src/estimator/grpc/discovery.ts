@@ -51,7 +51,11 @@ export function followEstimators(given: {
   readonly clock: Clock;
   readonly log: Logger;
   readonly options?: DiscoveryOptions;
-}): { stop(): void } {
+}): {
+  /** Resolves when every cluster known at the start has been tried once. */
+  tried(): Promise<void>;
+  stop(): void;
+} {
   const { informers, client, pool, clock, log, options = {} } = given;
   const { namespace, prefix } = { ...DEFAULTS, ...options };
   const clusters = informers.of(Cluster);
@@ -86,14 +90,18 @@ export function followEstimators(given: {
     }
   }
 
-  const consider = (cluster: Cluster): void => {
+  const first: Promise<void>[] = [];
+  const consider = async (cluster: Cluster): Promise<void> => {
     if (options.skipsPullMode && cluster.spec.syncMode === "Pull") return;
-    void connect(cluster.metadata.name ?? "", 0);
+    await connect(cluster.metadata.name ?? "", 0);
   };
   const release = clusters.handle({
-    add: consider,
+    add: (cluster, isInitial) => {
+      const trying = consider(cluster);
+      if (isInitial) first.push(trying);
+    },
     update: (cluster, old) => {
-      if (cluster.metadata.generation !== old.metadata.generation) consider(cluster);
+      if (cluster.metadata.generation !== old.metadata.generation) void consider(cluster);
     },
     delete: ({ metadata: { name = "" } }) => {
       waiting.get(name)?.cancel();
@@ -102,6 +110,10 @@ export function followEstimators(given: {
     },
   });
   return {
+    async tried() {
+      await clusters.whenSynced();
+      await Promise.all(first.splice(0));
+    },
     stop() {
       isStopped = true;
       release();
