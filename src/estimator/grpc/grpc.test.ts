@@ -1,7 +1,10 @@
+import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { silentLogger } from "#base";
+import { createCertificateAuthority } from "#certs";
 import {
   type Asking,
+  type ClientSecurity,
   type ClusterEstimator,
   dialEstimator,
   type EstimatorServer,
@@ -135,6 +138,43 @@ describe("estimator over gRPC", () => {
     expect(
       codecOf("UnschedulableReplicasRequest").encode({ cluster: "m", unschedulableThreshold: 1 }).toString("hex"),
     ).toBe("0a016d1801");
+  });
+});
+
+describe("estimator over TLS", () => {
+  it("is verified by its authority, demands client certificates where it has one for them, and speaks TLS 1.3 only", async () => {
+    const authority = await createCertificateAuthority("estimators");
+    const stranger = await createCertificateAuthority("strangers");
+    const own = await authority.issueServer("estimator", ["127.0.0.1"]);
+    server = await startEstimatorServer({
+      cluster: "m1",
+      estimator: local,
+      log: silentLogger,
+      host: "127.0.0.1",
+      port: 0,
+      security: { ...own, clientAuthority: authority.certificate },
+    });
+    const addresses = [`127.0.0.1:${server.port}`];
+    const dial = (security: ClientSecurity) => dialEstimator({ addresses, cluster: "m1", security, timeoutMs: 1_000 });
+    const ask = async (security: ClientSecurity) => {
+      remote?.close?.();
+      remote = await dial(security);
+      return remote.maxReplicas(undefined, asking());
+    };
+    const client = await authority.issueClient("karmada-scheduler");
+    expect(await ask({ authority: authority.certificate, ...client })).toBe(40);
+    expect(await ask({ skipsVerify: true, ...client })).toBe(40);
+    await expect(dial({ authority: stranger.certificate, ...client })).rejects.toThrow("cannot connect");
+    await expect(ask({ authority: authority.certificate })).rejects.toThrow();
+    await expect(ask({ authority: authority.certificate, ...(await stranger.issueClient("x")) })).rejects.toThrow();
+    const { port } = server;
+    const version = await new Promise<unknown>((resolve) => {
+      const socket = connectTls({ host: "127.0.0.1", port, maxVersion: "TLSv1.2", rejectUnauthorized: false }, () =>
+        resolve(socket.getProtocol()),
+      );
+      socket.on("error", (error) => resolve(error.message));
+    });
+    expect(String(version)).toMatch(/protocol version/);
   });
 });
 

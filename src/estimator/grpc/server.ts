@@ -41,12 +41,18 @@ const NANO_PER_MS = 1_000_000;
 function credentialsOf(security: ServerSecurity | undefined): ServerCredentials {
   if (security === undefined) return ServerCredentials.createInsecure();
   const { certificate, key, clientAuthority, skipsClientVerify = false } = security;
-  const pair = { cert_chain: Buffer.from(certificate), private_key: Buffer.from(key) };
-  return ServerCredentials.createSsl(
-    clientAuthority === undefined ? null : Buffer.from(clientAuthority),
-    [pair],
-    clientAuthority !== undefined && !skipsClientVerify,
+  const requestCert = clientAuthority !== undefined && !skipsClientVerify;
+  return new TlsCredentials(
+    { requestCert, rejectUnauthorized: requestCert, minVersion: "TLSv1.3" },
+    { cert: certificate, key, ...(clientAuthority === undefined ? {} : { ca: clientAuthority }) },
   );
+}
+
+/** Credentials with a choice of TLS version, which `createSsl` does not offer. */
+class TlsCredentials extends ServerCredentials {
+  override _equals(other: ServerCredentials): boolean {
+    return this === other;
+  }
 }
 
 /** The text of an error as clients of upstream's estimator see it. */
