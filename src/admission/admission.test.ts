@@ -19,7 +19,7 @@ import { federatedResourceQuotaErrors } from "./federated-resource-quota/index.t
 import { interpreterWebhookErrors } from "./interpreter-webhook/index.ts";
 import { multiClusterServiceErrors } from "./multi-cluster-service/index.ts";
 import { overridePolicyAdmission } from "./override-policy/index.ts";
-import { placementErrors, policyErrors } from "./propagation-policy/index.ts";
+import { placementErrors, policyErrors, spreadWarnings } from "./propagation-policy/index.ts";
 
 const texts = (errors: readonly FieldError[]) => errors.map(({ field, message }) => `${field}: ${message}`);
 const named = (spec: object, name = "web") => ({ metadata: { name, namespace: "default" }, spec }) as unknown;
@@ -34,6 +34,16 @@ describe("a refusal", () => {
     expect(denied("x.karmada.io", [one, { ...one, field: "spec.b" }])).toMatchObject({
       message: 'admission webhook "x.karmada.io" denied the request: [spec.a: Forbidden: no, spec.b: Forbidden: no]',
     });
+  });
+});
+
+describe("D4: constraints that do not spread", () => {
+  it("are warned about by name, not refused", () => {
+    const spreadConstraints = [{ spreadByField: "cluster" }, { spreadByField: "zone" }, { spreadByLabel: "rack" }];
+    expect(spreadWarnings({ spreadConstraints } as Placement)).toEqual([
+      "spec.placement.spreadConstraints[1]: clusters without a zone are left out, but replicas are not spread by zone",
+      "spec.placement.spreadConstraints[2]: replicas are not spread by label; only cluster and region spread",
+    ]);
   });
 });
 

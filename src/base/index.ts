@@ -17,6 +17,7 @@ export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, seededRandom } from "./random.ts";
 export {
   type Counter,
+  exponentialBuckets,
   type Gauge,
   type Histogram,
   type MetricLabels,

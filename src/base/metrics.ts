@@ -20,6 +20,10 @@ export interface Metrics {
   histogram(name: string, help: string, labelNames?: readonly string[], buckets?: readonly number[]): Histogram;
 }
 
+/** Bounds of a histogram: `start`, and each next one `factor` times the one before. */
+export const exponentialBuckets = (start: number, factor: number, count: number): readonly number[] =>
+  Array.from({ length: count }, (_, at) => start * factor ** at);
+
 /** Keeps nothing. */
 export const silentMetrics: Metrics = {
   counter: () => ({ add() {} }),

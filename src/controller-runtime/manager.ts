@@ -5,6 +5,7 @@ import { type KubeObject, objectKey, type ResourceKind, splitKey, type Transport
 import type { Change, ControllerContext, ControllerDefinition, Request, Wakeup } from "./definition.ts";
 import { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
 import { Turns, type Urgency } from "./turns.ts";
+import { queueMetrics } from "./queue-metrics.ts";
 import { PRIORITY_LOW, WorkQueue } from "./work-queue.ts";
 
 export interface ManagerOptions {
@@ -80,6 +81,8 @@ export function createManager(options: ManagerOptions): Manager {
     ["controller", "result"],
   );
 
+  const measureQueue = queueMetrics(metrics);
+
   function build<Deps, Options>(
     definition: ControllerDefinition<Deps, Options>,
     deps: Deps,
@@ -147,6 +150,7 @@ export function createManager(options: ManagerOptions): Manager {
         turns,
         urgency: definition.urgency ?? options.urgency ?? "normal",
         ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
+        measure: measureQueue(name),
       },
       process,
     );

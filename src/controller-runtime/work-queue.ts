@@ -8,6 +8,19 @@ export const PRIORITY_LOW = -100;
 export interface AddOptions {
   readonly priority?: number;
   readonly afterMs?: number;
+  /** Whether the priority holds even where the key waits with a higher one; default false. */
+  readonly isPriorityExact?: boolean;
+}
+
+/** Told what happens in a queue. */
+export interface QueueMeasure {
+  added(): void;
+  retried(): void;
+  /** Waiting items, whenever it changes. */
+  depth(count: number): void;
+  /** An item was taken after so long. */
+  waited(durationMs: number): void;
+  worked(durationMs: number): void;
 }
 
 export interface WorkQueueOptions {
@@ -22,12 +35,13 @@ export interface WorkQueueOptions {
   readonly turns?: Turns;
   /** Default `normal`. */
   readonly urgency?: Urgency;
+  readonly measure?: QueueMeasure;
 }
 
 interface Item<K> {
   readonly key: K;
   priority: number;
-  readonly order: number;
+  readonly addedMs: number;
 }
 
 /**
@@ -42,6 +56,7 @@ export class WorkQueue<K extends string> {
   readonly #onIdle: (() => void) | undefined;
   readonly #turns: Turns;
   readonly #urgency: Urgency;
+  readonly #measure: QueueMeasure | undefined;
   readonly #ready = new Map<number, Map<K, Item<K>>>();
   #priorities: number[] = [];
   readonly #priorityOf = new Map<K, number>();
@@ -51,7 +66,6 @@ export class WorkQueue<K extends string> {
   readonly #failures = new Map<K, number>();
   #isStarted = false;
   #isStopped = false;
-  #order = 0;
   #processed = 0;
   #idle: (() => void)[] = [];
 
@@ -63,6 +77,7 @@ export class WorkQueue<K extends string> {
     this.#onIdle = options.onIdle;
     this.#turns = options.turns ?? new Turns();
     this.#urgency = options.urgency ?? "normal";
+    this.#measure = options.measure;
   }
 
   /** Waiting and running items; delayed ones are not counted. */
@@ -81,7 +96,7 @@ export class WorkQueue<K extends string> {
 
   add(key: K, options: AddOptions = {}): void {
     if (this.#isStopped) return;
-    const { priority = PRIORITY_NORMAL, afterMs = 0 } = options;
+    const { priority = PRIORITY_NORMAL, afterMs = 0, isPriorityExact = false } = options;
     if (afterMs > 0) {
       this.#addLater(key, afterMs, priority);
       return;
@@ -92,12 +107,13 @@ export class WorkQueue<K extends string> {
       this.#delayed.delete(key);
     }
     if (this.#active.has(key)) {
-      this.#again.set(key, Math.max(priority, this.#again.get(key) ?? Number.NEGATIVE_INFINITY));
+      const again = this.#again.get(key);
+      this.#again.set(key, isPriorityExact || again === undefined ? priority : Math.max(priority, again));
       return;
     }
     const present = this.#priorityOf.get(key);
     if (present !== undefined) {
-      if (present >= priority) return;
+      if (isPriorityExact ? present === priority : present >= priority) return;
       this.#ready.get(present)?.delete(key);
     }
     this.#enqueue(key, priority);
@@ -108,6 +124,7 @@ export class WorkQueue<K extends string> {
   addFailed(key: K, priority = PRIORITY_NORMAL): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
+    this.#measure?.retried();
     this.#addLater(key, this.#backoff(failures), priority);
   }
 
@@ -166,16 +183,20 @@ export class WorkQueue<K extends string> {
       this.#priorities.push(priority);
       this.#priorities.sort((a, b) => b - a);
     }
-    level.set(key, { key, priority, order: this.#order++ });
+    level.set(key, { key, priority, addedMs: performance.now() });
+    this.#measure?.added();
+    this.#measure?.depth(this.#priorityOf.size);
   }
 
   #take(): K | undefined {
     for (const priority of this.#priorities) {
       const level = this.#ready.get(priority);
       if (level === undefined || level.size === 0) continue;
-      for (const key of level.keys()) {
+      for (const [key, { addedMs }] of level) {
         level.delete(key);
         this.#priorityOf.delete(key);
+        this.#measure?.waited(performance.now() - addedMs);
+        this.#measure?.depth(this.#priorityOf.size);
         return key;
       }
     }
@@ -199,9 +220,11 @@ export class WorkQueue<K extends string> {
   };
 
   async #runOne(key: K): Promise<void> {
+    const startedMs = this.#measure === undefined ? 0 : performance.now();
     try {
       await this.#process(key);
     } finally {
+      this.#measure?.worked(performance.now() - startedMs);
       this.#processed++;
       this.#active.delete(key);
       const again = this.#again.get(key);

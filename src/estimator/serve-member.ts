@@ -25,7 +25,12 @@ export async function serveMember(options: ServeMemberOptions): Promise<Estimato
   const { transport, clock, log, gates, ...serving } = options;
   const informers = createInformers(transport, { clock, log });
   informers.start();
-  const estimator = createMemberEstimator({ cache: (kind) => informers.of(kind), clock, gates });
+  const estimator = createMemberEstimator({
+    cache: (kind) => informers.of(kind),
+    clock,
+    gates,
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  });
   await Promise.all([informers.of(Node).whenSynced(), informers.of(Pod).whenSynced()]);
   const server = await startEstimatorServer({ ...serving, log, estimator });
   return {

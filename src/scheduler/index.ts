@@ -15,9 +15,9 @@ export {
   type PassEvent,
   type PassInput,
   type PassPlan,
-  placementText,
   planPass,
 } from "./pass.ts";
+export { placementText } from "./placement-text.ts";
 export { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 export { definePlugin, type HostedPlugin, type PluginHost, type SchedulerPlugin } from "./plugins/plugin.ts";
 export {

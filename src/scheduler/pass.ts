@@ -15,6 +15,7 @@ import { termNamed } from "#apis/karmada";
 import { type Decision, recordTerm, type ScheduleCause, type TermDecision } from "./decision.ts";
 import { ScheduleError } from "./errors.ts";
 import { assignedReplicas, type Gates, isRescheduleTriggered, isWorkload, strategyOf } from "./facts.ts";
+import { placementText } from "./placement-text.ts";
 import { type AlgorithmOptions, schedule } from "./schedule.ts";
 
 export interface PassInput {
@@ -54,23 +55,6 @@ export interface PassPlan {
   readonly cause?: ScheduleCause;
   /** Why, where it was asked for. */
   readonly decision?: Decision;
-}
-
-/** Parts in API order, as upstream writes the annotation (wire). */
-const PLACEMENT_PARTS = [
-  "clusterAffinity",
-  "clusterAffinities",
-  "clusterTolerations",
-  "spreadConstraints",
-  "replicaScheduling",
-  "workloadAffinity",
-] as const;
-
-export function placementText(placement: Placement): string {
-  const source = placement as Readonly<Record<string, unknown>>;
-  const parts: Record<string, unknown> = {};
-  for (const part of PLACEMENT_PARTS) if (source[part] !== undefined) parts[part] = source[part];
-  return JSON.stringify(parts);
 }
 
 const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0;
@@ -184,8 +168,21 @@ export function conditionOf(
   };
 }
 
-/** One pass over one binding: whether to schedule, the result, and everything that is to be written and said. */
+/**
+ * One pass over one binding: whether to schedule, the result, and everything that is to be written and said. A binding that
+ * cannot even be read (parts of its placement have another shape) fails with a condition: what is wrong with it is wrong
+ * with it alone.
+ */
 export function planPass(input: PassInput): PassPlan {
+  try {
+    return plan(input);
+  } catch (error) {
+    const message = `the binding cannot be scheduled as it is: ${error instanceof Error ? error.message : String(error)}`;
+    return failedPlan(input.binding, new ScheduleError("SchedulerError", message), input.nowMs);
+  }
+}
+
+function plan(input: PassInput): PassPlan {
   const { binding, clusters, gates, nowMs } = input;
   const { spec } = binding;
   const status = binding.status as ResourceBindingStatus | undefined;

@@ -47,7 +47,7 @@ function gather(
           ? state.plugins
           : state.plugins.map((plugin) => hosted.find(({ name }) => name === plugin.name) ?? plugin),
       estimators: [...(deps.estimators ?? []), ...hosted.flatMap(estimatorOf)],
-      measure: state.metrics.measure,
+      measure: state.metrics.measure(),
       propagatesEmptyWorkloads: options.enableEmptyWorkloadPropagation,
       ...(deps.gates.has("SchedulingOvercommitProtection")
         ? { assumed: state.assumed.present(context.clock.now()) }

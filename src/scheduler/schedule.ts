@@ -34,19 +34,47 @@ export type Step = "Filter" | "Score" | "Select" | "AssignReplicas";
 export interface StepMeasure {
   /** Milliseconds from any fixed point. */
   nowMs(): number;
-  took(step: Step, durationMs: number, isSuccess: boolean): void;
+  took(step: Step, durationMs: number, result: StepResult): void;
+  /** Told of every single call of a plugin; left out in most passes, since telling takes longer than most plugins do. */
+  ran?(plugin: string, step: "Filter" | "Score", durationMs: number, result: StepResult): void;
 }
+
+/** `Unschedulable`: a filter refused. */
+export type StepResult = "Success" | "Unschedulable" | "Error";
 
 function measured<T>({ measure }: AlgorithmOptions, step: Step, run: () => T): T {
   if (measure === undefined) return run();
   const startedMs = measure.nowMs();
-  let isSuccess = false;
+  let result: StepResult = "Error";
   try {
-    const result = run();
-    isSuccess = true;
-    return result;
+    const answer = run();
+    result = "Success";
+    return answer;
+  } catch (error) {
+    if (error instanceof ScheduleError && error.reason === "NoClusterFit") result = "Unschedulable";
+    throw error;
   } finally {
-    measure.took(step, measure.nowMs() - startedMs, isSuccess);
+    measure.took(step, measure.nowMs() - startedMs, result);
+  }
+}
+
+/** Times one call of a plugin, where somebody wants to know. */
+function timed<T>(
+  measure: StepMeasure | undefined,
+  plugin: SchedulerPlugin,
+  step: "Filter" | "Score",
+  run: () => T,
+  resultOf: (answer: T) => StepResult,
+): T {
+  if (measure?.ran === undefined) return run();
+  const startedMs = measure.nowMs();
+  let result: StepResult = "Error";
+  try {
+    const answer = run();
+    result = resultOf(answer);
+    return answer;
+  } finally {
+    measure.ran(plugin.name, step, measure.nowMs() - startedMs, result);
   }
 }
 
@@ -78,7 +106,10 @@ function describe(value: unknown): string {
 }
 
 /** The clusters that pass every filter. Throws `NoClusterFit` when none does. */
-export function feasibleClusters(input: SchedulingInput, { plugins, record }: AlgorithmOptions): readonly Cluster[] {
+export function feasibleClusters(
+  input: SchedulingInput,
+  { plugins, record, measure }: AlgorithmOptions,
+): readonly Cluster[] {
   const feasible: Cluster[] = [];
   const reasons = new Map<string, number>();
   const filters = plugins.filter(({ filter }) => filter !== undefined);
@@ -89,7 +120,16 @@ export function feasibleClusters(input: SchedulingInput, { plugins, record }: Al
       let reason: string | undefined;
       for (const plugin of filters) {
         current = plugin;
-        reason = verdictOf(plugin, input, cluster);
+        reason =
+          measure?.ran === undefined
+            ? verdictOf(plugin, input, cluster)
+            : timed(
+                measure,
+                plugin,
+                "Filter",
+                () => verdictOf(plugin, input, cluster),
+                (answer) => (answer === undefined ? "Success" : "Unschedulable"),
+              );
         if (reason === undefined) continue;
         record?.refused(cluster.metadata.name ?? "", plugin.name, reason);
         break;
@@ -114,11 +154,21 @@ export function feasibleClusters(input: SchedulingInput, { plugins, record }: Al
 
 const SCORE_MAX = 100;
 
-export function scoreCluster(input: SchedulingInput, cluster: Cluster, { plugins, record }: AlgorithmOptions): number {
+export function scoreCluster(
+  input: SchedulingInput,
+  cluster: Cluster,
+  { plugins, record, measure }: AlgorithmOptions,
+): number {
   let total = 0;
   for (const plugin of plugins) {
     if (plugin.score === undefined) continue;
-    const score: unknown = asking(plugin, () => plugin.score?.(input, cluster));
+    const score: unknown = timed(
+      measure,
+      plugin,
+      "Score",
+      () => asking(plugin, () => plugin.score?.(input, cluster)),
+      () => "Success",
+    );
     if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
       throw schedulerError(
         `plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`,

@@ -52,6 +52,11 @@ export function selectClusters(candidates: readonly Candidate[], options: Select
   const { placement } = options;
   if (ignoresSpread(placement)) return { selected: ordered };
   const of = (field: string) => placement.spreadConstraints?.find(({ spreadByField }) => spreadByField === field);
+  for (const { spreadByField, spreadByLabel, minGroups = 0, maxGroups = 0 } of placement.spreadConstraints ?? [])
+    if (maxGroups > 0 && maxGroups < minGroups)
+      throw schedulerError(
+        `the spread constraint by ${spreadByField || spreadByLabel || "cluster"} asks for at least ${minGroups} and at most ${maxGroups} groups`,
+      );
   const region = of("region");
   const cluster = of("cluster");
   if (region !== undefined) return selectByRegion(ordered, boundsOf(region), boundsOf(cluster), options);

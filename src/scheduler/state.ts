@@ -8,7 +8,7 @@ import {
   overflowOf,
   termNamed,
 } from "#apis/karmada";
-import type { Metrics } from "#base";
+import { exponentialBuckets, type Metrics } from "#base";
 import type { AssumedWorkloads } from "./assumed.ts";
 import type { OwnResults } from "./own-results.ts";
 import type { StepMeasure } from "./schedule.ts";
@@ -30,9 +30,16 @@ export interface QueueRecord {
 export interface SchedulerMetrics {
   attempt(result: "scheduled" | "error", isScaling: boolean, seconds: number): void;
   incoming(event: "BindingAdd" | "BindingUpdate" | "ClusterChanged" | "ScheduleAttemptFailure"): void;
-  readonly measure: StepMeasure;
+  /** For one pass. */
+  measure(): StepMeasure;
   pending(counts: Readonly<Record<"active" | "backoff" | "unschedulable", number>>): void;
 }
+
+const PASS_SECONDS = exponentialBuckets(0.001, 2, 15);
+const POINT_SECONDS = exponentialBuckets(0.0001, 2, 12);
+const PLUGIN_SECONDS = exponentialBuckets(0.00001, 1.5, 20);
+/** Single calls of plugins are timed in one pass of so many. */
+const TIMED_PASSES = 100;
 
 /** Measurements by upstream's names (wire). */
 export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
@@ -46,6 +53,7 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
     "karmada_scheduler_e2e_scheduling_duration_seconds",
     "Time of one scheduling pass, writes included",
     labels,
+    PASS_SECONDS,
   );
   const incoming = metrics.counter(
     "karmada_scheduler_queue_incoming_bindings_total",
@@ -56,12 +64,33 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
     "karmada_scheduler_scheduling_algorithm_duration_seconds",
     "Time of the scheduling algorithm by step",
     ["schedule_step"],
+    PASS_SECONDS,
   );
   const points = metrics.histogram(
     "karmada_scheduler_framework_extension_point_duration_seconds",
     "Time of all plugins of one extension point",
     ["extension_point", "result"],
+    POINT_SECONDS,
   );
+  const plugins = metrics.histogram(
+    "karmada_scheduler_plugin_execution_duration_seconds",
+    `Time of one call of a plugin, measured in one pass of ${TIMED_PASSES}`,
+    ["plugin", "extension_point", "result"],
+    PLUGIN_SECONDS,
+  );
+  const coarse: StepMeasure = {
+    nowMs: () => performance.now(),
+    took(step, durationMs, result) {
+      steps.observe(durationMs / 1000, { schedule_step: step });
+      if (step === "Filter" || step === "Score") points.observe(durationMs / 1000, { extension_point: step, result });
+    },
+  };
+  const detailed: StepMeasure = {
+    ...coarse,
+    ran: (plugin, step, durationMs, result) =>
+      plugins.observe(durationMs / 1000, { plugin, extension_point: step, result }),
+  };
+  let passes = 0;
   const pending = metrics.gauge("scheduler_pending_bindings", "Bindings waiting, by queue", ["queue"]);
   return {
     attempt(result, isScaling, took) {
@@ -70,14 +99,7 @@ export function schedulerMetrics(metrics: Metrics): SchedulerMetrics {
       seconds.observe(took, of);
     },
     incoming: (event) => incoming.add(1, { event }),
-    measure: {
-      nowMs: () => performance.now(),
-      took(step, durationMs, isSuccess) {
-        steps.observe(durationMs / 1000, { schedule_step: step });
-        if (step === "Filter" || step === "Score")
-          points.observe(durationMs / 1000, { extension_point: step, result: isSuccess ? "Success" : "Error" });
-      },
-    },
+    measure: () => (passes++ % TIMED_PASSES === 0 ? detailed : coarse),
     pending(counts) {
       for (const [queue, count] of Object.entries(counts)) pending.set(count, { queue });
     },

@@ -60,7 +60,13 @@ function inserted(binding: AnyBinding, kind: ResourceKind, context: SchedulerCon
     priority: priorityOf(binding, context),
   };
   state.records.set(decisionKey(binding), record);
-  return { kind, namespace: binding.metadata.namespace, name: binding.metadata.name ?? "", priority: record.priority };
+  return {
+    kind,
+    namespace: binding.metadata.namespace,
+    name: binding.metadata.name ?? "",
+    priority: record.priority,
+    isPriorityExact: true,
+  };
 }
 
 /** Times have whole seconds on the wire: a trigger new to the binding counts even in the second of the last schedule. */
@@ -109,15 +115,19 @@ export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Clust
   const found: Wakeup[] = [];
   if (matching.length > 0) {
     const classes = state.affinities.concerned(matching);
+    const used = new Set<string>();
     for (const kind of BINDING_KINDS) {
       const cache = context.cache(kind);
       for (const name of classes)
         for (const binding of cache.byIndex(AFFINITY_INDEX, name) as unknown as readonly AnyBinding[]) {
+          used.add(name);
           if (!mayDecide(binding, context)) continue;
           state.metrics.incoming("ClusterChanged");
           found.push(inserted(binding, kind, context, state));
         }
     }
+    // Classes nobody has any more are met here first: they go, so that a changing fleet of policies leaves nothing behind.
+    for (const name of classes) if (!used.has(name)) state.affinities.delete(name);
     return found;
   }
   if (change.old.status === change.object.status || !hasRoomGrown(change.old, change.object)) return [];

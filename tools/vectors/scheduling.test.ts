@@ -16,6 +16,7 @@ const DIFFERENCES: Readonly<Record<string, string>> = {
   "schedule-binding/unchanged-duplicated-reordered": "0506",
   "schedule-binding/terms-no-fit-then-insufficient": "0507",
   "queue/duplicate-push": "0508",
+  "cluster-affinity/field-region-value-with-space": "0513",
 };
 
 interface VectorFile {

@@ -77,6 +77,18 @@ function defaultedFailover(failover: PropagationFailover): PropagationFailover {
 
 const isOldPurgeMode = (mode: string | undefined) => mode === "Immediately" || mode === "Graciously";
 
+/** What a placement asks for and does not get, in words for its author (docs/decisions/0514). */
+export function spreadWarnings(placement: Placement | undefined): readonly string[] {
+  return (placement?.spreadConstraints ?? []).flatMap(({ spreadByField, spreadByLabel }, at) => {
+    const where = `spec.placement.spreadConstraints[${at}]`;
+    if (spreadByField === "provider" || spreadByField === "zone")
+      return [
+        `${where}: clusters without a ${spreadByField} are left out, but replicas are not spread by ${spreadByField}`,
+      ];
+    return spreadByLabel ? [`${where}: replicas are not spread by label; only cluster and region spread`] : [];
+  });
+}
+
 /** The policy with everything a user may leave out. */
 export function defaultedPolicy(
   policy: AnyPropagationPolicy,
@@ -377,7 +389,7 @@ export function propagationPolicyAdmission(
       // A re-applied backup gets an id of its own: the old one belongs to the policy that was.
       return operation === "CREATE" ? withFinalizer(withLabels(filled, { [label]: random.uuid() }), finalizer) : filled;
     },
-    validate({ object, oldObject, operation }) {
+    validate({ object, oldObject, operation, warn }) {
       const policy = object as AnyPropagationPolicy;
       const old = oldObject as AnyPropagationPolicy | undefined;
       if (operation === "UPDATE" && old !== undefined) {
@@ -393,6 +405,7 @@ export function propagationPolicyAdmission(
         );
       const errors = policyErrors(policy, isCluster);
       if (errors.length > 0) throw denied(webhook, errors);
+      for (const text of spreadWarnings(policy.spec.placement as Placement | undefined)) warn(text);
     },
   };
 }

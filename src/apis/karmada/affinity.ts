@@ -1,6 +1,6 @@
 import type { ClusterAffinity, Placement } from "./parts.ts";
 import type { Cluster } from "./generated-types.ts";
-import { compileLabelSelector, LABEL_VALUE, type LabelSelector } from "#machinery";
+import { compileLabelSelector, type LabelSelector, matchesEverything } from "#machinery";
 
 interface FieldExpression {
   readonly key: string;
@@ -23,46 +23,63 @@ function matchesZones(zones: readonly string[], { operator, values = [] }: Field
   }
 }
 
+type ClusterMatcher = (cluster: Cluster) => boolean;
+
+const nowhere: ClusterMatcher = () => false;
+
+/** Fields are compared as plain strings, whatever characters a provider gives its regions (docs/decisions/0513). */
+function compile({ exclude = [], labelSelector, fieldSelector, clusterNames = [] }: ClusterAffinity): ClusterMatcher {
+  const excluded = new Set(exclude);
+  const named = clusterNames.length === 0 ? undefined : new Set(clusterNames);
+  const byLabels =
+    labelSelector === undefined ? matchesEverything : compileLabelSelector(labelSelector as LabelSelector);
+  const expressions = (fieldSelector?.matchExpressions ?? []) as readonly FieldExpression[];
+  const byFields = compileLabelSelector(
+    { matchExpressions: expressions.filter(({ key }) => key !== "zone") },
+    { allowsComparison: true },
+  );
+  if (byLabels === undefined || byFields === undefined) return nowhere;
+  const ofZones = expressions.filter(({ key }) => key === "zone");
+  const hasFields = ofZones.length < expressions.length;
+  return ({ metadata: { name = "", labels }, spec }) => {
+    if (excluded.has(name) || !byLabels(labels)) return false;
+    if (hasFields) {
+      const fields: Record<string, string> = {};
+      if (spec?.provider) fields["provider"] = spec.provider;
+      if (spec?.region) fields["region"] = spec.region;
+      if (!byFields(fields)) return false;
+    }
+    if (!ofZones.every((expression) => matchesZones(spec?.zones ?? [], expression))) return false;
+    return named === undefined || named.has(name);
+  };
+}
+
+/** Affinities are immutable, and each is asked about every cluster: compiled once. */
+const compiled = new WeakMap<ClusterAffinity, ClusterMatcher>();
+
 /** Whether a cluster is one an affinity speaks of. */
 export function matchesAffinity(affinity: ClusterAffinity, cluster: Cluster): boolean {
-  const name = cluster.metadata.name ?? "";
-  if (affinity.exclude?.includes(name)) return false;
-  if (
-    affinity.labelSelector !== undefined &&
-    compileLabelSelector(affinity.labelSelector as LabelSelector)?.(cluster.metadata.labels) !== true
-  )
-    return false;
-  if (affinity.fieldSelector !== undefined) {
-    const expressions = (affinity.fieldSelector.matchExpressions ?? []) as readonly FieldExpression[];
-    const fields: Record<string, string> = {};
-    if (cluster.spec?.provider) fields["provider"] = cluster.spec.provider;
-    if (cluster.spec?.region) fields["region"] = cluster.spec.region;
-    const others = expressions.filter(({ key }) => key !== "zone");
-    if (others.some(({ values = [] }) => values.some((value) => value.length > 63 || !LABEL_VALUE.test(value))))
-      return false;
-    if (compileLabelSelector({ matchExpressions: others }, { allowsComparison: true })?.(fields) !== true) return false;
-    if (
-      !expressions.every(
-        (expression) => expression.key !== "zone" || matchesZones(cluster.spec?.zones ?? [], expression),
-      )
-    )
-      return false;
-  }
-  return (
-    affinity.clusterNames === undefined || affinity.clusterNames.length === 0 || affinity.clusterNames.includes(name)
-  );
+  let matches = compiled.get(affinity);
+  if (matches === undefined) compiled.set(affinity, (matches = compile(affinity)));
+  return matches(cluster);
 }
 
 type Term = NonNullable<Placement["clusterAffinities"]>[number];
 
-/** The inline affinity of a term, without its name and overflow tiers. */
+const inlined = new WeakMap<Term, ClusterAffinity>();
+
+/** The inline affinity of a term, without its name and overflow tiers; the same object each time it is asked for. */
 export function inlineOf(term: Term): ClusterAffinity {
-  const {
-    affinityName: _name,
-    overflowAffinities: _tiers,
-    ...affinity
-  } = term as Term & { readonly overflowAffinities?: unknown };
-  return affinity as ClusterAffinity;
+  let inline = inlined.get(term);
+  if (inline === undefined) {
+    const {
+      affinityName: _name,
+      overflowAffinities: _tiers,
+      ...affinity
+    } = term as Term & { readonly overflowAffinities?: unknown };
+    inlined.set(term, (inline = affinity as ClusterAffinity));
+  }
+  return inline;
 }
 
 export function overflowOf(term: Term | undefined): readonly ClusterAffinity[] | undefined {

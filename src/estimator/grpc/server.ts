@@ -1,5 +1,5 @@
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
-import { type Logger, type Metrics, silentMetrics } from "#base";
+import { exponentialBuckets, type Logger, type Metrics, silentMetrics } from "#base";
 import type { ClusterEstimator, ObjectRef } from "../pool.ts";
 import { requireCluster } from "../unschedulable.ts";
 import { assumedFromWire, componentsFromWire, requirementsFromWire } from "./convert.ts";
@@ -109,6 +109,7 @@ export async function startEstimatorServer(options: EstimatorServerOptions): Pro
     "karmada_scheduler_estimator_estimating_algorithm_duration_seconds",
     "Time of one estimate",
     ["result", "type", "step"],
+    exponentialBuckets(0.001, 2, 10),
   );
   const server = new Server();
   const abort = new AbortController();

@@ -1,0 +1,35 @@
+import { exponentialBuckets, type Metrics } from "#base";
+import type { QueueMeasure } from "./work-queue.ts";
+
+/** 10 ns to 1 000 s, tenfold, as controller-runtime has them. */
+const BUCKETS = exponentialBuckets(1e-8, 10, 12);
+
+/** Measurements of work queues by the names client-go and controller-runtime give them (wire). */
+export function queueMetrics(metrics: Metrics): (name: string) => QueueMeasure {
+  const labels = ["controller", "name"];
+  const adds = metrics.counter("workqueue_adds_total", "Total number of adds handled by workqueue", labels);
+  const retries = metrics.counter("workqueue_retries_total", "Total number of retries handled by workqueue", labels);
+  const depth = metrics.gauge("workqueue_depth", "Current depth of workqueue", labels);
+  const waited = metrics.histogram(
+    "workqueue_queue_duration_seconds",
+    "How long in seconds an item stays in workqueue before being requested",
+    labels,
+    BUCKETS,
+  );
+  const worked = metrics.histogram(
+    "workqueue_work_duration_seconds",
+    "How long in seconds processing an item from workqueue takes",
+    labels,
+    BUCKETS,
+  );
+  return (name) => {
+    const of = { controller: name, name };
+    return {
+      added: () => adds.add(1, of),
+      retried: () => retries.add(1, of),
+      depth: (count) => depth.set(count, of),
+      waited: (durationMs) => waited.observe(durationMs / 1000, of),
+      worked: (durationMs) => worked.observe(durationMs / 1000, of),
+    };
+  };
+}

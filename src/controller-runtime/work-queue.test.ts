@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { type MetricLabels, type Metrics, VirtualClock } from "#base";
+import { queueMetrics } from "./queue-metrics.ts";
+import { WorkQueue } from "./work-queue.ts";
+
+const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+const clock = new VirtualClock(0, settle);
+
+describe("a work queue", () => {
+  it("takes higher priorities first; a lower one replaces a waiting key's only where it is meant exactly", async () => {
+    const taken: string[] = [];
+    const queue = new WorkQueue<string>({ clock }, async (key) => void taken.push(key));
+    queue.add("a", { priority: 5 });
+    queue.add("b", { priority: 3 });
+    queue.add("c", { priority: 5 });
+    queue.add("a", { priority: 1 });
+    queue.add("c", { priority: 1, isPriorityExact: true });
+    queue.start();
+    await queue.whenIdle();
+    expect(taken).toEqual(["a", "b", "c"]);
+  });
+
+  it("comes back with the newest exact priority to a key that was added while it ran", async () => {
+    const taken: string[] = [];
+    const queue = new WorkQueue<string>({ clock }, async (key) => {
+      taken.push(key);
+      if (taken.length > 1) return;
+      queue.add("a", { priority: 9 });
+      queue.add("a", { priority: 1, isPriorityExact: true });
+      queue.add("b", { priority: 5 });
+    });
+    queue.add("a");
+    queue.start();
+    await queue.whenIdle();
+    expect(taken).toEqual(["a", "b", "a"]);
+  });
+
+  it("is measured by client-go's names", async () => {
+    const seen = new Map<string, number>();
+    const note = (name: string) => (amount: number, labels?: MetricLabels) =>
+      seen.set(`${name}{${labels?.["controller"]},${labels?.["name"]}}`, amount);
+    const metrics: Metrics = {
+      counter: (name) => ({ add: note(name) }),
+      gauge: (name) => ({ set: note(name), remove: () => undefined }),
+      histogram: (name) => ({ observe: note(name) }),
+    };
+    let failures = 0;
+    const queue = new WorkQueue<string>({ clock, measure: queueMetrics(metrics)("mine") }, async (key) => {
+      if (failures++ === 0) queue.addFailed(key);
+    });
+    queue.add("a");
+    queue.start();
+    await queue.whenIdle();
+    await clock.advance(10);
+    await queue.whenIdle();
+    expect([...seen.keys()].sort()).toEqual(
+      [
+        "workqueue_adds_total",
+        "workqueue_depth",
+        "workqueue_queue_duration_seconds",
+        "workqueue_retries_total",
+        "workqueue_work_duration_seconds",
+      ].map((name) => `${name}{mine,mine}`),
+    );
+    expect(seen.get("workqueue_depth{mine,mine}")).toBe(0);
+  });
+});
