@@ -63,12 +63,14 @@ function connected(client: Client, address: string, timeoutMs: number): Promise<
   return new Promise((resolve, reject) => {
     const look = (): void => {
       const state = channel.getConnectivityState(true);
-      if (state === connectivityState.READY) return resolve();
-      if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN)
-        return reject(new Error(`cannot connect to the estimator at ${address}`));
-      channel.watchConnectivityState(state, deadline, (error) =>
-        error ? reject(new Error(`the estimator at ${address} did not answer within ${timeoutMs} ms`)) : look(),
-      );
+      if (state === connectivityState.READY) resolve();
+      else if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN)
+        reject(new Error(`cannot connect to the estimator at ${address}`));
+      else
+        channel.watchConnectivityState(state, deadline, (error) => {
+          if (error) reject(new Error(`the estimator at ${address} did not answer within ${timeoutMs} ms`));
+          else look();
+        });
     };
     look();
   });
