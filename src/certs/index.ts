@@ -34,4 +34,4 @@ export {
   resolveContext,
   writeKubeconfig,
 } from "./kubeconfig.ts";
-export { type Pki, loadPki } from "./pki.ts";
+export { loadPki, type Pki, type PkiRoot } from "./pki.ts";

@@ -19,6 +19,12 @@ export interface Pki {
   readonly serviceAccount: { readonly privateKey: string; readonly publicKey: string };
 }
 
+/** What replicas of one control plane have in common: who signs, and who signs tokens. */
+export interface PkiRoot {
+  readonly authority: KeyPair;
+  readonly serviceAccount: Pki["serviceAccount"];
+}
+
 const RENEW_BEFORE_MS = 30 * 24 * 3_600_000;
 const HOSTS = [
   "localhost",
@@ -32,18 +38,30 @@ const HOSTS = [
 
 /**
  * Loads the set from a folder, makes what is missing, and renews what ends within 30 days. Without a folder everything is
- * made anew and kept in memory.
+ * made anew and kept in memory. A `root` is taken over; throws when the folder holds another authority.
  */
-export async function loadPki(folder: string | undefined, hosts: readonly string[] = []): Promise<Pki> {
+export async function loadPki(folder: string | undefined, hosts: readonly string[] = [], root?: PkiRoot): Promise<Pki> {
   const keep = folder === undefined ? undefined : join(folder, "pki");
   if (keep !== undefined) mkdirSync(keep, { recursive: true, mode: 0o700 });
-  const authority = await authorityIn(keep);
+  if (root !== undefined) adopt(keep, root);
+  const authority = await (keep === undefined && root !== undefined
+    ? loadCertificateAuthority(root.authority)
+    : authorityIn(keep));
   const wanted = [...new Set([...HOSTS, ...hosts])];
   const [server, admin] = await Promise.all([
     pairIn(keep, "server", () => authority.issueServer("flotilla-apiserver", wanted), wanted.join(",")),
     pairIn(keep, "admin", () => authority.issueClient("system:admin", ["system:masters"])),
   ]);
-  return { authority, server, admin, serviceAccount: serviceAccountIn(keep) };
+  return { authority, server, admin, serviceAccount: root?.serviceAccount ?? serviceAccountIn(keep) };
+}
+
+function adopt(keep: string | undefined, root: PkiRoot): void {
+  const present = read(keep, "ca");
+  if (present === undefined) write(keep, "ca", root.authority);
+  else if (present.certificate.trim() !== root.authority.certificate.trim())
+    throw new Error(
+      `the certificate authority in ${keep} is not the one of the store; use an empty --data-dir or the store it belongs to`,
+    );
 }
 
 async function authorityIn(keep: string | undefined): Promise<CertificateAuthority> {

@@ -37,7 +37,6 @@ const ALL: readonly Component[] = [
   "agent",
 ];
 const SERVERS: readonly Component[] = ["aggregated-apiserver", "search", "metrics-adapter"];
-const LEADERS: readonly Component[] = ["controller-manager", "agent", "descheduler", "scheduler"];
 
 /** One line for flags of one reason. A flag that becomes real moves to the table it belongs to and leaves this one. */
 export const refusedFlags: readonly RefusedFlag[] = [
@@ -55,14 +54,12 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "",
     "the server has its own API server; other commands take the address of one",
   ),
-  ...refused(LEADERS, "leader-elect", "true", "one process on its own store has no rival", ["false"]),
   ...refused(
-    LEADERS,
-    "leader-elect-lease-duration leader-elect-renew-deadline leader-elect-retry-period leader-elect-resource-namespace",
-    "15s, 10s, 2s, karmada-system",
-    "one process on its own store has no rival",
+    "scheduler",
+    "leader-elect-resource-name",
+    "karmada-scheduler",
+    "the server's own scheduler takes upstream's lease; `flotilla scheduler` can take another",
   ),
-  ...refused("scheduler", "leader-elect-resource-name", "karmada-scheduler", "one process has no rival"),
   ...refused(
     "controller-manager",
     "concurrent-propagation-policy-syncs concurrent-cluster-propagation-policy-syncs",
@@ -96,12 +93,7 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "",
     "admission runs within the API server, without a server of its own",
   ),
-  ...refused(
-    SERVERS,
-    "etcd-servers etcd-cafile etcd-certfile etcd-keyfile etcd-prefix",
-    "",
-    "the store is chosen with --store",
-  ),
+  ...refused(SERVERS, "etcd-servers etcd-prefix", "", "the store is chosen with --store"),
   ...refused(SERVERS, "storage-media-type", "application/json", "objects are stored as JSON", ["application/json"]),
   ...refused(
     SERVERS,

@@ -1,5 +1,5 @@
 import { featureGateList } from "./feature-gates.ts";
-import { type ConfigOf, flag } from "./flag.ts";
+import { type Component, type ConfigOf, flag } from "./flag.ts";
 import { listenerFlags, logFlags, rateLimiterFlags } from "./process-flags.ts";
 import {
   amount,
@@ -144,35 +144,40 @@ const clientFlags = {
   }),
 };
 
-/** Leases, so that of several replicas one works. */
-const leaderElectionFlags = {
+/** Leases, so that of several replicas one works; with a default life each program has of its own. */
+const leaderElectionFlags = (of: readonly Component[], lease: string, renewal: string, pause: string) => ({
   leaderElect: flag("leader-elect", boolean, "true", "work only while holding the lease", {
-    of: BOTH,
+    of,
     by: "controller-runtime",
   }),
-  leaderElectLeaseDurationMs: flag("leader-elect-lease-duration", positiveDuration, "15s", "how long a lease holds", {
-    of: BOTH,
+  leaderElectLeaseDurationMs: flag("leader-elect-lease-duration", positiveDuration, lease, "how long a lease holds", {
+    of,
     by: "controller-runtime",
+    ...(lease === "15s" ? {} : { upstream: "15s" }),
   }),
   leaderElectRenewDeadlineMs: flag(
     "leader-elect-renew-deadline",
     positiveDuration,
-    "10s",
+    renewal,
     "how long a holder that cannot renew keeps on",
-    { of: BOTH, by: "controller-runtime" },
+    { of, by: "controller-runtime", ...(renewal === "10s" ? {} : { upstream: "10s" }) },
   ),
-  leaderElectRetryPeriodMs: flag("leader-elect-retry-period", positiveDuration, "2s", "pause between two tries", {
-    of: BOTH,
+  leaderElectRetryPeriodMs: flag("leader-elect-retry-period", positiveDuration, pause, "pause between two tries", {
+    of,
     by: "controller-runtime",
+    ...(pause === "2s" ? {} : { upstream: "2s" }),
   }),
   leaderElectResourceNamespace: flag(
     "leader-elect-resource-namespace",
     nonEmptyText,
     "karmada-system",
     "namespace of the lease",
-    { of: BOTH, by: "controller-runtime" },
+    { of, by: "controller-runtime" },
   ),
-};
+});
+
+/** Replicas of the server on one store: the next one shall work within fifteen seconds of the leader's death. */
+export const replicaFlags = leaderElectionFlags(["controller-manager"], "10s", "7s", "1s");
 
 /** Every flag of `flotilla scheduler`. */
 export const schedulerFlags = {
@@ -184,7 +189,7 @@ export const schedulerFlags = {
     by: "config",
   }),
   ...rateLimiterFlags,
-  ...leaderElectionFlags,
+  ...leaderElectionFlags(BOTH, "15s", "10s", "2s"),
   leaderElectResourceName: flag("leader-elect-resource-name", nonEmptyText, "karmada-scheduler", "name of the lease", {
     of: "scheduler",
     by: "controller-runtime",
@@ -198,7 +203,7 @@ export const deschedulerFlags = {
   ...clientFlags,
   ...deschedulerOnlyFlags,
   ...estimatorClientFlags,
-  ...leaderElectionFlags,
+  ...leaderElectionFlags(BOTH, "15s", "10s", "2s"),
   ...listenerFlags(":8080", ":10358"),
   ...logFlags,
 };

@@ -4,7 +4,7 @@ import { failoverFlags, profileDefaults, profileGates } from "./failover-flags.t
 import { type ConfigOf, environmentName, flag } from "./flag.ts";
 import { listenerFlags, logFlags, rateLimiterFlags } from "./process-flags.ts";
 import { type FlagSources, readFlags } from "./read-flags.ts";
-import { deschedulerOnlyFlags, estimatorClientFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
+import { deschedulerOnlyFlags, estimatorClientFlags, replicaFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
 import {
   amount,
   boolean,
@@ -39,10 +39,29 @@ export const serverFlags = {
     by: "apiserver",
     upstream: "0.0.0.0",
   }),
-  store: flag("store", optionalText, "", "store by URL: file:FOLDER or memory://; default is inside the data folder", {
-    of: "flotilla",
+  store: flag(
+    "store",
+    optionalText,
+    "",
+    "store by URL: file:FOLDER, memory:// or etcd://[USER:PASSWORD@]HOST:PORT,…; default is inside the data folder",
+    {
+      of: "flotilla",
+      by: "store",
+    },
+  ),
+  etcdCafile: flag("etcd-cafile", optionalText, "", "authority of etcd's servers; PEM file", {
+    of: ["aggregated-apiserver", "search"],
     by: "store",
   }),
+  etcdCertfile: flag("etcd-certfile", optionalText, "", "client certificate shown to etcd; PEM file", {
+    of: ["aggregated-apiserver", "search"],
+    by: "store",
+  }),
+  etcdKeyfile: flag("etcd-keyfile", optionalText, "", "key of --etcd-certfile; PEM file", {
+    of: ["aggregated-apiserver", "search"],
+    by: "store",
+  }),
+  ...replicaFlags,
   clusterSigningDurationMs: flag(
     "cluster-signing-duration",
     positiveDuration,

@@ -23,6 +23,8 @@ const LeaseKind: ResourceKind<Lease> = {
 export interface LeaderElectionOptions {
   readonly client: Client;
   readonly clock: Clock;
+  /** Milliseconds that never jump, by which others' leases are judged; default the clock's. */
+  readonly monotonicMs?: () => number;
   readonly log: Logger;
   readonly namespace: string;
   /** Lock name; upstream's names are kept (wire), such as `karmada-controller-manager`. */
@@ -48,6 +50,7 @@ export interface LeaderElector {
 /** Leader election by Lease, compatible with client-go: other holders are judged by when *we* saw them renew. */
 export function createLeaderElector(options: LeaderElectionOptions): LeaderElector {
   const { client, clock, log, namespace, name, identity } = options;
+  const monotonicMs = options.monotonicMs ?? (() => clock.now());
   const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2_000 } = options;
   let isLeader = false;
   let isStopped = true;
@@ -57,8 +60,8 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
   let running: Promise<void> = Promise.resolve();
 
   async function tryHold(): Promise<boolean> {
-    const nowMs = clock.now();
-    const now = formatMicroTime(nowMs);
+    const nowMs = monotonicMs();
+    const now = formatMicroTime(clock.now());
     const lease = await client.find(LeaseKind, { namespace, name });
     const leaseDurationSeconds = Math.round(leaseDurationMs / 1000);
     if (lease === undefined) {
@@ -100,11 +103,11 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error)) log.warn("lease not written", { lease: name, error });
       // A leader that cannot renew stays leader until the deadline: others must wait for the lease to run out anyway.
-      holds = isLeader && clock.now() < renewedMs + renewDeadlineMs;
+      holds = isLeader && monotonicMs() < renewedMs + renewDeadlineMs;
       if (holds) return;
     }
     if (isStopped) return;
-    if (holds) renewedMs = clock.now();
+    if (holds) renewedMs = monotonicMs();
     if (holds && !isLeader) {
       isLeader = true;
       log.info("became leader", { lease: name, identity });

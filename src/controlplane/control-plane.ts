@@ -1,29 +1,25 @@
-import { Secret } from "#apis/kubernetes";
-import { type Cluster, karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
+import { karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
 import { karmadaAdmission } from "#admission";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
-import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
+import type { Clock, Logger, Metrics, Random } from "#base";
 import type { Pki } from "#certs";
-import { type Client, createClient, createHttpTransport, createInformers, withRateLimit } from "#client";
+import { type Client, createClient } from "#client";
 import type { ServerConfig } from "#config";
-import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
-import { publishClusterInfo } from "./cluster-info.ts";
-import { addControllers } from "./controllers.ts";
-import { createInterpretation } from "./interpretation.ts";
-import { schedulerOptionsOf } from "./programs.ts";
-import { discoveryOf, pluginUrl } from "./scheduling.ts";
-import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
-import { createManager, type Manager, Turns } from "#controller-runtime";
-import { deschedulerController } from "#controllers/descheduler";
-import { connectEstimators } from "#estimator";
+import type { Manager, Turns } from "#controller-runtime";
+import type { TemplateKinds } from "#controllers/detector";
 import { createLuaEngine, type Interpreter } from "#interpreter";
-import { objectKey, type Transport } from "#machinery";
-import { createMemberPool, type Member, type MemberPool } from "#member";
-import { assembleScheduler, createDecisionLog, type DecisionLog, schedulerController } from "#scheduler";
+import type { Transport } from "#machinery";
+import type { MemberPool } from "#member";
+import { createDecisionLog, type DecisionLog } from "#scheduler";
 import { servedKinds } from "#simulator";
 import type { Backend } from "#store";
-import type { TemplateKinds } from "#controllers/detector";
+import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
+import { publishClusterInfo } from "./cluster-info.ts";
+import { addKubernetesControllers } from "./controllers.ts";
+import { type Engine, startEngine } from "./engine.ts";
+import { takeLead } from "./leadership.ts";
+import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 
 export interface ControlPlaneOptions {
   readonly config: ServerConfig;
@@ -43,11 +39,13 @@ export interface ControlPlaneOptions {
 /** A control plane that runs: API server, controllers and scheduler over one store. */
 export interface ControlPlane {
   readonly api: RunningApiServer;
+  /** The working parts throw on a replica that does not lead. */
   readonly manager: Manager;
   readonly scheduler: Manager;
   readonly members: MemberPool;
-  readonly decisions: DecisionLog;
   readonly interpreter: Interpreter;
+  readonly isLeader: boolean;
+  readonly decisions: DecisionLog;
   readonly transport: Transport;
   listen(): Promise<Listener>;
   stop(): Promise<void>;
@@ -81,72 +79,70 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
   });
   const transport = api.transport();
-  const informers = createInformers(transport, { clock, log });
-  const members = createMemberPool({ clock, log });
-  const templates = templateKinds(api);
-  const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
-  const shared = {
-    transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),
-    backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
-    clock,
-    random,
-    log,
-    informers,
-    turns: options.turns ?? new Turns(),
-    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
-  };
-  const manager = createManager({ ...shared, component: "karmada-controller-manager" });
-  const scheduler = createManager({ ...shared, component: "karmada-scheduler" });
-  const interpretation = createInterpretation({
-    informers,
-    clock,
-    random,
-    log,
-    events: () => manager.events.from("resource-interpreter"),
-    plugins: config.interpreterPlugins.map(pluginUrl),
-  });
-  const { interpreter } = interpretation;
-  const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
-  const connect = (cluster: Cluster): Promise<Member> =>
-    connectMember(cluster, manager, members, rated, options.inProcess);
-  addControllers({ config, manager, members, interpreter, templates, connect, api, pki, kinds: servedKinds(api) });
   const decisions = createDecisionLog();
-  const estimators =
-    config.enableSchedulerEstimator || config.enableDescheduler
-      ? connectEstimators({
-          clock,
-          log,
-          gates: config.gates,
-          timeoutMs: config.schedulerEstimatorTimeoutMs,
-          members,
-          remote: { informers, client: scheduler.client, options: discoveryOf(config) },
-        })
-      : undefined;
-  const assembled = await assembleScheduler({
-    clock,
-    log,
-    gates: config.gates,
-    decisions,
-    pluginUrls: config.schedulerPlugins.map(pluginUrl),
-    ...(estimators === undefined || !config.enableSchedulerEstimator ? {} : { estimatorPool: estimators.pool }),
-  });
-  scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
-  if (config.enableDescheduler && estimators !== undefined)
-    manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
-  informers.start();
-  await interpretation.start();
-  await Promise.all([manager.start(), scheduler.start()]);
+  const kinds = servedKinds(api);
+  const start = (through: Transport): Promise<Engine> =>
+    startEngine({
+      config,
+      transport: through,
+      clock,
+      random,
+      log,
+      decisions,
+      templates: templateKinds(api),
+      addOthers: (add) => addKubernetesControllers(add, { config, api, pki, kinds }),
+      ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+      ...(options.inProcess === undefined ? {} : { inProcess: options.inProcess }),
+      ...(options.turns === undefined ? {} : { turns: options.turns }),
+    });
+  // Nobody else can write to a store of this process alone: there is no lead to take.
+  const isAlone = backend.settle === undefined || !config.leaderElect;
+  let engine: Engine | undefined;
+  const leadership = isAlone
+    ? undefined
+    : takeLead({
+        transport,
+        clock,
+        random,
+        log,
+        namespace: config.leaderElectResourceNamespace,
+        leaseDurationMs: config.leaderElectLeaseDurationMs,
+        renewDeadlineMs: config.leaderElectRenewDeadlineMs,
+        retryPeriodMs: config.leaderElectRetryPeriodMs,
+        start: async (fenced) => {
+          const own = await start(fenced);
+          engine = own;
+          return own;
+        },
+        ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+      });
+  if (isAlone) engine = await start(transport);
+  const working = (): Engine => {
+    if (engine === undefined) throw new Error("this replica does not lead: its controllers do not run");
+    return engine;
+  };
   api.setReady(true);
   let isStopping = false;
   let listener: Listener | undefined;
   let plain: PlainListeners | undefined;
   return {
     api,
-    manager,
-    scheduler,
-    members,
+    get manager() {
+      return working().manager;
+    },
+    get scheduler() {
+      return working().scheduler;
+    },
+    get members() {
+      return working().members;
+    },
+    get interpreter() {
+      return working().interpreter;
+    },
+    get isLeader() {
+      return leadership?.isLeader ?? true;
+    },
     decisions,
-    interpreter,
     transport,
     async listen() {
       listener = await api.listen({
@@ -158,7 +154,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       });
       const host = config.bindAddress === "0.0.0.0" ? (config.tlsSans[0] ?? "127.0.0.1") : config.bindAddress;
       const address = `https://${host.includes(":") ? `[${host}]` : host}:${listener.port}`;
-      await publishClusterInfo(manager.client, address, pki.authority.certificate);
+      await publishClusterInfo(createClient(transport), address, pki.authority.certificate);
       plain = await startPlainListeners({
         metrics: config.metricsBindAddress,
         health: config.healthProbeBindAddress,
@@ -171,12 +167,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       isStopping = true;
       api.setReady(false);
       await listener?.close();
-      await Promise.all([manager.stop(), scheduler.stop()]);
-      assembled.stop();
-      estimators?.stop();
-      await interpretation.stop();
-      informers.stop();
-      members.stop();
+      // A leader gives its lease back through its own API server, so that another replica goes on at once.
+      await leadership?.stop();
+      if (leadership === undefined) await engine?.stop();
       api.stop();
       await plain?.close();
       await backend.close();
@@ -211,53 +204,4 @@ function templateKinds(api: RunningApiServer): TemplateKinds {
       )?.kind;
     },
   };
-}
-
-/** Opens the member a Cluster names: within the process where it is one of ours, over HTTPS otherwise. */
-async function connectMember(
-  cluster: Cluster,
-  manager: Manager,
-  members: MemberPool,
-  rated: (transport: Transport) => Transport,
-  inProcess: ReadonlyMap<string, Transport> | undefined,
-): Promise<Member> {
-  const name = cluster.metadata.name ?? "";
-  const spec = cluster.spec as NonNullable<Cluster["spec"]>;
-  const endpoint = spec.apiEndpoint ?? "";
-  if (endpoint === "") throw new Error(`the api endpoint of cluster ${name} is empty`);
-  const own = inProcess?.get(endpoint);
-  if (own !== undefined)
-    return members.connect({
-      name,
-      fingerprint: `in-process ${endpoint} ${cluster.metadata.uid}`,
-      open: () => ({ transport: rated(own) }),
-    });
-  if (spec.secretRef === undefined) throw new Error(`cluster ${name} does not have a secret`);
-  const { namespace, name: secretName } = spec.secretRef;
-  const secret =
-    manager.informers.of(Secret).get(objectKey(namespace, secretName)) ??
-    (await manager.client.find(Secret, { namespace, name: secretName }));
-  if (secret === undefined) throw new Error(`secrets ${JSON.stringify(secretName)} not found`);
-  const read = (key: string) => Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
-  const token = read("token");
-  if (token === "") throw new Error(`the secret of cluster ${name} has no token`);
-  const certificateAuthority = read("caBundle");
-  const isInsecure = spec.insecureSkipTLSVerification === true;
-  if (certificateAuthority === "" && !isInsecure) throw new Error(`the secret of cluster ${name} has no caBundle`);
-  const proxyHeaders = Object.fromEntries(Object.entries((spec.proxyHeader ?? {}) as Readonly<Record<string, string>>));
-  const fingerprint = JSON.stringify([endpoint, token, certificateAuthority, isInsecure, spec.proxyURL, proxyHeaders]);
-  return members.connect({
-    name,
-    fingerprint,
-    open: () => {
-      const transport = createHttpTransport({
-        server: endpoint,
-        token,
-        ...(isInsecure ? { insecureSkipTlsVerify: true } : { certificateAuthority }),
-        ...(spec.proxyURL === undefined ? {} : { proxyUrl: spec.proxyURL, proxyHeaders }),
-        userAgent: "karmada-controller-manager",
-      });
-      return { transport: rated(transport), close: () => transport.close() };
-    },
-  });
 }

@@ -32,39 +32,78 @@ import type { Interpreter } from "#interpreter";
 import type { Member, MemberPool } from "#member";
 import type { ServedKinds } from "#simulator";
 
-/** What the controllers of a control plane are given. */
-export interface Parts {
+/** Adds one controller if `--controllers` asks for it. */
+export type AddController = <D, O>(
+  definition: ControllerDefinition<D, O>,
+  given: { readonly deps: D; readonly options?: Partial<O>; readonly concurrency?: number },
+  isOn?: boolean,
+  name?: string,
+) => void;
+
+/** Controllers that have no name in `--controllers`: they run whatever it says. */
+const NAMELESS = new Set(["detector", "dependencies-distributor"]);
+
+/** Follows `--controllers`; `refuseMissing` throws when it names a controller that was never offered. */
+export function controllerAdder(
+  { controllers: words }: Pick<ServerConfig, "controllers">,
+  manager: Manager,
+): { readonly add: AddController; refuseMissing(): void } {
+  const known = new Set<string>();
+  return {
+    add: (definition, given, isOn = true, name = definition.name) => {
+      known.add(name);
+      if (isOn && (NAMELESS.has(name) || isControllerWanted(words, name))) manager.add(definition, given);
+    },
+    refuseMissing() {
+      for (const word of words)
+        if (controllerNames.some(({ name }) => name === word) && !known.has(word))
+          throw new Error(`--controllers: controller ${JSON.stringify(word)} is not there yet`);
+    },
+  };
+}
+
+/** What the controllers that stand in for a kube-controller-manager are given. */
+export interface KubernetesParts {
+  readonly config: ServerConfig;
+  readonly api: RunningApiServer;
+  readonly pki: Pki;
+  readonly kinds: ServedKinds;
+}
+
+/** Adds what an API server of its own needs beside Karmada's controllers. */
+export function addKubernetesControllers(add: AddController, { config, api, pki, kinds }: KubernetesParts): void {
+  add(garbageCollector, { deps: { kinds } });
+  add(namespaceLifecycle, { deps: { kinds } });
+  add(serviceAccount, {
+    deps: {
+      sign: (account, secretName) => api.tokens.signForSecret(account, secretName),
+      authority: pki.authority.certificate,
+    },
+  });
+  add(rootCaPublisher, { deps: { authority: () => pki.authority.certificate } });
+  add(csrSigning, { deps: { sign: pki.authority.sign }, options: config });
+  add(csrCleaner, { deps: {} });
+  add(bootstrapSigner, { deps: {} });
+  add(tokenCleaner, { deps: {} });
+  add(clusterRoleAggregation, { deps: {} });
+}
+
+/** What Karmada's controllers are given. */
+export interface KarmadaParts {
   readonly config: ServerConfig;
   readonly manager: Manager;
   readonly members: MemberPool;
   readonly interpreter: Interpreter;
   readonly templates: TemplateKinds;
   readonly connect: (cluster: Cluster) => Promise<Member>;
-  readonly api: RunningApiServer;
-  readonly pki: Pki;
-  readonly kinds: ServedKinds;
 }
 
-/** Controllers that have no name in `--controllers`: they run whatever it says. */
-const NAMELESS = new Set(["detector", "dependencies-distributor"]);
-
-/** Adds every controller `--controllers` asks for. Throws when it names one that is not there yet. */
-export function addControllers(parts: Parts): void {
-  const { config, manager, members, interpreter, templates, connect, api, pki, kinds } = parts;
+/** Adds every controller of Karmada's controller manager. */
+export function addKarmadaControllers(add: AddController, parts: KarmadaParts): void {
+  const { config, manager, members, interpreter, templates, connect } = parts;
   const { gates } = config;
-  const known: string[] = [];
-  const words = config.controllers;
   const clusterSyncs = config.concurrentClusterSyncs;
   const bindingSyncs = Math.max(config.concurrentResourcebindingSyncs, config.concurrentClusterresourcebindingSyncs);
-  const add = <D, O>(
-    definition: ControllerDefinition<D, O>,
-    given: { readonly deps: D; readonly options?: Partial<O>; readonly concurrency?: number },
-    isOn = true,
-    name = definition.name,
-  ) => {
-    known.push(name);
-    if (isOn && (NAMELESS.has(name) || isControllerWanted(words, name))) manager.add(definition, given);
-  };
   const kindOf = templates.find;
   const templateOf = async (resource: {
     readonly apiVersion: string;
@@ -80,21 +119,7 @@ export function addControllers(parts: Parts): void {
       manager.client.find(kind, resource)
     );
   };
-  add(garbageCollector, { deps: { kinds } });
-  add(namespaceLifecycle, { deps: { kinds } });
-  add(serviceAccount, {
-    deps: {
-      sign: (account, secretName) => api.tokens.signForSecret(account, secretName),
-      authority: pki.authority.certificate,
-    },
-  });
-  add(rootCaPublisher, { deps: { authority: () => pki.authority.certificate } });
   add(agentCsrApproving, { deps: {} });
-  add(csrSigning, { deps: { sign: pki.authority.sign }, options: config });
-  add(csrCleaner, { deps: {} });
-  add(bootstrapSigner, { deps: {} });
-  add(tokenCleaner, { deps: {} });
-  add(clusterRoleAggregation, { deps: {} });
   // Cluster failover as a whole stands behind its gate, older releases' automatic NoExecute taints included.
   const failoverEvictionTimeoutMs = gates.has("Failover") ? config.failoverEvictionTimeoutMs : 0;
   add(clusterController, {
@@ -155,7 +180,4 @@ export function addControllers(parts: Parts): void {
     options: { skippedPropagatingNamespaces: config.skippedPropagatingNamespaces },
     concurrency: config.concurrentNamespaceSyncs,
   });
-  for (const word of words)
-    if (controllerNames.some(({ name }) => name === word) && !known.includes(word))
-      throw new Error(`--controllers: controller ${JSON.stringify(word)} is not there yet`);
 }

@@ -5,6 +5,7 @@
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 export { type Fleet, type FleetMember, startFleet } from "./fleet.ts";
 export { createLogger } from "./logger.ts";
+export { loadSharedPki } from "./shared-pki.ts";
 export { createMetrics } from "./metrics.ts";
 export { startMember } from "./member.ts";
 export { type Program, type ProgramOptions, startDescheduler, startEstimator, startScheduler } from "./programs.ts";

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadPki, writeKubeconfig } from "#certs";
 import { flagHelp, parseFlags, serverFlags } from "#config";
-import { createMetrics, startControlPlane } from "#controlplane";
+import { createMetrics, loadSharedPki, startControlPlane } from "#controlplane";
 import { openBackend } from "#store";
 import { loggerOf, realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
@@ -17,9 +17,16 @@ export async function run(words: readonly string[], program: string): Promise<nu
   if (config.dataDir === "") throw new Error("required flag: --data-dir");
   const log = loggerOf(config);
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const pki = await loadPki(config.dataDir, config.tlsSans);
   const { metrics, text } = createMetrics();
-  const backend = await openBackend(config.store ?? `file:${join(config.dataDir, "store")}`);
+  const backend = await openBackend(config.store ?? `file:${join(config.dataDir, "store")}`, {
+    ...(config.etcdCafile === undefined ? {} : { caFile: config.etcdCafile }),
+    ...(config.etcdCertfile === undefined ? {} : { certFile: config.etcdCertfile }),
+    ...(config.etcdKeyfile === undefined ? {} : { keyFile: config.etcdKeyfile }),
+  });
+  const pki =
+    backend.settle === undefined
+      ? await loadPki(config.dataDir, config.tlsSans)
+      : await loadSharedPki(backend, config.dataDir, config.tlsSans);
   const controlPlane = await startControlPlane({
     config,
     backend,

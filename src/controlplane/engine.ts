@@ -1,0 +1,120 @@
+import type { Cluster } from "#apis/karmada";
+import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
+import { createInformers, withRateLimit } from "#client";
+import type { ServerConfig } from "#config";
+import { createManager, type Manager, Turns } from "#controller-runtime";
+import { deschedulerController } from "#controllers/descheduler";
+import type { TemplateKinds } from "#controllers/detector";
+import { connectEstimators } from "#estimator";
+import type { Interpreter } from "#interpreter";
+import type { Transport } from "#machinery";
+import { createMemberPool, type Member, type MemberPool } from "#member";
+import { assembleScheduler, type DecisionLog, schedulerController } from "#scheduler";
+import { connectMember } from "./connect-member.ts";
+import { type AddController, addKarmadaControllers, controllerAdder } from "./controllers.ts";
+import { createInterpretation } from "./interpretation.ts";
+import { schedulerOptionsOf } from "./programs.ts";
+import { discoveryOf, pluginUrl } from "./scheduling.ts";
+
+export interface EngineOptions {
+  readonly config: ServerConfig;
+  /** The API server with Karmada's kinds: in process, or any other over HTTP. */
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics?: Metrics;
+  readonly decisions: DecisionLog;
+  /** Kinds whose objects may be templates. */
+  readonly templates: TemplateKinds;
+  /** Members of the same process, by the endpoint their Cluster names: reached without HTTP. */
+  readonly inProcess?: ReadonlyMap<string, Transport>;
+  /** Whom the controllers share the thread with, besides each other. */
+  readonly turns?: Turns;
+  /** Adds what the API server needs beside Karmada's controllers; an existing cluster has its own. */
+  readonly addOthers?: (add: AddController) => void;
+}
+
+/** Controllers and scheduler at work on one API server. */
+export interface Engine {
+  readonly manager: Manager;
+  readonly scheduler: Manager;
+  readonly members: MemberPool;
+  readonly interpreter: Interpreter;
+  stop(): Promise<void>;
+}
+
+/** Starts everything that works on objects; resolves when all of it runs. */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { config, transport, clock, random, log, decisions, templates } = options;
+  const informers = createInformers(transport, { clock, log });
+  const members = createMemberPool({ clock, log });
+  const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
+  const shared = {
+    transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),
+    backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
+    clock,
+    random,
+    log,
+    informers,
+    turns: options.turns ?? new Turns(),
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  };
+  const manager = createManager({ ...shared, component: "karmada-controller-manager" });
+  const scheduler = createManager({ ...shared, component: "karmada-scheduler" });
+  const interpretation = createInterpretation({
+    informers,
+    clock,
+    random,
+    log,
+    events: () => manager.events.from("resource-interpreter"),
+    plugins: config.interpreterPlugins.map(pluginUrl),
+  });
+  const { interpreter } = interpretation;
+  const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
+  const connect = (cluster: Cluster): Promise<Member> =>
+    connectMember(cluster, manager, members, rated, options.inProcess);
+  const adder = controllerAdder(config, manager);
+  options.addOthers?.(adder.add);
+  addKarmadaControllers(adder.add, { config, manager, members, interpreter, templates, connect });
+  adder.refuseMissing();
+  const estimators =
+    config.enableSchedulerEstimator || config.enableDescheduler
+      ? connectEstimators({
+          clock,
+          log,
+          gates: config.gates,
+          timeoutMs: config.schedulerEstimatorTimeoutMs,
+          members,
+          remote: { informers, client: scheduler.client, options: discoveryOf(config) },
+        })
+      : undefined;
+  const assembled = await assembleScheduler({
+    clock,
+    log,
+    gates: config.gates,
+    decisions,
+    pluginUrls: config.schedulerPlugins.map(pluginUrl),
+    ...(estimators === undefined || !config.enableSchedulerEstimator ? {} : { estimatorPool: estimators.pool }),
+  });
+  scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
+  if (config.enableDescheduler && estimators !== undefined)
+    manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
+  informers.start();
+  await interpretation.start();
+  await Promise.all([manager.start(), scheduler.start()]);
+  return {
+    manager,
+    scheduler,
+    members,
+    interpreter,
+    async stop() {
+      await Promise.all([manager.stop(), scheduler.stop()]);
+      assembled.stop();
+      estimators?.stop();
+      await interpretation.stop();
+      informers.stop();
+      members.stop();
+    },
+  };
+}

@@ -1,0 +1,203 @@
+/** Several replicas on one etcd: one store for all, one leader at work, and nothing lost when one of them goes. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ConfigMap, Deployment, Lease } from "#apis/kubernetes";
+import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
+import { parseKubeconfig, resolveContext } from "#certs";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { type Etcd, startEtcd } from "#lab";
+import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { describeReal } from "./parts.ts";
+import { bundleProgram, type Program, type Running } from "./program.ts";
+
+interface Replica {
+  readonly name: string;
+  readonly running: Running;
+  readonly client: Client;
+}
+
+describeReal("replicas on one etcd", ["etcd"], () => {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-replicas-"));
+  const transports: HttpTransport[] = [];
+  const replicas = new Map<string, Replica>();
+  let program: Program;
+  let etcd: Etcd;
+
+  const dataDir = (name: string) => join(folder, name);
+  async function start(name: string): Promise<Replica> {
+    const running = await program.start(
+      [
+        "server",
+        `--data-dir=${dataDir(name)}`,
+        "--secure-port=0",
+        `--store=etcd://${new URL(etcd.url).host}`,
+        "--cluster-status-update-frequency=500ms",
+        "--cluster-success-threshold=1s",
+      ],
+      /control plane is ready/,
+    );
+    const { namespace: _namespace, ...endpoint } = resolveContext(
+      parseKubeconfig(join(dataDir(name), "admin.kubeconfig")),
+    );
+    const transport = createHttpTransport(endpoint);
+    transports.push(transport);
+    const replica = { name, running, client: createClient(transport) };
+    replicas.set(name, replica);
+    return replica;
+  }
+  const replica = (name: string): Replica => {
+    const found = replicas.get(name);
+    if (found === undefined) throw new Error(`there is no replica ${name}`);
+    return found;
+  };
+  /** The process that holds the lease, found out by who takes it over: the holder's name carries no pid. */
+  const holder = async (through: Client) =>
+    (await through.find(Lease, { namespace: "karmada-system", name: "karmada-controller-manager" }))?.spec
+      ?.holderIdentity ?? "";
+  const leaderName = async (): Promise<string> => {
+    for (const { name, running } of replicas.values()) if (/became leader/.test(running.output())) return name;
+    return "";
+  };
+  const follower = async () => {
+    const leader = await leaderName();
+    return [...replicas.values()].filter(({ name }) => name !== leader)[0] as Replica;
+  };
+  const untilPropagated = async (through: Client, name: string, limitMs: number) => {
+    await through.create(Deployment, aDeployment(name, 1));
+    await eventually(
+      async () =>
+        (await through.list(Work, { namespace: "karmada-es-m1" })).items.some(({ metadata }) =>
+          metadata.name?.startsWith(`${name}-`),
+        ),
+      limitMs,
+    );
+  };
+
+  beforeAll(async () => {
+    program = await bundleProgram();
+    etcd = await startEtcd({ version: "3.6", isUnsafe: true });
+    for (const name of ["a", "b", "c"]) await start(name);
+    await program.start(["simulate", "member", "m1", `--data-dir=${dataDir("m1")}`], /ready|kubeconfig/i);
+    const joined = await program.run(
+      "join",
+      "m1",
+      "--kubeconfig",
+      join(dataDir("b"), "admin.kubeconfig"),
+      "--cluster-kubeconfig",
+      join(dataDir("m1"), "m1.kubeconfig"),
+    );
+    expect(joined).toMatchObject({ code: 0 });
+  });
+  afterAll(async () => {
+    await Promise.all(transports.map((transport) => transport.close()));
+    await program?.close();
+    await etcd?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("all share one authority: a client of one is known to the others", async () => {
+    const [a, b] = ["a", "b"].map((name) => resolveContext(parseKubeconfig(join(dataDir(name), "admin.kubeconfig"))));
+    expect(a?.certificateAuthority).toBeDefined();
+    expect(a?.certificateAuthority).toBe(b?.certificateAuthority);
+  });
+
+  test("[RN-32] what one replica acknowledged every other shows at once", async () => {
+    const names = [...replicas.keys()];
+    for (let n = 0; n < 60; n++) {
+      const [writer, reader] = [replica(names[n % 3] as string), replica(names[(n + 1) % 3] as string)];
+      const name = `at-once-${n}`;
+      await writer.client.create(ConfigMap, {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { namespace: "default", name },
+        data: { n: String(n) },
+      });
+      expect((await reader.client.get(ConfigMap, { namespace: "default", name })).data).toEqual({ n: String(n) });
+      const { items } = await reader.client.list(ConfigMap, { namespace: "default" });
+      expect(items.some(({ metadata }) => metadata.name === name)).toBe(true);
+    }
+  });
+
+  test("[RN-33] exactly one of them works, whichever is asked", async () => {
+    const { client } = await follower();
+    await client.create(PropagationPolicy, aPropagationPolicy("all", { clusterAffinity: { clusterNames: ["m1"] } }));
+    await eventually(
+      async () =>
+        (await client.get(Cluster, { name: "m1" })).status?.conditions?.some(
+          ({ type, status }) => type === "Ready" && status === "True",
+        ),
+      60_000,
+    );
+    await untilPropagated(client, "first", 20_000);
+    const leaders = [...replicas.values()].filter(({ running }) => /became leader/.test(running.output()));
+    expect(leaders).toHaveLength(1);
+  });
+
+  test("[RN-36] when the leader is killed another works within fifteen seconds, and nothing is lost", async () => {
+    const leader = replica(await leaderName());
+    const { client } = await follower();
+    const before = await holder(client);
+    const startedMs = performance.now();
+    await leader.running.end("SIGKILL");
+    replicas.delete(leader.name);
+    await untilPropagated(client, "after-kill", 20_000);
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    expect(await holder(client)).not.toBe(before);
+    expect(await client.find(ConfigMap, { namespace: "default", name: "at-once-59" })).toBeDefined();
+    await start(leader.name);
+  });
+
+  test("when the leader is stopped in order another works within two seconds", async () => {
+    const leader = replica(await leaderName());
+    const { client } = await follower();
+    await leader.running.end("SIGTERM");
+    replicas.delete(leader.name);
+    const startedMs = performance.now();
+    await untilPropagated(client, "after-stop", 20_000);
+    expect(performance.now() - startedMs).toBeLessThan(2_500);
+    await start(leader.name);
+  });
+
+  test("a client that tries again sees no failure while the replicas restart one after the other", async () => {
+    const failures: unknown[] = [];
+    let isOver = false;
+    let count = 0;
+    const working = (async () => {
+      while (!isOver) {
+        const name = `rolling-${count}`;
+        let error: unknown;
+        for (const { client } of [...replicas.values()]) {
+          try {
+            await client.patch(
+              ConfigMap,
+              { namespace: "default", name },
+              "application/apply-patch+yaml",
+              { apiVersion: "v1", kind: "ConfigMap", metadata: { namespace: "default", name }, data: {} },
+              { fieldManager: "test", force: true },
+            );
+            error = undefined;
+            break;
+          } catch (caught) {
+            error = caught;
+          }
+        }
+        if (error !== undefined) failures.push(error);
+        else count++;
+      }
+    })();
+    for (const name of ["a", "b", "c"]) {
+      const old = replica(name);
+      await old.running.end("SIGTERM");
+      replicas.delete(name);
+      await start(name);
+    }
+    isOver = true;
+    await working;
+    expect(failures).toEqual([]);
+    const { items } = await replica("a").client.list(ConfigMap, { namespace: "default" });
+    expect(items.filter(({ metadata }) => metadata.name?.startsWith("rolling-"))).toHaveLength(count);
+    expect(count).toBeGreaterThan(10);
+  });
+});
