@@ -6,13 +6,14 @@ import {
   type MultiClusterIngress,
   ResourceBinding,
   ResourceInterpreterCustomization,
+  quotaUsageOf,
 } from "#apis/karmada";
 import { seededRandom, systemClock } from "#base";
 import { type Client, createClient } from "#client";
 import type { FieldError } from "#machinery";
 import { startTestApiServer } from "#testing";
 import { bindingErrors } from "./binding/index.ts";
-import { charge, difference, usageOf } from "./binding/quota.ts";
+import { charge, difference } from "./binding/quota.ts";
 import { karmadaAdmission } from "./index.ts";
 import { multiClusterIngressErrors } from "./multi-cluster-ingress/index.ts";
 
@@ -67,7 +68,7 @@ describe("ResourceBinding", () => {
 
   it("uses replicas times requests, or clusters times components", () => {
     const nano = (amount: bigint) => amount * 1_000_000_000n;
-    expect(usageOf(binding(3, "2")).get("cpu")?.nano).toBe(nano(6n));
+    expect(quotaUsageOf(binding(3, "2")).get("cpu")?.nano).toBe(nano(6n));
     const components = {
       ...binding(1),
       spec: {
@@ -76,7 +77,7 @@ describe("ResourceBinding", () => {
         components: [{ name: "a", replicas: 3, replicaRequirements: { resourceRequest: { cpu: "1" } } }],
       },
     } as ResourceBinding;
-    expect(usageOf(components).get("cpu")?.nano).toBe(nano(6n));
+    expect(quotaUsageOf(components).get("cpu")?.nano).toBe(nano(6n));
   });
 
   it("may take less of a resource even where the quota was lowered below what is used; every excess is named", () => {
@@ -85,9 +86,9 @@ describe("ResourceBinding", () => {
       spec: { overall: { cpu: "1", memory: "1Gi" } },
       status: { overallUsed: { cpu: "4", memory: "2Gi", "count/pods": "7" } },
     } as unknown as FederatedResourceQuota;
-    const less = difference(usageOf(binding(1)), usageOf(binding(3)));
+    const less = difference(quotaUsageOf(binding(1)), quotaUsageOf(binding(3)));
     expect(charge(used, less)).toEqual({ kind: "used", overallUsed: { cpu: "2", memory: "2Gi", "count/pods": "7" } });
-    expect(charge(used, difference(usageOf(binding(1)), new Map()))).toEqual({
+    expect(charge(used, difference(quotaUsageOf(binding(1)), new Map()))).toEqual({
       kind: "exceeded",
       message: "FederatedResourceQuota(default/team) exceeded for resource cpu: requested sum 5, limit 1.",
     });

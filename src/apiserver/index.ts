@@ -19,3 +19,4 @@ export {
   type StartOptions,
 } from "./start.ts";
 export { durationText } from "./tables/ages.ts";
+export { usageOf as quotaUsageOf } from "./builtin/quota.ts";

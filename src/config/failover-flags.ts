@@ -67,6 +67,13 @@ export const failoverFlags = {
     "toleration of unreachable:NoExecute given to every policy; empty gives none (v1.3: 600)",
     { of: "webhook", by: "admission" },
   ),
+  federatedResourceQuotaSyncPeriodMs: flag(
+    "federated-resource-quota-sync-period",
+    positiveDuration,
+    "5m",
+    "how often the use of federated quotas is counted anew",
+    { of: MANAGER, by: "controllers/federated-resource-quota-enforcement" },
+  ),
   evictionBrakeShare: flag(
     "eviction-brake-share",
     share,

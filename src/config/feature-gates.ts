@@ -66,9 +66,6 @@ export const featureGates: readonly FeatureGate[] = [
     false,
     "admission",
     "bindings are checked against FederatedResourceQuotas",
-    {
-      notYet: "federated quotas are not there yet",
-    },
   ),
   gate("MultiplePodTemplatesScheduling", "alpha", false, "scheduler", "workloads of several components"),
   gate("WorkloadAffinity", "alpha", false, "scheduler", "workloads of one group together, or apart"),

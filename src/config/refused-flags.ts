@@ -67,7 +67,6 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "policies have no queue of their own; --concurrent-resource-template-syncs sizes the one they share",
   ),
   ...refused("controller-manager", "resync-period", "0s", "caches are never replayed without a change", ["0", "0s"]),
-  ...refused("controller-manager", "federated-resource-quota-sync-period", "5m", "federated quotas are not there yet"),
   ...refused(
     "controller-manager",
     "horizontal-pod-autoscaler-sync-period horizontal-pod-autoscaler-upscale-delay horizontal-pod-autoscaler-downscale-delay horizontal-pod-autoscaler-downscale-stabilization horizontal-pod-autoscaler-tolerance horizontal-pod-autoscaler-cpu-initialization-period horizontal-pod-autoscaler-initial-readiness-delay",

@@ -18,16 +18,21 @@ import { dependenciesDistributor } from "#controllers/dependencies-distributor";
 import { deploymentReplicasSyncer } from "#controllers/deployment-replicas-syncer";
 import { detector, type TemplateKinds } from "#controllers/detector";
 import { execution } from "#controllers/execution";
+import { federatedResourceQuotaEnforcement } from "#controllers/federated-resource-quota-enforcement";
+import { federatedResourceQuotaStatus } from "#controllers/federated-resource-quota-status";
+import { federatedResourceQuotaSync } from "#controllers/federated-resource-quota-sync";
 import { garbageCollector } from "#controllers/garbage-collector";
 import { gracefulEviction } from "#controllers/graceful-eviction";
 import { hpaScaleTargetMarker } from "#controllers/hpa-scale-target-marker";
 import { namespaceLifecycle } from "#controllers/namespace-lifecycle";
 import { namespaceSync } from "#controllers/namespace-sync";
+import { remedy } from "#controllers/remedy";
 import { rootCaPublisher } from "#controllers/root-ca-publisher";
 import { serviceAccount } from "#controllers/service-account";
 import { taintManager } from "#controllers/taint-manager";
 import { tokenCleaner } from "#controllers/token-cleaner";
 import { workStatus } from "#controllers/work-status";
+import { workloadRebalancer } from "#controllers/workload-rebalancer";
 import type { Interpreter } from "#interpreter";
 import type { Member, MemberPool } from "#member";
 import type { ServedKinds } from "#simulator";
@@ -138,6 +143,11 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
   );
   add(gracefulEviction, { deps: {}, options: config, concurrency: bindingSyncs });
   add(applicationFailover, { deps: { interpreter, gates }, concurrency: bindingSyncs });
+  add(workloadRebalancer, { deps: {} });
+  add(remedy, { deps: {} });
+  add(federatedResourceQuotaSync, { deps: {} });
+  add(federatedResourceQuotaStatus, { deps: { gates } });
+  add(federatedResourceQuotaEnforcement, { deps: {}, options: config }, gates.has("FederatedQuotaEnforcement"));
   add(detector, {
     deps: { interpreter, gates, templates },
     options: {

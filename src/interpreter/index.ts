@@ -22,4 +22,5 @@ export { createWebhookPost } from "./webhook/post.ts";
 export { createWebhooks, type ServiceAddress } from "./webhook/source.ts";
 export { createLuaEngine, type LuaEngine } from "./lua/engine.ts";
 export { LuaError } from "./lua/errors.ts";
+export { systemWork, type SystemWorkInput } from "./system-work.ts";
 export type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";

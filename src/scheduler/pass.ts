@@ -168,6 +168,19 @@ export function conditionOf(
   };
 }
 
+/** What is left of the targets when some are being removed: a pass that fails must not keep their removal from ending. */
+function withoutTerminating(
+  spec: ResourceBindingSpec,
+  clusters: readonly Cluster[],
+): { readonly clusters?: readonly TargetCluster[] } {
+  const leaving = new Set(
+    clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name),
+  );
+  const targets = spec.clusters ?? [];
+  const left = leaving.size === 0 ? targets : targets.filter(({ name }) => !leaving.has(name));
+  return left.length === targets.length ? {} : { clusters: left };
+}
+
 /**
  * One pass over one binding: whether to schedule, the result, and everything that is to be written and said. A binding that
  * cannot even be read (parts of its placement have another shape) fails with a condition: what is wrong with it is wrong
@@ -318,6 +331,7 @@ function plan(input: PassInput): PassPlan {
   }
   if (terms.length === 0) events.push({ type: "Warning", reason: "ScheduleBindingFailed", message: error.message });
   return {
+    ...withoutTerminating(spec, clusters),
     events,
     condition,
     retry: error.reason === "Unschedulable" ? "unschedulable" : "backoff",

@@ -21,6 +21,7 @@ import { endpointSliceController } from "./controllers/endpoint-slice.ts";
 import { cronJobController, jobController } from "./controllers/job.ts";
 import { kubelet, type KubeletOptions } from "./controllers/kubelet.ts";
 import { podScheduler } from "./controllers/pod-scheduler.ts";
+import { resourceQuotaController } from "./controllers/resource-quota.ts";
 import { replicaSetController } from "./controllers/replica-set.ts";
 import { statefulSetController } from "./controllers/stateful-set.ts";
 import { storageController } from "./controllers/storage.ts";
@@ -128,6 +129,7 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     cronJobController,
     endpointSliceController,
     storageController,
+    resourceQuotaController,
   ];
   for (const definition of plain) manager.add(definition as ControllerDefinition<object, object>, { deps: {} });
   manager.add(podScheduler, { deps: {} });

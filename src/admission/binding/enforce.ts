@@ -1,9 +1,9 @@
-import { FederatedResourceQuota, type ResourceBinding } from "#apis/karmada";
+import { FederatedResourceQuota, type ResourceBinding, quotaUsageOf } from "#apis/karmada";
 import { type Clock, sleep } from "#base";
 import type { Client } from "#client";
 import { isConflict } from "#machinery";
 import { deniedBecause, failed } from "../denied.ts";
-import { type Amounts, charge, difference, usageOf } from "./quota.ts";
+import { type Amounts, charge, difference } from "./quota.ts";
 
 const WEBHOOK = "resourcebinding.karmada.io";
 const TRIES_MAX = 5;
@@ -21,7 +21,7 @@ export async function enforceQuotas(
   old: ResourceBinding | undefined,
   isDryRun: boolean,
 ): Promise<void> {
-  const change = difference(usageOf(binding), usageOf(old));
+  const change = difference(quotaUsageOf(binding), quotaUsageOf(old));
   if (change.size === 0) return;
   const charged: string[] = [];
   for (let tryNumber = 1; ; tryNumber++) {

@@ -1,47 +1,21 @@
 /** What bindings use of federated quotas, and whether they may use more. Pure. */
-import type { FederatedResourceQuota, ResourceBinding } from "#apis/karmada";
+import { addRequests, type FederatedResourceQuota, type QuotaAmounts } from "#apis/karmada";
 import {
   addQuantities,
   compareQuantities,
   formatQuantity,
-  multiplyQuantity,
   parseQuantity,
   type Quantity,
   subtractQuantities,
   zeroQuantity,
 } from "#machinery";
 
-export type Amounts = ReadonlyMap<string, Quantity>;
+export type Amounts = QuotaAmounts;
 type Requests = Readonly<Record<string, number | string>>;
 
 const CHARGED = new Set(["cpu", "memory", "pods", "ephemeral-storage"]);
 /** Only these are charged: basic resources and those of devices. */
 const isCharged = (resource: string) => CHARGED.has(resource) || resource.includes("/") || /^hugepages-/.test(resource);
-
-function addAll(to: Map<string, Quantity>, requests: Requests | undefined, times: number): void {
-  for (const [resource, text] of Object.entries(requests ?? {})) {
-    const amount = parseQuantity(text);
-    if (amount !== undefined)
-      to.set(resource, addQuantities(to.get(resource) ?? zeroQuantity, multiplyQuantity(amount, times)));
-  }
-}
-
-/** What a binding uses over all its clusters. */
-export function usageOf(binding: ResourceBinding | undefined): Amounts {
-  const usage = new Map<string, Quantity>();
-  if (binding === undefined) return usage;
-  const { clusters = [], components = [], replicaRequirements } = binding.spec;
-  if (components.length > 0)
-    for (const { replicas, replicaRequirements: own } of components)
-      addAll(usage, own?.resourceRequest, replicas * clusters.length);
-  else
-    addAll(
-      usage,
-      replicaRequirements?.resourceRequest,
-      clusters.reduce((sum, { replicas = 0 }) => sum + replicas, 0),
-    );
-  return usage;
-}
 
 /** `after` less `before`, without what stays the same. */
 export function difference(after: Amounts, before: Amounts): Amounts {
@@ -72,7 +46,7 @@ export function charge(quota: FederatedResourceQuota, change: Amounts): Charge {
   const touched = [...change].filter(([resource]) => limits[resource] !== undefined);
   if (touched.length === 0) return { kind: "untouched" };
   const used = new Map<string, Quantity>();
-  addAll(used, quota.status?.overallUsed, 1);
+  addRequests(used, quota.status?.overallUsed, 1);
   for (const [resource, amount] of touched)
     used.set(resource, addQuantities(used.get(resource) ?? zeroQuantity, amount));
   const exceeded = touched

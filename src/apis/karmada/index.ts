@@ -22,3 +22,4 @@ export {
 
 export type * from "./parts.ts";
 export { inlineOf, matchesAffinity, overflowOf, overflowOrder, termNamed } from "./affinity.ts";
+export { addRequests, type QuotaAmounts, quotaUsageOf } from "./quota-usage.ts";

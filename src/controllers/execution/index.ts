@@ -3,7 +3,14 @@
  * keep, repairs drift, and never touches an object that is not ours. It reports `Dispatching` and `Applied` on the Work.
  */
 import { Cluster, clusterOfExecutionNamespace, MANAGED, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
-import { type ControllerContext, defineController, type Request, type Result, wake } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  PRIORITY_LOW,
+  type Request,
+  type Result,
+  wake,
+} from "#controller-runtime";
 import type { Interpreter } from "#interpreter";
 import type { KubeObject, ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
@@ -61,6 +68,15 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   writes: [{ kind: Work, verbs: ["update", "patch"], subresources: ["status"] }],
   options: { concurrentWorkSyncs: 256, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
+  start: (context) => {
+    // A new connection may lead to another cluster under the old name: what is to stand there is compared anew.
+    const stop = context.deps.members.follow(({ type, member }) => {
+      if (type !== "connected") return;
+      for (const { metadata } of context.cache(Work).list(`karmada-es-${member.name}`))
+        context.enqueue({ namespace: metadata.namespace, name: metadata.name ?? "", priority: PRIORITY_LOW });
+    });
+    context.signal.addEventListener("abort", stop, { once: true });
+  },
   reconcile: (request: Request, context: ExecutionContext): Promise<Result> =>
     reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),
 });
