@@ -16,6 +16,8 @@ export interface Answer {
 }
 
 const ANSWER_LIMIT_MS = 20_000;
+const UNTIL_LIMIT_MS = 10_000;
+const UNTIL_RETRY_MS = 100;
 
 export function targetOf(endpoint: {
   readonly server: string;
@@ -59,9 +61,25 @@ export async function play(script: Script, target: Target, id: string): Promise<
     if (body !== undefined && headers["content-type"] === undefined) headers["content-type"] = "application/json";
     // A header written without a value is left out.
     for (const [name, value] of Object.entries(headers)) if (value === "") delete headers[name];
-    answers.push(await send(target, step.method, fill(step.path), headers, body, step));
+    const attempt = () => send(target, step.method, fill(step.path), headers, body, step);
+    answers.push(step.until === undefined ? await attempt() : await repeated(attempt, step.until));
   }
   return answers;
+}
+
+async function repeated(attempt: () => Promise<Answer>, until: string): Promise<Answer> {
+  const endMs = Date.now() + UNTIL_LIMIT_MS;
+  for (;;) {
+    const answer = await attempt();
+    const isReached =
+      until === "warned"
+        ? answer.headers["warning"] !== undefined
+        : until.startsWith("text:")
+          ? answer.text.includes(until.slice("text:".length))
+          : answer.status === Number(until);
+    if (isReached || Date.now() > endMs) return answer;
+    await new Promise((resolve) => setTimeout(resolve, UNTIL_RETRY_MS));
+  }
 }
 
 /** Puts names and parts of earlier answers into a text. */
@@ -126,7 +144,7 @@ function send(
       },
     );
     request.on("timeout", () => request.destroy(new Error(`no answer to ${method} ${path} within 20 s`)));
-    request.on("error", (error) => reject(new Error(`${method} ${path}: ${error.message}`)));
+    request.on("error", (error) => reject(new Error(`${method} ${target.server}${path}: ${error.message}`)));
     request.end(body);
   });
 }

@@ -1,7 +1,8 @@
 /**
  * Request scripts: what is sent to two servers to see whether they answer the same.
  *
- * A file is a group. `== title` opens a script; each further line is a request:
+ * A file is a group. `== title` opens a script; `=* title` opens a series, in which every request is a script of its own
+ * with a namespace of its own. Each further line is a request:
  *
  *   METHOD PATH [| Header: value]… [| BODY]
  *
@@ -9,7 +10,8 @@
  * or `[` is YAML and sent as JSON; `text:` sends what follows as it is, `base64:` bytes; `\n` in a text is a line feed.
  * Indented lines continue the line before. `$ns` is a namespace of the script's own, created before its first request where
  * the script names it; `$id` is unique to the script. `${2.metadata.uid}` is taken from the answer to the second request.
- * `anonymous` in place of a header leaves the client certificate out. `def NAME text` makes `@NAME` stand for the text in
+ * `UNTIL what METHOD …` repeats a request until its answer has the status `what`, a warning (`warned`) or a text in it
+ * (`text:…`), for at most ten seconds: servers take some writes in later. `anonymous` in place of a header leaves the client certificate out. `def NAME text` makes `@NAME` stand for the text in
  * the rest of the file. Lines that begin with `//` are comments.
  */
 import { parse } from "yaml";
@@ -23,6 +25,8 @@ export interface Step {
   /** How the body's text is meant. */
   readonly encoding: "yaml" | "text" | "base64";
   readonly isAnonymous: boolean;
+  /** The request is repeated until its answer is like this. */
+  readonly until: string | undefined;
 }
 
 export interface Script {
@@ -42,13 +46,13 @@ const METHODS = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELE
 /** Reads a file of scripts. Throws with file and line for what it does not understand. */
 export function parseScripts(group: string, text: string): readonly Script[] {
   const definitions = new Map<string, string>();
-  const scripts: { title: string; steps: Step[] }[] = [];
+  const scripts: { title: string; isSeries: boolean; steps: Step[] }[] = [];
   for (const { number, line } of logicalLines(text)) {
     const fail = (what: string) => new Error(`${group}, line ${number}: ${what}`);
-    if (line.startsWith("== ")) {
+    if (/^=[=*] /.test(line)) {
       const title = line.slice(3).trim();
       if (scripts.some((script) => script.title === title)) throw fail(`${JSON.stringify(title)} is there twice`);
-      scripts.push({ title, steps: [] });
+      scripts.push({ title, isSeries: line.startsWith("=*"), steps: [] });
     } else if (line.startsWith("def ")) {
       const [, name, value] = /^def (\w+) (.*)$/s.exec(line) ?? [];
       if (name === undefined || value === undefined) throw fail("a definition is `def NAME text`");
@@ -61,7 +65,11 @@ export function parseScripts(group: string, text: string): readonly Script[] {
   }
   const empty = scripts.find(({ steps }) => steps.length === 0);
   if (empty !== undefined) throw new Error(`${group}: ${JSON.stringify(empty.title)} has no request`);
-  return scripts.map((script) => ({ group, ...script }));
+  return scripts.flatMap(({ title, isSeries, steps }) =>
+    isSeries
+      ? steps.map((step, at) => ({ group, title: `${title} (${at + 1})`, steps: [step] }))
+      : [{ group, title, steps }],
+  );
 }
 
 function expand(text: string, definitions: ReadonlyMap<string, string>, fail: (what: string) => Error): string {
@@ -86,7 +94,8 @@ function* logicalLines(text: string): Generator<{ readonly number: number; reado
   if (pending !== undefined) yield pending;
 }
 
-function parseStep(line: string, fail: (what: string) => Error): Step {
+function parseStep(whole: string, fail: (what: string) => Error): Step {
+  const [, until, line = whole] = /^UNTIL (\S+) (.*)$/s.exec(whole) ?? [];
   const [first = "", ...segments] = splitSegments(line);
   const [word = "", path = "", ...rest] = first.trim().split(/\s+/);
   if (!METHODS.has(word)) throw fail(`unknown method ${JSON.stringify(word)}`);
@@ -114,6 +123,7 @@ function parseStep(line: string, fail: (what: string) => Error): Step {
     body,
     encoding,
     isAnonymous,
+    until,
   };
 }
 
@@ -134,7 +144,7 @@ function splitSegments(line: string): string[] {
 export function bodyOf(step: Step, text: string): Buffer {
   switch (step.encoding) {
     case "yaml":
-      return Buffer.from(JSON.stringify(parse(text, { merge: true })));
+      return Buffer.from(JSON.stringify(parse(text, { merge: true, uniqueKeys: false })));
     case "text":
       return Buffer.from(text.replace(/\\n/g, "\n"));
     case "base64":
