@@ -32,6 +32,7 @@ export {
   parseKubeconfig,
   readKubeconfig,
   resolveContext,
+  withClient,
   writeKubeconfig,
 } from "./kubeconfig.ts";
 export { loadPki, type Pki, type PkiRoot } from "./pki.ts";

@@ -76,6 +76,29 @@ export function writeKubeconfig(path: string, name: string, server: string, auth
   writeFileSync(path, kubeconfigText({ name, server, authority, client }), { mode: 0o600 });
 }
 
+/** The same kubeconfig with another certificate and key for the user of its current context. */
+export function withClient(text: string, client: KeyPair): string {
+  const config = parse(text, { version: "1.1" }) as {
+    "current-context"?: string;
+    contexts?: { name: string; context: { user?: string } }[];
+    users?: { name: string; user: Record<string, unknown> }[];
+  };
+  const user = config.contexts?.find(({ name }) => name === config["current-context"])?.context.user;
+  const users = (config.users ?? []).map((entry) =>
+    entry.name === user
+      ? {
+          ...entry,
+          user: {
+            ...entry.user,
+            "client-certificate-data": base64(client.certificate),
+            "client-key-data": base64(client.key),
+          },
+        }
+      : entry,
+  );
+  return stringify({ ...config, users });
+}
+
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 /** Reads a kubeconfig file. Throws with the file's name and what is wrong. */

@@ -16,14 +16,17 @@ export interface Connection {
   readonly client: Client;
 }
 
+/** The kubeconfig a command reads: the path given, `$KUBECONFIG`, or the one in the home folder. */
+export const kubeconfigPath = (path: string | undefined): string =>
+  path ?? process.env["KUBECONFIG"]?.split(":")[0] ?? join(homedir(), ".kube", "config");
+
 /** Opens a server named by a kubeconfig: the path given, `$KUBECONFIG`, or the one in the home folder. */
 export function openConnection(
   path: string | undefined,
   context: string | undefined,
   userAgent = "karmadactl",
 ): Connection {
-  const file = path ?? process.env["KUBECONFIG"]?.split(":")[0] ?? join(homedir(), ".kube", "config");
-  const endpoint = resolveContext(parseKubeconfig(file), context);
+  const endpoint = resolveContext(parseKubeconfig(kubeconfigPath(path)), context);
   const { namespace: _namespace, ...options } = endpoint;
   const transport = createHttpTransport({ ...options, userAgent });
   return { endpoint, transport, client: createClient(transport, { fieldManager: userAgent }) };

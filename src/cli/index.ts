@@ -48,6 +48,22 @@ const commands: readonly Command[] = [
   },
   { words: ["join"], summary: "register a member cluster (push mode)", load: () => import("./commands/join.ts") },
   { words: ["unjoin"], summary: "remove a member cluster", load: () => import("./commands/unjoin.ts") },
+  {
+    words: ["token"],
+    summary: "create, list or delete the tokens by which clusters register",
+    load: () => import("./commands/token.ts"),
+  },
+  {
+    words: ["register"],
+    summary: "make a cluster a pull member, with an agent of its own",
+    load: () => import("./commands/register.ts"),
+  },
+  {
+    words: ["unregister"],
+    summary: "remove a pull member and its agent",
+    load: () => import("./commands/unregister.ts"),
+  },
+  { words: ["agent"], summary: "look after a pull member, in it", load: () => import("./commands/agent.ts") },
   { words: ["get", "clusters"], summary: "list member clusters", load: () => import("./commands/get-clusters.ts") },
   { words: ["cordon"], summary: "mark a cluster as unschedulable", load: () => import("./commands/cordon.ts") },
   { words: ["uncordon"], summary: "mark a cluster as schedulable", load: () => import("./commands/uncordon.ts") },
@@ -70,6 +86,8 @@ export async function runCommand(program: string, words: readonly string[]): Pro
     return 0;
   }
   const command = commands.find((candidate) => candidate.words.every((word, at) => words[at] === word));
+  // Timers of our clock never keep a process alive; a command that waits is not done.
+  const keepAlive = setInterval(() => undefined, 1 << 30);
   try {
     if (command === undefined) throw unknownCommand(program, words[0] ?? "");
     const { run } = await command.load();
@@ -79,5 +97,7 @@ export async function runCommand(program: string, words: readonly string[]): Pro
     if (error instanceof UsageError)
       process.stderr.write(`See '${program} ${command?.words.join(" ") ?? ""} --help' for usage.\n`);
     return 1;
+  } finally {
+    clearInterval(keepAlive);
   }
 }

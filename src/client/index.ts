@@ -8,6 +8,7 @@
 export { type Client, type ClientOptions, createClient, type ObjectName } from "./client.ts";
 export { discover, type DiscoveredResource, type Discovery } from "./discovery.ts";
 export { createHttpTransport, type HttpTransport, type HttpTransportOptions, pathOf } from "./http-transport.ts";
+export { ensureObject } from "./ensure.ts";
 export { Informer, type InformerHandler, type InformerOptions } from "./informer.ts";
 export { createInformers, type Informers } from "./informers.ts";
 export { createKindMapper, type KindMapper } from "./kind-mapper.ts";

@@ -19,10 +19,14 @@ export interface Informers {
 
 const keyOfKind = (kind: ResourceKind) => `${kind.group}/${kind.version}/${kind.resource}`;
 
-export function createInformers(
-  transport: Transport,
-  options: { readonly clock: Clock; readonly log: Logger } & Pick<InformerOptions, "transform" | "onError">,
-): Informers {
+export interface InformersOptions extends Pick<InformerOptions, "transform" | "onError"> {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Narrows the cache of a kind, for clients that may not read all of it; default all objects. */
+  readonly scope?: (kind: ResourceKind) => Pick<InformerOptions, "namespace" | "labelSelector" | "fieldSelector">;
+}
+
+export function createInformers(transport: Transport, options: InformersOptions): Informers {
   const informers = new Map<string, Informer>();
   let state: "new" | "running" | "stopped" = "new";
   return {
@@ -30,7 +34,7 @@ export function createInformers(
       const key = keyOfKind(kind);
       let informer = informers.get(key);
       if (informer === undefined) {
-        informer = new Informer(transport, kind as ResourceKind, options);
+        informer = new Informer(transport, kind as ResourceKind, { ...options, ...options.scope?.(kind) });
         informers.set(key, informer);
         if (state === "running") informer.start();
         if (state === "stopped") informer.stop();

@@ -55,9 +55,8 @@ export const controllerNames: readonly ControllerName[] = [
 ];
 
 /** The words of `--controllers`; each is `*`, a name or `-name`. Throws on a name nobody knows. */
-export const controllerList: ValueReader<readonly string[]> = {
+export const controllerListOf = (names: readonly string[]): ValueReader<readonly string[]> => ({
   type: "list",
-  isList: true,
   read(value, label) {
     const words = value
       .split(",")
@@ -65,14 +64,20 @@ export const controllerList: ValueReader<readonly string[]> = {
       .filter(Boolean);
     for (const word of words) {
       const name = word.replace(/^-/, "");
-      if (word !== "*" && !controllerNames.some((known) => known.name === name))
-        throw new Error(
-          `${label}: there is no controller ${JSON.stringify(name)}; known are ${controllerNames.map((known) => known.name).join(", ")}`,
-        );
+      if (word !== "*" && !names.includes(name))
+        throw new Error(`${label}: there is no controller ${JSON.stringify(name)}; known are ${names.join(", ")}`);
     }
     return words;
   },
-};
+});
+
+export const controllerList = controllerListOf(controllerNames.map(({ name }) => name));
+
+/** Names that `*` does not stand for; `certRotation` is an agent's. */
+const OFF = new Set([
+  ...controllerNames.filter(({ isOnByDefault }) => !isOnByDefault).map(({ name }) => name),
+  "certRotation",
+]);
 
 /** Whether a controller is to run: the first word that speaks of it wins, then `*`; without either it does not. */
 export function isControllerWanted(words: readonly string[], name: string): boolean {
@@ -80,5 +85,5 @@ export function isControllerWanted(words: readonly string[], name: string): bool
     if (word === name) return true;
     if (word === `-${name}`) return false;
   }
-  return words.includes("*") && (controllerNames.find((known) => known.name === name)?.isOnByDefault ?? true);
+  return words.includes("*") && !OFF.has(name);
 }

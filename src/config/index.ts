@@ -5,6 +5,7 @@
  * A new flag is one entry in `server-flags.ts` (its key becomes the field of the config); one we know and cannot honour
  * is one entry in `refused-flags.ts`. `npm run generate` then writes the reference pages.
  */
+export { type AgentConfig, agentFlags } from "./agent-flags.ts";
 export { controllerNames, isControllerWanted } from "./controller-names.ts";
 export { defaultGates, type FeatureGate, featureGates, parseFeatureGates } from "./feature-gates.ts";
 export { type ConfigOf, environmentName, flag, type FlagEntry, type FlagTable } from "./flag.ts";

@@ -145,7 +145,7 @@ const clientFlags = {
 };
 
 /** Leases, so that of several replicas one works; with a default life each program has of its own. */
-const leaderElectionFlags = (of: readonly Component[], lease: string, renewal: string, pause: string) => ({
+export const leaderElectionFlags = (of: readonly Component[], lease: string, renewal: string, pause: string) => ({
   leaderElect: flag("leader-elect", boolean, "true", "work only while holding the lease", {
     of,
     by: "controller-runtime",

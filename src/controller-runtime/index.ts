@@ -24,6 +24,7 @@ export {
 } from "./definition.ts";
 export { createEventRecorder, type EventRecorder, type ObjectReference } from "./event-recorder.ts";
 export { createLeaderElector, type LeaderElector, type LeaderElectionOptions } from "./leader-election.ts";
+export { lead } from "./lead.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
 export { Turns } from "./turns.ts";
 export { type AddOptions, PRIORITY_LOW, PRIORITY_NORMAL, WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

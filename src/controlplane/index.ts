@@ -4,8 +4,10 @@
  */
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 export { type Fleet, type FleetMember, startFleet } from "./fleet.ts";
+export { createInterpretation } from "./interpretation.ts";
 export { createLogger } from "./logger.ts";
 export { loadSharedPki } from "./shared-pki.ts";
 export { createMetrics } from "./metrics.ts";
 export { startMember } from "./member.ts";
 export { type Program, type ProgramOptions, startDescheduler, startEstimator, startScheduler } from "./programs.ts";
+export { startPlainListeners } from "./plain-listeners.ts";

@@ -1,8 +1,7 @@
-import { hostname } from "node:os";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random, sleep } from "#base";
 import { withRateLimit } from "#client";
 import type { DeschedulerConfig, EstimatorConfig, SchedulerConfig } from "#config";
-import { createLeaderElector, createManager, type Manager } from "#controller-runtime";
+import { createManager, lead } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
 import { connectEstimators, type ServerSecurity, serveMember } from "#estimator";
 import type { Transport } from "#machinery";
@@ -46,68 +45,6 @@ const listenersOf = ({ config, metricsText }: ProgramOptions<Listening>) =>
     isReady: () => true,
   });
 
-type Leading = Pick<
-  SchedulerConfig,
-  | "leaderElect"
-  | "leaderElectLeaseDurationMs"
-  | "leaderElectRenewDeadlineMs"
-  | "leaderElectRetryPeriodMs"
-  | "leaderElectResourceNamespace"
->;
-
-/** Runs a manager while its lease is held; one that lost it fails, as upstream's programs end then. */
-function lead(
-  manager: Manager,
-  lease: string,
-  options: ProgramOptions<Leading>,
-  before: () => Promise<void> = () => Promise.resolve(),
-): Program {
-  const { config, clock, random, log, metrics } = options;
-  const status = metrics.gauge("leader_election_master_status", "Whether this process leads", ["name"]);
-  status.set(0, { name: lease });
-  let fail: (error: Error) => void = () => undefined;
-  const failed = new Promise<never>((_resolve, reject) => {
-    fail = reject;
-  });
-  failed.catch(() => undefined);
-  const begin = () => {
-    status.set(1, { name: lease });
-    before()
-      .then(() => manager.start())
-      .catch((error: unknown) => fail(error instanceof Error ? error : new Error(String(error))));
-  };
-  if (!config.leaderElect) {
-    begin();
-    return { failed, stop: () => manager.stop() };
-  }
-  let isStopping = false;
-  const elector = createLeaderElector({
-    client: manager.client,
-    clock,
-    log,
-    namespace: config.leaderElectResourceNamespace,
-    name: lease,
-    identity: `${hostname()}_${random.uuid()}`,
-    leaseDurationMs: config.leaderElectLeaseDurationMs,
-    renewDeadlineMs: config.leaderElectRenewDeadlineMs,
-    retryPeriodMs: config.leaderElectRetryPeriodMs,
-    onStarted: begin,
-    onStopped: () => {
-      status.set(0, { name: lease });
-      if (!isStopping) fail(new Error(`lost the lease ${config.leaderElectResourceNamespace}/${lease}`));
-    },
-  });
-  elector.start();
-  return {
-    failed,
-    async stop() {
-      isStopping = true;
-      await manager.stop();
-      await elector.stop();
-    },
-  };
-}
-
 /** Longest wait for estimators before the first pass. */
 const FIRST_DIALS_MS = 5_000;
 
@@ -147,7 +84,11 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
   const tried = async () => {
     if (estimators !== undefined) await Promise.race([estimators.tried(), sleep(clock, FIRST_DIALS_MS)]);
   };
-  const program = lead(manager, config.leaderElectResourceName, options, tried);
+  const program = lead(
+    { start: () => tried().then(() => manager.start()), stop: () => manager.stop() },
+    config.leaderElectResourceName,
+    { ...options, client: manager.client },
+  );
   return {
     failed: program.failed,
     async stop() {
@@ -192,7 +133,7 @@ export async function startDescheduler(options: ProgramOptions<DeschedulerConfig
   });
   manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
   const plain = await listenersOf(options);
-  const program = lead(manager, component, options);
+  const program = lead(manager, component, { ...options, client: manager.client });
   return {
     failed: program.failed,
     async stop() {

@@ -1,20 +1,12 @@
-import { Namespace, Secret, ServiceAccount, ClusterRole, ClusterRoleBinding } from "#apis/kubernetes";
+import { Namespace, Secret } from "#apis/kubernetes";
 import { Cluster, CLUSTER_NAMESPACE, SYSTEM } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { type Client, retryOnConflict } from "#client";
-import {
-  controllerReference,
-  DNS_LABEL,
-  isAlreadyExists,
-  type KubeObject,
-  type ResourceKind,
-  withMetadata,
-} from "#machinery";
+import { type Client, ensureObject, retryOnConflict } from "#client";
+import { controllerReference, DNS_LABEL, withMetadata } from "#machinery";
+import { type MemberCredentials, obtainCredentials } from "#member";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
-
-const TOKEN_TRIES = 300;
-const TOKEN_RETRY_MS = 100;
+import { systemClock } from "../process.ts";
 
 /** `flotilla join CLUSTER --cluster-kubeconfig FILE`: registers a member by URL and credentials. */
 export function run(words: readonly string[], program: string): Promise<number> {
@@ -56,7 +48,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
         process.stdout.write(`cluster(${name}) is joined successfully\n`);
         return 0;
       }
-      const { token, authority, impersonatorToken } = await prepareMember(member.client, name, namespace);
+      const { token, authority, impersonatorToken } = await obtainCredentials(
+        member.client,
+        name,
+        namespace,
+        systemClock,
+      );
       const zones = parsed.get("cluster-zones")?.split(",").filter(Boolean);
       const provider = parsed.get("cluster-provider");
       const region = parsed.get("cluster-region");
@@ -86,80 +83,14 @@ export function run(words: readonly string[], program: string): Promise<number> 
   });
 }
 
-async function ensure<T extends KubeObject>(client: Client, kind: ResourceKind<T>, object: T): Promise<T> {
-  try {
-    return await client.create(kind, object);
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    return client.get(kind, { namespace: object.metadata.namespace, name: object.metadata.name ?? "" });
-  }
-}
-
 /** A secret left over from an earlier member of that name gets the present credentials. */
 async function putSecret(client: Client, wanted: Secret): Promise<void> {
-  const present = await ensure(client, Secret, wanted);
+  const present = await ensureObject(client, Secret, wanted);
   if (deepEqual(present.data, wanted.data)) return;
   await client.update(Secret, { ...present, data: wanted.data } as Secret);
 }
 
-/** Accounts, rights and tokens in the member. */
-async function prepareMember(client: Client, cluster: string, namespace: string) {
-  const labels = { [SYSTEM]: "true" };
-  await ensure(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } });
-  const account = `karmada-${cluster}`;
-  for (const name of [account, "karmada-impersonator"]) {
-    await ensure(client, ServiceAccount, {
-      apiVersion: "v1",
-      kind: "ServiceAccount",
-      metadata: { namespace, name, labels },
-    });
-    await ensure(client, Secret, {
-      apiVersion: "v1",
-      kind: "Secret",
-      metadata: { namespace, name, labels, annotations: { "kubernetes.io/service-account.name": name } },
-      type: "kubernetes.io/service-account-token",
-    });
-  }
-  const role = `karmada-controller-manager:${account}`;
-  const rules = [
-    { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
-    { verbs: ["get"], nonResourceURLs: ["*"] },
-  ];
-  await ensure(client, ClusterRole, {
-    apiVersion: "rbac.authorization.k8s.io/v1",
-    kind: "ClusterRole",
-    metadata: { name: role, labels },
-    rules,
-  } as ClusterRole);
-  await ensure(client, ClusterRoleBinding, {
-    apiVersion: "rbac.authorization.k8s.io/v1",
-    kind: "ClusterRoleBinding",
-    metadata: { name: role, labels },
-    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
-  } as ClusterRoleBinding);
-  const own = await tokenOf(client, namespace, account);
-  const impersonator = await tokenOf(client, namespace, "karmada-impersonator");
-  return { token: own.token, authority: own.authority, impersonatorToken: impersonator.token };
-}
-
-async function tokenOf(
-  client: Client,
-  namespace: string,
-  name: string,
-): Promise<{ readonly token: string; readonly authority: string }> {
-  for (let tries = 0; tries < TOKEN_TRIES; tries++) {
-    const { data = {} } = await client.get(Secret, { namespace, name });
-    if (data["token"]) return { token: data["token"], authority: data["ca.crt"] ?? "" };
-    await new Promise((resolve) => setTimeout(resolve, TOKEN_RETRY_MS));
-  }
-  throw new Error(`the member gave secret ${namespace}/${name} no token`);
-}
-
-interface Registration {
-  readonly token: string;
-  readonly authority: string;
-  readonly impersonatorToken: string;
+interface Registration extends MemberCredentials {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
@@ -170,7 +101,7 @@ async function register(
   namespace: string,
   { token, authority, impersonatorToken, spec }: Registration,
 ): Promise<void> {
-  await ensure(client, Namespace, {
+  await ensureObject(client, Namespace, {
     apiVersion: "v1",
     kind: "Namespace",
     metadata: { name: namespace, labels: { [SYSTEM]: "true" } },

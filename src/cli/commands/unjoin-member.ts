@@ -1,10 +1,9 @@
 import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
 import { SYSTEM } from "#apis/karmada";
 import type { Client, ObjectName } from "#client";
+import { IMPERSONATOR, memberAccount } from "#member";
 import { isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 
-/** Accounts that join makes beside the cluster's own. */
-const IMPERSONATOR = "karmada-impersonator";
 const OTHERS_NAMED_MAX = 5;
 
 /**
@@ -12,7 +11,7 @@ const OTHERS_NAMED_MAX = 5;
  * stays, the answer says why.
  */
 export async function cleanMember(client: Client, cluster: string, namespace: string): Promise<string | undefined> {
-  const account = `karmada-${cluster}`;
+  const account = memberAccount(cluster);
   const role = `karmada-controller-manager:${account}`;
   await removed(client, ClusterRoleBinding, { name: role });
   await removed(client, ClusterRole, { name: role });

@@ -5,11 +5,18 @@
  * wanted, and waits where the application must be gone before it starts elsewhere. A binding that no policy claims is
  * released: it stays as last rendered (`unclaimedBindings: "freeze"`). It never talks to a member.
  */
-import { ClusterOverridePolicy, ClusterResourceBinding, OverridePolicy, ResourceBinding, Work } from "#apis/karmada";
+import {
+  Cluster,
+  ClusterOverridePolicy,
+  ClusterResourceBinding,
+  OverridePolicy,
+  ResourceBinding,
+  Work,
+} from "#apis/karmada";
 import { cacheIndex, type ControllerContext, defineController, wake } from "#controller-runtime";
 import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
-import { bindingsConcernedBy } from "./wakes.ts";
+import { bindingOfWork, bindingsConcernedBy } from "./wakes.ts";
 
 export {
   describeBinding,
@@ -37,8 +44,11 @@ export const bindingController = defineController<BindingDeps, BindingOptions>({
     wake(ClusterOverridePolicy, (change, context: ControllerContext<unknown, unknown>) =>
       bindingsConcernedBy(change, context as ControllerContext<BindingDeps, BindingOptions>),
     ),
-    wake(Work, (change) => (change.type === "deleted" ? bindingOfWork(change.object) : [])),
+    wake(Work, (change, context: ControllerContext<unknown, unknown>) =>
+      change.type === "deleted" ? bindingOfWork(change.object, context) : [],
+    ),
   ],
+  reads: [Cluster],
   indexes: [
     cacheIndex(Work, BINDING_ID_INDEX, ({ metadata }: Work) =>
       ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"].flatMap((key) =>
@@ -55,13 +65,3 @@ export const bindingController = defineController<BindingDeps, BindingOptions>({
   concurrency: ({ concurrentSyncs }) => concurrentSyncs,
   reconcile,
 });
-
-/** A Work that went may be one that is still wanted, or one a purge waited for. */
-function bindingOfWork(work: Work) {
-  const annotations = work.metadata.annotations ?? {};
-  const name = annotations["resourcebinding.karmada.io/name"];
-  if (name !== undefined)
-    return [{ kind: ResourceBinding, namespace: annotations["resourcebinding.karmada.io/namespace"], name }];
-  const clusterName = annotations["clusterresourcebinding.karmada.io/name"];
-  return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName }];
-}

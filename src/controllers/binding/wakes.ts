@@ -1,12 +1,15 @@
 import {
   type AnyBinding,
+  Cluster,
+  clusterOfExecutionNamespace,
   type ClusterOverridePolicy,
   ClusterResourceBinding,
   type OverridePolicy,
   ResourceBinding,
+  type Work,
 } from "#apis/karmada";
 import type { Change, ControllerContext, Wakeup } from "#controller-runtime";
-import type { KubeObject } from "#machinery";
+import { type KubeObject, objectKey } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 
 /** Bindings whose rendering a changed override policy may alter. */
@@ -35,4 +38,22 @@ function mayMatch(selector: Parameters<typeof selectorsPriority>[0][number], bin
   const stub: KubeObject = { apiVersion, kind, metadata: { name, ...(namespace ? { namespace } : {}) } };
   const { labelSelector: _labels, ...rest } = selector;
   return selectorsPriority([rest], stub) !== MATCHES_NONE;
+}
+
+/**
+ * A Work that went may be one that is still wanted, or one a purge waited for. Works of pull members that others delete
+ * are not made again at once: `unregister` takes them away while the cluster is still there (`CL-19`).
+ */
+export function bindingOfWork(work: Work, context: ControllerContext<unknown, unknown>): readonly Wakeup[] {
+  const annotations = work.metadata.annotations ?? {};
+  const isNamespaced = annotations["resourcebinding.karmada.io/name"] !== undefined;
+  const name = annotations["resourcebinding.karmada.io/name"] ?? annotations["clusterresourcebinding.karmada.io/name"];
+  if (name === undefined) return [];
+  const kind = isNamespaced ? ResourceBinding : ClusterResourceBinding;
+  const namespace = isNamespaced ? annotations["resourcebinding.karmada.io/namespace"] : undefined;
+  const clusterName = clusterOfExecutionNamespace(work.metadata.namespace) ?? "";
+  const binding = context.cache(kind as typeof ResourceBinding).get(objectKey(namespace, name));
+  const isPull = context.cache(Cluster).get(clusterName)?.spec?.syncMode === "Pull";
+  if (isPull && binding?.spec.clusters?.some((target) => target.name === clusterName)) return [];
+  return [{ kind, namespace, name }];
 }

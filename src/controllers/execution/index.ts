@@ -23,6 +23,8 @@ export { RELEASE_DELETIONS } from "./reconcile.ts";
 export interface ExecutionDeps {
   readonly members: MemberPool;
   readonly interpreter: Interpreter;
+  /** In an agent: the cluster it runs in. The control plane carries out the Works of push members, an agent its own. */
+  readonly own?: string;
 }
 
 export interface ExecutionOptions extends BrakeOptions {

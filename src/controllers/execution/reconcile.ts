@@ -25,7 +25,10 @@ import type { DeletionBrake } from "./deletion-brake.ts";
 import { planManifest, releasedObject, withCondition, type WorkCondition } from "./plan.ts";
 import type { VersionRecord } from "./version-record.ts";
 
-type Context = ControllerContext<{ readonly members: MemberPool; readonly interpreter: Interpreter }, unknown>;
+type Context = ControllerContext<
+  { readonly members: MemberPool; readonly interpreter: Interpreter; readonly own?: string },
+  unknown
+>;
 type Follow = (member: Member, kind: ResourceKind) => void;
 
 export const isClusterReady = (cluster: Cluster): boolean =>
@@ -49,8 +52,7 @@ export async function reconcile(request: Request, context: Context, record: Memo
   const cluster = context.cache(Cluster).get(clusterName);
   if (work.metadata.deletionTimestamp !== undefined) return finalize(work, clusterName, cluster, context, record);
   if (cluster === undefined) throw new Error(`clusters.cluster.karmada.io "${clusterName}" not found`);
-  // Works of pull clusters are carried out by the agent in the member.
-  if (cluster.spec?.syncMode === "Pull") return done;
+  if (!isOurs(cluster, context)) return done;
   const isSuspended = work.spec?.suspendDispatching === true;
   const dispatching: WorkCondition = isSuspended
     ? {
@@ -260,7 +262,7 @@ async function finalize(
   const member = context.deps.members.get(clusterName);
   const isReady = cluster !== undefined && isClusterReady(cluster) && member !== undefined;
   const isLeaving = cluster === undefined || cluster.metadata.deletionTimestamp !== undefined;
-  if (cluster?.spec?.syncMode === "Pull" && !isLeaving) return done;
+  if (cluster !== undefined && !isOurs(cluster, context)) return done;
   if (
     isReady &&
     !isLeaving &&
@@ -277,6 +279,10 @@ async function finalize(
   }
   return done;
 }
+
+/** Works of pull clusters are carried out by the agent in the member; where that is gone, `cluster` lets go of them. */
+const isOurs = (cluster: Cluster, { deps }: Context): boolean =>
+  deps.own === undefined ? cluster.spec?.syncMode !== "Pull" : cluster.metadata.name === deps.own;
 
 /** Whether a deletion must wait for somebody to release it; it then says so. */
 async function isHeld(

@@ -1,0 +1,77 @@
+import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
+import { SYSTEM } from "#apis/karmada";
+import { type Clock, sleep } from "#base";
+import { type Client, ensureObject } from "#client";
+
+/** Tokens of a member's two accounts, and its authority; base64 as Secrets hold them. */
+export interface MemberCredentials {
+  readonly token: string;
+  readonly authority: string;
+  readonly impersonatorToken: string;
+}
+
+const TOKEN_TRIES = 300;
+const TOKEN_RETRY_MS = 100;
+export const IMPERSONATOR = "karmada-impersonator";
+
+/** The account the control plane has in a member. */
+export const memberAccount = (cluster: string): string => `karmada-${cluster}`;
+
+/**
+ * Makes accounts, rights and token Secrets in a member (`CL-8`) and waits for the tokens. What is there already is used.
+ * Throws when the member gives no token within half a minute.
+ */
+export async function obtainCredentials(
+  client: Client,
+  cluster: string,
+  namespace: string,
+  clock: Clock,
+): Promise<MemberCredentials> {
+  const labels = { [SYSTEM]: "true" };
+  await ensureObject(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } });
+  const account = memberAccount(cluster);
+  for (const name of [account, IMPERSONATOR]) {
+    const metadata = { namespace, name, labels };
+    await ensureObject(client, ServiceAccount, { apiVersion: "v1", kind: "ServiceAccount", metadata });
+    await ensureObject(client, Secret, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { ...metadata, annotations: { "kubernetes.io/service-account.name": name } },
+      type: "kubernetes.io/service-account-token",
+    });
+  }
+  const role = `karmada-controller-manager:${account}`;
+  await ensureObject(client, ClusterRole, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: role, labels },
+    rules: [
+      { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+      { verbs: ["get"], nonResourceURLs: ["*"] },
+    ],
+  } as ClusterRole);
+  await ensureObject(client, ClusterRoleBinding, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name: role, labels },
+    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
+  } as ClusterRoleBinding);
+  const own = await tokenOf(client, namespace, account, clock);
+  const impersonator = await tokenOf(client, namespace, IMPERSONATOR, clock);
+  return { token: own.token, authority: own.authority, impersonatorToken: impersonator.token };
+}
+
+async function tokenOf(
+  client: Client,
+  namespace: string,
+  name: string,
+  clock: Clock,
+): Promise<{ readonly token: string; readonly authority: string }> {
+  for (let tries = 0; tries < TOKEN_TRIES; tries++) {
+    const { data = {} } = await client.get(Secret, { namespace, name });
+    if (data["token"]) return { token: data["token"], authority: data["ca.crt"] ?? "" };
+    await sleep(clock, TOKEN_RETRY_MS);
+  }
+  throw new Error(`the member gave secret ${namespace}/${name} no token`);
+}

@@ -1,0 +1,226 @@
+/** A pull member as users meet it: control plane, member and agent are programs of their own. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  CertificateSigningRequest,
+  ClusterRole,
+  ConfigMap,
+  Deployment,
+  Lease,
+  Namespace,
+  Role,
+  Secret,
+} from "#apis/kubernetes";
+import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
+import { describeCertificates, parseKubeconfig, readKubeconfig, resolveContext } from "#certs";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { buildProgram, type Programs } from "./program.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "flotilla-pull-"));
+const transports: HttpTransport[] = [];
+let programs: Programs;
+
+const connectText = (text: string): Client => {
+  const { namespace: _namespace, ...endpoint } = resolveContext(readKubeconfig(text));
+  const transport = createHttpTransport(endpoint);
+  transports.push(transport);
+  return createClient(transport);
+};
+const connect = (path: string): Client => {
+  parseKubeconfig(path);
+  return connectText(readFileSync(path, "utf8"));
+};
+
+const dataDir = join(folder, "plane");
+const admin = join(dataDir, "admin.kubeconfig");
+const memberFolder = join(folder, "member");
+const memberConfig = join(memberFolder, "edge.kubeconfig");
+const agentConfig = join(folder, "agent", "karmada-kubeconfig");
+
+beforeAll(async () => {
+  programs = await buildProgram();
+});
+afterAll(async () => {
+  await Promise.all(transports.map((transport) => transport.close()));
+  await programs.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works through its agent, and unregisters", {
+  timeout: 120_000,
+}, async () => {
+  const { start, run } = programs;
+  await start(["server", `--data-dir=${dataDir}`, "--secure-port=0"], /control plane is ready/);
+  await start(["simulate", "member", "edge", "--nodes=2", `--data-dir=${memberFolder}`], /edge is ready/);
+  const plane = connect(admin);
+  const member = connect(memberConfig);
+
+  const printed = await run([
+    "token",
+    "create",
+    "--kubeconfig",
+    admin,
+    "--print-register-command",
+    "--description=edge",
+  ]);
+  expect(printed.stdout).toMatch(
+    /^flotilla register 127\.0\.0\.1:\d+ --token [a-z0-9]{6}\.[a-z0-9]{16} --discovery-token-ca-cert-hash sha256:[0-9a-f]{64}\n$/,
+  );
+  const [, , address = "", , token = "", , pin = ""] = printed.stdout.trim().split(" ");
+  const listed = (await run(["token", "list", "--kubeconfig", admin])).stdout;
+  expect(listed).toMatch(/^TOKEN\s+TTL\s+EXPIRES\s+USAGES\s+DESCRIPTION\s+EXTRA GROUPS\n/);
+  expect(listed).toMatch(
+    new RegExp(
+      `${token}\\s+23h\\s+\\S+\\s+authentication,signing\\s+edge\\s+system:bootstrappers:karmada:default-cluster-token`,
+    ),
+  );
+
+  // What is wrong is said by name, and nothing is left behind.
+  const register = (...more: string[]) =>
+    run(["register", address, "--kubeconfig", memberConfig, "--cluster-name=edge", ...more]);
+  expect((await run(["register"])).stderr).toBe("error: accepts 1 arg(s), received 0\n");
+  expect((await register()).stderr).toContain("token is required");
+  expect((await register("--token", token)).stderr).toContain("need to verify CACertHashes");
+  const wrongPin = await register("--token", token, `--discovery-token-ca-cert-hash=sha256:${"0".repeat(64)}`);
+  expect(wrongPin.stderr).toContain("cluster CA found in cluster-info ConfigMap is invalid");
+  const forged = `${token.slice(0, 7)}${"0".repeat(16)}`;
+  const wrongToken = await register("--token", forged, "--discovery-token-ca-cert-hash", pin);
+  expect(wrongToken.stderr).toContain("failed to verify JWS signature");
+  expect(await member.find(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" })).toBeUndefined();
+
+  const joined = await register(
+    "--token",
+    token,
+    "--discovery-token-ca-cert-hash",
+    pin,
+    "--cluster-region=north",
+    "--cert-expiration-seconds=3600",
+  );
+  expect(joined).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(
+      /\[preflight] Running pre-flight checks\n[\s\S]*\ncluster\(edge\) is joined successfully\n$/,
+    ),
+  });
+  const again = await register("--token", token, "--discovery-token-ca-cert-hash", pin);
+  expect(again.code).toBe(1);
+  expect(again.stdout).toContain("\t[ERROR]: karmada-system/karmada-kubeconfig Secret already exists");
+
+  const rights = await plane.get(ClusterRole, { name: "system:karmada:edge:agent" });
+  expect(rights.metadata.labels?.["karmada.io/system"]).toBe("true");
+  expect(rights.rules?.[0]).toEqual({
+    apiGroups: ["cluster.karmada.io"],
+    resources: ["clusters"],
+    resourceNames: ["edge"],
+    verbs: ["get", "delete"],
+  });
+  expect(
+    (await plane.get(Role, { namespace: "karmada-es-edge", name: "system:karmada:edge:agent-work" })).rules,
+  ).toHaveLength(2);
+  const requests = (await plane.list(CertificateSigningRequest)).items.map(({ metadata }) => metadata.name ?? "");
+  expect(requests.filter((name) => name.startsWith("edge-"))).toHaveLength(1);
+  // The generator's own request of the successful try is gone; none of the refused ones came so far.
+  expect(requests.filter((name) => name.startsWith("agent-rbac-generator-edge"))).toHaveLength(0);
+
+  // The agent as the Deployment would start it, with the kubeconfig from its Secret.
+  const deployment = await member.get(Deployment, { namespace: "karmada-system", name: "karmada-agent" });
+  const command = deployment.spec?.template?.spec?.containers?.[0]?.command ?? [];
+  expect(command[0]).toBe("/bin/karmada-agent");
+  const secret = await member.get(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" });
+  const text = Buffer.from(secret.data?.["karmada-kubeconfig"] ?? "", "base64").toString();
+  mkdirSync(join(folder, "agent"), { recursive: true });
+  writeFileSync(agentConfig, text, { mode: 0o600 });
+  const words = command.slice(1).map((word) =>
+    word
+      .replace("/etc/kubeconfig/karmada-kubeconfig", agentConfig)
+      .replace("--controllers=*", "--controllers=*,certRotation")
+      .replace("frequency=10s", "frequency=200ms")
+      .replace(/-bind-address=\S+/, "-bind-address=0"),
+  );
+  const agentWords = [
+    "agent",
+    ...words,
+    "--kubeconfig",
+    memberConfig,
+    "--cluster-success-threshold=300ms",
+    "--cert-rotation-checking-interval=500ms",
+  ];
+  const agent = await start(agentWords, /the agent looks after its member/);
+  const cluster = await eventually(async () => {
+    const found = await plane.get(Cluster, { name: "edge" });
+    return found.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True")
+      ? found
+      : undefined;
+  });
+  expect(cluster.spec).toMatchObject({
+    syncMode: "Pull",
+    region: "north",
+    id: (await member.get(Namespace, { name: "kube-system" })).metadata.uid,
+    secretRef: { namespace: "karmada-cluster", name: "edge" },
+    impersonatorSecretRef: { namespace: "karmada-cluster", name: "edge-impersonator" },
+  });
+  expect(
+    (await plane.get(Secret, { namespace: "karmada-cluster", name: "edge" })).metadata.ownerReferences?.[0],
+  ).toMatchObject({ kind: "Cluster", name: "edge" });
+  await plane.create(PropagationPolicy, aPropagationPolicy("all", {}));
+  await plane.create(Deployment, aDeployment("web", 3));
+  await eventually(
+    async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 3,
+  );
+  expect((await member.get(Deployment, { namespace: "default", name: "web" })).spec?.replicas).toBe(3);
+  expect((await plane.get(Lease, { namespace: "karmada-cluster", name: "edge" })).spec?.holderIdentity).toBe("edge");
+
+  // The agent's rights end where its cluster ends.
+  const own = connectText(text);
+  await expect(own.list(Work, { namespace: "karmada-es-other" })).rejects.toMatchObject({ code: 403 });
+  await expect(own.list(Secret, { namespace: "karmada-cluster" })).rejects.toMatchObject({ code: 403 });
+  await expect(own.get(ConfigMap, { namespace: "default", name: "x" })).rejects.toMatchObject({ code: 403 });
+  await expect(own.get(Cluster, { name: "other" })).rejects.toMatchObject({ code: 403 });
+
+  // A certificate near its end is renewed, and the agent goes on with the new one without a restart.
+  const before = resolveContext(readKubeconfig(text)).clientCertificate;
+  await programs.end(agent.child);
+  const eager = await start(
+    [...agentWords, "--cert-rotation-remaining-time-threshold=1"],
+    /rotated the agent's certificate/,
+  );
+  const renewed = await eventually(async () => {
+    const present = await member.get(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" });
+    const now = Buffer.from(present.data?.["karmada-kubeconfig"] ?? "", "base64").toString();
+    return now === text ? undefined : now;
+  });
+  const after = resolveContext(readKubeconfig(renewed)).clientCertificate ?? "";
+  expect(after).not.toBe(before);
+  expect(describeCertificates(after)).toMatchObject({
+    commonName: "system:karmada:agent:edge",
+    organizations: ["system:karmada:agents"],
+  });
+  await plane.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+    spec: { replicas: 4 },
+  });
+  await eventually(
+    async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 4,
+  );
+
+  // A push command refuses it; unregister works with the agent's own rights.
+  expect((await run(["unjoin", "edge", "--kubeconfig", admin])).stderr).toContain("is a Pull mode member cluster");
+  expect(eager.child.exitCode).toBeNull();
+  const gone = await run(["unregister", "edge", "--cluster-kubeconfig", memberConfig, "--wait=30s"]);
+  expect(gone).toMatchObject({ code: 0, stderr: expect.stringContaining("the agent may not remove its own rights") });
+  expect(await plane.find(Cluster, { name: "edge" })).toBeUndefined();
+  expect(await plane.find(Namespace, { name: "karmada-es-edge" })).toBeUndefined();
+  for (const name of ["karmada-agent", "karmada-agent-sa"])
+    expect(await member.find(Deployment, { namespace: "karmada-system", name })).toBeUndefined();
+  expect(await member.find(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" })).toBeUndefined();
+  const deleted = await run(["token", "delete", token, "--kubeconfig", admin]);
+  expect(deleted.stdout).toBe(`bootstrap token "${token.slice(0, 6)}" deleted\n`);
+  expect((await run(["token", "delete", token, "--kubeconfig", admin])).stderr).toContain(
+    `err: secrets "bootstrap-token-${token.slice(0, 6)}" not found`,
+  );
+  expect((await run(["token", "delete", "what", "--kubeconfig", admin])).stderr).toContain(
+    "given token didn't match pattern",
+  );
+});
