@@ -73,6 +73,13 @@ export interface VersionConversion {
 /** Answers a kind that is never stored, such as SubjectAccessReview. */
 export type VirtualHandler = (object: KubeObject, context: RequestContext) => Promise<KubeObject> | KubeObject;
 
+/** Objects that are made when they are asked for. */
+export interface ComputedObjects {
+  /** All of a namespace, or of every one. */
+  list(namespace: string | undefined): readonly KubeObject[];
+  find(namespace: string | undefined, name: string): KubeObject | undefined;
+}
+
 /** One resource of one version as the server serves it. */
 export interface ResourceDefinition {
   readonly kind: ResourceKind;
@@ -100,6 +107,8 @@ export interface ResourceDefinition {
   readonly hasGeneration: boolean;
   readonly scale?: ScalePaths;
   readonly virtual?: VirtualHandler;
+  /** Makes its objects when they are asked for and keeps none, as measurements are; get and list only. */
+  readonly computed?: ComputedObjects;
   /** Further fields objects may be selected by (CRDs). */
   readonly selectableFields?: readonly string[];
 }

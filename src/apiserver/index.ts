@@ -6,7 +6,8 @@
  * changes or refuses writes. Kinds come from generated data and from CRDs. It starts no controllers and knows no clusters.
  */
 export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
-export type { RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
+export { namespaceUsage } from "./builtin/system-admission.ts";
+export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";
 export type { Listener } from "./http/listener.ts";
 export { ApiServer } from "./server.ts";
@@ -19,4 +20,3 @@ export {
   type StartOptions,
 } from "./start.ts";
 export { durationText } from "./tables/ages.ts";
-export { usageOf as quotaUsageOf } from "./builtin/quota.ts";

@@ -11,6 +11,21 @@ export interface Faults {
   latencyMs: number;
   /** What `/readyz` and `/healthz` answer instead of the truth. */
   healthStatus: number | undefined;
+  /** Goes down and comes back, for this long each; 0 for steady. */
+  flapMs: number;
+}
+
+export const NO_FAULTS: Readonly<Faults> = {
+  isDown: false,
+  isHanging: false,
+  latencyMs: 0,
+  healthStatus: undefined,
+  flapMs: 0,
+};
+
+/** Whether connections are refused at this moment. */
+export function isRefusing({ isDown, flapMs }: Readonly<Faults>, nowMs: number): boolean {
+  return isDown || (flapMs > 0 && Math.floor(nowMs / flapMs) % 2 === 0);
 }
 
 export class ConnectionRefused extends Error {
@@ -34,14 +49,14 @@ export function withFaults(
 ): Transport & { cut(): void; flush(): void } {
   const watches = new Set<{ readonly handle: WatchHandle; readonly sink: WatchSink; readonly held: (() => void)[] }>();
   async function pass<R>(work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
-    if (faults.isDown) throw new ConnectionRefused(name);
+    if (isRefusing(faults, clock.now())) throw new ConnectionRefused(name);
     if (faults.isHanging) {
       await sleep(clock, HANG_MS, signal);
       throw new Error(signal?.aborted ? "aborted" : `the API server of ${name} did not answer`);
     }
     if (faults.latencyMs > 0) await sleep(clock, faults.latencyMs, signal);
     const answer = await work();
-    if (faults.isDown) throw new ConnectionRefused(name);
+    if (isRefusing(faults, clock.now())) throw new ConnectionRefused(name);
     return answer;
   }
   return {
@@ -56,7 +71,7 @@ export function withFaults(
         request.signal,
       ),
     watch(request, sink) {
-      if (faults.isDown) {
+      if (isRefusing(faults, clock.now())) {
         let isStopped = false;
         queueMicrotask(() => {
           if (!isStopped) sink.closed(new ConnectionRefused(name));

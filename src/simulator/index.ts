@@ -4,6 +4,7 @@
  * makes the cluster fail in ways that real ones do. It runs nothing and pulls nothing.
  */
 export { type Faults, withFaults } from "./faults.ts";
+export { applyFault, faultNames, type FaultName, type FaultRequest, isFaultName } from "./fault-commands.ts";
 export type { KubeletOptions } from "./controllers/kubelet.ts";
 export {
   type NodeClass,

@@ -65,13 +65,61 @@ function capacityOf(node: Node): Amounts {
   };
 }
 
-/** Nodes, what is used of them, and pods that wait for room. */
+/** Pods that any node treats alike: same requests, same demands on nodes. */
+class Shape {
+  readonly pod: Pod;
+  readonly request: Request;
+  /** Nodes that may have room; those that had none at their last look are in `refused`, with why. */
+  readonly open: NodeRoom[];
+  readonly refused = new Map<NodeRoom, string>();
+  readonly waiting = new Map<string, Waiting>();
+  cursor = 0;
+
+  constructor(pod: Pod, request: Request, rooms: readonly NodeRoom[]) {
+    this.pod = pod;
+    this.request = request;
+    this.open = [...rooms];
+  }
+
+  /** Takes the node at a place out of those that may have room. */
+  close(at: number, why: string): void {
+    const room = this.open[at] as NodeRoom;
+    const last = this.open.pop() as NodeRoom;
+    if (last !== room) this.open[at] = last;
+    this.refused.set(room, why);
+  }
+
+  /** Looks again at a node that had no room. */
+  reopen(room: NodeRoom): void {
+    if (!this.refused.has(room) || refuse(room, this.pod, this.request) !== undefined) return;
+    this.refused.delete(room);
+    this.open.push(room);
+  }
+
+  forget(room: NodeRoom): void {
+    this.refused.delete(room);
+    const at = this.open.indexOf(room);
+    if (at >= 0) this.open.splice(at, 1);
+  }
+}
+
+interface Waiting {
+  readonly namespace: string | undefined;
+  readonly name: string;
+}
+
+/** Shapes remembered at a time; an older one is learnt anew. */
+const SHAPES_MAX = 500;
+
+/**
+ * Nodes, what is used of them, and pods that wait for room. A node that was too full for a shape is not looked at again
+ * before it has more room, so that filling a cluster looks at each node a few times and not once a pod.
+ */
 export class Placement {
   readonly #rooms = new Map<string, NodeRoom>();
-  #order: NodeRoom[] = [];
-  #cursor = 0;
+  readonly #shapes = new Map<string, Shape>();
   readonly #placed = new Map<string, { readonly node: string; readonly request: Request; readonly uid: string }>();
-  #waiting = new Map<string, { readonly namespace: string | undefined; readonly name: string }>();
+  readonly #waitsAs = new Map<string, Shape>();
 
   /** Adds or renews a node; true when pods that wait may have a chance now. */
   putNode(node: Node): boolean {
@@ -85,7 +133,9 @@ export class Placement {
       const wasReady = isReady(present.node);
       present.node = node;
       if (!isSame) present.total = capacityOf(node);
-      return !isSame || (!wasReady && isReady(node));
+      const mayHaveRoom = !isSame || (!wasReady && isReady(node));
+      if (mayHaveRoom) this.#reopen(present);
+      return mayHaveRoom;
     }
     const room: NodeRoom = {
       name,
@@ -95,13 +145,19 @@ export class Placement {
     };
     for (const placed of this.#placed.values()) if (placed.node === name) add(room.used, placed.request, 1);
     this.#rooms.set(name, room);
-    this.#order.push(room);
+    for (const shape of this.#shapes.values()) shape.open.push(room);
     return true;
   }
 
   removeNode(name: string): void {
+    const room = this.#rooms.get(name);
+    if (room === undefined) return;
     this.#rooms.delete(name);
-    this.#order = this.#order.filter((room) => room.name !== name);
+    for (const shape of this.#shapes.values()) shape.forget(room);
+  }
+
+  #reopen(room: NodeRoom): void {
+    for (const shape of this.#shapes.values()) shape.reopen(room);
   }
 
   /** Counts a pod on a node; harmless when it is counted already. */
@@ -116,45 +172,78 @@ export class Placement {
     this.#placed.set(key, { node, request, uid: pod.metadata.uid ?? "" });
     const room = this.#rooms.get(node);
     if (room !== undefined) add(room.used, request, 1);
-    this.#waiting.delete(key);
+    this.#stopWaiting(key);
   }
 
-  /** Gives back what a pod held; true when it held something. */
-  release(pod: Pod): boolean {
+  /** Gives back what a pod held; the node that has more room now, if any. */
+  release(pod: Pod): string | undefined {
     const key = keyOf(pod);
-    this.#waiting.delete(key);
+    this.#stopWaiting(key);
     const present = this.#placed.get(key);
-    if (present === undefined) return false;
+    if (present === undefined) return undefined;
     this.#placed.delete(key);
     const room = this.#rooms.get(present.node);
-    if (room !== undefined) add(room.used, present.request, -1);
-    return true;
+    if (room === undefined) return undefined;
+    add(room.used, present.request, -1);
+    this.#reopen(room);
+    return room.name;
   }
 
-  wait(pod: { readonly namespace: string | undefined; readonly name: string }): void {
-    this.#waiting.set(pod.namespace === undefined ? pod.name : `${pod.namespace}/${pod.name}`, pod);
+  #stopWaiting(key: string): void {
+    this.#waitsAs.get(key)?.waiting.delete(key);
+    this.#waitsAs.delete(key);
   }
 
-  takeWaiting(): readonly { readonly namespace: string | undefined; readonly name: string }[] {
-    if (this.#waiting.size === 0) return [];
-    const waiting = [...this.#waiting.values()];
-    this.#waiting = new Map();
-    return waiting;
+  /** Remembers a pod that found no node. */
+  wait(pod: Pod): void {
+    const key = keyOf(pod);
+    const shape = this.#shapeOf(pod);
+    shape.waiting.set(key, { namespace: pod.metadata.namespace, name: pod.metadata.name ?? "" });
+    this.#waitsAs.set(key, shape);
+  }
+
+  /** Pods that wait and that a node has room for now, no more than fit. */
+  takeWaiting(node: string): readonly Waiting[] {
+    const room = this.#rooms.get(node);
+    if (room === undefined || this.#waitsAs.size === 0) return [];
+    const taken: Waiting[] = [];
+    for (const shape of this.#shapes.values()) {
+      if (shape.waiting.size === 0 || shape.refused.has(room)) continue;
+      let left = fitting(room, shape.request);
+      for (const [key, waiting] of shape.waiting) {
+        if (left-- <= 0) break;
+        taken.push(waiting);
+        this.#stopWaiting(key);
+      }
+    }
+    return taken;
+  }
+
+  #shapeOf(pod: Pod): Shape {
+    const key = shapeKey(pod);
+    let shape = this.#shapes.get(key);
+    if (shape === undefined) {
+      shape = new Shape(pod, podRequest(pod), [...this.#rooms.values()]);
+      this.#shapes.set(key, shape);
+      for (const [oldest, { waiting }] of this.#shapes) {
+        if (this.#shapes.size <= SHAPES_MAX) break;
+        if (waiting.size === 0 && oldest !== key) this.#shapes.delete(oldest);
+      }
+    }
+    return shape;
   }
 
   /** Chooses a node and counts the pod on it, or says why there is none in kube-scheduler's words. */
   place(pod: Pod): { readonly node: string; readonly why?: never } | { readonly node?: never; readonly why: string } {
-    const request = podRequest(pod);
-    const reasons = new Map<string, number>();
-    const count = this.#order.length;
+    const shape = this.#shapeOf(pod);
     let best: NodeRoom | undefined;
     let bestScore = Number.NEGATIVE_INFINITY;
-    let found = 0;
-    for (let step = 0; step < count && found < CANDIDATES_MAX; step++) {
-      const room = this.#order[(this.#cursor + step) % count] as NodeRoom;
-      const why = refuse(room, pod, request);
+    for (let found = 0; found < shape.open.length && found < CANDIDATES_MAX; ) {
+      const at = (shape.cursor + found) % shape.open.length;
+      const room = shape.open[at] as NodeRoom;
+      const why = refuse(room, pod, shape.request);
       if (why !== undefined) {
-        reasons.set(why, (reasons.get(why) ?? 0) + 1);
+        shape.close(at, why);
         continue;
       }
       found++;
@@ -165,13 +254,42 @@ export class Placement {
       }
     }
     if (best === undefined) {
+      const reasons = new Map<string, number>();
+      for (const why of shape.refused.values()) reasons.set(why, (reasons.get(why) ?? 0) + 1);
       const parts = [...reasons].map(([why, nodes]) => `${nodes} ${why}`).sort();
-      return { why: `0/${count} nodes are available${parts.length === 0 ? "" : `: ${parts.join(", ")}`}.` };
+      return {
+        why: `0/${this.#rooms.size} nodes are available${parts.length === 0 ? "" : `: ${parts.join(", ")}`}.`,
+      };
     }
-    this.#cursor = (this.#cursor + 1) % Math.max(1, count);
+    shape.cursor = (shape.cursor + 1) % shape.open.length;
     this.occupy(pod, best.name);
     return { node: best.name };
   }
+}
+
+const shapeKeys = new WeakMap<object, string>();
+
+/** Everything of a pod that decides which nodes have room for it. */
+function shapeKey(pod: Pod): string {
+  const { spec } = pod;
+  if (spec === undefined) return "";
+  let key = shapeKeys.get(spec);
+  if (key === undefined) {
+    const { cpu, memory, extended } = podRequest(pod);
+    const { nodeSelector, tolerations, affinity } = spec;
+    key = JSON.stringify([cpu, memory, extended, nodeSelector, tolerations, affinity?.nodeAffinity]);
+    shapeKeys.set(spec, key);
+  }
+  return key;
+}
+
+/** How many pods of a request fit into what a node has left. */
+function fitting({ total, used }: NodeRoom, request: Request): number {
+  return Math.min(
+    total.pods - used.pods,
+    request.cpu > 0 ? Math.floor((total.cpu - used.cpu) / request.cpu) : Number.POSITIVE_INFINITY,
+    request.memory > 0 ? Math.floor((total.memory - used.memory) / request.memory) : Number.POSITIVE_INFINITY,
+  );
 }
 
 function add(used: Amounts, request: Request, sign: 1 | -1): void {

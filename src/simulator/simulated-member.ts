@@ -1,6 +1,6 @@
-import { Node } from "#apis/kubernetes";
-import { type RunningApiServer, startApiServer } from "#apiserver";
-import type { Clock, Logger, Random } from "#base";
+import { Namespace, Node, ResourceQuota } from "#apis/kubernetes";
+import { namespaceUsage, type RunningApiServer, startApiServer } from "#apiserver";
+import type { Clock, Logger, Random, Timer } from "#base";
 import { createInformers } from "#client";
 import { type ControllerDefinition, createManager, type Manager, type Turns } from "#controller-runtime";
 import {
@@ -10,6 +10,7 @@ import {
   multiplyQuantity,
   parseQuantity,
   type ResourceKind,
+  serviceUnavailable,
   setPath,
   type Transport,
   zeroQuantity,
@@ -21,11 +22,13 @@ import { endpointSliceController } from "./controllers/endpoint-slice.ts";
 import { cronJobController, jobController } from "./controllers/job.ts";
 import { kubelet, type KubeletOptions } from "./controllers/kubelet.ts";
 import { podScheduler } from "./controllers/pod-scheduler.ts";
-import { resourceQuotaController } from "./controllers/resource-quota.ts";
 import { replicaSetController } from "./controllers/replica-set.ts";
 import { statefulSetController } from "./controllers/stateful-set.ts";
 import { storageController } from "./controllers/storage.ts";
-import { type Faults, withFaults } from "./faults.ts";
+import { horizontalPodAutoscaler } from "./controllers/horizontal-pod-autoscaler.ts";
+import { resourceQuotaController } from "./controllers/resource-quota.ts";
+import { type Faults, isRefusing, NO_FAULTS, withFaults } from "./faults.ts";
+import { metricsDefinitions } from "./metrics-api.ts";
 
 /** Nodes of one size. */
 export interface NodeClass {
@@ -54,6 +57,8 @@ export interface SimulatedMemberOptions {
     readonly kinds: ServedKinds;
   }) => readonly { readonly definition: ControllerDefinition<never, never>; readonly deps: unknown }[];
   readonly kubelet?: Partial<KubeletOptions>;
+  /** From one look of autoscalers at their metrics to the next; default 15 s. */
+  readonly autoscalerPeriodMs?: number;
   readonly authority?: string;
   /** Whom the member shares its thread with; its controllers step back behind the control plane's. */
   readonly turns?: Turns;
@@ -77,6 +82,8 @@ export interface SimulatedMember {
   setFaults(change: Partial<Faults>): void;
   /** Makes nodes ready or not, by name; all of them by default. */
   setNodesReady(isReady: boolean, names?: readonly string[]): Promise<void>;
+  /** Lets every namespace of users take no further pods, or takes that back. */
+  setQuotaFull(isFull: boolean): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -102,15 +109,21 @@ export function servedKinds(api: RunningApiServer): ServedKinds {
 export async function startSimulatedMember(options: SimulatedMemberOptions): Promise<SimulatedMember> {
   const { clock, random, name } = options;
   const log = options.log.with({ member: name });
-  const api = await startApiServer({
+  let manager: Manager | undefined;
+  const api: RunningApiServer = await startApiServer({
     backend: options.backend ?? createMemoryBackend(),
     clock,
     random,
     log,
     serviceAccountKeys: options.serviceAccountKeys,
+    aggregated: metricsDefinitions(() => {
+      if (manager === undefined) throw serviceUnavailable("metrics are not there yet");
+      const { informers } = manager;
+      return { cache: (kind) => informers.of(kind) };
+    }, clock),
   });
   const inside = api.transport();
-  const manager = createManager({
+  const running = createManager({
     transport: inside,
     clock,
     random,
@@ -129,46 +142,86 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     cronJobController,
     endpointSliceController,
     storageController,
-    resourceQuotaController,
   ];
-  for (const definition of plain) manager.add(definition as ControllerDefinition<object, object>, { deps: {} });
-  manager.add(podScheduler, { deps: {} });
-  manager.add(kubelet, { deps: {}, ...(options.kubelet === undefined ? {} : { options: options.kubelet }) });
+  manager = running;
+  for (const definition of plain) running.add(definition as ControllerDefinition<object, object>, { deps: {} });
+  running.add(podScheduler, { deps: {} });
+  running.add(kubelet, { deps: {}, ...(options.kubelet === undefined ? {} : { options: options.kubelet }) });
+  running.add(horizontalPodAutoscaler, {
+    deps: {},
+    ...(options.autoscalerPeriodMs === undefined ? {} : { options: { syncPeriodMs: options.autoscalerPeriodMs } }),
+  });
+  running.add(resourceQuotaController, {
+    deps: { usage: (namespace, resources) => namespaceUsage(api.server, namespace, resources) },
+  });
   const system = options.systemControllers?.({ api, kinds: servedKinds(api) }) ?? [];
-  for (const { definition, deps } of system) manager.add(definition, { deps: deps as never });
-  await createNodes(manager, options, clock.now());
-  manager.informers.start();
-  await manager.start();
+  for (const { definition, deps } of system) running.add(definition, { deps: deps as never });
+  await createNodes(running, options, clock.now());
+  running.informers.start();
+  await running.start();
   api.setReady(true);
-  const faults: Faults = { isDown: false, isHanging: false, latencyMs: 0, healthStatus: undefined };
+  const faults: Faults = { ...NO_FAULTS };
   const transport = withFaults(inside, name, faults, clock);
+  let nextFlap: Timer | undefined;
+  const flap = () => {
+    nextFlap?.cancel();
+    if (isRefusing(faults, clock.now())) transport.cut();
+    if (faults.flapMs > 0) nextFlap = clock.after(faults.flapMs - (clock.now() % faults.flapMs), flap);
+  };
   return {
     name,
     options,
     api,
-    manager,
+    manager: running,
     transport,
     faults,
     setFaults(change) {
       Object.assign(faults, change);
-      if (faults.isDown) transport.cut();
-      else if (!faults.isHanging) transport.flush();
+      flap();
+      if (!isRefusing(faults, clock.now()) && !faults.isHanging) transport.flush();
     },
     async setNodesReady(isReady, names) {
-      const { items } = await manager.client.list(Node);
+      const { items } = await running.client.list(Node);
       for (const node of items) {
         if (names !== undefined && !names.includes(node.metadata.name ?? "")) continue;
         const conditions = readyConditions(isReady, clock.now());
-        await manager.client.updateStatus(Node, setPath(node, ["status", "conditions"], conditions));
+        await running.client.updateStatus(Node, setPath(node, ["status", "conditions"], conditions));
       }
     },
+    setQuotaFull: (isFull) => setQuotaFull(running, isFull),
     async stop() {
-      await manager.stop();
-      manager.informers.stop();
+      nextFlap?.cancel();
+      await running.stop();
+      running.informers.stop();
       api.stop();
       await api.server.backend.close();
     },
   };
+}
+
+/** Name of the quota that leaves no room. */
+const FULL_QUOTA = "simulated-full";
+
+async function setQuotaFull({ client }: Manager, isFull: boolean): Promise<void> {
+  const { items } = await client.list(Namespace);
+  for (const { metadata } of items) {
+    const namespace = metadata.name ?? "";
+    if (namespace.startsWith("kube-")) continue;
+    if (!isFull) {
+      await client.delete(ResourceQuota, { namespace, name: FULL_QUOTA });
+      continue;
+    }
+    try {
+      await client.create(ResourceQuota, {
+        apiVersion: "v1",
+        kind: "ResourceQuota",
+        metadata: { namespace, name: FULL_QUOTA },
+        spec: { hard: { pods: "0" } },
+      } as unknown as ResourceQuota);
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+    }
+  }
 }
 
 function readyConditions(isReady: boolean, nowMs: number) {
@@ -238,8 +291,8 @@ async function createNodes(manager: Manager, options: SimulatedMemberOptions, no
     await Promise.all(
       nodes.map(async (node) => {
         try {
-          const made = await manager.client.create(Node, node);
-          await manager.client.updateStatus(Node, { ...made, status: node.status } as Node);
+          // A Node keeps the status it is made with, as kubelets register themselves.
+          await manager.client.create(Node, node);
         } catch (error) {
           if (!isAlreadyExists(error)) throw error;
         }

@@ -184,25 +184,53 @@ function boundErrors(range: Json, limits: Amounts, requests: Amounts): string[] 
 const isMore = (left: string, right: string) =>
   compareQuantities(parseQuantity(left) ?? zeroQuantity, parseQuantity(right) ?? zeroQuantity) > 0;
 
-/** Refuses what would exceed a ResourceQuota. Enforced is what the quota's status says, as in Kubernetes. */
+/** For how long an object that was let through counts although it is not stored: by then it is, or was refused. */
+const RESERVED_MS = 1000;
+
+interface Reservation {
+  readonly usage: ReadonlyMap<string, Quantity>;
+  readonly untilMs: number;
+}
+
+/**
+ * Refuses what would exceed a ResourceQuota. Enforced is what the quota's status says, as in Kubernetes. Of objects that
+ * arrive together the later ones count the earlier ones, although those are not stored yet.
+ */
 function quota(server: ApiServer): AdmissionPlugin {
+  const reserved = new Map<string, Map<string, Reservation>>();
+  const outstanding = (namespace: string, seen: ReadonlySet<string>): readonly Reservation[] => {
+    const own = reserved.get(namespace);
+    if (own === undefined) return [];
+    for (const [uid, { untilMs }] of own) if (untilMs <= server.clock.now() || seen.has(uid)) own.delete(uid);
+    if (own.size === 0) reserved.delete(namespace);
+    return [...own.values()];
+  };
   return {
     name: "ResourceQuota",
     handles: ({ operation, subresource, namespace }) =>
       operation === "CREATE" && subresource === undefined && namespace !== undefined,
-    async validate({ object, definition, name, namespace }) {
+    async validate({ object, definition, name, namespace, isDryRun }) {
       if (object === undefined || namespace === undefined) return;
       const quotas = (await stored(server, "", "resourcequotas", namespace)).filter(
         (found) => !empty((getPath(found, "status", "hard") ?? {}) as object),
       );
       if (quotas.length === 0) return;
       const asked = usageOf(definition.kind, object);
+      const limited = [
+        ...new Set(quotas.flatMap((found) => Object.keys(getPath(found, "status", "hard") as Amounts))),
+      ].filter((resource) => asked.has(resource));
+      if (limited.length === 0) return;
+      const seen = new Set<string>();
+      const counted = await namespaceUsage(server, namespace, limited, seen);
+      // From here on nothing waits, so that the next request finds this one reserved.
+      const present = new Map(counted);
+      for (const { usage } of outstanding(namespace, seen))
+        for (const [resource, amount] of usage)
+          present.set(resource, addQuantities(present.get(resource) ?? zeroQuantity, amount));
       for (const found of quotas) {
         const hard = getPath(found, "status", "hard") as Amounts;
-        const counted = Object.keys(hard).filter((resource) => asked.has(resource));
-        if (counted.length === 0) continue;
-        const present = await namespaceUsage(server, namespace, counted);
-        const over = counted.filter((resource) => {
+        const over = limited.filter((resource) => {
+          if (hard[resource] === undefined) return false;
           const total = addQuantities(present.get(resource) ?? zeroQuantity, asked.get(resource) as Quantity);
           return compareQuantities(total, parseQuantity(hard[resource] as string) ?? zeroQuantity) > 0;
         });
@@ -220,15 +248,20 @@ function quota(server: ApiServer): AdmissionPlugin {
           `exceeded quota: ${found.metadata.name}, requested: ${requested}, used: ${used}, limited: ${list((resource) => hard[resource] as string)}`,
         );
       }
+      if (isDryRun) return;
+      const own = reserved.get(namespace) ?? new Map<string, Reservation>();
+      reserved.set(namespace, own);
+      own.set(object.metadata.uid ?? "", { usage: asked, untilMs: server.clock.now() + RESERVED_MS });
     },
   };
 }
 
-/** What the objects of a namespace use of the named resources. */
-async function namespaceUsage(
+/** What the objects of a namespace use of the named resources of quotas; `seen` takes the uids of those counted. */
+export async function namespaceUsage(
   server: ApiServer,
   namespace: string,
   resources: readonly string[],
+  seen?: Set<string>,
 ): Promise<ReadonlyMap<string, Quantity>> {
   const used = new Map<string, Quantity>();
   for (const definition of server.registry.all) {
@@ -247,9 +280,11 @@ async function namespaceUsage(
       continue;
     const store = server.store(definition);
     await store.load();
-    for (const [, { object }] of store.range(namespace))
+    for (const [, { object }] of store.range(namespace)) {
+      seen?.add(object.metadata.uid ?? "");
       for (const [resource, amount] of usageOf(definition.kind, object))
         if (resources.includes(resource)) used.set(resource, addQuantities(used.get(resource) ?? zeroQuantity, amount));
+    }
   }
   return used;
 }

@@ -33,6 +33,11 @@ export function getObject(
   definition: ResourceDefinition,
   request: ResourceAddress & { readonly name: string },
 ): KubeObject {
+  if (definition.computed !== undefined) {
+    const made = definition.computed.find(request.namespace, request.name);
+    if (made === undefined) throw notFound(definition.kind, request.name);
+    return made;
+  }
   const { object } = readStored(host, definition, request.namespace, request.name);
   const shown = host.convert(object, definition);
   if (request.subresource === "scale") return scaleOf(definition, shown);
@@ -42,6 +47,17 @@ export function getObject(
 /** One page of what the selection finds, as of one revision. */
 export async function listObjects(host: VerbHost, request: ListRequest): Promise<KubeList> {
   const definition = host.definition(request);
+  const { computed } = definition;
+  if (computed !== undefined) {
+    const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
+    const items = computed.list(definition.kind.namespaced ? request.namespace : undefined);
+    return {
+      apiVersion: apiVersionOf(definition.kind),
+      kind: `${definition.kind.kind}List`,
+      metadata: {},
+      items: filter === undefined ? items : items.filter(filter),
+    };
+  }
   const store = host.store(definition);
   const loading = store.load();
   if (loading !== undefined) await loading;

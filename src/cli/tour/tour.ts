@@ -6,6 +6,7 @@ import { Cluster, ClusterTaintPolicy, OverridePolicy, PropagationPolicy, Resourc
 import { type Client, createClient } from "#client";
 import type { Fleet } from "#controlplane";
 import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import { applyFault, isFaultName } from "#simulator";
 import { clusterTable } from "../commands/get-clusters.ts";
 import { formatTable } from "../table.ts";
 
@@ -231,9 +232,17 @@ export function followFaults(fleet: Fleet): void {
   const apply = (object: KubeObject) => {
     const name = object.metadata.name?.replace(/^simulate-/, "") ?? "";
     const member = fleet.members.get(name);
-    const fault = (object as ConfigMap).data?.["fault"];
-    if (member === undefined || fault === undefined || object.metadata.namespace !== "karmada-system") return;
-    member.setFaults({ isDown: fault === "down", latencyMs: fault === "slow" ? 500 : 0 });
+    const { fault = "", latencyMs, periodMs, nodes } = (object as ConfigMap).data ?? {};
+    if (member === undefined || !isFaultName(fault) || object.metadata.namespace !== "karmada-system") return;
+    const request = {
+      fault,
+      ...(latencyMs === undefined ? {} : { latencyMs: Number(latencyMs) }),
+      ...(periodMs === undefined ? {} : { periodMs: Number(periodMs) }),
+      ...(nodes === undefined ? {} : { nodes: Number(nodes) }),
+    };
+    applyFault(member, request).catch((error: unknown) =>
+      process.stderr.write(`${name} ${fault}: ${error instanceof Error ? error.message : String(error)}\n`),
+    );
   };
   fleet.controlPlane.manager.informers.of(ConfigMap).handle({
     add: (object, isInitial) => isInitial || apply(object),

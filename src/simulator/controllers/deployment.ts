@@ -230,6 +230,11 @@ async function writeStatus(
       isComplete ? `ReplicaSet "${setName}" has successfully progressed.` : `ReplicaSet "${setName}" is progressing.`,
       now,
     ),
+    ...owned
+      .flatMap((set) => set.status?.conditions ?? [])
+      .filter(({ type, status }) => type === "ReplicaFailure" && status === "True")
+      .slice(0, 1)
+      .map(({ reason = "", message = "" }) => condition(deployment, "ReplicaFailure", "True", reason, message, now)),
   ];
   const status = {
     observedGeneration: deployment.metadata.generation ?? 0,

@@ -103,11 +103,10 @@ async function run(pod: Pod, node: Node, context: ControllerContext<unknown, Kub
     return done;
   }
   if (!isPodReady(pod)) {
-    const placedMs = readyBase.get(pod.metadata.uid ?? "") ?? nowMs;
-    readyBase.set(pod.metadata.uid ?? "", placedMs);
+    const placedMs = readyBase.get(pod) ?? nowMs;
+    readyBase.set(pod, placedMs);
     const leftMs = placedMs + podReadyMs - nowMs;
     if (leftMs > 0) return requeueAfter(leftMs);
-    readyBase.delete(pod.metadata.uid ?? "");
     await context.client.updateStatus(Pod, { ...pod, status: runningStatus(pod, node, nowMs) } as Pod);
     return isJobPod(pod) ? requeueAfter(jobPodMs) : done;
   }
@@ -119,8 +118,8 @@ async function run(pod: Pod, node: Node, context: ControllerContext<unknown, Kub
   return done;
 }
 
-/** When a pod was first seen on its node: a pod's own times have whole seconds only. */
-const readyBase = new Map<string, number>();
+/** When a pod was first seen on its node, by its spec: a pod's own times have whole seconds only. */
+const readyBase = new WeakMap<object, number>();
 
 function isJobPod(pod: Pod): boolean {
   return pod.spec?.restartPolicy !== "Always" && controllerOf(pod)?.kind === "Job";

@@ -15,7 +15,7 @@ export const podScheduler = defineController<unknown, Record<string, never>>({
     const placement = placementOf(context);
     const pod = change.object as Pod;
     if (change.type === "deleted" || isPodTerminal(pod)) {
-      if (placement.release(pod)) retryWaiting(context, placement);
+      retryWaiting(context, placement, placement.release(pod));
       return false;
     }
     if (pod.spec?.nodeName) {
@@ -27,8 +27,9 @@ export const podScheduler = defineController<unknown, Record<string, never>>({
   wakes: [
     wake(Node, (change, context: ControllerContext<unknown, unknown>) => {
       const placement = placementOf(context);
-      if (change.type === "deleted") placement.removeNode(change.object.metadata.name ?? "");
-      else if (placement.putNode(change.object)) retryWaiting(context, placement);
+      const name = change.object.metadata.name ?? "";
+      if (change.type === "deleted") placement.removeNode(name);
+      else if (placement.putNode(change.object)) retryWaiting(context, placement, name);
       return [];
     }),
   ],
@@ -46,8 +47,13 @@ function placementOf(context: { readonly signal: AbortSignal }): Placement {
   return placement;
 }
 
-function retryWaiting(context: ControllerContext<unknown, unknown>, placement: Placement): void {
-  for (const waiting of placement.takeWaiting()) context.enqueue(waiting);
+/** Brings back pods that a node has room for now. */
+function retryWaiting(
+  context: ControllerContext<unknown, unknown>,
+  placement: Placement,
+  node: string | undefined,
+): void {
+  if (node !== undefined) for (const waiting of placement.takeWaiting(node)) context.enqueue(waiting);
 }
 
 async function reconcile(request: Request, context: ControllerContext): Promise<Result> {
@@ -66,13 +72,13 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
         target: { apiVersion: "v1", kind: "Node", name: choice.node },
       } as KubeObject);
     } catch (error) {
-      placement.release(pod);
+      retryWaiting(context, placement, placement.release(pod));
       if (isNotFound(error) || isConflict(error)) return done;
       throw error;
     }
     return done;
   }
-  placement.wait({ namespace: request.namespace, name: request.name });
+  placement.wait(pod);
   const message = choice.why;
   const present = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
   if (present?.status === "False" && present.message === message) return done;

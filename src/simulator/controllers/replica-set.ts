@@ -9,7 +9,7 @@ import {
   type Result,
   wake,
 } from "#controller-runtime";
-import { controllerOf, isAlreadyExists, isBeingDeleted, isForbidden, isNotFound, keyOf } from "#machinery";
+import { controllerOf, formatTime, isAlreadyExists, isBeingDeleted, isForbidden, isNotFound, keyOf } from "#machinery";
 import { Expectations } from "../expectations.ts";
 import { byDeletionCost, isPodActive, isPodReady, isPodTerminal, podFromTemplate, selects } from "../pods.ts";
 
@@ -64,12 +64,13 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     .byIndex("controller", uid)
     .filter((pod) => !isPodTerminal(pod));
   const cache = context.cache(Pod);
+  let failure: unknown;
   if (!isBeingDeleted(set)) {
     expectations.settleDeleted(request.key, (key) => cache.get(key) !== undefined);
     const active = pods.filter((pod) => isPodActive(pod) && !expectations.isDeleted(request.key, keyOf(pod)));
     const unseen = expectations.missing(request.key, (key) => cache.get(key) !== undefined);
     const difference = (set.spec?.replicas ?? 1) - active.length - unseen;
-    if (difference > 0) await create(set, Math.min(difference, BURST), context, expectations, request.key);
+    if (difference > 0) failure = await create(set, Math.min(difference, BURST), context, expectations, request.key);
     else if (difference < 0) await remove(active, -difference, context, expectations, request.key);
   }
   const live = pods.filter(isPodActive);
@@ -90,18 +91,33 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     ...(available.length === 0 ? {} : { availableReplicas: available.length }),
     observedGeneration: set.metadata.generation ?? 0,
   };
-  const { conditions, ...present } = set.status ?? { replicas: 0 };
-  if (!deepEqual(present, status)) {
+  const conditions = conditionsOf(set, failure, context.clock.now());
+  const next = { ...status, ...(conditions.length === 0 ? {} : { conditions }) };
+  if (!deepEqual(set.status ?? { replicas: 0 }, next)) {
     try {
-      await context.client.updateStatus(ReplicaSet, {
-        ...set,
-        status: { ...status, ...(conditions === undefined ? {} : { conditions }) },
-      });
+      await context.client.updateStatus(ReplicaSet, { ...set, status: next });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
   }
+  // Thrown only now, so that what could be made is counted; the queue tries again with patience.
+  if (failure !== undefined) throw failure;
   return ready.length > available.length ? { outcome: "requeue", afterMs: 1000 } : done;
+}
+
+/** Says that pods cannot be made, until they can. */
+function conditionsOf(set: ReplicaSet, failure: unknown, nowMs: number) {
+  const present = set.status?.conditions ?? [];
+  const others = present.filter(({ type }) => type !== "ReplicaFailure");
+  if (failure === undefined) return others;
+  const old = present.find(({ type }) => type === "ReplicaFailure");
+  const message = failure instanceof Error ? failure.message : String(failure);
+  // Which pod of many was refused changes from try to try; the condition stays until there is none.
+  if (old !== undefined) return present;
+  return [
+    ...others,
+    { type: "ReplicaFailure", status: "True", reason: "FailedCreate", message, lastTransitionTime: formatTime(nowMs) },
+  ];
 }
 
 /** Ready for at least `minReadyMs`. */
@@ -111,13 +127,14 @@ export function isAvailable(pod: Pod, minReadyMs: number, nowMs: number): boolea
   return typeof since === "string" && nowMs - Date.parse(since) >= minReadyMs;
 }
 
+/** Makes pods; gives what stood in the way. */
 async function create(
   set: ReplicaSet,
   count: number,
   context: ControllerContext<Deps>,
   expectations: Expectations,
   owner: string,
-): Promise<void> {
+): Promise<unknown> {
   const pod = podFromTemplate(set, set.spec?.template, { generateName: `${set.metadata.name}-` });
   const results = await Promise.allSettled(
     Array.from({ length: count }, async () => {
@@ -128,12 +145,12 @@ async function create(
   const failed = results.find((result) => result.status === "rejected");
   if (failed === undefined) {
     if (count === BURST) context.enqueue({ namespace: set.metadata.namespace, name: set.metadata.name ?? "" });
-    return;
+    return undefined;
   }
   const error: unknown = failed.reason;
-  if (isAlreadyExists(error) || isNotFound(error)) return;
+  if (isAlreadyExists(error) || isNotFound(error)) return undefined;
   if (isForbidden(error)) context.events.warning(set, "FailedCreate", `Error creating: ${error.message}`);
-  throw error;
+  return error;
 }
 
 async function remove(

@@ -1,57 +1,70 @@
-import { Pod, ResourceQuota } from "#apis/kubernetes";
-import { quotaUsageOf } from "#apiserver";
+import { ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service } from "#apis/kubernetes";
 import { deepEqual } from "#base";
-import { type ControllerContext, defineController, done, type Request, type Result, wake } from "#controller-runtime";
 import {
-  addQuantities,
+  type Change,
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  type Result,
+  wake,
+} from "#controller-runtime";
+import {
   formatQuantity,
   isBeingDeleted,
   isConflict,
   isNotFound,
   type Quantity,
+  type ResourceKind,
   zeroQuantity,
 } from "#machinery";
+import { isPodTerminal } from "../pods.ts";
 
-/** Publishes what a namespace uses of its quotas, as kube-controller-manager does; pods are what is counted. */
-export const resourceQuotaController = defineController<unknown, Record<string, never>>({
+export interface QuotaDeps {
+  /** What the objects of a namespace use of the named resources. */
+  readonly usage: (namespace: string, resources: readonly string[]) => Promise<ReadonlyMap<string, Quantity>>;
+}
+
+/** How long changes are gathered before a namespace is counted anew. */
+const GATHER_MS = 100;
+
+const counted = (kind: ResourceKind) =>
+  wake<never, QuotaDeps>(kind as ResourceKind<never>, (change: Change, context) => {
+    const hasEnded =
+      change.type === "updated" && isPodTerminal(change.object as Pod) !== isPodTerminal(change.old as Pod);
+    if (change.type === "updated" && !hasEnded) return [];
+    return context
+      .cache(ResourceQuota)
+      .list(change.object.metadata.namespace)
+      .map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "", afterMs: GATHER_MS }));
+  });
+
+/** Publishes what a namespace uses of its quotas; only what is published is enforced. */
+export const resourceQuotaController = defineController<QuotaDeps, Record<string, never>>({
   name: "resourcequota",
   reconciles: [ResourceQuota],
-  when: (change) =>
-    change.type !== "deleted" &&
-    (change.type === "added" || !deepEqual((change.object as ResourceQuota).spec, (change.old as ResourceQuota).spec)),
-  wakes: [
-    wake(Pod, (change, context: ControllerContext<unknown, unknown>) =>
-      context
-        .cache(ResourceQuota)
-        .list(change.object.metadata.namespace ?? "")
-        .map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "", afterMs: 100 })),
-    ),
-  ],
+  wakes: [Pod, Service, Secret, ConfigMap, PersistentVolumeClaim].map((kind) => counted(kind as ResourceKind)),
   writes: [{ kind: ResourceQuota, verbs: ["update"], subresources: ["status"] }],
   options: {},
   reconcile,
 });
 
-async function reconcile(request: Request, context: ControllerContext): Promise<Result> {
+async function reconcile(request: Request, context: ControllerContext<QuotaDeps>): Promise<Result> {
   const quota = context.cache(ResourceQuota).get(request.key);
   if (quota === undefined || isBeingDeleted(quota)) return done;
   const hard = (quota.spec?.hard ?? {}) as Readonly<Record<string, string>>;
-  const used = new Map<string, Quantity>(Object.keys(hard).map((name) => [name, zeroQuantity]));
-  for (const pod of context.cache(Pod).list(request.namespace ?? ""))
-    for (const [name, amount] of quotaUsageOf(Pod, pod)) {
-      const before = used.get(name);
-      if (before !== undefined) used.set(name, addQuantities(before, amount));
-    }
+  const used = await context.deps.usage(request.namespace ?? "", Object.keys(hard));
   const status = {
     hard,
-    used: Object.fromEntries([...used].map(([name, amount]) => [name, formatQuantity(amount)])),
+    used: Object.fromEntries(
+      Object.keys(hard).map((resource) => [resource, formatQuantity(used.get(resource) ?? zeroQuantity)]),
+    ),
   };
-  if (deepEqual(status, quota.status ?? {})) return done;
+  if (deepEqual(quota.status ?? {}, status)) return done;
   try {
     await context.client.updateStatus(ResourceQuota, { ...quota, status } as ResourceQuota);
   } catch (error) {
-    if (isNotFound(error) || isConflict(error)) return done;
-    throw error;
+    if (!isConflict(error) && !isNotFound(error)) throw error;
   }
   return done;
 }
