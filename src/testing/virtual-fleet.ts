@@ -12,7 +12,7 @@ import { createManager, type Manager } from "#controller-runtime";
 import { clusterStatus } from "#controllers/cluster-status";
 import type { Transport } from "#machinery";
 import { createMemberPool, type MemberPool } from "#member";
-import { type Faults, type NodeClass, type SimulatedMember, withFaults } from "#simulator";
+import { type Faults, NO_FAULTS, type NodeClass, type SimulatedMember, withFaults } from "#simulator";
 import { createMemoryBackend } from "#store";
 
 /** Quiet turns of the event loop after which nothing is left to do at an instant. */
@@ -106,7 +106,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
   const addAgent = (name: string) => {
     let manager: Manager | undefined;
     let pool: MemberPool | undefined;
-    const faults: Faults = { isDown: false, isHanging: false, latencyMs: 0, healthStatus: undefined };
+    const faults: Faults = { ...NO_FAULTS };
     agents.set(name, {
       progress: () => manager?.processed ?? 0,
       setFaults: (change) => Object.assign(faults, change),
