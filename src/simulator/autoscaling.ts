@@ -156,5 +156,5 @@ export function planReplicas(spec: Spec, current: number, asked: number, past: H
 
 /** `value` where it may stay, else the bound it has to move to. */
 function clampBetween(value: number, low: number, high: number): number {
-  return value < low ? low : value > high ? high : value;
+  return Math.max(low, Math.min(value, high));
 }
