@@ -44,6 +44,9 @@ const LINK_FLAGS = [
   version("gitVersion", KUBERNETES_VERSION),
   version("gitMajor", major),
   version("gitMinor", minor),
+  // Of the published tag, so that /version says what a release says.
+  version("gitCommit", "24e2b02af5543d7910c2bb074c7264df5a8f0467"),
+  version("gitTreeState", "clean"),
 ].join(" ");
 
 /** What a program was built from: changes with the module, its sums, our main package and the flags. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { apiVersionOf } from "#machinery";
-import type { ResourceDefinition } from "../definition.ts";
+import { apiError, apiVersionOf } from "#machinery";
+import type { ResourceDefinition, SubresourceDefinition } from "../definition.ts";
 import type { ResourceRegistry } from "../registry.ts";
 
 interface Group {
@@ -43,15 +43,17 @@ export class DiscoveryDocuments {
       if (versions === undefined) groups.set(group, (versions = new Map()));
       versions.set(version, [...(versions.get(version) ?? []), definition]);
     }
-    this.#groups = [...groups].map(([name, versions]) => ({
-      name,
-      versions: [...versions]
-        .sort(([a], [b]) => compareVersions(a, b))
-        .map(([version, definitions]) => ({
-          version,
-          definitions: [...definitions].sort((a, b) => (a.kind.resource < b.kind.resource ? -1 : 1)),
-        })),
-    }));
+    this.#groups = [...groups]
+      .sort(([left], [right]) => compareGroups(left, right))
+      .map(([name, versions]) => ({
+        name,
+        versions: [...versions]
+          .sort(([a], [b]) => compareVersions(a, b))
+          .map(([version, definitions]) => ({
+            version,
+            definitions: [...definitions].sort((a, b) => (a.kind.resource < b.kind.resource ? -1 : 1)),
+          })),
+      }));
     return this.#groups;
   }
 
@@ -63,17 +65,17 @@ export class DiscoveryDocuments {
     const items = groups
       .filter(({ name }) => (name === "") === (root === "/api"))
       .map(({ name, versions }) => ({
-        metadata: name === "" ? { creationTimestamp: null } : { name, creationTimestamp: null },
+        metadata: name === "" ? {} : { name },
         versions: versions.map(({ version, definitions }) => ({
           version,
           freshness: "Current",
           resources: definitions.map((definition) => ({
             resource: definition.kind.resource,
-            responseKind: {
-              group: definition.kind.group,
-              version: definition.kind.version,
-              kind: definition.kind.kind,
-            },
+            // Of its own kinds a kube-apiserver says the kind only: group and version are those it stands under.
+            responseKind:
+              definition.origin === "builtin"
+                ? { group: "", version: "", kind: definition.kind.kind }
+                : { group: definition.kind.group, version: definition.kind.version, kind: definition.kind.kind },
             scope: definition.kind.namespaced ? "Namespaced" : "Cluster",
             singularResource: definition.singular,
             verbs: definition.verbs,
@@ -113,7 +115,9 @@ export class DiscoveryDocuments {
           serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }],
         };
       const found = version === undefined ? core?.versions.find((v) => v.version === group) : undefined;
-      return found === undefined ? undefined : resourceList(found.definitions, found.version);
+      return found === undefined
+        ? undefined
+        : { kind: "APIResourceList", groupVersion: found.version, resources: resourcesOf(found.definitions) };
     }
     if (root !== "apis") return undefined;
     if (group === undefined)
@@ -122,8 +126,47 @@ export class DiscoveryDocuments {
     if (found === undefined) return undefined;
     if (version === undefined) return { kind: "APIGroup", apiVersion: "v1", ...groupOf(found) };
     const served = found.versions.find((v) => v.version === version);
-    return served === undefined ? undefined : resourceList(served.definitions, `${group}/${version}`);
+    if (served === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource", {});
+    return {
+      kind: "APIResourceList",
+      apiVersion: "v1",
+      groupVersion: `${group}/${version}`,
+      resources: resourcesOf(served.definitions),
+    };
   }
+}
+
+/** Groups in the order of kube-apiserver, which is one of age; what others add comes behind by name. */
+const GROUP_ORDER = [
+  "",
+  "apiregistration.k8s.io",
+  "apps",
+  "events.k8s.io",
+  "authentication.k8s.io",
+  "authorization.k8s.io",
+  "autoscaling",
+  "batch",
+  "certificates.k8s.io",
+  "networking.k8s.io",
+  "policy",
+  "rbac.authorization.k8s.io",
+  "storage.k8s.io",
+  "admissionregistration.k8s.io",
+  "apiextensions.k8s.io",
+  "scheduling.k8s.io",
+  "coordination.k8s.io",
+  "node.k8s.io",
+  "discovery.k8s.io",
+  "resource.k8s.io",
+  "flowcontrol.apiserver.k8s.io",
+];
+
+function compareGroups(left: string, right: string): number {
+  const [a, b] = [left, right].map((name) => {
+    const at = GROUP_ORDER.indexOf(name);
+    return at < 0 ? GROUP_ORDER.length : at;
+  }) as [number, number];
+  return a - b || (left < right ? -1 : 1);
 }
 
 function groupOf({ name, versions }: Group) {
@@ -131,31 +174,37 @@ function groupOf({ name, versions }: Group) {
   return { name, versions: entries, preferredVersion: entries[0] };
 }
 
-function resourceList(definitions: readonly ResourceDefinition[], groupVersion: string): unknown {
-  return {
-    kind: "APIResourceList",
-    apiVersion: "v1",
-    groupVersion,
-    resources: definitions.flatMap((definition) => [
-      {
-        name: definition.kind.resource,
-        singularName: definition.singular,
-        namespaced: definition.kind.namespaced,
-        kind: definition.kind.kind,
-        verbs: definition.verbs,
-        ...(definition.shortNames.length === 0 ? {} : { shortNames: definition.shortNames }),
-        ...(definition.categories.length === 0 ? {} : { categories: definition.categories }),
-      },
-      ...definition.subresources.map((subresource) => ({
-        name: `${definition.kind.resource}/${subresource.name}`,
-        singularName: "",
-        namespaced: definition.kind.namespaced,
-        ...(subresource.kind.group === definition.kind.group
-          ? {}
-          : { group: subresource.kind.group, version: subresource.kind.version }),
-        kind: subresource.kind.kind,
-        verbs: subresource.verbs,
-      })),
-    ]),
-  };
+/** Changes when objects are stored under another group, version or kind: what migrators of stored versions look at. */
+function storageVersionHash({ kind, storage }: ResourceDefinition): string {
+  const text = `${storage.group ?? kind.group}/${storage.version}/${kind.kind}`;
+  return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
+}
+
+const isStored = ({ verbs, virtual }: ResourceDefinition) => virtual === undefined && verbs.includes("list");
+
+/** Kinds of other groups that a resource takes and gives beside its own. */
+const otherKind = (definition: ResourceDefinition, { kind }: SubresourceDefinition) =>
+  kind.group === "" || kind.group === definition.kind.group ? {} : { group: kind.group, version: kind.version };
+
+function resourcesOf(definitions: readonly ResourceDefinition[]): readonly unknown[] {
+  return definitions.flatMap((definition) => [
+    {
+      name: definition.kind.resource,
+      singularName: definition.singular,
+      namespaced: definition.kind.namespaced,
+      kind: definition.kind.kind,
+      verbs: definition.verbs,
+      ...(definition.shortNames.length === 0 ? {} : { shortNames: definition.shortNames }),
+      ...(definition.categories.length === 0 ? {} : { categories: definition.categories }),
+      ...(isStored(definition) ? { storageVersionHash: storageVersionHash(definition) } : {}),
+    },
+    ...definition.subresources.map((subresource) => ({
+      name: `${definition.kind.resource}/${subresource.name}`,
+      singularName: "",
+      namespaced: definition.kind.namespaced,
+      ...otherKind(definition, subresource),
+      kind: subresource.kind.kind,
+      verbs: subresource.verbs,
+    })),
+  ]);
 }
