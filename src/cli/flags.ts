@@ -12,6 +12,8 @@ export interface FlagSpec {
 export interface Parsed {
   readonly args: readonly string[];
   get(name: string): string | undefined;
+  /** Every value of a flag that may stand several times. */
+  all(name: string): readonly string[];
   isOn(name: string): boolean;
 }
 
@@ -20,7 +22,7 @@ export class HelpAsked extends Error {}
 
 /** Reads flags before, between and after arguments. Throws on a flag nobody knows. */
 export function parseArguments(words: readonly string[], specs: readonly FlagSpec[], usage: string): Parsed {
-  const values = new Map<string, string>();
+  const given: (readonly [name: string, value: string])[] = [];
   const args: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
@@ -43,16 +45,18 @@ export function parseArguments(words: readonly string[], specs: readonly FlagSpe
     const text = equals < 0 ? word : word.slice(0, equals);
     const spec = specs.find(({ name, short }) => text === `--${name}` || (short !== undefined && text === `-${short}`));
     if (spec === undefined) throw unknownFlag(text);
-    if (equals >= 0) values.set(spec.name, word.slice(equals + 1));
-    else if (spec.isSwitch) values.set(spec.name, "true");
+    if (equals >= 0) given.push([spec.name, word.slice(equals + 1)]);
+    else if (spec.isSwitch) given.push([spec.name, "true"]);
     else {
       const value = words[++at];
       if (value === undefined) throw new UsageError(`flag needs an argument: ${text}`);
-      values.set(spec.name, value);
+      given.push([spec.name, value]);
     }
   }
+  const values = new Map(given);
   return {
     args,
+    all: (name) => given.filter(([own]) => own === name).map(([, value]) => value),
     get: (name) => values.get(name) ?? specs.find((spec) => spec.name === name)?.default,
     isOn: (name) => values.get(name) === "true",
   };

@@ -72,6 +72,11 @@ const commands: readonly Command[] = [
     summary: "why a workload is where it is",
     load: () => import("./commands/explain-placement.ts"),
   },
+  {
+    words: ["interpret"],
+    summary: "check, edit and try what customizations say of kinds",
+    load: () => import("./commands/interpret.ts"),
+  },
   { words: ["version"], summary: "print the version", load: () => import("./commands/version.ts") },
 ];
 

@@ -33,6 +33,8 @@ export interface LuaResult {
 export interface LuaEngine {
   /** Throws `LuaError` when the script does not compile. */
   check(script: string): void;
+  /** Loads the script; throws `LuaError` when that fails or the global function `name` is not there. */
+  probe(script: string, name: string): void;
   /** Loads the script, then calls its global function `name`. Throws `LuaError`. */
   call(script: string, name: string, given: readonly unknown[], wanted: number): LuaResult;
 }
@@ -113,6 +115,7 @@ export function createLuaEngine(options: LuaOptions): LuaEngine {
   };
   return {
     check: (script) => using((own) => void compile(own, script)),
+    probe: (script, name) => using((own) => load(own, script, name)),
     call: (script, name, given, wanted) =>
       using((own) => {
         const { state } = own;
