@@ -40,8 +40,8 @@ export function karmadaAdmission(random: Random, options: KarmadaAdmissionOption
   return [
     propagationPolicyAdmission(false, random, options.defaultTolerations),
     propagationPolicyAdmission(true, random, options.defaultTolerations),
-    overridePolicyAdmission(false),
-    overridePolicyAdmission(true),
+    overridePolicyAdmission(false, client),
+    overridePolicyAdmission(true, client),
     bindingAdmission(false, random, {
       checksComponents: gates.has("MultiplePodTemplatesScheduling"),
       ...(gates.has("FederatedQuotaEnforcement") ? { quotas: { client, clock } } : {}),

@@ -73,6 +73,11 @@ const commands: readonly Command[] = [
     load: () => import("./commands/explain-placement.ts"),
   },
   {
+    words: ["release"],
+    summary: "let deletions that the mass-deletion brake holds go on",
+    load: () => import("./commands/release.ts"),
+  },
+  {
     words: ["interpret"],
     summary: "check, edit and try what customizations say of kinds",
     load: () => import("./commands/interpret.ts"),

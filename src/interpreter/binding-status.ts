@@ -3,10 +3,11 @@ import {
   type AnyBinding,
   clusterOfExecutionNamespace,
   type Condition,
+  TEMPLATE_UID,
   type Work,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { formatTime, gvkOf } from "#machinery";
+import { formatTime, gvkOf, type KubeObject } from "#machinery";
 
 /** Clusters a binding wants its Works in: targets, those of referrers, and those still being left gracefully. */
 export function expectedClusters(binding: AnyBinding): ReadonlySet<string> {
@@ -20,6 +21,21 @@ export function expectedClusters(binding: AnyBinding): ReadonlySet<string> {
   ]);
 }
 
+/** The manifest of a binding's resource in a Work; an override may have renamed it, the template's uid stays. */
+function manifestOf(work: Work, resource: AnyBinding["spec"]["resource"]): KubeObject | undefined {
+  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  const ofKind = manifests.filter(
+    ({ apiVersion, kind, metadata }) =>
+      apiVersion === resource.apiVersion &&
+      kind === resource.kind &&
+      (metadata.namespace ?? "") === (resource.namespace ?? ""),
+  );
+  return (
+    ofKind.find(({ metadata }) => metadata.name === resource.name) ??
+    ofKind.find(({ metadata }) => Boolean(resource.uid) && metadata.annotations?.[TEMPLATE_UID] === resource.uid)
+  );
+}
+
 /** A binding's items from its Works. Throws when a Work does not carry the binding's resource. */
 export function aggregateItems(binding: AnyBinding, works: readonly Work[]): readonly AggregatedStatusItem[] {
   const { resource } = binding.spec;
@@ -28,20 +44,8 @@ export function aggregateItems(binding: AnyBinding, works: readonly Work[]): rea
     .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
     .map((work): AggregatedStatusItem => {
       const clusterName = clusterOfExecutionNamespace(work.metadata.namespace) ?? "";
-      const carries = (work.spec?.workload?.manifests ?? []).some((manifest) => {
-        const object = manifest as {
-          apiVersion?: string;
-          kind?: string;
-          metadata?: { name?: string; namespace?: string };
-        };
-        return (
-          object.apiVersion === resource.apiVersion &&
-          object.kind === resource.kind &&
-          object.metadata?.name === resource.name &&
-          (object.metadata?.namespace ?? "") === (resource.namespace ?? "")
-        );
-      });
-      if (!carries) throw new Error("no such manifest exist");
+      const carried = manifestOf(work, resource);
+      if (carried === undefined) throw new Error("no such manifest exist");
       const applied = work.status?.conditions?.find(({ type }) => type === "Applied");
       if (applied?.status !== "True")
         return { clusterName, ...(applied?.message ? { appliedMessage: applied.message } : {}), health: "Unknown" };
@@ -50,7 +54,7 @@ export function aggregateItems(binding: AnyBinding, works: readonly Work[]): rea
           (identifier.group ?? "") === group &&
           identifier.version === version &&
           identifier.kind === kind &&
-          identifier.name === resource.name &&
+          identifier.name === carried.metadata.name &&
           (identifier.namespace ?? "") === (resource.namespace ?? ""),
       );
       return {

@@ -1,6 +1,15 @@
 /** Admission of OverridePolicy and ClusterOverridePolicy. */
-import type { AnyOverridePolicy, Overriders } from "#apis/karmada";
+import {
+  type AnyOverridePolicy,
+  APPLIED_CLUSTER_OVERRIDES,
+  APPLIED_OVERRIDES,
+  clusterOfExecutionNamespace,
+  type Overriders,
+  RESOURCE_BINDING_NAMESPACE,
+  Work,
+} from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
+import type { Client } from "#client";
 import {
   annotationMapErrors,
   type FieldError,
@@ -62,7 +71,25 @@ function overriderErrors(overriders: Overriders, path: string): FieldError[] {
   return errors;
 }
 
-export function overridePolicyAdmission(isCluster: boolean): AdmissionPlugin {
+/** Clusters whose copies an override changes now; `namespace` is absent for a cluster-wide one. */
+async function clustersChangedBy(
+  namespace: string | undefined,
+  name: string,
+  client: Client,
+): Promise<readonly string[]> {
+  const key = namespace === undefined ? APPLIED_CLUSTER_OVERRIDES : APPLIED_OVERRIDES;
+  const { items } = await client.list(Work);
+  const clusters = items
+    .filter(
+      ({ metadata: { annotations = {} } }) =>
+        annotations[key]?.includes(`"policyName":${JSON.stringify(name)}`) &&
+        (namespace === undefined || annotations[RESOURCE_BINDING_NAMESPACE] === namespace),
+    )
+    .map(({ metadata }) => clusterOfExecutionNamespace(metadata.namespace) ?? "");
+  return [...new Set(clusters)].sort();
+}
+
+export function overridePolicyAdmission(isCluster: boolean, client?: () => Client): AdmissionPlugin {
   const webhook = isCluster ? "clusteroverridepolicy.karmada.io" : "overridepolicy.karmada.io";
   const resource = isCluster ? "clusteroverridepolicies" : "overridepolicies";
   return {
@@ -82,11 +109,14 @@ export function overridePolicyAdmission(isCluster: boolean): AdmissionPlugin {
         selectors === undefined ? policy : { ...policy, spec: { ...policy.spec, resourceSelectors: selectors } }
       ) as KubeObject;
     },
-    validate({ object, operation, warn }) {
+    async validate({ object, operation, warn, namespace, name }) {
       if (operation === "DELETE") {
-        warn(
-          "copies in member clusters are rendered without this override at once; see the guide on withdrawing workloads",
-        );
+        const clusters =
+          client === undefined ? [] : await clustersChangedBy(isCluster ? undefined : namespace, name, client());
+        if (clusters.length > 0)
+          warn(
+            `copies in ${clusters.join(", ")} are rendered without this override at once, unless no policy claims them any more; see the guide on withdrawing workloads`,
+          );
         return;
       }
       const policy = object as AnyOverridePolicy;

@@ -103,6 +103,44 @@ export function mustWaitForPurge(
   );
 }
 
+/** Works of clusters that get one of another name now, because an override renames the object. */
+export function planRenamed(works: readonly Work[], wanted: readonly Work[]): readonly Work[] {
+  const names = new Map(wanted.map(({ metadata }) => [metadata.namespace, metadata.name]));
+  return works.filter(
+    ({ metadata }) =>
+      metadata.deletionTimestamp === undefined &&
+      names.has(metadata.namespace) &&
+      names.get(metadata.namespace) !== metadata.name,
+  );
+}
+
+/** A Work of an automatically propagated namespace, which outlives the policy that selects the namespace as well. */
+export const isOfNamespace = (work: Work): boolean =>
+  (work.metadata.ownerReferences ?? []).some(({ apiVersion, kind }) => apiVersion === "v1" && kind === "Namespace");
+
+/** Such a Work without the binding's marks: namespace sync goes on with it. */
+export function handedBack(work: Work): Work {
+  const { [CLUSTER_RESOURCE_BINDING_ID]: _id, ...labels } = work.metadata.labels ?? {};
+  const { [CLUSTER_RESOURCE_BINDING_NAME]: _name, ...annotations } = withoutOverrides(work.metadata.annotations);
+  return { ...work, metadata: { ...work.metadata, labels, annotations } };
+}
+
+/** Override policies that changed what a Work carries and do so no longer, as events name them. */
+export function withdrawnOverrides(present: Work | undefined, wanted: Work): readonly string[] {
+  const namesIn = (work: Work | undefined, key: string, title: (name: string) => string) => {
+    const text = work?.metadata.annotations?.[key];
+    return text === undefined
+      ? []
+      : (JSON.parse(text) as readonly { readonly policyName: string }[]).map(({ policyName }) => title(policyName));
+  };
+  const all = (work: Work | undefined) => [
+    ...namesIn(work, APPLIED_CLUSTER_OVERRIDES, (name) => `cluster override policy(${name})`),
+    ...namesIn(work, APPLIED_OVERRIDES, (name) => `override policy(${name})`),
+  ];
+  const now = new Set(all(wanted));
+  return [...new Set(all(present))].filter((name) => !now.has(name));
+}
+
 /** Targets of a binding: its own, then those of referrers; the first mention of a cluster counts. */
 export function targetsOf(binding: AnyBinding): readonly TargetCluster[] {
   const targets = new Map<string, TargetCluster>();

@@ -6,6 +6,7 @@ import {
   CLUSTER_BINDING_FINALIZER,
   CLUSTER_PROPAGATION_POLICY_ID,
   ClusterOverridePolicy,
+  clusterOfExecutionNamespace,
   OverridePolicy,
   PROPAGATION_POLICY_ID,
   type ResourceBinding,
@@ -26,14 +27,20 @@ import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./conte
 import {
   bindingIdLabel,
   describeBinding,
+  handedBack,
+  isOfNamespace,
   mustWaitForPurge,
   planOrphans,
+  planRenamed,
   planUnpreserved,
   renderWorks,
+  withdrawnOverrides,
 } from "./plan.ts";
 
 /** A purge that must come first is looked at again after this time, should its event be missed. */
 const PURGE_RETRY_MS = 5_000;
+/** Seconds, doubling from a millisecond (wire). */
+const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
 
 export async function reconcile(
   request: Request,
@@ -46,7 +53,9 @@ export async function reconcile(
   const works = id === undefined ? [] : context.cache(Work).byIndex(BINDING_ID_INDEX, id);
   const { client, events } = context;
   const remove = (work: Work) =>
-    client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+    binding.kind === "ClusterResourceBinding" && isOfNamespace(work)
+      ? quietly(client.update(Work, handedBack(work)))
+      : quietly(client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" }));
   if (binding.metadata.deletionTimestamp !== undefined) {
     await Promise.all(works.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(remove));
     const finalizer = binding.kind === "ClusterResourceBinding" ? CLUSTER_BINDING_FINALIZER : BINDING_FINALIZER;
@@ -71,6 +80,7 @@ export async function reconcile(
   if (mustWaitForPurge(binding, works, isReady)) return requeueAfter(PURGE_RETRY_MS);
   const template = await context.deps.templateOf(binding.spec.resource);
   if (template === undefined) return done;
+  const startedMs = context.clock.now();
   const {
     works: wanted,
     overrideEvents,
@@ -95,13 +105,26 @@ export async function reconcile(
   await Promise.all(
     wanted.map(async (work) => {
       try {
-        if (await write(work, context)) isWritten = true;
+        const present = works.find(({ metadata }) => metadata.namespace === work.metadata.namespace);
+        if (!(await write(work, context))) return;
+        isWritten = true;
+        for (const policy of withdrawnOverrides(present, work))
+          overrideManager.warning(
+            template,
+            "OverridePolicyWithdrawn",
+            `The copy in cluster(${clusterOfExecutionNamespace(work.metadata.namespace)}) is rendered without ${policy} now.`,
+          );
       } catch (error) {
         failures.push(error instanceof Error ? error.message : String(error));
       }
     }),
   );
+  // Only when the new one is written: the member must not be without.
+  if (failures.length === 0) await Promise.all(planRenamed(works, wanted).map(remove));
   const what = describeBinding(binding);
+  context.metrics
+    .histogram("binding_sync_work_duration_seconds", "Duration of rendering a binding's Works", ["result"], STEPS)
+    .observe((context.clock.now() - startedMs) / 1000, { result: failures.length > 0 ? "error" : "success" });
   if (failures.length > 0) {
     const message = failures.length === 1 ? (failures[0] as string) : `[${failures.join(", ")}]`;
     for (const about of [binding, template]) events.warning(about, "SyncWorkFailed", message);

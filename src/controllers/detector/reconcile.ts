@@ -29,7 +29,16 @@ import {
 } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import type { DetectorDeps, DetectorOptions, Waiting } from "./context.ts";
-import { buildBinding, choosePolicy, claimed, claimOf, isClusterPolicy, isLazy, unclaimed } from "./plan.ts";
+import {
+  type BindingInput,
+  buildBinding,
+  choosePolicy,
+  claimed,
+  claimOf,
+  isClusterPolicy,
+  isLazy,
+  unclaimed,
+} from "./plan.ts";
 
 type Context = ControllerContext<DetectorDeps, DetectorOptions>;
 
@@ -45,6 +54,8 @@ export function stateOf(context: { readonly signal: AbortSignal }): State {
   return state;
 }
 
+/** Seconds, doubling from a millisecond (wire). */
+const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
 const SEPARATOR = "\u0001";
 /**
  * Templates of all kinds share one queue: the kind travels in the name, and with it whether the change was the control
@@ -106,9 +117,14 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
     }
   } else {
     const namespace = template.metadata.namespace;
+    const startedMs = context.clock.now();
     policy =
       namespace === undefined ? undefined : choosePolicy(context.cache(PropagationPolicy).list(namespace), template);
     policy ??= choosePolicy(context.cache(ClusterPropagationPolicy).list(), template);
+    if (policy !== undefined)
+      context.metrics
+        .histogram("resource_match_policy_duration_seconds", "Duration of finding a policy", [], STEPS)
+        .observe((context.clock.now() - startedMs) / 1000);
   }
   if (policy === undefined) {
     waiting.set(waitingKey, { kind, object: template });
@@ -143,17 +159,29 @@ async function apply(
   context: Context,
 ): Promise<void> {
   const events = context.events.from("resource-detector");
+  const startedMs = context.clock.now();
+  const measured = (result: "success" | "error") => {
+    const { metrics, clock } = context;
+    metrics
+      .counter("policy_apply_attempts_total", "Attempts to apply a policy to a template", ["result"])
+      .add(1, { result });
+    metrics
+      .histogram("resource_apply_policy_duration_seconds", "Duration of applying a policy", ["result"], STEPS)
+      .observe((clock.now() - startedMs) / 1000, { result });
+  };
   try {
     const marked = claimed(template, policy);
     const current = marked === template ? template : await context.client.update(kind, marked);
     if (isByMarks && isLazy(policy)) return;
     if (await writeBinding(current, policy, context))
       events.normal(template, "ApplyPolicySucceed", `Apply ${describePolicy(policy)} succeed`);
+    measured("success");
   } catch (error) {
     if (isNotFound(error) || isConflict(error)) {
       if (isConflict(error)) throw error;
       return;
     }
+    measured("error");
     events.warning(
       template,
       "ApplyPolicyFailed",
@@ -164,16 +192,12 @@ async function apply(
 }
 
 async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, context: Context): Promise<boolean> {
-  const { client, deps } = context;
+  const { client } = context;
   const isCluster = !template.metadata.namespace;
   const kind = (isCluster ? ClusterResourceBinding : ResourceBinding) as typeof ResourceBinding;
   const name = bindingName(template.kind, template.metadata.name ?? "");
   const at = { namespace: template.metadata.namespace, name };
-  const { components, replicas } = await deps.interpreter.ask((interpreter) =>
-    deps.gates.has("MultiplePodTemplatesScheduling") && interpreter.hasHook(template, "InterpretComponent")
-      ? { components: interpreter.components(template) }
-      : { replicas: interpreter.replicas(template) },
-  );
+  const { components, replicas } = await interpretReplicas(template, context);
   const priority = priorityOf(policy, context);
   return retryOnConflict(async (tryNumber) => {
     const present = (
@@ -190,14 +214,42 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
       ...(components === undefined ? {} : { components }),
       ...(priority === undefined ? {} : { priority }),
     }) as ResourceBinding;
-    if (present === undefined) {
-      await client.create(kind, wanted);
-      return true;
-    }
-    if (deepEqual(present, wanted)) return false;
-    await client.update(kind, wanted);
+    if (present !== undefined && deepEqual(present, wanted)) return false;
+    const events = context.events.from("resource-detector");
+    if (components !== undefined)
+      events.normal(template, "GetComponentsSucceed", "Get components of resource template successfully.");
+    else if (replicas !== undefined)
+      events.normal(template, "GetReplicasSucceed", "Get replicas of resource template successfully.");
+    if (present === undefined) await client.create(kind, wanted);
+    else await client.update(kind, wanted);
     return true;
   });
+}
+
+/** What the template asks for. A failure is said on the template. */
+async function interpretReplicas(
+  template: KubeObject,
+  context: Context,
+): Promise<Pick<BindingInput, "components" | "replicas">> {
+  const { interpreter, gates } = context.deps;
+  const isOfComponents =
+    gates.has("MultiplePodTemplatesScheduling") && interpreter.hasHook(template, "InterpretComponent");
+  try {
+    return await interpreter.ask((asked): Pick<BindingInput, "components" | "replicas"> => {
+      const components = isOfComponents ? asked.components(template) : undefined;
+      if (components !== undefined) return { components, replicas: undefined };
+      return { replicas: isOfComponents ? undefined : asked.replicas(template) };
+    });
+  } catch (error) {
+    context.events
+      .from("resource-detector")
+      .warning(
+        template,
+        isOfComponents ? "GetComponentsFailed" : "GetReplicasFailed",
+        error instanceof Error ? error.message : String(error),
+      );
+    throw error;
+  }
 }
 
 function priorityOf(policy: AnyPropagationPolicy, context: Context): number | undefined {
@@ -338,10 +390,16 @@ async function preempt(policy: AnyPropagationPolicy, context: Context): Promise<
         : `cluster propagation policy(${of.name})`;
     const mine = title({ kind: policy.kind, ...policy.metadata });
     const text = `${mine.charAt(0).toUpperCase()}${mine.slice(1)}`;
+    const measured = (result: "success" | "error") =>
+      context.metrics
+        .counter("policy_preemption_total", "Templates taken from another policy", ["result"])
+        .add(1, { result });
     try {
       await context.client.update(kind, claimed(template, policy));
+      measured("success");
       events.normal(template, "PreemptPolicySucceed", `${text} preempted ${title(claim)} successfully`);
     } catch (error) {
+      measured("error");
       events.warning(
         template,
         "PreemptPolicyFailed",

@@ -16,6 +16,7 @@ import type { KubeObject, ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
 import { isClusterReady, RELEASE_DELETIONS, reconcile } from "./reconcile.ts";
+import { StepCounts } from "./in-step.ts";
 import { VersionRecord } from "./version-record.ts";
 
 export { RELEASE_DELETIONS } from "./reconcile.ts";
@@ -35,7 +36,12 @@ export type ExecutionContext = ControllerContext<ExecutionDeps, ExecutionOptions
 
 const records = new WeakMap<
   AbortSignal,
-  { readonly versions: VersionRecord; readonly brake: DeletionBrake; readonly followed: Set<string> }
+  {
+    readonly versions: VersionRecord;
+    readonly brake: DeletionBrake;
+    readonly steps: StepCounts;
+    readonly followed: Set<string>;
+  }
 >();
 
 export function recordOf(context: { readonly signal: AbortSignal; readonly options: BrakeOptions }) {
@@ -43,7 +49,12 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
   if (record === undefined)
     records.set(
       context.signal,
-      (record = { versions: new VersionRecord(), brake: new DeletionBrake(context.options), followed: new Set() }),
+      (record = {
+        versions: new VersionRecord(),
+        brake: new DeletionBrake(context.options),
+        steps: new StepCounts(),
+        followed: new Set(),
+      }),
     );
   return record;
 }
@@ -55,6 +66,11 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
     change.type !== "deleted" &&
     (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
   wakes: [
+    // Counts only: nothing is woken.
+    wake(Work, (change, context: ControllerContext<unknown, unknown>) => {
+      recordOf(context as ExecutionContext).steps.note(change, context);
+      return [];
+    }),
     // A cluster that turns ready gets its Works at once instead of after a long backoff.
     wake(Cluster, (change, context: ControllerContext<unknown, unknown>) =>
       change.type === "updated" &&

@@ -34,6 +34,9 @@ type Follow = (member: Member, kind: ResourceKind) => void;
 export const isClusterReady = (cluster: Cluster): boolean =>
   cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
+/** Seconds, doubling from a millisecond (wire). */
+const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
+
 /** What execution remembers between reconciles; all of it is a shortcut that a restart may lose. */
 interface Memory {
   readonly versions: VersionRecord;
@@ -79,6 +82,7 @@ export async function reconcile(request: Request, context: Context, record: Memo
     throw new Error(`cluster(${clusterName}) not ready`);
   }
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  const startedMs = context.clock.now();
   const errors: string[] = [];
   const events = context.events.from("execution-controller");
   await Promise.all(
@@ -106,6 +110,9 @@ export async function reconcile(request: Request, context: Context, record: Memo
     }),
   );
   const isApplied = errors.length === 0;
+  context.metrics
+    .histogram("work_sync_workload_duration_seconds", "Duration of bringing a Work into its member", ["result"], STEPS)
+    .observe((context.clock.now() - startedMs) / 1000, { result: isApplied ? "success" : "error" });
   const applied: WorkCondition = isApplied
     ? {
         type: "Applied",

@@ -5,6 +5,7 @@
 import { Namespace } from "#apis/kubernetes";
 import {
   Cluster,
+  CLUSTER_RESOURCE_BINDING_ID,
   ClusterOverridePolicy,
   CONFLICT_RESOLUTION,
   EXECUTION_FINALIZER,
@@ -29,6 +30,7 @@ import {
   type KubeObject,
   withAnnotations,
   withLabels,
+  withMetadata,
 } from "#machinery";
 import { appliedText, applyOverrides } from "#override";
 
@@ -65,6 +67,16 @@ export const namespaceSync = defineController<unknown, Options>({
             .map(({ metadata }) => ({ name: metadata.name ?? "" }))
         : [],
     ),
+    // A Work that went or that a policy's binding gave back is ours again.
+    wake(Work, (change) => {
+      const isOurs = (work: Work) => work.metadata.labels?.[CLUSTER_RESOURCE_BINDING_ID] === undefined;
+      if (change.type === "added" || (change.type === "updated" && (!isOurs(change.object) || isOurs(change.old))))
+        return [];
+      const [manifest] = (change.object.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+      return manifest?.kind === "Namespace" && manifest.apiVersion === "v1"
+        ? [{ kind: Namespace, name: manifest.metadata.name ?? "" }]
+        : [];
+    }),
     // A new execution namespace may have been missing a moment ago.
     wake(Namespace, (change, context: ControllerContext<unknown, unknown>) =>
       change.type === "added" && !change.isInitial && change.object.metadata.name?.startsWith("karmada-es-")
@@ -118,6 +130,18 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
 async function ensureWork(namespace: Namespace, cluster: Cluster, context: Context): Promise<void> {
   const execution = executionNamespace(cluster.metadata.name ?? "");
   if (context.cache(Namespace).get(execution) === undefined) return;
+  const name = workName("Namespace", namespace.metadata.name ?? "", "");
+  const claimed = context.cache(Work).get(`${execution}/${name}`);
+  // A policy selects the namespace as well: its binding says what the Work holds. We only keep it when the policy goes.
+  if (claimed?.metadata.labels?.[CLUSTER_RESOURCE_BINDING_ID] !== undefined) {
+    const owners = claimed.metadata.ownerReferences ?? [];
+    if (owners.some(({ uid }) => uid === namespace.metadata.uid)) return;
+    await context.client.update(
+      Work,
+      withMetadata(claimed, { ownerReferences: [...owners, controllerReference(namespace)] }),
+    );
+    return;
+  }
   const {
     status: _status,
     spec: _spec,
@@ -127,8 +151,7 @@ async function ensureWork(namespace: Namespace, cluster: Cluster, context: Conte
     clusterOverridePolicies: context.cache(ClusterOverridePolicy).list(),
     overridePolicies: [],
   });
-  const name = workName("Namespace", overridden.object.metadata.name ?? "", "");
-  const present = context.cache(Work).get(`${execution}/${name}`);
+  const present = claimed;
   const id = present?.metadata.labels?.[WORK_ID];
   let manifest = withLabels(overridden.object, { [MANAGED]: "true" });
   manifest = pruneManifest(
