@@ -61,9 +61,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** Runs `karmadactl interpret …` and gives what it printed. */
 async function interpret(...words: readonly string[]) {
   const printed = { out: "", err: "" };
+  const keep = (stream: "out" | "err") => (text: unknown) => {
+    printed[stream] += String(text);
+    return true;
+  };
   const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => ((printed.out += String(text)), true)),
-    vi.spyOn(process.stderr, "write").mockImplementation((text) => ((printed.err += String(text)), true)),
+    vi.spyOn(process.stdout, "write").mockImplementation(keep("out")),
+    vi.spyOn(process.stderr, "write").mockImplementation(keep("err")),
   ];
   try {
     return { code: await runCommand("karmadactl", ["interpret", ...words]), ...printed };
