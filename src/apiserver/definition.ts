@@ -128,3 +128,7 @@ export interface ScalePaths {
 
 export const hasSubresource = (definition: ResourceDefinition, name: string): boolean =>
   definition.subresources.some((subresource) => subresource.name === name);
+
+/** The internal Go type of a kind, as messages name it. */
+export const goNameOf = ({ kind }: Pick<ResourceDefinition, "kind">): string =>
+  `${kind.group === "" ? "core" : (kind.group.split(".")[0] as string)}.${kind.kind}`;

@@ -1,16 +1,21 @@
-import type { Clock, Random } from "#base";
+import type { Clock } from "#base";
 import {
-  type ApiError,
+  ApiError,
   apiError,
+  badRequest,
   type FieldError,
   fieldForbidden,
   fieldNotSupported,
   invalid,
+  isJsonObject,
   type KubeList,
   type KubeObject,
   type ListOptions,
+  objectKey,
   resourceExpired,
 } from "#machinery";
+
+import { scanJson } from "./http/json-text.ts";
 
 type Head = { readonly apiVersion: string; readonly kind: string };
 
@@ -22,66 +27,148 @@ interface Continuation {
 
 /** A revision nobody has written yet, such as one from before a store was lost: clients list anew. */
 export const tooLargeVersion = (asked: number, present: number): ApiError =>
-  apiError(504, "Timeout", `Too large resource version: ${asked}, current: ${present}`, {
+  apiError(504, "Timeout", `Timeout: Too large resource version: ${asked}, current: ${present}`, {
     causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
     retryAfterSeconds: 1,
   });
 
-/** Refuses combinations of options that contradict each other. */
-export function checkListOptions({ resourceVersionMatch: match, resourceVersion, continue: token }: ListOptions): void {
-  if (match === undefined) return;
+/** The number a resource version stands for, 0 where none is given; `refuse` makes the error of one that is none. */
+export function versionNumber(text: string | undefined, refuse: (why: string) => Error): number {
+  if (text === undefined || text === "") return 0;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw refuse(
+    `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+  );
+}
+
+/** Refuses combinations of options that contradict each other. `sendInitialEvents` is for watches alone. */
+export function checkListOptions(
+  options: ListOptions & { readonly sendInitialEvents?: boolean },
+  isWatch = false,
+): void {
+  const { resourceVersionMatch: match, resourceVersion, continue: token, sendInitialEvents } = options;
+  if (match === undefined && sendInitialEvents === undefined) return;
   const errors: FieldError[] = [];
   const refuse = (detail: string) => errors.push(fieldForbidden("resourceVersionMatch", detail));
-  if (!resourceVersion) refuse("resourceVersionMatch is forbidden unless resourceVersion is provided");
-  if (token) refuse("resourceVersionMatch is forbidden when continue is provided");
-  if (match !== "Exact" && match !== "NotOlderThan")
-    errors.push(fieldNotSupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]));
-  if (match === "Exact" && resourceVersion === "0")
-    refuse('resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+  if (isWatch) {
+    if (sendInitialEvents !== undefined && match !== "NotOlderThan")
+      refuse("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    if (match !== undefined) {
+      if (sendInitialEvents === undefined)
+        refuse("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+      if (match !== "NotOlderThan") errors.push(fieldNotSupported("resourceVersionMatch", match, ["NotOlderThan"]));
+      if (token) refuse("resourceVersionMatch is forbidden when continue is provided");
+    }
+  } else {
+    if (match !== undefined) {
+      if (!resourceVersion) refuse("resourceVersionMatch is forbidden unless resourceVersion is provided");
+      if (token) refuse("resourceVersionMatch is forbidden when continue is provided");
+      if (match !== "Exact" && match !== "NotOlderThan")
+        errors.push(fieldNotSupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]));
+      if (match === "Exact" && resourceVersion === "0")
+        refuse('resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+    }
+    if (sendInitialEvents !== undefined)
+      errors.push(fieldForbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  }
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
 }
+
+/** Where a list goes on: behind a key, at a revision, or at whatever revision is present. */
+export interface ContinuePoint {
+  readonly revision: number | "present";
+  readonly afterKey: string;
+}
+
+const TOKEN_VERSION = "meta.k8s.io/v1";
+
+/** Tokens have Kubernetes' form, so that whoever looks into them finds what he expects. */
+function writeToken({ revision, afterKey }: ContinuePoint): string {
+  const rv = revision === "present" ? -1 : revision;
+  return Buffer.from(JSON.stringify({ v: TOKEN_VERSION, rv, start: `${afterKey}\u0000` })).toString("base64url");
+}
+
+/** Reads a token. Throws 400 on one nobody gave. */
+export function readToken(token: string): ContinuePoint {
+  const refuse = (why: string) => badRequest(`invalid continue token: continue key is not valid: ${why}`);
+  const bytes = Buffer.from(token, "base64url");
+  const { error } = scanJson(bytes.toString("latin1"), 4);
+  if (error !== undefined) throw refuse(error);
+  const value = JSON.parse(bytes.toString("utf8")) as unknown;
+  if (!isJsonObject(value)) throw refuse("it holds no object");
+  const { v, rv, start } = value;
+  if (v !== TOKEN_VERSION) throw refuse(`server does not recognize this encoded version ${JSON.stringify(v ?? "")}`);
+  if (!Number.isSafeInteger(rv) || (rv as number) === 0 || (rv as number) < -1)
+    throw refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+  if (typeof start !== "string" || start === "") throw refuse("no continue key encoded (version meta.k8s.io/v1)");
+  return {
+    revision: rv === -1 ? "present" : (rv as number),
+    afterKey: start.endsWith("\u0000") ? start.slice(0, -1) : start,
+  };
+}
+
+/** 410 with a token that goes on from the same place without being consistent. */
+export const continueExpired = (point: ContinuePoint): ApiError => {
+  const { status } = resourceExpired(
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+  );
+  return new ApiError({ ...status, metadata: { continue: writeToken({ ...point, revision: "present" }) } });
+};
 
 const CONTINUE_MS = 300_000;
 const CONTINUES_MAX = 1_000;
 
-/** Lists in pages of one revision. What follows a page is kept for five minutes; a token after that is answered by 410. */
+/**
+ * Lists in pages of one revision. What follows a page is kept for five minutes, so that pages cost nothing; later, or
+ * after a restart, the rest is found again by its token for as long as its revision is known.
+ */
 export class ListPages {
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #continuations = new Map<string, Continuation>();
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-    this.#random = random;
   }
 
-  /** The first `limit` items, and a token for the rest; all of them without a limit. */
-  cut(head: Head, items: readonly KubeObject[], revision: number, limit: number | undefined): KubeList {
+  /** The first `limit` items, and a token for the rest; all of them without a limit. `scope` says what was asked. */
+  cut(
+    head: Head,
+    items: readonly KubeObject[],
+    revision: number,
+    {
+      limit,
+      scope,
+      isSelected,
+    }: { readonly limit: number | undefined; readonly scope: string; readonly isSelected: boolean },
+  ): KubeList {
     const resourceVersion = String(revision);
     if (limit === undefined || limit <= 0 || items.length <= limit)
       return { ...head, metadata: { resourceVersion }, items };
     const nowMs = this.#clock.now();
-    for (const [token, { untilMs }] of this.#continuations) {
+    for (const [key, { untilMs }] of this.#continuations) {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
-      this.#continuations.delete(token);
+      this.#continuations.delete(key);
     }
-    const token = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: revision, id: this.#random.uuid() })).toString(
-      "base64url",
-    );
-    this.#continuations.set(token, { items: items.slice(limit), revision, untilMs: nowMs + CONTINUE_MS });
+    const { namespace, name = "" } = (items[limit - 1] as KubeObject).metadata;
+    const token = writeToken({ revision, afterKey: objectKey(namespace, name) });
+    const key = `${scope} ${token}`;
+    this.#continuations.delete(key);
+    this.#continuations.set(key, { items: items.slice(limit), revision, untilMs: nowMs + CONTINUE_MS });
     return {
       ...head,
-      metadata: { resourceVersion, continue: token, remainingItemCount: items.length - limit },
+      metadata: {
+        resourceVersion,
+        continue: token,
+        // What a selection leaves is not counted, as Kubernetes does not.
+        ...(isSelected ? {} : { remainingItemCount: items.length - limit }),
+      },
       items: items.slice(0, limit),
     };
   }
 
-  next(head: Head, token: string, limit: number | undefined): KubeList {
-    const rest = this.#continuations.get(token);
-    if (rest === undefined || rest.untilMs < this.#clock.now())
-      throw resourceExpired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
-      );
-    return this.cut(head, rest.items, rest.revision, limit);
+  /** What is kept for a token of the same question. */
+  kept(token: string, scope: string): { readonly items: readonly KubeObject[]; readonly revision: number } | undefined {
+    const rest = this.#continuations.get(`${scope} ${token}`);
+    return rest === undefined || rest.untilMs < this.#clock.now() ? undefined : rest;
   }
 }

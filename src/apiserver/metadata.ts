@@ -9,6 +9,9 @@ import {
   formatTime,
   isJsonObject,
   type KubeObject,
+  objectKey,
+  plainFailure,
+  setOwn,
   DNS_LABEL,
   DNS_1035_LABEL,
   DNS_1035_LABEL_TEXT,
@@ -18,13 +21,9 @@ import {
   type ObjectMeta,
   DNS_SUBDOMAIN,
   DNS_SUBDOMAIN_TEXT,
+  labelKeyErrors,
 } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
-
-const QUALIFIED = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
-
-const QUALIFIED_TEXT =
-  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 const PATH_SEGMENT_RESOURCES = new Set([
   "roles",
@@ -63,30 +62,11 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
   return errors;
 }
 
-function keyErrors(key: string): readonly string[] {
-  const parts = key.split("/");
-  const name = parts[parts.length - 1] ?? "";
-  const errors: string[] = [];
-  if (parts.length > 2)
-    return [
-      "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
-    ];
-  if (parts.length === 2) {
-    const prefix = parts[0] ?? "";
-    if (prefix === "") errors.push("prefix part must be non-empty");
-    else if (!DNS_SUBDOMAIN.test(prefix)) errors.push(`prefix part ${DNS_SUBDOMAIN_TEXT}`);
-  }
-  if (name === "") errors.push("name part must be non-empty");
-  else if (name.length > 63) errors.push("name part must be no more than 63 bytes");
-  if (name !== "" && !QUALIFIED.test(name)) errors.push(QUALIFIED_TEXT);
-  return errors;
-}
-
 /** Labels as they appear in many kinds. */
 export function validateLabels(labels: Readonly<Record<string, string>> | undefined, path: string): FieldError[] {
   const errors: FieldError[] = [];
   for (const [key, value] of Object.entries(labels ?? {})) {
-    for (const text of keyErrors(key)) errors.push(fieldInvalid(path, key, text));
+    for (const text of labelKeyErrors(key)) errors.push(fieldInvalid(path, key, text));
     if (typeof value !== "string") continue;
     if (value.length > 63) errors.push(fieldInvalid(path, value, "must be no more than 63 bytes"));
     if (!LABEL_VALUE.test(value)) errors.push(fieldInvalid(path, value, LABEL_VALUE_TEXT));
@@ -106,7 +86,16 @@ export function validateMetadata(
   const { metadata } = object;
   const errors: FieldError[] = [];
   const name = metadata.name ?? "";
+  const isCore = definition.origin === "builtin";
   if (old === undefined) {
+    const { generateName } = metadata;
+    // The letter that follows is not known yet, but will be one.
+    if (generateName)
+      for (const text of nameErrors(
+        definition,
+        generateName.endsWith("-") ? `${generateName.slice(0, -2)}a` : generateName,
+      ))
+        errors.push(fieldInvalid("metadata.generateName", generateName, text));
     if (name === "") errors.push(fieldRequired("metadata.name", "name or generateName is required"));
     else for (const text of nameErrors(definition, name)) errors.push(fieldInvalid("metadata.name", name, text));
   }
@@ -123,7 +112,8 @@ export function validateMetadata(
     let bytes = 0;
     const before = errors.length;
     for (const [key, value] of Object.entries(metadata.annotations)) {
-      for (const text of keyErrors(key.toLowerCase())) errors.push(fieldInvalid("metadata.annotations", key, text));
+      for (const text of labelKeyErrors(key.toLowerCase()))
+        errors.push(fieldInvalid("metadata.annotations", key, text));
       bytes += key.length + String(value).length;
     }
     if (bytes > ANNOTATIONS_BYTES_MAX)
@@ -134,36 +124,99 @@ export function validateMetadata(
       });
     if (errors.length === before) validated.add(metadata.annotations);
   }
-  for (const finalizer of metadata.finalizers ?? [])
-    for (const text of keyErrors(finalizer)) errors.push(fieldInvalid("metadata.finalizers", finalizer, text));
-  if (old?.metadata.deletionTimestamp !== undefined) {
-    const present = new Set(old.metadata.finalizers ?? []);
-    const added = (metadata.finalizers ?? []).filter((finalizer) => !present.has(finalizer));
-    if (added.length > 0)
+  errors.push(...finalizerErrors(metadata, old?.metadata, isCore), ...ownerErrors(metadata));
+  if (old !== undefined) {
+    const wrong = immutableErrors(metadata, old.metadata);
+    // Kubernetes says it twice of its own kinds, once for each layer that looks.
+    errors.push(...wrong, ...(isCore ? wrong : []));
+  }
+  return errors;
+}
+
+const STANDARD_FINALIZERS = new Set(["orphan", "foregroundDeletion", "kubernetes"]);
+
+function finalizerErrors(metadata: ObjectMeta, old: ObjectMeta | undefined, isCore: boolean): FieldError[] {
+  const finalizers = metadata.finalizers ?? [];
+  if (finalizers.length === 0 || finalizers === old?.finalizers) return [];
+  const errors = finalizers.flatMap((finalizer) =>
+    labelKeyErrors(finalizer).map((text) => fieldInvalid("metadata.finalizers", finalizer, text)),
+  );
+  if (isCore)
+    for (const [at, finalizer] of finalizers.entries())
+      if (!finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer))
+        errors.push(
+          fieldInvalid(
+            `metadata.finalizers[${at}]`,
+            finalizer,
+            "name is neither a standard finalizer name nor is it fully qualified",
+          ),
+        );
+  if (old?.deletionTimestamp !== undefined) {
+    const present = new Set(old.finalizers ?? []);
+    const added = finalizers.filter((finalizer) => !present.has(finalizer));
+    const refusal = fieldForbidden(
+      "metadata.finalizers",
+      `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((text) => JSON.stringify(text)).join(", ")}}`,
+    );
+    // Kubernetes says it twice of its own kinds, once for each layer that looks.
+    if (added.length > 0) errors.push(refusal, ...(isCore ? [refusal] : []));
+  }
+  return errors;
+}
+
+function ownerErrors({ ownerReferences }: ObjectMeta): FieldError[] {
+  const errors: FieldError[] = [];
+  const path = "metadata.ownerReferences";
+  let controller: string | undefined;
+  for (const reference of ownerReferences ?? []) {
+    const { apiVersion = "", kind = "", name = "", uid = "" } = reference;
+    if (apiVersion === "") errors.push(fieldInvalid(`${path}.apiVersion`, apiVersion, "version must not be empty"));
+    if (kind === "") errors.push(fieldInvalid(`${path}.kind`, kind, "must not be empty"));
+    if (name === "") errors.push(fieldInvalid(`${path}.name`, name, "must not be empty"));
+    if (uid === "") errors.push(fieldInvalid(`${path}.uid`, uid, "must not be empty"));
+    if (apiVersion === "v1" && kind === "Event")
+      errors.push(fieldInvalid(path, reference, "/v1, Kind=Event is disallowed from being an owner"));
+    if (reference.controller !== true) continue;
+    const shown = `${kind}/${name}`;
+    if (controller === undefined) controller = shown;
+    else
       errors.push(
-        fieldForbidden(
-          "metadata.finalizers",
-          `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((text) => JSON.stringify(text)).join(", ")}}`,
+        fieldInvalid(
+          path,
+          ownerReferences,
+          `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${shown}`,
         ),
       );
   }
-  for (const [at, reference] of (metadata.ownerReferences ?? []).entries()) {
-    const path = `metadata.ownerReferences[${at}]`;
-    if (!reference.apiVersion)
-      errors.push(fieldInvalid(`${path}.apiVersion`, reference.apiVersion ?? "", "version must not be empty"));
-    if (!reference.kind) errors.push(fieldInvalid(`${path}.kind`, reference.kind ?? "", "must not be empty"));
-    if (!reference.name) errors.push(fieldInvalid(`${path}.name`, reference.name ?? "", "must not be empty"));
-    if (!reference.uid) errors.push(fieldInvalid(`${path}.uid`, reference.uid ?? "", "must not be empty"));
-  }
-  if ((metadata.ownerReferences ?? []).filter(({ controller }) => controller).length > 1)
-    errors.push(
-      fieldInvalid(
-        "metadata.ownerReferences",
-        metadata.ownerReferences,
-        "Only one reference can have Controller set to true",
-      ),
-    );
   return errors;
+}
+
+/** What a client sends of the server's own times must be what the server has. */
+function immutableErrors(metadata: ObjectMeta, old: ObjectMeta): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const name of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
+    if (metadata[name] !== undefined && metadata[name] !== old[name])
+      errors.push(fieldInvalid(`metadata.${name}`, metadata[name], "field is immutable"));
+  return errors;
+}
+
+/** Owner references, each owner once; `warn` hears of those given twice. */
+export function withoutRepeatedOwners(metadata: ObjectMeta, warn: (message: string) => void): ObjectMeta {
+  const { ownerReferences } = metadata;
+  if (ownerReferences === undefined || ownerReferences.length < 2) return metadata;
+  const seen = new Set<string>();
+  const repeated = new Set<string>();
+  const kept = ownerReferences.filter((reference) => {
+    const key = JSON.stringify(Object.entries(reference).sort());
+    if (!seen.has(key)) return seen.add(key);
+    repeated.add(reference.uid);
+    return false;
+  });
+  if (repeated.size === 0) return metadata;
+  warn(
+    `.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...repeated].join(", ")}`,
+  );
+  return { ...metadata, ownerReferences: kept };
 }
 
 const GENERATED = "bcdfghjklmnpqrstvwxz2456789";
@@ -192,6 +245,8 @@ const LISTS = [
   ["managedFields", "object", "[]v1.ManagedFieldsEntry"],
 ] as const;
 
+const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/;
+
 const typeOf = (value: unknown) =>
   value === null ? "null" : Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
 
@@ -210,27 +265,41 @@ export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error)
   for (const name of ["generation", "deletionGracePeriodSeconds"])
     if (sent[name] !== undefined && sent[name] !== null && !Number.isInteger(sent[name]))
       throw mismatch(sent[name], `.${name}`, "int64");
-  let changed: Record<string, unknown> | undefined;
+  for (const name of ["creationTimestamp", "deletionTimestamp"]) {
+    const time = sent[name];
+    if (typeof time === "string" && !TIME.test(time))
+      throw refuse(
+        `parsing time ${JSON.stringify(time)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(time)} as "2006"`,
+      );
+  }
+  const metadata: Record<string, unknown> = {};
+  for (const name in sent) if (KNOWN.has(name) && sent[name] !== null) metadata[name] = sent[name];
   for (const name of MAPS) {
-    const map = sent[name];
-    if (map === undefined || map === null) continue;
+    const map = metadata[name];
+    if (map === undefined) continue;
     if (!isJsonObject(map)) throw mismatch(map, `.${name}`, "map[string]string");
+    let filled: Record<string, unknown> | undefined;
     for (const key in map) {
       const value = map[key];
       if (typeof value === "string") continue;
       if (value !== null) throw mismatch(value, `.${name}`, "string");
-      changed ??= { ...sent };
-      changed[name] = { ...(changed[name] as object), [key]: "" };
+      setOwn((filled ??= { ...map }), key, "");
     }
+    if (filled !== undefined) metadata[name] = filled;
   }
   for (const [name, element, type] of LISTS) {
-    const list = sent[name];
-    if (list === undefined || list === null) continue;
+    const list = metadata[name];
+    if (list === undefined) continue;
     if (!Array.isArray(list)) throw mismatch(list, `.${name}`, type);
     const wrong = list.find((item) => (element === "string" ? typeof item !== "string" : !isJsonObject(item)));
     if (wrong !== undefined) throw mismatch(wrong, `.${name}`, type.slice(2));
+    const members = LIST_MEMBERS[name];
+    if (members !== undefined && list.some((item: object) => Object.keys(item).some((key) => !members.has(key))))
+      metadata[name] = list.map((item: object) =>
+        Object.fromEntries(Object.entries(item).filter(([key]) => members.has(key))),
+      );
   }
-  return (changed ?? sent) as ObjectMeta;
+  return metadata;
 }
 
 const KNOWN = new Set<string>([
@@ -246,16 +315,21 @@ const LIST_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
 };
 
 /** Paths of members of metadata that Kubernetes does not know. They are never stored. */
-export function unknownMetadata(metadata: ObjectMeta): string[] {
+export function unknownMetadata(metadata: unknown): string[] {
+  if (!isJsonObject(metadata)) return [];
   const unknown: string[] = [];
   for (const key in metadata) if (!KNOWN.has(key)) unknown.push(`metadata.${key}`);
   for (const [name, members] of Object.entries(LIST_MEMBERS)) {
-    const list = metadata[name as "ownerReferences"] as readonly object[] | undefined | null;
-    for (const [at, item] of (list ?? []).entries())
-      for (const key in item) if (!members.has(key)) unknown.push(`metadata.${name}[${at}].${key}`);
+    const list = metadata[name];
+    if (!Array.isArray(list)) continue;
+    for (const [at, item] of (list as readonly unknown[]).entries())
+      for (const key in item as object) if (!members.has(key)) unknown.push(`metadata.${name}[${at}].${key}`);
   }
   return unknown;
 }
+
+export const namespaceMismatch = () =>
+  badRequest("the namespace of the provided object does not match the namespace sent on the request");
 
 /** The metadata a new object gets: what the server owns is the server's. */
 export function metadataForCreate(
@@ -266,21 +340,21 @@ export function metadataForCreate(
   random: Random,
 ): ObjectMeta {
   const metadata = given ?? {};
-  if (metadata.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
+  if (metadata.resourceVersion) throw plainFailure("resourceVersion should not be set on objects to be created");
   if (
     namespace !== undefined &&
     metadata.namespace !== undefined &&
     metadata.namespace !== "" &&
     metadata.namespace !== namespace
   )
-    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
+    throw namespaceMismatch();
   const {
     resourceVersion: _rv,
     selfLink: _link,
     deletionTimestamp: _dt,
     deletionGracePeriodSeconds: _dg,
     uid: _uid,
-    generation: _gen,
+    generation,
     namespace: _ns,
     ...kept
   } = metadata;
@@ -290,7 +364,8 @@ export function metadataForCreate(
     ...(kept.generateName ? { generateName: kept.generateName } : {}),
     ...(namespace === undefined || !definition.kind.namespaced ? {} : { namespace }),
     uid: random.uuid(),
-    ...(definition.hasGeneration ? { generation: 1 } : {}),
+    // Kinds that count no generations keep what a client says, as Kubernetes does.
+    ...(definition.hasGeneration ? { generation: 1 } : generation ? { generation } : {}),
     creationTimestamp: formatTime(nowMs),
     ...without(kept),
   };
@@ -325,7 +400,7 @@ export function metadataForUpdate(
     throw conflict(
       definition.kind,
       present.name ?? "",
-      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${present.uid}`,
+      `StorageError: invalid object, Code: 4, Key: ${definition.storage.prefix}${objectKey(present.namespace, present.name ?? "")}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${present.uid}`,
     );
   const {
     uid,
@@ -356,6 +431,10 @@ export function metadataForUpdate(
     ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
     ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     ...(deletionGracePeriodSeconds === undefined ? {} : { deletionGracePeriodSeconds }),
+    ...(metadata.deletionTimestamp === undefined ? {} : { deletionTimestamp: metadata.deletionTimestamp }),
+    ...(metadata.deletionGracePeriodSeconds === undefined
+      ? {}
+      : { deletionGracePeriodSeconds: metadata.deletionGracePeriodSeconds }),
     ...(dropEmpty(kept) as Partial<ObjectMeta>),
   };
 }

@@ -28,8 +28,7 @@ export function compileFilter(
     throw badRequest(error instanceof Error ? error.message : String(error));
   }
   if (name !== undefined) terms = [...terms, { field: "metadata.name", operator: "=", value: name }];
-  for (const { field } of terms)
-    if (!isSelectable(definition, field)) throw badRequest(`field label not supported: ${field}`);
+  for (const { field } of terms) if (!isSelectable(definition, field)) throw notSelectable(definition, field);
   if (labels === undefined && terms.length === 0) return undefined;
   const { fields } = definition.strategy;
   return (object) => {
@@ -48,6 +47,15 @@ export function compileFilter(
     }
     return true;
   };
+}
+
+/** Kinds with fields of their own refuse others in other words than kinds without. */
+function notSelectable({ origin, strategy }: ResourceDefinition, field: string): Error {
+  return badRequest(
+    origin === "custom" || strategy.fields !== undefined
+      ? `field label not supported: ${field}`
+      : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
+  );
 }
 
 function isSelectable(definition: ResourceDefinition, field: string): boolean {

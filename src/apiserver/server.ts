@@ -1,10 +1,10 @@
 import { type Clock, type Logger, type Random, silentLogger } from "#base";
 import {
-  apiError,
   type KubeList,
   type KubeObject,
   type ListRequest,
-  methodNotSupported,
+  methodNotAllowed,
+  notServed,
   objectKey,
   type RawRequest,
   type RawResponse,
@@ -85,7 +85,7 @@ export class ApiServer implements VerbHost {
     this.log = options.log ?? silentLogger;
     this.admission = [...(options.admission ?? [])];
     this.raw = options.raw;
-    this.pages = new ListPages(options.clock, options.random);
+    this.pages = new ListPages(options.clock);
     this.#versions = new Versions(options.conversions);
     this.checksNamespaces = options.checksNamespaces ?? true;
     this.#applied = this.backend.revision;
@@ -175,7 +175,7 @@ export class ApiServer implements VerbHost {
 
   definition(address: ResourceAddress): ResourceDefinition {
     const definition = this.registry.find(address.group, address.version, address.resource);
-    if (definition === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource");
+    if (definition === undefined) throw notServed();
     return definition;
   }
 
@@ -186,7 +186,7 @@ export class ApiServer implements VerbHost {
       list: (request) => this.list(request),
       watch: (request, sink) => this.watch(request, sink),
       raw: (request) => {
-        if (this.raw === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource");
+        if (this.raw === undefined) throw notServed();
         return this.raw(request, user);
       },
     };
@@ -198,12 +198,10 @@ export class ApiServer implements VerbHost {
 
   async execute(request: ResourceRequest, context: RequestContext): Promise<KubeObject> {
     const definition = this.definition(request);
-    if (!definition.verbs.includes(request.verb) && request.subresource === undefined)
-      throw methodNotSupported(definition.kind, request.verb);
-    if (request.subresource !== undefined && !hasSubresource(definition, request.subresource))
-      throw apiError(404, "NotFound", "the server could not find the requested resource");
+    if (!definition.verbs.includes(request.verb) && request.subresource === undefined) throw methodNotAllowed();
+    if (request.subresource !== undefined && !hasSubresource(definition, request.subresource)) throw notServed();
     if (definition.virtual !== undefined) {
-      if (request.verb !== "create") throw methodNotSupported(definition.kind, request.verb);
+      if (request.verb !== "create") throw methodNotAllowed();
       return definition.virtual(
         withMetadata(request.body, request.namespace === undefined ? {} : { namespace: request.namespace }),
         context,

@@ -315,7 +315,7 @@ describe("delete", () => {
     const { status } = await failure(
       server.send("delete", "v1/configmaps", { ...at, name: "a", options: { preconditions: { uid: "other" } } }),
     );
-    expect(status.message).toContain("Precondition failed: UID in precondition: other");
+    expect(status.message).toContain("the UID in the precondition (other) does not match");
   });
 
   it("waits for finalizers and goes with the last one", async () => {
@@ -399,8 +399,40 @@ describe("list", () => {
     expect(third.metadata.continue).toBeUndefined();
   });
 
-  it("answers 410 to a token it does not know", async () => {
-    expect(await failure(list({ continue: "bm9uc2Vuc2U" }))).toMatchObject({ reason: "Expired" });
+  it("finds the rest of a list again by its token alone, while its revision is known", async () => {
+    for (const name of ["a", "b", "c", "d"]) await create(configMap(name));
+    const first = await list({ limit: 1 });
+    const backend = server.server.backend;
+    const other = await createTestServer({ backend });
+    await other.server.store(other.server.registry.find("", "v1", "configmaps") as never).load();
+    const again = (rest: object) =>
+      other.inside.list({ group: "", version: "v1", resource: "configmaps", ...at, ...rest });
+    const names = (page: { readonly items: readonly KubeObject[] }) => page.items.map(({ metadata }) => metadata.name);
+    await server.send("delete", "v1/configmaps", { ...at, name: "c" });
+    const second = await again({ limit: 2, continue: first.metadata.continue });
+    expect(names(second)).toEqual(["b", "c"]);
+    expect(second.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
+    const wrong = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: 1, start: "default/a\u0000" })).toString(
+      "base64url",
+    );
+    const expired = await failure(again({ continue: wrong }));
+    expect(expired).toMatchObject({ code: 410, reason: "Expired" });
+    const { continue: token } = expired.status.metadata as { readonly continue: string };
+    expect(names(await again({ continue: token })), "the token of the refusal goes on with what is there now").toEqual([
+      "b",
+      "d",
+    ]);
+  });
+
+  it.each([
+    ["bm9uc2Vuc2U", "invalid character 'o' in literal null (expecting 'u')"],
+    [Buffer.from('{"v":"x"}').toString("base64url"), 'server does not recognize this encoded version "x"'],
+    [Buffer.from('{"v":"meta.k8s.io/v1","rv":0}').toString("base64url"), "incorrect encoded start resourceVersion"],
+    [Buffer.from('{"v":"meta.k8s.io/v1","rv":5}').toString("base64url"), "no continue key encoded"],
+  ])("refuses a token nobody gave (%#)", async (token, message) => {
+    const error = await failure(list({ continue: token }));
+    expect(error.code).toBe(400);
+    expect(error.message).toContain(`invalid continue token: continue key is not valid: ${message}`);
   });
 
   it("gives the state of exactly the version asked for", async () => {

@@ -16,6 +16,7 @@ export {
   LABEL_VALUE_TEXT,
   DNS_SUBDOMAIN,
   DNS_SUBDOMAIN_TEXT,
+  labelKeyErrors,
 } from "./name-formats.ts";
 export * from "./name-errors.ts";
 export * from "./paths.ts";
@@ -32,6 +33,6 @@ export {
   PatchError,
 } from "./patch/json-patch.ts";
 export { applyMergePatch, diffMergePatch } from "./patch/merge-patch.ts";
-export { applyStrategicMergePatch } from "./patch/strategic-merge-patch.ts";
+export { applyStrategicMergePatch, goText } from "./patch/strategic-merge-patch.ts";
 export type { JsonSchema, ValidationRule } from "./schema/json-schema.ts";
 export { type ResolveRef, Schema } from "./schema/schema.ts";

@@ -1,4 +1,5 @@
 import type { StringMap } from "./meta.ts";
+import { LABEL_VALUE, LABEL_VALUE_TEXT, labelKeyErrors } from "./name-formats.ts";
 
 export interface LabelSelectorRequirement {
   readonly key: string;
@@ -93,8 +94,11 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
     return text.slice(start, at);
   };
   const fail = (expected: string): never => {
-    const found = text.slice(at, at + 1);
-    throw new Error(`unable to parse requirement: found '${found}', expected: ${expected}`);
+    const found = /^(?:==|!=|[=!<>(),]|[^\s=!<>(),]+)/.exec(text.slice(at))?.[0] ?? "";
+    // Kubernetes' own punctuation differs from place to place.
+    if (expected === "'('") throw new Error(`unable to parse requirement: found '${found}' expected: ${expected}`);
+    const head = expected.startsWith("!") || expected.includes("end of string") ? "" : "unable to parse requirement: ";
+    throw new Error(`${head}found '${found}', expected: ${expected}`);
   };
   skip();
   if (at === text.length) return terms;
@@ -151,6 +155,7 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
 /** Compiles the text form of a label selector. Throws an `Error` with kube-apiserver's wording. */
 export function parseLabelSelector(text: string): Matcher {
   const matchers = parseLabelSelectorTerms(text).map(({ key, operator, values }) => {
+    mustBeRequirement(key, operator, values);
     const matcher = compileRequirement(key, operator, values);
     if (matcher === undefined)
       throw new Error(`values: Invalid value: ${JSON.stringify(values)}: not allowed for operator ${operator}`);
@@ -158,6 +163,26 @@ export function parseLabelSelector(text: string): Matcher {
   });
   if (matchers.length === 0) return matchesEverything;
   return (labels) => matchers.every((matches) => matches(labels));
+}
+
+/** Throws for keys and values no label can have, in kube-apiserver's words. */
+function mustBeRequirement(key: string, operator: string, values: readonly string[]): void {
+  const [wrongKey] = labelKeyErrors(key);
+  if (wrongKey !== undefined)
+    throw new Error(`unable to parse requirement: <nil>: Invalid value: ${JSON.stringify(key)}: ${wrongKey}`);
+  const isComparison = operator === "Gt" || operator === "Lt";
+  for (const [at, value] of values.entries()) {
+    if (isComparison && !/^[+-]?\d+$/.test(value))
+      throw new Error(
+        `unable to parse requirement: values[${at}]: Invalid value: ${JSON.stringify(value)}: for 'Gt', 'Lt' operators, the value must be an integer`,
+      );
+    const wrong =
+      value.length > 63 ? "must be no more than 63 bytes" : LABEL_VALUE.test(value) ? undefined : LABEL_VALUE_TEXT;
+    if (wrong !== undefined)
+      throw new Error(
+        `unable to parse requirement: values[${at}][${key}]: Invalid value: ${JSON.stringify(value)}: ${wrong}`,
+      );
+  }
 }
 
 /** The text form of a selector, as kubectl and client libraries write it. */

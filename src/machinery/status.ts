@@ -94,6 +94,17 @@ export const conflict = (kind: Named, name: string, why: string): ApiError =>
 export const staleConflict = (kind: Named, name: string): ApiError =>
   conflict(kind, name, "the object has been modified; please apply your changes to the latest version and try again");
 
+/** A failure without a reason, as Kubernetes answers errors its handlers did not expect. */
+export const plainFailure = (message: string): ApiError =>
+  new ApiError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 });
+
+/** 404 for what the server has no handler for. */
+export const notServed = (): ApiError =>
+  apiError(404, "NotFound", "the server could not find the requested resource", {});
+
+export const methodNotAllowed = (): ApiError =>
+  apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {});
+
 export const badRequest = (message: string): ApiError => apiError(400, "BadRequest", message);
 
 export const unauthorized = (): ApiError => apiError(401, "Unauthorized", "Unauthorized");
@@ -225,13 +236,14 @@ export function invalid(
   name: string,
   errors: readonly FieldError[],
 ): ApiError {
-  const lines = errors.map((error) => `${error.field}: ${error.message}`);
+  // What is said twice is shown once, and still listed twice.
+  const lines = [...new Set(errors.map((error) => `${error.field}: ${error.message}`))];
   const body = lines.length === 1 ? lines[0] : `[${lines.join(", ")}]`;
   const qualifiedKind = kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
   return apiError(422, "Invalid", `${qualifiedKind} "${name}" is invalid: ${body}`, {
     ...(name === "" ? {} : { name }),
     ...(kind.group === "" ? {} : { group: kind.group }),
-    kind: kind.kind,
+    ...(kind.kind === "" ? {} : { kind: kind.kind }),
     causes: errors.map((error) => ({ reason: error.type, message: error.message, field: error.field })),
   });
 }

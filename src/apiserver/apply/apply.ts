@@ -1,11 +1,11 @@
 import { deepEqual } from "#base";
 import {
-  ApiError,
   apiError,
   gvkOf,
   type KubeObject,
   type ManagedFieldsEntry,
   type ObjectMeta,
+  plainFailure,
   type Schema,
   withMetadata,
 } from "#machinery";
@@ -36,7 +36,6 @@ const UNOWNED = new Set([
   "deletionGracePeriodSeconds",
   "managedFields",
   "selfLink",
-  "generateName",
 ]);
 
 /** The part of an object whose fields are owned by managers. */
@@ -153,14 +152,7 @@ function mustFitTypes(applied: KubeObject, kind: OwnedKind): void {
   const { group, version, kind: name } = gvkOf(applied);
   const text = errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
   const head = `failed to create typed patch object (${applied.metadata?.namespace ?? ""}/${applied.metadata?.name ?? ""}; ${group}/${version}, Kind=${name})`;
-  throw new ApiError({
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Failure",
-    message: `${head}: ${text}`,
-    code: 500,
-  });
+  throw plainFailure(`${head}: ${text}`);
 }
 
 function ownerText({ manager, subresource, operation, apiVersion }: ManagedFieldsEntry): string {

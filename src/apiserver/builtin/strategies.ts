@@ -10,6 +10,7 @@ import {
   type KubeObject,
   type LabelSelector,
   setPath,
+  withLabels,
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
@@ -346,27 +347,19 @@ const strategies: Readonly<Record<string, Strategy>> = {
     },
   },
   Namespace: {
+    applyDefaults: (object) => withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name || undefined }),
     prepareForCreate: (object) =>
       ({
-        ...object,
-        metadata: {
-          ...object.metadata,
-          labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" },
-        },
+        ...withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name ?? "" }),
         spec: { finalizers: ["kubernetes"] },
         status: { phase: "Active" },
-      }) as KubeObject,
+      }) as unknown as KubeObject,
     prepareForUpdate: (object, old) => {
       const finalizers = getPath(object, "spec", "finalizers") ?? getPath(old, "spec", "finalizers");
-      const named = {
-        ...object,
-        metadata: {
-          ...object.metadata,
-          labels: { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name ?? "" },
-        },
+      return {
+        ...withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name ?? "" }),
         spec: { finalizers },
-      } as KubeObject;
-      return named;
+      } as unknown as KubeObject;
     },
     prepareForDelete: (object) => setPath(object, ["status", "phase"], "Terminating"),
     fields: (object) => ({

@@ -1,6 +1,7 @@
 import { LineCounter, parseDocument, visit } from "yaml";
 import { apiError, badRequest, isJsonObject } from "#machinery";
 import { decodeProtobuf } from "../protobuf/codec.ts";
+import { notAnObject } from "../verbs/body.ts";
 import { scanJson } from "./json-text.ts";
 
 /** What a client sent, and what a strict reader would refuse in it. */
@@ -13,6 +14,7 @@ export interface SentBody {
 /** Deeper values than any kind has; readers and writers of values may rely on it. */
 const DEPTH_MAX = 1_000;
 const SHOWN_BYTES = 30;
+const PROTOBUF_PREFIX = Buffer.from([107, 56, 115, 0]);
 
 /** The beginning of a body in a message about it. */
 function summary(text: string): string {
@@ -90,9 +92,14 @@ export function readObject(
   canProtobuf: boolean,
 ): SentBody {
   const type = mediaType(contentType);
-  if (type === "application/vnd.kubernetes.protobuf" && canProtobuf)
+  if (type === "application/vnd.kubernetes.protobuf" && canProtobuf) {
+    if (!bytes.subarray(0, 4).equals(PROTOBUF_PREFIX))
+      throw badRequest(
+        `the object provided is unrecognized (must be of type ${kind}): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] (${summary(bytes.toString("latin1"))})`,
+      );
     return { value: decodeProtobuf(bytes), strictErrors: [] };
-  if (type !== "application/json" && type !== "application/yaml" && type !== "")
+  }
+  if (type !== "application/json" && type !== "application/yaml")
     throw apiError(
       415,
       "UnsupportedMediaType",
@@ -102,12 +109,13 @@ export function readObject(
   const isYaml = type === "application/yaml";
   const refuse = (why: string) =>
     badRequest(
-      isYaml
-        ? `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(text)})`
-        : `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(text)})`,
+      `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(text)})`,
     );
   const sent = isYaml ? readYaml(text, refuse) : readJson(text, refuse);
-  if (!isJsonObject(sent.value)) throw badRequest("the body of the request must be an object");
+  if (sent.value !== null && !isJsonObject(sent.value)) {
+    const why = notAnObject(sent.value).message;
+    throw badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${summary(text)})`);
+  }
   return sent;
 }
 
@@ -126,6 +134,7 @@ export function readDeleteBody(
 ): Readonly<Record<string, unknown>> | undefined {
   if (bytes.length === 0) return undefined;
   const { value } = readObject(bytes, contentType, "DeleteOptions", true);
+  if (value === null) return undefined;
   const { apiVersion: _apiVersion, kind: _kind, ...options } = value as Readonly<Record<string, unknown>>;
   return options;
 }

@@ -1,10 +1,12 @@
-import { stringify as toYaml } from "yaml";
 import {
   ApiError,
   apiError,
   badRequest,
   forbidden,
   internalError,
+  methodNotAllowed,
+  notServed,
+  plainFailure,
   type KubeList,
   type KubeObject,
   type PatchType,
@@ -21,13 +23,16 @@ import { impersonationOf } from "../authentication/impersonation.ts";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
 import { type Attributes, type Authorizer, refusal } from "../authorization/attributes.ts";
 import { versionJson } from "../data/generated-version.ts";
-import type { RequestContext, User } from "../definition.ts";
+import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
 import type { OpenApiDocuments } from "../openapi/openapi.ts";
 import type { ApiServer } from "../server.ts";
-import { encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
+import { encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/resource-store.ts";
-import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
+import { checkListOptions, versionNumber } from "../list-pages.ts";
+import { compileFilter } from "../selection.ts";
+import { partialOf, tableOf } from "../tables/table.ts";
+import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
 import type { HealthChecks } from "./health.ts";
 import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
@@ -77,7 +82,10 @@ export interface FrontParts {
 
 const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
 
+const DISCOVERED = /^\/(?:api|apis|version|healthz|livez|readyz|metrics|openapi\/v[23])(?:\/|$)/;
 const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
+
+const NOT_CACHED = { "cache-control": "no-cache, private" };
 
 const json = (
   status: number,
@@ -85,13 +93,18 @@ const json = (
   headers: Readonly<Record<string, string | string[]>> = {},
 ): FrontAnswer => ({
   status,
-  headers: { "content-type": "application/json", ...headers },
+  headers: { "content-type": "application/json", ...NOT_CACHED, ...headers },
   body: Buffer.from(JSON.stringify(value)),
 });
 
 const text = (status: number, value: string): FrontAnswer => ({
   status,
-  headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
+  headers: {
+    "content-type": "text/plain; charset=utf-8",
+    ...NOT_CACHED,
+    // Only pages of errors say so.
+    ...(status < 400 ? {} : { "x-content-type-options": "nosniff" }),
+  },
   body: Buffer.from(value),
 });
 
@@ -129,15 +142,25 @@ export class Front {
       if (connected !== undefined) return finish(connected);
       return finish(await this.#resource(request, url, path, attributes, user));
     } catch (error) {
-      return finish(this.#failure(error));
+      return finish(this.#failure(error, header(request, "accept")));
     }
   }
 
-  #failure(error: unknown): FrontAnswer {
+  #failure(error: unknown, accept: string | undefined): FrontAnswer {
     const { status } = error instanceof ApiError ? error : internalError(error);
     if (!(error instanceof ApiError)) this.#parts.server.log.error("request failed", { error });
     const retry = status.details?.retryAfterSeconds;
-    return json(status.code ?? 500, status, retry === undefined ? {} : { "retry-after": String(retry) });
+    const { contentType, body } = encodeStatus(status, chooseForm(accept, true));
+    return {
+      status: status.code ?? 500,
+      headers: {
+        "content-type": contentType,
+        ...NOT_CACHED,
+        ...(status.reason === "Forbidden" ? { "x-content-type-options": "nosniff" } : {}),
+        ...(retry === undefined ? {} : { "retry-after": String(retry) }),
+      },
+      body,
+    };
   }
 
   /** Who asks, after impersonation; `undefined` when it is nobody. Throws 403 on an impersonation that is not allowed. */
@@ -153,7 +176,7 @@ export class Front {
 
   #mustBeAllowed(attributes: Attributes): void {
     if (this.#parts.authorizer.authorize(attributes).isAllowed) return;
-    if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${refusal(attributes)}`);
+    if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${refusal(attributes)}`, {});
     throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, refusal(attributes));
   }
 
@@ -161,10 +184,17 @@ export class Front {
     const { server, discovery, openapi } = this.#parts;
     const path = url.pathname;
     this.#mustBeAllowed({ ...NO_RESOURCE, user, verb: request.method.toLowerCase(), path });
-    if (request.method !== "GET" && request.method !== "HEAD")
-      throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      if (DISCOVERED.test(path)) throw methodNotAllowed();
+      return text(404, "404 page not found\n");
+    }
     const health = await this.#parts.health.answer(path, url.searchParams);
-    if (health !== undefined) return text(health.status, health.text);
+    if (health !== undefined) {
+      const page = text(health.status, health.text);
+      return /^\/[a-z]+\/?$/.test(path)
+        ? { ...page, headers: { ...page.headers, "x-content-type-options": "nosniff" } }
+        : page;
+    }
     if (path === "/version" || path === "/version/") return json(200, JSON.parse(versionJson));
     if (path === "/metrics")
       return {
@@ -176,10 +206,10 @@ export class Front {
       return json(200, {
         paths: ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
       });
-    if (path === "/openapi/v3") return json(200, openapi.index());
+    if (path === "/openapi/v3") return text(200, JSON.stringify(openapi.index()));
     if (path.startsWith("/openapi/v3/")) {
       const document = openapi.document(path.slice("/openapi/v3/".length));
-      if (document === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource");
+      if (document === undefined) return { status: 404, headers: NOT_CACHED, body: Buffer.alloc(0) };
       const etag = `"${document.hash}"`;
       if (header(request, "if-none-match") === etag) return { status: 304, headers: { etag }, body: Buffer.alloc(0) };
       return {
@@ -221,6 +251,8 @@ export class Front {
       return json(200, await this.#parts.tokens.accounts.keySet(), { "content-type": "application/jwk-set+json" });
     const classic = discovery.classic(path, this.#parts.address());
     if (classic !== undefined) return json(200, classic);
+    const [, group] = /^\/apis\/([^/]+)\/[^/]+\/?$/.exec(path) ?? [];
+    if (discovery.groups().some(({ name }) => name !== "" && name === group)) throw notServed();
     server.log.debug("no such path", { path });
     return text(404, "404 page not found\n");
   }
@@ -236,12 +268,8 @@ export class Front {
     const definition = server.definition(path);
     const canProtobuf = definition.origin === "builtin" && hasProtobuf(path.group, path.version, definition.kind.kind);
     const form = chooseForm(header(request, "accept"), canProtobuf);
-    if (form === undefined)
-      throw apiError(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-      );
+    if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));
+    mustBeServed(definition, path, attributes.verb, request.method);
     const query = url.searchParams;
     const warnings: string[] = [];
     let isCreated = false;
@@ -259,42 +287,38 @@ export class Front {
       readObject(await request.body(), header(request, "content-type"), definition.kind.kind, canProtobuf);
     const { rest: _rest, isWatch: _isWatch, ...address } = path;
     if (attributes.verb === "watch") return this.#watch(path, query, form);
+    const include = () => includeObjectOf(query);
     const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
+      const { contentType, body } = encodeAnswer(definition, form, object, include, server.clock.now());
       const headers = {
+        "content-type": contentType,
         ...(warnings.length === 0
           ? {}
-          : { warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&")}"`) }),
-        "cache-control": "no-cache, private",
+          : {
+              warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`),
+            }),
+        ...NOT_CACHED,
         "audit-id": server.random.uuid(),
       };
-      const isStatus = (object as KubeObject).kind === "Status" && object.apiVersion === "v1";
-      const include = (query.get("includeObject") ?? "Metadata") as IncludeObject;
-      let shown: unknown = object;
-      if (!isStatus && form.as === "Table") shown = tableOf(definition, object, include, server.clock.now());
-      else if (!isStatus && form.as === "PartialObjectMetadata") shown = partialOf(object as KubeObject);
-      else if (!isStatus && form.as === "PartialObjectMetadataList") shown = partialListOf(object as KubeList);
-      const packed =
-        form.encoding === "protobuf" && shown === object ? encodeProtobuf(object as KubeObject) : undefined;
-      if (packed !== undefined)
-        return { status, headers: { "content-type": "application/vnd.kubernetes.protobuf", ...headers }, body: packed };
-      if (form.encoding === "yaml")
-        return {
-          status,
-          headers: { "content-type": "application/yaml", ...headers },
-          body: Buffer.from(toYaml(shown)),
-        };
-      const contentType = { "content-type": "application/json", ...headers };
-      if (shown !== object) return { status, headers: contentType, body: Buffer.from(JSON.stringify(shown)) };
-      if (Array.isArray((object as KubeList).items))
-        return { status, headers: contentType, body: encodeList(object as KubeList) };
-      return { status, headers: contentType, body: encodingOf(object as KubeObject) };
+      return { status, headers, body };
     };
     const name = path.name ?? "";
     switch (attributes.verb) {
       case "list":
-        return answer(200, await server.list({ ...address, ...listOptions(query) }));
+        return answer(200, await server.list({ ...address, ...listOptions(query), ...initialEventsOf(query) }));
       case "get":
-        return answer(200, await server.execute({ verb: "get", ...address, name } as ResourceRequest, context));
+        return answer(
+          200,
+          await server.execute(
+            {
+              verb: "get",
+              ...address,
+              name,
+              resourceVersion: query.get("resourceVersion") || undefined,
+            } as ResourceRequest,
+            context,
+          ),
+        );
       case "create": {
         const options = writeOptions(query, "CreateOptions", agent);
         const { value: body, strictErrors } = await sentObject();
@@ -318,12 +342,7 @@ export class Front {
         const known = PATCH_TYPES.filter(
           (one) => definition.origin === "builtin" || one !== "application/strategic-merge-patch+json",
         );
-        if (!known.includes(type))
-          throw apiError(
-            415,
-            "UnsupportedMediaType",
-            `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")}`,
-          );
+        if (!known.includes(type)) throw apiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
         const isApply = type === "application/apply-patch+yaml";
         const options = writeOptions(query, "PatchOptions", agent, isApply);
         const { value: body, strictErrors } = readPatch(await request.body(), isApply);
@@ -350,16 +369,21 @@ export class Front {
         return answer(200, await server.execute(sent as ResourceRequest, context));
       }
       default:
-        throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        throw methodNotAllowed();
     }
   }
 
   #watch(path: ResourcePath, query: URLSearchParams, form: AnswerForm): FrontStream {
     const { server } = this.#parts;
     const definition = server.definition(path);
-    const include = (query.get("includeObject") ?? "Metadata") as IncludeObject;
+    const include = includeObjectOf(query);
+    // What is wrong with the request is told before a stream begins.
+    const options = listOptions(query);
+    checkListOptions({ ...options, ...initialEventsOf(query) }, true);
+    versionNumber(options.resourceVersion, plainFailure);
+    compileFilter(definition, options.labelSelector, options.fieldSelector, path.name);
     const { rest: _rest, isWatch: _isWatch, ...address } = path;
-    const seconds = integerOf(query.get("timeoutSeconds") || "0", "timeoutSeconds") || 1800 + server.random.below(1800);
+    const seconds = integerOf(query.get("timeoutSeconds") || "0") || 1800 + server.random.below(1800);
     return {
       stream: true,
       contentType:
@@ -394,14 +418,13 @@ export class Front {
             end();
           },
         };
-        const sendInitialEvents = booleanOf(query, "sendInitialEvents");
         return server.watch(
           {
             ...address,
-            ...listOptions(query),
+            ...options,
             allowWatchBookmarks: booleanOf(query, "allowWatchBookmarks") ?? false,
             timeoutSeconds: seconds,
-            ...(sendInitialEvents === undefined ? {} : { sendInitialEvents }),
+            ...initialEventsOf(query),
           } as Parameters<ApiServer["watch"]>[0],
           sink,
         );
@@ -425,25 +448,42 @@ function frameOf(type: string, object: KubeObject): Buffer {
   return frame;
 }
 
-const COMMA = Buffer.from(",");
-
-function encodeList(list: KubeList): Buffer {
-  const { items, ...head } = list;
-  const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
-  for (const [at, item] of items.entries()) {
-    if (at > 0) parts.push(COMMA);
-    parts.push(encodingOf(item));
-  }
-  parts.push(Buffer.from("]}\n"));
-  return Buffer.concat(parts);
-}
-
 const PATCH_TYPES: readonly PatchType[] = [
   "application/json-patch+json",
   "application/merge-patch+json",
   "application/strategic-merge-patch+json",
   "application/apply-patch+yaml",
 ];
+
+function notAcceptable(canProtobuf: boolean, accept: string | undefined): ApiError {
+  const packed = "application/vnd.kubernetes.protobuf";
+  const whole = ["application/json", "application/yaml", ...(canProtobuf ? [packed] : [])];
+  // An encoding that is known, of a form that is not.
+  if (parseAccept(accept).some(({ type }) => whole.includes(type)))
+    return apiError(406, "NotAcceptable", `only the following media types are accepted: ${whole.join(", ")}`);
+  const streams = ["application/json;stream=watch", ...(canProtobuf ? [`${packed};stream=watch`] : [])];
+  const message = `406: Not Acceptable\n\nAvailable representations: ${[...whole, ...streams].join(", ")}`;
+  return apiError(406, "NotAcceptable", message, {});
+}
+
+/** Refuses paths and methods that no handler is there for, before anything is read. */
+function mustBeServed(definition: ResourceDefinition, path: ResourcePath, verb: string, method: string): void {
+  const { namespaced } = definition.kind;
+  const { name, namespace, subresource } = path;
+  if (namespace !== undefined && !namespaced) throw notServed();
+  if (namespaced && namespace === undefined && name !== undefined) throw notServed();
+  if (method === "HEAD") throw methodNotAllowed();
+  if (subresource !== undefined) return;
+  const needsName = verb === "update" || verb === "patch" || verb === "get" || verb === "delete";
+  if (needsName !== (name !== undefined) && verb !== "watch") throw methodNotAllowed();
+  if (!definition.verbs.includes(verb)) throw methodNotAllowed();
+  if (namespaced && namespace === undefined && verb !== "list" && verb !== "watch") throw methodNotAllowed();
+}
+
+function initialEventsOf(query: URLSearchParams): { readonly sendInitialEvents?: boolean } {
+  const sendInitialEvents = booleanOf(query, "sendInitialEvents");
+  return sendInitialEvents === undefined ? {} : { sendInitialEvents };
+}
 
 function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
   const isNamed = path.name !== undefined;

@@ -159,5 +159,7 @@ function shownCharacter(text: string, at: number): string {
   const character = String.fromCodePoint(text.codePointAt(at) ?? 0);
   if (character === "'") return `'\\''`;
   if (character === '"') return `'"'`;
+  if (/\p{C}/u.test(character) && character > "\u007f")
+    return `'\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}'`;
   return `'${JSON.stringify(character).slice(1, -1)}'`;
 }

@@ -34,7 +34,7 @@ export function chooseForm(header: string | undefined, canProtobuf: boolean): An
   for (const { type, parameters } of parseAccept(header)) {
     const as = parameters["as"];
     const encoding =
-      type === "application/json" || type === "*/*" || type === "application/*"
+      type === "application/json" || type === "*/*"
         ? "json"
         : type === "application/yaml"
           ? "yaml"

@@ -22,15 +22,15 @@ export function listOptions(query: URLSearchParams): ListOptions {
     if (value !== null && value !== "") options[key] = value;
   }
   const limit = query.get("limit");
-  if (limit !== null && limit !== "") options["limit"] = Math.max(0, integerOf(limit, "limit"));
+  if (limit !== null && limit !== "") options["limit"] = Math.max(0, integerOf(limit));
   if (options["limit"] === 0) delete options["limit"];
   return options;
 }
 
 /** A whole number in a query, or 400 as Go's parser says it. */
-export function integerOf(text: string, name: string): number {
+export function integerOf(text: string): number {
   if (!/^[+-]?\d{1,18}$/.test(text))
-    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax in ${name}`);
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   return Number(text);
 }
 
@@ -52,13 +52,16 @@ export function writeOptions(
   isApply = false,
 ): WriteOptions {
   const errors: FieldError[] = [];
-  const dryRun = query.getAll("dryRun").filter((value) => value !== "");
+  const dryRun = query.getAll("dryRun");
   errors.push(...dryRunErrors(dryRun));
   const manager = query.get("fieldManager") ?? "";
   if (Buffer.byteLength(manager) > FIELD_MANAGER_BYTES_MAX)
     errors.push(fieldTooLong("fieldManager", FIELD_MANAGER_BYTES_MAX));
-  if (/[^\P{C}\u{20}]/u.test(manager))
-    errors.push(fieldInvalid("fieldManager", manager, "should only contain printable characters"));
+  const odd = [...manager].findIndex((character) => /\p{C}/u.test(character));
+  if (odd >= 0) {
+    const code = ([...manager][odd] as string).codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+    errors.push(fieldInvalid("fieldManager", manager, `invalid character U+${code} (at position ${odd})`));
+  }
   const validation = query.get("fieldValidation") ?? "";
   if (!["", "Ignore", "Warn", "Strict"].includes(validation))
     errors.push(fieldNotSupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]));
@@ -87,12 +90,12 @@ export function deleteOptions(
     const policy = query.get("propagationPolicy");
     if (policy !== null && policy !== "") given["propagationPolicy"] = policy;
     const grace = query.get("gracePeriodSeconds");
-    if (grace !== null && grace !== "") given["gracePeriodSeconds"] = integerOf(grace, "gracePeriodSeconds");
+    if (grace !== null && grace !== "") given["gracePeriodSeconds"] = integerOf(grace);
     const orphan = booleanOf(query, "orphanDependents");
     if (orphan !== undefined) given["orphanDependents"] = orphan;
     if (booleanOf(query, "ignoreStoreReadErrorWithClusterBreakingPotential"))
       given["ignoreStoreReadErrorWithClusterBreakingPotential"] = true;
-    const dryRun = query.getAll("dryRun").filter((value) => value !== "");
+    const dryRun = query.getAll("dryRun");
     if (dryRun.length > 0) given["dryRun"] = dryRun;
   }
   for (const [name, type] of [

@@ -27,11 +27,12 @@ const BEHIND_MS = 5_000;
 const encodings = new WeakMap<KubeObject, Buffer>();
 const decoded = new WeakMap<Uint8Array, KubeObject>();
 
-/** The JSON bytes of a revision, made once and shared by lists, watches and answers. */
+/** The JSON bytes of a revision, its kind and version first, made once and shared by lists, watches and answers. */
 export function encodingOf(object: KubeObject): Buffer {
   let bytes = encodings.get(object);
   if (bytes === undefined) {
-    bytes = Buffer.from(JSON.stringify(object));
+    const { kind, apiVersion, ...rest } = object;
+    bytes = Buffer.from(JSON.stringify({ kind, apiVersion, ...rest }));
     encodings.set(object, bytes);
   }
   return bytes;
@@ -277,11 +278,10 @@ function decode(value: Uint8Array, revision: number): KubeObject {
 /** A bookmark's object: nothing but its revision. */
 export function bookmark(apiVersion: string, kind: string, revision: number, isInitialEnd: boolean): KubeObject {
   return {
-    apiVersion,
     kind,
+    apiVersion,
     metadata: {
       resourceVersion: String(revision),
-      creationTimestamp: null,
       ...(isInitialEnd ? { annotations: { "k8s.io/initial-events-end": "true" } } : {}),
     },
   };

@@ -41,7 +41,7 @@ export function tableOf(
       : [],
     rows: items.map((object) => ({
       cells: rowOf(definition, object, columns, nowMs),
-      ...(include === "None" ? {} : { object: include === "Object" ? object : partialOf(object) }),
+      object: include === "None" ? null : include === "Object" ? object : partialOf(object),
     })),
   };
 }

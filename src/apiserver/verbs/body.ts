@@ -1,7 +1,19 @@
-import { apiVersionOf, badRequest, gvkOf, isJsonObject, type KubeObject, type WriteOptions } from "#machinery";
+import {
+  apiVersionOf,
+  badRequest,
+  type GroupVersionKind,
+  gvkOf,
+  isJsonObject,
+  type KubeObject,
+  type ObjectMeta,
+  type ResourceAddress,
+  type WriteOptions,
+} from "#machinery";
+import { goNameOf } from "../definition.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { goMismatch } from "./go-decoding.ts";
-import { decodeMetadata, unknownMetadata } from "../metadata.ts";
+import type { VerbHost } from "./host.ts";
+import { decodeMetadata, namespaceMismatch, unknownMetadata } from "../metadata.ts";
 
 /** The body of a request with a head that can be relied upon: texts where texts must be, and metadata. */
 export function decodeHead(definition: ResourceDefinition, body: unknown): KubeObject {
@@ -10,7 +22,8 @@ export function decodeHead(definition: ResourceDefinition, body: unknown): KubeO
     badRequest(
       `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`,
     );
-  if (!isJsonObject(body)) throw badRequest("the body of the request must be an object");
+  if (body === null) return { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: {} };
+  if (!isJsonObject(body)) throw notAnObject(body);
   for (const name of ["apiVersion", "kind"])
     if (body[name] !== undefined && typeof body[name] !== "string")
       throw badRequest(
@@ -20,23 +33,44 @@ export function decodeHead(definition: ResourceDefinition, body: unknown): KubeO
   return (metadata === body["metadata"] ? body : { ...body, metadata }) as unknown as KubeObject;
 }
 
+/** Whether a server knows a kind, for the words that refuse one. */
+export const isKnownIn =
+  (host: VerbHost) =>
+  ({ group, version, kind }: GroupVersionKind): boolean =>
+    host.registry.findKind(group, version, kind) !== undefined;
+
+/** Refuses an object whose name or namespace is not the request's. */
+export function mustBeAddressed(
+  { kind }: ResourceDefinition,
+  metadata: ObjectMeta,
+  { name = "", namespace }: ResourceAddress,
+): void {
+  const sentName = metadata.name ?? "";
+  if (sentName === "")
+    throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
+  if (sentName !== name)
+    throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+  if (kind.namespaced && metadata.namespace && namespace !== undefined && metadata.namespace !== namespace)
+    throw namespaceMismatch();
+}
+
 /** Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. */
 export function admitBody(
   definition: ResourceDefinition,
   sentBody: KubeObject,
   options: WriteOptions,
   context: RequestContext,
+  isKnown: (kind: GroupVersionKind) => boolean = () => true,
 ): KubeObject {
   const { schema, kind } = definition;
   const body = decodeHead(definition, sentBody);
   const { group, version, kind: sent } = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
-  if (body.kind !== undefined && (sent !== kind.kind || group !== kind.group || version !== kind.version))
-    throw badRequest(
-      `${body.kind} in version ${JSON.stringify(body.apiVersion ?? "")} cannot be handled as a ${kind.kind}: converting (${body.apiVersion}, Kind=${sent}) to (${apiVersionOf(kind)}, Kind=${kind.kind}): unknown conversion`,
-    );
+  const isOther =
+    (body.kind && sent !== kind.kind) || (body.apiVersion && (group !== kind.group || version !== kind.version));
+  if (isOther) throw otherKind(definition, body, isKnown({ group, version, kind: sent }));
   let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind };
   object = definition.strategy.normalise?.(object) ?? object;
-  const unknown = unknownMetadata(body.metadata);
+  const unknown = unknownMetadata((sentBody as KubeObject | null)?.metadata);
   if (schema !== undefined) {
     if (definition.origin === "builtin") {
       const mismatch = goMismatch(schema, object, kind.kind);
@@ -51,6 +85,29 @@ export function admitBody(
   object = (schema?.applyDefaults(object) ?? object) as KubeObject;
   return definition.strategy.applyDefaults?.(object) ?? object;
 }
+
+/** The refusal of an object of another kind or version than the request's. */
+function otherKind({ kind, origin }: ResourceDefinition, body: KubeObject, isKnown: boolean): Error {
+  const sent = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
+  const why =
+    origin === "builtin" && isKnown
+      ? `converting (${sent.version}.${sent.kind}) to (${goNameOf({ kind })}): unknown conversion`
+      : origin === "builtin"
+        ? `no kind ${JSON.stringify(sent.kind)} is registered for version ${JSON.stringify(body.apiVersion)} in scheme "pkg/runtime/scheme.go:111"`
+        : `converting (${body.apiVersion}, Kind=${sent.kind}) to (${apiVersionOf(kind)}, Kind=${kind.kind}): unknown conversion`;
+  return badRequest(
+    `${sent.kind || kind.kind} in version ${JSON.stringify(sent.version)} cannot be handled as a ${kind.kind}: ${why}`,
+  );
+}
+
+const HEAD_TYPE =
+  'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+
+/** The refusal of a body that is JSON but no object. */
+export const notAnObject = (body: unknown): Error =>
+  badRequest(
+    `couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body) ? "array" : typeof body === "boolean" ? "bool" : typeof body} into Go value of type ${HEAD_TYPE}`,
+  );
 
 const unknownField = (path: string) => `unknown field ${JSON.stringify(path)}`;
 

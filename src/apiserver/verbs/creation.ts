@@ -1,9 +1,9 @@
 import { alreadyExists, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
 import { admit } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
-import { metadataForCreate } from "../metadata.ts";
+import { metadataForCreate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
-import { admitBody, decodeHead, settleMutation } from "./body.ts";
+import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { checkNamespace, validateObject } from "./validation.ts";
@@ -25,7 +25,8 @@ export async function createObject(
   const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
   if (definition.kind.namespaced && at === undefined)
     throw badRequest("an empty namespace may not be set during creation");
-  let object = admitBody(definition, body, options, context);
+  let object = admitBody(definition, sentBody, options, context, isKnownIn(host));
+  object = { ...object, metadata: withoutRepeatedOwners(object.metadata, context.warn) };
   // Owners are noted before the server and its plugins change anything: what they set belongs to nobody.
   if (!isApply) object = trackFields(host, definition, undefined, object, options, undefined, context);
   const metadata = metadataForCreate(definition, object.metadata, at, host.clock.now(), host.random);

@@ -25,6 +25,8 @@ export async function deleteObject(
   context: RequestContext,
 ): Promise<KubeObject> {
   const store = host.store(definition);
+  // Kubernetes names the kind here, not the resource.
+  const mismatch = (why: string) => conflict({ ...definition.kind, resource: definition.kind.kind }, name, why);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   for (let tries = 0; ; tries++) {
     const present = store.get(key);
@@ -32,16 +34,12 @@ export async function deleteObject(
     const old = host.convert(present.object, definition);
     const { preconditions } = options;
     if (preconditions?.uid !== undefined && preconditions.uid !== "" && preconditions.uid !== old.metadata.uid)
-      throw conflict(
-        definition.kind,
-        name,
-        `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${old.metadata.uid}`,
+      throw mismatch(
+        `the UID in the precondition (${preconditions.uid}) does not match the UID in record (${old.metadata.uid}). The object might have been deleted and then recreated`,
       );
     if (preconditions?.resourceVersion && preconditions.resourceVersion !== old.metadata.resourceVersion)
-      throw conflict(
-        definition.kind,
-        name,
-        `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`,
+      throw mismatch(
+        `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${old.metadata.resourceVersion}). The object might have been modified`,
       );
     await admit(
       host.admission,

@@ -8,7 +8,8 @@ export function goMismatch(schema: Schema, value: unknown, struct: string, path 
   if (value === null || value === undefined) return undefined;
   const refuse = (type: string) => {
     const found = jsonType(value);
-    const shown = found === "number" && !Number.isInteger(value) ? `number ${String(value)}` : found;
+    // Go shows numbers that do not fit into an integer.
+    const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
     return `json: cannot unmarshal ${shown} into Go struct field ${struct}${path === "" ? "" : `.${path}`} of type ${type}`;
   };
   if (schema.isIntOrString) {

@@ -4,6 +4,7 @@ import {
   type KubeObject,
   notFound,
   objectKey,
+  plainFailure,
   type ResourceAddress,
   setPath,
   staleConflict,
@@ -13,7 +14,7 @@ import {
 import { admit } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { hasSpecFinalizers } from "../deletion.ts";
-import { metadataForUpdate } from "../metadata.ts";
+import { metadataForUpdate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
 import { settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
@@ -35,6 +36,8 @@ export async function modifyObject(
   show: (result: KubeObject) => KubeObject = (result) => result,
   isApply = false,
 ): Promise<KubeObject> {
+  if (expectedVersion && !/^\d+$/.test(expectedVersion))
+    throw plainFailure(`strconv.ParseUint: parsing ${JSON.stringify(expectedVersion)}: invalid syntax`);
   const store = host.store(definition);
   const key = objectKey(definition.kind.namespaced ? address.namespace : undefined, address.name);
   for (let tries = 0; ; tries++) {
@@ -43,7 +46,8 @@ export async function modifyObject(
     if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision))
       throw staleConflict(definition.kind, address.name);
     const old = host.convert(present.object, definition);
-    const sent = change(old);
+    const given = change(old);
+    const sent = { ...given, metadata: withoutRepeatedOwners(given.metadata, context.warn) };
     const changed = { ...sent, metadata: metadataForUpdate(definition, sent.metadata, old) };
     const tracked = isApply
       ? withMetadata(changed, { managedFields: sent.metadata.managedFields })

@@ -1,5 +1,8 @@
 import {
+  ApiError,
   apiError,
+  goText,
+  plainFailure,
   applyJsonPatch,
   applyMergePatch,
   applyStrategicMergePatch,
@@ -18,7 +21,7 @@ import {
 } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { applyScale, scaleOf } from "../scale.ts";
-import { admitBody } from "./body.ts";
+import { admitBody, isKnownIn, mustBeAddressed } from "./body.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
 import { applyObject } from "./server-side-apply.ts";
@@ -47,11 +50,11 @@ export async function patchObject(
   const change = (old: KubeObject): KubeObject => {
     const patched = patchedBy(definition, request, isScale ? scaleOf(definition, old) : old);
     if (isScale) return applyScale(definition, old, patched);
-    if (patched.metadata?.name !== name)
-      throw invalid(definition.kind, name, [
-        fieldInvalid("metadata.name", patched.metadata?.name ?? "", "field is immutable"),
-      ]);
-    return admitBody(definition, patched, options, context);
+    const admitted = asPatch(patchType, body, patched, () =>
+      admitBody(definition, patched, options, context, isKnownIn(host)),
+    );
+    mustBeAddressed(definition, admitted.metadata, request);
+    return admitted;
   };
   const loaded = host.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
   if (loaded === undefined) throw notFound(definition.kind, name);
@@ -67,36 +70,52 @@ export async function patchObject(
   );
 }
 
+/** What a decoder refuses in a patched object is a mistake of the patch. */
+function asPatch(patchType: string, body: unknown, patched: KubeObject, decode: () => KubeObject): KubeObject {
+  try {
+    return decode();
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== "BadRequest") throw error;
+    const shown = patchType === "application/strategic-merge-patch+json" ? goText(body) : JSON.stringify(patched);
+    const why = error.message.replace(/^\S* ?in version "[^"]*" cannot be handled as a \w+: /, "");
+    throw invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, why)]);
+  }
+}
+
 /** The target after the patch, whatever came of it. */
 function patchedBy(definition: ResourceDefinition, { patchType, body }: PatchRequest, target: KubeObject): KubeObject {
   let patched: unknown;
   try {
     if (patchType === "application/json-patch+json") {
-      if (!Array.isArray(body)) throw new PatchError("a JSON patch must be an array of operations");
-      patched = applyJsonPatch<unknown>(target, body as readonly JsonPatchOperation[]);
+      if (!Array.isArray(body))
+        throw new PatchError(
+          `error decoding patch: json: cannot unmarshal ${jsonType(body)} into Go value of type []handlers.jsonPatchOp`,
+        );
+      patched = applyJsonPatch<unknown>(target, body as readonly JsonPatchOperation[], { replacesMissing: true });
       if (isDeeperThan(patched, DEPTH_MAX)) throw new PatchError("exceeded max depth");
-    } else if (patchType === "application/merge-patch+json") patched = applyMergePatch(target, body);
+    } else if (!isJsonObject(body))
+      throw new PatchError(
+        `error decoding patch: json: cannot unmarshal ${jsonType(body)} into Go value of type map[string]interface {}`,
+      );
+    else if (patchType === "application/merge-patch+json") patched = applyMergePatch(target, body);
     else if (patchType === "application/strategic-merge-patch+json" && definition.origin === "builtin")
       patched = applyStrategicMergePatch(target, body, definition.schema);
     else throw unknownPatch();
   } catch (error) {
     if (!(error instanceof PatchError)) throw error;
     if (patchType === "application/json-patch+json" && Array.isArray(body))
-      throw apiError(422, "Invalid", "the server rejected our request due to an error in our request", {
-        causes: [{ message: error.message }],
-      });
+      throw apiError(422, "Invalid", "the server rejected our request due to an error in our request", {});
+    if (error.message.includes("does not contain declared merge key")) throw plainFailure(error.message);
     throw badRequest(error.message);
   }
   if (!isJsonObject(patched)) throw badRequest("the patched object is no object");
   return patched as unknown as KubeObject;
 }
 
-const unknownPatch = () =>
-  apiError(
-    415,
-    "UnsupportedMediaType",
-    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-  );
+const unknownPatch = () => apiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
+
+const jsonType = (value: unknown) =>
+  Array.isArray(value) ? "array" : value === null ? "null" : typeof value === "boolean" ? "bool" : typeof value;
 
 function isDeeperThan(value: unknown, depth: number): boolean {
   if (typeof value !== "object" || value === null) return false;

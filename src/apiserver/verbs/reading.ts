@@ -1,15 +1,17 @@
 import {
   apiVersionOf,
   badRequest,
+  isExpired,
   type KubeList,
   type KubeObject,
   type ListRequest,
   notFound,
   objectKey,
+  plainFailure,
   type ResourceAddress,
 } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
-import { checkListOptions, tooLargeVersion } from "../list-pages.ts";
+import { checkListOptions, continueExpired, readToken, tooLargeVersion, versionNumber } from "../list-pages.ts";
 import { scaleOf } from "../scale.ts";
 import { compileFilter } from "../selection.ts";
 import type { StoredObject } from "../storage/resource-store.ts";
@@ -31,13 +33,16 @@ export function readStored(
 export function getObject(
   host: VerbHost,
   definition: ResourceDefinition,
-  request: ResourceAddress & { readonly name: string },
+  request: ResourceAddress & { readonly name: string; readonly resourceVersion?: string },
 ): KubeObject {
   if (definition.computed !== undefined) {
     const made = definition.computed.find(request.namespace, request.name);
     if (made === undefined) throw notFound(definition.kind, request.name);
     return made;
   }
+  const wanted = versionNumber(request.resourceVersion, plainFailure);
+  const present = host.store(definition).revision;
+  if (wanted > present) throw tooLargeVersion(wanted, present);
   const { object } = readStored(host, definition, request.namespace, request.name);
   const shown = host.convert(object, definition);
   if (request.subresource === "scale") return scaleOf(definition, shown);
@@ -63,26 +68,39 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   if (loading !== undefined) await loading;
   const head = { apiVersion: apiVersionOf(definition.kind), kind: `${definition.kind.kind}List` };
   checkListOptions(request);
-  if (request.continue) return host.pages.next(head, request.continue, request.limit);
-  const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
-  const wanted =
-    request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
-  if (!Number.isInteger(wanted) || wanted < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
-  // `0` is content with what is here; an older revision is here for sure.
-  const settling =
-    request.resourceVersion === undefined || request.resourceVersion === "" || wanted > store.revision
-      ? host.settle()
-      : undefined;
-  if (settling !== undefined) await settling;
-  if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
-  const isExact =
-    request.resourceVersionMatch === "Exact" ||
-    (request.resourceVersionMatch === undefined && wanted !== 0 && request.limit !== undefined && request.limit > 0);
+  const { labelSelector, fieldSelector, limit, resourceVersionMatch: match } = request;
+  const filter = compileFilter(definition, labelSelector, fieldSelector, request.name);
+  const wanted = versionNumber(request.resourceVersion, (why) => badRequest(`invalid resource version: ${why}`));
   const namespace = definition.kind.namespaced ? request.namespace : undefined;
-  const items: KubeObject[] = [];
-  for (const [, { object }] of isExact ? store.rangeAt(wanted, namespace) : store.range(namespace)) {
-    const shown = host.convert(object, definition);
-    if (filter === undefined || filter(shown)) items.push(shown);
+  const scope = JSON.stringify([head, namespace, labelSelector ?? "", fieldSelector ?? "", request.name ?? ""]);
+  const isSelected = filter !== undefined;
+  const take = (range: Iterable<readonly [string, StoredObject]>, afterKey = "") => {
+    const items: KubeObject[] = [];
+    for (const [key, { object }] of range) {
+      if (key <= afterKey) continue;
+      const shown = host.convert(object, definition);
+      if (filter === undefined || filter(shown)) items.push(shown);
+    }
+    return items;
+  };
+  if (request.continue) {
+    if (wanted !== 0) throw badRequest("specifying resource version is not allowed when using continue");
+    const kept = host.pages.kept(request.continue, scope);
+    if (kept !== undefined) return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected });
+    const point = readToken(request.continue);
+    const revision = point.revision === "present" ? store.revision : point.revision;
+    if (revision > store.revision) throw continueExpired(point);
+    let range: Iterable<readonly [string, StoredObject]>;
+    try {
+      range = revision === store.revision ? store.range(namespace, point.afterKey) : store.rangeAt(revision, namespace);
+    } catch (error) {
+      if (isExpired(error)) throw continueExpired(point);
+      throw error;
+    }
+    return host.pages.cut(head, take(range, point.afterKey), revision, { limit, scope, isSelected });
   }
-  return host.pages.cut(head, items, isExact ? wanted : store.revision, request.limit);
+  if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
+  const isExact = match === "Exact" || (match === undefined && wanted !== 0 && limit !== undefined && limit > 0);
+  const items = take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
+  return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected });
 }

@@ -13,7 +13,7 @@ import {
 } from "#machinery";
 import { applyManaged } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { admitBody, decodeHead } from "./body.ts";
+import { admitBody, decodeHead, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
 import { ownedKindOf } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
@@ -72,7 +72,8 @@ export async function applyObject(
 }
 
 /** The object in an apply patch, with a name and a kind that fit the request. */
-function appliedObject(definition: ResourceDefinition, { body, name }: PatchRequest): KubeObject {
+function appliedObject(definition: ResourceDefinition, request: PatchRequest): KubeObject {
+  const { body } = request;
   if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
   const head = decodeHead(definition, body);
   const { group, version, kind } = gvkOf({ apiVersion: head.apiVersion ?? "", kind: head.kind ?? "" });
@@ -81,11 +82,7 @@ function appliedObject(definition: ResourceDefinition, { body, name }: PatchRequ
     throw badRequest(
       `incorrect version specified in apply patch. Specified patch version: ${head.apiVersion}, expected: ${apiVersionOf(definition.kind)}`,
     );
-  const sentName = head.metadata.name ?? "";
-  if (sentName === "")
-    throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
-  if (sentName !== name)
-    throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+  mustBeAddressed(definition, head.metadata, request);
   if (head.metadata.managedFields !== undefined && head.metadata.managedFields !== null)
     throw badRequest("metadata.managedFields must be nil");
   return definition.strategy.normalise?.(head) ?? head;

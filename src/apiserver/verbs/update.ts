@@ -1,7 +1,7 @@
-import { badRequest, invalid, type KubeObject, notFound, objectKey, type ResourceRequest } from "#machinery";
+import { invalid, type KubeObject, notFound, objectKey, type ResourceRequest } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { applyScale, scaleOf } from "../scale.ts";
-import { admitBody, decodeHead } from "./body.ts";
+import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
@@ -15,14 +15,7 @@ export async function updateObject(
 ): Promise<KubeObject> {
   const { name, namespace, subresource, options = {} } = request;
   const head = decodeHead(definition, request.body);
-  const sentName = head.metadata.name || undefined;
-  if (sentName !== undefined && sentName !== name)
-    throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
-  const sentNamespace = head.metadata.namespace;
-  if (definition.kind.namespaced && sentNamespace && namespace !== undefined && sentNamespace !== namespace)
-    throw badRequest(
-      `the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`,
-    );
+  mustBeAddressed(definition, head.metadata, request);
   if (subresource === "scale") {
     return modifyObject(
       host,
@@ -58,6 +51,6 @@ export async function updateObject(
         message: "Invalid value: 0: must be specified for an update",
       },
     ]);
-  const body = admitBody(definition, request.body, options, context);
+  const body = admitBody(definition, request.body, options, context, isKnownIn(host));
   return modifyObject(host, definition, request, options, context, () => body, request.body.metadata?.resourceVersion);
 }

@@ -174,7 +174,7 @@ function order(
 }
 
 /** A value as Go prints it in kube-apiserver's messages. */
-function goText(value: unknown): string {
+export function goText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
   if (isJsonObject(value))
     return `map[${Object.entries(value)

@@ -170,7 +170,9 @@ export class Schema {
         !schema.preservesUnknown
       ) {
         changed ??= { ...value };
-        delete changed[key];
+        // Go reads null in a map as the zero value, null in a struct as absent.
+        if (this.#options.isPublished && !this.declares(key)) setOwn(changed, key, schema.#zero());
+        else delete changed[key];
         continue;
       }
       if (typeof member !== "object" || member === null) continue;

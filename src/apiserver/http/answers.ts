@@ -1,0 +1,113 @@
+import { stringify as toYaml } from "yaml";
+import { apiError, badRequest, type KubeList, type KubeObject, type Status } from "#machinery";
+import { goNameOf, type ResourceDefinition } from "../definition.ts";
+import { encodeProtobuf } from "../protobuf/codec.ts";
+import { encodingOf } from "../storage/resource-store.ts";
+import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
+import type { AnswerForm } from "./negotiation.ts";
+
+/** The bytes of an answer and their type. */
+export interface Encoded {
+  readonly contentType: string;
+  readonly body: Buffer;
+}
+
+const encodeText = (encoding: AnswerForm["encoding"], value: unknown): Encoded =>
+  encoding === "yaml"
+    ? { contentType: "application/yaml", body: Buffer.from(toYaml(value)) }
+    : { contentType: "application/json", body: Buffer.from(JSON.stringify(value)) };
+
+/** A Status in the encoding the client asked for. */
+export function encodeStatus(status: Status, form: AnswerForm | undefined): Encoded {
+  const packed = form?.encoding === "protobuf" ? encodeProtobuf(status as unknown as KubeObject) : undefined;
+  if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };
+  return encodeText(form?.encoding ?? "json", status);
+}
+
+/** What of an object table rows carry. Throws 400 for what nobody knows. */
+export function includeObjectOf(query: URLSearchParams): IncludeObject {
+  const include = query.get("includeObject") || "Metadata";
+  if (include !== "Metadata" && include !== "Object" && include !== "None")
+    throw badRequest(
+      `Unable to convert to Table as requested: includeObject: Invalid value: ${JSON.stringify(include)}: must be 'Metadata', 'Object', 'None', or empty`,
+    );
+  return include;
+}
+
+/** An object, list or Status in the form the client asked for. */
+export function encodeAnswer(
+  definition: ResourceDefinition,
+  form: AnswerForm,
+  object: KubeObject | KubeList,
+  include: () => IncludeObject,
+  nowMs: number,
+): Encoded {
+  if (object.kind === "Status" && object.apiVersion === "v1") return encodeStatus(object as unknown as Status, form);
+  const isList = Array.isArray((object as KubeList).items);
+  switch (form.as) {
+    case "Table":
+      return encodeText(form.encoding, tableOf(definition, object, include(), nowMs));
+    case "PartialObjectMetadata":
+      if (isList)
+        throw unfit(
+          `you requested PartialObjectMetadata, but the requested object is a list (*${goNameOf(definition)}List)`,
+        );
+      return encodeText(form.encoding, partialOf(object as KubeObject));
+    case "PartialObjectMetadataList":
+      if (!isList)
+        throw unfit(
+          `you requested PartialObjectMetadataList, but the requested object is not a list (*${goNameOf(definition)})`,
+        );
+      return encodeText(form.encoding, partialListOf(object as KubeList));
+    case "object": {
+      const packed = form.encoding === "protobuf" ? encodeProtobuf(object as KubeObject) : undefined;
+      if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };
+      const isTyped = definition.origin !== "custom";
+      if (form.encoding === "yaml")
+        return encodeText("yaml", isList && isTyped ? withoutItemKinds(object as KubeList) : ordered(object));
+      return {
+        contentType: "application/json",
+        body: isList ? encodeList(object as KubeList, isTyped) : encodingOf(object as KubeObject),
+      };
+    }
+  }
+}
+
+const unfit = (message: string) => apiError(406, "NotAcceptable", message);
+
+function ordered({ kind, apiVersion, ...rest }: KubeObject | KubeList): object {
+  return { kind, apiVersion, ...rest };
+}
+
+function withoutItemKinds(list: KubeList): object {
+  return { ...ordered(list), items: list.items.map(({ apiVersion: _a, kind: _k, ...item }) => item) };
+}
+
+const COMMA = Buffer.from(",");
+const BRACE = Buffer.from("{");
+
+/** Items of typed lists do not repeat their kind: it is the list's. Their bytes are shared with other answers. */
+function encodeList(list: KubeList, isTyped: boolean): Buffer {
+  const { kind, apiVersion, metadata, items } = list;
+  const parts: Buffer[] = [Buffer.from(`${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`)];
+  let head: string | undefined;
+  let headBytes = 0;
+  for (const [at, item] of items.entries()) {
+    if (at > 0) parts.push(COMMA);
+    const bytes = encodingOf(item);
+    if (!isTyped) {
+      parts.push(bytes);
+      continue;
+    }
+    const itemHead = `${item.kind} ${item.apiVersion}`;
+    if (itemHead !== head) {
+      head = itemHead;
+      headBytes = Buffer.byteLength(
+        `{"kind":${JSON.stringify(item.kind)},"apiVersion":${JSON.stringify(item.apiVersion)},`,
+      );
+    }
+    parts.push(BRACE, bytes.subarray(headBytes));
+  }
+  parts.push(Buffer.from("]}\n"));
+  return Buffer.concat(parts);
+}
