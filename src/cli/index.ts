@@ -46,6 +46,16 @@ const commands: readonly Command[] = [
     summary: "make a simulated member fail or recover",
     load: () => import("./commands/simulate-fault.ts"),
   },
+  {
+    words: ["simulate", "schedule"],
+    summary: "what the scheduler would do, were things different",
+    load: () => import("./commands/simulate-schedule.ts"),
+  },
+  {
+    words: ["simulate", "snapshot"],
+    summary: "keep the fleet as the scheduler sees it in a file",
+    load: () => import("./commands/simulate-snapshot.ts"),
+  },
   { words: ["join"], summary: "register a member cluster (push mode)", load: () => import("./commands/join.ts") },
   { words: ["unjoin"], summary: "remove a member cluster", load: () => import("./commands/unjoin.ts") },
   {
@@ -71,6 +81,11 @@ const commands: readonly Command[] = [
     words: ["explain", "placement"],
     summary: "why a workload is where it is",
     load: () => import("./commands/explain-placement.ts"),
+  },
+  {
+    words: ["explain", "schedule"],
+    summary: "why the scheduler chose these clusters and replicas",
+    load: () => import("./commands/explain-schedule.ts"),
   },
   {
     words: ["release"],

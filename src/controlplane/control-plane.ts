@@ -11,12 +11,13 @@ import type { TemplateKinds } from "#controllers/detector";
 import { createLuaEngine, type Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import type { MemberPool } from "#member";
-import { createDecisionLog, type DecisionLog } from "#scheduler";
+import { builtinPlugins, choosePlugins, createDecisionLog, type DecisionLog } from "#scheduler";
 import { servedKinds } from "#simulator";
 import type { Backend } from "#store";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
 import { addKubernetesControllers } from "./controllers.ts";
+import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
 import { type Engine, startEngine } from "./engine.ts";
 import { takeLead } from "./leadership.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
@@ -53,7 +54,23 @@ export interface ControlPlane {
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { config, clock, random, log, pki, backend } = options;
-  let admissionClient: Client | undefined;
+  const decisions = createDecisionLog();
+  let client: Client | undefined;
+  const ownClient = (): Client => (client ??= createClient(api.transport()));
+  let engine: Engine | undefined;
+  // A replica that does not lead keeps no decisions and asks no estimators; it computes from what is stored.
+  const deciding = (): DecisionApiParts => {
+    const live = engine?.deciding ?? {};
+    const plugins = choosePlugins(config.plugins, [...builtinPlugins, ...(live.pluginHosts ?? [])]);
+    const propagatesEmptyWorkloads = config.enableEmptyWorkloadPropagation;
+    return {
+      ...live,
+      decisions,
+      client: ownClient(),
+      clock,
+      options: { gates: config.gates, plugins, propagatesEmptyWorkloads },
+    };
+  };
   const api: RunningApiServer = await startApiServer({
     backend,
     clock,
@@ -63,7 +80,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     admission: karmadaAdmission(random, {
       allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy,
       gates: config.gates,
-      client: () => (admissionClient ??= createClient(api.transport())),
+      client: ownClient,
       clock,
       defaultTolerations: {
         notReadySeconds: config.defaultNotReadyTolerationSeconds,
@@ -77,9 +94,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     namespaces: ["karmada-system", "karmada-cluster"],
     bootstrapRoles: karmadaBootstrapRoles,
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
+    connect: (request, path) => answerDecision(deciding(), request, path),
   });
   const transport = api.transport();
-  const decisions = createDecisionLog();
   const kinds = servedKinds(api);
   const start = (through: Transport): Promise<Engine> =>
     startEngine({
@@ -97,7 +114,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
   // Nobody else can write to a store of this process alone: there is no lead to take.
   const isAlone = backend.settle === undefined || !config.leaderElect;
-  let engine: Engine | undefined;
   const leadership = isAlone
     ? undefined
     : takeLead({

@@ -9,7 +9,7 @@ import { connectEstimators } from "#estimator";
 import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
-import { assembleScheduler, type DecisionLog, schedulerController } from "#scheduler";
+import { assembleScheduler, type DecisionLog, type LiveParts, schedulerController } from "#scheduler";
 import { connectMember } from "./connect-member.ts";
 import { type AddController, addKarmadaControllers, controllerAdder } from "./controllers.ts";
 import { createInterpretation } from "./interpretation.ts";
@@ -41,6 +41,8 @@ export interface Engine {
   readonly scheduler: Manager;
   readonly members: MemberPool;
   readonly interpreter: Interpreter;
+  /** What a decision may ask besides objects: estimators and users' plugins. */
+  readonly deciding: LiveParts;
   stop(): Promise<void>;
 }
 
@@ -108,6 +110,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     scheduler,
     members,
     interpreter,
+    deciding: assembled.deps,
     async stop() {
       await Promise.all([manager.stop(), scheduler.stop()]);
       assembled.stop();

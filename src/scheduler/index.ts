@@ -42,8 +42,6 @@ export {
   isHandled,
 } from "./triggers.ts";
 export {
-  describeDecision,
-  explainSchedule,
   type FleetChanges,
   type FleetSnapshot,
   type Move,
@@ -52,6 +50,7 @@ export {
   type Simulation,
   type SimulationOptions,
 } from "./simulate.ts";
+export { describeDecision, explainLive, explainSchedule, type LiveParts } from "./explain.ts";
 export { defineUserPlugin, PLUGIN_API_VERSION, type PluginQuestion, type UserPlugin } from "./plugin-host/api.ts";
 export { type PluginHostOptions, startPluginHost } from "./plugin-host/host.ts";
 export { type AssembledScheduler, assembleScheduler, type SchedulerSetup } from "./assemble.ts";

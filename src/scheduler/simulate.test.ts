@@ -30,6 +30,7 @@ const binding = (
     name,
     namespace: "default",
     generation: 1,
+    labels: { "binding.karmada.io/managed-by": "test" },
     annotations: { "policy.karmada.io/applied-placement": JSON.stringify(placement) },
   },
   spec: {
@@ -73,6 +74,21 @@ describe("what if", () => {
       { cluster: "m2", from: 0, to: 4 },
     ]);
     expect(JSON.stringify(snapshot)).toBe(frozen);
+  });
+
+  it("leaves alone what is suspended or claimed by nobody, and places anew where a rebalance is asked for", () => {
+    const [a, b, c] = snapshot.bindings as [ResourceBinding, ResourceBinding, ResourceBinding];
+    const bindings = [
+      { ...a, spec: { ...a.spec, suspension: { scheduling: true } } },
+      { ...b, metadata: { ...b.metadata, labels: {} } },
+      { ...c, status: { ...c.status, lastScheduledTime: "1970-01-01T00:00:00Z" } },
+    ];
+    const result = simulateSchedule({ ...snapshot, bindings }, { rebalances: true }, options);
+    expect(result.bindings.map(({ outcome, after }) => [outcome, after.map(({ name }) => name)])).toEqual([
+      ["held", ["m1"]],
+      ["held", ["m1"]],
+      ["changed", ["m1"]],
+    ]);
   });
 
   it("says what would not fit", () => {

@@ -1,8 +1,10 @@
 import type { AnyBinding, Cluster, ResourceBinding, ResourceBindingSpec, TargetCluster } from "#apis/karmada";
 import type { AssumedWorkload } from "#estimator";
+import { formatTime, parseTime } from "#machinery";
 import type { Decision } from "./decision.ts";
-import { assignedReplicas, type Gates } from "./facts.ts";
-import { decisionKey, planPass } from "./pass.ts";
+import type { Gates } from "./facts.ts";
+import { decisionKey, type PassPlan, planPass } from "./pass.ts";
+import { isClaimed } from "./triggers.ts";
 import { builtinPlugins } from "./plugins/index.ts";
 import type { AlgorithmOptions, Estimator } from "./schedule.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
@@ -21,6 +23,8 @@ export interface FleetChanges {
   readonly addClusters?: readonly Cluster[];
   /** Bindings to add; one of a known kind and name takes its place and keeps the present targets. */
   readonly addBindings?: readonly AnyBinding[];
+  /** Places everything anew, as a rebalance of all workloads would; default false. */
+  readonly rebalances?: boolean;
 }
 
 export interface SimulationOptions {
@@ -47,7 +51,8 @@ export interface SimulatedBinding {
   readonly before: readonly TargetCluster[];
   readonly after: readonly TargetCluster[];
   readonly moves: readonly Move[];
-  readonly outcome: "unchanged" | "changed" | "failed";
+  /** `held`: scheduling of it is suspended, or nothing claims it; the scheduler leaves it alone. */
+  readonly outcome: "unchanged" | "changed" | "failed" | "held";
   readonly reason?: string;
   readonly message?: string;
   /** Why; absent when nothing called for a decision. */
@@ -113,6 +118,14 @@ function takenBy(spec: ResourceBindingSpec, moves: readonly Move[], taken: Map<s
   }
 }
 
+/** The binding as a rebalance leaves it; one that was never placed is placed anew anyway. */
+function asTriggered(binding: AnyBinding, nowMs: number): AnyBinding {
+  const lastMs = parseTime(binding.status?.lastScheduledTime);
+  if (lastMs === undefined) return binding;
+  const rescheduleTriggeredAt = formatTime(Math.max(nowMs, lastMs + 1000));
+  return { ...binding, spec: { ...binding.spec, rescheduleTriggeredAt } } as AnyBinding;
+}
+
 /**
  * What would happen: runs the scheduler's own code over a snapshot with changes, binding after binding by priority, and
  * changes nothing. Each decision sees the room that those before it have taken; room that is freed is not counted.
@@ -147,16 +160,19 @@ export function simulateSchedule(
         ? []
         : [...current.values()].filter(({ kind }) => kind === "ResourceBinding")
     ) as readonly ResourceBinding[];
-    const plan = planPass({
-      binding: evicted,
-      clusters,
-      peers,
-      gates: options.gates,
-      algorithm,
-      nowMs: options.nowMs,
-      explains: true,
-      isForced: isHit || added.has(key),
-    });
+    const isHeld = binding.spec.suspension?.scheduling === true || !(added.has(key) || isClaimed(binding));
+    const plan: Partial<PassPlan> = isHeld
+      ? {}
+      : planPass({
+          binding: changes.rebalances ? asTriggered(evicted, options.nowMs) : evicted,
+          clusters,
+          peers,
+          gates: options.gates,
+          algorithm,
+          nowMs: options.nowMs,
+          explains: true,
+          isForced: isHit || added.has(key),
+        });
     const after = plan.clusters ?? left;
     const moves = movesOf(before, after);
     takenBy(binding.spec, moves, taken);
@@ -169,7 +185,7 @@ export function simulateSchedule(
       before,
       after,
       moves,
-      outcome: isFailed ? "failed" : moves.length === 0 ? "unchanged" : "changed",
+      outcome: isHeld ? "held" : isFailed ? "failed" : moves.length === 0 ? "unchanged" : "changed",
       ...(isFailed && plan.condition !== undefined
         ? { reason: plan.condition.reason, message: plan.condition.message }
         : {}),
@@ -177,72 +193,4 @@ export function simulateSchedule(
     });
   }
   return { clusters: clusters.map(({ metadata }) => metadata.name ?? "").sort(), bindings: results };
-}
-
-/** Why a binding would be placed as it would: a decision on the present fleet, whether or not anything calls for one. */
-export function explainSchedule(
-  binding: AnyBinding,
-  snapshot: FleetSnapshot,
-  options: SimulationOptions,
-): Decision | undefined {
-  const peers = snapshot.bindings.filter(({ kind }) => kind === "ResourceBinding") as readonly ResourceBinding[];
-  const algorithm = {
-    plugins: options.plugins ?? builtinPlugins,
-    estimators: options.estimators ?? [],
-    propagatesEmptyWorkloads: options.propagatesEmptyWorkloads ?? false,
-  };
-  return planPass({
-    binding,
-    clusters: snapshot.clusters,
-    peers,
-    gates: options.gates,
-    algorithm,
-    nowMs: options.nowMs,
-    explains: true,
-    isForced: true,
-  }).decision;
-}
-
-const CAUSES: Readonly<Record<Decision["cause"], string>> = {
-  placement: "the placement changed",
-  replicas: "replicas and targets differ",
-  trigger: "a rebalance was asked for",
-  always: "resources of this kind are placed on every pass",
-  terminating: "a target cluster is being removed",
-};
-
-/** A decision in sentences, one a line, for terminals. */
-export function describeDecision(decision: Decision): readonly string[] {
-  const lines = [
-    `${decision.binding}: decided at ${decision.time} for generation ${decision.generation}, because ${CAUSES[decision.cause]}.`,
-  ];
-  for (const term of decision.terms) {
-    lines.push(
-      `${term.affinityName === undefined ? "Placement" : `Affinity term ${term.affinityName}`}: ${term.candidates.length} of ${decision.clusters} clusters may be used.`,
-    );
-    for (const { cluster, plugin, reason } of term.refused) lines.push(`  ${cluster}: refused by ${plugin}: ${reason}`);
-    for (const { cluster, score, scores, estimates, available, overflowOrder } of term.candidates) {
-      const parts = Object.entries(scores).map(([plugin, value]) => `${plugin} ${value}`);
-      const rooms = Object.entries(estimates).map(
-        ([estimator, value]) => `${estimator} ${value < 0 ? "does not know" : value}`,
-      );
-      lines.push(
-        `  ${cluster}: score ${score} (${parts.join(", ")}), available ${available}${rooms.length > 0 ? ` (${rooms.join(", ")})` : ""}${overflowOrder > 0 ? `, overflow tier ${overflowOrder}` : ""}`,
-      );
-    }
-    for (const { name, score } of term.regions ?? []) lines.push(`  region ${name}: score ${score}`);
-    if (term.selected.length > 0) lines.push(`  selected: ${term.selected.join(", ")}`);
-    for (const { mode, replicas, weights } of term.divisions ?? [])
-      lines.push(
-        `  ${mode}: ${replicas} replicas${weights.length > 0 ? ` by ${weights.map(({ name, weight }) => `${name}:${weight}`).join(", ")}` : ""}`,
-      );
-    if (term.error !== undefined) lines.push(`  failed: ${term.error}`);
-  }
-  const { result = [] } = decision;
-  if (decision.error !== undefined) lines.push(`Result: ${decision.reason}: ${decision.error}`);
-  else
-    lines.push(
-      `Result: ${result.map(({ name, replicas = 0 }) => `${name}:${replicas}`).join(", ") || "no cluster"} (${assignedReplicas(result)} replicas)`,
-    );
-  return lines;
 }

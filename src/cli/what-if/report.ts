@@ -1,0 +1,58 @@
+import type { TargetCluster } from "#apis/karmada";
+import type { SimulatedBinding, Simulation } from "#scheduler";
+import { formatTable } from "../table.ts";
+
+const shown = (targets: readonly TargetCluster[]): string =>
+  targets.length === 0 ? "-" : targets.map(({ name, replicas = 0 }) => `${name}:${replicas}`).join(",");
+
+/** Replicas on each cluster before and after. */
+function totals({ clusters, bindings }: Simulation): readonly (readonly string[])[] {
+  const count = (which: "before" | "after") => {
+    const sums = new Map<string, number>();
+    for (const binding of bindings)
+      for (const { name, replicas = 0 } of binding[which]) sums.set(name, (sums.get(name) ?? 0) + replicas);
+    return sums;
+  };
+  const [before, after] = [count("before"), count("after")];
+  const present = new Set(clusters);
+  return [...new Set([...clusters, ...before.keys(), ...after.keys()])]
+    .sort()
+    .map((name) => [
+      name,
+      String(before.get(name) ?? 0),
+      present.has(name) ? String(after.get(name) ?? 0) : "(removed)",
+    ]);
+}
+
+const OUTCOMES: Readonly<Record<SimulatedBinding["outcome"], string>> = {
+  changed: "would change",
+  unchanged: "would stay",
+  failed: "would not fit",
+  held: "held",
+};
+
+/** A simulation as a table for people; only what changes or fails unless `isComplete`. */
+export function simulationTable(simulation: Simulation, unclaimed: readonly string[], isComplete: boolean): string {
+  const { bindings } = simulation;
+  const rows = bindings
+    .filter(({ outcome }) => isComplete || outcome === "changed" || outcome === "failed")
+    .map(({ resource, before, after, outcome, message }) => [
+      resource,
+      shown(before),
+      shown(after),
+      OUTCOMES[outcome],
+      message ?? "",
+    ]);
+  const parts: string[] = [];
+  if (rows.length > 0) parts.push(formatTable(["WORKLOAD", "NOW", "THEN", "OUTCOME", ""], rows));
+  parts.push(formatTable(["CLUSTER", "REPLICAS NOW", "THEN"], totals(simulation)));
+  const count = (outcome: SimulatedBinding["outcome"]) => bindings.filter((one) => one.outcome === outcome).length;
+  const counted = (["changed", "unchanged", "failed", "held"] as const)
+    .filter((outcome) => count(outcome) > 0 || outcome === "changed")
+    .map((outcome) => `${count(outcome)} ${OUTCOMES[outcome]}`);
+  parts.push(
+    `${bindings.length} workload${bindings.length === 1 ? "" : "s"}: ${counted.join(", ")}. Nothing was changed.\n`,
+  );
+  for (const one of unclaimed) parts.push(`no policy selects ${one}: it would be placed nowhere\n`);
+  return parts.join("\n");
+}

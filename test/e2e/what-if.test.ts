@@ -1,0 +1,155 @@
+/** Why and what if, as a user asks: the commands against a control plane with simulated members. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { Deployment } from "#apis/kubernetes";
+import { type Client, createClient } from "#client";
+import { runCommand } from "#cli";
+import type { Fleet } from "#controlplane";
+import type { Simulation } from "#scheduler";
+import { aDeployment, aPropagationPolicy, eventually, startTestFleet } from "#testing";
+
+let fleet: Fleet;
+let client: Client;
+const folder = mkdtempSync(join(tmpdir(), "flotilla-what-if-"));
+const at = (name: string) => join(folder, name);
+
+const dynamic = {
+  clusterAffinity: { exclude: ["member3"] },
+  replicaScheduling: {
+    replicaSchedulingType: "Divided",
+    replicaDivisionPreference: "Weighted",
+    weightPreference: { dynamicWeight: "AvailableReplicas" },
+  },
+};
+
+beforeAll(async () => {
+  fleet = await startTestFleet(undefined, ["--enable-scheduler-estimator"]);
+  client = createClient(fleet.controlPlane.transport);
+  await client.create(PropagationPolicy, aPropagationPolicy("all", dynamic));
+  await client.create(Deployment, aDeployment("web", 4));
+  await eventually(async () => {
+    const binding = await client.find(ResourceBinding, { namespace: "default", name: "web-deployment" });
+    return (
+      binding?.status?.schedulerObservedGeneration === binding?.metadata.generation &&
+      (binding?.spec.clusters ?? []).length === 2
+    );
+  });
+});
+afterAll(async () => {
+  await fleet.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs a command line as the program would. */
+async function run(...words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: "", stderr: "" };
+  const spies = (["stdout", "stderr"] as const).map((stream) =>
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      written[stream] += String(text);
+      return true;
+    }),
+  );
+  try {
+    const code = await runCommand("flotilla", [...words, "--kubeconfig", fleet.kubeconfigs.get("flotilla") ?? ""]);
+    return { code, ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+describe("flotilla explain schedule", () => {
+  it("says why each cluster was taken or left, from the scheduler's own record", async () => {
+    const { code, stdout } = await run("explain", "schedule", "deploy/web");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ResourceBinding\/default\/web-deployment: decided at .*, because .*\.\n/);
+    expect(stdout).toContain("member3: refused by ClusterAffinity: cluster(s) did not match the placement");
+    expect(stdout).toMatch(/member1: score 0 .*general-estimator \d+/);
+    expect(stdout).toContain("Scheduled: True (Success) Binding has been scheduled successfully.");
+  });
+
+  it("gives the same as JSON, and decides anew where asked to, without writing", async () => {
+    const before = await client.get(ResourceBinding, { namespace: "default", name: "web-deployment" });
+    const kept = JSON.parse((await run("explain", "schedule", "deployment", "web", "-o", "json")).stdout);
+    expect(kept).toMatchObject({ kind: "SchedulingDecision", source: "kept", isCurrent: true });
+    expect(kept.decision.result).toEqual(before.spec.clusters);
+    const fresh = JSON.parse(
+      (await run("explain", "schedule", "resourcebinding/web-deployment", "--fresh", "-o", "json")).stdout,
+    );
+    expect(fresh.source).toBe("computed");
+    expect(fresh.decision.terms[0].candidates[0].estimates).toHaveProperty("scheduler-estimator");
+    const after = await client.get(ResourceBinding, { namespace: "default", name: "web-deployment" });
+    expect(after.metadata.generation).toBe(before.metadata.generation);
+  });
+
+  it("names what is wrong", async () => {
+    expect((await run("explain", "schedule", "deploy/none")).stderr).toContain("deployment/none has no binding");
+    expect((await run("explain", "schedule", "teapot/x")).stderr).toContain('a resource type "teapot"');
+    expect((await run("explain", "schedule", "deploy/web", "-o", "xml")).stderr).toContain("--output");
+  });
+});
+
+describe("flotilla simulate schedule", () => {
+  const simulate = async (...words: readonly string[]) => {
+    const { code, stdout, stderr } = await run("simulate", "schedule", "-o", "json", "--all", ...words);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    return JSON.parse(stdout) as Simulation & { readonly withoutPolicy: readonly string[] };
+  };
+
+  it("moves what ran on a cluster that is taken away, and changes nothing", async () => {
+    const before = await client.get(ResourceBinding, { namespace: "default", name: "web-deployment" });
+    const { bindings, clusters } = await simulate("--remove-cluster", "member1");
+    expect(clusters).toEqual(["member2", "member3"]);
+    expect(bindings).toHaveLength(1);
+    expect(bindings[0]).toMatchObject({ outcome: "changed", after: [{ name: "member2", replicas: 4 }] });
+    const after = await client.get(ResourceBinding, { namespace: "default", name: "web-deployment" });
+    expect(after.metadata.generation).toBe(before.metadata.generation);
+    const { stdout } = await run("simulate", "schedule", "--remove-cluster=member1");
+    expect(stdout).toMatch(/apps\/v1 Deployment default\/web +member1:\d,member2:\d +member2:4 +would change/);
+    expect(stdout).toContain("1 workload: 1 would change. Nothing was changed.");
+  });
+
+  it("places manifests on a snapshot: new workloads and policies, changed policies, clusters to come", async () => {
+    expect((await run("simulate", "snapshot", "-o", at("fleet.json"))).stderr).toContain("3 clusters, 1 bindings");
+    const snapshot = readFileSync(at("fleet.json"), "utf8");
+    const policy = { ...aPropagationPolicy("all", { ...dynamic, clusterAffinity: { clusterNames: ["member9"] } }) };
+    const manifests = [
+      policy,
+      aDeployment("new", 2),
+      { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "lone" } },
+    ];
+    writeFileSync(at("new.yaml"), manifests.map((object) => JSON.stringify(object)).join("\n---\n"));
+    const against = ["--against", at("fleet.json"), "-f", at("new.yaml")];
+    const { bindings, withoutPolicy } = await simulate(...against, "--add-cluster", "member9=member2");
+    expect(bindings.map(({ binding, outcome, after }) => [binding, outcome, after])).toEqual([
+      ["ResourceBinding/default/new-deployment", "changed", [{ name: "member9", replicas: 2 }]],
+      ["ResourceBinding/default/web-deployment", "changed", [{ name: "member9", replicas: 4 }]],
+    ]);
+    expect(withoutPolicy).toEqual(["v1 ConfigMap default/lone"]);
+    const nowhere = await simulate(...against);
+    expect(nowhere.bindings.map(({ outcome, reason }) => [outcome, reason])).toEqual([
+      ["failed", "NoClusterFit"],
+      ["failed", "NoClusterFit"],
+    ]);
+    expect(readFileSync(at("fleet.json"), "utf8")).toBe(snapshot);
+  });
+
+  it("names what is wrong with its input", async () => {
+    const refused = async (...words: readonly string[]) => (await run("simulate", "schedule", ...words)).stderr;
+    expect(await refused("--remove-cluster=member7")).toContain('--remove-cluster: there is no cluster "member7"');
+    expect(await refused("--add-cluster=new=member7")).toContain('there is no cluster "member7" to copy');
+    writeFileSync(at("half.json"), JSON.stringify({ apiVersion: "flotilla.io/v1alpha1", kind: "FleetSnapshot" }));
+    expect(await refused("--against", at("half.json"))).toContain("half.json: clusters must be a list");
+    writeFileSync(at("bad.yaml"), "kind: Deployment\nmetadata: {name: x}\n");
+    expect(await refused("-f", at("bad.yaml"))).toContain("bad.yaml, document 1: apiVersion, kind and metadata.name");
+    const clash = { spreadConstraints: [{ spreadByField: "cluster", minGroups: 3, maxGroups: 1 }] };
+    writeFileSync(at("clash.yaml"), JSON.stringify(aPropagationPolicy("clash", clash)));
+    expect(await refused("-f", at("clash.yaml"))).toContain(
+      "PropagationPolicy clash: spec.placement.spreadConstraints",
+    );
+    expect(await refused("--feature-gates=Magic=true")).toContain('there is no gate "Magic"');
+  });
+});
