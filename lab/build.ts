@@ -19,8 +19,9 @@ interface Part {
 }
 
 const KWOK = { folder: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok" };
-const CLIENTS = "clients";
 const own = (name: string): Part => ({ folder: ".", package: `./cmd/${name}` });
+/** Programs of ours on Kubernetes' client libraries. */
+const client = (name: string): Part => ({ folder: "clients", package: `./${name}` });
 const parts = {
   etcd: own("etcd"),
   "kube-apiserver": own("kube-apiserver"),
@@ -28,6 +29,8 @@ const parts = {
   "kube-scheduler": own("kube-scheduler"),
   kubectl: own("kubectl"),
   kwok: KWOK,
+  "typed-client": client("typed"),
+  "controller-runtime-manager": client("manager"),
 } satisfies Readonly<Record<string, Part>>;
 
 export type PartName = keyof typeof parts;
@@ -125,16 +128,6 @@ export async function buildParts(say: (line: string) => void, names: readonly Pa
 }
 
 const seconds = (startedMs: number) => `${((Date.now() - startedMs) / 1000).toFixed(1)} s`;
-
-/** Builds one of our own Go programs under `lab/clients` into `lab/bin`; gives its file. */
-export async function buildClientProgram(name: string): Promise<string> {
-  const problem = obstacle([]);
-  if (problem !== undefined) throw new Error(problem);
-  mkdirSync(bin, { recursive: true });
-  const file = join(bin, name);
-  await goBuild(CLIENTS, `./${name}`, file);
-  return file;
-}
 
 function goBuild(folder: string, path: string, output: string): Promise<void> {
   const args = ["build", "-trimpath", "-buildvcs=false", "-ldflags", LINK_FLAGS, "-o", output, path];

@@ -6,7 +6,7 @@
  * Nothing below `src/` may import it: what ships knows no Go.
  */
 export { type RealApiServer, type RealApiServerOptions, startRealApiServer } from "./api-server.ts";
-export { buildClientProgram, buildParts, KUBERNETES_VERSION, missingParts, type PartName, partPath } from "./build.ts";
+export { buildParts, KUBERNETES_VERSION, missingParts, type PartName, partPath } from "./build.ts";
 export { debianEtcd, type Etcd, type EtcdOptions, startEtcd, startEtcdCluster } from "./etcd.ts";
 export { type RealMember, type RealMemberOptions, startRealMember } from "./member.ts";
 export { freePort, type LabProcess, startProcess, untilReady } from "./process.ts";

@@ -1,0 +1,53 @@
+/** Programs on Kubernetes' Go client libraries, against our server and, to know that they ask for nothing special, against the real one. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type PartName, partPath, type RealApiServer, startRealApiServer } from "#lab";
+import { apiServerParts, describeReal } from "./parts.ts";
+import { bundleProgram, type Finished, type Program } from "./program.ts";
+
+const programs: readonly PartName[] = ["typed-client", "controller-runtime-manager"];
+const LIMIT_MS = 120_000;
+
+const run = (name: PartName, kubeconfig: string): Promise<Finished> =>
+  new Promise((resolve) =>
+    execFile(
+      partPath(name),
+      { timeout: LIMIT_MS, env: { KUBECONFIG: kubeconfig, HOME: "/nonexistent" } },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
+    ),
+  );
+
+describeReal("programs on client-go and controller-runtime", [...apiServerParts, ...programs], () => {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-go-clients-"));
+  let flotilla: Program;
+  let real: RealApiServer | undefined;
+  const kubeconfigs = new Map<string, string>();
+
+  beforeAll(async () => {
+    flotilla = await bundleProgram();
+    await flotilla.start(
+      ["server", `--data-dir=${join(folder, "plane")}`, "--secure-port=0"],
+      /control plane is ready/,
+    );
+    kubeconfigs.set("our server", join(folder, "plane", "admin.kubeconfig"));
+    real = await startRealApiServer({ isUnsafe: true });
+    kubeconfigs.set("kube-apiserver", real.kubeconfig);
+  });
+
+  afterAll(async () => {
+    await flotilla?.close();
+    await real?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  describe.each(["our server", "kube-apiserver"])("%s", (server) => {
+    test.each(programs)("%s runs to its end", async (name) => {
+      const { code, stdout, stderr } = await run(name, kubeconfigs.get(server) ?? "");
+      expect(code, `${stdout}\n${stderr.slice(-4000)}`).toBe(0);
+      expect(stdout.match(/^ok /gm)?.length).toBe(name === "typed-client" ? 10 : 3);
+    });
+  });
+});
