@@ -86,7 +86,7 @@ export function validateMetadata(
   const { metadata } = object;
   const errors: FieldError[] = [];
   const name = metadata.name ?? "";
-  const isCore = definition.origin === "builtin";
+  const isCore = definition.origin === "builtin" && !GENERIC_GROUPS.has(definition.kind.group);
   if (old === undefined) {
     const { generateName } = metadata;
     // The letter that follows is not known yet, but will be one.
@@ -133,6 +133,8 @@ export function validateMetadata(
   return errors;
 }
 
+/** Groups of other servers inside kube-apiserver, whose metadata is looked at once only. */
+const GENERIC_GROUPS = new Set(["apiextensions.k8s.io", "apiregistration.k8s.io"]);
 const STANDARD_FINALIZERS = new Set(["orphan", "foregroundDeletion", "kubernetes"]);
 
 function finalizerErrors(metadata: ObjectMeta, old: ObjectMeta | undefined, isCore: boolean): FieldError[] {
