@@ -2,7 +2,7 @@
 const ranks = [
   ["base"],
   ["machinery"],
-  ["apis", "store", "certs", "cel"],
+  ["apis", "store", "certs", "cel", "network"],
   ["apiserver", "client"],
   ["controller-runtime"],
   ["member", "override", "simulator"],

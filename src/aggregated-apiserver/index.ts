@@ -1,6 +1,6 @@
 /**
  * Aggregated API server: the kinds that are no CRDs, served in the same process. `aggregatedDefinitions` gives Cluster and
- * ResourceRegistry with their rules. It proxies nothing by itself.
+ * ResourceRegistry with their rules, `clusterProxy` carries requests on to members as the caller.
  */
 import { kindDefinitions } from "#apis/karmada";
 import type { ResourceDefinition } from "#apiserver";
@@ -8,8 +8,14 @@ import type { Clock } from "#base";
 import { type JsonSchema, Schema } from "#machinery";
 import { clusterStrategy } from "./cluster-strategy.ts";
 
+export { clusterProxy, type ClusterSource } from "./cluster-proxy/index.ts";
 export { clusterErrors } from "./cluster-strategy.ts";
 
+const PROXY = {
+  name: "proxy",
+  kind: { group: "cluster.karmada.io", version: "v1alpha1", kind: "ClusterProxyOptions" },
+  verbs: ["create", "delete", "get", "patch", "update"],
+};
 const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 export function aggregatedDefinitions(clock: Clock): readonly ResourceDefinition[] {
@@ -25,7 +31,10 @@ export function aggregatedDefinitions(clock: Clock): readonly ResourceDefinition
           shortNames: names.shortNames,
           categories: names.categories,
           verbs: VERBS,
-          subresources: [{ name: "status", kind: own, verbs: ["get", "patch", "update"] }],
+          subresources: [
+            ...(resource === "clusters" ? [PROXY] : []),
+            { name: "status", kind: own, verbs: ["get", "patch", "update"] },
+          ],
           schema: Schema.compile(schema.openAPIV3Schema as JsonSchema),
           columns: additionalPrinterColumns.map((column) => ({
             name: column.name,

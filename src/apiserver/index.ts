@@ -9,6 +9,7 @@ export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.
 export { namespaceUsage } from "./builtin/system-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";
+export type { Connect, FrontOutcome, FrontStream, FrontUpgrade, UpgradeRequest } from "./http/front.ts";
 export type { Listener } from "./http/listener.ts";
 export { ApiServer } from "./server.ts";
 export {

@@ -1,5 +1,6 @@
 import type { Clock, Logger, Random } from "#base";
-import { isAlreadyExists, type KubeObject, type RawRequest, type Transport } from "#machinery";
+import { isAlreadyExists, type KubeObject, type RawRequest, type RawResponse, type Transport } from "#machinery";
+import { forwardRequest, type ForwardTarget } from "#network";
 import type { Backend } from "#store";
 import type { AdmissionPlugin } from "./admission.ts";
 import { Authenticator, type AuthenticatorOptions } from "./authentication/authenticator.ts";
@@ -151,7 +152,9 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       trustedUser: user,
     };
     const answer = await front.handle(asked);
-    if ("stream" in answer) return { status: 400, headers: {}, body: Buffer.from("watches are not answered here") };
+    if ("forward" in answer) return forwardWhole(answer.forward, request, body);
+    if ("stream" in answer || "accept" in answer)
+      return { status: 400, headers: {}, body: Buffer.from("watches are not answered here") };
     return { status: answer.status, headers: flat(answer.headers), body: answer.body };
   };
   const customResources = new CustomResources(server);
@@ -184,6 +187,27 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       server.stop();
     },
   };
+}
+
+const FORWARDED_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Sends a request of this process on to another server and reads the whole answer. */
+async function forwardWhole(target: ForwardTarget, request: RawRequest, body: Buffer): Promise<RawResponse> {
+  const rawHeaders = Object.entries({ "content-length": String(body.length), ...request.headers }).flat();
+  const answer = await forwardRequest(target, {
+    method: request.method,
+    rawHeaders,
+    body,
+    signal: request.signal ?? new AbortController().signal,
+  });
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > FORWARDED_BYTES_MAX) throw new Error(`the answer is larger than ${FORWARDED_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return { status: answer.status, headers: flat(answer.headers), body: Buffer.concat(chunks) };
 }
 
 const lowerCased = (headers: Readonly<Record<string, string>>) =>

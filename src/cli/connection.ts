@@ -1,14 +1,35 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { type Client, createClient, createHttpTransport, type HttpTransport, type HttpTransportOptions } from "#client";
 import { Cluster } from "#apis/karmada";
-import type { FlagSpec } from "./flags.ts";
+import type { FlagSpec, Parsed } from "./flags.ts";
 
 export const kubeconfigFlags: readonly FlagSpec[] = [
   { name: "kubeconfig", meaning: "path of the control plane's kubeconfig" },
   { name: "karmada-context", meaning: "context in it; default is the current one" },
 ];
+
+/** On whose behalf the control plane is asked. */
+export const impersonationFlags: readonly FlagSpec[] = [
+  { name: "karmada-as", meaning: "user to act as in the control plane" },
+  { name: "karmada-as-group", meaning: "groups to act as, separated by commas" },
+  { name: "karmada-as-uid", meaning: "UID to act as" },
+];
+
+export function impersonationOf(parsed: Parsed): Pick<HttpTransportOptions, "impersonate"> {
+  const user = parsed.get("karmada-as");
+  const groups = parsed.get("karmada-as-group")?.split(",").filter(Boolean);
+  const uid = parsed.get("karmada-as-uid");
+  if (user === undefined) {
+    if (groups !== undefined || uid !== undefined)
+      throw new Error("--karmada-as-group and --karmada-as-uid need --karmada-as");
+    return {};
+  }
+  return {
+    impersonate: { user, ...(groups === undefined ? {} : { groups }), ...(uid === undefined ? {} : { uid }) },
+  };
+}
 
 export interface Connection {
   readonly endpoint: KubeconfigEndpoint;
@@ -24,11 +45,12 @@ export const kubeconfigPath = (path: string | undefined): string =>
 export function openConnection(
   path: string | undefined,
   context: string | undefined,
-  userAgent = "karmadactl",
+  more: Pick<HttpTransportOptions, "impersonate"> & { readonly userAgent?: string } = {},
 ): Connection {
   const endpoint = resolveContext(parseKubeconfig(kubeconfigPath(path)), context);
   const { namespace: _namespace, ...options } = endpoint;
-  const transport = createHttpTransport({ ...options, userAgent });
+  const { userAgent = "karmadactl" } = more;
+  const transport = createHttpTransport({ ...options, ...more, userAgent });
   return { endpoint, transport, client: createClient(transport, { fieldManager: userAgent }) };
 }
 

@@ -14,7 +14,7 @@ export async function runProgram<C extends ProgramConfig, P extends Program>(
   describe: (program: P) => LogFields = () => ({}),
 ): Promise<number> {
   const log = loggerOf(config);
-  const { transport } = openConnection(config.kubeconfig, undefined, name);
+  const { transport } = openConnection(config.kubeconfig, undefined, { userAgent: name });
   try {
     const { metrics, text } = createMetrics();
     const random = realRandom();

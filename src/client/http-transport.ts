@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import { Agent, type Dispatcher } from "undici";
 import {
   ApiError,
   apiError,
@@ -15,6 +15,7 @@ import {
   type WatchSink,
   type WriteOptions,
 } from "#machinery";
+import { dial, type TlsOptions } from "#network";
 
 /** Where an API server is and who asks. PEM texts, not file names. */
 export interface HttpTransportOptions {
@@ -31,7 +32,7 @@ export interface HttpTransportOptions {
   readonly tlsServerName?: string;
   readonly proxyUrl?: string;
   readonly proxyHeaders?: Readonly<Record<string, string>>;
-  readonly impersonate?: { readonly user: string; readonly groups?: readonly string[] };
+  readonly impersonate?: { readonly user: string; readonly groups?: readonly string[]; readonly uid?: string };
   readonly userAgent?: string;
   /** Requests at a time; default 64. */
   readonly connectionsMax?: number;
@@ -68,6 +69,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
           : { authorization: basic }
         : { authorization: `Bearer ${token}` }),
       ...(options.impersonate === undefined ? {} : { "impersonate-user": options.impersonate.user }),
+      ...(options.impersonate?.uid === undefined ? {} : { "impersonate-uid": options.impersonate.uid }),
     };
   };
   const allHeaders = (more: Readonly<Record<string, string>>): string[] => {
@@ -247,13 +249,32 @@ function createDispatcher(options: HttpTransportOptions): Dispatcher {
   };
   if (options.proxyUrl === undefined || options.proxyUrl === "")
     return new Agent({ ...shared, connect: { ...tls, timeout: 10_000 } });
-  return new ProxyAgent({
+  const { proxyUrl, proxyHeaders } = options;
+  return new Agent({
     ...shared,
-    uri: options.proxyUrl,
-    requestTls: tls,
-    ...(options.proxyHeaders === undefined ? {} : { headers: { ...options.proxyHeaders } }),
+    connect: (wanted, callback) => {
+      const isSecure = wanted.protocol === "https:";
+      dial({
+        host: wanted.hostname,
+        port: Number(wanted.port || (isSecure ? 443 : 80)),
+        timeoutMs: 30_000,
+        proxy: { url: proxyUrl, ...(proxyHeaders === undefined ? {} : { headers: proxyHeaders }) },
+        ...(isSecure ? { tls: tlsOf(options) } : {}),
+      }).then(
+        (socket) => callback(null, socket),
+        (error: Error) => callback(error, null),
+      );
+    },
   });
 }
+
+const tlsOf = (options: HttpTransportOptions): TlsOptions => ({
+  ...(options.certificateAuthority === undefined ? {} : { ca: options.certificateAuthority }),
+  ...(options.clientCertificate === undefined ? {} : { cert: options.clientCertificate }),
+  ...(options.clientKey === undefined ? {} : { key: options.clientKey }),
+  ...(options.tlsServerName === undefined ? {} : { serverName: options.tlsServerName }),
+  ...(options.insecureSkipTlsVerify ? { isInsecure: true } : {}),
+});
 
 /** The path of a resource request below the server's root. */
 export function pathOf(address: ResourceAddress): string {

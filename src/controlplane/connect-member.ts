@@ -3,7 +3,7 @@ import { Secret } from "#apis/kubernetes";
 import { createHttpTransport } from "#client";
 import type { Manager } from "#controller-runtime";
 import { objectKey, type Transport } from "#machinery";
-import type { Member, MemberPool } from "#member";
+import { type Member, memberAddress, type MemberPool, secretText } from "#member";
 
 /** Opens the member a Cluster names: within the process where it is one of ours, over HTTPS otherwise. */
 export async function connectMember(
@@ -30,14 +30,11 @@ export async function connectMember(
     manager.informers.of(Secret).get(objectKey(namespace, secretName)) ??
     (await manager.client.find(Secret, { namespace, name: secretName }));
   if (secret === undefined) throw new Error(`secrets ${JSON.stringify(secretName)} not found`);
-  const read = (key: string) => Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
-  const token = read("token");
+  const token = secretText(secret, "token");
   if (token === "") throw new Error(`the secret of cluster ${name} has no token`);
-  const certificateAuthority = read("caBundle");
-  const isInsecure = spec.insecureSkipTLSVerification === true;
-  if (certificateAuthority === "" && !isInsecure) throw new Error(`the secret of cluster ${name} has no caBundle`);
-  const proxyHeaders = Object.fromEntries(Object.entries((spec.proxyHeader ?? {}) as Readonly<Record<string, string>>));
-  const fingerprint = JSON.stringify([endpoint, token, certificateAuthority, isInsecure, spec.proxyURL, proxyHeaders]);
+  const { tls, proxy } = memberAddress(cluster, secret);
+  if (tls.ca === undefined && tls.isInsecure !== true) throw new Error(`the secret of cluster ${name} has no caBundle`);
+  const fingerprint = JSON.stringify([endpoint, token, tls, proxy]);
   return members.connect({
     name,
     fingerprint,
@@ -45,8 +42,8 @@ export async function connectMember(
       const transport = createHttpTransport({
         server: endpoint,
         token,
-        ...(isInsecure ? { insecureSkipTlsVerify: true } : { certificateAuthority }),
-        ...(spec.proxyURL === undefined ? {} : { proxyUrl: spec.proxyURL, proxyHeaders }),
+        ...(tls.ca === undefined ? { insecureSkipTlsVerify: true } : { certificateAuthority: tls.ca }),
+        ...(proxy === undefined ? {} : { proxyUrl: proxy.url, proxyHeaders: proxy.headers ?? {} }),
         userAgent: "karmada-controller-manager",
       });
       return { transport: rated(transport), close: () => transport.close() };

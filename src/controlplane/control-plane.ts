@@ -1,6 +1,7 @@
-import { karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
+import { Secret } from "#apis/kubernetes";
+import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
 import { karmadaAdmission } from "#admission";
-import { aggregatedDefinitions } from "#aggregated-apiserver";
+import { aggregatedDefinitions, clusterProxy, type ClusterSource } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
 import type { Clock, Logger, Metrics, Random } from "#base";
 import type { Pki } from "#certs";
@@ -71,6 +72,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       options: { gates: config.gates, plugins, propagatesEmptyWorkloads },
     };
   };
+  const proxied = clusterProxy(clusterSource(ownClient), (request, user) =>
+    api.front.handle({ ...request, trustedUser: user }),
+  );
   const api: RunningApiServer = await startApiServer({
     backend,
     clock,
@@ -94,7 +98,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     namespaces: ["karmada-system", "karmada-cluster"],
     bootstrapRoles: karmadaBootstrapRoles,
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
-    connect: (request, path) => answerDecision(deciding(), request, path),
+    connect: async (request, path, user) =>
+      (await proxied(request, path, user)) ?? answerDecision(deciding(), request, path),
   });
   const transport = api.transport();
   const kinds = servedKinds(api);
@@ -203,6 +208,15 @@ function luaSyntaxError(): (script: string) => string | undefined {
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
+  };
+}
+
+/** Clusters and Secrets as they are stored now. */
+function clusterSource(client: () => Client): ClusterSource {
+  return {
+    cluster: (name) => client().find(Cluster, { name }),
+    clusters: async () => (await client().list(Cluster)).items,
+    secret: (namespace, name) => client().find(Secret, { namespace, name }),
   };
 }
 

@@ -32,6 +32,7 @@ import { serviceAccount } from "#controllers/service-account";
 import { taintManager } from "#controllers/taint-manager";
 import { tokenCleaner } from "#controllers/token-cleaner";
 import { workStatus } from "#controllers/work-status";
+import { unifiedAuth } from "#controllers/unified-auth";
 import { workloadRebalancer } from "#controllers/workload-rebalancer";
 import type { Interpreter } from "#interpreter";
 import type { Member, MemberPool } from "#member";
@@ -185,6 +186,7 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
     },
   });
   add(workStatus, { deps: { members, interpreter }, options: { concurrentWorkSyncs: config.concurrentWorkSyncs } });
+  add(unifiedAuth, { deps: {}, concurrency: clusterSyncs });
   add(namespaceSync, {
     deps: {},
     options: { skippedPropagatingNamespaces: config.skippedPropagatingNamespaces },

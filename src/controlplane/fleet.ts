@@ -1,14 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Secret } from "#apis/kubernetes";
-import { Cluster } from "#apis/karmada";
+import { Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
 import type { Listener } from "#apiserver";
 import type { Clock, Logger, Random } from "#base";
 import { loadPki, type Pki, writeKubeconfig } from "#certs";
 import { createClient, retryOnConflict } from "#client";
 import type { ServerConfig } from "#config";
 import { Turns } from "#controller-runtime";
-import { isAlreadyExists, type Transport } from "#machinery";
+import type { Transport } from "#machinery";
+import { type MemberCredentials, obtainCredentials, registerMember, renewCredentials } from "#member";
 import type { NodeClass, SimulatedMember } from "#simulator";
 import { createMemoryBackend, openBackend, openFileBackend } from "#store";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
@@ -88,14 +88,22 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       return { member, simulated, listener };
     }),
   );
-  const joins: { readonly member: FleetMember; readonly endpoint: string }[] = [];
+  const joins: {
+    readonly member: FleetMember;
+    readonly endpoint: string;
+    readonly credentials: Promise<MemberCredentials>;
+  }[] = [];
   for (const { member, simulated, listener } of started) {
     const endpoint = `https://127.0.0.1:${listener.port}`;
     members.set(member.name, simulated);
     listeners.push(listener);
     inProcess.set(endpoint, simulated.transport);
     keep(member.name, `${member.name}.kubeconfig`, endpoint, pki);
-    joins.push({ member, endpoint });
+    const inside = createClient(simulated.api.transport(), { fieldManager: "flotilla" });
+    const credentials = obtainCredentials(inside, member.name, CLUSTER_NAMESPACE, clock);
+    // It is awaited below; a failure before that must not end the process.
+    credentials.catch(() => {});
+    joins.push({ member, endpoint, credentials });
   }
   const controlPlane = await startControlPlane({
     config,
@@ -111,7 +119,11 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   });
   const listener = await controlPlane.listen();
   keep("flotilla", "admin.kubeconfig", `https://127.0.0.1:${listener.port}`, pki);
-  await Promise.all(joins.map(({ member, endpoint }) => joinMember(controlPlane, member, endpoint)));
+  await Promise.all(
+    joins.map(async ({ member, endpoint, credentials }) =>
+      joinMember(controlPlane, member, endpoint, await credentials),
+    ),
+  );
   return {
     controlPlane,
     members,
@@ -126,40 +138,31 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 }
 
 /** What `flotilla join` leaves in the control plane; a member that was joined before only gets its new address. */
-async function joinMember(controlPlane: ControlPlane, member: FleetMember, apiEndpoint: string): Promise<void> {
+async function joinMember(
+  controlPlane: ControlPlane,
+  member: FleetMember,
+  apiEndpoint: string,
+  credentials: MemberCredentials,
+): Promise<void> {
   const client = createClient(controlPlane.transport, { fieldManager: "flotilla" });
   const { name, region, zone, provider } = member;
-  const secretRef = { namespace: "karmada-cluster", name };
-  try {
-    await client.create(Secret, {
-      apiVersion: "v1",
-      kind: "Secret",
-      metadata: secretRef,
-      data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" },
-    });
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-  }
   const spec = {
-    syncMode: "Push",
     apiEndpoint,
-    secretRef,
     region,
     ...(zone === undefined ? {} : { zones: [zone] }),
     ...(provider === undefined ? {} : { provider }),
   };
-  try {
-    await client.create(Cluster, {
-      apiVersion: "cluster.karmada.io/v1alpha1",
-      kind: "Cluster",
-      metadata: { name, labels: { region } },
+  const present = await client.find(Cluster, { name });
+  if (present === undefined) {
+    await registerMember(client, { cluster: name, namespace: CLUSTER_NAMESPACE }, credentials, {
+      labels: { region },
       spec,
-    } as unknown as Cluster);
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    await retryOnConflict(async () => {
-      const present = await client.get(Cluster, { name });
-      await client.update(Cluster, { ...present, spec: { ...present.spec, ...spec } } as Cluster);
     });
+    return;
   }
+  await renewCredentials(client, { cluster: name, namespace: CLUSTER_NAMESPACE }, credentials);
+  await retryOnConflict(async () => {
+    const latest = await client.get(Cluster, { name });
+    await client.update(Cluster, { ...latest, spec: { ...latest.spec, ...spec } } as Cluster);
+  });
 }

@@ -10,8 +10,9 @@ export interface MemberCredentials {
   readonly impersonatorToken: string;
 }
 
-const TOKEN_TRIES = 300;
-const TOKEN_RETRY_MS = 100;
+const TOKEN_WAIT_MS = 30_000;
+const TOKEN_RETRY_MIN_MS = 10;
+const TOKEN_RETRY_MAX_MS = 1_000;
 export const IMPERSONATOR = "karmada-impersonator";
 
 /** The account the control plane has in a member. */
@@ -36,7 +37,7 @@ export async function obtainCredentials(
     await ensureObject(client, Secret, {
       apiVersion: "v1",
       kind: "Secret",
-      metadata: { ...metadata, annotations: { "kubernetes.io/service-account.name": name } },
+      metadata: { namespace, name, annotations: { "kubernetes.io/service-account.name": name } },
       type: "kubernetes.io/service-account-token",
     });
   }
@@ -57,21 +58,27 @@ export async function obtainCredentials(
     subjects: [{ kind: "ServiceAccount", name: account, namespace }],
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
   } as ClusterRoleBinding);
-  const own = await tokenOf(client, namespace, account, clock);
-  const impersonator = await tokenOf(client, namespace, IMPERSONATOR, clock);
+  const impersonator = await tokenOf(client, cluster, namespace, IMPERSONATOR, clock);
+  const own = await tokenOf(client, cluster, namespace, account, clock);
   return { token: own.token, authority: own.authority, impersonatorToken: impersonator.token };
 }
 
 async function tokenOf(
   client: Client,
+  cluster: string,
   namespace: string,
   name: string,
   clock: Clock,
 ): Promise<{ readonly token: string; readonly authority: string }> {
-  for (let tries = 0; tries < TOKEN_TRIES; tries++) {
+  let pauseMs = TOKEN_RETRY_MIN_MS;
+  for (let waitedMs = 0; waitedMs <= TOKEN_WAIT_MS; waitedMs += pauseMs) {
     const { data = {} } = await client.get(Secret, { namespace, name });
     if (data["token"]) return { token: data["token"], authority: data["ca.crt"] ?? "" };
-    await sleep(clock, TOKEN_RETRY_MS);
+    await sleep(clock, pauseMs);
+    pauseMs = Math.min(TOKEN_RETRY_MAX_MS, pauseMs * 2);
   }
-  throw new Error(`the member gave secret ${namespace}/${name} no token`);
+  const purpose = name === IMPERSONATOR ? "for impersonation " : "";
+  throw new Error(
+    `failed to get serviceAccount secret ${purpose}from cluster(${cluster}), error: the member gave secret ${namespace}/${name} no token`,
+  );
 }

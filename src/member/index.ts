@@ -6,6 +6,8 @@
  * another. It never decides what runs where.
  */
 export { IMPERSONATOR, memberAccount, type MemberCredentials, obtainCredentials } from "./credentials.ts";
+export { memberAddress, type MemberAddress, secretText } from "./address.ts";
+export { registerMember, renewCredentials } from "./joining.ts";
 export { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
 export {
   createMemberPool,

@@ -1,3 +1,5 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import {
   ApiError,
   apiError,
@@ -16,6 +18,7 @@ import {
   type WatchHandle,
   type WatchSink,
 } from "#machinery";
+import type { ForwardTarget } from "#network";
 import type { Authenticator } from "../authentication/authenticator.ts";
 import type { PeerChain } from "../authentication/certificates.ts";
 import { headerOf, type Headers } from "../authentication/headers.ts";
@@ -50,6 +53,8 @@ export interface FrontRequest {
   readonly peer?: PeerChain;
   /** Set for requests inside the process. */
   readonly trustedUser?: User;
+  /** Whether the connection asks to change its protocol. */
+  readonly isUpgrade?: boolean;
 }
 
 export interface FrontAnswer {
@@ -65,6 +70,24 @@ export interface FrontStream {
   start(write: (frame: Buffer) => void, end: () => void): WatchHandle;
 }
 
+/** The request goes on to another server; whoever carries it pipes both ways. */
+export interface FrontForward {
+  readonly forward: ForwardTarget;
+}
+
+/** A protocol upgrade that is answered here: the connection changes hands. */
+export interface FrontUpgrade {
+  accept(request: UpgradeRequest, socket: Duplex, head: Buffer): void;
+}
+
+/** The upgrade request as Node gave it. */
+export type UpgradeRequest = IncomingMessage;
+
+export type FrontOutcome = FrontAnswer | FrontStream | FrontForward | FrontUpgrade;
+
+/** Answers paths that are no verbs on stored objects; `undefined` to go on as usual. */
+export type Connect = (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontOutcome | undefined>;
+
 export interface FrontParts {
   readonly server: ApiServer;
   readonly authenticator: Authenticator;
@@ -75,8 +98,8 @@ export interface FrontParts {
   readonly openapi: OpenApiDocuments;
   readonly address: () => string;
   readonly metrics?: () => Promise<string>;
-  /** Answers for raw subresources such as `clusters/NAME/proxy`; `undefined` to go on as usual. */
-  readonly connect?: (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontAnswer | undefined>;
+  /** Answers for raw subresources such as `clusters/NAME/proxy` and `pods/NAME/log`. */
+  readonly connect?: Connect;
   readonly onRequest?: (verb: string, resource: string, code: number, seconds: number) => void;
 }
 
@@ -115,15 +138,15 @@ export class Front {
     this.#parts = parts;
   }
 
-  async handle(request: FrontRequest): Promise<FrontAnswer | FrontStream> {
+  async handle(request: FrontRequest): Promise<FrontOutcome> {
     const startedMs = performance.now();
     let verb = request.method;
     let resource = "";
-    const finish = <A extends FrontAnswer | FrontStream>(answer: A): A => {
+    const finish = <A extends FrontOutcome>(answer: A): A => {
       this.#parts.onRequest?.(
         verb,
         resource,
-        "stream" in answer ? 200 : answer.status,
+        "status" in answer ? answer.status : 200,
         (performance.now() - startedMs) / 1000,
       );
       return answer;

@@ -1,14 +1,14 @@
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { X509Certificate } from "node:crypto";
-import type { IncomingMessage } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { gzip } from "node:zlib";
-import { requestEntityTooLarge } from "#machinery";
+import { ApiError, badRequest, internalError, requestEntityTooLarge } from "#machinery";
+import { forwardRequest, type ForwardTarget, forwardUpgrade } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
 import type { Headers } from "../authentication/headers.ts";
-import type { User } from "../definition.ts";
 import type { Front, FrontRequest } from "./front.ts";
 
 export interface ListenOptions {
@@ -19,8 +19,6 @@ export interface ListenOptions {
   readonly key: string;
   /** PEM of the authorities a client is told it may show a certificate of. */
   readonly clientAuthority: string;
-  /** Takes protocol upgrades (exec, attach, port-forward through the cluster proxy). */
-  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer, user: User | undefined) => void;
 }
 
 export interface Listener {
@@ -57,12 +55,15 @@ export async function listen(front: Front, options: ListenOptions): Promise<List
     void serve(front, request, response).catch(() => response.destroy());
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (options.onUpgrade === undefined) return void socket.end("HTTP/1.1 501 Not Implemented\r\n\r\n");
-    const asked = { headers: headersOf(request), peer: peerOf(request.socket as TLSSocket) };
-    void front
-      .userOf(asked)
-      .then((user) => options.onUpgrade?.(request, socket, head, user))
-      .catch(() => socket.destroy());
+    void upgrade(front, request, socket, head).catch((error: unknown) => {
+      const { status } = error instanceof ApiError ? error : internalError(error);
+      writeWhole(
+        socket,
+        status.code ?? 500,
+        { "content-type": "application/json" },
+        Buffer.from(JSON.stringify(status)),
+      );
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
@@ -124,6 +125,13 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
     body: () => readAll(request),
   };
   const answer = await front.handle(front2);
+  if ("forward" in answer) return pass(answer.forward, request, response, socket.remoteAddress);
+  if ("accept" in answer) {
+    const { status } = badRequest("unable to upgrade: missing upgrade headers in request");
+    response.writeHead(400, { "content-type": "application/json" });
+    response.end(JSON.stringify(status));
+    return;
+  }
   if ("stream" in answer) {
     response.writeHead(200, {
       "content-type": answer.contentType,
@@ -166,6 +174,85 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
   });
   if (request.method === "HEAD") response.end();
   else response.end(body);
+}
+
+/** Carries a request on to another server and its answer back, chunk by chunk. */
+async function pass(
+  target: ForwardTarget,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+  remoteAddress: string | undefined,
+): Promise<void> {
+  const abort = new AbortController();
+  response.on("close", () => abort.abort());
+  try {
+    const answer = await forwardRequest(target, {
+      method: request.method,
+      rawHeaders: request.rawHeaders,
+      ...(remoteAddress === undefined ? {} : { remoteAddress }),
+      body: request,
+      signal: abort.signal,
+    });
+    response.writeHead(answer.status, answer.headers);
+    if (request.httpVersionMajor === 1) (response as unknown as { flushHeaders(): void }).flushHeaders();
+    answer.body.on("error", () => response.destroy());
+    answer.body.on("aborted", () => response.destroy());
+    answer.body.pipe(response as unknown as Writable);
+  } catch (error) {
+    if (abort.signal.aborted) return;
+    const { status } = internalError(error);
+    response.writeHead(500, { "content-type": "application/json" });
+    response.end(JSON.stringify(status));
+  }
+}
+
+async function upgrade(front: Front, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  socket.on("error", () => socket.destroy());
+  const answer = await front.handle({
+    method: request.method ?? "GET",
+    url: request.url ?? "/",
+    headers: headersOf(request),
+    peer: peerOf(request.socket as TLSSocket),
+    body: () => Promise.resolve(Buffer.alloc(0)),
+    isUpgrade: true,
+  });
+  if ("forward" in answer) {
+    const { remoteAddress } = request.socket;
+    const asked = {
+      method: request.method ?? "GET",
+      rawHeaders: request.rawHeaders,
+      ...(remoteAddress === undefined ? {} : { remoteAddress }),
+    };
+    await forwardUpgrade(answer.forward, asked, socket, head);
+  } else if ("accept" in answer) answer.accept(request, socket, head);
+  else if ("stream" in answer) throw badRequest("watches are not served over WebSocket connections");
+  else writeWhole(socket, answer.status, answer.headers, answer.body);
+}
+
+/** Answers a request whose connection was handed over for an upgrade that will not be. */
+function writeWhole(
+  socket: Duplex,
+  status: number,
+  headers: Readonly<Record<string, string | string[]>>,
+  body: Buffer,
+): void {
+  if (socket.destroyed) return;
+  const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}`));
+  socket.end(
+    Buffer.concat([
+      Buffer.from(
+        [
+          `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+          ...lines,
+          `content-length: ${body.length}`,
+          "connection: close",
+          "",
+          "",
+        ].join("\r\n"),
+      ),
+      body,
+    ]),
+  );
 }
 
 function compress(body: Buffer): Promise<Buffer> {

@@ -33,7 +33,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     clock: systemClock,
     log,
   });
-  const { transport: member, endpoint } = openConnection(config.kubeconfig, undefined, "karmada-agent");
+  const { transport: member, endpoint } = openConnection(config.kubeconfig, undefined, { userAgent: "karmada-agent" });
   const listeners = await startPlainListeners({
     metrics: config.metricsBindAddress,
     health: config.healthProbeBindAddress,
