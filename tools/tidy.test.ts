@@ -87,6 +87,11 @@ describe("house rules", () => {
     expect(Object.keys(manifest.dependencies).filter((name) => !reasons.includes(`\`${name}\``))).toEqual([]);
   });
 
+  test("the version is the package's", () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };
+    expect(readFileSync(join(root, "src/config/version.ts"), "utf8")).toContain(JSON.stringify(version));
+  });
+
   test("nothing names a registry's host or a path of one machine", () => {
     const tracked = execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" }).split("\n").filter(Boolean);
     const wrong = tracked.filter((path) => {

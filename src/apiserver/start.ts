@@ -17,6 +17,7 @@ import { reviewDefinitions } from "./authorization/reviews.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
 import { expireEvents } from "./builtin/event-expiry.ts";
 import { ServiceAllocation } from "./builtin/service-allocation.ts";
+import { advertisedAddress, publishKubernetesService } from "./builtin/kubernetes-service.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
@@ -175,6 +176,11 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     async listen(listenOptions) {
       listenAuthority = listenOptions.clientAuthority;
       listener = await listen(front, listenOptions);
+      await publishKubernetesService(
+        server.transport(systemUser),
+        advertisedAddress(listenOptions.host),
+        listener.port,
+      );
       return listener;
     },
     setReady(value) {

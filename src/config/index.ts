@@ -22,3 +22,4 @@ export {
   schedulerFlags,
 } from "./scheduling-flags.ts";
 export * from "./values.ts";
+export { VERSION } from "./version.ts";

@@ -1,9 +1,26 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Metrics } from "#base";
+import { VERSION } from "#config";
 
 /** Metrics in Prometheus' format, and their text. */
 export function createMetrics(): { readonly metrics: Metrics; readonly text: () => Promise<string> } {
   const registry = new Registry();
+  // The lag of the event loop is sampled by a timer: ten times a second is enough.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
+  new Gauge({
+    name: "karmada_build_info",
+    help: "What this program was built from; always 1",
+    labelNames: ["git_version", "go_version", "compiler", "platform"],
+    registers: [registry],
+  }).set(
+    {
+      git_version: VERSION,
+      go_version: "none",
+      compiler: `node ${process.version}`,
+      platform: `${process.platform}/${process.arch}`,
+    },
+    1,
+  );
   const made = new Map<string, unknown>();
   const once = <T>(name: string, make: () => T): T => {
     let found = made.get(name) as T | undefined;
