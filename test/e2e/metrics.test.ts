@@ -66,7 +66,7 @@ test("every metric that is served is documented, and those of the contract are s
   const text = await eventually(async () => {
     const { body } = await fleet.controlPlane.transport.raw({ method: "GET", path: "/metrics" });
     const found = new TextDecoder().decode(body as Uint8Array);
-    return found.includes("work_sync_workload_duration_seconds") && found;
+    return found.includes("work_sync_workload_duration_seconds") ? found : undefined;
   });
   const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1] as string);
   expect(WIRE.filter((name) => !served.includes(name))).toEqual([]);
