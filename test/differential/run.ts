@@ -1,5 +1,5 @@
 /**
- * `npm run differential [-- GROUP…] [--only TEXT] [--ignore PATH]… [--report FILE] [--update]`: plays the scripts against kube-apiserver and
+ * `npm run differential [-- GROUP…] [--only TEXT] [--ignore PATH]… [--report FILE] [--seed N] [--runs N] [--update]`: plays the scripts against kube-apiserver and
  * against our API server and prints what differs. Ends with 1 when a script differs that is neither explained in
  * `known-differences.yaml` nor listed in `open-scripts.txt`, when an entry of the former matches nothing, or when the
  * reference page is out of step. `--update` writes the list of open scripts and the page anew; `--ignore`
@@ -9,6 +9,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { missingParts } from "#lab";
 import { compare, type Difference } from "./compare.ts";
+import { findDifference, generatedTitles } from "./generated.ts";
 import { explain, type KnownDifference, nameOf, page, pageFile, readKnown, readOpen, writeOpen } from "./known.ts";
 import { play } from "./play.ts";
 import { type Script, parseScripts } from "./script.ts";
@@ -20,6 +21,7 @@ interface Outcome {
 }
 
 const AT_ONCE = 6;
+const GENERATED = "generated";
 const folder = new URL("scripts/", import.meta.url);
 
 function readGroups(wanted: readonly string[]): readonly Script[] {
@@ -27,8 +29,9 @@ function readGroups(wanted: readonly string[]): readonly Script[] {
     .filter((file) => file.endsWith(".txt"))
     .map((file) => file.slice(0, -4))
     .sort();
-  const unknown = wanted.filter((name) => !groups.includes(name));
-  if (unknown.length > 0) throw new Error(`no such group: ${unknown.join(", ")}; there are ${groups.join(", ")}`);
+  const unknown = wanted.filter((name) => name !== GENERATED && !groups.includes(name));
+  if (unknown.length > 0)
+    throw new Error(`no such group: ${unknown.join(", ")}; there are ${[...groups, GENERATED].join(", ")}`);
   return groups
     .filter((name) => wanted.length === 0 || wanted.includes(name))
     .flatMap((name) => parseScripts(name, readFileSync(new URL(`${name}.txt`, folder), "utf8")));
@@ -62,6 +65,24 @@ async function playAll(scripts: readonly Script[], pair: Pair): Promise<readonly
       }
     }),
   );
+  return outcomes;
+}
+
+/** One outcome for each generator: that of the smallest script that differs, or of none. */
+async function playGenerated(
+  pair: Pair,
+  options: { readonly seed: number; readonly runs: number },
+  isOpen: (outcome: Outcome) => boolean,
+): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  let id = 0;
+  for (const title of generatedTitles) {
+    const played = (script: Script) => playBoth(script, pair, `g${id++}`);
+    const found = await findDifference(title, options, async (script) => !isOpen(await played(script)));
+    outcomes.push(
+      found === undefined ? { script: { group: GENERATED, title, steps: [] }, differences: [] } : await played(found),
+    );
+  }
   return outcomes;
 }
 
@@ -137,6 +158,8 @@ const { values, positionals } = parseArgs({
     report: { type: "string" },
     ignore: { type: "string", multiple: true, default: [] },
     update: { type: "boolean", default: false },
+    seed: { type: "string", default: "1" },
+    runs: { type: "string", default: "60" },
   },
 });
 const known = readKnown();
@@ -150,12 +173,18 @@ const pair = await startPair();
 let failed: number;
 try {
   const isWhole = positionals.length === 0 && values.only === undefined && values.ignore.length === 0;
-  const outcomes = await playAll(scripts, pair);
-  const looked = outcomes.map(({ script, differences }) => ({
+  const look = ({ script, differences }: Outcome): Outcome => ({
     script,
     differences: differences.filter(({ difference }) => !values.ignore.some((text) => difference.path.includes(text))),
-  }));
-  const result = report(looked, known, readOpen(), isWhole);
+  });
+  const outcomes = (await playAll(scripts, pair)).map(look);
+  if (values.only === undefined && (positionals.length === 0 || positionals.includes(GENERATED))) {
+    const options = { seed: Number(values.seed), runs: Number(values.runs) };
+    const isOpen = (outcome: Outcome) =>
+      look(outcome).differences.some(({ difference }) => explain(known, outcome.script, difference) === undefined);
+    outcomes.push(...(await playGenerated(pair, options, isOpen)).map(look));
+  }
+  const result = report(outcomes, known, readOpen(), isWhole);
   failed = result.failed;
   console.log(result.text);
   if (values.report !== undefined) writeFileSync(values.report, `${result.text}\n`);

@@ -1,0 +1,189 @@
+/**
+ * Scripts by chance: what nobody thought of writing down. Each generator makes one kind of script from a seed; when two
+ * servers answer one differently, fast-check looks for the smallest script that still shows it.
+ */
+import fc from "fast-check";
+import { parseScripts, type Script } from "./script.ts";
+
+const json = (value: unknown) => JSON.stringify(value);
+const CONFIG_MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, labels: {x: one}}, data: {k: v, l: w}}";
+const MAPS = "/api/v1/namespaces/$ns/configmaps";
+const DEPLOYMENT =
+  "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: nginx, env: [{name: A, value: one}, {name: B, value: two}]}, {name: d, image: busybox}]}}}}";
+const DEPLOYMENTS = "/apis/apps/v1/namespaces/$ns/deployments";
+
+const key = fc.constantFrom("k", "l", "m", "n");
+const value = fc.constantFrom("v", "w", "", "long value", "0");
+const data = fc.dictionary(key, value, { maxKeys: 4 });
+
+const jsonPatches = fc
+  .array(
+    fc.oneof(
+      fc.record({ op: fc.constantFrom("add", "replace", "test"), path: key.map((name) => `/data/${name}`), value }),
+      fc.record({ op: fc.constant("remove"), path: key.map((name) => `/data/${name}`) }),
+      fc.record({
+        op: fc.constantFrom("move", "copy"),
+        from: key.map((name) => `/data/${name}`),
+        path: key.map((name) => `/data/${name}`),
+      }),
+      fc.record({ op: fc.constant("add"), path: fc.constant("/metadata/labels/y"), value }),
+      fc.record({ op: fc.constant("remove"), path: fc.constantFrom("/metadata/labels", "/data", "/nope/deep") }),
+    ),
+    { minLength: 1, maxLength: 5 },
+  )
+  .map((operations) => [`POST ${MAPS} | ${CONFIG_MAP}`, `JSON-PATCH ${MAPS}/a | ${json(operations)}`]);
+
+const mergePatches = fc
+  .array(fc.dictionary(key, fc.option(value), { maxKeys: 4 }), { minLength: 1, maxLength: 3 })
+  .map((patches) => [
+    `POST ${MAPS} | ${CONFIG_MAP}`,
+    ...patches.map((patch) => `MERGE ${MAPS}/a | ${json({ data: patch })}`),
+  ]);
+
+const environment = fc.uniqueArray(
+  fc.oneof(
+    fc.record({ name: fc.constantFrom("A", "B", "C", "D"), value }),
+    fc.record({ name: fc.constantFrom("A", "B", "C"), $patch: fc.constant("delete") }),
+  ),
+  { selector: ({ name }) => name, maxLength: 4 },
+);
+const strategicPatches = fc
+  .array(
+    fc.uniqueArray(
+      fc.record({ name: fc.constantFrom("c", "d", "e"), env: environment, image: fc.constantFrom("nginx:1", "x") }),
+      { selector: ({ name }) => name, minLength: 1, maxLength: 3 },
+    ),
+    { minLength: 1, maxLength: 2 },
+  )
+  .map((patches) => [
+    `POST ${DEPLOYMENTS} | ${DEPLOYMENT}`,
+    ...patches.map(
+      (containers) => `STRATEGIC ${DEPLOYMENTS}/a | ${json({ spec: { template: { spec: { containers } } } })}`,
+    ),
+  ]);
+
+const applies = fc
+  .array(
+    fc.oneof(
+      { weight: 4, arbitrary: fc.tuple(fc.constantFrom("one", "two"), fc.boolean(), data) },
+      { weight: 1, arbitrary: fc.tuple(fc.constant("update"), fc.constant(false), data) },
+    ),
+    { minLength: 2, maxLength: 6 },
+  )
+  .map((steps) =>
+    steps.map(([manager, force, content]) => {
+      const body = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a" }, data: content };
+      return manager === "update"
+        ? `MERGE ${MAPS}/a?fieldManager=update | ${json({ data: content })}`
+        : `APPLY ${MAPS}/a?fieldManager=${manager}&force=${force} | ${json(body)}`;
+    }),
+  );
+
+const selectorText = fc
+  .array(
+    fc.constantFrom(
+      "x",
+      "y",
+      "one",
+      "=",
+      "==",
+      "!=",
+      "!",
+      " in ",
+      " notin ",
+      "(",
+      ")",
+      ",",
+      "one,two",
+      "a/b",
+      "-",
+      ">",
+      "5",
+    ),
+    { minLength: 1, maxLength: 6 },
+  )
+  .map((tokens) => encodeURIComponent(tokens.join("")));
+const selectors = fc
+  .tuple(fc.array(selectorText, { minLength: 1, maxLength: 3 }), fc.constantFrom("labelSelector", "fieldSelector"))
+  .map(([texts, parameter]) => [
+    `POST ${MAPS} | ${CONFIG_MAP}`,
+    ...texts.map((text) => `GET ${MAPS}?${parameter}=${text}`),
+  ]);
+
+const quantity = fc
+  .tuple(
+    fc.constantFrom("", "-", "+"),
+    fc.oneof(
+      fc.integer({ min: 0, max: 5000 }).map(String),
+      fc.constantFrom("0.5", "1.5", ".5", "1.", "0.0001", "1e3", "12E2", ""),
+    ),
+    fc.constantFrom("", "m", "k", "K", "Ki", "Mi", "Gi", "M", "G", "n", "u", "Ei", "x", "e3"),
+  )
+  .map((parts) => parts.join(""));
+const quantities = fc.array(quantity, { minLength: 1, maxLength: 3 }).map((amounts) =>
+  amounts.map((amount, at) => {
+    const hard = { "requests.storage": amount };
+    const body = { apiVersion: "v1", kind: "ResourceQuota", metadata: { name: `q${at}` }, spec: { hard } };
+    return `POST /api/v1/namespaces/$ns/resourcequotas | ${json(body)}`;
+  }),
+);
+
+const odd = fc
+  .array(fc.constantFrom("a", "Z", "0", "-", "_", ".", "/", " ", "ä", "a".repeat(40)), { maxLength: 5 })
+  .map((parts) => parts.join(""));
+const names = fc
+  .record({ name: odd, label: odd, value: odd, annotation: odd, finalizer: odd })
+  .map(({ name, label, value: text, annotation, finalizer }) => {
+    const labels = { [label]: text };
+    const metadata = { name, labels, annotations: { [annotation]: "x" }, finalizers: [`example.com/${finalizer}`] };
+    return [`POST ${MAPS} | ${json({ apiVersion: "v1", kind: "ConfigMap", metadata })}`];
+  });
+
+const pages = fc
+  .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 0, max: 7 }), fc.boolean())
+  .map(([count, limit, isSelected]) => [
+    ...Array.from(
+      { length: count },
+      (_, at) =>
+        `POST ${MAPS} | ${json({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: `m${at}`, labels: { odd: String(at % 2) } } })}`,
+    ),
+    `GET ${MAPS}?limit=${limit}${isSelected ? "&labelSelector=odd%3D1" : ""}`,
+    `GET ${MAPS}?limit=${limit}&continue=\${${count + 1}.metadata.continue}`,
+  ]);
+
+const generators: Readonly<Record<string, fc.Arbitrary<readonly string[]>>> = {
+  "JSON patches": jsonPatches,
+  "merge patches": mergePatches,
+  "strategic patches": strategicPatches,
+  "applies of several managers": applies,
+  selectors,
+  quantities,
+  "names, labels and annotations": names,
+  pages,
+};
+
+export const generatedTitles = Object.keys(generators);
+
+/**
+ * Plays scripts of one kind until two servers differ; gives the smallest script that shows it, or nothing after `runs`.
+ * `isSame` plays a script on both.
+ */
+export async function findDifference(
+  title: string,
+  options: { readonly seed: number; readonly runs: number },
+  isSame: (script: Script) => Promise<boolean>,
+): Promise<Script | undefined> {
+  const arbitrary = generators[title];
+  if (arbitrary === undefined) throw new Error(`there is no generator ${JSON.stringify(title)}`);
+  const scriptOf = (lines: readonly string[]): Script => {
+    const [script] = parseScripts("generated", `== ${title}\n${lines.join("\n")}\n`);
+    if (script === undefined) throw new Error("a generator made no script");
+    return script;
+  };
+  const outcome = await fc.check(
+    fc.asyncProperty(arbitrary, (lines) => isSame(scriptOf(lines))),
+    { seed: options.seed, numRuns: options.runs },
+  );
+  const [smallest] = outcome.counterexample ?? [];
+  return smallest === undefined ? undefined : scriptOf(smallest);
+}
