@@ -1,11 +1,13 @@
-// Bundles the program into dist/main.js: one file starts in a fraction of the time that hundreds need.
+// Bundles the program into dist/main.js, or into another folder that is given: one file starts in a fraction of the time
+// that hundreds need.
 import { rmSync } from "node:fs";
 import { build } from "esbuild";
 
-rmSync("dist", { recursive: true, force: true });
+const outdir = process.argv[2] ?? "dist";
+rmSync(outdir, { recursive: true, force: true });
 await build({
   entryPoints: { main: "src/main.ts" },
-  outdir: "dist",
+  outdir,
   bundle: true,
   splitting: true,
   platform: "node",

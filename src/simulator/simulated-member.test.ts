@@ -1,6 +1,16 @@
 import { generateKeyPairSync } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
-import { CronJob, Deployment, HorizontalPodAutoscaler, Job, Node, Pod, ResourceQuota } from "#apis/kubernetes";
+import {
+  CronJob,
+  Deployment,
+  HorizontalPodAutoscaler,
+  Job,
+  Node,
+  PersistentVolumeClaim,
+  Pod,
+  ResourceQuota,
+  StatefulSet,
+} from "#apis/kubernetes";
 import { seededRandom, silentLogger, systemClock } from "#base";
 import { createClient } from "#client";
 import type { KubeObject } from "#machinery";
@@ -132,6 +142,41 @@ describe("a simulated member", () => {
       }),
     );
     expect((await client.get(Deployment, web)).status?.readyReplicas ?? 0).toBe(0);
+  });
+
+  it("gives StatefulSets the volumes they claim", async () => {
+    const { client } = await start();
+    await client.create(StatefulSet, {
+      apiVersion: "apps/v1",
+      kind: "StatefulSet",
+      metadata: { name: "db", namespace: "default" },
+      spec: {
+        serviceName: "db",
+        replicas: 2,
+        selector: { matchLabels: { app: "db" } },
+        template: {
+          metadata: { labels: { app: "db" } },
+          spec: {
+            containers: [{ name: "c", image: "postgres", volumeMounts: [{ name: "data", mountPath: "/data" }] }],
+          },
+        },
+        volumeClaimTemplates: [
+          {
+            metadata: { name: "data" },
+            spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "2Gi" } } },
+          },
+        ],
+      },
+    } as unknown as StatefulSet);
+    await eventually(async () => {
+      const set = await client.get(StatefulSet, { namespace: "default", name: "db" });
+      return set.status?.readyReplicas === 2;
+    });
+    const { items } = await client.list(PersistentVolumeClaim, { namespace: "default" });
+    expect(items.map(({ metadata, status }) => [metadata.name, status?.phase, status?.capacity])).toEqual([
+      ["data-db-0", "Bound", { storage: "2Gi" }],
+      ["data-db-1", "Bound", { storage: "2Gi" }],
+    ]);
   });
 
   it("runs CronJobs when they are due", async () => {

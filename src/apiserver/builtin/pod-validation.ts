@@ -34,8 +34,8 @@ function nameErrors(name: unknown, path: string, seen: Set<unknown>): FieldError
   return [];
 }
 
-/** Mistakes of a pod's spec, with kube-apiserver's words. */
-export function podSpecErrors(spec: Json | undefined, path: string): FieldError[] {
+/** Mistakes of a pod's spec, with kube-apiserver's words; `claimed` are volumes that come with the pod's own claims. */
+export function podSpecErrors(spec: Json | undefined, path: string, claimed: readonly unknown[] = []): FieldError[] {
   const errors: FieldError[] = [];
   const volumes = new Set<unknown>();
   for (const [at, volume] of listOf(spec, "volumes").entries()) {
@@ -50,6 +50,7 @@ export function podSpecErrors(spec: Json | undefined, path: string): FieldError[
         ),
       );
   }
+  for (const name of claimed) volumes.add(name);
   const containers = listOf(spec, "containers");
   if (containers.length === 0) errors.push(fieldRequired(`${path}.containers`));
   const names = new Set<unknown>();

@@ -208,7 +208,13 @@ const strategies: Readonly<Record<string, Strategy>> = {
     }),
     validate: (object) => [
       ...selectorErrors(object, "statefulset"),
-      ...templateErrors(object),
+      ...podSpecErrors(
+        getPath(object, "spec", "template", "spec") as Json | undefined,
+        "spec.template.spec",
+        ((getPath(object, "spec", "volumeClaimTemplates") ?? []) as readonly KubeObject[]).map(
+          ({ metadata }) => metadata?.name,
+        ),
+      ),
       ...notNegative(object, ["spec", "replicas"]),
     ],
     validateUpdate: (object, old) => {

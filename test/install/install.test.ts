@@ -1,0 +1,199 @@
+/** The ways to install: the package, manifests and units are looked at, and their commands run as plain processes. */
+import { execFileSync, type ChildProcess, spawn } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { eventually, hasKubectl } from "#testing";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const install = join(root, "install");
+const folder = mkdtempSync(join(tmpdir(), "flotilla-install-"));
+const unpacked = join(folder, "node_modules/flotilla");
+const program = join(unpacked, "bin/flotilla.mjs");
+const children: ChildProcess[] = [];
+
+beforeAll(() => {
+  const staged = join(folder, "staged");
+  mkdirSync(staged);
+  for (const name of ["bin", "docs", "examples", "install", "LICENSE", "README.md", "CHANGELOG.md", "package.json"])
+    cpSync(join(root, name), join(staged, name), { recursive: true });
+  execFileSync(process.execPath, ["tools/build.mjs", join(staged, "dist")], { cwd: root });
+  // The program is built already; a second build in the user's own checkout would pull it from under other tests.
+  execFileSync("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: staged, stdio: "ignore" });
+  const archive = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "";
+  mkdirSync(unpacked, { recursive: true });
+  execFileSync("tar", ["-xzf", join(folder, archive), "--strip-components=1", "-C", unpacked]);
+  symlinkSync(join(root, "node_modules"), join(unpacked, "node_modules"));
+});
+
+afterAll(async () => {
+  await Promise.all(
+    children.map((child) => {
+      if (child.exitCode !== null || child.signalCode !== null) return undefined;
+      const gone = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      return gone;
+    }),
+  );
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Starts the packed program; resolves when its output matches. */
+function start(words: readonly string[], ready: RegExp): Promise<string> {
+  const child = spawn(process.execPath, [program, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+  children.push(child);
+  let output = "";
+  return new Promise((resolve, reject) => {
+    const take = (chunk: Buffer) => {
+      output += chunk.toString();
+      if (ready.test(output)) resolve(output);
+    };
+    child.stdout?.on("data", take);
+    child.stderr?.on("data", take);
+    child.on("exit", (code) => reject(new Error(`${words.join(" ")} ended with ${code}: ${output}`)));
+  });
+}
+
+/** Words of an install path with this test's folders and free ports in place of those of a machine. */
+const here = (words: readonly string[], replaced: Readonly<Record<string, string>>) =>
+  words.map((word) => {
+    const local = word
+      .replace(/^--secure-port=.*/, "--secure-port=0")
+      .replace(/^--bind-address=.*/, "--bind-address=127.0.0.1");
+    return Object.entries(replaced).reduce((text, [from, to]) => text.replaceAll(from, to), local);
+  });
+
+/** Plain listeners have fixed ports; a test has none to spare. */
+const withoutPlainPorts = (words: readonly string[]) =>
+  words.map((word) => word.replace(/^(--(?:metrics|health-probe)-bind-address)=.*/, "$1=0"));
+
+const unit = (name: string) => {
+  const text = readFileSync(join(install, "systemd", name), "utf8");
+  const sections = new Set([...text.matchAll(/^\[(\w+)\]$/gm)].map((match) => match[1]));
+  const [, ...words] = (/^ExecStart=(.*)$/m.exec(text)?.[1] ?? "").split(" ");
+  return { text, sections, words: words[0] === "flotilla" ? words.slice(1) : [] };
+};
+
+interface Workload {
+  readonly kind: string;
+  readonly spec: {
+    readonly template: { readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] } };
+  };
+}
+const argumentsOf = (path: string) =>
+  (parse(readFileSync(join(install, "kustomize", path), "utf8")) as Workload).spec.template.spec.containers[0]?.args ??
+  [];
+
+describe("the package", () => {
+  test("carries the program, its docs and examples, and nothing of its sources", () => {
+    const files = execFileSync("find", [".", "-type", "f", "-not", "-path", "./node_modules/*"], {
+      cwd: unpacked,
+      encoding: "utf8",
+    })
+      .trim()
+      .split("\n");
+    for (const needed of ["./dist/main.js", "./bin/flotilla.mjs", "./examples/quickstart/nginx.yaml", "./LICENSE"])
+      expect(files).toContain(needed);
+    expect(files.filter((file) => /^\.\/(src|tools|test|lab|\.ci)\//.test(file) || file.endsWith(".tgz"))).toEqual([]);
+    const manifest = JSON.parse(readFileSync(join(unpacked, "package.json"), "utf8")) as {
+      readonly bin: Readonly<Record<string, string>>;
+    };
+    for (const path of Object.values(manifest.bin)) expect(existsSync(join(unpacked, path)), path).toBe(true);
+  });
+
+  test("[DR-1] runs the tour from where it was unpacked", { timeout: 60_000 }, () => {
+    const output = execFileSync(
+      process.execPath,
+      [program, "up", "--once", "--in-memory", "--port", "0", "--data-dir", join(folder, "tour")],
+      { cwd: folder, encoding: "utf8" },
+    );
+    expect(output).toMatch(/\[\d+\/\d+\]/);
+  });
+});
+
+describe("manifests", () => {
+  test.each(["control-plane", "agent"])("%s names files that are there and hold objects", (name) => {
+    const path = join(install, "kustomize", name, "kustomization.yaml");
+    const { resources } = parse(readFileSync(path, "utf8")) as { readonly resources: readonly string[] };
+    const objects = resources.flatMap((file) =>
+      parseAllDocuments(readFileSync(join(dirname(path), file), "utf8")).map((document) => {
+        expect(document.errors, file).toEqual([]);
+        return document.toJS() as { readonly kind: string; readonly metadata: { readonly name: string } };
+      }),
+    );
+    expect(objects.every(({ kind, metadata }) => kind && metadata.name)).toBe(true);
+    expect(
+      readdirSync(dirname(path))
+        .filter((file) => file !== "kustomization.yaml")
+        .sort(),
+    ).toEqual([...resources].sort());
+  });
+
+  test.skipIf(!hasKubectl())(
+    "are rendered by kustomize and accepted, field by field, by an API server (skipped without kubectl)",
+    { timeout: 60_000 },
+    async () => {
+      const data = join(folder, "judge");
+      await start(["server", `--data-dir=${data}`, "--secure-port=0"], /control plane is ready/);
+      const kubectl = (words: readonly string[], input = "") =>
+        execFileSync("kubectl", ["--kubeconfig", join(data, "admin.kubeconfig"), ...words], {
+          encoding: "utf8",
+          input,
+          stdio: ["pipe", "pipe", "pipe"],
+        });
+      for (const name of ["control-plane", "agent"]) {
+        const rendered = kubectl(["kustomize", join(install, "kustomize", name)]);
+        expect(rendered).toMatch(/image: flotilla:\d+\.\d+\.\d+/);
+        const namespace = name === "agent" ? "karmada-system" : "flotilla-system";
+        if (name !== "agent") kubectl(["create", "namespace", namespace]);
+        const answer = kubectl(["apply", "--dry-run=server", "--validate=strict", "-f", "-"], rendered);
+        expect(answer).toMatch(
+          /(?:statefulset\.apps\/flotilla|deployment\.apps\/karmada-agent) created \(server dry run\)/,
+        );
+      }
+    },
+  );
+});
+
+describe("commands of the install paths, as plain processes", () => {
+  test("the control plane's pod and unit start a control plane that is ready", { timeout: 60_000 }, async () => {
+    const server = unit("flotilla-server.service");
+    expect([...server.sections].sort()).toEqual(["Install", "Service", "Unit"]);
+    const image = readFileSync(join(install, "container/Containerfile"), "utf8");
+    const command = JSON.parse(/^CMD (\[.*\])$/m.exec(image)?.[1] ?? "[]") as readonly string[];
+    const ways = { unit: server.words, pod: argumentsOf("control-plane/statefulset.yaml"), image: command };
+    for (const [way, words] of Object.entries(ways)) {
+      expect(words[0], way).toBe("server");
+      const data = join(folder, `plane-${way}`);
+      await start(withoutPlainPorts(here(words, { "/var/lib/flotilla": data })), /control plane is ready/);
+      expect(existsSync(join(data, "admin.kubeconfig")), way).toBe(true);
+    }
+  });
+
+  test("the agent's pod and unit start an agent that makes its cluster known", { timeout: 60_000 }, async () => {
+    const plane = join(folder, "plane-unit/admin.kubeconfig");
+    await start(["simulate", "member", "edge", "--nodes=1", `--data-dir=${join(folder, "edge")}`], /edge is ready/);
+    const member = join(folder, "edge/edge.kubeconfig");
+    const clusters = () =>
+      execFileSync(process.execPath, [program, "get", "clusters", "--kubeconfig", plane], { encoding: "utf8" });
+    const credentials = { "%d/karmada-kubeconfig": plane, "%d/member-kubeconfig": member, "%i": "edge" };
+    await start(
+      withoutPlainPorts([
+        ...here(unit("flotilla-agent@.service").words, credentials),
+        "--metrics-bind-address=0",
+        "--health-probe-bind-address=0",
+      ]),
+      /karmada-agent runs/,
+    );
+    await eventually(() => /edge\s+\S+\s+Pull\s+True/.test(clusters()), 25_000);
+    // A pod's agent of the same cluster waits for the Lease; that it starts is what is looked at.
+    const pod = here(argumentsOf("agent/deployment.yaml"), {
+      "/etc/kubeconfig/karmada-kubeconfig": plane,
+      "$(CLUSTER_NAME)": "edge",
+    });
+    await start([...withoutPlainPorts(pod), `--kubeconfig=${member}`], /karmada-agent runs/);
+  });
+});
