@@ -9,8 +9,13 @@ export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.
 export { namespaceUsage } from "./builtin/system-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";
-export type { Connect, FrontOutcome, FrontStream, FrontUpgrade, UpgradeRequest } from "./http/front.ts";
-export type { Listener } from "./http/listener.ts";
+export type { Connect, FrontOutcome, FrontStream, FrontUpgrade, UpgradeRequest } from "./http/exchange.ts";
+export { Auditor } from "./audit/auditor.ts";
+export { openAuditFile } from "./audit/log-file.ts";
+export { parseAuditPolicy } from "./audit/policy.ts";
+export { parseTokenFile } from "./authentication/static-tokens.ts";
+export { type Encryption, parseEncryption } from "./storage/encryption.ts";
+export type { Listener, ServingCertificate } from "./http/listener.ts";
 export { ApiServer } from "./server.ts";
 export {
   type FrontAnswer,

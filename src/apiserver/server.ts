@@ -28,6 +28,7 @@ import {
 } from "./definition.ts";
 import { ListPages } from "./list-pages.ts";
 import { ResourceRegistry } from "./registry.ts";
+import type { Encryption } from "./storage/encryption.ts";
 import { ResourceStore } from "./storage/resource-store.ts";
 import { createObject } from "./verbs/creation.ts";
 import { deleteCollection, deleteObject } from "./verbs/deletion.ts";
@@ -51,6 +52,8 @@ export interface ApiServerOptions {
   readonly checksNamespaces?: boolean;
   /** Conversions of custom resources, by `group/version/resource`; without one, versions differ in their name only. */
   readonly conversions?: ReadonlyMap<string, VersionConversion>;
+  /** How values of resources are kept in the store; default plain. */
+  readonly encryption?: Encryption;
 }
 
 const ROOT = "/registry/";
@@ -72,6 +75,7 @@ export class ApiServer implements VerbHost {
   /** Further subresources one can post to, by `group/resource/subresource`. */
   readonly connect = new Map<string, ConnectHandler>();
   readonly #versions: Versions;
+  readonly #encryption: Encryption | undefined;
   readonly #stores = new Map<string, ResourceStore>();
   #watch: BackendWatch;
   #applied: number;
@@ -85,6 +89,7 @@ export class ApiServer implements VerbHost {
     this.log = options.log ?? silentLogger;
     this.admission = [...(options.admission ?? [])];
     this.raw = options.raw;
+    this.#encryption = options.encryption;
     this.pages = new ListPages(options.clock);
     this.#versions = new Versions(options.conversions);
     this.checksNamespaces = options.checksNamespaces ?? true;
@@ -127,12 +132,12 @@ export class ApiServer implements VerbHost {
   store(definition: ResourceDefinition): ResourceStore {
     let store = this.#stores.get(definition.storage.prefix);
     if (store === undefined) {
-      store = new ResourceStore(
-        this.backend,
-        definition.storage.prefix,
-        () => this.#applied,
-        definition.storage.leaseSeconds,
-      );
+      const { leaseSeconds, prefix } = definition.storage;
+      const cipher = this.#encryption?.cipherOf(definition.kind.group, definition.kind.resource);
+      store = new ResourceStore(this.backend, prefix, () => this.#applied, {
+        ...(leaseSeconds === undefined ? {} : { leaseSeconds }),
+        ...(cipher === undefined ? {} : { cipher }),
+      });
       this.#stores.set(definition.storage.prefix, store);
     }
     return store;

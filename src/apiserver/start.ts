@@ -1,8 +1,9 @@
-import type { Clock, Logger, Random } from "#base";
+import type { Clock, Logger, Metrics, Random } from "#base";
 import { isAlreadyExists, type KubeObject, type RawRequest, type RawResponse, type Transport } from "#machinery";
 import { forwardRequest, type ForwardTarget } from "#network";
 import type { Backend } from "#store";
 import type { AdmissionPlugin } from "./admission.ts";
+import type { Auditor } from "./audit/auditor.ts";
 import { Authenticator, type AuthenticatorOptions } from "./authentication/authenticator.ts";
 import { OidcAuthenticator, type OidcOptions } from "./authentication/oidc.ts";
 import { tokenRequest } from "./authentication/token-request.ts";
@@ -24,12 +25,17 @@ import { type ResourceDefinition, systemUser, type User, type VersionConversion 
 import { DynamicAdmission } from "./dynamic-admission/plugin.ts";
 import { withAdmissionStrategy } from "./dynamic-admission/strategies.ts";
 import { DiscoveryDocuments } from "./discovery/discovery.ts";
-import { Front, type FrontAnswer, type FrontParts, type FrontRequest } from "./http/front.ts";
+import { bootstrapLevels, bootstrapSchemas } from "./flow/bootstrap.ts";
+import { FlowControl, type FlowOptions } from "./flow/flow-control.ts";
+import type { FrontAnswer, FrontRequest } from "./http/exchange.ts";
+import { Front, type FrontParts } from "./http/front.ts";
 import { HealthChecks } from "./http/health.ts";
 import { listen, type Listener } from "./http/listener.ts";
+import { RequestMeasures } from "./http/measures.ts";
 import type { ResourcePath } from "./http/path.ts";
 import { OpenApiDocuments } from "./openapi/openapi.ts";
 import { ApiServer } from "./server.ts";
+import type { Encryption } from "./storage/encryption.ts";
 
 export interface StartOptions {
   readonly backend: Backend;
@@ -54,9 +60,15 @@ export interface StartOptions {
   readonly authentication?: Pick<AuthenticatorOptions, "clientAuthority" | "frontProxy" | "allowsAnonymous"> & {
     readonly oidc?: OidcOptions;
   };
+  /** How values of resources are kept in the store; default plain. */
+  readonly encryption?: Encryption;
   readonly metrics?: () => Promise<string>;
+  /** Where the server's own measurements go; default nowhere. */
+  readonly measures?: Metrics;
+  readonly audit?: Auditor;
+  /** Holds back clients that ask too much (priority and fairness); default nobody. */
+  readonly flow?: Pick<FlowOptions, "seatsMax" | "waitMaxMs">;
   readonly connect?: FrontParts["connect"];
-  readonly onRequest?: FrontParts["onRequest"];
 }
 
 /** A running API server, reachable in process at once and over HTTPS after `listen`. */
@@ -98,6 +110,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     log,
     ...(options.admission === undefined ? {} : { admission: options.admission }),
     ...(options.conversions === undefined ? {} : { conversions: options.conversions }),
+    ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
   });
   const rbac = new RbacAuthorizer(server);
   const authorizer = authorizerChain([rbac]);
@@ -129,6 +142,14 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   health.add("etcd", () => backend.revision > 0);
   health.add("poststarthook/start-controllers", () => isReady, ["readyz"]);
   let listener: Listener | undefined;
+  const flow =
+    options.flow === undefined
+      ? undefined
+      : new FlowControl(server, {
+          ...options.flow,
+          clock,
+          ...(options.measures === undefined ? {} : { metrics: options.measures }),
+        });
   const discovery = new DiscoveryDocuments(server.registry);
   const front = new Front({
     server,
@@ -141,7 +162,9 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     address: () => (listener === undefined ? "" : `127.0.0.1:${listener.port}`),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
     ...(options.connect === undefined ? {} : { connect: options.connect }),
-    ...(options.onRequest === undefined ? {} : { onRequest: options.onRequest }),
+    ...(options.audit === undefined ? {} : { audit: options.audit }),
+    ...(options.measures === undefined ? {} : { measures: new RequestMeasures(options.measures) }),
+    ...(flow === undefined ? {} : { flow }),
   });
   server.raw = async (request: RawRequest, user: User) => {
     const body = request.body === undefined ? Buffer.alloc(0) : Buffer.from(request.body as Uint8Array);
@@ -163,6 +186,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await customResources.start();
   await installDefinitions(server, options.customResourceDefinitions ?? []);
   await rbac.load();
+  await flow?.start();
   await dynamic.start();
   const stopExpiry = expireEvents(server);
   return {
@@ -267,6 +291,15 @@ async function bootstrap(server: ApiServer, options: StartOptions): Promise<void
       } as unknown as KubeObject),
     ),
   );
+  for (const [resource, objects] of [
+    ["prioritylevelconfigurations", bootstrapLevels],
+    ["flowschemas", bootstrapSchemas],
+  ] as const)
+    await Promise.all(
+      objects.map((object) =>
+        createUnlessThere(server, { group: "flowcontrol.apiserver.k8s.io", version: "v1", resource }, object),
+      ),
+    );
   await reconcileBootstrapRoles(server, options.bootstrapRoles);
 }
 

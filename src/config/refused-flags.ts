@@ -107,20 +107,11 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "health is open to everybody, nothing else is",
     ["/healthz,/readyz,/livez"],
   ),
-  ...refused(
-    SERVERS,
-    "audit-log-path audit-log-maxage audit-log-maxbackup audit-log-maxsize audit-policy-file",
-    "",
-    "there is no audit log yet",
-  ),
-  ...refused(SERVERS, "enable-priority-and-fairness", "true", "requests are not ordered by priority and fairness", [
-    "false",
-  ]),
   ...refused("search", "disable-search disable-proxy", "false", "search is not there yet", ["true"]),
   ...refused(
     "search",
-    "request-timeout min-request-timeout max-requests-inflight max-mutating-requests-inflight storage-initialization-timeout",
-    "1m, 1800, 400, 200, 1m",
+    "request-timeout min-request-timeout storage-initialization-timeout",
+    "1m, 1800, 1m",
     "the API server's own bounds cannot be chosen yet",
   ),
 ];

@@ -1,3 +1,4 @@
+import { apiserverFlags } from "./apiserver-flags.ts";
 import { controllerList } from "./controller-names.ts";
 import { featureGateList } from "./feature-gates.ts";
 import { failoverFlags, profileDefaults, profileGates } from "./failover-flags.ts";
@@ -259,6 +260,7 @@ export const serverFlags = {
     by: "controllers/binding-status",
   }),
   ...failoverFlags,
+  ...apiserverFlags,
   ...listenerFlags("0", "0", { metrics: ":8080", health: ":10357, :10351, :10358, :8000" }),
   ...logFlags,
 };

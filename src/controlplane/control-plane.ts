@@ -3,7 +3,7 @@ import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions } from "#
 import { karmadaAdmission } from "#admission";
 import { aggregatedDefinitions, clusterProxy, type ClusterSource } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
-import type { Clock, Logger, Metrics, Random } from "#base";
+import { type Clock, type Logger, type Metrics, type Random, sleep } from "#base";
 import type { Pki } from "#certs";
 import { type Client, createClient } from "#client";
 import type { ServerConfig } from "#config";
@@ -15,6 +15,7 @@ import type { MemberPool } from "#member";
 import { builtinPlugins, choosePlugins, createDecisionLog, type DecisionLog } from "#scheduler";
 import { servedKinds } from "#simulator";
 import type { Backend } from "#store";
+import { accessOptions, askedAuthorities } from "./access.ts";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
 import { addKubernetesControllers } from "./controllers.ts";
@@ -22,6 +23,7 @@ import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
 import { type Engine, startEngine } from "./engine.ts";
 import { takeLead } from "./leadership.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
+import { followServing, type Serving } from "./serving.ts";
 
 export interface ControlPlaneOptions {
   readonly config: ServerConfig;
@@ -34,6 +36,8 @@ export interface ControlPlaneOptions {
   readonly metricsText?: () => Promise<string>;
   /** Members of the same process, by the endpoint their Cluster names: reached without HTTP. */
   readonly inProcess?: ReadonlyMap<string, Transport>;
+  /** Loads the certificates again, renewed where their end is near; asked twice a day. */
+  readonly renewPki?: () => Promise<Pki>;
   /** Whom the controllers share the thread with, besides each other. */
   readonly turns?: Turns;
 }
@@ -75,6 +79,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const proxied = clusterProxy(clusterSource(ownClient), (request, user) =>
     api.front.handle({ ...request, trustedUser: user }),
   );
+  const access = accessOptions(config, () => pki.authority.certificate, clock);
   const api: RunningApiServer = await startApiServer({
     backend,
     clock,
@@ -97,6 +102,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     aggregated: aggregatedDefinitions(clock),
     namespaces: ["karmada-system", "karmada-cluster"],
     bootstrapRoles: karmadaBootstrapRoles,
+    ...access,
+    ...(options.metrics === undefined ? {} : { measures: options.metrics }),
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
     connect: async (request, path, user) =>
       (await proxied(request, path, user)) ?? answerDecision(deciding(), request, path),
@@ -146,6 +153,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let isStopping = false;
   let listener: Listener | undefined;
   let plain: PlainListeners | undefined;
+  let serving: Serving | undefined;
+  const renewal = options.renewPki === undefined ? {} : { renew: options.renewPki };
   return {
     api,
     get manager() {
@@ -166,13 +175,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     decisions,
     transport,
     async listen() {
-      listener = await api.listen({
-        host: config.bindAddress,
-        port: config.securePort,
-        certificate: pki.server.certificate,
-        key: pki.server.key,
-        clientAuthority: pki.authority.certificate,
-      });
+      serving = followServing({ config, clock, log, pki, ...renewal, authorities: () => askedAuthorities(access) });
+      listener = await api.listen({ host: config.bindAddress, port: config.securePort, ...serving.present });
+      serving.follow(listener);
       const host = config.bindAddress === "0.0.0.0" ? (config.tlsSans[0] ?? "127.0.0.1") : config.bindAddress;
       const address = `https://${host.includes(":") ? `[${host}]` : host}:${listener.port}`;
       await publishClusterInfo(createClient(transport), address, pki.authority.certificate);
@@ -187,11 +192,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     async stop() {
       isStopping = true;
       api.setReady(false);
+      serving?.stop();
+      if (listener !== undefined) await sleep(clock, config.shutdownDelayMs);
       await listener?.close();
       // A leader gives its lease back through its own API server, so that another replica goes on at once.
       await leadership?.stop();
       if (leadership === undefined) await engine?.stop();
       api.stop();
+      await access.audit?.close();
       await plain?.close();
       await backend.close();
     },

@@ -1,5 +1,3 @@
-import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import {
   ApiError,
   apiError,
@@ -15,20 +13,19 @@ import {
   type ResourceRequest,
   type Status,
   statusFailure,
-  type WatchHandle,
   type WatchSink,
 } from "#machinery";
-import type { ForwardTarget } from "#network";
 import type { Authenticator } from "../authentication/authenticator.ts";
-import type { PeerChain } from "../authentication/certificates.ts";
-import { headerOf, type Headers } from "../authentication/headers.ts";
+import { headerOf } from "../authentication/headers.ts";
 import { impersonationOf } from "../authentication/impersonation.ts";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
-import { type Attributes, type Authorizer, refusal } from "../authorization/attributes.ts";
+import { type Attributes, type Authorizer, type Decision, refusal } from "../authorization/attributes.ts";
 import { versionJson } from "../data/generated-version.ts";
 import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
 import type { OpenApiDocuments } from "../openapi/openapi.ts";
+import type { Auditor } from "../audit/auditor.ts";
+import type { FlowControl } from "../flow/flow-control.ts";
 import type { ApiServer } from "../server.ts";
 import { encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/resource-store.ts";
@@ -37,56 +34,13 @@ import { compileFilter } from "../selection.ts";
 import { partialOf, tableOf } from "../tables/table.ts";
 import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
+import type { Connect, FrontAnswer, FrontOutcome, FrontRequest, FrontStream } from "./exchange.ts";
 import type { HealthChecks } from "./health.ts";
+import type { RequestMeasures } from "./measures.ts";
 import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
 import { booleanOf, deleteOptions, integerOf, listOptions, writeOptions } from "./options.ts";
+import { Passage } from "./passage.ts";
 import { parseResourcePath, type ResourcePath } from "./path.ts";
-
-/** One request, whatever carried it. */
-export interface FrontRequest {
-  readonly method: string;
-  /** Path with query. */
-  readonly url: string;
-  readonly headers: Headers;
-  readonly body: () => Promise<Buffer>;
-  /** The certificates the client showed; default none. */
-  readonly peer?: PeerChain;
-  /** Set for requests inside the process. */
-  readonly trustedUser?: User;
-  /** Whether the connection asks to change its protocol. */
-  readonly isUpgrade?: boolean;
-}
-
-export interface FrontAnswer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[]>>;
-  readonly body: Buffer;
-}
-
-/** A watch: frames are written until either side ends it. */
-export interface FrontStream {
-  readonly stream: true;
-  readonly contentType: string;
-  start(write: (frame: Buffer) => void, end: () => void): WatchHandle;
-}
-
-/** The request goes on to another server; whoever carries it pipes both ways. */
-export interface FrontForward {
-  readonly forward: ForwardTarget;
-}
-
-/** A protocol upgrade that is answered here: the connection changes hands. */
-export interface FrontUpgrade {
-  accept(request: UpgradeRequest, socket: Duplex, head: Buffer): void;
-}
-
-/** The upgrade request as Node gave it. */
-export type UpgradeRequest = IncomingMessage;
-
-export type FrontOutcome = FrontAnswer | FrontStream | FrontForward | FrontUpgrade;
-
-/** Answers paths that are no verbs on stored objects; `undefined` to go on as usual. */
-export type Connect = (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontOutcome | undefined>;
 
 export interface FrontParts {
   readonly server: ApiServer;
@@ -100,7 +54,10 @@ export interface FrontParts {
   readonly metrics?: () => Promise<string>;
   /** Answers for raw subresources such as `clusters/NAME/proxy` and `pods/NAME/log`. */
   readonly connect?: Connect;
-  readonly onRequest?: (verb: string, resource: string, code: number, seconds: number) => void;
+  /** Holds back who asks too much; default nobody. */
+  readonly flow?: FlowControl;
+  readonly audit?: Auditor;
+  readonly measures?: RequestMeasures;
 }
 
 const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
@@ -139,33 +96,29 @@ export class Front {
   }
 
   async handle(request: FrontRequest): Promise<FrontOutcome> {
-    const startedMs = performance.now();
-    let verb = request.method;
-    let resource = "";
-    const finish = <A extends FrontOutcome>(answer: A): A => {
-      this.#parts.onRequest?.(
-        verb,
-        resource,
-        "status" in answer ? answer.status : 200,
-        (performance.now() - startedMs) / 1000,
-      );
-      return answer;
-    };
+    const passage = new Passage(request, this.#parts);
     try {
       const url = urlOf(request.url);
-      const user = await this.userOf(request);
-      if (user === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
       const path = parseResourcePath(url.pathname);
-      if (path === undefined) return finish(await this.#nonResource(request, url, user));
-      const attributes = attributesOf(request, url, path, user);
-      verb = attributes.verb;
-      resource = path.resource;
-      this.#mustBeAllowed(attributes);
+      const asking = await this.#identify(request);
+      if (asking === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
+      const { user } = asking;
+      const attributes =
+        path === undefined
+          ? { ...NO_RESOURCE, user, verb: request.method.toLowerCase(), path: url.pathname }
+          : attributesOf(request, url, path, user);
+      passage.begin(attributes, url, asking.impersonator);
+      await passage.enter();
+      const decision = this.#mustBeAllowed(attributes);
+      passage.audit.annotate("authorization.k8s.io/decision", "allow");
+      passage.audit.annotate("authorization.k8s.io/reason", decision.reason);
+      if (path === undefined) return passage.finish(await this.#nonResource(request, url));
       const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
-      if (connected !== undefined) return finish(connected);
-      return finish(await this.#resource(request, url, path, attributes, user));
+      return passage.finish(connected ?? (await this.#resource(request, url, path, attributes, user, passage)));
     } catch (error) {
-      return finish(this.#failure(error, header(request, "accept")));
+      return passage.finish(this.#failure(error, header(request, "accept")), error);
+    } finally {
+      passage.leave();
     }
   }
 
@@ -188,25 +141,32 @@ export class Front {
 
   /** Who asks, after impersonation; `undefined` when it is nobody. Throws 403 on an impersonation that is not allowed. */
   async userOf(request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">): Promise<User | undefined> {
-    if (request.trustedUser !== undefined) return request.trustedUser;
-    const user = await this.#parts.authenticator.authenticate(request.headers, request.peer ?? []);
-    if (user === undefined) return undefined;
-    const asked = impersonationOf(request.headers);
-    if (asked === undefined) return user;
-    for (const need of asked.needs) this.#mustBeAllowed({ user, verb: "impersonate", ...need });
-    return asked.user;
+    return (await this.#identify(request))?.user;
   }
 
-  #mustBeAllowed(attributes: Attributes): void {
-    if (this.#parts.authorizer.authorize(attributes).isAllowed) return;
+  async #identify(
+    request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">,
+  ): Promise<{ readonly user: User; readonly impersonator?: User } | undefined> {
+    if (request.trustedUser !== undefined) return { user: request.trustedUser };
+    const user = await this.#parts.authenticator.authenticate(request.headers, request.peer ?? []);
+    this.#parts.measures?.authenticated(user !== undefined);
+    if (user === undefined) return undefined;
+    const asked = impersonationOf(request.headers);
+    if (asked === undefined) return { user };
+    for (const need of asked.needs) this.#mustBeAllowed({ user, verb: "impersonate", ...need });
+    return { user: asked.user, impersonator: user };
+  }
+
+  #mustBeAllowed(attributes: Attributes): Decision {
+    const decision = this.#parts.authorizer.authorize(attributes);
+    if (decision.isAllowed) return decision;
     if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${refusal(attributes)}`, {});
     throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, refusal(attributes));
   }
 
-  async #nonResource(request: FrontRequest, url: URL, user: User): Promise<FrontAnswer> {
+  async #nonResource(request: FrontRequest, url: URL): Promise<FrontAnswer> {
     const { server, discovery, openapi } = this.#parts;
     const path = url.pathname;
-    this.#mustBeAllowed({ ...NO_RESOURCE, user, verb: request.method.toLowerCase(), path });
     if (request.method !== "GET" && request.method !== "HEAD") {
       if (DISCOVERED.test(path)) throw methodNotAllowed();
       return text(404, "404 page not found\n");
@@ -286,6 +246,7 @@ export class Front {
     path: ResourcePath,
     attributes: Attributes,
     user: User,
+    passage: Passage,
   ): Promise<FrontAnswer | FrontStream> {
     const { server } = this.#parts;
     const definition = server.definition(path);
@@ -306,12 +267,16 @@ export class Front {
       },
     };
     const agent = header(request, "user-agent");
-    const sentObject = async (): Promise<SentBody> =>
-      readObject(await request.body(), header(request, "content-type"), definition.kind.kind, canProtobuf);
+    const sentObject = async (): Promise<SentBody> => {
+      const sent = readObject(await request.body(), header(request, "content-type"), definition.kind.kind, canProtobuf);
+      passage.audit.sent(sent.value);
+      return sent;
+    };
     const { rest: _rest, isWatch: _isWatch, ...address } = path;
     if (attributes.verb === "watch") return this.#watch(path, query, form);
     const include = () => includeObjectOf(query);
     const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
+      passage.answered = object;
       const { contentType, body } = encodeAnswer(definition, form, object, include, server.clock.now());
       const headers = {
         "content-type": contentType,
@@ -321,7 +286,6 @@ export class Front {
               warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`),
             }),
         ...NOT_CACHED,
-        "audit-id": server.random.uuid(),
       };
       return { status, headers, body };
     };
@@ -369,6 +333,7 @@ export class Front {
         const isApply = type === "application/apply-patch+yaml";
         const options = writeOptions(query, "PatchOptions", agent, isApply);
         const { value: body, strictErrors } = readPatch(await request.body(), isApply);
+        passage.audit.sent(body);
         const patched = await server.execute(
           {
             verb: "patch",

@@ -1,4 +1,9 @@
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import {
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
 import type { X509Certificate } from "node:crypto";
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,22 +14,36 @@ import { ApiError, badRequest, internalError, requestEntityTooLarge } from "#mac
 import { forwardRequest, type ForwardTarget, forwardUpgrade } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
 import type { Headers } from "../authentication/headers.ts";
-import type { Front, FrontRequest } from "./front.ts";
+import type { FrontRequest } from "./exchange.ts";
+import type { Front } from "./front.ts";
 
-export interface ListenOptions {
+export interface ListenOptions extends ServingCertificate {
   readonly host: string;
   /** 0 chooses a free port. */
   readonly port: number;
+}
+
+/** What a server proves who it is with, and whose clients it asks for certificates; all PEM. */
+export interface ServingCertificate {
   readonly certificate: string;
   readonly key: string;
-  /** PEM of the authorities a client is told it may show a certificate of. */
   readonly clientAuthority: string;
 }
 
 export interface Listener {
   readonly port: number;
-  close(): Promise<void>;
+  /** New connections get another certificate; those that are open stay. */
+  renew(serving: ServingCertificate): void;
+  /**
+   * Takes no new connections, lets requests end for at most `graceMs` (default 10 s), then ends watches and closes what
+   * is left.
+   */
+  close(graceMs?: number): Promise<void>;
 }
+
+const GRACE_MS = 10_000;
+/** How long the last frames of watches may take. */
+const FLUSH_MS = 500;
 
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const GZIP_FROM_BYTES = 128 * 1024;
@@ -51,8 +70,20 @@ export async function listen(front: Front, options: ListenOptions): Promise<List
   server.on("sessionError", () => {});
   server.on("clientError", (_error: Error, socket: Duplex) => socket.destroy());
   server.on("tlsClientError", () => {});
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session: ServerHttp2Session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+  });
+  const running = new Set<Promise<void>>();
+  const streams = new Set<() => void>();
+  let isClosing = false;
   server.on("request", (request: Http2ServerRequest, response: Http2ServerResponse) => {
-    void serve(front, request, response).catch(() => response.destroy());
+    if (isClosing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    const serving = serve(front, request, response, streams)
+      .catch(() => void response.destroy())
+      .finally(() => running.delete(serving));
+    running.add(serving);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     void upgrade(front, request, socket, head).catch((error: unknown) => {
@@ -77,12 +108,30 @@ export async function listen(front: Front, options: ListenOptions): Promise<List
   });
   return {
     port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
-      }),
+    renew: ({ certificate, key, clientAuthority }) =>
+      server.setSecureContext({ cert: certificate, key, ca: clientAuthority }),
+    async close(graceMs = GRACE_MS) {
+      isClosing = true;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // Clients of HTTP/2 are told to ask elsewhere; what they asked already is answered.
+      for (const session of sessions) session.close();
+      await within(Promise.allSettled([...running]), graceMs);
+      for (const end of [...streams]) end();
+      await within(Promise.allSettled([...running]), FLUSH_MS);
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
   };
+}
+
+function within(work: Promise<unknown>, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void work.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 const peers = new WeakMap<object, PeerChain>();
@@ -115,13 +164,20 @@ function headersOf(request: Http2ServerRequest | IncomingMessage): Headers {
   return { ...request.headers, ...lists };
 }
 
-async function serve(front: Front, request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+/** Resolves when the answer is given; a watch counts as given once it has begun, until `streams` ends it. */
+async function serve(
+  front: Front,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+  streams: Set<() => void>,
+): Promise<void> {
   const socket = (request.httpVersionMajor === 2 ? request.stream.session?.socket : request.socket) as TLSSocket;
   const front2: FrontRequest = {
     method: request.method,
     url: request.url,
     headers: headersOf(request),
     peer: peerOf(socket),
+    ...(socket.remoteAddress === undefined ? {} : { remoteAddress: socket.remoteAddress.replace(/^::ffff:/, "") }),
     body: () => readAll(request),
   };
   const answer = await front.handle(front2);
@@ -136,14 +192,20 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
     response.writeHead(200, {
       "content-type": answer.contentType,
       "cache-control": "no-cache, private",
+      ...answer.headers,
       ...(request.httpVersionMajor === 1 ? { "transfer-encoding": "chunked" } : {}),
     });
     if (request.httpVersionMajor === 1) (response as unknown as { flushHeaders(): void }).flushHeaders();
     let isEnded = false;
     const end = () => {
+      streams.delete(finish);
       if (isEnded) return;
       isEnded = true;
       response.end();
+    };
+    const finish = () => {
+      handle.stop();
+      end();
     };
     const handle = answer.start((frame) => {
       if (isEnded) return;
@@ -159,8 +221,10 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
     }, end);
     const stop = () => {
       isEnded = true;
+      streams.delete(finish);
       handle.stop();
     };
+    if (!isEnded) streams.add(finish);
     response.on("close", stop);
     request.on("aborted", stop);
     return;
@@ -172,8 +236,11 @@ async function serve(front: Front, request: Http2ServerRequest, response: Http2S
     ...(body === answer.body ? {} : { "content-encoding": "gzip", vary: "Accept-Encoding" }),
     "content-length": body.length,
   });
-  if (request.method === "HEAD") response.end();
-  else response.end(body);
+  await new Promise<void>((resolve) => {
+    response.once("close", resolve);
+    if (request.method === "HEAD") response.end(resolve);
+    else response.end(body, resolve);
+  });
 }
 
 /** Carries a request on to another server and its answer back, chunk by chunk. */

@@ -1,6 +1,7 @@
 import { deepFreeze } from "#base";
 import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex } from "#store";
+import type { ValueCipher } from "./encryption.ts";
 
 /** An object as it is held: decoded, frozen, with its resource version. */
 export interface StoredObject {
@@ -47,6 +48,11 @@ export class ResourceStore {
   readonly #backend: Backend;
   readonly #applied: () => number;
   readonly #lease: { readonly leaseSeconds?: number };
+  readonly #cipher: ValueCipher | undefined;
+  /** Values this store sealed itself. */
+  readonly #sealed = new WeakSet<Uint8Array>();
+  /** Keys whose values would be kept with another key or provider now. */
+  readonly #stale = new Set<string>();
   readonly #objects = new Map<string, StoredObject>();
   readonly #keys = new KeyIndex();
   readonly #watchers = new Set<StoreWatcher>();
@@ -60,7 +66,13 @@ export class ResourceStore {
   readonly #behind = new Map<string, { readonly revision: number; readonly wake: () => void }[]>();
 
   /** `applied` says up to which revision all stores of the server show the backend's changes. */
-  constructor(backend: Backend, prefix: string, applied: () => number, leaseSeconds?: number) {
+  constructor(
+    backend: Backend,
+    prefix: string,
+    applied: () => number,
+    { leaseSeconds, cipher }: { readonly leaseSeconds?: number; readonly cipher?: ValueCipher } = {},
+  ) {
+    this.#cipher = cipher;
     this.#backend = backend;
     this.prefix = prefix;
     this.#applied = applied;
@@ -103,7 +115,8 @@ export class ResourceStore {
 
   async #read(): Promise<void> {
     const { entries, revision } = await this.#backend.list(this.prefix);
-    for (const { key, value, revision: at } of entries) this.#put(key.slice(this.prefix.length), decode(value, at), at);
+    for (const { key, value, revision: at } of entries)
+      this.#put(key.slice(this.prefix.length), this.#decode(key, value, at), at);
     this.#loadedRevision = revision;
     this.#windowStart = revision;
     this.#isLoaded = true;
@@ -150,7 +163,7 @@ export class ResourceStore {
     const before = this.#objects.get(key);
     let event: StoreEvent;
     if (change.type === "put") {
-      const object = decode(change.value as Uint8Array, change.revision);
+      const object = this.#decode(change.key, change.value as Uint8Array, change.revision);
       this.#put(key, object, change.revision);
       event = {
         type: before === undefined ? "ADDED" : "MODIFIED",
@@ -162,6 +175,7 @@ export class ResourceStore {
       if (before === undefined) return;
       this.#objects.delete(key);
       this.#keys.delete(key);
+      this.#stale.delete(key);
       const object = deepFreeze(withMetadata(before.object, { resourceVersion: String(change.revision) }));
       event = { type: "DELETED", object, previous: before.object, revision: change.revision };
     }
@@ -202,6 +216,24 @@ export class ResourceStore {
     });
   }
 
+  /** Whether writing the same object again would keep it in another way: after a change of keys. */
+  isStale(key: string): boolean {
+    return this.#stale.has(key);
+  }
+
+  #decode(key: string, value: Uint8Array, revision: number): KubeObject {
+    if (this.#cipher === undefined) return decode(value, revision);
+    const own = key.slice(this.prefix.length);
+    if (this.#sealed.has(value)) {
+      this.#stale.delete(own);
+      return decode(value, revision);
+    }
+    const opened = this.#cipher.open(value, key);
+    if (opened.isStale) this.#stale.add(own);
+    else this.#stale.delete(own);
+    return decode(opened.value, revision);
+  }
+
   #put(key: string, object: KubeObject, revision: number): void {
     if (!this.#objects.has(key)) this.#keys.add(key);
     this.#objects.set(key, { object, revision });
@@ -238,8 +270,10 @@ export class ResourceStore {
    * writer was faster; that writer's object is then to be read here.
    */
   async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | undefined> {
-    const value = encodeForStore(object);
+    const encoded = encodeForStore(object);
+    const value = this.#cipher?.seal(encoded, this.prefix + key) ?? encoded;
     decoded.set(value, object);
+    if (this.#cipher !== undefined) this.#sealed.add(value);
     const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected, ...this.#lease }]);
     if (!result.ok) {
       await this.#catchUp(key, result.found);
@@ -247,7 +281,7 @@ export class ResourceStore {
     }
     return this.#objects.get(key)?.revision === result.revision
       ? (this.#objects.get(key) as StoredObject)
-      : { object: decode(value, result.revision), revision: result.revision };
+      : { object: this.#decode(this.prefix + key, value, result.revision), revision: result.revision };
   }
 
   /** Deletes one object if the revision held is `expected`; nothing when another writer was faster. */

@@ -63,7 +63,7 @@ export async function modifyObject(
       validateObject(definition, counted, old);
       return counted;
     })) as KubeObject;
-    if (options.dryRun || deepEqual(object, old)) return show(options.dryRun ? object : old);
+    if (options.dryRun || (deepEqual(object, old) && !store.isStale(key))) return show(options.dryRun ? object : old);
     const isGone =
       old.metadata.deletionTimestamp !== undefined &&
       (object.metadata.finalizers ?? []).length === 0 &&

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { loadPki, writeKubeconfig } from "#certs";
+import { loadPki, type Pki, writeKubeconfig } from "#certs";
 import { flagHelp, parseFlags, serverFlags } from "#config";
 import { createMetrics, loadSharedPki, startControlPlane } from "#controlplane";
 import { openBackend } from "#store";
@@ -23,10 +23,15 @@ export async function run(words: readonly string[], program: string): Promise<nu
     ...(config.etcdCertfile === undefined ? {} : { certFile: config.etcdCertfile }),
     ...(config.etcdKeyfile === undefined ? {} : { keyFile: config.etcdKeyfile }),
   });
-  const pki =
+  const load = () =>
     backend.settle === undefined
-      ? await loadPki(config.dataDir, config.tlsSans)
-      : await loadSharedPki(backend, config.dataDir, config.tlsSans);
+      ? loadPki(config.dataDir, config.tlsSans)
+      : loadSharedPki(backend, config.dataDir, config.tlsSans);
+  const pki = await load();
+  const kubeconfig = join(config.dataDir, "admin.kubeconfig");
+  let address = "";
+  const writeAdmin = (from: Pki) =>
+    writeKubeconfig(kubeconfig, "flotilla", address, from.authority.certificate, from.admin);
   const controlPlane = await startControlPlane({
     config,
     backend,
@@ -36,12 +41,17 @@ export async function run(words: readonly string[], program: string): Promise<nu
     log,
     metrics,
     metricsText: text,
+    async renewPki() {
+      const renewed = await load();
+      writeAdmin(renewed);
+      return renewed;
+    },
   });
   try {
     const { port } = await controlPlane.listen();
-    const kubeconfig = join(config.dataDir, "admin.kubeconfig");
-    writeKubeconfig(kubeconfig, "flotilla", `https://127.0.0.1:${port}`, pki.authority.certificate, pki.admin);
-    log.info("control plane is ready", { server: `https://127.0.0.1:${port}`, kubeconfig });
+    address = `https://127.0.0.1:${port}`;
+    writeAdmin(pki);
+    log.info("control plane is ready", { server: address, kubeconfig });
     await untilSignal();
   } finally {
     await controlPlane.stop();

@@ -1,0 +1,57 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { WatchHandle } from "#machinery";
+import type { ForwardTarget } from "#network";
+import type { PeerChain } from "../authentication/certificates.ts";
+import type { Headers } from "../authentication/headers.ts";
+import type { User } from "../definition.ts";
+import type { ResourcePath } from "./path.ts";
+
+/** One request, whatever carried it. */
+export interface FrontRequest {
+  readonly method: string;
+  /** Path with query. */
+  readonly url: string;
+  readonly headers: Headers;
+  readonly body: () => Promise<Buffer>;
+  /** The certificates the client showed; default none. */
+  readonly peer?: PeerChain;
+  /** Set for requests inside the process. */
+  readonly trustedUser?: User;
+  /** Address the request came from. */
+  readonly remoteAddress?: string;
+  /** Whether the connection asks to change its protocol. */
+  readonly isUpgrade?: boolean;
+}
+
+export interface FrontAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly body: Buffer;
+}
+
+/** A watch: frames are written until either side ends it. */
+export interface FrontStream {
+  readonly stream: true;
+  readonly contentType: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  start(write: (frame: Buffer) => void, end: () => void): WatchHandle;
+}
+
+/** The request goes on to another server; whoever carries it pipes both ways. */
+export interface FrontForward {
+  readonly forward: ForwardTarget;
+}
+
+/** A protocol upgrade that is answered here: the connection changes hands. */
+export interface FrontUpgrade {
+  accept(request: UpgradeRequest, socket: Duplex, head: Buffer): void;
+}
+
+/** The upgrade request as Node gave it. */
+export type UpgradeRequest = IncomingMessage;
+
+export type FrontOutcome = FrontAnswer | FrontStream | FrontForward | FrontUpgrade;
+
+/** Answers paths that are no verbs on stored objects; `undefined` to go on as usual. */
+export type Connect = (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontOutcome | undefined>;

@@ -1,0 +1,132 @@
+import { readFileSync, statSync } from "node:fs";
+import {
+  Auditor,
+  openAuditFile,
+  parseAuditPolicy,
+  parseEncryption,
+  parseTokenFile,
+  type StartOptions,
+} from "#apiserver";
+import type { Clock } from "#base";
+import type { ServerConfig } from "#config";
+
+type AccessOptions = Pick<StartOptions, "authentication" | "tokens" | "encryption" | "audit" | "flow">;
+
+const LOOK_AGAIN_MS = 10_000;
+
+/** Reads a file a flag names. Throws with the flag and what is wrong. */
+function read<T>(flag: string, path: string, parse: (text: string) => T): T {
+  try {
+    return parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new Error(`--${flag}: ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/** The text of a file that may change: looked at again now and then; the last good text stays. */
+export function followedFile(flag: string, path: string, clock: Clock): () => string {
+  let text = read(flag, path, (found) => found);
+  let changedMs = statSync(path).mtimeMs;
+  let lookedMs = clock.now();
+  return () => {
+    if (clock.now() - lookedMs < LOOK_AGAIN_MS) return text;
+    lookedMs = clock.now();
+    try {
+      const { mtimeMs } = statSync(path);
+      if (mtimeMs !== changedMs) {
+        text = readFileSync(path, "utf8");
+        changedMs = mtimeMs;
+      }
+    } catch {
+      // A file that is being replaced is there again in a moment.
+    }
+    return text;
+  };
+}
+
+const lower = (names: readonly string[]) => names.map((name) => name.toLowerCase());
+
+/** Whom the API server knows, what it keeps encrypted and what it tells, as flags and the files they name say. */
+export function accessOptions(config: ServerConfig, authority: () => string, clock: Clock): AccessOptions {
+  const { clientCaFile, requestheaderClientCaFile, tokenAuthFile, encryptionProviderConfig } = config;
+  const further = clientCaFile === undefined ? undefined : followedFile("client-ca-file", clientCaFile, clock);
+  const proxy =
+    requestheaderClientCaFile === undefined
+      ? undefined
+      : followedFile("requestheader-client-ca-file", requestheaderClientCaFile, clock);
+  const audit = auditorOf(config, clock);
+  return {
+    authentication: {
+      clientAuthority: () => [authority(), further?.()].filter((pem) => pem !== undefined).join("\n"),
+      allowsAnonymous: config.anonymousAuth,
+      ...(proxy === undefined
+        ? {}
+        : {
+            frontProxy: {
+              authority: proxy,
+              allowedNames: config.requestheaderAllowedNames,
+              userHeaders: lower(config.requestheaderUsernameHeaders),
+              uidHeaders: lower(config.requestheaderUidHeaders),
+              groupHeaders: lower(config.requestheaderGroupHeaders),
+              extraPrefixes: lower(config.requestheaderExtraHeadersPrefix),
+            },
+          }),
+      ...oidcOf(config),
+    },
+    ...(tokenAuthFile === undefined ? {} : { tokens: read("token-auth-file", tokenAuthFile, parseTokenFile) }),
+    ...(encryptionProviderConfig === undefined
+      ? {}
+      : { encryption: read("encryption-provider-config", encryptionProviderConfig, parseEncryption) }),
+    ...(audit === undefined ? {} : { audit }),
+    ...(config.enablePriorityAndFairness
+      ? { flow: { seatsMax: config.maxRequestsInflight + config.maxMutatingRequestsInflight } }
+      : {}),
+  };
+}
+
+/** Authorities whose certificates clients are asked for. */
+export const askedAuthorities = (options: AccessOptions): string =>
+  [options.authentication?.clientAuthority?.(), options.authentication?.frontProxy?.authority()]
+    .filter((pem) => pem !== undefined)
+    .join("\n");
+
+function oidcOf(config: ServerConfig): Pick<NonNullable<AccessOptions["authentication"]>, "oidc"> {
+  if (config.oidcIssuerUrl === undefined) return {};
+  const required = config.oidcRequiredClaim.map((pair) => {
+    const equals = pair.indexOf("=");
+    if (equals < 1) throw new Error(`--oidc-required-claim: ${JSON.stringify(pair)} must be CLAIM=VALUE`);
+    return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
+  });
+  return {
+    oidc: {
+      issuerUrl: config.oidcIssuerUrl,
+      clientId: config.oidcClientId,
+      usernameClaim: config.oidcUsernameClaim,
+      ...(config.oidcUsernamePrefix === undefined ? {} : { usernamePrefix: config.oidcUsernamePrefix }),
+      ...(config.oidcGroupsClaim === undefined ? {} : { groupsClaim: config.oidcGroupsClaim }),
+      groupsPrefix: config.oidcGroupsPrefix,
+      requiredClaims: Object.fromEntries(required),
+      signingAlgorithms: config.oidcSigningAlgs,
+      ...(config.oidcCaFile === undefined
+        ? {}
+        : { certificateAuthority: read("oidc-ca-file", config.oidcCaFile, (text) => text) }),
+    },
+  };
+}
+
+function auditorOf(config: ServerConfig, clock: Clock): Auditor | undefined {
+  const { auditPolicyFile, auditLogPath } = config;
+  if (auditPolicyFile === undefined || auditLogPath === undefined) {
+    if (auditPolicyFile !== undefined) throw new Error("--audit-policy-file: --audit-log-path is needed with it");
+    if (auditLogPath !== undefined) throw new Error("--audit-log-path: --audit-policy-file is needed with it");
+    return undefined;
+  }
+  const sink = openAuditFile({
+    path: auditLogPath,
+    sizeMax: config.auditLogMaxsize,
+    backupsMax: config.auditLogMaxbackup,
+    ageDaysMax: config.auditLogMaxage,
+    clock,
+  });
+  return new Auditor(read("audit-policy-file", auditPolicyFile, parseAuditPolicy), sink, () => clock.now());
+}
