@@ -65,6 +65,22 @@ describe("house rules", () => {
     expect(wrong.map(short)).toEqual([]);
   });
 
+  test("a well-known name of Karmada is written once, in #apis/karmada", () => {
+    const known = new Set(
+      [...readFileSync(join(root, "src/apis/karmada/well-known.ts"), "utf8").matchAll(/= ("[^"]*\/[^"]+");/g)].map(
+        ([, literal]) => literal as string,
+      ),
+    );
+    const wrong = program
+      .filter((path) => !path.includes("/apis/karmada/"))
+      .flatMap((path) =>
+        [...readFileSync(path, "utf8").matchAll(/"[a-z.]*karmada\.io\/[a-z-]+"/g)]
+          .filter(([literal]) => known.has(literal))
+          .map(([literal]) => `${short(path)}: ${literal}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
   test("there is no util room", () => {
     expect(sources.filter((path) => /\/(?:util|utils|helpers?)\//.test(path)).map(short)).toEqual([]);
   });

@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport, type HttpTransportOptions } from "#client";
-import { Cluster } from "#apis/karmada";
+import { Cluster, TAINT_UNSCHEDULABLE } from "#apis/karmada";
 import type { FlagSpec, Parsed } from "./flags.ts";
 
 export const kubeconfigFlags: readonly FlagSpec[] = [
@@ -56,7 +56,7 @@ export function openConnection(
 
 /** Sets or removes the taint that keeps new workloads away from a cluster. */
 export async function setSchedulable(client: Client, name: string, isSchedulable: boolean): Promise<boolean> {
-  const key = "cluster.karmada.io/unschedulable";
+  const key = TAINT_UNSCHEDULABLE;
   const cluster = await client.get(Cluster, { name });
   const taints = cluster.spec?.taints ?? [];
   const isCordoned = taints.some((taint) => taint.key === key && taint.effect === "NoSchedule");

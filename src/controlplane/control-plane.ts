@@ -1,5 +1,11 @@
 import { Secret } from "#apis/kubernetes";
-import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
+import {
+  Cluster,
+  CLUSTER_NAMESPACE,
+  karmadaConversions,
+  karmadaCustomResourceDefinitions,
+  SYSTEM_NAMESPACE,
+} from "#apis/karmada";
 import { karmadaAdmission } from "#admission";
 import { aggregatedDefinitions, clusterProxy, type ClusterSource } from "#aggregated-apiserver";
 import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
@@ -100,7 +106,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),
-    namespaces: ["karmada-system", "karmada-cluster"],
+    namespaces: [SYSTEM_NAMESPACE, CLUSTER_NAMESPACE],
     bootstrapRoles: karmadaBootstrapRoles,
     ...access,
     ...(options.metrics === undefined ? {} : { measures: options.metrics }),

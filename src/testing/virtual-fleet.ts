@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Secret } from "#apis/kubernetes";
-import { Cluster } from "#apis/karmada";
+import { Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
 import { seededRandom, silentLogger, VirtualClock } from "#base";
 import { loadPki, type Pki } from "#certs";
 import { type Client, createClient } from "#client";
@@ -175,7 +175,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
         } as unknown as Cluster);
         return;
       }
-      const secretRef = { namespace: "karmada-cluster", name };
+      const secretRef = { namespace: CLUSTER_NAMESPACE, name };
       await plane.create(Secret, {
         apiVersion: "v1",
         kind: "Secret",

@@ -57,3 +57,5 @@ export function isReservedNamespace(namespace: string): boolean {
 }
 
 export const MULTI_CLUSTER_SERVICE_ID = "multiclusterservice.karmada.io/permanent-id";
+export const FEDERATED_QUOTA_NAMESPACE = "federatedresourcequota.karmada.io/namespace";
+export const FEDERATED_QUOTA_NAME = "federatedresourcequota.karmada.io/name";

@@ -1,4 +1,14 @@
-import { bindingName, executionNamespace, ResourceBinding, Work, workName } from "#apis/karmada";
+import {
+  APPLIED_CLUSTER_OVERRIDES,
+  APPLIED_OVERRIDES,
+  bindingName,
+  CLUSTER_PROPAGATION_POLICY_NAME,
+  executionNamespace,
+  PROPAGATION_POLICY_NAME,
+  ResourceBinding,
+  Work,
+  workName,
+} from "#apis/karmada";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { formatTable } from "../table.ts";
@@ -25,8 +35,8 @@ export function run(words: readonly string[], program: string): Promise<number> 
       }
       const annotations = binding.metadata.annotations ?? {};
       const policy =
-        annotations["propagationpolicy.karmada.io/name"] ??
-        annotations["clusterpropagationpolicy.karmada.io/name"] ??
+        annotations[PROPAGATION_POLICY_NAME] ??
+        annotations[CLUSTER_PROPAGATION_POLICY_NAME] ??
         "(released: no policy claims it)";
       const scheduled = binding.status?.conditions?.find(({ type }) => type === "Scheduled");
       process.stdout.write(
@@ -41,8 +51,8 @@ export function run(words: readonly string[], program: string): Promise<number> 
           const applied = work?.status?.conditions?.find(({ type }) => type === "Applied");
           const item = binding.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === cluster);
           const overrides = [
-            work?.metadata.annotations?.["policy.karmada.io/applied-cluster-overrides"],
-            work?.metadata.annotations?.["policy.karmada.io/applied-overrides"],
+            work?.metadata.annotations?.[APPLIED_CLUSTER_OVERRIDES],
+            work?.metadata.annotations?.[APPLIED_OVERRIDES],
           ]
             .flatMap((text) =>
               text === undefined ? [] : (JSON.parse(text) as readonly { readonly policyName: string }[]),

@@ -1,5 +1,5 @@
 import { Deployment, Namespace, Pod, Secret, ServiceAccount, CertificateSigningRequest } from "#apis/kubernetes";
-import { Cluster, CLUSTER_NAMESPACE, SYSTEM } from "#apis/karmada";
+import { Cluster, CLUSTER_NAMESPACE, SYSTEM, SYSTEM_NAMESPACE } from "#apis/karmada";
 import { type BootstrapToken, kubeconfigText, parseBootstrapToken, parseKubeconfig } from "#certs";
 import { type Client, createClient, createHttpTransport, ensureObject, type HttpTransport } from "#client";
 import { duration } from "#config";
@@ -43,7 +43,7 @@ const flags = [
   { name: "cluster-provider", default: "", meaning: "provider of the member" },
   { name: "cluster-region", default: "", meaning: "region of the member" },
   { name: "cluster-zones", default: "", meaning: "zones of the member, separated by commas" },
-  { name: "namespace", short: "n", default: "karmada-system", meaning: "namespace of the agent in the member" },
+  { name: "namespace", short: "n", default: SYSTEM_NAMESPACE, meaning: "namespace of the agent in the member" },
   { name: "karmada-agent-image", default: "docker.io/karmada/karmada-agent:v1.19.0", meaning: "image of the agent" },
   { name: "karmada-agent-replicas", default: "1", meaning: "replicas of the agent" },
   { name: "cert-expiration-seconds", default: "31536000", meaning: "life of the agent's certificate" },

@@ -1,3 +1,4 @@
+import { SYSTEM_NAMESPACE } from "#apis/karmada";
 import { positiveDuration } from "#config";
 import { faultNames, isFaultName } from "#simulator";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
@@ -40,7 +41,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
       const body = JSON.stringify({
         apiVersion: "v1",
         kind: "ConfigMap",
-        metadata: { name: `simulate-${member}`, namespace: "karmada-system" },
+        metadata: { name: `simulate-${member}`, namespace: SYSTEM_NAMESPACE },
         data,
       });
       const at = `/api/v1/namespaces/karmada-system/configmaps/simulate-${member}?fieldManager=flotilla&force=true`;

@@ -1,5 +1,5 @@
 import { ClusterRole, ClusterRoleBinding, Deployment, Secret, ServiceAccount } from "#apis/kubernetes";
-import { Cluster, CLUSTER_NAMESPACE, executionNamespace, Work } from "#apis/karmada";
+import { Cluster, CLUSTER_NAMESPACE, executionNamespace, SYSTEM_NAMESPACE, Work } from "#apis/karmada";
 import { readKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport } from "#client";
 import { duration } from "#config";
@@ -23,7 +23,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "cluster-context", meaning: "context in it; default is the current one" },
         { name: "karmada-config", meaning: "path of the control plane's kubeconfig; default is what the agent has" },
         { name: "karmada-context", meaning: "context in it" },
-        { name: "namespace", short: "n", default: "karmada-system", meaning: "namespace of the agent in the member" },
+        { name: "namespace", short: "n", default: SYSTEM_NAMESPACE, meaning: "namespace of the agent in the member" },
         { name: "agent-name", default: AGENT, meaning: "name of the agent's Deployment" },
         { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of the member's credentials" },
         { name: "wait", default: "1m0s", meaning: "how long to wait until Works and cluster are gone" },

@@ -2,7 +2,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { ConfigMap, Deployment, Pod } from "#apis/kubernetes";
-import { Cluster, ClusterTaintPolicy, OverridePolicy, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import {
+  Cluster,
+  ClusterTaintPolicy,
+  OverridePolicy,
+  PropagationPolicy,
+  ResourceBinding,
+  SYSTEM_NAMESPACE,
+} from "#apis/karmada";
 import { type Client, createClient } from "#client";
 import type { Fleet } from "#controlplane";
 import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
@@ -233,7 +240,7 @@ export function followFaults(fleet: Fleet): void {
     const name = object.metadata.name?.replace(/^simulate-/, "") ?? "";
     const member = fleet.members.get(name);
     const { fault = "", latencyMs, periodMs, nodes } = (object as ConfigMap).data ?? {};
-    if (member === undefined || !isFaultName(fault) || object.metadata.namespace !== "karmada-system") return;
+    if (member === undefined || !isFaultName(fault) || object.metadata.namespace !== SYSTEM_NAMESPACE) return;
     const request = {
       fault,
       ...(latencyMs === undefined ? {} : { latencyMs: Number(latencyMs) }),

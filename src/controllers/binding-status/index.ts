@@ -4,7 +4,17 @@
  * `--controllers=-bindingStatus`; `writesTemplateStatus: false` leaves all templates
  * alone and nothing else, the annotation `status.flotilla.io/template-status: Keep` a single one.
  */
-import { type AnyBinding, ClusterResourceBinding, ResourceBinding, Work } from "#apis/karmada";
+import {
+  type AnyBinding,
+  CLUSTER_RESOURCE_BINDING_ID,
+  CLUSTER_RESOURCE_BINDING_NAME,
+  ClusterResourceBinding,
+  RESOURCE_BINDING_ID,
+  RESOURCE_BINDING_NAME,
+  RESOURCE_BINDING_NAMESPACE,
+  ResourceBinding,
+  Work,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import {
   type Change,
@@ -35,7 +45,7 @@ export const TEMPLATE_STATUS = "status.flotilla.io/template-status";
 const GATHER_MS = 25;
 
 type Context = ControllerContext<Deps, Options>;
-const KEYS = ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"] as const;
+const KEYS = [RESOURCE_BINDING_ID, CLUSTER_RESOURCE_BINDING_ID] as const;
 
 export const bindingStatus = defineController<Deps, Options>({
   name: "bindingStatus",
@@ -82,17 +92,17 @@ function bindingOf(change: Change<Work>) {
   )
     return [];
   const annotations = change.object.metadata.annotations ?? {};
-  const name = annotations["resourcebinding.karmada.io/name"];
+  const name = annotations[RESOURCE_BINDING_NAME];
   if (name !== undefined)
     return [
       {
         kind: ResourceBinding,
-        namespace: annotations["resourcebinding.karmada.io/namespace"],
+        namespace: annotations[RESOURCE_BINDING_NAMESPACE],
         name,
         afterMs: GATHER_MS,
       },
     ];
-  const clusterName = annotations["clusterresourcebinding.karmada.io/name"];
+  const clusterName = annotations[CLUSTER_RESOURCE_BINDING_NAME];
   return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName, afterMs: GATHER_MS }];
 }
 

@@ -7,9 +7,11 @@
  */
 import {
   Cluster,
+  CLUSTER_RESOURCE_BINDING_ID,
   ClusterOverridePolicy,
   ClusterResourceBinding,
   OverridePolicy,
+  RESOURCE_BINDING_ID,
   ResourceBinding,
   Work,
 } from "#apis/karmada";
@@ -51,7 +53,7 @@ export const bindingController = defineController<BindingDeps, BindingOptions>({
   reads: [Cluster],
   indexes: [
     cacheIndex(Work, BINDING_ID_INDEX, ({ metadata }: Work) =>
-      ["resourcebinding.karmada.io/permanent-id", "clusterresourcebinding.karmada.io/permanent-id"].flatMap((key) =>
+      [RESOURCE_BINDING_ID, CLUSTER_RESOURCE_BINDING_ID].flatMap((key) =>
         metadata.labels?.[key] ? [metadata.labels[key]] : [],
       ),
     ),

@@ -1,10 +1,13 @@
 import {
   type AnyBinding,
   Cluster,
+  CLUSTER_RESOURCE_BINDING_NAME,
   clusterOfExecutionNamespace,
   type ClusterOverridePolicy,
   ClusterResourceBinding,
   type OverridePolicy,
+  RESOURCE_BINDING_NAME,
+  RESOURCE_BINDING_NAMESPACE,
   ResourceBinding,
   type Work,
 } from "#apis/karmada";
@@ -46,11 +49,11 @@ function mayMatch(selector: Parameters<typeof selectorsPriority>[0][number], bin
  */
 export function bindingOfWork(work: Work, context: ControllerContext<unknown, unknown>): readonly Wakeup[] {
   const annotations = work.metadata.annotations ?? {};
-  const isNamespaced = annotations["resourcebinding.karmada.io/name"] !== undefined;
-  const name = annotations["resourcebinding.karmada.io/name"] ?? annotations["clusterresourcebinding.karmada.io/name"];
+  const isNamespaced = annotations[RESOURCE_BINDING_NAME] !== undefined;
+  const name = annotations[RESOURCE_BINDING_NAME] ?? annotations[CLUSTER_RESOURCE_BINDING_NAME];
   if (name === undefined) return [];
   const kind = isNamespaced ? ResourceBinding : ClusterResourceBinding;
-  const namespace = isNamespaced ? annotations["resourcebinding.karmada.io/namespace"] : undefined;
+  const namespace = isNamespaced ? annotations[RESOURCE_BINDING_NAMESPACE] : undefined;
   const clusterName = clusterOfExecutionNamespace(work.metadata.namespace) ?? "";
   const binding = context.cache(kind as typeof ResourceBinding).get(objectKey(namespace, name));
   const isPull = context.cache(Cluster).get(clusterName)?.spec?.syncMode === "Pull";

@@ -3,7 +3,7 @@
  * member its kubeconfig comes from. It rotates nothing else and approves nothing.
  */
 import { CertificateSigningRequest, Secret } from "#apis/kubernetes";
-import { Cluster, SYSTEM } from "#apis/karmada";
+import { Cluster, SYSTEM, SYSTEM_NAMESPACE } from "#apis/karmada";
 import { sleep } from "#base";
 import { createCertificateRequest, describeCertificates, readKubeconfig, resolveContext, withClient } from "#certs";
 import type { Client } from "#client";
@@ -47,7 +47,7 @@ export const certRotation = defineController<CertRotationDeps, CertRotationOptio
   options: {
     certRotationCheckingIntervalMs: 300_000,
     certRotationRemainingTimeThreshold: 0.2,
-    karmadaKubeconfigNamespace: "karmada-system",
+    karmadaKubeconfigNamespace: SYSTEM_NAMESPACE,
   },
   concurrency: () => 1,
   reconcile,

@@ -10,6 +10,7 @@ import {
   CLUSTER_FINALIZER,
   ClusterResourceBinding,
   EXECUTION_FINALIZER,
+  EXECUTION_NAMESPACE_PREFIX,
   executionNamespace,
   ResourceBinding,
   SYSTEM,
@@ -30,8 +31,8 @@ export const clusterController = defineController<ClusterDeps, ClusterOptions>({
   wakes: [
     // What blocks a deletion going away lets it go on at once.
     wake(Namespace, (change) =>
-      change.type === "deleted" && change.object.metadata.name?.startsWith("karmada-es-")
-        ? [{ name: change.object.metadata.name.slice("karmada-es-".length) }]
+      change.type === "deleted" && change.object.metadata.name?.startsWith(EXECUTION_NAMESPACE_PREFIX)
+        ? [{ name: change.object.metadata.name.slice(EXECUTION_NAMESPACE_PREFIX.length) }]
         : [],
     ),
   ],

@@ -8,8 +8,10 @@
 import {
   type AnyBinding,
   type AnyPropagationPolicy,
+  CLUSTER_PROPAGATION_POLICY_ID,
   ClusterPropagationPolicy,
   ClusterResourceBinding,
+  PROPAGATION_POLICY_ID,
   PropagationPolicy,
   ResourceBinding,
 } from "#apis/karmada";
@@ -33,7 +35,7 @@ export { buildBinding, claimOf, matchPolicy } from "./plan.ts";
 
 const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
 const claimIds = ({ metadata }: KubeObject) =>
-  ["propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id"].flatMap((key) =>
+  [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID].flatMap((key) =>
     metadata.labels?.[key] ? [metadata.labels[key]] : [],
   );
 

@@ -7,11 +7,12 @@ import {
   CLUSTER_PROPAGATION_POLICY_ID,
   CLUSTER_PROPAGATION_POLICY_NAME,
   type ClusterPropagationPolicy,
-  type PropagationPolicy,
   PROPAGATION_POLICY_ID,
   PROPAGATION_POLICY_NAME,
   PROPAGATION_POLICY_NAMESPACE,
+  type PropagationPolicy,
   type PropagationSpec,
+  SKIP_AUTO_PROPAGATION,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { controllerReference, type KubeObject, withAnnotations, withKeys, withLabels } from "#machinery";
@@ -242,7 +243,7 @@ function workloadGroups(template: KubeObject, { placement }: PropagationSpec) {
   return Object.keys(groups).length === 0 ? undefined : groups;
 }
 
-const USER_LABEL = "namespace.karmada.io/skip-auto-propagation";
+const USER_LABEL = SKIP_AUTO_PROPAGATION;
 
 /** Whether a template changed only by marks of the control plane, which a lazily activated policy does not act upon. */
 export function isChangedByMarksOnly(old: KubeObject, now: KubeObject): boolean {

@@ -1,5 +1,26 @@
 import { createHash } from "node:crypto";
-import { CONFLICT_RESOLUTION, MANAGED, MANAGED_ANNOTATIONS, MANAGED_LABELS, type Work } from "#apis/karmada";
+import {
+  CLUSTER_PROPAGATION_POLICY_ID,
+  CLUSTER_PROPAGATION_POLICY_NAME,
+  CLUSTER_RESOURCE_BINDING_ID,
+  CLUSTER_RESOURCE_BINDING_NAME,
+  CONFLICT_RESOLUTION,
+  MANAGED,
+  MANAGED_ANNOTATIONS,
+  MANAGED_LABELS,
+  PROPAGATION_POLICY_ID,
+  PROPAGATION_POLICY_NAME,
+  PROPAGATION_POLICY_NAMESPACE,
+  RESOURCE_BINDING_ID,
+  RESOURCE_BINDING_NAME,
+  RESOURCE_BINDING_NAMESPACE,
+  TEMPLATE_GENERATION,
+  TEMPLATE_UID,
+  type Work,
+  WORK_ID,
+  WORK_NAME,
+  WORK_NAMESPACE,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import { type Interpreter, pruneManifest, retainMetadata } from "#interpreter";
 import { formatTime, type KubeObject, withAnnotations, withLabels } from "#machinery";
@@ -90,26 +111,26 @@ function contains(actual: unknown, wanted: unknown): boolean {
 }
 
 const RELEASED_LABELS = [
-  "propagationpolicy.karmada.io/permanent-id",
-  "clusterpropagationpolicy.karmada.io/permanent-id",
-  "resourcebinding.karmada.io/permanent-id",
-  "clusterresourcebinding.karmada.io/permanent-id",
-  "work.karmada.io/permanent-id",
+  PROPAGATION_POLICY_ID,
+  CLUSTER_PROPAGATION_POLICY_ID,
+  RESOURCE_BINDING_ID,
+  CLUSTER_RESOURCE_BINDING_ID,
+  WORK_ID,
   MANAGED,
 ];
 const RELEASED_ANNOTATIONS = [
-  "propagationpolicy.karmada.io/namespace",
-  "propagationpolicy.karmada.io/name",
-  "clusterpropagationpolicy.karmada.io/name",
+  PROPAGATION_POLICY_NAMESPACE,
+  PROPAGATION_POLICY_NAME,
+  CLUSTER_PROPAGATION_POLICY_NAME,
   MANAGED_ANNOTATIONS,
   MANAGED_LABELS,
-  "resourcebinding.karmada.io/namespace",
-  "resourcebinding.karmada.io/name",
-  "clusterresourcebinding.karmada.io/name",
-  "resourcetemplate.karmada.io/uid",
-  "resourcetemplate.karmada.io/generation",
-  "work.karmada.io/name",
-  "work.karmada.io/namespace",
+  RESOURCE_BINDING_NAMESPACE,
+  RESOURCE_BINDING_NAME,
+  CLUSTER_RESOURCE_BINDING_NAME,
+  TEMPLATE_UID,
+  TEMPLATE_GENERATION,
+  WORK_NAME,
+  WORK_NAMESPACE,
   CONFLICT_RESOLUTION,
   MANIFEST_DIGEST,
 ];

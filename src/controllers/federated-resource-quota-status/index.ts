@@ -2,7 +2,14 @@
  * Federated resource quota status: what clusters use of their static assignments, summed up. With the gate
  * `FederatedQuotaEnforcement` the overall figures are the enforcement controller's.
  */
-import { addRequests, clusterOfExecutionNamespace, FederatedResourceQuota, Work } from "#apis/karmada";
+import {
+  addRequests,
+  clusterOfExecutionNamespace,
+  FEDERATED_QUOTA_NAME,
+  FEDERATED_QUOTA_NAMESPACE,
+  FederatedResourceQuota,
+  Work,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import {
   cacheIndex,
@@ -23,8 +30,7 @@ type Amounts = Readonly<Record<string, number | string>>;
 type Context = ControllerContext<Deps, Record<string, never>>;
 
 function quotaOfWork({ metadata }: Work): readonly string[] {
-  const { "federatedresourcequota.karmada.io/namespace": namespace, "federatedresourcequota.karmada.io/name": name } =
-    metadata.labels ?? {};
+  const { [FEDERATED_QUOTA_NAMESPACE]: namespace, [FEDERATED_QUOTA_NAME]: name } = metadata.labels ?? {};
   return namespace === undefined || name === undefined ? [] : [`${namespace}/${name}`];
 }
 

@@ -3,7 +3,15 @@
  * are assigned nothing any more lose theirs. It counts nothing.
  */
 import { Namespace } from "#apis/kubernetes";
-import { Cluster, executionNamespace, FederatedResourceQuota, Work } from "#apis/karmada";
+import {
+  Cluster,
+  EXECUTION_NAMESPACE_PREFIX,
+  executionNamespace,
+  FEDERATED_QUOTA_NAME,
+  FEDERATED_QUOTA_NAMESPACE,
+  FederatedResourceQuota,
+  Work,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import {
   cacheIndex,
@@ -17,9 +25,6 @@ import {
 import { systemWork } from "#interpreter";
 import { isAlreadyExists, isNotFound, type KubeObject } from "#machinery";
 
-const QUOTA_NAMESPACE = "federatedresourcequota.karmada.io/namespace";
-const QUOTA_NAME = "federatedresourcequota.karmada.io/name";
-
 const assigned = ({ spec }: FederatedResourceQuota) => spec.staticAssignments ?? [];
 
 export const federatedResourceQuotaSync = defineController<unknown, Record<string, never>>({
@@ -31,7 +36,7 @@ export const federatedResourceQuotaSync = defineController<unknown, Record<strin
   wakes: [
     // A Work needs its cluster's execution namespace, which comes a moment after the cluster.
     wake(Namespace, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type !== "added" || !change.object.metadata.name?.startsWith("karmada-es-")
+      change.type !== "added" || !change.object.metadata.name?.startsWith(EXECUTION_NAMESPACE_PREFIX)
         ? []
         : context
             .cache(FederatedResourceQuota)
@@ -52,7 +57,7 @@ export const federatedResourceQuotaSync = defineController<unknown, Record<strin
 });
 
 function quotaOfWork({ metadata }: Work): readonly string[] {
-  const { [QUOTA_NAMESPACE]: namespace, [QUOTA_NAME]: name } = metadata.labels ?? {};
+  const { [FEDERATED_QUOTA_NAMESPACE]: namespace, [FEDERATED_QUOTA_NAME]: name } = metadata.labels ?? {};
   return namespace === undefined || name === undefined ? [] : [`${namespace}/${name}`];
 }
 
@@ -100,7 +105,7 @@ function planWorks(quota: FederatedResourceQuota, context: ControllerContext) {
       metadata: { namespace, name },
       spec: { hard },
     } as unknown as KubeObject;
-    const labels = { [QUOTA_NAMESPACE]: namespace, [QUOTA_NAME]: name };
+    const labels = { [FEDERATED_QUOTA_NAMESPACE]: namespace, [FEDERATED_QUOTA_NAME]: name };
     return [systemWork({ manifest, cluster, labels, workOf: (key) => context.cache(Work).get(key) })];
   });
 }

@@ -4,11 +4,13 @@
  */
 import { Namespace } from "#apis/kubernetes";
 import {
+  APPLIED_CLUSTER_OVERRIDES,
   Cluster,
   CLUSTER_RESOURCE_BINDING_ID,
   ClusterOverridePolicy,
   CONFLICT_RESOLUTION,
   EXECUTION_FINALIZER,
+  EXECUTION_NAMESPACE_PREFIX,
   executionNamespace,
   isReservedNamespace,
   MANAGED,
@@ -79,7 +81,9 @@ export const namespaceSync = defineController<unknown, Options>({
     }),
     // A new execution namespace may have been missing a moment ago.
     wake(Namespace, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type === "added" && !change.isInitial && change.object.metadata.name?.startsWith("karmada-es-")
+      change.type === "added" &&
+      !change.isInitial &&
+      change.object.metadata.name?.startsWith(EXECUTION_NAMESPACE_PREFIX)
         ? context
             .cache(Namespace)
             .list()
@@ -167,7 +171,7 @@ async function ensureWork(namespace: Namespace, cluster: Cluster, context: Conte
   const annotations =
     applied === undefined
       ? present?.metadata.annotations
-      : { ...present?.metadata.annotations, "policy.karmada.io/applied-cluster-overrides": applied };
+      : { ...present?.metadata.annotations, [APPLIED_CLUSTER_OVERRIDES]: applied };
   const wanted = {
     ...(present ?? {}),
     apiVersion: "work.karmada.io/v1alpha1",

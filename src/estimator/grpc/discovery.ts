@@ -1,4 +1,4 @@
-import { Cluster } from "#apis/karmada";
+import { Cluster, SYSTEM_NAMESPACE } from "#apis/karmada";
 import { Service } from "#apis/kubernetes";
 import { type Clock, exponentialBackoff, type Logger, type Timer } from "#base";
 import type { Client, Informers } from "#client";
@@ -17,7 +17,7 @@ export interface DiscoveryOptions {
   readonly security?: ClientSecurity;
 }
 
-const DEFAULTS = { namespace: "karmada-system", prefix: "karmada-scheduler-estimator", port: 10_352 };
+const DEFAULTS = { namespace: SYSTEM_NAMESPACE, prefix: "karmada-scheduler-estimator", port: 10_352 };
 const RETRY = exponentialBackoff({ baseMs: 1_000, maxMs: 60_000 });
 
 interface Port {
