@@ -60,7 +60,9 @@ export interface Strategy {
   /** What becomes of dependents when a deletion does not say; default `Background`. */
   readonly dependentsByDefault?: "Orphan";
   /** Marks an object whose deletion begins, as Namespaces' phase. */
-  prepareForDelete?(object: KubeObject): KubeObject;
+  prepareForDelete?(object: KubeObject, time: string): KubeObject;
+  /** A finalizer that deletions leave behind, for whoever cleans up. */
+  readonly deletionFinalizer?: string;
 }
 
 /** How a version that is not the stored one is read and written. */
@@ -109,6 +111,10 @@ export interface ResourceDefinition {
   readonly virtual?: VirtualHandler;
   /** Makes its objects when they are asked for and keeps none, as measurements are; get and list only. */
   readonly computed?: ComputedObjects;
+  /** Told to whoever uses this version, as a warning. */
+  readonly deprecation?: string;
+  /** Whether its CRD is about to go: nothing new may be created. */
+  readonly isTerminating?: boolean;
   /** Further fields objects may be selected by (CRDs). */
   readonly selectableFields?: readonly string[];
 }

@@ -38,6 +38,9 @@ export function planDeletion(
     if (policy === "Orphan") finalizers.push(ORPHAN);
     if (policy === "Foreground") finalizers.push(FOREGROUND);
   }
+  const { deletionFinalizer } = definition.strategy;
+  if (deletionFinalizer !== undefined && old.metadata.deletionTimestamp === undefined)
+    finalizers = [...finalizers.filter((finalizer) => finalizer !== deletionFinalizer), deletionFinalizer];
   const isHeld = finalizers.length > 0 || hasSpecFinalizers(old);
   const isMarked = old.metadata.deletionTimestamp !== undefined;
   if (!isHeld && grace === 0) return { type: "remove" };
@@ -46,7 +49,7 @@ export function planDeletion(
   const sameFinalizers = deepEqual(finalizers, old.metadata.finalizers ?? []);
   if (isMarked && !isShorter && sameFinalizers) return { type: "keep", object: old };
   const seconds = isMarked ? Math.min(grace, presentGrace) : grace;
-  const begun = isMarked ? old : (definition.strategy.prepareForDelete?.(old) ?? old);
+  const begun = isMarked ? old : (definition.strategy.prepareForDelete?.(old, formatTime(nowMs)) ?? old);
   return {
     type: "mark",
     object: withMetadata(begun, {

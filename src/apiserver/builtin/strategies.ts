@@ -6,13 +6,13 @@ import {
   fieldNotSupported,
   fieldRequired,
   getPath,
-  isJsonObject,
   type KubeObject,
   type LabelSelector,
   setPath,
   withLabels,
 } from "#machinery";
 import { deepEqual } from "#base";
+import { crdStrategy } from "../custom-resources/crd-strategy.ts";
 import type { Strategy } from "../definition.ts";
 import { validateLabels } from "../metadata.ts";
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
@@ -541,37 +541,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   "storage.k8s.io/StorageClass": {
     applyDefaults: (object) => ({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate", ...object }) as KubeObject,
   },
-  "apiextensions.k8s.io/CustomResourceDefinition": {
-    applyDefaults: withSpec((spec) => {
-      const names = (spec["names"] ?? {}) as Json;
-      const kind = String(names["kind"] ?? "");
-      return {
-        ...fill(spec, { conversion: { strategy: "None" } }),
-        names: fill(names, { singular: kind.toLowerCase(), listKind: `${kind}List` }),
-      };
-    }),
-    validate: (object) => {
-      const errors: FieldError[] = [];
-      const plural = getPath(object, "spec", "names", "plural");
-      const group = getPath(object, "spec", "group");
-      if (object.metadata.name !== `${plural}.${group}`)
-        errors.push(fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`));
-      const versions = (getPath(object, "spec", "versions") ?? []) as readonly Json[];
-      if (versions.filter((version) => version["storage"] === true).length !== 1)
-        errors.push(
-          fieldInvalid(
-            "spec.versions",
-            versions.map((version) => version["name"]),
-            "must have exactly one version marked as storage version",
-          ),
-        );
-      for (const [at, version] of versions.entries())
-        if (!isJsonObject(getPath(version, "schema", "openAPIV3Schema")))
-          errors.push(fieldRequired(`spec.versions[${at}].schema.openAPIV3Schema`, "schemas are required"));
-      return errors;
-    },
-    validateUpdate: (object, old) => immutable(object, old, ["spec", "group"], ["spec", "scope"]),
-  },
+  "apiextensions.k8s.io/CustomResourceDefinition": crdStrategy,
 };
 
 function roleBindingDefaults(object: KubeObject): KubeObject {

@@ -2,116 +2,35 @@ import { deepEqual } from "#base";
 import {
   apiError,
   formatTime,
-  getPath,
-  type JsonSchema,
+  isConflict,
+  isNotFound,
   type KubeObject,
-  Schema,
+  type ResourceAddress,
   withoutFinalizer,
-  withFinalizer,
 } from "#machinery";
-import type { ResourceDefinition, ScalePaths, SubresourceDefinition, TableColumn } from "../definition.ts";
+import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
+import { type CrdCondition, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
+import { definitionsOf } from "./definitions.ts";
+import { planStatus } from "./names.ts";
 
-interface CrdVersion {
-  readonly name: string;
-  readonly served: boolean;
-  readonly storage: boolean;
-  readonly deprecated?: boolean;
-  readonly schema?: { readonly openAPIV3Schema?: JsonSchema };
-  readonly subresources?: {
-    readonly status?: object;
-    readonly scale?: {
-      readonly specReplicasPath: string;
-      readonly statusReplicasPath: string;
-      readonly labelSelectorPath?: string;
-    };
-  };
-  readonly additionalPrinterColumns?: readonly TableColumn[];
-  readonly selectableFields?: readonly { readonly jsonPath: string }[];
-}
+const CRDS = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
+/** Objects held by finalizers go when whoever set those is done; this often we look. */
+const CLEAN_UP_MS = 1_000;
 
-interface CrdSpec {
-  readonly group: string;
-  readonly scope: string;
-  readonly names: {
-    readonly plural: string;
-    readonly singular?: string;
-    readonly kind: string;
-    readonly listKind?: string;
-    readonly shortNames?: readonly string[];
-    readonly categories?: readonly string[];
-  };
-  readonly versions: readonly CrdVersion[];
-}
-
-const FINALIZER = "customresourcecleanup.apiextensions.k8s.io";
-const VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
-const pathOf = (jsonPath: string) => jsonPath.split(".").filter(Boolean);
-
-/** The definitions a CRD leads to: one a served version. */
-export function definitionsOf(crd: KubeObject): readonly ResourceDefinition[] {
-  const spec = getPath(crd, "spec") as CrdSpec;
-  const stored = spec.versions.find(({ storage }) => storage)?.name ?? spec.versions[0]?.name ?? "v1";
-  return spec.versions
-    .filter(({ served }) => served)
-    .map((version): ResourceDefinition => {
-      const scale = version.subresources?.scale;
-      const paths: ScalePaths | undefined =
-        scale === undefined
-          ? undefined
-          : {
-              spec: pathOf(scale.specReplicasPath),
-              status: pathOf(scale.statusReplicasPath),
-              ...(scale.labelSelectorPath === undefined ? {} : { selector: pathOf(scale.labelSelectorPath) }),
-            };
-      const subresources: SubresourceDefinition[] = [];
-      const own = { group: spec.group, version: version.name, kind: spec.names.kind };
-      if (version.subresources?.status !== undefined)
-        subresources.push({ name: "status", kind: own, verbs: ["get", "patch", "update"] });
-      if (scale !== undefined)
-        subresources.push({
-          name: "scale",
-          kind: { group: "autoscaling", version: "v1", kind: "Scale" },
-          verbs: ["get", "patch", "update"],
-        });
-      const schema = version.schema?.openAPIV3Schema;
-      return {
-        kind: {
-          group: spec.group,
-          version: version.name,
-          kind: spec.names.kind,
-          resource: spec.names.plural,
-          namespaced: spec.scope === "Namespaced",
-        },
-        singular: spec.names.singular ?? spec.names.kind.toLowerCase(),
-        shortNames: spec.names.shortNames ?? [],
-        categories: spec.names.categories ?? [],
-        verbs: VERBS,
-        subresources,
-        schema: schema === undefined ? undefined : Schema.compile(schema),
-        columns: [
-          { name: "Name", type: "string", format: "name", priority: 0 },
-          ...(version.additionalPrinterColumns ?? [
-            { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-          ]),
-        ],
-        storage: { prefix: `/registry/${spec.group}/${spec.names.plural}/`, version: stored },
-        origin: "custom",
-        strategy: {},
-        hasGeneration: true,
-        ...(paths === undefined ? {} : { scale: paths }),
-        ...(version.selectableFields === undefined
-          ? {}
-          : { selectableFields: version.selectableFields.map(({ jsonPath }) => jsonPath.replace(/^\./, "")) }),
-      };
-    });
+interface Served {
+  readonly definitions: readonly ResourceDefinition[];
+  readonly spec: unknown;
+  readonly isTerminating: boolean;
 }
 
 /** Serves what CRDs say, live: names accepted, established, and objects removed with their CRD. */
 export class CustomResources {
   readonly #server: ApiServer;
-  readonly #served = new Map<string, { readonly definitions: readonly ResourceDefinition[]; readonly spec: unknown }>();
+  readonly #served = new Map<string, Served>();
   readonly #busy = new Set<Promise<void>>();
+  /** CRDs whose objects are being removed now. */
+  readonly #cleaning = new Set<string>();
 
   constructor(server: ApiServer) {
     this.#server = server;
@@ -119,23 +38,38 @@ export class CustomResources {
 
   /** Follows the stored CRDs; resolves when those that exist are served. */
   async start(): Promise<void> {
-    const definition = this.#server.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    const definition = this.#server.registry.find(CRDS.group, CRDS.version, CRDS.resource);
     if (definition === undefined) return;
     const store = this.#server.store(definition);
     await store.load();
-    for (const [, { object }] of store.range(undefined)) this.#serve(object);
+    for (const crd of this.#all()) this.#serve(crd);
     store.watch({
       event: ({ type, object }) => {
-        if (type === "DELETED") this.#remove(object.metadata.name ?? "");
-        else if (object.metadata.deletionTimestamp !== undefined) this.#run(this.#cleanUp(object));
-        else {
-          this.#serve(object);
-          this.#run(this.#accept(object));
+        const name = object.metadata.name ?? "";
+        if (type === "DELETED") {
+          this.#remove(name);
+          // Names that were taken are free now.
+          for (const other of this.#all()) if (!isConditionTrue(other, "NamesAccepted")) this.#run(this.#accept(other));
+          return;
         }
+        this.#serve(object);
+        if (object.metadata.deletionTimestamp === undefined) this.#run(this.#accept(object));
+        else this.#run(this.#cleanUp(name));
       },
       closed() {},
     });
-    await Promise.all([...store.range(undefined)].map(([, { object }]) => this.#accept(object)));
+    const present = this.#all();
+    // One after the other: the older one keeps a name that two claim.
+    for (const crd of present.filter(({ metadata }) => metadata.deletionTimestamp === undefined))
+      await this.#accept(crd);
+    for (const { metadata } of present)
+      if (metadata.deletionTimestamp !== undefined) this.#run(this.#cleanUp(metadata.name ?? ""));
+  }
+
+  #all(): readonly KubeObject[] {
+    const definition = this.#server.registry.find(CRDS.group, CRDS.version, CRDS.resource);
+    if (definition === undefined) return [];
+    return [...this.#server.store(definition).range(undefined)].map(([, { object }]) => object);
   }
 
   #run(work: Promise<void>): void {
@@ -146,16 +80,19 @@ export class CustomResources {
   }
 
   #serve(crd: KubeObject): void {
+    // Names that were not accepted belong to somebody else.
+    if (!isConditionTrue(crd, "Established")) return;
     const name = crd.metadata.name ?? "";
-    const spec = getPath(crd, "spec");
+    const spec = specOf(crd);
+    const isTerminating = crd.metadata.deletionTimestamp !== undefined;
     const present = this.#served.get(name);
-    if (present !== undefined && deepEqual(present.spec, spec)) return;
+    if (present !== undefined && present.isTerminating === isTerminating && deepEqual(present.spec, spec)) return;
     const definitions = definitionsOf(crd);
     if (present !== undefined) {
       const kept = new Set(definitions.map(({ kind }) => kind.version));
       this.#server.registry.remove(present.definitions.filter(({ kind }) => !kept.has(kind.version)));
     }
-    this.#served.set(name, { definitions, spec });
+    this.#served.set(name, { definitions, spec, isTerminating });
     this.#server.registry.put(definitions);
   }
 
@@ -169,109 +106,72 @@ export class CustomResources {
   }
 
   async #accept(crd: KubeObject): Promise<void> {
-    const spec = getPath(crd, "spec") as CrdSpec;
-    const conditions =
-      (getPath(crd, "status", "conditions") as
-        | readonly { readonly type: string; readonly status: string }[]
-        | undefined) ?? [];
-    const isDone = ["NamesAccepted", "Established"].every((type) =>
-      conditions.some((condition) => condition.type === type && condition.status === "True"),
-    );
-    const storedVersions = [
-      ...new Set([
-        ...((getPath(crd, "status", "storedVersions") as string[] | undefined) ?? []),
-        ...spec.versions.filter(({ storage }) => storage).map(({ name }) => name),
-      ]),
-    ];
-    const acceptedNames = spec.names;
-    const isSame =
-      deepEqual(getPath(crd, "status", "acceptedNames"), acceptedNames) &&
-      deepEqual(getPath(crd, "status", "storedVersions"), storedVersions);
-    if (isDone && isSame && (crd.metadata.finalizers ?? []).includes(FINALIZER)) return;
-    const transport = this.#server.transport();
-    const address = {
-      group: "apiextensions.k8s.io",
-      version: "v1",
-      resource: "customresourcedefinitions",
-      name: crd.metadata.name ?? "",
-    };
-    const time = formatTime(this.#server.clock.now());
+    const others = this.#all();
+    const status = planStatus(crd, others, formatTime(this.#server.clock.now()));
+    if (deepEqual(status, statusOf(crd))) return;
+    await this.#write({ ...crd, status } as KubeObject, "status");
+  }
+
+  /** Writes a CRD unless somebody was faster: the event of that write brings us back. */
+  async #write(crd: KubeObject, subresource?: "status"): Promise<KubeObject | undefined> {
+    const address: ResourceAddress & { readonly name: string } = { ...CRDS, name: crd.metadata.name ?? "" };
     try {
-      let latest = crd;
-      if (!(crd.metadata.finalizers ?? []).includes(FINALIZER))
-        latest = await transport.send({ verb: "update", ...address, body: withFinalizer(latest, FINALIZER) });
-      await transport.send({
+      return await this.#server.transport().send({
         verb: "update",
         ...address,
-        subresource: "status",
-        body: {
-          ...latest,
-          status: {
-            acceptedNames,
-            storedVersions,
-            conditions: [
-              {
-                type: "NamesAccepted",
-                status: "True",
-                reason: "NoConflicts",
-                message: "no conflicts found",
-                lastTransitionTime: time,
-              },
-              {
-                type: "Established",
-                status: "True",
-                reason: "InitialNamesAccepted",
-                message: "the initial names have been accepted",
-                lastTransitionTime: time,
-              },
-            ],
-          },
-        } as KubeObject,
+        ...(subresource === undefined ? {} : { subresource }),
+        body: crd,
       });
     } catch (error) {
-      // Somebody wrote in between: the event of that write brings us back.
-      if (
-        !(error instanceof Error && "reason" in error && (error.reason === "Conflict" || error.reason === "NotFound"))
-      )
-        throw error;
+      if (isConflict(error) || isNotFound(error)) return undefined;
+      throw error;
     }
   }
 
-  async #cleanUp(crd: KubeObject): Promise<void> {
-    if (!(crd.metadata.finalizers ?? []).includes(FINALIZER)) return;
-    const transport = this.#server.transport();
-    const definition = definitionsOf(crd)[0];
-    if (
-      definition !== undefined &&
-      this.#server.registry.find(definition.kind.group, definition.kind.version, definition.kind.resource) !== undefined
-    ) {
-      const { group, version, resource } = definition.kind;
-      await transport.send({ verb: "deletecollection", group, version, resource });
-      const left = await transport.list({ group, version, resource });
-      if (left.items.length > 0) {
-        // Objects held by finalizers go later; look again when they may have.
-        this.#server.clock.after(1000, () => this.#run(this.#again(crd)));
+  /** Removes all objects of a CRD that is going, then lets it go. */
+  async #cleanUp(name: string): Promise<void> {
+    if (this.#cleaning.has(name)) return;
+    this.#cleaning.add(name);
+    try {
+      const crd = this.#all().find(({ metadata }) => metadata.name === name);
+      if (crd === undefined || !(crd.metadata.finalizers ?? []).includes(FINALIZER)) return;
+      if (await this.#hasObjects(crd)) {
+        await this.#say(crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress");
+        this.#server.clock.after(CLEAN_UP_MS, () => this.#run(this.#cleanUp(name)));
         return;
       }
+      const said = await this.#say(crd, "False", "InstanceDeletionCompleted", "removed all instances");
+      if (said !== undefined && (await this.#write(withoutFinalizer(said, FINALIZER))) !== undefined) return;
+      this.#server.clock.after(CLEAN_UP_MS, () => this.#run(this.#cleanUp(name)));
+    } finally {
+      this.#cleaning.delete(name);
     }
-    await transport.send({
-      verb: "update",
-      group: "apiextensions.k8s.io",
-      version: "v1",
-      resource: "customresourcedefinitions",
-      name: crd.metadata.name ?? "",
-      body: withoutFinalizer(crd, FINALIZER),
-    });
   }
 
-  async #again(crd: KubeObject): Promise<void> {
-    const latest = await this.#server.transport().send({
-      verb: "get",
-      group: "apiextensions.k8s.io",
-      version: "v1",
-      resource: "customresourcedefinitions",
-      name: crd.metadata.name ?? "",
-    });
-    await this.#cleanUp(latest);
+  /** Deletes what is there, and says whether something is left. */
+  async #hasObjects(crd: KubeObject): Promise<boolean> {
+    const definition = this.#served.get(crd.metadata.name ?? "")?.definitions[0] ?? definitionsOf(crd)[0];
+    if (definition === undefined) return false;
+    const { group, version, resource } = definition.kind;
+    if (this.#server.registry.find(group, version, resource) === undefined) return false;
+    const transport = this.#server.transport();
+    await transport.send({ verb: "deletecollection", group, version, resource });
+    const left = await transport.list({ group, version, resource });
+    return left.items.length > 0;
+  }
+
+  async #say(
+    crd: KubeObject,
+    status: CrdCondition["status"],
+    reason: string,
+    message: string,
+  ): Promise<KubeObject | undefined> {
+    const conditions = withCondition(
+      statusOf(crd).conditions ?? [],
+      { type: "Terminating", status, reason, message },
+      formatTime(this.#server.clock.now()),
+    );
+    if (deepEqual(conditions, statusOf(crd).conditions)) return crd;
+    return this.#write({ ...crd, status: { ...statusOf(crd), conditions } } as KubeObject, "status");
   }
 }

@@ -255,7 +255,7 @@ export class Front {
     if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));
     mustBeServed(definition, path, attributes.verb, request.method);
     const query = url.searchParams;
-    const warnings: string[] = [];
+    const warnings: string[] = definition.deprecation === undefined ? [] : [definition.deprecation];
     let isCreated = false;
     const context: RequestContext = {
       user,

@@ -1,4 +1,4 @@
-import { alreadyExists, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
+import { alreadyExists, apiError, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
 import { admit } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { metadataForCreate, withoutRepeatedOwners } from "../metadata.ts";
@@ -20,6 +20,11 @@ export async function createObject(
   context: RequestContext,
   { isApply = false, tries = 1 }: { readonly isApply?: boolean; readonly tries?: number } = {},
 ): Promise<KubeObject> {
+  if (definition.isTerminating)
+    throw apiError(405, "MethodNotAllowed", "create not allowed while custom resource definition is terminating", {
+      group: definition.kind.group,
+      kind: definition.kind.resource,
+    });
   const body = decodeHead(definition, sentBody);
   const { strategy } = definition;
   const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;

@@ -1,5 +1,6 @@
 import { deepEqual } from "#base";
 import {
+  apiVersionOf,
   getPath,
   type KubeObject,
   notFound,
@@ -63,7 +64,9 @@ export async function modifyObject(
       validateObject(definition, counted, old);
       return counted;
     })) as KubeObject;
-    if (options.dryRun || (deepEqual(object, old) && !store.isStale(key))) return show(options.dryRun ? object : old);
+    // A write that changes nothing still moves an object into the form that is stored today.
+    const isStoredAnew = store.isStale(key) || present.object.apiVersion !== storedVersionOf(definition);
+    if (options.dryRun || (deepEqual(object, old) && !isStoredAnew)) return show(options.dryRun ? object : old);
     const isGone =
       old.metadata.deletionTimestamp !== undefined &&
       (object.metadata.finalizers ?? []).length === 0 &&
@@ -78,6 +81,9 @@ export async function modifyObject(
     if (expectedVersion || tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }
 }
+
+const storedVersionOf = ({ kind, storage }: ResourceDefinition): string =>
+  apiVersionOf({ group: storage.group ?? kind.group, version: storage.version });
 
 /** A write to `/status` changes the status only, any other write everything else. */
 function separateStatus(

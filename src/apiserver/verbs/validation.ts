@@ -1,7 +1,16 @@
-import { apiError, forbidden, invalid, type KubeObject, notFound } from "#machinery";
+import { hasRules, ruleErrors } from "../custom-resources/rules.ts";
+import { apiError, fieldInvalid, forbidden, invalid, type KubeObject, notFound } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
 import { validateMetadata } from "../metadata.ts";
 import type { VerbHost } from "./host.ts";
+
+/** Mistakes after which rules would read values that are not what their types say. */
+const BLOCKING = new Set(["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"]);
+const NOT_CHECKED = fieldInvalid(
+  "<nil>",
+  null,
+  "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+);
 
 /** Throws 422 with all that is wrong with the object, given what it was before. */
 export function validateObject(definition: ResourceDefinition, object: KubeObject, old: KubeObject | undefined): void {
@@ -18,6 +27,10 @@ export function validateObject(definition: ResourceDefinition, object: KubeObjec
       found = found.filter(({ field, message }) => !known.has(`${field} ${message}`));
     }
     errors.push(...found);
+    if (definition.origin === "custom" && hasRules(schema.source)) {
+      if (found.some(({ type }) => BLOCKING.has(type))) errors.push(NOT_CHECKED);
+      else errors.push(...ruleErrors(schema.source, object, old));
+    }
   }
   if (errors.length === 0) {
     errors.push(...(strategy.validate?.(object) ?? []));

@@ -275,8 +275,11 @@ export class Schema {
       const isResource = isRoot || isEmbedded;
       for (const key in value) {
         const member = value[key];
-        if (member === undefined || (isResource && (key === "metadata" || key === "apiVersion" || key === "kind")))
+        if (member === undefined) continue;
+        if (isResource && (key === "metadata" || key === "apiVersion" || key === "kind")) {
+          if (key === "metadata" && this.#options.isPublished !== true) this.#checkNames(member, path, errors);
           continue;
+        }
         this.property(key)?.check(
           member,
           this.declares(key) || path === "" ? join(path, key) : `${path}.${key}`,
@@ -328,6 +331,15 @@ export class Schema {
       } else if (valid > 1) refuse(`must validate one and only one schema (oneOf). Found ${valid} valid alternatives`);
     }
     if (not !== undefined && fits(not).length === 0) refuse("must not validate the schema (not)");
+  }
+
+  /** Of metadata a structural schema may restrict the name and what it is generated from. */
+  #checkNames(metadata: unknown, path: string, errors: FieldError[]): void {
+    const schema = this.declares("metadata") ? this.property("metadata") : undefined;
+    if (schema === undefined || !isJsonObject(metadata)) return;
+    for (const name of ["name", "generateName"])
+      if (schema.declares(name) && metadata[name] !== undefined)
+        schema.property(name)?.check(metadata[name], join(join(path, "metadata"), name), errors);
   }
 
   #checkEmbedded(value: Readonly<Record<string, unknown>>, path: string, errors: FieldError[]): void {

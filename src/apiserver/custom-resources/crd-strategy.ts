@@ -1,0 +1,341 @@
+import { deepEqual } from "#base";
+import {
+  DNS_1035_LABEL,
+  DNS_1035_LABEL_TEXT,
+  DNS_SUBDOMAIN,
+  DNS_SUBDOMAIN_TEXT,
+  type FieldError,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  getPath,
+  isJsonObject,
+  type JsonSchema,
+  type KubeObject,
+} from "#machinery";
+import type { Strategy } from "../definition.ts";
+import { type CrdSpec, type CrdVersion, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
+import { readApproval } from "./names.ts";
+import { schemaErrors } from "./structural.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const COLUMN_TYPES = ["boolean", "date", "integer", "number", "string"];
+const SELECTABLE_MAX = 8;
+
+/** CustomResourceDefinitions: defaults, what must hold of them, and what their deletion begins with. */
+export const crdStrategy: Strategy = {
+  applyDefaults(object) {
+    const spec = (getPath(object, "spec") ?? {}) as Json;
+    const names = (spec["names"] ?? {}) as Json;
+    const kind = typeof names["kind"] === "string" ? names["kind"] : "";
+    return {
+      ...object,
+      spec: {
+        ...spec,
+        conversion: withPort((spec["conversion"] ?? { strategy: "None" }) as Json),
+        names: {
+          ...names,
+          ...(names["singular"] || kind === "" ? {} : { singular: kind.toLowerCase() }),
+          ...(names["listKind"] || kind === "" ? {} : { listKind: `${kind}List` }),
+        },
+      },
+    } as KubeObject;
+  },
+  prepareForCreate: (object) =>
+    ({
+      ...object,
+      status: {
+        conditions: [],
+        acceptedNames: { plural: "", kind: "" },
+        storedVersions: storageVersions(specOf(object)),
+      },
+    }) as unknown as KubeObject,
+  prepareForUpdate(object) {
+    const stored = statusOf(object).storedVersions ?? [];
+    const missing = storageVersions(specOf(object)).filter((version) => !stored.includes(version));
+    return missing.length === 0
+      ? object
+      : ({
+          ...object,
+          status: { ...statusOf(object), storedVersions: [...stored, ...missing] },
+        } as unknown as KubeObject);
+  },
+  deletionFinalizer: FINALIZER,
+  prepareForDelete: (object, time) =>
+    ({
+      ...object,
+      status: {
+        ...statusOf(object),
+        conditions: withCondition(
+          statusOf(object).conditions ?? [],
+          {
+            type: "Terminating",
+            status: "True",
+            reason: "InstanceDeletionPending",
+            message: "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+          },
+          time,
+        ),
+      },
+    }) as unknown as KubeObject,
+  validate(object) {
+    const spec = specOf(object);
+    return [...specErrors(spec), ...nameErrors(object, spec), ...storedErrors(object), ...approvalErrors(object)];
+  },
+  validateUpdate(object, old) {
+    const errors: FieldError[] = [];
+    if (!isConditionTrue(old, "Established")) return errors;
+    for (const path of [["group"], ["scope"], ["names", "kind"], ["names", "plural"]]) {
+      const value = getPath(object, "spec", ...path);
+      if (!deepEqual(value, getPath(old, "spec", ...path)))
+        errors.push(fieldInvalid(`spec.${path.join(".")}`, value, "field is immutable"));
+    }
+    return errors;
+  },
+};
+
+const storageVersions = ({ versions = [] }: CrdSpec) =>
+  versions.filter(({ storage }) => storage).map(({ name }) => name);
+
+function withPort(conversion: Json): Json {
+  const service = getPath(conversion, "webhook", "clientConfig", "service");
+  if (!isJsonObject(service) || service["port"] !== undefined) return conversion;
+  const webhook = conversion["webhook"] as Json;
+  const clientConfig = webhook["clientConfig"] as Json;
+  return {
+    ...conversion,
+    webhook: { ...webhook, clientConfig: { ...clientConfig, service: { ...service, port: 443 } } },
+  };
+}
+
+/** Parts of versions that are the same in all of them are named as parts of the whole. */
+function placeOf(versions: readonly CrdVersion[], at: number, part: (version: CrdVersion) => unknown): string {
+  const first = part(versions[0] as CrdVersion);
+  return versions.every((version) => deepEqual(part(version), first)) ? "spec" : `spec.versions[${at}]`;
+}
+
+function specErrors(spec: CrdSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const { group, scope, versions = [], conversion } = spec;
+  if (!group) errors.push(fieldRequired("spec.group"));
+  else if (!DNS_SUBDOMAIN.test(group)) errors.push(fieldInvalid("spec.group", group, DNS_SUBDOMAIN_TEXT));
+  else if (!group.includes("."))
+    errors.push(fieldInvalid("spec.group", group, "should be a domain with at least one dot"));
+  if (!scope) errors.push(fieldRequired("spec.scope"));
+  else if (scope !== "Cluster" && scope !== "Namespaced")
+    errors.push(fieldNotSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
+  const names = versions.map(({ name }) => name);
+  for (const [at, name] of names.entries())
+    if (!DNS_1035_LABEL.test(name ?? "") || name.length > 63)
+      errors.push(fieldInvalid(`spec.versions[${at}].name`, name ?? "", DNS_1035_LABEL_TEXT));
+  if (new Set(names).size < names.length)
+    errors.push(fieldInvalid("spec.versions", names, "must contain unique version names"));
+  if (versions.filter(({ storage }) => storage === true).length !== 1)
+    errors.push(fieldInvalid("spec.versions", names, "must have exactly one version marked as storage version"));
+  const seen = new Set<string>();
+  for (const [at, version] of versions.entries())
+    for (const error of versionErrors(versions, version, at)) {
+      const key = `${error.field} ${error.message}`;
+      if (!seen.has(key)) errors.push(error);
+      seen.add(key);
+    }
+  return [...errors, ...conversionErrors(conversion as Json | undefined)];
+}
+
+function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at: number): FieldError[] {
+  const errors: FieldError[] = [];
+  const own = `spec.versions[${at}]`;
+  const schema = version.schema?.openAPIV3Schema as JsonSchema | undefined;
+  if (version.deprecationWarning !== undefined && !version.deprecated)
+    errors.push(
+      fieldInvalid(`${own}.deprecationWarning`, version.deprecationWarning, "can only be set for deprecated versions"),
+    );
+  if (schema === undefined) errors.push(fieldRequired(`${own}.schema.openAPIV3Schema`, "schemas are required"));
+  else {
+    const place = placeOf(versions, at, ({ schema: other }) => other);
+    errors.push(...schemaErrors(schema, `${place === "spec" ? "spec.validation" : `${place}.schema`}.openAPIV3Schema`));
+  }
+  const scale = version.subresources?.scale;
+  if (scale !== undefined) {
+    const path = `${placeOf(versions, at, ({ subresources }) => subresources)}.subresources.scale`;
+    const mustStart = (
+      member: "specReplicasPath" | "statusReplicasPath" | "labelSelectorPath",
+      starts: readonly string[],
+    ) => {
+      const value = scale[member];
+      if (!value) {
+        if (member !== "labelSelectorPath") errors.push(fieldRequired(`${path}.${member}`));
+      } else if (!starts.some((start) => value.startsWith(start)) || /[[\]]/.test(value))
+        errors.push(
+          fieldInvalid(
+            `${path}.${member}`,
+            value,
+            `should be a json path under ${starts.map((start) => start.slice(0, -1)).join(" or ")}`,
+          ),
+        );
+    };
+    mustStart("specReplicasPath", [".spec."]);
+    mustStart("statusReplicasPath", [".status."]);
+    mustStart("labelSelectorPath", [".spec.", ".status."]);
+  }
+  const columns = `${placeOf(versions, at, ({ additionalPrinterColumns }) => additionalPrinterColumns)}.additionalPrinterColumns`;
+  for (const [index, column] of (version.additionalPrinterColumns ?? []).entries()) {
+    if (!column.name) errors.push(fieldRequired(`${columns}[${index}].name`));
+    if (!column.type)
+      errors.push(fieldRequired(`${columns}[${index}].type`, `must be one of ${COLUMN_TYPES.join(",")}`));
+    else if (!COLUMN_TYPES.includes(column.type))
+      errors.push(fieldInvalid(`${columns}[${index}].type`, column.type, `must be one of ${COLUMN_TYPES.join(",")}`));
+    if (!column.jsonPath) errors.push(fieldRequired(`${columns}[${index}].jsonPath`));
+  }
+  return [...errors, ...selectableErrors(versions, version, at)];
+}
+
+function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, at: number): FieldError[] {
+  const fields = version.selectableFields ?? [];
+  if (fields.length === 0) return [];
+  const path = `${placeOf(versions, at, ({ selectableFields }) => selectableFields)}.selectableFields`;
+  const errors: FieldError[] = [];
+  const seen = new Set<string>();
+  for (const [index, { jsonPath }] of fields.entries()) {
+    const place = `${path}[${index}].jsonPath`;
+    if (!jsonPath) errors.push(fieldRequired(place));
+    else if (!/^(?:\.[A-Za-z_][\w-]*)+$/.test(jsonPath))
+      errors.push(fieldInvalid(place, jsonPath, "is an invalid path: must be a simple path"));
+    else if (jsonPath.startsWith(".metadata."))
+      errors.push(fieldInvalid(place, jsonPath, "must not point to fields in metadata"));
+    else {
+      const type = typeAt(version.schema?.openAPIV3Schema, jsonPath);
+      if (type === undefined)
+        errors.push(fieldInvalid(place, jsonPath, "is an invalid path: does not refer to a valid field"));
+      else if (!["string", "boolean", "integer"].includes(type))
+        errors.push(
+          fieldInvalid(
+            place,
+            jsonPath,
+            "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
+          ),
+        );
+    }
+    if (seen.has(jsonPath))
+      errors.push({
+        type: "FieldValueDuplicate",
+        field: place,
+        message: `Duplicate value: ${JSON.stringify(jsonPath)}`,
+      });
+    seen.add(jsonPath);
+  }
+  if (fields.length > SELECTABLE_MAX)
+    errors.push({
+      type: "FieldValueTooMany",
+      field: path,
+      message: `Too many: ${fields.length}: must have at most ${SELECTABLE_MAX} items`,
+    });
+  return errors;
+}
+
+function typeAt(schema: JsonSchema | undefined, jsonPath: string): string | undefined {
+  let at = schema;
+  for (const step of jsonPath.split(".").filter(Boolean)) {
+    const properties: JsonSchema["properties"] = at?.properties;
+    at = properties !== undefined && Object.hasOwn(properties, step) ? properties[step] : undefined;
+  }
+  return at?.type;
+}
+
+function conversionErrors(conversion: Json | undefined): FieldError[] {
+  const strategy = conversion?.["strategy"];
+  const path = "spec.conversion";
+  if (!strategy) return [fieldRequired(`${path}.strategy`)];
+  if (strategy !== "None" && strategy !== "Webhook")
+    return [fieldNotSupported(`${path}.strategy`, strategy, ["None", "Webhook"])];
+  const webhook = conversion?.["webhook"];
+  if (strategy === "None")
+    return webhook === undefined
+      ? []
+      : [fieldForbidden(`${path}.webhookClientConfig`, "should not be set when strategy is not set to Webhook")];
+  const errors: FieldError[] = [];
+  const config = getPath(webhook, "clientConfig");
+  if (!isJsonObject(config))
+    errors.push(fieldRequired(`${path}.webhookClientConfig`, "required when strategy is set to Webhook"));
+  else if ((config["url"] === undefined) === (config["service"] === undefined))
+    errors.push(fieldRequired(`${path}.webhookClientConfig`, "exactly one of url or service is required"));
+  const versions = getPath(webhook, "conversionReviewVersions");
+  if (!Array.isArray(versions) || versions.length === 0) errors.push(fieldRequired(`${path}.conversionReviewVersions`));
+  else if (!versions.some((version) => version === "v1" || version === "v1beta1"))
+    errors.push(fieldInvalid(`${path}.conversionReviewVersions`, versions, "must include at least one of v1, v1beta1"));
+  return errors;
+}
+
+function nameErrors(object: KubeObject, { group, names }: CrdSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const label = (member: string, value: string | undefined, mixes = false) => {
+    const path = `spec.names.${member}`;
+    if (!value) errors.push(fieldRequired(path));
+    else if (!DNS_1035_LABEL.test(mixes ? value.toLowerCase() : value))
+      errors.push(
+        fieldInvalid(
+          path,
+          value,
+          mixes ? `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}` : DNS_1035_LABEL_TEXT,
+        ),
+      );
+  };
+  label("plural", names?.plural);
+  label("singular", names?.singular);
+  label("kind", names?.kind, true);
+  label("listKind", names?.listKind, true);
+  for (const [member, list] of [
+    ["shortNames", names?.shortNames],
+    ["categories", names?.categories],
+  ] as const)
+    for (const [at, name] of (list ?? []).entries())
+      if (!DNS_1035_LABEL.test(name))
+        errors.push(fieldInvalid(`spec.names.${member}[${at}]`, name, DNS_1035_LABEL_TEXT));
+  if (names?.kind && names.kind === names.listKind)
+    errors.push(fieldInvalid("spec.names.listKind", names.listKind, "kind and listKind may not be the same"));
+  if (object.metadata.name !== `${names?.plural}.${group}`)
+    errors.push(fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`));
+  return errors;
+}
+
+function storedErrors(object: KubeObject): FieldError[] {
+  const stored = statusOf(object).storedVersions ?? [];
+  const { versions = [] } = specOf(object);
+  const errors: FieldError[] = [];
+  if (stored.length === 0)
+    return [fieldInvalid("status.storedVersions", stored, "must have at least one stored version")];
+  for (const [at, name] of stored.entries())
+    if (!versions.some((version) => version.name === name))
+      errors.push(
+        fieldInvalid(
+          `status.storedVersions[${at}]`,
+          name,
+          `missing from spec.versions; ${name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${name} and removes ${name} from status.storedVersions`,
+        ),
+      );
+  for (const { name, storage } of versions)
+    if (storage && !stored.includes(name))
+      errors.push(fieldInvalid("status.storedVersions", stored, `must have the storage version ${name}`));
+  return errors;
+}
+
+function approvalErrors(object: KubeObject): FieldError[] {
+  const approval = readApproval(object);
+  const field = "metadata.annotations[api-approved.kubernetes.io]";
+  const see = "see https://github.com/kubernetes/enhancements/pull/1111";
+  if (approval === "missing")
+    return [
+      fieldRequired(field, `protected groups must have approval annotation "api-approved.kubernetes.io", ${see}`),
+    ];
+  if (approval === "invalid")
+    return [
+      fieldInvalid(
+        field,
+        object.metadata.annotations?.["api-approved.kubernetes.io"],
+        `protected groups must have approval annotation "api-approved.kubernetes.io" with either a URL or a reason starting with "unapproved", ${see}`,
+      ),
+    ];
+  return [];
+}

@@ -1,0 +1,495 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "#base";
+import { type ApiError, getPath, type JsonSchema, type KubeObject } from "#machinery";
+import { createTestServer, eventually, type TestServer, watchInto } from "#testing";
+
+let server: TestServer;
+beforeEach(async () => {
+  server = await createTestServer({ clock: systemClock });
+});
+
+const object = (properties: Readonly<Record<string, JsonSchema>>, rest: JsonSchema = {}): JsonSchema => ({
+  type: "object",
+  properties,
+  ...rest,
+});
+const version = (name: string, spec: JsonSchema, rest: object = {}) => ({
+  name,
+  served: true,
+  storage: name === "v1",
+  schema: {
+    openAPIV3Schema: object({ spec, status: { type: "object", "x-kubernetes-preserve-unknown-fields": true } }),
+  },
+  ...rest,
+});
+const anything: JsonSchema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+const crdOf = (plural: string, spec: object = {}, names: object = {}): KubeObject =>
+  ({
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${plural}.example.com` },
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural, kind: plural.slice(0, 1).toUpperCase() + plural.slice(1, -1), ...names },
+      versions: [version("v1", anything)],
+      ...spec,
+    },
+  }) as unknown as KubeObject;
+
+const CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions";
+const at = { namespace: "default" };
+const readCrd = (name: string) => server.send("get", CRDS, { name: `${name}.example.com` });
+const conditionsOf = (crd: KubeObject) =>
+  Object.fromEntries(
+    ((getPath(crd, "status", "conditions") ?? []) as { type: string; status: string; reason: string }[]).map(
+      ({ type, status, reason }) => [type, `${status} ${reason}`],
+    ),
+  );
+async function establish(crd: KubeObject): Promise<KubeObject> {
+  await server.send("create", CRDS, { body: crd });
+  const name = crd.metadata.name ?? "";
+  return eventually(async () => {
+    const found = await server.send("get", CRDS, { name });
+    expect(conditionsOf(found)).toMatchObject({ Established: "True InitialNamesAccepted" });
+    return found;
+  });
+}
+const thing = (name: string, spec: unknown = {}, rest: object = {}): KubeObject =>
+  ({ apiVersion: "example.com/v1", kind: "Thing", metadata: { name, ...rest }, spec }) as unknown as KubeObject;
+const create = (body: KubeObject) => server.send("create", "example.com/v1/things", { ...at, body });
+const refusal = (promise: Promise<unknown>): Promise<ApiError> =>
+  promise.then(
+    () => {
+      throw new Error("it must be refused");
+    },
+    (error: ApiError) => error,
+  );
+const causes = (error: ApiError) =>
+  (error.status.details?.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+
+describe("names", () => {
+  it("are accepted, kept from others, and given on when their owner goes", async () => {
+    const first = await establish(crdOf("things", {}, { shortNames: ["th"], categories: ["all"] }));
+    expect(getPath(first, "status")).toMatchObject({
+      acceptedNames: { plural: "things", singular: "thing", kind: "Thing", listKind: "ThingList", shortNames: ["th"] },
+      storedVersions: ["v1"],
+    });
+    expect(first.metadata.finalizers, "nothing is to be cleaned up before a deletion").toBeUndefined();
+    await server.send("create", CRDS, { body: crdOf("thongs", {}, { shortNames: ["th"] }) });
+    await eventually(async () =>
+      expect(conditionsOf(await readCrd("thongs"))).toEqual({
+        NamesAccepted: "False ShortNamesConflict",
+        Established: "False NotAccepted",
+      }),
+    );
+    expect(await refusal(server.send("list" as never, "example.com/v1/thongs", at))).toBeDefined();
+    expect(server.server.registry.find("example.com", "v1", "thongs")).toBeUndefined();
+    await server.send("delete", CRDS, { name: "things.example.com" });
+    await eventually(async () =>
+      expect(conditionsOf(await readCrd("thongs"))).toMatchObject({ Established: "True InitialNamesAccepted" }),
+    );
+  });
+});
+
+describe("deletion of a CRD", () => {
+  it("removes its objects first, creates none meanwhile, and ends watches", async () => {
+    await establish(crdOf("things"));
+    await create(thing("free"));
+    await create(thing("held", {}, { finalizers: ["example.com/hold"] }));
+    const watch = watchInto(server, "example.com/v1/things", at);
+    const marked = await server.send("delete", CRDS, { name: "things.example.com" });
+    expect(marked.metadata.finalizers).toEqual(["customresourcecleanup.apiextensions.k8s.io"]);
+    expect(conditionsOf(marked)).toMatchObject({ Terminating: "True InstanceDeletionPending" });
+    await eventually(async () =>
+      expect(conditionsOf(await readCrd("things"))).toMatchObject({ Terminating: "True InstanceDeletionInProgress" }),
+    );
+    const error = await refusal(create(thing("late")));
+    expect(error).toMatchObject({ code: 405, reason: "MethodNotAllowed" });
+    expect(error.message).toBe("create not allowed while custom resource definition is terminating");
+    const held = await server.send("get", "example.com/v1/things", { ...at, name: "held" });
+    await server.send("update", "example.com/v1/things", {
+      ...at,
+      name: "held",
+      body: { ...held, metadata: { ...held.metadata, finalizers: [] } },
+    });
+    await eventually(async () => expect((await refusal(readCrd("things"))).reason).toBe("NotFound"), 5_000);
+    expect(watch.seen.at(-1)).toMatch(/^closed/);
+    expect((await refusal(create(thing("gone")))).code).toBe(404);
+  });
+
+  it("goes on after a restart", async () => {
+    await establish(crdOf("things"));
+    await create(thing("held", {}, { finalizers: ["example.com/hold"] }));
+    await server.send("delete", CRDS, { name: "things.example.com" });
+    const { backend } = server.server;
+    server.stop();
+    server = await createTestServer({ clock: systemClock, backend });
+    await server.send("patch", "example.com/v1/things", {
+      ...at,
+      name: "held",
+      patchType: "application/merge-patch+json",
+      body: { metadata: { finalizers: null } },
+    });
+    await eventually(async () => expect((await refusal(readCrd("things"))).reason).toBe("NotFound"), 5_000);
+  });
+});
+
+describe("versions", () => {
+  const two = (storage: string) => ({
+    versions: [
+      { ...version("v1", anything), storage: storage === "v1" },
+      { ...version("v2", anything), storage: storage === "v2", deprecated: true, deprecationWarning: "use v1" },
+    ],
+  });
+
+  it("keep a list of those that are stored, until somebody has written all objects anew", async () => {
+    const made = await establish(crdOf("things", two("v1")));
+    await create(thing("a"));
+    const spec = (crd: KubeObject, change: object) => ({
+      ...crd,
+      spec: { ...(getPath(crd, "spec") as object), ...change },
+    });
+    const moved = await server.send("update", CRDS, { name: "things.example.com", body: spec(made, two("v2")) });
+    expect(getPath(moved, "status", "storedVersions")).toEqual(["v1", "v2"]);
+    const only = { versions: [two("v2").versions[1]] };
+    expect(
+      causes(await refusal(server.send("update", CRDS, { name: "things.example.com", body: spec(moved, only) }))),
+    ).toEqual([
+      expect.stringMatching(
+        /^status\.storedVersions\[0\]: Invalid value: "v1": missing from spec\.versions; v1 was previously a storage version/,
+      ),
+    ]);
+    const a = await server.send("get", "example.com/v1/things", { ...at, name: "a" });
+    const written = await server.send("update", "example.com/v1/things", { ...at, name: "a", body: a });
+    expect(written.metadata.resourceVersion, "a write that changes nothing stores it anew").not.toBe(
+      a.metadata.resourceVersion,
+    );
+    const again = await server.send("update", "example.com/v1/things", { ...at, name: "a", body: written });
+    expect(again.metadata.resourceVersion).toBe(written.metadata.resourceVersion);
+    const migrated = await server.send("update", CRDS, {
+      name: "things.example.com",
+      subresource: "status",
+      body: { ...moved, status: { ...(getPath(moved, "status") as object), storedVersions: ["v2"] } },
+    });
+    await server.send("update", CRDS, { name: "things.example.com", body: spec(migrated, only) });
+    await eventually(() => expect(server.server.registry.find("example.com", "v1", "things")).toBeUndefined());
+    expect(await server.send("get", "example.com/v2/things", { ...at, name: "a" })).toMatchObject({
+      apiVersion: "example.com/v2",
+    });
+    const answer = await server.inside.raw({ method: "GET", path: "/apis/example.com/v2/namespaces/default/things/a" });
+    expect(answer.headers["warning"]).toBe('299 - "use v1"');
+  });
+});
+
+describe("schemas of CRDs", () => {
+  const mistakes = async (spec: JsonSchema) =>
+    causes(await refusal(server.send("create", CRDS, { body: crdOf("things", { versions: [version("v1", spec)] }) })));
+  const here = "spec.validation.openAPIV3Schema.properties[spec]";
+
+  it.each<[string, JsonSchema, readonly string[]]>([
+    [
+      "no type",
+      object({ a: {} }),
+      [`${here}.properties[a].type: Required value: must not be empty for specified object fields`],
+    ],
+    [
+      "items without a type",
+      object({ a: { type: "array", items: {} } }),
+      [`${here}.properties[a].items.type: Required value: must not be empty for specified array items`],
+    ],
+    [
+      "a type nobody knows",
+      object({ a: { type: "text" } }),
+      [
+        `${here}.properties[a].type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", "object", "string"`,
+      ],
+    ],
+    [
+      "null for a type",
+      object({ a: { type: "null" } }),
+      [`${here}.properties[a].type: Forbidden: type cannot be set to null, use nullable as an alternative`],
+    ],
+    [
+      "unique items",
+      object({ a: { type: "array", items: { type: "string" }, uniqueItems: true } }),
+      [
+        `${here}.properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic`,
+      ],
+    ],
+    [
+      "members both ways",
+      object({ a: { type: "string" } }, { additionalProperties: { type: "string" } }),
+      [`${here}.additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive`],
+    ],
+    [
+      "a reference",
+      object({ a: { type: "string", $ref: "#/x" } }),
+      [`${here}.properties[a].$ref: Forbidden: $ref is not supported`],
+    ],
+    [
+      "a list by a key that is none",
+      object({
+        a: {
+          type: "array",
+          items: object({ k: { type: "string" } }),
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["x"],
+        },
+      }),
+      [
+        `${here}.properties[a].x-kubernetes-list-map-keys: Invalid value: ["x"]: entries must all be names of item properties`,
+      ],
+    ],
+    [
+      "a key nobody must give",
+      object({
+        a: {
+          type: "array",
+          items: object({ k: { type: "string" } }),
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["k"],
+        },
+      }),
+      [
+        `${here}.properties[a].items.properties[k].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property`,
+      ],
+    ],
+    [
+      "structure in an alternative",
+      object({ a: { type: "string" } }, { anyOf: [{ properties: { a: { type: "string" } } }] }),
+      [`${here}.anyOf[0].properties[a].type: Forbidden: must be empty to be structural`],
+    ],
+    [
+      "an alternative about what is not there",
+      object({}, { anyOf: [{ properties: { b: { minLength: 1 } } }] }),
+      [`${here}.properties[b]: Required value: because it is defined in ${here}.anyOf[0].properties[b]`],
+    ],
+    [
+      "a default of another type",
+      object({ a: { type: "integer", default: "x" } }),
+      [
+        `${here}.properties[a].default: Invalid value: "x": ${here}.properties[a].default in body must be of type integer: "string"`,
+      ],
+    ],
+    [
+      "a pattern that is none",
+      object({ a: { type: "string", pattern: "(" } }),
+      [
+        expect.stringContaining(
+          `${here}.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn't`,
+        ) as string,
+      ],
+    ],
+    [
+      "a rule that does not compile",
+      object({ a: { type: "string" } }, { "x-kubernetes-validations": [{ rule: "self.b == 1" }] }),
+      [
+        expect.stringContaining(
+          `${here}.x-kubernetes-validations[0].rule: Invalid value: "self.b == 1": compilation failed: ERROR: <input>:1:5: undefined field 'b'`,
+        ) as string,
+      ],
+    ],
+    [
+      "a rule that gives no answer",
+      object({}, { "x-kubernetes-validations": [{ rule: "1" }] }),
+      [`${here}.x-kubernetes-validations[0].rule: Invalid value: "1": cel expression must evaluate to a bool`],
+    ],
+    [
+      "a rule about the past of what has none",
+      object({
+        a: {
+          type: "array",
+          items: { type: "string", maxLength: 5, "x-kubernetes-validations": [{ rule: "self == oldSelf" }] },
+          maxItems: 3,
+        },
+      }),
+      [
+        `${here}.properties[a].items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within ${here}.properties[a].items`,
+      ],
+    ],
+    [
+      "a rule that costs too much",
+      object(
+        { a: { type: "array", items: { type: "string" } } },
+        { "x-kubernetes-validations": [{ rule: "self.a.all(x, self.a.all(y, x == y))" }] },
+      ),
+      [
+        `${here}.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+      ],
+    ],
+  ])("are refused with %s", async (_title, spec, wanted) => {
+    expect(await mistakes(spec)).toEqual(wanted);
+  });
+
+  it.each<[string, object, string]>([
+    [
+      "a wrong name",
+      { group: "other.com" },
+      'metadata.name: Invalid value: "things.example.com": must be spec.names.plural+"."+spec.group',
+    ],
+    [
+      "no storage version",
+      { versions: [{ ...version("v1", anything), storage: false }] },
+      'spec.versions: Invalid value: ["v1"]: must have exactly one version marked as storage version',
+    ],
+    [
+      "no schema",
+      { versions: [{ name: "v1", served: true, storage: true }] },
+      "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required",
+    ],
+    [
+      "a scope nobody knows",
+      { scope: "World" },
+      'spec.scope: Unsupported value: "World": supported values: "Cluster", "Namespaced"',
+    ],
+    [
+      "a scale outside the status",
+      {
+        versions: [
+          version("v1", anything, {
+            subresources: { scale: { specReplicasPath: ".spec.r", statusReplicasPath: ".spec.r" } },
+          }),
+        ],
+      },
+      'spec.subresources.scale.statusReplicasPath: Invalid value: ".spec.r": should be a json path under .status',
+    ],
+    [
+      "a field to select by that is not there",
+      { versions: [version("v1", object({}), { selectableFields: [{ jsonPath: ".spec.no" }] })] },
+      'spec.selectableFields[0].jsonPath: Invalid value: ".spec.no": is an invalid path: does not refer to a valid field',
+    ],
+    [
+      "a conversion by nobody",
+      { conversion: { strategy: "Webhook" } },
+      "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+    ],
+  ])("and of other parts: %s", async (_title, spec, wanted) => {
+    expect(causes(await refusal(server.send("create", CRDS, { body: crdOf("things", spec) })))).toContain(wanted);
+  });
+
+  it("of Kubernetes' own groups need approval", async () => {
+    const crd = { ...crdOf("things", { group: "x.k8s.io" }), metadata: { name: "things.x.k8s.io" } };
+    expect(causes(await refusal(server.send("create", CRDS, { body: crd })))[0]).toMatch(
+      /^metadata\.annotations\[api-approved\.kubernetes\.io\]: Required value: protected groups must have approval annotation/,
+    );
+    const approved = await establish({
+      ...crd,
+      metadata: { ...crd.metadata, annotations: { "api-approved.kubernetes.io": "unapproved, experimental-only" } },
+    });
+    expect(conditionsOf(approved)["KubernetesAPIApprovalPolicyConformant"]).toBe("False UnapprovedAnnotation");
+  });
+});
+
+describe("rules of custom resources", () => {
+  const rules = object(
+    {
+      min: { type: "integer" },
+      max: { type: "integer" },
+      name: { type: "string", "x-kubernetes-validations": [{ rule: "self == oldSelf", message: "may not change" }] },
+      once: {
+        type: "string",
+        "x-kubernetes-validations": [
+          {
+            rule: "!oldSelf.hasValue() || oldSelf.value() == self",
+            optionalOldSelf: true,
+            messageExpression: "'was ' + oldSelf.value()",
+          },
+        ],
+      },
+      ports: {
+        type: "array",
+        maxItems: 5,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["n"],
+        items: object(
+          { n: { type: "integer" }, v: { type: "integer" } },
+          {
+            required: ["n"],
+            "x-kubernetes-validations": [
+              { rule: "self.v >= oldSelf.v", reason: "FieldValueForbidden", fieldPath: ".v" },
+            ],
+          },
+        ),
+      },
+    },
+    {
+      "x-kubernetes-validations": [
+        {
+          rule: "self.min <= self.max",
+          messageExpression: "'max must be at least ' + string(self.min)",
+          fieldPath: ".max",
+        },
+      ],
+    },
+  );
+  beforeEach(() => establish(crdOf("things", { versions: [version("v1", rules)] })));
+  const update = async (name: string, spec: object) => {
+    const present = await server.send("get", "example.com/v1/things", { ...at, name });
+    return server.send("update", "example.com/v1/things", { ...at, name, body: { ...present, spec } });
+  };
+
+  it("hold at creation, with their own message and place", async () => {
+    expect(causes(await refusal(create(thing("a", { min: 3, max: 2 }))))).toEqual([
+      'spec.max: Invalid value: "object": max must be at least 3',
+    ]);
+    await create(thing("a", { min: 1, max: 2, name: "n", once: "o" }));
+  });
+
+  it("compare with the past, and of lists with the item of the same key", async () => {
+    const spec = {
+      min: 1,
+      max: 2,
+      name: "n",
+      once: "o",
+      ports: [
+        { n: 1, v: 5 },
+        { n: 2, v: 5 },
+      ],
+    };
+    await create(thing("a", spec));
+    const changed = {
+      ...spec,
+      name: "m",
+      once: "p",
+      ports: [
+        { n: 2, v: 6 },
+        { n: 1, v: 4 },
+        { n: 3, v: 0 },
+      ],
+    };
+    expect(causes(await refusal(update("a", changed)))).toEqual([
+      'spec.name: Invalid value: "m": may not change',
+      'spec.once: Invalid value: "p": was o',
+      "spec.ports[1].v: Forbidden: failed rule: self.v >= oldSelf.v",
+    ]);
+  });
+
+  it("are not run on what has the wrong shape, and name errors of their own", async () => {
+    expect(causes(await refusal(create(thing("a", { min: "x", max: 2 }))))).toEqual([
+      'spec.min: Invalid value: "x": spec.min in body must be of type integer: "string"',
+      "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+    ]);
+    expect(causes(await refusal(create(thing("a", { min: 1 }))))).toEqual([
+      'spec: Invalid value: "object": rule evaluation error: no such key: max',
+    ]);
+  });
+
+  it("let stay what was wrong before and did not change", async () => {
+    const first = await create(thing("a", { min: 1, max: 2, once: "o" }));
+    const crd = await readCrd("things");
+    const stricter = object(
+      { ...rules.properties, once: { type: "string", maxLength: 0 } },
+      { "x-kubernetes-validations": [{ rule: "self.max > 10" }] },
+    );
+    await server.send("update", CRDS, {
+      name: "things.example.com",
+      body: { ...crd, spec: { ...(getPath(crd, "spec") as object), versions: [version("v1", stricter)] } },
+    });
+    const labelled = { ...first, metadata: { ...first.metadata, labels: { a: "b" } } };
+    await server.send("update", "example.com/v1/things", { ...at, name: "a", body: labelled });
+    expect(causes(await refusal(update("a", { min: 1, max: 3, once: "o" })))).toEqual([
+      'spec: Invalid value: "object": failed rule: self.max > 10',
+    ]);
+  });
+});

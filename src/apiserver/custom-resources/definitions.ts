@@ -1,0 +1,69 @@
+import { apiVersionOf, type KubeObject, Schema } from "#machinery";
+import type { ResourceDefinition, ScalePaths, SubresourceDefinition } from "../definition.ts";
+import { type CrdVersion, type CrdSpec, isConditionTrue, specOf } from "./crd.ts";
+
+const VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+const pathOf = (jsonPath: string) => jsonPath.split(".").filter(Boolean);
+
+/** The definitions a CRD leads to: one a served version. */
+export function definitionsOf(crd: KubeObject): readonly ResourceDefinition[] {
+  const spec = specOf(crd);
+  const isTerminating = crd.metadata.deletionTimestamp !== undefined || isConditionTrue(crd, "Terminating");
+  return spec.versions.filter(({ served }) => served).map((version) => definitionOf(spec, version, isTerminating));
+}
+
+function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean): ResourceDefinition {
+  const { group, names } = spec;
+  const stored = spec.versions.find(({ storage }) => storage)?.name ?? version.name;
+  const scale = version.subresources?.scale;
+  const paths: ScalePaths | undefined =
+    scale === undefined
+      ? undefined
+      : {
+          spec: pathOf(scale.specReplicasPath),
+          status: pathOf(scale.statusReplicasPath),
+          ...(scale.labelSelectorPath === undefined ? {} : { selector: pathOf(scale.labelSelectorPath) }),
+        };
+  const subresources: SubresourceDefinition[] = [];
+  const verbs = ["get", "patch", "update"];
+  if (version.subresources?.status !== undefined)
+    subresources.push({ name: "status", kind: { group, version: version.name, kind: names.kind }, verbs });
+  if (scale !== undefined)
+    subresources.push({ name: "scale", kind: { group: "autoscaling", version: "v1", kind: "Scale" }, verbs });
+  const schema = version.schema?.openAPIV3Schema;
+  return {
+    kind: {
+      group,
+      version: version.name,
+      kind: names.kind,
+      resource: names.plural,
+      namespaced: spec.scope === "Namespaced",
+    },
+    singular: names.singular ?? names.kind.toLowerCase(),
+    shortNames: names.shortNames ?? [],
+    categories: names.categories ?? [],
+    verbs: VERBS,
+    subresources,
+    schema: schema === undefined ? undefined : Schema.compile(schema),
+    columns: [
+      { name: "Name", type: "string", format: "name", priority: 0 },
+      ...(version.additionalPrinterColumns ?? [{ name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" }]),
+    ],
+    storage: { prefix: `/registry/${group}/${names.plural}/`, version: stored },
+    origin: "custom",
+    strategy: {},
+    hasGeneration: true,
+    ...(paths === undefined ? {} : { scale: paths }),
+    ...(isTerminating ? { isTerminating } : {}),
+    ...(version.deprecated
+      ? {
+          deprecation:
+            version.deprecationWarning ??
+            `${apiVersionOf({ group, version: version.name })} ${names.kind} is deprecated`,
+        }
+      : {}),
+    ...(version.selectableFields === undefined
+      ? {}
+      : { selectableFields: version.selectableFields.map(({ jsonPath }) => jsonPath.replace(/^\./, "")) }),
+  };
+}

@@ -1,0 +1,314 @@
+import { deepEqual } from "#base";
+import {
+  bool,
+  CelBudgetError,
+  CelCompileError,
+  CelEnvironment,
+  CelRuntimeError,
+  type CelType,
+  CelTypeError,
+  CostBudget,
+  ESTIMATED_COST_MAX,
+  fromJson,
+  maxElements,
+  Optional,
+  type Program,
+  schemaType,
+  string,
+} from "#cel";
+import {
+  type FieldError,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  isJsonObject,
+  type JsonSchema,
+  type ValidationRule,
+} from "#machinery";
+
+/** A rule of `x-kubernetes-validations`, ready to run. */
+interface CompiledRule {
+  readonly rule: ValidationRule;
+  readonly program: Program;
+  readonly message: Program | undefined;
+  readonly usesOldSelf: boolean;
+}
+
+const OLD_SELF = /(?<![\w."'])oldSelf\b/;
+const REASONS = ["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"] as const;
+
+function environmentOf(type: CelType, rule: ValidationRule): CelEnvironment {
+  const oldSelf: CelType = rule.optionalOldSelf ? { kind: "optional", of: type } : type;
+  return new CelEnvironment({ variables: { self: type, oldSelf } });
+}
+
+function compileRule(rule: ValidationRule, type: CelType): CompiledRule {
+  const environment = environmentOf(type, rule);
+  return {
+    rule,
+    program: environment.compile(rule.rule, bool),
+    message: rule.messageExpression ? environment.compile(rule.messageExpression, string) : undefined,
+    usesOldSelf: OLD_SELF.test(rule.rule),
+  };
+}
+
+/** The rules of a schema and of all below it, compiled when first asked for. */
+export class SchemaRules {
+  readonly #schema: JsonSchema;
+  readonly #isRoot: boolean;
+  #own: readonly CompiledRule[] | undefined;
+  #type: CelType | undefined;
+  readonly #children = new Map<string, SchemaRules>();
+  readonly #hasAny: boolean;
+
+  constructor(schema: JsonSchema, isRoot = true) {
+    this.#schema = schema;
+    this.#isRoot = isRoot;
+    this.#hasAny = holdsRules(schema);
+  }
+
+  get hasAny(): boolean {
+    return this.#hasAny;
+  }
+
+  /**
+   * Mistakes of a value, given what it was before: `undefined` where there was nothing. A value that did not change is
+   * not looked at again. Throws `CelBudgetError` when the budget is spent.
+   */
+  check(value: unknown, old: unknown, path: string, budget: CostBudget, errors: FieldError[]): void {
+    if (!this.#hasAny || value === undefined || value === null) return;
+    const isUpdate = old !== undefined;
+    if (isUpdate && deepEqual(value, old)) return;
+    this.#checkOwn(value, old, path, budget, errors);
+    if (Array.isArray(value)) {
+      const before = this.#itemsBefore(old);
+      for (const [at, item] of value.entries())
+        this.#child("[]", this.#schema.items)?.check(item, before(item), `${path}[${at}]`, budget, errors);
+    } else if (isJsonObject(value))
+      for (const [key, member] of Object.entries(value)) {
+        const { properties, additionalProperties } = this.#schema;
+        const declared = properties !== undefined && Object.hasOwn(properties, key) ? properties[key] : undefined;
+        const schema = declared ?? (typeof additionalProperties === "object" ? additionalProperties : undefined);
+        const was = isJsonObject(old) && Object.hasOwn(old, key) ? old[key] : undefined;
+        const at = declared !== undefined ? (path === "" ? key : `${path}.${key}`) : `${path}[${key}]`;
+        this.#child(declared !== undefined ? `.${key}` : "{}", schema)?.check(member, was, at, budget, errors);
+      }
+  }
+
+  #child(key: string, schema: JsonSchema | undefined): SchemaRules | undefined {
+    if (schema === undefined) return undefined;
+    let child = this.#children.get(key);
+    if (child === undefined) this.#children.set(key, (child = new SchemaRules(schema, false)));
+    return child;
+  }
+
+  /** Items of lists by key are followed by it; items of other lists have no past. */
+  #itemsBefore(old: unknown): (item: unknown) => unknown {
+    const keys = this.#schema["x-kubernetes-list-map-keys"] ?? [];
+    if (!Array.isArray(old) || this.#schema["x-kubernetes-list-type"] !== "map") return () => undefined;
+    const identity = (item: unknown) =>
+      JSON.stringify(keys.map((key) => (isJsonObject(item) ? (item[key] ?? null) : null)));
+    const before = new Map(old.map((item: unknown) => [identity(item), item]));
+    return (item) => before.get(identity(item));
+  }
+
+  #checkOwn(value: unknown, old: unknown, path: string, budget: CostBudget, errors: FieldError[]): void {
+    const rules = this.#schema["x-kubernetes-validations"];
+    if (rules === undefined || rules.length === 0) return;
+    const type = (this.#type ??= schemaType(this.#schema, undefined, this.#isRoot));
+    this.#own ??= rules.map((rule) => compileRule(rule, type));
+    const self = fromJson(value, type);
+    const before = old === undefined || old === null ? undefined : fromJson(old, type);
+    for (const compiled of this.#own) {
+      const { rule, program, message, usesOldSelf } = compiled;
+      // A rule about a change says nothing of what is new, unless it says so.
+      if (usesOldSelf && before === undefined && !rule.optionalOldSelf) continue;
+      const oldSelf = rule.optionalOldSelf ? new Optional(before) : (before ?? null);
+      const variables = { self, oldSelf };
+      const at = rule.fieldPath ? `${path}${normalised(rule.fieldPath)}`.replace(/^\./, "") : path;
+      let isHeld: unknown;
+      try {
+        isHeld = program.run(variables, budget);
+      } catch (error) {
+        if (error instanceof CelBudgetError) throw error;
+        if (!(error instanceof CelRuntimeError)) throw error;
+        errors.push(fieldInvalid(path, shown(value), `rule evaluation error: ${error.message}`));
+        continue;
+      }
+      if (isHeld === true) continue;
+      const text = messageOf(rule, message, () => message?.run(variables, budget));
+      errors.push(errorOf(rule.reason, at, shown(value), text));
+    }
+  }
+}
+
+/** Objects and lists are named by their type, as kube-apiserver does in these messages. */
+const shown = (value: unknown) => (Array.isArray(value) ? "array" : typeof value === "object" ? "object" : value);
+
+const normalised = (fieldPath: string) => fieldPath.replace(/\['([^']+)'\]/g, ".$1");
+
+function messageOf(rule: ValidationRule, program: Program | undefined, run: () => unknown): string {
+  const fallback = rule.message ?? `failed rule: ${rule.rule.trim()}`;
+  if (program === undefined) return fallback;
+  try {
+    const text = run();
+    return typeof text === "string" && text.trim() !== "" && !/[\r\n]/.test(text.trim()) && text.length <= 5_120
+      ? text.trim()
+      : fallback;
+  } catch (error) {
+    if (error instanceof CelBudgetError) throw error;
+    return fallback;
+  }
+}
+
+function errorOf(reason: string | undefined, path: string, value: unknown, message: string): FieldError {
+  switch (reason) {
+    case "FieldValueForbidden":
+      return fieldForbidden(path, message);
+    case "FieldValueRequired":
+      return fieldRequired(path, message);
+    case "FieldValueDuplicate":
+      return { type: "FieldValueDuplicate", field: path, message: `Duplicate value: ${JSON.stringify(value)}` };
+    default:
+      return fieldInvalid(path, value, message);
+  }
+}
+
+function holdsRules(schema: JsonSchema | undefined): boolean {
+  if (schema === undefined) return false;
+  if ((schema["x-kubernetes-validations"] ?? []).length > 0) return true;
+  const { properties = {}, items, additionalProperties } = schema;
+  return (
+    Object.values(properties).some(holdsRules) ||
+    holdsRules(items) ||
+    (typeof additionalProperties === "object" && holdsRules(additionalProperties))
+  );
+}
+
+const compiled = new WeakMap<JsonSchema, SchemaRules>();
+
+/** Mistakes that rules find in an object. Nothing is looked at twice that did not change. */
+export function ruleErrors(schema: JsonSchema, object: unknown, old: unknown): readonly FieldError[] {
+  let rules = compiled.get(schema);
+  if (rules === undefined) compiled.set(schema, (rules = new SchemaRules(schema)));
+  if (!rules.hasAny) return [];
+  const errors: FieldError[] = [];
+  try {
+    rules.check(object, old, "", new CostBudget(), errors);
+  } catch (error) {
+    if (!(error instanceof CelBudgetError)) throw error;
+    errors.push(
+      fieldInvalid(
+        "<nil>",
+        null,
+        "call cost exceeds limit for rule: the rules of this resource cost too much for this object; no further rules were run",
+      ),
+    );
+  }
+  return errors;
+}
+
+/** Whether a schema holds rules anywhere. */
+export const hasRules = (schema: JsonSchema): boolean => holdsRules(schema);
+
+/** Mistakes of the rules in a schema. `isCorrelatable` says whether a value's past can be found. */
+export function rulesErrors(
+  schema: JsonSchema,
+  path: string,
+  { isRoot, isCorrelatable, cardinality }: RulePlace,
+): { readonly errors: readonly FieldError[]; readonly cost: number } {
+  const errors: FieldError[] = [];
+  let cost = 0;
+  const type = schemaType(schema, undefined, isRoot);
+  for (const [at, rule] of (schema["x-kubernetes-validations"] ?? []).entries()) {
+    const place = `${path}.x-kubernetes-validations[${at}]`;
+    if (typeof rule.rule !== "string" || rule.rule.trim() === "") {
+      errors.push(fieldRequired(`${place}.rule`, "rule is not specified"));
+      continue;
+    }
+    if (rule.message !== undefined && rule.message.trim() === "")
+      errors.push(fieldInvalid(`${place}.message`, rule.message, "message must be non-empty if specified"));
+    else if (rule.message !== undefined && /[\r\n]/.test(rule.message.trim()))
+      errors.push(fieldInvalid(`${place}.message`, rule.message, "message must not contain line breaks"));
+    else if (rule.message === undefined && /[\r\n]/.test(rule.rule.trim()))
+      errors.push(fieldRequired(`${place}.message`, "message must be specified if rule contains line breaks"));
+    if (rule.messageExpression !== undefined && rule.messageExpression.trim() === "")
+      errors.push(fieldRequired(`${place}.messageExpression`, "messageExpression must be non-empty if specified"));
+    if (rule.reason !== undefined && !(REASONS as readonly string[]).includes(rule.reason))
+      errors.push(fieldNotSupported(`${place}.reason`, rule.reason, [...REASONS]));
+    if (rule.fieldPath !== undefined && !leadsSomewhere(schema, rule.fieldPath))
+      errors.push(fieldInvalid(`${place}.fieldPath`, rule.fieldPath, "fieldPath must be a valid path"));
+    if (OLD_SELF.test(rule.rule) && !isCorrelatable)
+      errors.push(
+        fieldInvalid(
+          `${place}.rule`,
+          rule.rule,
+          `oldSelf cannot be used on the uncorrelatable portion of the schema within ${path}`,
+        ),
+      );
+    if (rule.optionalOldSelf !== undefined && !OLD_SELF.test(rule.rule))
+      errors.push(
+        fieldInvalid(`${place}.optionalOldSelf`, rule.optionalOldSelf, "may not be set if oldSelf is not used in rule"),
+      );
+    const environment = environmentOf(type, rule);
+    const compile = (member: "rule" | "messageExpression", text: string, wanted: CelType, name: string) => {
+      try {
+        const program = environment.compile(text, wanted);
+        const estimate = program.estimatedCost * cardinality;
+        if (Number.isFinite(estimate)) cost += estimate;
+        if (estimate > ESTIMATED_COST_MAX)
+          errors.push(
+            fieldForbidden(
+              `${place}.${member}`,
+              `estimated rule cost exceeds budget by factor of ${factorOf(estimate)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+            ),
+          );
+      } catch (error) {
+        if (error instanceof CelTypeError)
+          errors.push(
+            fieldInvalid(
+              `${place}.${member}`,
+              text,
+              `${name} must evaluate to a ${wanted === bool ? "bool" : "string"}`,
+            ),
+          );
+        else if (error instanceof CelCompileError)
+          errors.push(fieldInvalid(`${place}.${member}`, text, `compilation failed: ${error.message}`));
+        else throw error;
+      }
+    };
+    compile("rule", rule.rule, bool, "cel expression");
+    if (rule.messageExpression?.trim())
+      compile("messageExpression", rule.messageExpression, string, "messageExpression");
+  }
+  return { errors, cost };
+}
+
+export interface RulePlace {
+  readonly isRoot: boolean;
+  readonly isCorrelatable: boolean;
+  /** How many values of the schema one object can hold. */
+  readonly cardinality: number;
+}
+
+export const factorOf = (cost: number): string => {
+  const factor = cost / ESTIMATED_COST_MAX;
+  return factor > 100 ? "more than 100x" : `${factor.toFixed(1)}x`;
+};
+
+/** How many members of a list or map one object can hold at most. */
+export const elementsOf = (schema: JsonSchema): number => maxElements(schema);
+
+function leadsSomewhere(schema: JsonSchema, fieldPath: string): boolean {
+  if (!fieldPath.startsWith(".") && !fieldPath.startsWith("[")) return false;
+  let at: JsonSchema | undefined = schema;
+  for (const step of normalised(fieldPath).split(".").filter(Boolean)) {
+    const here: JsonSchema = at ?? {};
+    const { properties, additionalProperties } = here;
+    if (properties !== undefined && Object.hasOwn(properties, step)) at = properties[step];
+    else if (typeof additionalProperties === "object") at = additionalProperties;
+    else return false;
+  }
+  return true;
+}

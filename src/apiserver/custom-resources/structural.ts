@@ -1,0 +1,348 @@
+import { RE2JS } from "re2js";
+import {
+  type FieldError,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  isJsonObject,
+  type JsonSchema,
+  Schema,
+} from "#machinery";
+import { elementsOf, factorOf, rulesErrors } from "./rules.ts";
+import { ESTIMATED_COST_MAX } from "#cel";
+
+const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
+const SCALARS = ["string", "number", "integer", "boolean"];
+const UNSUPPORTED = ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"];
+/** Members that describe structure: value validations may not hold them. */
+const STRUCTURE = [
+  "type",
+  "description",
+  "title",
+  "default",
+  "nullable",
+  "additionalProperties",
+  "x-kubernetes-preserve-unknown-fields",
+  "x-kubernetes-embedded-resource",
+  "x-kubernetes-int-or-string",
+  "x-kubernetes-list-type",
+  "x-kubernetes-list-map-keys",
+  "x-kubernetes-map-type",
+  "x-kubernetes-validations",
+];
+const DEPTH_MAX = 100;
+
+/** Schemas come from users: anything may stand in their place. */
+const isSchema = (value: unknown): boolean => isJsonObject(value);
+
+type Level = "root" | "property" | "item" | "value";
+
+interface Place {
+  readonly level: Level;
+  readonly depth: number;
+  readonly isCorrelatable: boolean;
+  readonly cardinality: number;
+}
+
+const MISSING_TYPE: Readonly<Record<Level, string>> = {
+  root: "must not be empty at the root",
+  property: "must not be empty for specified object fields",
+  item: "must not be empty for specified array items",
+  value: "must not be empty for specified object fields",
+};
+
+/** What keeps a CRD's schema from being structural, and its rules from being run. */
+export function schemaErrors(schema: JsonSchema, path: string): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  const cost = walk(schema, path, { level: "root", depth: 0, isCorrelatable: true, cardinality: 1 }, errors);
+  if (cost > ESTIMATED_COST_MAX && errors.length === 0)
+    errors.push(
+      fieldForbidden(
+        path,
+        `x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factorOf(cost)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+      ),
+    );
+  return errors;
+}
+
+/** Adds the mistakes of a schema and of all below it; gives what its rules are estimated to cost. */
+function walk(schema: JsonSchema, path: string, place: Place, errors: FieldError[]): number {
+  if (!isSchema(schema)) {
+    errors.push(fieldInvalid(path, schema, "must be a schema"));
+    return 0;
+  }
+  if (place.depth > DEPTH_MAX) {
+    errors.push(fieldForbidden(path, `schemas may not be nested more than ${DEPTH_MAX} levels deep`));
+    return 0;
+  }
+  const before = errors.length;
+  errors.push(...memberErrors(schema, path), ...typeErrors(schema, path, place.level), ...listErrors(schema, path));
+  for (const [kind, list] of [
+    ["allOf", schema.allOf],
+    ["anyOf", schema.anyOf],
+    ["oneOf", schema.oneOf],
+  ] as const)
+    for (const [at, one] of (list ?? []).entries())
+      errors.push(...valueErrors(one, schema, `${path}.${kind}[${at}]`, schema));
+  if (schema.not !== undefined) errors.push(...valueErrors(schema.not, schema, `${path}.not`, schema));
+  let cost = 0;
+  const below = (child: JsonSchema, at: string, level: Level, rest: Partial<Place> = {}) => {
+    cost += walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, errors);
+  };
+  const isResource = place.level === "root" || schema["x-kubernetes-embedded-resource"] === true;
+  for (const [name, child] of Object.entries(schema.properties ?? {})) {
+    if (isResource && name === "metadata") {
+      errors.push(...metadataErrors(child, `${path}.properties[metadata]`));
+      continue;
+    }
+    below(child, `${path}.properties[${name}]`, "property");
+  }
+  const { items, additionalProperties } = schema;
+  const elements = () => place.cardinality * Math.max(1, elementsOf(schema));
+  if (items !== undefined && !Array.isArray(items))
+    below(items, `${path}.items`, "item", {
+      isCorrelatable: place.isCorrelatable && schema["x-kubernetes-list-type"] === "map",
+      cardinality: elements(),
+    });
+  if (typeof additionalProperties === "object")
+    below(additionalProperties, `${path}.additionalProperties`, "value", { cardinality: elements() });
+  if (errors.length === before) {
+    errors.push(...defaultErrors(schema, path));
+    const found = rulesErrors(schema, path, {
+      isRoot: place.level === "root",
+      isCorrelatable: place.isCorrelatable,
+      cardinality: place.cardinality,
+    });
+    errors.push(...found.errors);
+    cost += found.cost;
+  }
+  return cost;
+}
+
+function memberErrors(schema: JsonSchema, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const member of UNSUPPORTED)
+    if (Object.hasOwn(schema, member)) errors.push(fieldForbidden(`${path}.${member}`, `${member} is not supported`));
+  if (schema.uniqueItems)
+    errors.push(
+      fieldForbidden(
+        `${path}.uniqueItems`,
+        "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+      ),
+    );
+  if (schema.additionalProperties === false)
+    errors.push(fieldForbidden(`${path}.additionalProperties`, "additionalProperties cannot be set to false"));
+  if (schema.additionalProperties && schema.properties !== undefined && Object.keys(schema.properties).length > 0)
+    errors.push(
+      fieldForbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
+    );
+  if (Array.isArray(schema.items))
+    errors.push(fieldForbidden(`${path}.items`, "items must be a schema object and not an array"));
+  if (schema["x-kubernetes-preserve-unknown-fields"] === false)
+    errors.push(fieldInvalid(`${path}.x-kubernetes-preserve-unknown-fields`, false, "must be true or undefined"));
+  if (schema.pattern !== undefined)
+    try {
+      RE2JS.compile(schema.pattern);
+    } catch (error) {
+      errors.push(
+        fieldInvalid(
+          `${path}.pattern`,
+          schema.pattern,
+          `must be a valid regular expression, but isn't: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      );
+    }
+  const mapType = schema["x-kubernetes-map-type"];
+  if (mapType !== undefined && mapType !== "granular" && mapType !== "atomic")
+    errors.push(fieldNotSupported(`${path}.x-kubernetes-map-type`, mapType, ["atomic", "granular"]));
+  return errors;
+}
+
+function typeErrors(schema: JsonSchema, path: string, level: Level): FieldError[] {
+  const { type } = schema;
+  const at = `${path}.type`;
+  const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true;
+  const isEither = schema["x-kubernetes-int-or-string"] === true;
+  if (type === "null") return [fieldForbidden(at, "type cannot be set to null, use nullable as an alternative")];
+  if (type !== undefined && type !== "" && !TYPES.includes(type)) return [fieldNotSupported(at, type, TYPES)];
+  const errors: FieldError[] = [];
+  if (!type) {
+    if (level === "root" || (!isOpen && !isEither)) errors.push(fieldRequired(at, MISSING_TYPE[level]));
+  } else if (level === "root" && type !== "object") errors.push(fieldInvalid(at, type, "must be object at the root"));
+  if (isEither && type) errors.push(fieldInvalid(at, type, "must be empty if x-kubernetes-int-or-string is true"));
+  if (schema["x-kubernetes-embedded-resource"] === true) {
+    if (!type) errors.push(fieldRequired(at, "must be object if x-kubernetes-embedded-resource is true"));
+    else if (type !== "object")
+      errors.push(fieldInvalid(at, type, "must be object if x-kubernetes-embedded-resource is true"));
+    if (!isOpen && Object.keys(schema.properties ?? {}).length === 0)
+      errors.push(
+        fieldRequired(
+          `${path}.properties`,
+          "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields",
+        ),
+      );
+  }
+  if (type === "array" && schema.items === undefined) errors.push(fieldRequired(`${path}.items`, "must be specified"));
+  return errors;
+}
+
+function listErrors(schema: JsonSchema, path: string): FieldError[] {
+  const listType = schema["x-kubernetes-list-type"];
+  const keys = schema["x-kubernetes-list-map-keys"];
+  const errors: FieldError[] = [];
+  if (listType === undefined) {
+    if (keys !== undefined && keys.length > 0)
+      errors.push(
+        fieldRequired(`${path}.x-kubernetes-list-type`, "must be map if x-kubernetes-list-map-keys is non-empty"),
+      );
+    return errors;
+  }
+  if (!["atomic", "set", "map"].includes(listType))
+    return [fieldNotSupported(`${path}.x-kubernetes-list-type`, listType, ["atomic", "set", "map"])];
+  if (schema.type !== "array")
+    errors.push(
+      schema.type
+        ? fieldInvalid(`${path}.type`, schema.type, "must be array if x-kubernetes-list-type is specified")
+        : fieldRequired(`${path}.type`, "must be array if x-kubernetes-list-type is specified"),
+    );
+  const items = schema.items;
+  if (listType !== "map") {
+    if (keys !== undefined && keys.length > 0)
+      errors.push(
+        fieldInvalid(
+          `${path}.x-kubernetes-list-type`,
+          listType,
+          "must be map if x-kubernetes-list-map-keys is non-empty",
+        ),
+      );
+    if (listType === "set" && items?.nullable)
+      errors.push(fieldForbidden(`${path}.items.nullable`, "cannot be nullable when x-kubernetes-list-type is set"));
+    return errors;
+  }
+  if (keys === undefined || keys.length === 0)
+    errors.push(
+      fieldRequired(`${path}.x-kubernetes-list-map-keys`, "must not be empty if x-kubernetes-list-type is map"),
+    );
+  if (items === undefined)
+    return [...errors, fieldRequired(`${path}.items`, "must have a schema if x-kubernetes-list-type is map")];
+  if (items.type !== "object")
+    errors.push(
+      fieldInvalid(
+        `${path}.items.type`,
+        items.type ?? "",
+        "must be object if parent array's x-kubernetes-list-type is map",
+      ),
+    );
+  for (const key of keys ?? []) {
+    const property =
+      items.properties !== undefined && Object.hasOwn(items.properties, key) ? items.properties[key] : undefined;
+    if (property === undefined) {
+      errors.push(
+        fieldInvalid(`${path}.x-kubernetes-list-map-keys`, keys, "entries must all be names of item properties"),
+      );
+      break;
+    }
+    if (!SCALARS.includes(property.type ?? ""))
+      errors.push(
+        fieldInvalid(
+          `${path}.items.properties[${key}].type`,
+          property.type ?? "",
+          "must be a scalar type if parent array's x-kubernetes-list-type is map",
+        ),
+      );
+    if (property.default === undefined && !items.required?.includes(key))
+      errors.push(
+        fieldRequired(
+          `${path}.items.properties[${key}].default`,
+          "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+        ),
+      );
+  }
+  if (new Set(keys).size < (keys ?? []).length)
+    errors.push(fieldInvalid(`${path}.x-kubernetes-list-map-keys`, keys, "must not contain duplicate entries"));
+  return errors;
+}
+
+/** A default must fit its own schema. */
+function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
+  if (schema.default === undefined) return [];
+  const compiled = Schema.compile(schema);
+  const unknown: string[] = [];
+  compiled.prune({ value: schema.default }, []);
+  const pruned = compiled.prune(schema.default, unknown, "", false);
+  if (unknown.length > 0 || pruned !== schema.default)
+    return [fieldInvalid(`${path}.default`, schema.default, "must not have unknown fields")];
+  const errors: FieldError[] = [];
+  compiled.check(compiled.applyDefaults(schema.default), `${path}.default`, errors);
+  return errors;
+}
+
+/** A value validation may say more of what the structure knows, and nothing else. */
+function valueErrors(
+  value: JsonSchema,
+  structure: JsonSchema | undefined,
+  path: string,
+  root: JsonSchema,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!isSchema(value)) return [fieldInvalid(path, value, "must be a schema")];
+  const isEither = root["x-kubernetes-int-or-string"] === true;
+  for (const member of STRUCTURE) {
+    if (!Object.hasOwn(value, member)) continue;
+    if (member === "type" && isEither) continue;
+    errors.push(
+      fieldForbidden(
+        `${path}.${member}`,
+        member === "default" || member === "additionalProperties"
+          ? "must be undefined to be structural"
+          : member === "nullable" ||
+              (member.startsWith("x-kubernetes-") && (value as Record<string, unknown>)[member] === true)
+            ? "must be false to be structural"
+            : "must be empty to be structural",
+      ),
+    );
+  }
+  for (const [name, child] of Object.entries(value.properties ?? {})) {
+    const known = structure?.properties?.[name];
+    const open =
+      structure?.["x-kubernetes-preserve-unknown-fields"] === true ||
+      typeof structure?.additionalProperties === "object";
+    if (known === undefined && !open)
+      errors.push(
+        fieldRequired(
+          `${path.replace(/\.(?:allOf|anyOf|oneOf)\[\d+\].*|\.not.*/, "")}.properties[${name}]`,
+          `because it is defined in ${path}.properties[${name}]`,
+        ),
+      );
+    errors.push(...valueErrors(child, known, `${path}.properties[${name}]`, known ?? {}));
+  }
+  if (value.items !== undefined)
+    errors.push(...valueErrors(value.items, structure?.items, `${path}.items`, structure?.items ?? {}));
+  for (const [kind, list] of [
+    ["allOf", value.allOf],
+    ["anyOf", value.anyOf],
+    ["oneOf", value.oneOf],
+  ] as const)
+    for (const [at, one] of (list ?? []).entries())
+      errors.push(...valueErrors(one, structure, `${path}.${kind}[${at}]`, root));
+  if (value.not !== undefined) errors.push(...valueErrors(value.not, structure, `${path}.not`, root));
+  return errors;
+}
+
+/** Of metadata a schema may restrict the name alone. */
+function metadataErrors(schema: JsonSchema, path: string): FieldError[] {
+  const { type, properties = {}, description: _description, ...rest } = schema;
+  const isPlain =
+    (type === undefined || type === "object") &&
+    Object.keys(properties).every((name) => name === "name" || name === "generateName") &&
+    Object.keys(rest).length === 0;
+  return isPlain
+    ? []
+    : [
+        fieldForbidden(
+          path,
+          "must not specify anything other than name and generateName, but metadata is implicitly specified",
+        ),
+      ];
+}
