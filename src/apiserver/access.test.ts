@@ -198,6 +198,61 @@ describe("nobody gives away more than they hold", () => {
   });
 });
 
+describe("access reviews", () => {
+  const review = async (kind: string, spec: object, path = `/apis/authorization.k8s.io/v1/${kind}`, client = admin) =>
+    client.ask("POST", path, { body: { spec } });
+  const statusOf = ({ json }: Answered) => json["status"];
+
+  it("say whether somebody may, and why", async () => {
+    await grant("dora", [rule(["get"], ["pods", "pods/log"]), { verbs: ["get"], nonResourceURLs: ["/metrics"] }]);
+    const ask = async (resourceAttributes: object, user = "dora", groups: string[] = []) =>
+      statusOf(await review("subjectaccessreviews", { user, groups, resourceAttributes }));
+    expect(await ask({ verb: "get", resource: "pods", namespace: "a" })).toEqual({
+      allowed: true,
+      reason: 'RBAC: allowed by ClusterRoleBinding "rights-dora" of ClusterRole "rights-dora" to User "dora"',
+    });
+    expect(await ask({ verb: "get", resource: "pods", subresource: "log" })).toMatchObject({ allowed: true });
+    expect(await ask({ verb: "list", resource: "pods" })).toEqual({ allowed: false });
+    expect(await ask({ verb: "*", resource: "*", group: "*" }, "x", ["system:masters"])).toEqual({ allowed: true });
+    const metrics = { user: "dora", nonResourceAttributes: { path: "/metrics", verb: "get" } };
+    expect(statusOf(await review("subjectaccessreviews", metrics))).toMatchObject({ allowed: true });
+    const dora = await user("dora");
+    const own = await review(
+      "selfsubjectaccessreviews",
+      { resourceAttributes: { verb: "get", resource: "pods" } },
+      undefined,
+      dora,
+    );
+    expect(statusOf(own)).toMatchObject({ allowed: true });
+    const rules = statusOf(await review("selfsubjectrulesreviews", { namespace: "a" }, undefined, dora)) as {
+      resourceRules: object[];
+      nonResourceRules: object[];
+    };
+    expect(rules.resourceRules).toContainEqual(rule(["get"], ["pods", "pods/log"]));
+    expect(rules.nonResourceRules).toContainEqual({ verbs: ["get"], nonResourceURLs: ["/metrics"] });
+  });
+
+  it.each<[string, string, object, number]>([
+    ["nobody", "subjectaccessreviews", { resourceAttributes: {} }, 422],
+    ["nothing", "subjectaccessreviews", { user: "a" }, 422],
+    ["both", "selfsubjectaccessreviews", { resourceAttributes: {}, nonResourceAttributes: {} }, 422],
+    ["no namespace", "selfsubjectrulesreviews", {}, 400],
+  ])("about %s are refused", async (_title, kind, spec, code) => {
+    expect((await review(kind, spec)).status).toBe(code);
+  });
+
+  it("of a namespace ask about that namespace only", async () => {
+    const path = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews";
+    const ask = async (namespace: string) => {
+      const attributes = { namespace, verb: "get", resource: "pods" };
+      const body = { metadata: { namespace: "default" }, spec: { user: "dora", resourceAttributes: attributes } };
+      return admin.ask("POST", path, { body });
+    };
+    expect(statusOf(await ask("default"))).toMatchObject({ allowed: true });
+    expect((await ask("other")).status).toBe(422);
+  });
+});
+
 describe("creating by another verb", () => {
   it("an apply or a PUT that creates needs the right to create, and answers 201", async () => {
     await grant("patcher", [rule(["get", "patch", "update"], ["configmaps", "endpoints"])]);

@@ -220,6 +220,8 @@ rules:
     });
     await admin.ask("GET", `${ns}/configmaps?watch=true&timeoutSeconds=1`);
     await as().ask("GET", `${ns}/pods`);
+    await as({ token: "nobody's" }).ask("GET", `${ns}/pods`);
+    await as().ask("GET", `${ns}/pods`, { headers: { "Impersonate-User": "system:admin" } });
     await audit.close();
     expect(statSync(path).mode & 0o777).toBe(0o600);
     const text = readFileSync(path, "utf8");
@@ -235,6 +237,15 @@ rules:
       "watch ResponseStarted Request",
       "watch ResponseComplete Request",
       "list ResponseComplete Metadata",
+      "list ResponseComplete Metadata",
+      "list ResponseComplete Metadata",
+    ]);
+    expect(events.slice(6).map(({ user, responseStatus }) => [user, responseStatus])).toMatchObject([
+      [{ username: "" }, { code: 401 }],
+      [
+        { username: "system:anonymous" },
+        { code: 403, message: expect.stringContaining("cannot impersonate") as string },
+      ],
     ]);
     expect(events[0]).toMatchObject({
       kind: "Event",

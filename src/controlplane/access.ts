@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import {
   Auditor,
+  type Encryption,
   openAuditFile,
   parseAuditPolicy,
   parseEncryption,
@@ -46,9 +47,14 @@ export function followedFile(flag: string, path: string, clock: Clock): () => st
 
 const lower = (names: readonly string[]) => names.map((name) => name.toLowerCase());
 
+/** How Secrets are kept, as `--encryption-provider-config` says; `undefined` for plain text. */
+export const encryptionOf = ({ encryptionProviderConfig: path }: ServerConfig): Encryption | undefined =>
+  path === undefined ? undefined : read("encryption-provider-config", path, parseEncryption);
+
 /** Whom the API server knows, what it keeps encrypted and what it tells, as flags and the files they name say. */
 export function accessOptions(config: ServerConfig, authority: () => string, clock: Clock): AccessOptions {
-  const { clientCaFile, requestheaderClientCaFile, tokenAuthFile, encryptionProviderConfig } = config;
+  const { clientCaFile, requestheaderClientCaFile, tokenAuthFile } = config;
+  const encryption = encryptionOf(config);
   const further = clientCaFile === undefined ? undefined : followedFile("client-ca-file", clientCaFile, clock);
   const proxy =
     requestheaderClientCaFile === undefined
@@ -74,9 +80,7 @@ export function accessOptions(config: ServerConfig, authority: () => string, clo
       ...oidcOf(config),
     },
     ...(tokenAuthFile === undefined ? {} : { tokens: read("token-auth-file", tokenAuthFile, parseTokenFile) }),
-    ...(encryptionProviderConfig === undefined
-      ? {}
-      : { encryption: read("encryption-provider-config", encryptionProviderConfig, parseEncryption) }),
+    ...(encryption === undefined ? {} : { encryption }),
     ...(audit === undefined ? {} : { audit }),
     ...(config.enablePriorityAndFairness
       ? { flow: { seatsMax: config.maxRequestsInflight + config.maxMutatingRequestsInflight } }

@@ -2,6 +2,7 @@
  * Control plane: the composition root. `startControlPlane` puts API server, controllers and scheduler together over one
  * store; `startFleet` adds simulated members of the same process and joins them. Nothing here decides anything.
  */
+export { encryptionOf } from "./access.ts";
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 export { type Fleet, type FleetMember, startFleet } from "./fleet.ts";
 export { createInterpretation } from "./interpretation.ts";

@@ -1,3 +1,4 @@
+import type { Encryption } from "#apiserver";
 import { type CertificateAuthority, loadPki, type Pki, type PkiRoot } from "#certs";
 import { type Backend, StoreError } from "#store";
 
@@ -10,16 +11,31 @@ const TRIES_MAX = 5;
  * to the next: the first replica leaves them in the store, beside the Secrets, and the others take them from there. Server
  * and administrator certificates are each replica's own.
  *
- * Throws when the folder holds another authority than the store.
+ * They are kept as Secrets are: where those are encrypted, the keys of all tokens and certificates must not lie beside them
+ * in the open. Throws when the folder holds another authority than the store.
  */
-export async function loadSharedPki(backend: Backend, folder: string, hosts: readonly string[]): Promise<Pki> {
+export async function loadSharedPki(
+  backend: Backend,
+  folder: string,
+  hosts: readonly string[],
+  encryption?: Encryption,
+): Promise<Pki> {
+  const cipher = encryption?.cipherOf("", "secrets");
+  const sealed = (bytes: Buffer): Buffer => cipher?.seal(bytes, KEY) ?? bytes;
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const found = await backend.get(KEY);
-    if (found !== undefined) return loadPki(folder, hosts, parseRoot(found.value));
+    if (found !== undefined) {
+      const { value, isStale } = cipher?.open(found.value, KEY) ?? { value: found.value, isStale: false };
+      const root = parseRoot(value);
+      // Another replica that was faster has written the same.
+      if (isStale)
+        await backend.txn([{ type: "put", key: KEY, value: sealed(Buffer.from(value)), expected: found.revision }]);
+      return loadPki(folder, hosts, root);
+    }
     const own = await loadPki(folder, hosts);
     const root: PkiRoot = { authority: pairOf(own.authority), serviceAccount: own.serviceAccount };
     const written = await backend.txn([
-      { type: "put", key: KEY, value: Buffer.from(JSON.stringify(root)), expected: 0 },
+      { type: "put", key: KEY, value: sealed(Buffer.from(JSON.stringify(root))), expected: 0 },
     ]);
     if (written.ok) return own;
   }

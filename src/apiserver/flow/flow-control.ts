@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Clock, type Metrics, silentMetrics } from "#base";
-import { getPath, type KubeObject } from "#machinery";
+import { formatTime, getPath, type KubeObject } from "#machinery";
 import type { Attributes } from "../authorization/attributes.ts";
 import type { ApiServer } from "../server.ts";
 import { type LevelOptions, PriorityLevel, type Rejection } from "./level.ts";
@@ -36,6 +36,7 @@ export class FlowControl {
   readonly #options: FlowOptions;
   readonly #levels = new Map<string, PriorityLevel>();
   #schemas: readonly Schema[] = [];
+  #telling = false;
   readonly #measures;
 
   constructor(server: ApiServer, options: FlowOptions) {
@@ -118,6 +119,36 @@ export class FlowControl {
         present.options = options;
         present.dispatch();
       }
+    }
+    if (this.#telling) return;
+    this.#telling = true;
+    queueMicrotask(() => {
+      this.#telling = false;
+      void this.#tell();
+    });
+  }
+
+  /** Says on every schema whether its level is there. */
+  async #tell(): Promise<void> {
+    const transport = this.#server.transport();
+    for (const object of this.#objects("flowschemas")) {
+      const level = String(getPath(object, "spec", "priorityLevelConfiguration", "name") ?? "");
+      const isThere = this.#levels.has(level);
+      const conditions = (getPath(object, "status", "conditions") ?? []) as readonly { type: string; status: string }[];
+      const present = conditions.find(({ type }) => type === "Dangling");
+      if (present?.status === (isThere ? "False" : "True")) continue;
+      const condition = {
+        type: "Dangling",
+        status: isThere ? "False" : "True",
+        lastTransitionTime: formatTime(this.#options.clock.now()),
+        reason: isThere ? "Found" : "NotFound",
+        message: `This FlowSchema references the PriorityLevelConfiguration object named ${JSON.stringify(level)} ${isThere ? "and it exists" : "but there is no such object"}`,
+      };
+      const body = { ...object, status: { conditions: [...conditions.filter((one) => one !== present), condition] } };
+      const { name = "" } = object.metadata;
+      const at = { group: GROUP, version: "v1", resource: "flowschemas", subresource: "status", name };
+      // Another replica, or the next change, says the same.
+      await transport.send({ verb: "update", ...at, body }).catch(() => undefined);
     }
   }
 

@@ -88,6 +88,17 @@ const text = (status: number, value: string): FrontAnswer => ({
   body: Buffer.from(value),
 });
 
+/** Who asks. */
+interface Asking {
+  readonly user: User;
+  /** Who asks in the user's name. */
+  readonly impersonator?: User;
+  /** Why somebody may not ask in the name they gave. */
+  readonly refused?: unknown;
+}
+
+const NOBODY: Asking = { user: { name: "", groups: [] } };
+
 /** Turns requests into answers: who asks, whether they may, what is asked, and in which form the answer goes. */
 export class Front {
   readonly #parts: FrontParts;
@@ -101,13 +112,14 @@ export class Front {
       const url = urlOf(request.url);
       const path = parseResourcePath(url.pathname);
       const asking = await this.#identify(request);
-      if (asking === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
-      const { user } = asking;
+      const { user } = asking ?? NOBODY;
       const attributes =
         path === undefined
           ? { ...NO_RESOURCE, user, verb: request.method.toLowerCase(), path: url.pathname }
           : attributesOf(request, url, path, user);
-      passage.begin(attributes, url, asking.impersonator);
+      passage.begin(attributes, url, asking?.impersonator);
+      if (asking === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
+      if (asking.refused !== undefined) throw asking.refused;
       await passage.enter();
       const decision = this.#mustBeAllowed(attributes);
       passage.audit.annotate("authorization.k8s.io/decision", "allow");
@@ -141,20 +153,24 @@ export class Front {
 
   /** Who asks, after impersonation; `undefined` when it is nobody. Throws 403 on an impersonation that is not allowed. */
   async userOf(request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">): Promise<User | undefined> {
-    return (await this.#identify(request))?.user;
+    const asking = await this.#identify(request);
+    if (asking?.refused !== undefined) throw asking.refused;
+    return asking?.user;
   }
 
-  async #identify(
-    request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">,
-  ): Promise<{ readonly user: User; readonly impersonator?: User } | undefined> {
+  async #identify(request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">): Promise<Asking | undefined> {
     if (request.trustedUser !== undefined) return { user: request.trustedUser };
     const user = await this.#parts.authenticator.authenticate(request.headers, request.peer ?? []);
     this.#parts.measures?.authenticated(user !== undefined);
     if (user === undefined) return undefined;
-    const asked = impersonationOf(request.headers);
-    if (asked === undefined) return { user };
-    for (const need of asked.needs) this.#mustBeAllowed({ user, verb: "impersonate", ...need });
-    return { user: asked.user, impersonator: user };
+    try {
+      const asked = impersonationOf(request.headers);
+      if (asked === undefined) return { user };
+      for (const need of asked.needs) this.#mustBeAllowed({ user, verb: "impersonate", ...need });
+      return { user: asked.user, impersonator: user };
+    } catch (error) {
+      return { user, refused: error };
+    }
   }
 
   #mustBeAllowed(attributes: Attributes): Decision {

@@ -283,6 +283,38 @@ const cells: Readonly<Record<string, Cells>> = {
     at(o, "allowVolumeExpansion") ?? false,
     age(o, now),
   ],
+  "certificates.k8s.io/CertificateSigningRequest": (o, now) => {
+    const seconds = at(o, "spec", "expirationSeconds") as number | undefined;
+    return [
+      name(o),
+      age(o, now),
+      at(o, "spec", "signerName") ?? "<none>",
+      at(o, "spec", "username") ?? "",
+      seconds === undefined ? "<none>" : durationText(seconds * 1000),
+      requestCondition(o),
+    ];
+  },
+  "flowcontrol.apiserver.k8s.io/FlowSchema": (o, now) => [
+    name(o),
+    at(o, "spec", "priorityLevelConfiguration", "name") ?? "<none>",
+    at(o, "spec", "matchingPrecedence") ?? 0,
+    at(o, "spec", "distinguisherMethod", "type") ?? "<none>",
+    age(o, now),
+    list(o, "status", "conditions").find((condition) => condition["type"] === "Dangling")?.["status"] ?? "?",
+  ],
+  "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": (o, now) => {
+    const limited = at(o, "spec", "limited");
+    const queuing = at(limited, "limitResponse", "queuing");
+    return [
+      name(o),
+      at(o, "spec", "type") ?? "",
+      at(limited, "nominalConcurrencyShares") ?? "<none>",
+      at(queuing, "queues") ?? "<none>",
+      at(queuing, "handSize") ?? "<none>",
+      at(queuing, "queueLengthLimit") ?? "<none>",
+      age(o, now),
+    ];
+  },
   "cluster.karmada.io/Cluster": (o, now) => [
     name(o),
     at(o, "status", "kubernetesVersion") ?? "",
@@ -296,6 +328,18 @@ const cells: Readonly<Record<string, Cells>> = {
     at(o, "spec", "proxyURL") ?? "",
   ],
 };
+
+/** What was decided on a certificate request, and whether its certificate is there. */
+function requestCondition(request: KubeObject): string {
+  const types = new Set(list(request, "status", "conditions").map((condition) => condition["type"]));
+  const decided = types.has("Denied") ? ["Denied"] : types.has("Approved") ? ["Approved"] : ["Pending"];
+  const words = [
+    ...decided,
+    ...(types.has("Failed") ? ["Failed"] : []),
+    ...(at(request, "status", "certificate") ? ["Issued"] : []),
+  ];
+  return words.join(",");
+}
 
 const zonesOf = (cluster: KubeObject) =>
   (at(cluster, "spec", "zones") as string[] | undefined)?.join(",") ?? String(at(cluster, "spec", "zone") ?? "");

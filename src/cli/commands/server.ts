@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadPki, type Pki, writeKubeconfig } from "#certs";
 import { flagHelp, parseFlags, serverFlags } from "#config";
-import { createMetrics, loadSharedPki, startControlPlane } from "#controlplane";
+import { createMetrics, encryptionOf, loadSharedPki, startControlPlane } from "#controlplane";
 import { openBackend } from "#store";
 import { loggerOf, realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
@@ -26,7 +26,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   const load = () =>
     backend.settle === undefined
       ? loadPki(config.dataDir, config.tlsSans)
-      : loadSharedPki(backend, config.dataDir, config.tlsSans);
+      : loadSharedPki(backend, config.dataDir, config.tlsSans, encryptionOf(config));
   const pki = await load();
   const kubeconfig = join(config.dataDir, "admin.kubeconfig");
   let address = "";
