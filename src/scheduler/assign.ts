@@ -83,15 +83,16 @@ function divideStatic(
 ): readonly TargetCluster[] {
   const list = placement.replicaScheduling?.weightPreference?.staticWeightList ?? [];
   let weights: Weight[] = candidates
-    .map(({ name, cluster }) => ({
+    .map(({ name, cluster, order }) => ({
       name,
+      order,
       weight: Math.max(
         0,
         ...list.filter(({ targetCluster }) => matchesAffinity(targetCluster, cluster)).map(({ weight }) => weight),
       ),
     }))
     .filter(({ weight }) => weight > 0);
-  if (weights.length === 0) weights = candidates.map(({ name }) => ({ name, weight: 1 }));
+  if (weights.length === 0) weights = candidates.map(({ name, order }) => ({ name, order, weight: 1 }));
   record?.divided("static", replicas, weights);
   return divideByWeight(replicas, weights, spec.resource.uid ?? "");
 }
@@ -99,6 +100,15 @@ function divideStatic(
 interface Capacity {
   readonly name: string;
   readonly capacity: number;
+  readonly order?: number | undefined;
+}
+
+/** Present targets that are candidates. */
+function present(spec: ResourceBindingSpec, candidates: readonly Candidate[]): readonly TargetCluster[] {
+  const targets = spec.clusters ?? [];
+  if (targets.length === 0) return targets;
+  const names = new Set(candidates.map(({ name }) => name));
+  return targets.filter(({ name }) => names.has(name));
 }
 
 function divideDynamic(
@@ -107,8 +117,7 @@ function divideDynamic(
   strategy: "Dynamic" | "Aggregated",
   { spec, status, record }: AssignInput,
 ): readonly TargetCluster[] {
-  const names = new Set(candidates.map(({ name }) => name));
-  const previous = (spec.clusters ?? []).filter(({ name }) => names.has(name));
+  const previous = present(spec, candidates);
   const assigned = assignedReplicas(previous);
   const previousReplicas = new Map(previous.map(({ name, replicas: count = 0 }) => [name, count]));
   const previousOf = (name: string) => previousReplicas.get(name) ?? 0;
@@ -127,17 +136,21 @@ function divideDynamic(
       while (filled < count) filled += (ordered[length++] as Capacity).capacity;
       used = ordered.slice(0, length);
     }
-    const weights = used.map(({ name, capacity }) => ({ name, weight: capacity }));
+    const weights = used.map(({ name, capacity, order }) => ({ name, weight: capacity, order }));
     record?.divided(mode, count, weights);
     return divideByWeight(count, weights, uid);
   };
-  const descending = (list: Capacity[]) => list.sort((a, b) => b.capacity - a.capacity);
+  // Only filling up from the front asks for an order; a division by weights over the whole list does not.
+  const descending = (list: Capacity[]) =>
+    strategy === "Aggregated" ? list.sort((a, b) => b.capacity - a.capacity) : list;
   if (isRescheduleTriggered(spec, status)) {
     try {
       return divide(
         "fresh",
         replicas,
-        descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable + previousOf(name) }))),
+        descending(
+          candidates.map(({ name, allocatable, order }) => ({ name, order, capacity: allocatable + previousOf(name) })),
+        ),
       );
     } catch (error) {
       throw wrapped("failed to do fresh scale: ", error);
@@ -162,8 +175,9 @@ function divideDynamic(
     const extra = divide(
       "scale-up",
       replicas - assigned,
-      descending(candidates.map(({ name, allocatable }) => ({ name, capacity: allocatable }))),
+      descending(candidates.map(({ name, allocatable, order }) => ({ name, order, capacity: allocatable }))),
     );
+    if (previous.length === 0) return extra;
     const divided = extra.map(({ name, replicas: added = 0 }) => ({ name, replicas: added + previousOf(name) }));
     const touched = new Set(divided.map(({ name }) => name));
     const rest = previous.filter(({ name }) => !touched.has(name));

@@ -26,7 +26,7 @@ export {
   type Step,
   type StepMeasure,
   schedule,
-  scoreCluster,
+  scoreClusters,
 } from "./schedule.ts";
 export type { DecidedCandidate, Decision, Division, ScheduleCause, TermDecision } from "./decision.ts";
 export { schedulerController } from "./controller.ts";

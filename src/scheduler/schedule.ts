@@ -2,7 +2,7 @@ import type { Cluster, Component, ReplicaRequirements, TargetCluster } from "#ap
 import { type AssumedWorkload, estimateReplicas, estimateSets } from "#estimator";
 import { overflowOrder } from "#apis/karmada";
 import { assignReplicas } from "./assign.ts";
-import type { Candidate } from "./candidates.ts";
+import { byName, type Candidate } from "./candidates.ts";
 import type { TermRecorder } from "./decision.ts";
 import { noClusterFit, ScheduleError, schedulerError, wrapped } from "./errors.ts";
 import { type SchedulingInput, targetNamed, usesSets } from "./facts.ts";
@@ -58,38 +58,14 @@ function measured<T>({ measure }: AlgorithmOptions, step: Step, run: () => T): T
   }
 }
 
-/** Times one call of a plugin, where somebody wants to know. */
-function timed<T>(
-  measure: StepMeasure | undefined,
-  plugin: SchedulerPlugin,
-  step: "Filter" | "Score",
-  run: () => T,
-  resultOf: (answer: T) => StepResult,
-): T {
-  if (measure?.ran === undefined) return run();
-  const startedMs = measure.nowMs();
-  let result: StepResult = "Error";
-  try {
-    const answer = run();
-    result = resultOf(answer);
-    return answer;
-  } finally {
-    measure.ran(plugin.name, step, measure.nowMs() - startedMs, result);
-  }
-}
-
 export const UNLIMITED = 2147483647;
 
 /** A plugin's failure is the pass's failure, by the plugin's name; the queue goes on. */
-function asking<T>(plugin: SchedulerPlugin, ask: () => T): T {
-  try {
-    return ask();
-  } catch (error) {
-    if (error instanceof ScheduleError) throw error;
-    throw schedulerError(
-      `plugin ${JSON.stringify(plugin.name)} failed: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
+function failureOf(plugin: SchedulerPlugin | undefined, error: unknown): ScheduleError {
+  if (error instanceof ScheduleError) return error;
+  return schedulerError(
+    `plugin ${JSON.stringify(plugin?.name)} failed: ${error instanceof Error ? error.message : String(error)}`,
+  );
 }
 
 function verdictOf(plugin: SchedulerPlugin, input: SchedulingInput, cluster: Cluster): string | undefined {
@@ -113,23 +89,17 @@ export function feasibleClusters(
   const feasible: Cluster[] = [];
   const reasons = new Map<string, number>();
   const filters = plugins.filter(({ filter }) => filter !== undefined);
-  let current = filters[0] as SchedulerPlugin;
-  const run = (): void => {
+  const ran = measure?.ran === undefined ? undefined : measure;
+  let current: SchedulerPlugin | undefined;
+  try {
     for (const cluster of input.clusters) {
       if (cluster.metadata.deletionTimestamp !== undefined) continue;
       let reason: string | undefined;
       for (const plugin of filters) {
         current = plugin;
-        reason =
-          measure?.ran === undefined
-            ? verdictOf(plugin, input, cluster)
-            : timed(
-                measure,
-                plugin,
-                "Filter",
-                () => verdictOf(plugin, input, cluster),
-                (answer) => (answer === undefined ? "Success" : "Unschedulable"),
-              );
+        const startedMs = ran === undefined ? 0 : ran.nowMs();
+        reason = verdictOf(plugin, input, cluster);
+        ran?.ran?.(plugin.name, "Filter", ran.nowMs() - startedMs, reason === undefined ? "Success" : "Unschedulable");
         if (reason === undefined) continue;
         record?.refused(cluster.metadata.name ?? "", plugin.name, reason);
         break;
@@ -137,13 +107,8 @@ export function feasibleClusters(
       if (reason === undefined) feasible.push(cluster);
       else reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
-  };
-  try {
-    run();
   } catch (error) {
-    asking(current, () => {
-      throw error;
-    });
+    throw failureOf(current, error);
   }
   if (feasible.length > 0) return feasible;
   const parts = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
@@ -154,86 +119,90 @@ export function feasibleClusters(
 
 const SCORE_MAX = 100;
 
-export function scoreCluster(
-  input: SchedulingInput,
-  cluster: Cluster,
-  { plugins, record, measure }: AlgorithmOptions,
-): number {
-  let total = 0;
-  for (const plugin of plugins) {
-    if (plugin.score === undefined) continue;
-    const score: unknown = timed(
-      measure,
-      plugin,
-      "Score",
-      () => asking(plugin, () => plugin.score?.(input, cluster)),
-      () => "Success",
-    );
-    if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
-      throw schedulerError(
-        `plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`,
-      );
-    record?.scored(cluster.metadata.name ?? "", plugin.name, score);
-    total += score;
-  }
-  return total;
-}
-
-/** Room by cluster, the least of all estimators that know. */
-export function estimate(
+/** The sum of all scores of each cluster in turn. */
+export function scoreClusters(
   input: SchedulingInput,
   clusters: readonly Cluster[],
-  options: AlgorithmOptions,
-): ReadonlyMap<string, number> {
-  const { spec, placement, gates } = input;
-  const result = new Map<string, number>();
-  const components = spec.components ?? [];
-  if ((spec.replicas ?? 0) === 0 && components.length === 0) {
-    for (const { metadata } of clusters) result.set(metadata.name ?? "", UNLIMITED);
-    return result;
+  { plugins, record, measure }: AlgorithmOptions,
+): readonly number[] {
+  const totals = clusters.map(() => 0);
+  const ran = measure?.ran === undefined ? undefined : measure;
+  let current: SchedulerPlugin | undefined;
+  try {
+    for (const plugin of plugins) {
+      if (plugin.score === undefined) continue;
+      current = plugin;
+      for (let at = 0; at < clusters.length; at++) {
+        const cluster = clusters[at] as Cluster;
+        const startedMs = ran === undefined ? 0 : ran.nowMs();
+        const score: unknown = plugin.score(input, cluster);
+        ran?.ran?.(plugin.name, "Score", ran.nowMs() - startedMs, "Success");
+        if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
+          throw schedulerError(
+            `plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`,
+          );
+        record?.scored(cluster.metadata.name ?? "", plugin.name, score);
+        totals[at] = (totals[at] as number) + score;
+      }
+    }
+  } catch (error) {
+    throw failureOf(current, error);
   }
+  return totals;
+}
+
+/** Room of each cluster in turn, the least of all estimators that know. */
+function estimate(input: SchedulingInput, clusters: readonly Cluster[], options: AlgorithmOptions): readonly number[] {
+  const { spec, placement, gates } = input;
+  const components = spec.components ?? [];
+  if ((spec.replicas ?? 0) === 0 && components.length === 0) return clusters.map(() => UNLIMITED);
   const bySets = usesSets(spec, placement, gates);
   const usesModels = gates.has("CustomizedClusterResourceModeling");
-  for (const cluster of clusters) {
-    const name = cluster.metadata.name ?? "";
-    const general = { usesModels, assumed: options.assumed?.get(name) ?? [] };
-    const answer = bySets
+  const { assumed, record } = options;
+  const unoccupied = { usesModels };
+  const result = clusters.map((cluster) => {
+    const own = assumed?.get(cluster.metadata.name ?? "");
+    const general = own === undefined ? unoccupied : { usesModels, assumed: own };
+    return bySets
       ? estimateSets(cluster, components, general)
       : estimateReplicas(cluster, spec.replicaRequirements, general);
-    result.set(name, answer);
-  }
-  options.record?.estimated("general-estimator", result);
+  });
+  record?.estimated("general-estimator", named(clusters, result));
   for (const estimator of options.estimators ?? []) {
     let answers: ReadonlyMap<string, number>;
     try {
       answers = bySets ? estimator.sets(clusters, components) : estimator.replicas(clusters, spec.replicaRequirements);
     } catch (error) {
-      options.record?.estimated(estimator.name, error instanceof Error ? error.message : String(error));
+      record?.estimated(estimator.name, error instanceof Error ? error.message : String(error));
       continue;
     }
-    options.record?.estimated(estimator.name, answers);
-    for (const [name, answer] of answers) {
-      const present = result.get(name);
+    record?.estimated(estimator.name, answers);
+    for (const [at, cluster] of clusters.entries()) {
+      const answer = answers.get(cluster.metadata.name ?? "");
       // −1 and what is no number mean "does not know"; other negative answers are nothing.
-      if (present !== undefined && answer !== -1 && answer < present) result.set(name, Math.max(0, answer));
+      if (answer !== undefined && answer !== -1 && answer < (result[at] as number)) result[at] = Math.max(0, answer);
     }
   }
-  for (const [name, value] of result) if (value === UNLIMITED) result.set(name, spec.replicas ?? 0);
-  return result;
+  return result.map((room) => (room === UNLIMITED ? (spec.replicas ?? 0) : room));
 }
 
+const named = (clusters: readonly Cluster[], values: readonly number[]): ReadonlyMap<string, number> =>
+  new Map(clusters.map(({ metadata }, at) => [metadata.name ?? "", values[at] as number]));
+
 /** One run of the algorithm for one affinity: filter, score, select, assign. Throws `ScheduleError`. */
-export function schedule(input: SchedulingInput, options: AlgorithmOptions): readonly TargetCluster[] {
+export function schedule(given: SchedulingInput, options: AlgorithmOptions): readonly TargetCluster[] {
+  const input = { ...given, clusters: byName(given.clusters) };
   const { spec, placement, gates } = input;
   const feasible = measured(options, "Filter", () => feasibleClusters(input, options));
-  const scores = measured(options, "Score", () => feasible.map((cluster) => scoreCluster(input, cluster, options)));
+  const scores = measured(options, "Score", () => scoreClusters(input, feasible, options));
   const room = estimate(input, feasible, options);
   const candidates = feasible.map((cluster, at): Candidate => {
     const name = cluster.metadata.name ?? "";
-    const allocatable = room.get(name) ?? 0;
+    const allocatable = room[at] as number;
     return {
       cluster,
       name,
+      order: at,
       score: scores[at] ?? 0,
       allocatable,
       available: allocatable + (targetNamed(spec, name)?.replicas ?? 0),

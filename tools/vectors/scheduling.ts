@@ -43,7 +43,7 @@ import {
   schedule,
   ScheduleError,
   type SchedulingInput,
-  scoreCluster,
+  scoreClusters,
   selectClusters,
   usesSets,
 } from "#scheduler";
@@ -201,7 +201,7 @@ function run(kind: string, input: Input): unknown {
         scores: Object.fromEntries(
           input.clusters.map((cluster) => [
             cluster.metadata.name,
-            scoreCluster(inputOf(input, gates), cluster, algorithm),
+            scoreClusters(inputOf(input, gates), [cluster], algorithm)[0],
           ]),
         ),
       };
