@@ -100,8 +100,7 @@ export function recordTerm(
     },
     estimated(name, answers) {
       if (typeof answers === "string") failed[name] = answers;
-      // The general estimator's map is lowered by the others afterwards: what it said itself is kept.
-      else estimates.push({ name, answers: new Map(answers) });
+      else estimates.push({ name, answers });
     },
     candidates(found) {
       candidates = found;
@@ -114,25 +113,31 @@ export function recordTerm(
       divisions.push({ mode, replicas, weights: weights.slice(0, DESCRIBED_MAX) });
     },
     finish(end) {
+      // Made for every decision: plain loops, and nothing kept of the clusters themselves, which would outlive them here.
+      const described: DecidedCandidate[] = [];
+      for (let at = 0; at < candidates.length && at < DESCRIBED_MAX; at++) {
+        const { name, score, allocatable, available, overflowOrder } = candidates[at] as Candidate;
+        const answers: Record<string, number> = {};
+        for (const estimate of estimates) {
+          const answer = estimate.answers.get(name);
+          if (answer !== undefined) answers[estimate.name] = answer;
+        }
+        const own = scores.get(name) ?? {};
+        described.push({
+          cluster: name,
+          scores: own,
+          score,
+          estimates: answers,
+          allocatable,
+          available,
+          overflowOrder,
+        });
+      }
       const omitted = Math.max(0, refusals - DESCRIBED_MAX) + Math.max(0, candidates.length - DESCRIBED_MAX);
       return {
         ...(affinityName === undefined ? {} : { affinityName }),
         refused,
-        candidates: candidates
-          .slice(0, DESCRIBED_MAX)
-          .map(({ name, score, allocatable, available, overflowOrder }) => ({
-            cluster: name,
-            scores: scores.get(name) ?? {},
-            score,
-            estimates: Object.fromEntries(
-              estimates.flatMap(({ name: estimator, answers }) =>
-                answers.has(name) ? [[estimator, answers.get(name) as number]] : [],
-              ),
-            ),
-            allocatable,
-            available,
-            overflowOrder,
-          })),
+        candidates: described,
         ...(omitted === 0 ? {} : { omitted }),
         ...(Object.keys(failed).length === 0 ? {} : { failedEstimators: failed }),
         ...(regions === undefined ? {} : { regions }),

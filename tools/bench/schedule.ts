@@ -1,67 +1,42 @@
-import type { Cluster, ResourceBindingSpec } from "#apis/karmada";
-import { builtinPlugins, schedule } from "#scheduler";
-import { type Bench, perSecond } from "./measure.ts";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { measureDecisions } from "../../test/perf/schedule.ts";
+import { measurePlacing } from "../../test/perf/schedule-writes.ts";
+import type { Bench, Row } from "./measure.ts";
 
-/** Decisions of the scheduler, without writing them. */
-export const decisions: Bench = async () => {
-  const clusters = Array.from({ length: 100 }, (_, at) => ({
-    apiVersion: "cluster.karmada.io/v1alpha1",
-    kind: "Cluster",
-    metadata: { name: `c${at}` },
-    spec: {
-      syncMode: "Push",
-      resourceModels: Array.from({ length: 9 }, (_g, grade) => ({
-        grade,
-        ranges: [
-          { name: "cpu", min: String(2 ** grade), max: String(2 ** (grade + 1)) },
-          { name: "memory", min: `${4 * 2 ** grade}Gi`, max: `${8 * 2 ** grade}Gi` },
-        ],
-      })),
-    },
-    status: {
-      apiEnablements: [{ groupVersion: "apps/v1", resources: [{ name: "deployments", kind: "Deployment" }] }],
-      resourceSummary: {
-        allocatable: { pods: "50000", cpu: "9000", memory: "20Ti" },
-        allocatableModelings: Array.from({ length: 9 }, (_g, grade) => ({ grade, count: 20 })),
-      },
-    },
-  })) as unknown as Cluster[];
-  const gates = new Set(["CustomizedClusterResourceModeling"]);
-  const decide = (replicas: number) => {
-    const placement = {
-      replicaScheduling: {
-        replicaSchedulingType: "Divided",
-        replicaDivisionPreference: "Weighted",
-        weightPreference: { dynamicWeight: "AvailableReplicas" },
-      },
-    };
-    const spec = {
-      resource: { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name: "a" },
-      replicas,
-      replicaRequirements: { resourceRequest: { cpu: "100m", memory: "128Mi" } },
-      placement,
-    } as unknown as ResourceBindingSpec;
-    schedule(
-      { spec, status: undefined, placement: placement as never, observedAffinityName: undefined, clusters, gates },
-      { plugins: builtinPlugins },
-    );
+const BINDINGS = 5_000;
+const RATE = 500;
+const RATED = 3_000;
+
+/** A figure beside its goal: from 1 on the goal is met, whether more or less is better. */
+function beside(measure: string, value: number, unit: string, goal?: number): Row {
+  const row = { name: "schedule", measure, value, unit };
+  if (goal === undefined) return row;
+  const isRate = unit === "/s";
+  return {
+    ...row,
+    reference: `goal ${isRate ? "≥" : "≤"} ${goal} ${unit}`,
+    ratio: isRate ? value / goal : goal / value,
   };
-  const rate = (replicas: number) => {
-    for (let warm = 0; warm < 200; warm++) decide(replicas);
-    const startedMs = performance.now();
-    for (let run = 0; run < 1000; run++) decide(replicas);
-    return perSecond(1000, startedMs);
+}
+
+/** The scheduler: pure decisions, results written to the embedded store, and how long a new binding waits. */
+export const decisions: Bench = async ({ scratch }) => {
+  const rows = measureDecisions().map(({ what, value, unit, goal }) => beside(what, value, unit, goal));
+  const folderOf = (name: string) => {
+    const folder = join(scratch, name);
+    mkdirSync(folder);
+    return folder;
   };
-  const few = rate(10);
-  const many = rate(10_000);
-  return [
-    {
-      name: "schedule",
-      measure: "decisions over 100 clusters with models, 10 000 replicas",
-      value: many,
-      unit: "/s",
-      reference: `10 replicas ${Math.round(few)}/s`,
-      ratio: many / few,
-    },
-  ];
+  const all = await measurePlacing(folderOf("all"), BINDINGS);
+  rows.push(
+    beside(`${BINDINGS} bindings placed, results and events durable`, all.perSecond, "/s", 2_000),
+    beside("the same by CPU time, API server and store included", all.perCpuSecond, "/s"),
+  );
+  const rated = await measurePlacing(folderOf("rated"), RATED, RATE);
+  rows.push(
+    beside(`created → clusters set at ${RATE} creations/s, median`, rated.medianMs, "ms"),
+    beside(`created → clusters set at ${RATE} creations/s, p99`, rated.p99Ms, "ms", 50),
+  );
+  return rows;
 };
