@@ -43,7 +43,9 @@ async function playBoth(script: Script, pair: Pair, id: string): Promise<Outcome
     script,
     differences: real.flatMap((answer, step) => {
       const other = ours[step];
-      return other === undefined ? [] : compare(answer, other).map((difference) => ({ step: step + 1, difference }));
+      return other === undefined
+        ? []
+        : compare(answer, other, script.steps[step]?.body).map((difference) => ({ step: step + 1, difference }));
     }),
   };
 }

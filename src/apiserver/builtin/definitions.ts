@@ -74,7 +74,14 @@ const WITHOUT_GENERATION = new Set([
   "LimitRange",
   "Lease",
   "CertificateSigningRequest",
+  "CSIDriver",
+  "CSINode",
+  "VolumeAttachment",
+  "HorizontalPodAutoscaler",
+  "APIService",
 ]);
+/** Kinds without a spec whose changes are counted all the same. */
+const WITH_GENERATION = new Set(["Pod", "PodTemplate", "PriorityClass", "EndpointSlice"]);
 
 function prefixOf(group: string, resource: string): string {
   const shared = SHARED_PREFIX[`${group}/${resource}`];
@@ -145,8 +152,7 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
               source === undefined
                 ? strategyOf(groupName, kindName)
                 : { ...strategyOf(groupName, kindName), normalise: quantityRewriter(source, resolveBuiltin) },
-            hasGeneration:
-              spec !== undefined && !WITHOUT_GENERATION.has(kindName) && kindName !== "Pod" ? true : kindName === "Pod",
+            hasGeneration: WITH_GENERATION.has(kindName) || (spec !== undefined && !WITHOUT_GENERATION.has(kindName)),
           });
         }
   return definitions;

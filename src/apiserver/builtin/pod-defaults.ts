@@ -18,12 +18,19 @@ export function defaultPodSpec(spec: Json, restartPolicy = "Always"): Json {
   put("terminationGracePeriodSeconds", 30);
   put("dnsPolicy", "ClusterFirst");
   put("securityContext", {});
+  // A grace of minus one was once written by mistake; it means the shortest.
+  if (result["terminationGracePeriodSeconds"] === -1) {
+    result["terminationGracePeriodSeconds"] = 1;
+    isChanged = true;
+  }
+  if (result["schedulerName"] === "") delete result["schedulerName"];
   put("schedulerName", "default-scheduler");
   if (result["serviceAccountName"] !== undefined) put("serviceAccount", result["serviceAccountName"]);
   for (const list of ["containers", "initContainers"]) {
     const containers = spec[list] as readonly Json[] | undefined;
     if (containers === undefined) continue;
-    const next = containers.map(defaultContainer);
+    const isOnHost = spec["hostNetwork"] === true;
+    const next = containers.map((container) => defaultContainer(container, isOnHost));
     if (next.some((container, at) => container !== containers[at])) {
       result[list] = next;
       isChanged = true;
@@ -43,7 +50,7 @@ export function defaultPodSpec(spec: Json, restartPolicy = "Always"): Json {
   return output;
 }
 
-function defaultContainer(container: Json): Json {
+function defaultContainer(container: Json, isOnHost: boolean): Json {
   const result: Record<string, unknown> = { ...container };
   let isChanged = false;
   const put = (key: string, value: unknown) => {
@@ -56,8 +63,13 @@ function defaultContainer(container: Json): Json {
   put("imagePullPolicy", pullPolicyOf(String(container["image"] ?? "")));
   put("resources", {});
   const ports = container["ports"] as readonly Json[] | undefined;
-  if (ports?.some((port) => port["protocol"] === undefined)) {
-    result["ports"] = ports.map((port) => (port["protocol"] === undefined ? { ...port, protocol: "TCP" } : port));
+  const needsHostPort = (port: Json) => isOnHost && port["hostPort"] === undefined;
+  if (ports?.some((port) => port["protocol"] === undefined || needsHostPort(port))) {
+    result["ports"] = ports.map((port) => ({
+      ...(needsHostPort(port) ? { hostPort: port["containerPort"] } : {}),
+      protocol: "TCP",
+      ...port,
+    }));
     isChanged = true;
   }
   // Requests that are left out are what the limits say.
@@ -88,8 +100,12 @@ function defaultContainer(container: Json): Json {
     }
   }
   const env = container["env"] as readonly Json[] | undefined;
-  if (env?.some((variable) => needsFieldVersion(variable))) {
+  if (env?.some((variable) => needsFieldVersion(variable) || needsDivisor(variable))) {
     result["env"] = env.map((variable) => {
+      if (needsDivisor(variable)) {
+        const { resourceFieldRef } = variable["valueFrom"] as { readonly resourceFieldRef: Json };
+        return { ...variable, valueFrom: { resourceFieldRef: { ...resourceFieldRef, divisor: "0" } } };
+      }
       if (!needsFieldVersion(variable)) return variable;
       const from = variable["valueFrom"] as { readonly fieldRef: Json };
       return { ...variable, valueFrom: { ...from, fieldRef: { apiVersion: "v1", ...from.fieldRef } } };
@@ -104,7 +120,13 @@ function needsFieldVersion(variable: Json): boolean {
   return field !== undefined && field["apiVersion"] === undefined;
 }
 
+function needsDivisor(variable: Json): boolean {
+  const field = (variable["valueFrom"] as { readonly resourceFieldRef?: Json } | undefined)?.resourceFieldRef;
+  return field !== undefined && field["divisor"] === undefined;
+}
+
 function defaultVolume(volume: Json): Json {
+  if (Object.keys(volume).every((name) => name === "name")) return { ...volume, emptyDir: {} };
   for (const kind of ["configMap", "secret", "downwardAPI", "projected"]) {
     const source = volume[kind] as Json | undefined;
     if (source !== undefined && source["defaultMode"] === undefined)

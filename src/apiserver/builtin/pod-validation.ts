@@ -14,6 +14,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Json } from "./pod-defaults.ts";
+import { containerRules, podRules } from "./pod-rules.ts";
 
 type List = readonly Json[];
 
@@ -56,11 +57,14 @@ export function podSpecErrors(spec: Json | undefined, path: string, claimed: rea
   const names = new Set<unknown>();
   for (const list of ["containers", "initContainers"])
     for (const [at, container] of listOf(spec, list).entries())
-      errors.push(...containerErrors(container, `${path}.${list}[${at}]`, names, volumes));
-  for (const field of ["terminationGracePeriodSeconds"]) {
-    const value = spec?.[field];
-    if (typeof value === "number" && value < 0) errors.push(fieldInvalid(`${path}.${field}`, value, NOT_NEGATIVE));
-  }
+      errors.push(
+        ...containerErrors(container, `${path}.${list}[${at}]`, names, volumes),
+        ...containerRules(container, `${path}.${list}[${at}]`, {
+          isInit: list === "initContainers",
+          onHost: spec?.["hostNetwork"] === true,
+        }),
+      );
+  if (spec !== undefined) errors.push(...podRules(spec, path));
   const deadline = spec?.["activeDeadlineSeconds"];
   if (typeof deadline === "number" && (deadline < 1 || deadline > 2_147_483_647))
     errors.push(fieldInvalid(`${path}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"));
@@ -111,15 +115,16 @@ function containerErrors(
   return errors;
 }
 
-function portNameErrors(name: string, path: string): FieldError[] {
-  if (name.length > 15) return [fieldInvalid(path, name, "must be no more than 15 characters")];
-  if (!/^[-a-z0-9]+$/.test(name))
-    return [fieldInvalid(path, name, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")];
-  if (!/[a-z]/.test(name)) return [fieldInvalid(path, name, "must contain at least one letter (a-z)")];
-  if (name.includes("--")) return [fieldInvalid(path, name, "must not contain consecutive hyphens")];
-  return name.startsWith("-") || name.endsWith("-")
-    ? [fieldInvalid(path, name, "must not begin or end with a hyphen")]
-    : [];
+/** Mistakes of a port's name, all that apply. */
+export function portNameErrors(name: string, path: string): FieldError[] {
+  const wrong: readonly (readonly [boolean, string])[] = [
+    [name.length > 15, "must be no more than 15 characters"],
+    [!/^[-a-z0-9]+$/.test(name), "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"],
+    [!/[a-z]/.test(name), "must contain at least one letter (a-z)"],
+    [name.includes("--"), "must not contain consecutive hyphens"],
+    [/^-|-$/.test(name), "must not begin or end with a hyphen"],
+  ];
+  return wrong.filter(([isWrong]) => isWrong).map(([, text]) => fieldInvalid(path, name, text));
 }
 
 function resourceErrors(resources: Json | undefined, path: string): FieldError[] {

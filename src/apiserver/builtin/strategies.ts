@@ -17,13 +17,51 @@ import type { Strategy } from "../definition.ts";
 import { validateLabels } from "../metadata.ts";
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
 import { podSpecErrors, podUpdateErrors } from "./pod-validation.ts";
+import { networkRules } from "./network-rules.ts";
 import { bindingErrors, policyStrategies, secretTypeErrors } from "./policy-strategies.ts";
 import { serviceStrategy } from "./service-strategy.ts";
+import { storageRules } from "./storage-rules.ts";
+import { workloadRules } from "./workload-rules.ts";
 
 /** Per-kind behaviour of built-in kinds, where Kubernetes has one beyond the schema. */
 export function strategyOf(group: string, kind: string): Strategy {
   const key = group === "" ? kind : `${group}/${kind}`;
-  return strategies[key] ?? policyStrategies[key] ?? {};
+  const own = strategies[key] ?? policyStrategies[key] ?? {};
+  const rules = workloadRules[key] ?? networkRules[key] ?? storageRules[key];
+  return rules === undefined ? own : together(own, rules);
+}
+
+/** A kind's own behaviour first, then the rules that stand in a file by topic. */
+function together(first: Strategy, second: Strategy): Strategy {
+  const chain = <A extends readonly unknown[]>(
+    name: "applyDefaults" | "prepareForCreate" | "prepareForUpdate",
+  ): object => {
+    const [one, two] = [first[name], second[name]] as unknown as (
+      | ((object: KubeObject, ...rest: A) => KubeObject)
+      | undefined
+    )[];
+    return one === undefined || two === undefined
+      ? {}
+      : { [name]: (object: KubeObject, ...rest: A) => two(one(object, ...rest), ...rest) };
+  };
+  const add = (name: "validate" | "validateUpdate"): object => {
+    const [one, two] = [first[name], second[name]] as unknown as (
+      | ((...objects: readonly KubeObject[]) => readonly FieldError[])
+      | undefined
+    )[];
+    return one === undefined || two === undefined
+      ? {}
+      : { [name]: (...objects: readonly KubeObject[]) => [...one(...objects), ...two(...objects)] };
+  };
+  return {
+    ...first,
+    ...second,
+    ...chain("applyDefaults"),
+    ...chain("prepareForCreate"),
+    ...chain("prepareForUpdate"),
+    ...add("validate"),
+    ...add("validateUpdate"),
+  };
 }
 
 type Fill = (spec: Json, object: KubeObject) => Json;
@@ -62,7 +100,13 @@ function selectorErrors(object: KubeObject, kind = "deployment"): FieldError[] {
   const errors: FieldError[] = [];
   const labels = getPath(spec, "template", "metadata", "labels") as Record<string, string> | undefined;
   errors.push(...validateLabels(labels, "spec.template.metadata.labels"));
-  if (selector === undefined) return [fieldRequired("spec.selector")];
+  if (selector === undefined)
+    return [
+      fieldRequired("spec.selector"),
+      ...(labels === undefined
+        ? [fieldInvalid("spec.template.metadata.labels", null, "`selector` does not match template `labels`")]
+        : []),
+    ];
   if (Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length === 0)
     errors.push(fieldInvalid("spec.selector", selector, `empty selector is invalid for ${kind}`));
   else if (compileLabelSelector(selector as LabelSelector)?.(labels) === false)
@@ -136,7 +180,7 @@ function rolloutErrors(spec: Json): FieldError[] {
       ),
     );
   const deadline = spec["progressDeadlineSeconds"];
-  if (typeof deadline === "number" && deadline <= Number(spec["minReadySeconds"] ?? 0))
+  if (typeof deadline === "number" && deadline >= 0 && deadline <= Number(spec["minReadySeconds"] ?? 0))
     errors.push(fieldInvalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
   return errors;
 }

@@ -293,7 +293,8 @@ export class Schema {
     const items = this.items;
     if (items !== undefined) for (const [at, item] of value.entries()) items.check(item, `${path}[${at}]`, errors);
     const kind = this.listType;
-    if (kind !== "set" && kind !== "map") return;
+    // Kubernetes' own kinds say in code which of their lists must be unique; their keys serve patches only.
+    if ((kind !== "set" && kind !== "map") || this.#options.isPublished) return;
     const seen = new Set<string>();
     for (const [at, item] of value.entries()) {
       const shown =

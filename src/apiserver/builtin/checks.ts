@@ -1,0 +1,109 @@
+/** Checks that rules of several built-in kinds are made of, in kube-apiserver's words. */
+import { isIP } from "node:net";
+import {
+  type FieldError,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  getPath,
+  isJsonObject,
+  labelKeyErrors,
+} from "#machinery";
+import type { Json } from "./pod-defaults.ts";
+
+export type List = readonly Json[];
+
+export const NOT_NEGATIVE = "must be greater than or equal to 0";
+export const PORT_TEXT = "must be between 1 and 65535, inclusive";
+const IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+const CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+
+/** The value below a dotted path. */
+export const valueAt = (value: unknown, path: string): unknown => getPath(value, ...path.split("."));
+
+/** The list below a dotted path; empty when there is none. */
+export function listAt(value: unknown, path: string): List {
+  const found = valueAt(value, path);
+  return Array.isArray(found) ? (found as List) : [];
+}
+
+export const isPort = (value: unknown): boolean => typeof value === "number" && value >= 1 && value <= 65_535;
+
+export const notNegativeAt = (object: unknown, ...paths: readonly string[]): FieldError[] =>
+  paths.flatMap((path) => {
+    const value = valueAt(object, path);
+    return typeof value === "number" && value < 0 ? [fieldInvalid(path, value, NOT_NEGATIVE)] : [];
+  });
+
+/** A value that is there must be one of those allowed. */
+export function oneOfAt(object: unknown, path: string, allowed: readonly string[]): FieldError[] {
+  const value = valueAt(object, path);
+  return value === undefined || allowed.includes(String(value)) ? [] : [fieldNotSupported(path, value, allowed)];
+}
+
+/** A number, or a percentage written as `25%`; of neither more than everything nor less than nothing. */
+export function amountErrors(value: unknown, path: string): FieldError[] {
+  if (typeof value === "number") return value < 0 ? [fieldInvalid(path, value, NOT_NEGATIVE)] : [];
+  if (typeof value !== "string") return [];
+  if (!/^[0-9]+%$/.test(value))
+    return [
+      fieldInvalid(
+        path,
+        value,
+        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+      ),
+    ];
+  return Number(value.slice(0, -1)) > 100 ? [fieldInvalid(path, value, "must not be greater than 100%")] : [];
+}
+
+export const ipErrors = (value: unknown, path: string): FieldError[] =>
+  isIP(String(value)) === 0 ? [fieldInvalid(path, value, IP_TEXT)] : [];
+
+export function cidrErrors(value: unknown, path: string): FieldError[] {
+  const [address = "", bits = ""] = String(value).split("/");
+  const family = isIP(address);
+  const isRange = family !== 0 && /^\d+$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+  return isRange ? [] : [fieldInvalid(path, value, CIDR_TEXT)];
+}
+
+const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"];
+
+/** Mistakes of a label selector's requirements. */
+export function labelSelectorErrors(selector: unknown, path: string): FieldError[] {
+  return [
+    ...Object.keys((valueAt(selector, "matchLabels") ?? {}) as object).flatMap((key) =>
+      labelKeyErrors(key).map((text) => fieldInvalid(`${path}.matchLabels`, key, text)),
+    ),
+    ...listAt(selector, "matchExpressions").flatMap((requirement, number) => {
+      const where = `${path}.matchExpressions[${number}]`;
+      const { key, operator } = requirement;
+      const count = listAt(requirement, "values").length;
+      return [
+        ...(OPERATORS.includes(String(operator))
+          ? (operator === "In" || operator === "NotIn") && count === 0
+            ? [fieldRequired(`${where}.values`, "must be specified when `operator` is 'In' or 'NotIn'")]
+            : (operator === "Exists" || operator === "DoesNotExist") && count > 0
+              ? [
+                  fieldForbidden(
+                    `${where}.values`,
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                  ),
+                ]
+              : []
+          : [fieldInvalid(`${where}.operator`, operator ?? "", "not a valid selector operator")]),
+        ...labelKeyErrors(String(key ?? "")).map((text) => fieldInvalid(`${where}.key`, key ?? "", text)),
+      ];
+    }),
+  ];
+}
+
+/** Members that are absent get their default; gives the value itself when none was. */
+export function filled(value: Json, defaults: Json): Json {
+  const missing = Object.entries(defaults).filter(
+    ([key, fallback]) => value[key] === undefined && fallback !== undefined,
+  );
+  return missing.length === 0 ? value : { ...value, ...Object.fromEntries(missing) };
+}
+
+export const isMap = isJsonObject;
