@@ -28,6 +28,7 @@ export function isRefusing({ isDown, flapMs }: Readonly<Faults>, nowMs: number):
   return isDown || (flapMs > 0 && Math.floor(nowMs / flapMs) % 2 === 0);
 }
 
+/** A simulated member, or the way to it, is down. */
 export class ConnectionRefused extends Error {
   constructor(name: string) {
     super(`connect ECONNREFUSED: the API server of ${name} is down`);

@@ -9,13 +9,21 @@ export class StoreError extends Error {
 }
 
 export type StoreErrorCode =
+  /** A revision was asked for that is no longer held; clients list anew. */
   | "STORE_COMPACTED"
+  /** Another process works on the folder; it is left alone. */
   | "STORE_IN_USE"
+  /** The folder was written by a newer version; it is left alone. */
   | "STORE_NEWER_FORMAT"
+  /** The folder holds something that is no store, or is damaged. */
   | "STORE_UNREADABLE"
+  /** A write did not reach the disk, which may be full; nothing was acknowledged. */
   | "STORE_WRITE_FAILED"
+  /** The store was closed while it was used. */
   | "STORE_CLOSED"
+  /** The address of a store begins with a scheme nobody knows. */
   | "STORE_UNKNOWN_SCHEME"
+  /** The store cannot be reached at present. */
   | "STORE_UNAVAILABLE";
 
 export const compacted = (asked: number, oldest: number): StoreError =>
