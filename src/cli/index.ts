@@ -22,6 +22,11 @@ const commands: readonly Command[] = [
   },
   { words: ["server"], summary: "start a control plane", load: () => import("./commands/server.ts") },
   {
+    words: ["controllers"],
+    summary: "run on an API server that is there already, or --uninstall",
+    load: () => import("./commands/controllers.ts"),
+  },
+  {
     words: ["scheduler"],
     summary: "start a scheduler of its own beside a control plane",
     load: () => import("./commands/scheduler.ts"),

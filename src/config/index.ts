@@ -11,7 +11,15 @@ export { defaultGates, type FeatureGate, featureGates, parseFeatureGates } from 
 export { type ConfigOf, environmentName, flag, type FlagEntry, type FlagTable } from "./flag.ts";
 export { flagHelp, type FlagSources, readFlags } from "./read-flags.ts";
 export { type RefusedFlag, refusedFlags } from "./refused-flags.ts";
-export { parseFlags, type ServerConfig, serverFlags } from "./server-flags.ts";
+export {
+  type EngineConfig,
+  type GuestConfig,
+  guestFlags,
+  parseFlags,
+  parseGuestFlags,
+  type ServerConfig,
+  serverFlags,
+} from "./server-flags.ts";
 export {
   type DeschedulerConfig,
   deschedulerFlags,

@@ -2,7 +2,7 @@ import { apiserverFlags } from "./apiserver-flags.ts";
 import { controllerList } from "./controller-names.ts";
 import { featureGateList } from "./feature-gates.ts";
 import { failoverFlags, profileDefaults, profileGates } from "./failover-flags.ts";
-import { type ConfigOf, environmentName, flag } from "./flag.ts";
+import { type ConfigOf, environmentName, flag, type FlagTable } from "./flag.ts";
 import { listenerFlags, logFlags, rateLimiterFlags } from "./process-flags.ts";
 import { type FlagSources, readFlags } from "./read-flags.ts";
 import { deschedulerOnlyFlags, estimatorClientFlags, replicaFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
@@ -24,8 +24,8 @@ import {
 
 const MANAGER = "controller-manager";
 
-/** Every flag of `flotilla server`, with upstream's names. A new flag is one entry: the key is its field. */
-export const serverFlags = {
+/** What an API server and a store of one's own ask for. */
+const ownServerFlags = {
   dataDir: flag("data-dir", text, "", "folder of the store, certificates and admin.kubeconfig", {
     of: "flotilla",
     by: "cli",
@@ -62,7 +62,6 @@ export const serverFlags = {
     of: ["aggregated-apiserver", "search"],
     by: "store",
   }),
-  ...replicaFlags,
   clusterSigningDurationMs: flag(
     "cluster-signing-duration",
     positiveDuration,
@@ -74,6 +73,11 @@ export const serverFlags = {
     of: "flotilla",
     by: "certs",
   }),
+};
+
+/** What controllers and scheduler ask for, wherever they run. */
+const engineFlags = {
+  ...replicaFlags,
   gates: flag("feature-gates", featureGateList, "", "NAME=true,… over the defaults; AllAlpha and AllBeta are groups", {
     of: [MANAGER, "scheduler", "webhook", "agent", "scheduler-estimator", "aggregated-apiserver"],
     by: "config",
@@ -265,18 +269,64 @@ export const serverFlags = {
   ...logFlags,
 };
 
+/** Every flag of `flotilla server`, with upstream's names. A new flag is one entry: the key is its field. */
+export const serverFlags = { ...ownServerFlags, ...engineFlags };
+
+/** Every flag of `flotilla controllers`, which works on an API server that is there already. */
+export const guestFlags = {
+  kubeconfig: flag("kubeconfig", optionalText, "", "kubeconfig of the API server to work on; default as kubectl's", {
+    of: MANAGER,
+    by: "cli",
+  }),
+  kubeContext: flag("kube-context", optionalText, "", "context in it; default is the current one", {
+    of: "flotilla",
+    by: "cli",
+  }),
+  webhookHost: flag("webhook-host", text, "127.0.0.1", "name or address the API server reaches this process by", {
+    of: "flotilla",
+    by: "controlplane/guest",
+  }),
+  webhookPort: flag("webhook-port", port, "8443", "port admission is served at; 0 chooses a free one", {
+    of: "flotilla",
+    by: "controlplane/guest",
+  }),
+  webhookBindAddress: flag("webhook-bind-address", text, "127.0.0.1", "address admission is served at", {
+    of: "flotilla",
+    by: "controlplane/guest",
+  }),
+  uninstall: flag("uninstall", boolean, "false", "remove everything that was installed; workloads stay", {
+    of: "flotilla",
+    by: "controlplane/guest",
+  }),
+  ...engineFlags,
+  writeTemplateStatus: {
+    ...engineFlags.writeTemplateStatus,
+    default: "false",
+    meaning: "sum up member statuses into templates, which are live objects of this cluster",
+  },
+};
+
 /** What a control plane is started with, defaulted and checked. */
 export type ServerConfig = ConfigOf<typeof serverFlags>;
+export type EngineConfig = ConfigOf<typeof engineFlags>;
+export type GuestConfig = ConfigOf<typeof guestFlags>;
 
 /** Reads the flags of `flotilla server`; a failover profile stands for defaults of its own. */
-export function parseFlags(words: readonly string[], sources: FlagSources = {}): ServerConfig {
-  const first = readFlags(serverFlags, words, sources);
+export const parseFlags = (words: readonly string[], sources: FlagSources = {}): ServerConfig =>
+  withProfile(serverFlags, words, sources);
+
+/** The same for `flotilla controllers`. */
+export const parseGuestFlags = (words: readonly string[], sources: FlagSources = {}): GuestConfig =>
+  withProfile(guestFlags, words, sources);
+
+function withProfile<C extends EngineConfig>(table: FlagTable, words: readonly string[], sources: FlagSources): C {
+  const first = readFlags(table, words, sources) as unknown as C;
   const { failoverProfile: profile } = first;
   if (profile === "current") return first;
-  const config = readFlags(serverFlags, words, {
+  const config = readFlags(table, words, {
     ...sources,
     defaults: { ...profileDefaults(profile), ...sources.defaults },
-  });
+  }) as unknown as C;
   const given = [...words, sources.env?.[environmentName("feature-gates")] ?? ""].join(",");
   const texts = given.replace(/--feature-gates[= ,]/g, ",");
   return Object.freeze({ ...config, gates: profileGates(profile, config.gates, texts) });

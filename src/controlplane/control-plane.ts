@@ -15,7 +15,7 @@ import { type Client, createClient } from "#client";
 import type { ServerConfig } from "#config";
 import type { Manager, Turns } from "#controller-runtime";
 import type { TemplateKinds } from "#controllers/detector";
-import { createLuaEngine, type Interpreter } from "#interpreter";
+import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import type { MemberPool } from "#member";
 import { builtinPlugins, choosePlugins, createDecisionLog, type DecisionLog } from "#scheduler";
@@ -27,6 +27,7 @@ import { publishClusterInfo } from "./cluster-info.ts";
 import { addKubernetesControllers } from "./controllers.ts";
 import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
 import { type Engine, startEngine } from "./engine.ts";
+import { luaSyntaxError } from "./interpretation.ts";
 import { takeLead } from "./leadership.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { followServing, type Serving } from "./serving.ts";
@@ -209,19 +210,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await plain?.close();
       await backend.close();
     },
-  };
-}
-
-/** What is wrong with the text of a Lua script, as admission asks it; nothing is run. */
-function luaSyntaxError(): (script: string) => string | undefined {
-  const engine = createLuaEngine({ now: () => 0 });
-  return (script) => {
-    try {
-      engine.check(script);
-      return undefined;
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Cluster } from "#apis/karmada";
 import type { RunningApiServer } from "#apiserver";
 import type { Pki } from "#certs";
-import { controllerNames, isControllerWanted, type ServerConfig } from "#config";
+import { controllerNames, type EngineConfig, isControllerWanted, type ServerConfig } from "#config";
 import type { ControllerDefinition, Manager } from "#controller-runtime";
 import { agentCsrApproving } from "#controllers/agent-csr-approving";
 import { applicationFailover } from "#controllers/application-failover";
@@ -51,7 +51,7 @@ const NAMELESS = new Set(["detector", "dependencies-distributor"]);
 
 /** Follows `--controllers`; `refuseMissing` throws when it names a controller that was never offered. */
 export function controllerAdder(
-  { controllers: words }: Pick<ServerConfig, "controllers">,
+  { controllers: words }: Pick<EngineConfig, "controllers">,
   manager: Manager,
 ): { readonly add: AddController; refuseMissing(): void } {
   const known = new Set<string>();
@@ -96,7 +96,7 @@ export function addKubernetesControllers(add: AddController, { config, api, pki,
 
 /** What Karmada's controllers are given. */
 export interface KarmadaParts {
-  readonly config: ServerConfig;
+  readonly config: EngineConfig;
   readonly manager: Manager;
   readonly members: MemberPool;
   readonly interpreter: Interpreter;

@@ -1,7 +1,7 @@
 import type { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import { createInformers, withRateLimit } from "#client";
-import type { ServerConfig } from "#config";
+import type { EngineConfig } from "#config";
 import { createManager, type Manager, Turns } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
 import type { TemplateKinds } from "#controllers/detector";
@@ -17,7 +17,7 @@ import { schedulerOptionsOf } from "./programs.ts";
 import { discoveryOf, pluginUrl } from "./scheduling.ts";
 
 export interface EngineOptions {
-  readonly config: ServerConfig;
+  readonly config: EngineConfig;
   /** The API server with Karmada's kinds: in process, or any other over HTTP. */
   readonly transport: Transport;
   readonly clock: Clock;

@@ -6,6 +6,7 @@ export { encryptionOf } from "./access.ts";
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 export { type Fleet, type FleetMember, startFleet } from "./fleet.ts";
 export { createInterpretation } from "./interpretation.ts";
+export { startGuest, uninstall } from "./guest/index.ts";
 export { createLogger } from "./logger.ts";
 export { loadSharedPki } from "./shared-pki.ts";
 export { createMetrics } from "./metrics.ts";

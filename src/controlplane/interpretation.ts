@@ -121,3 +121,16 @@ function mergedRules(
   const all = plugins.map(({ source }) => source(apiVersion, kind, answers));
   return all.some((rules) => rules !== undefined) ? Object.assign({}, ...all.reverse()) : undefined;
 }
+
+/** What is wrong with the text of a Lua script, as admission asks it; nothing is run. */
+export function luaSyntaxError(): (script: string) => string | undefined {
+  const engine = createLuaEngine({ now: () => 0 });
+  return (script) => {
+    try {
+      engine.check(script);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  };
+}

@@ -3,7 +3,10 @@ import { kindDefinitions } from "./kinds/index.ts";
 import type { KindDefinition } from "./kinds/kind.ts";
 
 /** A definition as the CustomResourceDefinition that serves it. */
-function toCustomResourceDefinition({ group, names, scope, versions }: KindDefinition): KubeObject {
+function toCustomResourceDefinition(
+  { group, names, scope, versions }: KindDefinition,
+  conversion: object = { strategy: "None" },
+): KubeObject {
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
@@ -12,7 +15,7 @@ function toCustomResourceDefinition({ group, names, scope, versions }: KindDefin
       group,
       names,
       scope,
-      conversion: { strategy: "None" },
+      conversion,
       versions: versions.map(({ name, served, storage, schema, subresources, additionalPrinterColumns }) => ({
         name,
         served,
@@ -29,5 +32,24 @@ function toCustomResourceDefinition({ group, names, scope, versions }: KindDefin
 export function karmadaCustomResourceDefinitions(): readonly KubeObject[] {
   return kindDefinitions
     .filter(({ aggregated, persisted, group }) => !aggregated && persisted && group !== "operator.karmada.io")
-    .map(toCustomResourceDefinition);
+    .map((definition) => toCustomResourceDefinition(definition));
+}
+
+/**
+ * The CRDs for an API server that is not ours: the aggregated kinds are CRDs there too, and versions are converted by the
+ * webhook `clientConfig` names.
+ */
+export function guestCustomResourceDefinitions(clientConfig: object): readonly KubeObject[] {
+  const webhook = { strategy: "Webhook", webhook: { clientConfig, conversionReviewVersions: ["v1"] } };
+  return kindDefinitions
+    .filter(({ persisted, group }) => persisted && group !== "operator.karmada.io")
+    .map((definition) => {
+      const asCustom = definition.aggregated
+        ? {
+            ...definition,
+            versions: definition.versions.map((version) => ({ ...version, subresources: { status: {} } })),
+          }
+        : definition;
+      return toCustomResourceDefinition(asCustom, definition.versions.length > 1 ? webhook : undefined);
+    });
 }

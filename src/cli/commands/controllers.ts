@@ -1,0 +1,43 @@
+import { flagHelp, guestFlags, parseGuestFlags } from "#config";
+import { createMetrics, startGuest, uninstall } from "#controlplane";
+import { openConnection } from "../connection.ts";
+import { loggerOf, realRandom, systemClock } from "../process.ts";
+import { untilSignal } from "../signals.ts";
+
+/** `flotilla controllers --kubeconfig F [--uninstall]` */
+export async function run(words: readonly string[], program: string): Promise<number> {
+  if (words.includes("--help") || words.includes("-h")) {
+    process.stdout.write(
+      `Usage:\n  ${program} controllers [--kubeconfig F] [flags]\n\nFlags:\n${flagHelp(guestFlags)}\n`,
+    );
+    return 0;
+  }
+  const config = parseGuestFlags(words, { env: process.env });
+  const log = loggerOf(config);
+  const { transport, client } = openConnection(config.kubeconfig, config.kubeContext, "flotilla-controllers");
+  try {
+    if (config.uninstall) {
+      await uninstall({ client, clock: systemClock, log });
+      return 0;
+    }
+    const { metrics, text } = createMetrics();
+    const guest = await startGuest({
+      config,
+      transport,
+      clock: systemClock,
+      random: realRandom(),
+      log,
+      metrics,
+      metricsText: text,
+    });
+    try {
+      await untilSignal();
+    } finally {
+      await guest.stop();
+    }
+  } finally {
+    await transport.close();
+  }
+  log.info("stopped");
+  return 0;
+}

@@ -1,0 +1,128 @@
+import { karmadaAdmission } from "#admission";
+import type { Clock, Logger, Metrics, Random } from "#base";
+import { createCertificateAuthority } from "#certs";
+import { createClient } from "#client";
+import type { GuestConfig } from "#config";
+import type { Transport } from "#machinery";
+import { createDecisionLog } from "#scheduler";
+import { startEngine } from "../engine.ts";
+import { luaSyntaxError } from "../interpretation.ts";
+import { takeLead } from "../leadership.ts";
+import { startPlainListeners } from "../plain-listeners.ts";
+import { clusterAdmission } from "./cluster-admission.ts";
+import { followDiscovery } from "./discovered-kinds.ts";
+import { install } from "./install.ts";
+import { startWebhookServer } from "./webhook-server.ts";
+
+export interface GuestOptions {
+  readonly config: GuestConfig;
+  /** The API server that is used as the control plane's. */
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics?: Metrics;
+  readonly metricsText?: () => Promise<string>;
+}
+
+export interface Guest {
+  readonly isLeader: boolean;
+  /** Resolves when the kinds are installed and the controllers run, here or in the replica that leads. */
+  stop(): Promise<void>;
+}
+
+/** Runs controllers, scheduler and admission on an API server that is there already. */
+export async function startGuest(options: GuestOptions): Promise<Guest> {
+  const { config, transport, clock, random, log, metrics } = options;
+  const client = createClient(transport, { fieldManager: "flotilla" });
+  const authority = await createCertificateAuthority("flotilla-webhook");
+  const webhooks = await startWebhookServer({
+    host: config.webhookBindAddress,
+    port: config.webhookPort,
+    certificate: await authority.issueServer("karmada-webhook", [config.webhookHost]),
+    log,
+    plugins: [
+      ...karmadaAdmission(random, {
+        allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy,
+        gates: config.gates,
+        client: () => client,
+        clock,
+        defaultTolerations: {
+          notReadySeconds: config.defaultNotReadyTolerationSeconds,
+          unreachableSeconds: config.defaultUnreachableTolerationSeconds,
+        },
+        luaSyntaxError: luaSyntaxError(),
+      }),
+      clusterAdmission(clock),
+    ],
+  });
+  const host = config.webhookHost.includes(":") ? `[${config.webhookHost}]` : config.webhookHost;
+  const decisions = createDecisionLog();
+
+  async function work(through: Transport): Promise<{ stop(): Promise<void> }> {
+    // Admission is served by who leads: the others' addresses are in nobody's configuration.
+    await install({
+      client: createClient(through),
+      clock,
+      log,
+      webhooks: `https://${host}:${webhooks.port}`,
+      caBundle: authority.certificate,
+    });
+    const templates = await followDiscovery(through, clock, log);
+    try {
+      const engine = await startEngine({
+        config,
+        transport: through,
+        clock,
+        random,
+        log,
+        decisions,
+        templates,
+        ...(metrics === undefined ? {} : { metrics }),
+      });
+      log.info("controllers run");
+      return {
+        async stop() {
+          await engine.stop();
+          templates.stop();
+        },
+      };
+    } catch (error) {
+      templates.stop();
+      throw error;
+    }
+  }
+
+  const leadership = config.leaderElect
+    ? takeLead({
+        transport,
+        clock,
+        random,
+        log,
+        namespace: config.leaderElectResourceNamespace,
+        leaseDurationMs: config.leaderElectLeaseDurationMs,
+        renewDeadlineMs: config.leaderElectRenewDeadlineMs,
+        retryPeriodMs: config.leaderElectRetryPeriodMs,
+        start: work,
+        ...(metrics === undefined ? {} : { metrics }),
+      })
+    : undefined;
+  const alone = leadership === undefined ? await work(transport) : undefined;
+  const plain = await startPlainListeners({
+    metrics: config.metricsBindAddress,
+    health: config.healthProbeBindAddress,
+    metricsText: options.metricsText ?? (() => Promise.resolve("")),
+    isReady: () => true,
+  });
+  return {
+    get isLeader() {
+      return leadership?.isLeader ?? true;
+    },
+    async stop() {
+      await leadership?.stop();
+      await alone?.stop();
+      await webhooks.stop();
+      await plain.close();
+    },
+  };
+}

@@ -1,0 +1,319 @@
+/** Controllers on an API server that is there already: a production cluster whose live objects are the templates. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Cluster, ClusterPropagationPolicy, PropagationPolicy, Work } from "#apis/karmada";
+import { ConfigMap, Deployment, Namespace, Service } from "#apis/kubernetes";
+import { parseKubeconfig, resolveContext } from "#certs";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { type RealMember, startRealMember } from "#lab";
+import { getPath, type KubeObject, type ResourceKind } from "#machinery";
+import { aDeployment, aPropagationPolicy, eventually, kubectl } from "#testing";
+import { describeReal, memberParts } from "./parts.ts";
+import { bundleProgram, type Program, type Running } from "./program.ts";
+
+const file = (name: string) =>
+  readFileSync(new URL(`../../examples/disaster-recovery/${name}`, import.meta.url), "utf8");
+
+describeReal("controllers on a production cluster", memberParts, () => {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-guest-"));
+  const transports: HttpTransport[] = [];
+  let program: Program;
+  let guest: Running;
+  let production: RealMember;
+  let standby: RealMember;
+  let here: Client;
+  let there: Client;
+
+  function connect(kubeconfig: string): Client {
+    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
+    const transport = createHttpTransport(endpoint);
+    transports.push(transport);
+    return createClient(transport);
+  }
+  const startControllers = (...more: string[]) =>
+    program.start(
+      [
+        "controllers",
+        `--kubeconfig=${production.kubeconfig}`,
+        "--webhook-port=0",
+        "--cluster-status-update-frequency=500ms",
+        "--cluster-success-threshold=1s",
+        ...more,
+      ],
+      /controllers run/,
+    );
+  const apply = (name: string) => kubectl(production.kubeconfig, ["apply", "-f", "-"], file(name));
+  const copy = (name: string) => there.find(Deployment, { namespace: "shop", name });
+
+  beforeAll(async () => {
+    program = await bundleProgram();
+    [production, standby] = (await Promise.all(
+      ["production", "standby"].map((name) => startRealMember({ name, folder: join(folder, name), isUnsafe: true })),
+    )) as [RealMember, RealMember];
+    here = connect(production.kubeconfig);
+    there = connect(standby.kubeconfig);
+    await apply("shop.yaml");
+    await eventually(
+      async () => (await here.get(Deployment, { namespace: "shop", name: "frontend" })).status?.readyReplicas === 3,
+      60_000,
+    );
+    guest = await startControllers();
+    const joined = await program.run(
+      "join",
+      "standby",
+      "--kubeconfig",
+      production.kubeconfig,
+      "--cluster-kubeconfig",
+      standby.kubeconfig,
+    );
+    expect(joined).toMatchObject({ code: 0 });
+  });
+  afterAll(async () => {
+    await Promise.all(transports.map((transport) => transport.close()));
+    await program?.close();
+    await Promise.all([production?.stop(), standby?.stop()]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("[DR-33] [DR-35] Karmada's kinds are served by the production API server, with admission of ours", async () => {
+    expect(await kubectl(production.kubeconfig, ["get", "clusters"])).toMatch(/standby/);
+    await expect(
+      kubectl(
+        production.kubeconfig,
+        ["apply", "-f", "-"],
+        JSON.stringify({
+          apiVersion: "policy.karmada.io/v1alpha1",
+          kind: "PropagationPolicy",
+          metadata: { name: "wrong", namespace: "shop" },
+          spec: {
+            resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap" }],
+            placement: { spreadConstraints: [{ spreadByField: "cluster", maxGroups: 1, minGroups: 2 }] },
+          },
+        }),
+      ),
+    ).rejects.toThrow(/admission webhook "propagationpolicy.karmada.io" denied the request/);
+    await expect(
+      kubectl(production.kubeconfig, [
+        "patch",
+        "cluster",
+        "standby",
+        "--type=merge",
+        "-p",
+        '{"spec":{"zone":"a","zones":["b"]}}',
+      ]),
+    ).rejects.toThrow(/Zone and Zones cannot co-exist/);
+    expect((await here.get(Cluster, { name: "standby" })).spec?.resourceModels?.length).toBeGreaterThan(3);
+  });
+
+  test("[DR-11] [DR-13] [DR-15] [DR-16] [DR-52] live workloads stand by with no pods, annotated and tolerating", async () => {
+    await apply("override-policy.yaml");
+    await apply("propagation-policy.yaml");
+    for (const name of ["frontend", "cart"]) await eventually(() => copy(name), 30_000);
+    const frontend = await copy("frontend");
+    const cart = await copy("cart");
+    expect(frontend?.spec?.replicas).toBe(0);
+    expect(getPath(frontend as KubeObject, "spec", "template", "metadata", "annotations")).toMatchObject({
+      team: "shop",
+      "vendor.example.com/runtime": "serverless",
+    });
+    expect(getPath(cart as KubeObject, "spec", "template", "metadata", "annotations")).toMatchObject({
+      "vendor.example.com/runtime": "serverless",
+    });
+    expect(getPath(cart as KubeObject, "spec", "template", "spec", "tolerations")).toMatchObject([
+      { key: "dedicated" },
+      { key: "virtual-node" },
+    ]);
+    await eventually(() => there.find(ConfigMap, { namespace: "shop", name: "settings" }));
+    await eventually(() => there.find(Service, { namespace: "shop", name: "frontend" }));
+  });
+
+  test("[DR-34] [DR-48] [DR-50] production's own objects keep spec and status, and run on", async () => {
+    const frontend = await here.get(Deployment, { namespace: "shop", name: "frontend" });
+    expect(frontend.spec?.replicas).toBe(3);
+    expect(frontend.status).toMatchObject({ readyReplicas: 3, replicas: 3 });
+    expect(getPath(frontend as KubeObject, "spec", "template", "metadata", "annotations")).toEqual({ team: "shop" });
+  });
+
+  test("[DR-40] [DR-41] what no policy names and what is Kubernetes' own stays at home", async () => {
+    expect(await there.find(ConfigMap, { namespace: "kube-system", name: "kube-root-ca.crt" })).toBeDefined();
+    const works = await here.list(Work, { namespace: "karmada-es-standby" });
+    const kinds = new Set(
+      works.items.flatMap((work) =>
+        ((work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[]).map(
+          ({ kind, metadata }) => `${kind} ${metadata.namespace ?? metadata.name}`,
+        ),
+      ),
+    );
+    for (const kind of kinds) expect(kind).toMatch(/ (shop|default)$/);
+  });
+
+  test("[DR-22] [DR-23] a change in production is in standby within seconds", async () => {
+    await here.patch(ConfigMap, { namespace: "shop", name: "settings" }, "application/merge-patch+json", {
+      data: { currency: "CHF" },
+    });
+    await eventually(
+      async () => (await there.get(ConfigMap, { namespace: "shop", name: "settings" })).data?.["currency"] === "CHF",
+      5_000,
+    );
+  });
+
+  test("[DR-43] [DR-44] names of 53, 63 and 253 characters arrive", async () => {
+    const names = [53, 63, 253].map((length) => "n".repeat(length));
+    for (const name of names)
+      await here.create(ConfigMap, {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { namespace: "shop", name },
+        data: { length: String(name.length) },
+      });
+    for (const name of names) await eventually(() => there.find(ConfigMap, { namespace: "shop", name }), 20_000);
+  });
+
+  test("[DR-18] a kind nobody knew comes along by policy alone", async () => {
+    const definition = {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: "boats.example.com" },
+      spec: {
+        group: "example.com",
+        scope: "Namespaced",
+        names: { plural: "boats", singular: "boat", kind: "Boat" },
+        versions: [
+          {
+            name: "v1",
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+          },
+        ],
+      },
+    };
+    const policy = {
+      apiVersion: "policy.karmada.io/v1alpha1",
+      kind: "ClusterPropagationPolicy",
+      metadata: { name: "boats" },
+      spec: {
+        resourceSelectors: [
+          { apiVersion: "example.com/v1", kind: "Boat", namespace: "shop" },
+          { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", name: "boats.example.com" },
+        ],
+        placement: { clusterAffinity: { clusterNames: ["standby"] } },
+      },
+    };
+    await kubectl(
+      production.kubeconfig,
+      ["apply", "-f", "-"],
+      `${JSON.stringify(definition)}\n---\n${JSON.stringify(policy)}`,
+    );
+    await kubectl(production.kubeconfig, ["wait", "--for=condition=Established", "crd/boats.example.com"]);
+    const boat = {
+      apiVersion: "example.com/v1",
+      kind: "Boat",
+      metadata: { namespace: "shop", name: "one" },
+      hull: "red",
+    };
+    await eventually(async () => {
+      try {
+        await kubectl(production.kubeconfig, ["apply", "-f", "-"], JSON.stringify(boat));
+        return true;
+      } catch {
+        return false;
+      }
+    }, 20_000);
+    const Boat: ResourceKind<KubeObject> = {
+      group: "example.com",
+      version: "v1",
+      kind: "Boat",
+      resource: "boats",
+      namespaced: true,
+    };
+    await eventually(async () => {
+      try {
+        return await there.find(Boat, { namespace: "shop", name: "one" });
+      } catch {
+        return undefined;
+      }
+    }, 60_000);
+  });
+
+  test("[DR-14] standby is activated by removing zero replicas from the override, and it arrives at once", async () => {
+    await kubectl(production.kubeconfig, [
+      "patch",
+      "clusteroverridepolicy",
+      "shop-in-standby",
+      "--type=json",
+      "-p",
+      '[{"op":"replace","path":"/spec/overrideRules/0/overriders/plaintext/0/value","value":4}]',
+    ]);
+    await eventually(async () => (await copy("frontend"))?.spec?.replicas === 4, 10_000);
+    await kubectl(production.kubeconfig, [
+      "patch",
+      "clusteroverridepolicy",
+      "shop-in-standby",
+      "--type=json",
+      "-p",
+      '[{"op":"replace","path":"/spec/overrideRules/0/overriders/plaintext/0/value","value":0}]',
+    ]);
+    await eventually(async () => (await copy("frontend"))?.spec?.replicas === 0, 10_000);
+  });
+
+  test("[DR-45] [DR-47] without its policies the copy stays as it was rendered last: nothing starts in silence", async () => {
+    await kubectl(production.kubeconfig, ["delete", "clusterpropagationpolicy", "shop-to-standby"]);
+    await kubectl(production.kubeconfig, ["delete", "clusteroverridepolicy", "shop-in-standby"]);
+    await kubectl(production.kubeconfig, ["annotate", "-n", "shop", "deployment", "frontend", "touched=yes"]);
+    // Something that is propagated after it shows that the controllers have gone past it.
+    await here.create(
+      PropagationPolicy,
+      aPropagationPolicy("marker", { clusterAffinity: { clusterNames: ["standby"] } }),
+    );
+    await here.create(Deployment, aDeployment("marker", 0));
+    await eventually(() => there.find(Deployment, { namespace: "default", name: "marker" }), 20_000);
+    expect((await copy("frontend"))?.spec?.replicas).toBe(0);
+  });
+
+  test("a restart writes nothing and keeps everything", async () => {
+    await apply("override-policy.yaml");
+    await apply("propagation-policy.yaml");
+    await eventually(
+      async () =>
+        (await here.find(ClusterPropagationPolicy, { name: "shop-to-standby" })) !== undefined &&
+        (await copy("cart"))?.spec?.replicas === 0,
+      20_000,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const before = (await copy("cart"))?.metadata.resourceVersion;
+    await guest.end("SIGTERM");
+    guest = await startControllers();
+    await here.create(Deployment, aDeployment("marker-two", 0));
+    await eventually(() => there.find(Deployment, { namespace: "default", name: "marker-two" }), 30_000);
+    expect((await copy("cart"))?.metadata.resourceVersion).toBe(before);
+  });
+
+  test("[DR-34] --uninstall takes everything out and leaves workloads running, here and there", async () => {
+    await guest.end("SIGTERM");
+    const removed = await program.run("controllers", `--kubeconfig=${production.kubeconfig}`, "--uninstall");
+    expect(removed).toMatchObject({ code: 0 });
+    const frontend = await here.get(Deployment, { namespace: "shop", name: "frontend" });
+    expect(frontend.status?.readyReplicas).toBe(3);
+    expect(JSON.stringify(frontend.metadata)).not.toMatch(/karmada/);
+    expect((await copy("frontend"))?.spec?.replicas).toBe(0);
+    expect(await kubectl(production.kubeconfig, ["get", "crds"])).not.toMatch(/karmada/);
+    await eventually(async () => (await here.find(Namespace, { name: "karmada-es-standby" })) === undefined, 60_000);
+    expect(
+      await kubectl(production.kubeconfig, [
+        "get",
+        "validatingwebhookconfigurations,mutatingwebhookconfigurations",
+        "-o",
+        "name",
+      ]),
+    ).toBe("");
+    // Nothing refuses or delays what users do afterwards.
+    await here.create(ConfigMap, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { namespace: "shop", name: "after" },
+    });
+  });
+});
