@@ -8,12 +8,8 @@ import type { Clock } from "#base";
 import { type JsonSchema, Schema } from "#machinery";
 import { clusterStrategy } from "./cluster-strategy.ts";
 
-<<<<<<< HEAD
 export { clusterProxy, type ClusterSource } from "./cluster-proxy/index.ts";
-export { clusterErrors } from "./cluster-strategy.ts";
-=======
 export { clusterErrors, clusterStrategy } from "./cluster-strategy.ts";
->>>>>>> 338bd05 (wip guest)
 
 const PROXY = {
   name: "proxy",

@@ -46,12 +46,18 @@ export interface HttpTransport extends Transport {
   close(): Promise<void>;
 }
 
+const CONNECTIONS_MAX = 64;
+/** Kinds followed at a time. */
+const WATCHES_MAX = 4_096;
+
 /** A transport to a foreign API server: JSON over HTTP/1.1 with kept connections. */
 export function createHttpTransport(options: HttpTransportOptions): HttpTransport {
   const { timeoutMs = 32_000, answerBytesMax = 256 * 1024 * 1024 } = options;
   const server = new URL(options.server);
   const prefix = server.pathname.replace(/\/+$/, "");
-  const dispatcher = createDispatcher(options);
+  const dispatcher = createDispatcher(options, options.connectionsMax ?? CONNECTIONS_MAX);
+  // A watch keeps its connection: were they taken from the same stock, many kinds followed would leave none for requests.
+  const watcher = createDispatcher(options, WATCHES_MAX);
   let isClosed = false;
 
   const headers = (): Record<string, string> => {
@@ -162,7 +168,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     async close() {
       if (isClosed) return;
       isClosed = true;
-      await dispatcher.destroy();
+      await Promise.all([dispatcher.destroy(), watcher.destroy()]);
     },
   };
 
@@ -196,7 +202,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       if (watch.sendInitialEvents !== undefined) query.set("sendInitialEvents", String(watch.sendInitialEvents));
       if (watch.timeoutSeconds !== undefined) query.set("timeoutSeconds", String(watch.timeoutSeconds));
       const path = withQuery(pathOf(watch), query);
-      const answer = await dispatcher.request({
+      const answer = await watcher.request({
         origin: server.origin,
         path: prefix + path,
         method: "GET",
@@ -233,7 +239,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   }
 }
 
-function createDispatcher(options: HttpTransportOptions): Dispatcher {
+function createDispatcher(options: HttpTransportOptions, connections: number): Dispatcher {
   const tls = {
     ...(options.certificateAuthority === undefined ? {} : { ca: options.certificateAuthority }),
     ...(options.clientCertificate === undefined ? {} : { cert: options.clientCertificate }),
@@ -242,7 +248,7 @@ function createDispatcher(options: HttpTransportOptions): Dispatcher {
     ...(options.tlsServerName === undefined ? {} : { servername: options.tlsServerName }),
   };
   const shared = {
-    connections: options.connectionsMax ?? 64,
+    connections,
     pipelining: 1,
     keepAliveTimeout: 60_000,
     keepAliveMaxTimeout: 300_000,

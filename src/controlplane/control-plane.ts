@@ -58,6 +58,8 @@ export interface ControlPlane {
   readonly members: MemberPool;
   readonly interpreter: Interpreter;
   readonly isLeader: boolean;
+  /** Rejects when the controllers could not start after the lead was won. It never resolves. */
+  readonly failed: Promise<never>;
   readonly decisions: DecisionLog;
   readonly transport: Transport;
   listen(): Promise<Listener>;
@@ -179,6 +181,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     get isLeader() {
       return leadership?.isLeader ?? true;
     },
+    failed: leadership?.failed ?? new Promise<never>(() => undefined),
     decisions,
     transport,
     async listen() {

@@ -25,6 +25,8 @@ export interface LeadershipOptions {
 
 export interface Leadership {
   readonly isLeader: boolean;
+  /** Rejects when the work could not start: another try would end alike. It never resolves. */
+  readonly failed: Promise<never>;
   /** Gives the lead back, so that another replica takes it at once. */
   stop(): Promise<void>;
 }
@@ -42,6 +44,11 @@ export function takeLead(options: LeadershipOptions): Leadership {
   let work: Promise<{ stop(): Promise<void> } | undefined> = Promise.resolve(undefined);
   let fence: Fence | undefined;
   let isLeader = false;
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => undefined);
 
   const begin = () => {
     isLeader = true;
@@ -51,7 +58,7 @@ export function takeLead(options: LeadershipOptions): Leadership {
       try {
         return own.isOpen ? await options.start(own.around(transport)) : undefined;
       } catch (error) {
-        log.error("the work of the leader could not start", { error });
+        fail(error);
         return undefined;
       }
     });
@@ -94,6 +101,7 @@ export function takeLead(options: LeadershipOptions): Leadership {
     get isLeader() {
       return isLeader;
     },
+    failed,
     async stop() {
       // The work ends before the leases are given back: two may never write at once.
       const wasLeader = isLeader;

@@ -268,7 +268,7 @@ describeReal("controllers on a production cluster", memberParts, () => {
       PropagationPolicy,
       aPropagationPolicy("marker", { clusterAffinity: { clusterNames: ["standby"] } }),
     );
-    await here.create(Deployment, aDeployment("marker", 0));
+    await here.create(Deployment, aDeployment("marker", 1));
     await eventually(() => there.find(Deployment, { namespace: "default", name: "marker" }), 20_000);
     expect((await copy("frontend"))?.spec?.replicas).toBe(0);
   });
@@ -286,7 +286,7 @@ describeReal("controllers on a production cluster", memberParts, () => {
     const before = (await copy("cart"))?.metadata.resourceVersion;
     await guest.end("SIGTERM");
     guest = await startControllers();
-    await here.create(Deployment, aDeployment("marker-two", 0));
+    await here.create(Deployment, aDeployment("marker-two", 1));
     await eventually(() => there.find(Deployment, { namespace: "default", name: "marker-two" }), 30_000);
     expect((await copy("cart"))?.metadata.resourceVersion).toBe(before);
   });

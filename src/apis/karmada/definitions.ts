@@ -1,6 +1,15 @@
 import type { KubeObject } from "#machinery";
 import { kindDefinitions } from "./kinds/index.ts";
 import type { KindDefinition } from "./kinds/kind.ts";
+import type { Schema } from "./kinds/schema.ts";
+
+/** An API server brings its own description of metadata and refuses another. */
+function withPlainMetadata(schema: Schema): object {
+  const { properties } = schema as { readonly properties?: Readonly<Record<string, unknown>> };
+  return properties?.["metadata"] === undefined
+    ? schema
+    : { ...schema, properties: { ...properties, metadata: { type: "object" } } };
+}
 
 /** A definition as the CustomResourceDefinition that serves it. */
 function toCustomResourceDefinition(
@@ -20,7 +29,7 @@ function toCustomResourceDefinition(
         name,
         served,
         storage,
-        schema,
+        schema: { openAPIV3Schema: withPlainMetadata(schema.openAPIV3Schema) },
         ...(Object.keys(subresources).length > 0 ? { subresources } : {}),
         ...(additionalPrinterColumns.length > 0 ? { additionalPrinterColumns } : {}),
       })),
@@ -47,7 +56,17 @@ export function guestCustomResourceDefinitions(clientConfig: object): readonly K
       const asCustom = definition.aggregated
         ? {
             ...definition,
-            versions: definition.versions.map((version) => ({ ...version, subresources: { status: {} } })),
+            versions: definition.versions.map((version) => ({
+              ...version,
+              subresources: { status: {} },
+              // A CRD has no word for what an empty cell shows, nor for the format of the first column.
+              additionalPrinterColumns: version.additionalPrinterColumns.map(
+                ({ emptyValue: _empty, format, ...column }) => ({
+                  ...column,
+                  ...(format === undefined || format === "name" ? {} : { format }),
+                }),
+              ),
+            })),
           }
         : definition;
       return toCustomResourceDefinition(asCustom, definition.versions.length > 1 ? webhook : undefined);

@@ -31,7 +31,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
       metricsText: text,
     });
     try {
-      await untilSignal();
+      await Promise.race([untilSignal(), guest.failed]);
     } finally {
       await guest.stop();
     }

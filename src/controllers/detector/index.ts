@@ -39,6 +39,10 @@ const claimIds = ({ metadata }: KubeObject) =>
     metadata.labels?.[key] ? [metadata.labels[key]] : [],
   );
 
+/** ConfigMaps by which a cluster makes itself known to its own clients: another cluster's would be a lie. */
+const isOwnOfEachCluster = (namespace: string | undefined, name: string | undefined): boolean =>
+  name === "kube-root-ca.crt" || (namespace === "kube-system" && name === "extension-apiserver-authentication");
+
 export const detector = defineController<DetectorDeps, DetectorOptions>({
   name: "detector",
   reconciles: [ANY, PropagationPolicy, ClusterPropagationPolicy],
@@ -84,8 +88,7 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         const { object } = change;
         const { namespace, name = "" } = object.metadata;
         if (namespace !== undefined && isSkippedNamespace(namespace)) return [];
-        if (kind.kind === "ConfigMap" && namespace === "kube-system" && name === "extension-apiserver-authentication")
-          return [];
+        if (kind.group === "" && kind.kind === "ConfigMap" && isOwnOfEachCluster(namespace, name)) return [];
         const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
         if (change.type === "deleted") {
           state.waiting.delete(`${namespace ?? ""}/${wakeup.name}`);

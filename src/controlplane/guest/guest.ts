@@ -11,7 +11,7 @@ import { takeLead } from "../leadership.ts";
 import { startPlainListeners } from "../plain-listeners.ts";
 import { clusterAdmission } from "./cluster-admission.ts";
 import { followDiscovery } from "./discovered-kinds.ts";
-import { install } from "./install.ts";
+import { ensureNamespaces, install } from "./install.ts";
 import { startWebhookServer } from "./webhook-server.ts";
 
 export interface GuestOptions {
@@ -27,7 +27,8 @@ export interface GuestOptions {
 
 export interface Guest {
   readonly isLeader: boolean;
-  /** Resolves when the kinds are installed and the controllers run, here or in the replica that leads. */
+  /** Rejects when the controllers could not start. It never resolves. */
+  readonly failed: Promise<never>;
   stop(): Promise<void>;
 }
 
@@ -93,6 +94,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     }
   }
 
+  if (config.leaderElect) await ensureNamespaces(client, [config.leaderElectResourceNamespace]);
   const leadership = config.leaderElect
     ? takeLead({
         transport,
@@ -118,6 +120,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     get isLeader() {
       return leadership?.isLeader ?? true;
     },
+    failed: leadership?.failed ?? new Promise<never>(() => undefined),
     async stop() {
       await leadership?.stop();
       await alone?.stop();

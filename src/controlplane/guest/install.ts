@@ -36,15 +36,20 @@ export interface InstallOptions {
   readonly caBundle: string;
 }
 
-/** Puts namespaces, CRDs and webhook configurations in place; what is there already is brought up to date. */
-export async function install({ client, clock, log, webhooks, caBundle }: InstallOptions): Promise<void> {
-  for (const name of NAMESPACES) {
+/** Makes the namespaces that leases and credentials of members are in; those that are there stay as they are. */
+export async function ensureNamespaces(client: Client, names: readonly string[] = NAMESPACES): Promise<void> {
+  for (const name of names) {
     try {
       await client.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
   }
+}
+
+/** Puts namespaces, CRDs and webhook configurations in place; what is there already is brought up to date. */
+export async function install({ client, clock, log, webhooks, caBundle }: InstallOptions): Promise<void> {
+  await ensureNamespaces(client);
   const definitions = guestCustomResourceDefinitions({
     url: `${webhooks}${CONVERT_PATH}`,
     caBundle: Buffer.from(caBundle).toString("base64"),
