@@ -14,7 +14,9 @@ export async function run(words: readonly string[], program: string): Promise<nu
   }
   const config = parseGuestFlags(words, { env: process.env });
   const log = loggerOf(config);
-  const { transport, client } = openConnection(config.kubeconfig, config.kubeContext, "flotilla-controllers");
+  const { transport, client } = openConnection(config.kubeconfig, config.kubeContext, {
+    userAgent: "flotilla-controllers",
+  });
   try {
     if (config.uninstall) {
       await uninstall({ client, clock: systemClock, log });
