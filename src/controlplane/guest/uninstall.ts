@@ -1,5 +1,5 @@
 import { Namespace } from "#apis/kubernetes";
-import { kindDefinitions } from "#apis/karmada";
+import { CLUSTER_PROPAGATION_POLICY_ID, kindDefinitions, PROPAGATION_POLICY_ID } from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createKindMapper } from "#client";
 import { isNotFound, type KubeObject, type ResourceKind, withAnnotations, withLabels, withMetadata } from "#machinery";
@@ -7,10 +7,7 @@ import { configurationKind, CustomResourceDefinition } from "./install.ts";
 import { MUTATING_CONFIG, VALIDATING_CONFIG } from "./webhooks.ts";
 
 /** What marks an object of this cluster as a template. */
-const TEMPLATE_LABELS = [
-  "propagationpolicy.karmada.io/permanent-id",
-  "clusterpropagationpolicy.karmada.io/permanent-id",
-] as const;
+const TEMPLATE_LABELS = [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID] as const;
 const PREFIXES = [
   "propagationpolicy.karmada.io/",
   "clusterpropagationpolicy.karmada.io/",

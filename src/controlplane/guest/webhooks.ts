@@ -1,4 +1,5 @@
 /** Which admission webhooks are registered (wire), and the configurations that register them. */
+import { DELETION_PROTECTED } from "#apis/karmada";
 import type { KubeObject } from "#machinery";
 
 export interface Webhook {
@@ -63,7 +64,7 @@ export const validatingWebhooks: readonly Webhook[] = [
   hook("resourcedeletionprotection", "validate-resourcedeletionprotection", "", "*", {
     operations: ["DELETE"],
     objectSelector: {
-      matchExpressions: [{ key: "resourcetemplate.karmada.io/deletion-protected", operator: "Exists" }],
+      matchExpressions: [{ key: DELETION_PROTECTED, operator: "Exists" }],
     },
   }),
   hook("resourcebinding", "validate-resourcebinding", "work", "resourcebindings", { sideEffects: "NoneOnDryRun" }),
