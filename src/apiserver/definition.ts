@@ -101,7 +101,8 @@ export interface ResourceDefinition {
     /** Objects end by themselves after this time without a write, where the store can do that. */
     readonly leaseSeconds?: number;
   };
-  readonly origin: "builtin" | "custom" | "aggregated";
+  /** `remote`: another server has it; here it is only discovered. */
+  readonly origin: "builtin" | "custom" | "aggregated" | "remote";
   /** Absent when versions differ in nothing but their name. */
   readonly conversion?: VersionConversion;
   readonly strategy: Strategy;

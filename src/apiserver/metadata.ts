@@ -25,7 +25,9 @@ import {
 } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 
+const PATH_SEGMENT_GROUPS = new Set(["rbac.authorization.k8s.io", "certificates.k8s.io", "apiregistration.k8s.io"]);
 const PATH_SEGMENT_RESOURCES = new Set([
+  "apiservices",
   "roles",
   "rolebindings",
   "clusterroles",
@@ -37,10 +39,7 @@ const LABEL_RESOURCES = new Set(["namespaces"]);
 /** What is wrong with a name; empty when nothing is. */
 export function nameErrors(definition: ResourceDefinition, name: string): readonly string[] {
   const { group, resource } = definition.kind;
-  if (
-    (group === "rbac.authorization.k8s.io" || group === "certificates.k8s.io") &&
-    PATH_SEGMENT_RESOURCES.has(resource)
-  ) {
+  if (PATH_SEGMENT_GROUPS.has(group) && PATH_SEGMENT_RESOURCES.has(resource)) {
     if (name === "." || name === "..") return [`may not be '${name}'`];
     return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
   }

@@ -2,6 +2,8 @@ import type { Clock, Logger, Metrics, Random } from "#base";
 import { isAlreadyExists, type KubeObject, type RawRequest, type RawResponse, type Transport } from "#machinery";
 import { forwardRequest, type ForwardTarget } from "#network";
 import type { Backend } from "#store";
+import { type AggregationOptions, Aggregator } from "./aggregation/aggregator.ts";
+import { withAggregationStrategy } from "./aggregation/api-service.ts";
 import type { AdmissionPlugin } from "./admission.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { Authenticator, type AuthenticatorOptions } from "./authentication/authenticator.ts";
@@ -62,6 +64,8 @@ export interface StartOptions {
   };
   /** How values of resources are kept in the store; default plain. */
   readonly encryption?: Encryption;
+  /** Serves APIServices, local and remote; absent where nobody registers further servers. */
+  readonly aggregation?: AggregationOptions;
   readonly metrics?: () => Promise<string>;
   /** Where the server's own measurements go; default nowhere. */
   readonly measures?: Metrics;
@@ -124,7 +128,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   });
   const authenticator = new Authenticator({ clientAuthority: () => listenAuthority, ...known, tokens, now: Date.now });
   server.registry.put([
-    ...builtinDefinitions().map(withAdmissionStrategy),
+    ...builtinDefinitions().map((definition) => withAggregationStrategy(withAdmissionStrategy(definition), clock)),
     ...reviewDefinitions(rbac, authorizer, tokens),
     ...(options.aggregated ?? []),
   ]);
@@ -135,6 +139,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     rbacEscalation(rbac, authorizer),
     ...certificateAdmission(authorizer),
   );
+  const aggregator = options.aggregation === undefined ? undefined : new Aggregator(server, options.aggregation);
   const dynamic = new DynamicAdmission(server, authorizer);
   server.admission.push(dynamic);
   let isReady = false;
@@ -165,6 +170,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...(options.audit === undefined ? {} : { audit: options.audit }),
     ...(options.measures === undefined ? {} : { measures: new RequestMeasures(options.measures) }),
     ...(flow === undefined ? {} : { flow }),
+    ...(aggregator === undefined ? {} : { aggregate: (request, url, user) => aggregator.route(request, url, user) }),
   });
   server.raw = async (request: RawRequest, user: User) => {
     const body = request.body === undefined ? Buffer.alloc(0) : Buffer.from(request.body as Uint8Array);
@@ -188,6 +194,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await rbac.load();
   await flow?.start();
   await dynamic.start();
+  await aggregator?.start();
   const stopExpiry = expireEvents(server);
   return {
     server,
@@ -213,6 +220,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     stop() {
       stopExpiry();
       dynamic.stop();
+      aggregator?.stop();
       void issuer?.close();
       server.stop();
     },

@@ -35,4 +35,4 @@ export {
   withClient,
   writeKubeconfig,
 } from "./kubeconfig.ts";
-export { loadPki, type Pki, type PkiRoot } from "./pki.ts";
+export { FRONT_PROXY, loadPki, type Pki, type PkiRoot } from "./pki.ts";

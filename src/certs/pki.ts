@@ -15,6 +15,8 @@ export interface Pki {
   readonly server: KeyPair;
   /** The administrator's certificate, of group `system:masters`. */
   readonly admin: KeyPair;
+  /** Proves to aggregated API servers that identity headers come from this one; common name `front-proxy-client`. */
+  readonly frontProxy: KeyPair;
   /** Signs service account tokens; PEM. */
   readonly serviceAccount: { readonly privateKey: string; readonly publicKey: string };
 }
@@ -25,6 +27,8 @@ export interface PkiRoot {
   readonly serviceAccount: Pki["serviceAccount"];
 }
 
+/** The one name aggregated servers are told to believe (wire: in `extension-apiserver-authentication`). */
+export const FRONT_PROXY = "front-proxy-client";
 const RENEW_BEFORE_MS = 30 * 24 * 3_600_000;
 const HOSTS = [
   "localhost",
@@ -48,11 +52,12 @@ export async function loadPki(folder: string | undefined, hosts: readonly string
     ? loadCertificateAuthority(root.authority)
     : authorityIn(keep));
   const wanted = [...new Set([...HOSTS, ...hosts])];
-  const [server, admin] = await Promise.all([
+  const [server, admin, frontProxy] = await Promise.all([
     pairIn(keep, "server", () => authority.issueServer("flotilla-apiserver", wanted), wanted.join(",")),
     pairIn(keep, "admin", () => authority.issueClient("system:admin", ["system:masters"])),
+    pairIn(keep, "front-proxy", () => authority.issueClient(FRONT_PROXY)),
   ]);
-  return { authority, server, admin, serviceAccount: root?.serviceAccount ?? serviceAccountIn(keep) };
+  return { authority, server, admin, frontProxy, serviceAccount: root?.serviceAccount ?? serviceAccountIn(keep) };
 }
 
 function adopt(keep: string | undefined, root: PkiRoot): void {

@@ -109,6 +109,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),
+    aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
     namespaces: [SYSTEM_NAMESPACE, CLUSTER_NAMESPACE],
     bootstrapRoles: karmadaBootstrapRoles,
     ...access,

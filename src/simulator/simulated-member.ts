@@ -94,8 +94,9 @@ export function servedKinds(api: RunningApiServer): ServedKinds {
     list: () =>
       registry.all
         .filter(
-          ({ verbs, virtual, kind }) =>
+          ({ verbs, virtual, kind, origin }) =>
             virtual === undefined &&
+            origin !== "remote" &&
             ["list", "watch", "delete"].every((verb) => verbs.includes(verb)) &&
             !(kind.group === "events.k8s.io") &&
             kind.resource !== "events",

@@ -58,6 +58,8 @@ export interface FrontParts {
   readonly flow?: FlowControl;
   readonly audit?: Auditor;
   readonly measures?: RequestMeasures;
+  /** Sends requests for groups of other servers there; `undefined` for what is served here. */
+  readonly aggregate?: (request: FrontRequest, url: URL, user: User) => Promise<FrontOutcome | undefined>;
 }
 
 const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
@@ -124,6 +126,8 @@ export class Front {
       const decision = this.#mustBeAllowed(attributes);
       passage.audit.annotate("authorization.k8s.io/decision", "allow");
       passage.audit.annotate("authorization.k8s.io/reason", decision.reason);
+      const elsewhere = await this.#parts.aggregate?.(request, url, user);
+      if (elsewhere !== undefined) return passage.finish(elsewhere);
       if (path === undefined) return passage.finish(await this.#nonResource(request, url));
       const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
       return passage.finish(connected ?? (await this.#resource(request, url, path, attributes, user, passage)));
@@ -276,6 +280,7 @@ export class Front {
     const context: RequestContext = {
       user,
       warn: (message) => warnings.push(message),
+      annotate: (key, value) => passage.audit.annotate(key, value),
       tracksFields: true,
       beforeCreateInstead: () => {
         this.#mustBeAllowed({ ...attributes, verb: "create" });

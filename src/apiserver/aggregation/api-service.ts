@@ -1,0 +1,96 @@
+import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, formatTime, type KubeObject } from "#machinery";
+import type { Clock } from "#base";
+import type { ResourceDefinition, Strategy } from "../definition.ts";
+
+export interface ApiServiceSpec {
+  readonly group?: string;
+  readonly version?: string;
+  readonly service?: { readonly namespace?: string; readonly name?: string; readonly port?: number };
+  readonly caBundle?: string;
+  readonly insecureSkipTLSVerify?: boolean;
+  readonly groupPriorityMinimum?: number;
+  readonly versionPriority?: number;
+}
+
+export interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly lastTransitionTime?: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+export type ApiService = KubeObject & {
+  readonly spec?: ApiServiceSpec;
+  readonly status?: { readonly conditions?: readonly Condition[] };
+};
+
+export const API_SERVICES = { group: "apiregistration.k8s.io", version: "v1", resource: "apiservices" };
+export const isAvailable = ({ status }: ApiService): boolean =>
+  status?.conditions?.some(({ type, status: state }) => type === "Available" && state === "True") ?? false;
+
+export const localCondition = (nowMs: number): Condition => ({
+  type: "Available",
+  status: "True",
+  lastTransitionTime: formatTime(nowMs),
+  reason: "Local",
+  message: "Local APIServices are always available",
+});
+
+/** Defaults, rules, and what is known of a local service the moment it is written. */
+export function withAggregationStrategy(definition: ResourceDefinition, clock: Clock): ResourceDefinition {
+  if (definition.kind.group !== API_SERVICES.group || definition.kind.resource !== API_SERVICES.resource)
+    return definition;
+  const strategy: Strategy = {
+    ...definition.strategy,
+    applyDefaults(object) {
+      const { spec } = object as ApiService;
+      if (spec?.service === undefined || spec.service.port !== undefined) return object;
+      return { ...object, spec: { ...spec, service: { ...spec.service, port: 443 } } } as KubeObject;
+    },
+    prepareForCreate: (object) =>
+      (object as ApiService).spec?.service === undefined
+        ? ({ ...object, status: { conditions: [localCondition(clock.now())] } } as KubeObject)
+        : object,
+    validate: (object) => apiServiceErrors(object as ApiService),
+  };
+  return { ...definition, strategy };
+}
+
+function apiServiceErrors({ metadata, spec = {} }: ApiService): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  const { group = "", version = "", service, groupPriorityMinimum = 0, versionPriority = 0 } = spec;
+  if (metadata.name !== `${version}.${group}`)
+    errors.push(
+      fieldInvalid(
+        "metadata.name",
+        metadata.name,
+        `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(`${version}.${group}`)}`,
+      ),
+    );
+  if (group === "" && version !== "v1")
+    errors.push(fieldRequired("spec.group", "only v1 may have an empty group and it better be legacy kube"));
+  if (version === "") errors.push(fieldRequired("spec.version"));
+  if (groupPriorityMinimum < 1 || groupPriorityMinimum > 20_000)
+    errors.push(
+      fieldInvalid("spec.groupPriorityMinimum", groupPriorityMinimum, "must be positive and less than 20000"),
+    );
+  if (versionPriority < 1 || versionPriority > 1000)
+    errors.push(fieldInvalid("spec.versionPriority", versionPriority, "must be positive and less than 1000"));
+  if (service === undefined) {
+    if (spec.caBundle) errors.push(fieldInvalid("spec.caBundle", "…", "local APIServices may not have a caBundle"));
+    if (spec.insecureSkipTLSVerify)
+      errors.push(
+        fieldInvalid("spec.insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify"),
+      );
+    return errors;
+  }
+  if (!service.namespace) errors.push(fieldRequired("spec.service.namespace"));
+  if (!service.name) errors.push(fieldRequired("spec.service.name"));
+  const port = service.port ?? 443;
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    errors.push(fieldInvalid("spec.service.port", port, "port is not valid: must be between 1 and 65535, inclusive"));
+  if (spec.insecureSkipTLSVerify && spec.caBundle)
+    errors.push(fieldForbidden("spec.insecureSkipTLSVerify", "may not be true if caBundle is present"));
+  return errors;
+}
