@@ -2,6 +2,7 @@ import { getPath, type KubeList, type KubeObject } from "#machinery";
 import type { ResourceDefinition, TableColumn } from "../definition.ts";
 import { ageOf } from "./ages.ts";
 import { cellsOf } from "./cells.ts";
+import { givesMany, readMany } from "./printer-path.ts";
 
 const DEFAULT_COLUMNS: readonly TableColumn[] = [
   { name: "Name", type: "string", format: "name", priority: 0 },
@@ -69,7 +70,7 @@ function rowOf(
   if (special !== undefined) return columns.map((column, at) => special[at] ?? defaultCell(column, object, nowMs));
   return columns.map((column) => {
     if (column.jsonPath === undefined) return defaultCell(column, object, nowMs);
-    const value = readPath(object, column.jsonPath);
+    const value = givesMany(column.jsonPath) ? readMany(object, column.jsonPath) : readPath(object, column.jsonPath);
     if (value === undefined || value === null) return null;
     if (column.type === "date") return typeof value === "string" ? ageOf(value, nowMs) : null;
     if (column.type === "integer" || column.type === "number" || column.type === "boolean") return value;
