@@ -19,6 +19,9 @@ import { overridePolicyAdmission } from "./override-policy/index.ts";
 import { type DefaultTolerations, propagationPolicyAdmission } from "./propagation-policy/index.ts";
 import { workAdmission } from "./work/index.ts";
 
+export { answerWebhook, type WebhookAnswer } from "./webhook/review.ts";
+export { type WebhookAddress, webhookConfigurations } from "./webhook/configurations.ts";
+export { type WebhookRoute, webhookRoutes } from "./webhook/routes.ts";
 export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-policy/index.ts";
 
 export interface KarmadaAdmissionOptions {
