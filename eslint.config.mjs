@@ -2,7 +2,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config({
-  files: ["src/**/*.ts", "tools/**/*.ts", "test/**/*.ts", "lab/**/*.ts"],
+  files: ["src/**/*.ts", "tools/**/*.ts", "test/**/*.ts", "sim/**/*.ts", "lab/**/*.ts"],
   ignores: ["**/generated/**", "**/generated-*.ts"],
   plugins: { "@typescript-eslint": tseslint.plugin },
   languageOptions: { parser: tseslint.parser, parserOptions: { projectService: true } },

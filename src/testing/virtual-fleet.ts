@@ -154,6 +154,16 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     if (member === undefined) throw new Error(`there is no member ${name}`);
     return member;
   };
+  /** Requests to a member that hangs end in time only. */
+  const moveUntilDone = async (ending: Promise<unknown>) => {
+    let isDone = false;
+    const watched = ending.finally(() => {
+      isDone = true;
+    });
+    watched.catch(() => undefined);
+    for (let stepMs = 0; !isDone; stepMs = 1_000) await clock.advance(stepMs);
+    await watched;
+  };
   const fleet: VirtualFleet = {
     clock,
     get controlPlane() {
@@ -212,16 +222,14 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     },
     advance: (deltaMs) => clock.advance(deltaMs),
     async restart() {
-      const stopping = controlPlane?.stop();
-      await clock.advance(0);
-      await stopping;
+      await moveUntilDone(controlPlane?.stop() ?? Promise.resolve());
       controlPlane = await start();
       plane = createClient(controlPlane.transport);
       await clock.advance(0);
     },
     async stop() {
       await Promise.all([...agents.values()].map((agent) => agent.kill()));
-      await controlPlane?.stop();
+      await moveUntilDone(controlPlane?.stop() ?? Promise.resolve());
       await Promise.all([...members.values()].map((member) => member.stop()));
       rmSync(folder, { recursive: true, force: true });
     },
