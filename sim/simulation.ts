@@ -55,12 +55,12 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
       const action = chooseAction(world, actions);
       const told = await action.run(world);
       if (told !== undefined) world.history.push(`${step + 1}. ${told}`);
+      await watchAll();
       const pause = pauseMs(world);
-      if (pause > 0) {
-        await fleet.advance(pause);
-        world.history.push(`   ${pause} ms pass`);
-        await watchAll();
-      }
+      if (pause === 0) continue;
+      await fleet.advance(pause);
+      world.history.push(`   ${pause} ms pass`);
+      await watchAll();
     }
     healAll(world);
     current = "settling";

@@ -1,4 +1,5 @@
 import { ConfigMap, Deployment } from "#apis/kubernetes";
+import { executionNamespace, Work, workName } from "#apis/karmada";
 import type { KubeObject, ResourceKind } from "#machinery";
 import { allPolicies, claimOf, isClaimed, isClaimedBy, isDuplicated, namedClusters } from "../expected.ts";
 import { type Checker, NAMESPACE, templatesOf, type World } from "../world.ts";
@@ -17,8 +18,16 @@ type Seen = ReadonlyMap<string, Copy>;
 async function look(world: World): Promise<Map<string, Copy>> {
   const [templates, policies] = await Promise.all([templatesOf(world), allPolicies(world)]);
   const byName = new Map(templates.map((template) => [`${template.kind}/${template.metadata.name}`, template]));
+  // A deletion that was decided while the copy was not wanted may still be on its way to a slow member.
+  const leaving = new Set(
+    (await world.fleet.plane.list(Work)).items
+      .filter(({ metadata }) => metadata.deletionTimestamp !== undefined)
+      .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
+  );
   const isWanted = (template: KubeObject | undefined, cluster: string): boolean => {
     if (template === undefined) return false;
+    const work = workName(template.kind, template.metadata.name ?? "", NAMESPACE);
+    if (leaving.has(`${executionNamespace(cluster)}/${work}`)) return false;
     const policy = claimOf(template, policies);
     // A template that no policy claims keeps the copies it has.
     if (policy === undefined) return !isClaimed(template);
