@@ -11,6 +11,16 @@ test.each([1, 3, 5, 12, 24, 36])("[DR-26] propagation comes to rest in the right
   expect(told(await runSimulation({ seed, steps: 50 }))).toBe("");
 });
 
+test.each([
+  [1104, "a policy that stopped selecting a kind and then went left its marks on templates"],
+  [1426, "a policy that stopped selecting a kind and then went left its marks on templates"],
+  [1454, "a policy changed while a template was being claimed kept it"],
+  [1239, "a resource refused while the cluster's APIs were unknown was never placed there"],
+  [1298, "a copy deleted between its writing and the first list of its kind was not made again"],
+])("seed %i: %s", async (seed) => {
+  expect(told(await runSimulation({ seed, steps: 60 }))).toBe("");
+});
+
 /** What must not happen, done by hand: a checker that misses it is none. */
 const sabotages: readonly (readonly [string, string, Action["run"]])[] = [
   [

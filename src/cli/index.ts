@@ -93,6 +93,23 @@ const commands: readonly Command[] = [
     load: () => import("./commands/explain-schedule.ts"),
   },
   {
+    words: ["trace"],
+    summary: "why a workload is not where it should be: the chain from template to member",
+    load: () => import("./commands/trace.ts"),
+  },
+  { words: ["why"], summary: "the same as trace", load: () => import("./commands/trace.ts") },
+  { words: ["explain"], summary: "the same as trace", load: () => import("./commands/trace.ts") },
+  {
+    words: ["diff"],
+    summary: "what members have against what a template, policy or override would make of it",
+    load: () => import("./commands/diff.ts"),
+  },
+  {
+    words: ["render"],
+    summary: "a manifest as it would arrive in a member",
+    load: () => import("./commands/render.ts"),
+  },
+  {
     words: ["release"],
     summary: "let deletions that the mass-deletion brake holds go on",
     load: () => import("./commands/release.ts"),

@@ -48,6 +48,12 @@ export function clusterStatesToMatch(old: Cluster | undefined, now: Cluster | un
     old.metadata.generation !== now.metadata.generation
   )
     return [old, now];
+  // APIs that appear late, because the cluster could not be asked or got a CRD, let resources in that were refused.
+  if (
+    old.status?.apiEnablements !== now.status?.apiEnablements &&
+    !deepEqual(old.status?.apiEnablements ?? [], now.status?.apiEnablements ?? [])
+  )
+    return [now];
   return [];
 }
 

@@ -77,12 +77,12 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
   const isSkippedApi = compileSkippedApis(options.skippedPropagatingApis);
   const isSkippedNamespace = compileSkippedNamespaces(options.skippedPropagatingNamespaces);
   const state = stateOf(context);
-  const followed = new Set<string>();
+  const { followed } = state;
   const followAll = () => {
     for (const kind of deps.templates.list()) {
       const key = `${kind.group}/${kind.version}/${kind.resource}`;
       if (followed.has(key) || isSkippedApi(kind)) continue;
-      followed.add(key);
+      followed.set(key, kind);
       context.cache(kind).addIndex("claim", claimIds);
       context.follow(kind, (change) => {
         const { object } = change;

@@ -44,13 +44,15 @@ type Context = ControllerContext<DetectorDeps, DetectorOptions>;
 
 interface State {
   readonly waiting: Map<string, Waiting>;
+  /** Kinds whose templates are watched. */
+  readonly followed: Map<string, ResourceKind>;
 }
 
 const states = new WeakMap<AbortSignal, State>();
 
 export function stateOf(context: { readonly signal: AbortSignal }): State {
   let state = states.get(context.signal);
-  if (state === undefined) states.set(context.signal, (state = { waiting: new Map() }));
+  if (state === undefined) states.set(context.signal, (state = { waiting: new Map(), followed: new Map() }));
   return state;
 }
 
@@ -300,17 +302,15 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
   const bindings = [ResourceBinding, ...(isCluster ? [ClusterResourceBinding] : [])].flatMap(
     (kind) => context.cache(kind as typeof ResourceBinding).byIndex("claim", id) as readonly AnyBinding[],
   );
+  // Of every kind, not only those it selects now: it may have been changed a moment ago.
+  const claimedTemplates = [...stateOf(context).followed.values()].flatMap((kind) =>
+    context
+      .cache(kind)
+      .byIndex("claim", id)
+      .map((template) => ({ kind, template })),
+  );
   if (policy.metadata.deletionTimestamp !== undefined) {
-    for (const { apiVersion, kind: kindName } of policy.spec.resourceSelectors) {
-      const kind = context.deps.templates.find(apiVersion, kindName);
-      if (kind === undefined) continue;
-      await Promise.all(
-        context
-          .cache(kind)
-          .byIndex("claim", id)
-          .map((template) => release(kind, template, claimKind, context)),
-      );
-    }
+    await Promise.all(claimedTemplates.map(({ kind, template }) => release(kind, template, claimKind, context)));
     await Promise.all(
       bindings.map(async (binding) => {
         const kind = (binding.metadata.namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
@@ -340,6 +340,9 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
       name: requestName(apiVersion, kind, name, isLazy(policy)),
       priority: PRIORITY_LOW,
     });
+  // A template may carry the mark while its binding is still being written.
+  for (const { template } of claimedTemplates)
+    enqueue(template.apiVersion, template.kind, template.metadata.namespace, template.metadata.name ?? "");
   for (const { spec } of bindings)
     enqueue(spec.resource.apiVersion, spec.resource.kind, spec.resource.namespace, spec.resource.name);
   for (const { object } of stateOf(context).waiting.values()) {

@@ -2,7 +2,15 @@
  * Execution: what a Work says stands in its member. Creates, updates and deletes member objects, keeps what members may
  * keep, repairs drift, and never touches an object that is not ours. It reports `Dispatching` and `Applied` on the Work.
  */
-import { Cluster, clusterOfExecutionNamespace, MANAGED, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
+import {
+  Cluster,
+  clusterOfExecutionNamespace,
+  executionNamespace,
+  MANAGED,
+  Work,
+  WORK_NAME,
+  WORK_NAMESPACE,
+} from "#apis/karmada";
 import {
   type ControllerContext,
   defineController,
@@ -12,7 +20,7 @@ import {
   wake,
 } from "#controller-runtime";
 import type { Interpreter } from "#interpreter";
-import type { KubeObject, ResourceKind } from "#machinery";
+import { gvkOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
 import { isClusterReady, RELEASE_DELETIONS, reconcile } from "./reconcile.ts";
@@ -115,7 +123,13 @@ function follow(member: Member, kind: ResourceKind, context: ExecutionContext): 
     if (labels[MANAGED] === "true" && namespace && name && clusterOfExecutionNamespace(namespace) === member.name)
       context.enqueue({ namespace, name });
   };
-  const stop = member.informers.of(kind).handle({
+  const informer = member.informers.of(kind);
+  const stop = informer.handle({
+    // Written before the first list came, and changed by somebody in between.
+    add: (object) => {
+      const written = record.versions.get(member.name, object);
+      if (written !== undefined && written !== object.metadata.resourceVersion) enqueueFor(object);
+    },
     update: (object, old) => {
       const written = record.versions.get(member.name, old);
       // A status or another harmless change moves the version too; the comparison of the reconcile decides.
@@ -146,4 +160,24 @@ function follow(member: Member, kind: ResourceKind, context: ExecutionContext): 
     stop();
     record.followed.delete(key);
   });
+  void informer.whenSynced().then(() => {
+    if (!member.signal.aborted && !context.signal.aborted) enqueueMissing(member, kind, context);
+  });
+}
+
+/** What was applied before the first list of its kind and is not in it was deleted in between: no event says so. */
+function enqueueMissing(member: Member, kind: ResourceKind, context: ExecutionContext): void {
+  const informer = member.informers.of(kind);
+  for (const work of context.cache(Work).list(executionNamespace(member.name))) {
+    const isApplied = work.status?.conditions?.some(({ type, status }) => type === "Applied" && status === "True");
+    if (isApplied !== true || work.metadata.deletionTimestamp !== undefined) continue;
+    const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+    const isMissing = manifests.some((manifest) => {
+      const { group, version } = gvkOf(manifest);
+      if (manifest.kind !== kind.kind || group !== kind.group || version !== kind.version) return false;
+      const { namespace, name = "" } = manifest.metadata;
+      return informer.get(kind.namespaced && namespace !== undefined ? `${namespace}/${name}` : name) === undefined;
+    });
+    if (isMissing) context.enqueue({ namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
+  }
 }

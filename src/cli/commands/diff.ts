@@ -1,0 +1,175 @@
+import { type AnyBinding, executionNamespace, Work } from "#apis/karmada";
+import { type JsonPatchOperation, type KubeObject, getPath } from "#machinery";
+import { type Connection, kubeconfigFlags, openConnection } from "../connection.ts";
+import { concernedBy, differences, renderTemplate, writtenOver } from "../diff/plan.ts";
+import { type DiffWorld, kindOf, loadDiffWorld, readObjects } from "../diff/world.ts";
+import { parseArguments, withHelp } from "../flags.ts";
+import { type MemberConnection, openMember } from "../members.ts";
+import { systemClock } from "../process.ts";
+import { resolveType, typeAndName } from "../resolve.ts";
+
+interface Difference {
+  readonly cluster: string;
+  readonly object: string;
+  readonly change: "create" | "update" | "delete" | "unknown";
+  readonly patch?: readonly JsonPatchOperation[];
+  readonly live?: KubeObject;
+  readonly message?: string;
+}
+
+/**
+ * `flotilla diff (TYPE NAME | -f FILE)`: what stands in members against what would stand there, were the given templates,
+ * policies and overrides applied. Exit codes as kubectl diff: 0 equal, 1 different, 2 an error.
+ */
+export async function run(words: readonly string[], program: string): Promise<number> {
+  try {
+    return await withHelp(() => diff(words, program));
+  } catch (error) {
+    process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  }
+}
+
+async function diff(words: readonly string[], program: string): Promise<number> {
+  const parsed = parseArguments(
+    words,
+    [
+      ...kubeconfigFlags,
+      { name: "namespace", short: "n", meaning: "namespace of the object; default is the context's" },
+      { name: "filename", short: "f", meaning: "file of changed templates, policies or overrides; may stand several times" },
+      { name: "cluster", short: "C", meaning: "this member only" },
+      { name: "output", short: "o", default: "text", meaning: "text or json" },
+    ],
+    `${program} diff (TYPE NAME | -f FILE) [-C CLUSTER]`,
+  );
+  const format = parsed.get("output") ?? "text";
+  if (format !== "text" && format !== "json") throw new Error(`--output: ${JSON.stringify(format)} must be text or json`);
+  const connection = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
+  const members = new Map<string, Promise<MemberConnection>>();
+  try {
+    const namespace = parsed.get("namespace") ?? connection.endpoint.namespace ?? "default";
+    const nowMs = systemClock.now();
+    const world = await loadDiffWorld(connection, readObjects(parsed.all("filename"), namespace), nowMs);
+    const templates = [...world.templates];
+    if (parsed.args.length > 0) {
+      const [type, name] = typeAndName(parsed.args);
+      const kind = await resolveType(connection.transport, type);
+      templates.push(await connection.client.get(kind, { namespace: kind.namespaced ? namespace : undefined, name }));
+    }
+    for (const resource of concernedBy(world)) {
+      const isGiven = templates.some(
+        ({ kind, metadata }) =>
+          kind === resource.kind && metadata.name === resource.name && (metadata.namespace ?? "") === (resource.namespace ?? ""),
+      );
+      const found = isGiven ? undefined : await connection.client.find(kindOf(world, resource), resource);
+      if (found !== undefined) templates.push(found);
+    }
+    if (templates.length === 0 && parsed.all("filename").length === 0)
+      throw new Error("one object such as deployment/nginx, or -f FILE, is required");
+    const found: Difference[] = [];
+    const only = parsed.get("cluster");
+    for (const template of templates) found.push(...(await diffTemplate(template, world, connection, members, only, nowMs)));
+    process.stdout.write(format === "json" ? `${JSON.stringify(found.map(({ live: _live, ...rest }) => rest), null, 2)}\n` : textOf(found));
+    if (found.some(({ change }) => change === "unknown")) return 2;
+    return found.length > 0 ? 1 : 0;
+  } finally {
+    await Promise.all([...members.values()].map((opening) => opening.then((member) => member.close(), () => undefined)));
+    await connection.transport.close();
+  }
+}
+
+async function diffTemplate(
+  template: KubeObject,
+  world: DiffWorld,
+  connection: Connection,
+  members: Map<string, Promise<MemberConnection>>,
+  only: string | undefined,
+  nowMs: number,
+): Promise<readonly Difference[]> {
+  const object = `${template.kind} ${template.metadata.namespace === undefined ? "" : `${template.metadata.namespace}/`}${template.metadata.name}`;
+  const rendering = renderTemplate(template, world.then, world, nowMs);
+  const binding = world.bindings.find(
+    ({ spec: { resource } }) =>
+      resource.kind === template.kind && resource.apiVersion === template.apiVersion && resource.name === template.metadata.name &&
+      (resource.namespace ?? "") === (template.metadata.namespace ?? ""),
+  );
+  const standing = rendering.policy === undefined ? [] : (binding?.spec.clusters ?? []).map(({ name }) => name);
+  const clusters = [...new Set([...standing, ...rendering.manifests.keys()])].filter((name) => only === undefined || name === only).sort();
+  const found = await Promise.all(
+    clusters.map(async (cluster): Promise<readonly Difference[]> => {
+      const manifest = rendering.manifests.get(cluster);
+      const problem = rendering.problems.join(", ");
+      if (manifest === undefined && problem !== "") return [{ cluster, object, change: "unknown", message: problem }];
+      if (manifest === undefined) return [{ cluster, object, change: "delete" }];
+      let live: KubeObject | undefined;
+      try {
+        live = await liveObject(manifest, cluster, world, connection, members);
+      } catch (error) {
+        return [{ cluster, object, change: "unknown", message: error instanceof Error ? error.message : String(error) }];
+      }
+      if (live === undefined) return [{ cluster, object, change: "create" }];
+      const last = await lastManifest(cluster, binding, connection);
+      const patch = differences(live, writtenOver(manifest, live, world), last);
+      return patch.length === 0 ? [] : [{ cluster, object, change: "update", patch, live }];
+    }),
+  );
+  return found.flat();
+}
+
+async function liveObject(
+  manifest: KubeObject,
+  cluster: string,
+  world: DiffWorld,
+  connection: Connection,
+  members: Map<string, Promise<MemberConnection>>,
+): Promise<KubeObject | undefined> {
+  const target = world.clusters.find(({ metadata }) => metadata.name === cluster);
+  if (target === undefined) throw new Error(`clusters.cluster.karmada.io ${JSON.stringify(cluster)} not found`);
+  let opening = members.get(cluster);
+  if (opening === undefined) {
+    opening = openMember(connection, target);
+    members.set(cluster, opening);
+  }
+  const { client } = await opening;
+  const { namespace, name = "" } = manifest.metadata;
+  return client.find(kindOf(world, manifest), { namespace, name });
+}
+
+/** What was sent to a member last. */
+async function lastManifest(
+  cluster: string,
+  binding: AnyBinding | undefined,
+  { client }: Connection,
+): Promise<KubeObject | undefined> {
+  const key = binding?.kind === "ClusterResourceBinding" ? "clusterresourcebinding" : "resourcebinding";
+  const id = binding?.metadata.labels?.[`${key}.karmada.io/permanent-id`];
+  if (id === undefined) return undefined;
+  const { items } = await client.list(Work, {
+    namespace: executionNamespace(cluster),
+    labelSelector: `${key}.karmada.io/permanent-id=${id}`,
+  });
+  return items[0]?.spec?.workload?.manifests?.[0] as unknown as KubeObject | undefined;
+}
+
+const CHANGES: Readonly<Record<Difference["change"], string>> = {
+  create: "would be created",
+  update: "would be changed",
+  delete: "would be deleted",
+  unknown: "cannot be told",
+};
+
+function textOf(found: readonly Difference[]): string {
+  const shown = (value: unknown) => JSON.stringify(value);
+  return found
+    .map(({ cluster, object, change, patch = [], live, message }) => {
+      const lines = [`${cluster}: ${object} ${CHANGES[change]}${message === undefined ? "" : `: ${message}`}`];
+      for (const operation of patch) {
+        const keys = operation.path.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+        const before = getPath(live, ...keys);
+        if (before !== undefined) lines.push(`- ${operation.path}: ${shown(before)}`);
+        if (operation.op !== "remove") lines.push(`+ ${operation.path}: ${shown(operation.value)}`);
+      }
+      return `${lines.join("\n")}\n`;
+    })
+    .join("");
+}

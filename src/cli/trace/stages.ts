@@ -1,0 +1,441 @@
+import { type AnyPropagationPolicy, executionNamespace, isReservedNamespace } from "#apis/karmada";
+import { defaultGates } from "#config";
+import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } from "#interpreter";
+import { getPath, type KubeObject } from "#machinery";
+import { applyOverrides, MATCHES_NONE, OverrideError, selectorsPriority } from "#override";
+import { explainSchedule } from "#scheduler";
+import type { Facts } from "./facts.ts";
+
+export type StageState = "ok" | "wait" | "blocked" | "unknown";
+
+export interface Evidence {
+  readonly text: string;
+  readonly isWrong?: boolean;
+}
+
+/** One link of the chain from a template to its copies. */
+export interface Stage {
+  readonly name: string;
+  readonly state: StageState;
+  readonly summary: string;
+  readonly evidence: readonly Evidence[];
+  /** What to do next, where something is wrong. */
+  readonly hint?: string;
+}
+
+const stage = (
+  name: string,
+  state: StageState,
+  summary: string,
+  evidence: readonly (Evidence | string)[] = [],
+  hint?: string,
+): Stage => ({
+  name,
+  state,
+  summary,
+  evidence: evidence.map((each) => (typeof each === "string" ? { text: each } : each)),
+  ...(hint === undefined ? {} : { hint }),
+});
+
+interface Conditioned {
+  readonly status?: {
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+      readonly message?: string;
+    }[];
+  };
+}
+const conditionOf = (object: unknown, type: string) =>
+  ((object as Conditioned | undefined)?.status?.conditions ?? []).find((condition) => condition.type === type);
+const titleOf = ({ kind, metadata }: KubeObject) =>
+  `${kind} ${metadata.namespace === undefined ? "" : `${metadata.namespace}/`}${metadata.name}`;
+const interpreter: Interpreter = createInterpreter([thirdPartySource, nativeSource]);
+
+function templateStage({ template, kind, namespace, name }: Facts): Stage {
+  if (template === undefined)
+    return stage(
+      "Template",
+      "blocked",
+      `${kind.kind} ${namespace === undefined ? "" : `${namespace}/`}${name} is not in the control plane`,
+      [],
+      "create it, or look for it with another name or namespace",
+    );
+  const evidence: Evidence[] = [];
+  if (template.metadata.labels?.["resourcetemplate.karmada.io/deletion-protected"] === "Always")
+    evidence.push({ text: "its deletion is denied (label deletion-protected)" });
+  const claimedBy = template.metadata.labels?.["resourcetemplate.karmada.io/claimed-by"];
+  if (claimedBy)
+    return stage(
+      "Template",
+      "blocked",
+      `policies leave it alone: ${claimedBy} has taken it`,
+      evidence,
+      `look at the ${claimedBy} that names it`,
+    );
+  if (template.metadata.deletionTimestamp !== undefined)
+    return stage("Template", "wait", "it is being deleted", evidence);
+  if (namespace !== undefined && (isReservedNamespace(namespace) || /^kube-/.test(namespace)))
+    return stage(
+      "Template",
+      "blocked",
+      `nothing of namespace ${namespace} is propagated`,
+      evidence,
+      "use another namespace, or see --skipped-propagating-namespaces",
+    );
+  return stage("Template", "ok", titleOf(template), evidence);
+}
+
+const LEVELS = ["not at all", "as one of its kind", "by its labels", "by its name"] as const;
+
+/** Policies that select a template, the one that should have it first, and why each other lost. */
+export function rankPolicies(
+  template: KubeObject,
+  policies: readonly AnyPropagationPolicy[],
+): readonly { readonly policy: AnyPropagationPolicy; readonly level: number; readonly lost?: string }[] {
+  const priority = (policy: AnyPropagationPolicy) => policy.spec.priority ?? 0;
+  const isWide = ({ kind }: AnyPropagationPolicy) => kind === "ClusterPropagationPolicy";
+  const ranked = policies
+    .map((policy) => ({ policy, level: selectorsPriority(policy.spec.resourceSelectors, template) as number }))
+    .filter(({ level }) => level !== MATCHES_NONE)
+    .sort(
+      (a, b) =>
+        Number(a.policy.metadata.deletionTimestamp !== undefined) -
+          Number(b.policy.metadata.deletionTimestamp !== undefined) ||
+        Number(isWide(a.policy)) - Number(isWide(b.policy)) ||
+        priority(b.policy) - priority(a.policy) ||
+        b.level - a.level ||
+        ((a.policy.metadata.name ?? "") < (b.policy.metadata.name ?? "") ? -1 : 1),
+    );
+  const [first] = ranked;
+  return ranked.map((each) => {
+    if (first === undefined || each === first) return each;
+    const { policy, level } = each;
+    const lost =
+      policy.metadata.deletionTimestamp !== undefined
+        ? "it is being deleted"
+        : isWide(policy) && !isWide(first.policy)
+          ? "policies of the namespace come before cluster-wide ones"
+          : priority(policy) !== priority(first.policy)
+            ? `its priority ${priority(policy)} is lower than ${priority(first.policy)}`
+            : level !== first.level
+              ? `it selects ${LEVELS[level]}, the other ${LEVELS[first.level]}`
+              : "its name comes later";
+    return { ...each, lost };
+  });
+}
+
+function policyStage({ template, policies, binding }: Facts): Stage {
+  if (template === undefined) return stage("Policy", "unknown", "there is no template");
+  const ranked = rankPolicies(template, policies);
+  const annotations = template.metadata.annotations ?? {};
+  const marked =
+    annotations["propagationpolicy.karmada.io/name"] ?? annotations["clusterpropagationpolicy.karmada.io/name"];
+  const claimed = ranked.find(({ policy }) => policy.metadata.name === marked);
+  const evidence = ranked.map(({ policy, level, lost }): Evidence => {
+    const how = `${titleOf(policy)} selects it ${LEVELS[level]}, priority ${policy.spec.priority ?? 0}`;
+    if (policy === claimed?.policy)
+      return {
+        text: `${how}: has it${lost === undefined ? "" : `, for it came first (${lost}, but nobody preempts)`}`,
+      };
+    return { text: `${how}: ${lost === undefined ? "would have it, but does not preempt" : `lost: ${lost}`}` };
+  });
+  if (ranked.length === 0)
+    return binding === undefined
+      ? stage(
+          "Policy",
+          "blocked",
+          "no policy selects it",
+          [],
+          "create a PropagationPolicy or ClusterPropagationPolicy that selects it",
+        )
+      : stage(
+          "Policy",
+          "blocked",
+          "no policy selects it any more: its copies are frozen as last rendered",
+          [],
+          "create a policy that selects it, or delete the template to withdraw the copies",
+        );
+  if (claimed === undefined)
+    return stage(
+      "Policy",
+      "wait",
+      `${titleOf((ranked[0] as (typeof ranked)[number]).policy)} is about to claim it`,
+      evidence,
+    );
+  const { spec } = claimed.policy;
+  if (spec.activationPreference === "Lazy" && binding === undefined)
+    return stage(
+      "Policy",
+      "blocked",
+      `${titleOf(claimed.policy)} is lazy: it waits until the template changes`,
+      evidence,
+      "change the template, for instance by an annotation",
+    );
+  return stage("Policy", "ok", titleOf(claimed.policy), evidence);
+}
+
+function bindingStage({ binding, events }: Facts): Stage {
+  if (binding === undefined) {
+    const failed = events.find(({ reason }) => ["ApplyPolicyFailed", "GetReplicasFailed"].includes(reason ?? ""));
+    return stage(
+      "Binding",
+      failed === undefined ? "wait" : "blocked",
+      "there is none",
+      failed === undefined ? [] : [{ text: `${failed.reason}: ${failed.message}`, isWrong: true }],
+    );
+  }
+  const evidence: Evidence[] = [];
+  const { suspension, replicas, schedulePriority } = binding.spec as typeof binding.spec & {
+    readonly suspension?: { readonly scheduling?: boolean; readonly dispatching?: boolean };
+  };
+  if (replicas !== undefined) evidence.push({ text: `${replicas} replicas` });
+  if (schedulePriority !== undefined)
+    evidence.push({ text: `schedule priority ${(schedulePriority as { readonly priority?: number }).priority ?? 0}` });
+  const applied = conditionOf(binding, "FullyApplied");
+  if (applied !== undefined)
+    evidence.push({
+      text: `FullyApplied ${applied.status}: ${applied.message ?? ""}`,
+      isWrong: applied.status !== "True",
+    });
+  if (suspension?.scheduling === true)
+    return stage(
+      "Binding",
+      "blocked",
+      "its scheduling is suspended",
+      evidence,
+      "set spec.suspension.scheduling of the binding to false",
+    );
+  if (suspension?.dispatching === true)
+    return stage(
+      "Binding",
+      "blocked",
+      "its dispatching is suspended",
+      evidence,
+      "set spec.suspension.dispatching of the policy to false",
+    );
+  return stage("Binding", "ok", titleOf(binding), evidence);
+}
+
+function schedulingStage({ binding, clusters, nowMs }: Facts): Stage {
+  if (binding === undefined) return stage("Scheduling", "unknown", "there is no binding");
+  const targets = binding.spec.clusters ?? [];
+  const scheduled = conditionOf(binding, "Scheduled");
+  const evidence: Evidence[] = targets.map(({ name, replicas }) => ({
+    text: `${name}: in${replicas === undefined ? "" : `, ${replicas} replicas`}`,
+  }));
+  try {
+    const decision = explainSchedule(binding, { clusters, bindings: [binding] }, { gates: defaultGates(), nowMs });
+    for (const term of decision?.terms ?? [])
+      for (const { cluster, plugin, reason } of term.refused)
+        evidence.push({ text: `${cluster}: out, refused by ${plugin}: ${reason}` });
+  } catch (error) {
+    evidence.push({
+      text: `the filters could not be asked again: ${error instanceof Error ? error.message : String(error)}`,
+    });
+  }
+  if (scheduled?.status === "False")
+    return stage(
+      "Scheduling",
+      "blocked",
+      `${scheduled.reason ?? ""}: ${scheduled.message ?? ""}`,
+      evidence,
+      "change the placement of the policy, or the clusters it names",
+    );
+  if (targets.length === 0 && (binding.spec.requiredBy ?? []).length === 0)
+    return stage("Scheduling", "wait", "no cluster has been chosen yet", evidence);
+  return stage(
+    "Scheduling",
+    "ok",
+    targets.map(({ name }) => name).join(", ") || "follows those that need it",
+    evidence,
+  );
+}
+
+function overrideStage({ template, overrides, clusters, members }: Facts): Stage {
+  if (template === undefined) return stage("Override", "unknown", "there is no template");
+  const evidence: Evidence[] = [];
+  let failed: string | undefined;
+  for (const { cluster: name } of members) {
+    const cluster = clusters.find(({ metadata }) => metadata.name === name);
+    if (cluster === undefined) continue;
+    try {
+      const result = applyOverrides(template, cluster, {
+        clusterOverridePolicies: overrides.filter(({ kind }) => kind === "ClusterOverridePolicy") as never,
+        overridePolicies: overrides.filter(({ kind }) => kind === "OverridePolicy") as never,
+      });
+      const applied = [...result.appliedClusterOverrides, ...result.appliedOverrides];
+      for (const { policyName, overriders } of applied)
+        evidence.push({ text: `${name}: ${policyName} ${JSON.stringify(overriders)}` });
+    } catch (error) {
+      failed = `${name}: ${error instanceof Error ? error.message : String(error)}`;
+      const said = error instanceof OverrideError ? error.events.at(-1)?.message : undefined;
+      evidence.push({ text: `${failed}${said === undefined ? "" : ` (${said})`}`, isWrong: true });
+    }
+  }
+  return failed === undefined
+    ? stage(
+        "Override",
+        "ok",
+        evidence.length === 0 ? "none applies" : `${evidence.length} apply, in this order`,
+        evidence,
+      )
+    : stage(
+        "Override",
+        "blocked",
+        "an override cannot be applied",
+        evidence,
+        "correct the path or value of the override policy",
+      );
+}
+
+function workStage({ works, members, binding }: Facts): Stage {
+  if (binding === undefined) return stage("Work", "unknown", "there is no binding");
+  let state: StageState = "ok";
+  let hint: string | undefined;
+  const evidence = members.map(({ cluster }): Evidence => {
+    const work = works.find(({ metadata }) => metadata.namespace === executionNamespace(cluster));
+    if (work === undefined) {
+      state = state === "ok" ? "wait" : state;
+      return { text: `${cluster}: there is none yet`, isWrong: true };
+    }
+    const applied = conditionOf(work, "Applied");
+    const dispatching = conditionOf(work, "Dispatching");
+    if (dispatching?.status === "False") {
+      state = "blocked";
+      hint = "resume dispatching in the policy's spec.suspension";
+      return { text: `${cluster}: ${dispatching.message ?? "suspended"}`, isWrong: true };
+    }
+    if (applied?.status === "True") {
+      const fight = conditionOf(work, "Contested");
+      return { text: `${cluster}: applied${fight?.status === "True" ? `; contested: ${fight.message ?? ""}` : ""}` };
+    }
+    if (applied?.status !== "False") {
+      state = state === "ok" ? "wait" : state;
+      return { text: `${cluster}: not applied yet` };
+    }
+    state = "blocked";
+    const isConflict = applied.message?.includes("Karmada will not manage this resource") === true;
+    hint = isConflict
+      ? "take the member's object over with conflictResolution: Overwrite, or remove it"
+      : "see the message; the member refused the object";
+    return { text: `${cluster}: ${applied.message ?? "failed"}`, isWrong: true };
+  });
+  return stage("Work", state, `${works.length} of ${members.length}`, evidence, hint);
+}
+
+function clusterStage({ members, clusters }: Facts): Stage {
+  let state: StageState = "ok";
+  const evidence = members.map(({ cluster: name }): Evidence => {
+    const cluster = clusters.find(({ metadata }) => metadata.name === name);
+    const ready = conditionOf(cluster, "Ready");
+    const taints = (cluster?.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`);
+    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}`;
+    if (ready?.status !== "True") state = "blocked";
+    return { text, isWrong: ready?.status !== "True" };
+  });
+  const hint = state === "ok" ? undefined : "bring the cluster back, or let failover move the workload";
+  return stage("Cluster", state, state === "ok" ? "all targets are ready" : "a target is not ready", evidence, hint);
+}
+
+function memberStage({ members, template }: Facts): Stage {
+  let state: StageState = "ok";
+  const worse = (next: StageState) => {
+    if (state === "ok" || next === "blocked") state = next;
+  };
+  const evidence = members.map(({ cluster, object, error }): Evidence => {
+    if (error !== undefined) {
+      worse("unknown");
+      return { text: `${cluster}: cannot be looked at: ${error}` };
+    }
+    if (object === undefined) {
+      worse("blocked");
+      return { text: `${cluster}: there is no copy`, isWrong: true };
+    }
+    if (object.metadata.labels?.["karmada.io/managed"] !== "true") {
+      worse("blocked");
+      return { text: `${cluster}: an object of that name is there that is not managed`, isWrong: true };
+    }
+    let isHealthy: boolean | undefined;
+    try {
+      isHealthy = interpreter.health(object);
+    } catch {
+      isHealthy = undefined;
+    }
+    const replicas = getPath(object, "spec", "replicas");
+    const ready = getPath(object, "status", "readyReplicas");
+    const numbers = replicas === undefined ? "" : `, ${String(ready ?? 0)} of ${String(replicas)} replicas ready`;
+    if (isHealthy === false) worse("wait");
+    return {
+      text: `${cluster}: present${numbers}${isHealthy === false ? ", not healthy yet" : ""}`,
+      isWrong: isHealthy === false,
+    };
+  });
+  if (template === undefined || members.length === 0) return stage("Member", "unknown", "there are no targets");
+  return stage("Member", state, state === "ok" ? "every copy is there" : "not every copy is well", evidence);
+}
+
+function statusStage({ binding, members }: Facts): Stage {
+  if (binding === undefined) return stage("Status", "unknown", "there is no binding");
+  const items = binding.status?.aggregatedStatus ?? [];
+  const evidence = items.map(
+    ({ clusterName, health, applied }): Evidence => ({
+      text: `${clusterName}: ${applied === true ? "applied" : "not applied"}, ${health ?? "Unknown"}`,
+      isWrong: applied !== true || health !== "Healthy",
+    }),
+  );
+  const isComplete = items.length >= members.length && items.every(({ applied }) => applied === true);
+  return stage(
+    "Status",
+    isComplete ? "ok" : "wait",
+    isComplete ? "collected from every member" : "not collected from every member yet",
+    evidence,
+  );
+}
+
+/** The chain, link by link. */
+export function traceStages(facts: Facts): readonly Stage[] {
+  return [
+    templateStage(facts),
+    policyStage(facts),
+    bindingStage(facts),
+    schedulingStage(facts),
+    overrideStage(facts),
+    clusterStage(facts),
+    workStage(facts),
+    memberStage(facts),
+    statusStage(facts),
+  ];
+}
+
+/** The first link that is broken, or the first that is not done. */
+export const firstBroken = (stages: readonly Stage[]): Stage | undefined =>
+  stages.find(({ state }) => state === "blocked") ?? stages.find(({ state }) => state === "wait");
+
+/** 0 all is well, 2 something is blocked, 3 it is in progress. */
+export function exitCodeOf(stages: readonly Stage[]): number {
+  if (stages.some(({ state }) => state === "blocked")) return 2;
+  return stages.some(({ state }) => state === "wait") ? 3 : 0;
+}
+
+const MARKS: Readonly<Record<StageState, string>> = { ok: "✓", wait: "…", blocked: "✗", unknown: "?" };
+
+/** The chain as a tree, the first broken link marked, and one sentence on what to do. */
+export function traceText(stages: readonly Stage[]): string {
+  const broken = firstBroken(stages);
+  const lines: string[] = [];
+  for (const each of stages) {
+    lines.push(`${MARKS[each.state]} ${each.name.padEnd(11)}${each.summary}${each === broken ? "   ← here" : ""}`);
+    for (const [at, { text, isWrong }] of each.evidence.entries())
+      lines.push(`  ${at === each.evidence.length - 1 ? "└" : "├"} ${isWrong === true ? "✗ " : ""}${text}`);
+  }
+  lines.push("");
+  if (broken === undefined) lines.push("All is well.");
+  else if (broken.state === "wait") lines.push(`It is in progress at ${broken.name}: ${broken.summary}.`);
+  else
+    lines.push(
+      `It stops at ${broken.name}: ${broken.summary}.${broken.hint === undefined ? "" : ` Next: ${broken.hint}.`}`,
+    );
+  return `${lines.join("\n")}\n`;
+}
