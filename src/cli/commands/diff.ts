@@ -36,14 +36,19 @@ async function diff(words: readonly string[], program: string): Promise<number> 
     [
       ...kubeconfigFlags,
       { name: "namespace", short: "n", meaning: "namespace of the object; default is the context's" },
-      { name: "filename", short: "f", meaning: "file of changed templates, policies or overrides; may stand several times" },
+      {
+        name: "filename",
+        short: "f",
+        meaning: "file of changed templates, policies or overrides; may stand several times",
+      },
       { name: "cluster", short: "C", meaning: "this member only" },
       { name: "output", short: "o", default: "text", meaning: "text or json" },
     ],
     `${program} diff (TYPE NAME | -f FILE) [-C CLUSTER]`,
   );
   const format = parsed.get("output") ?? "text";
-  if (format !== "text" && format !== "json") throw new Error(`--output: ${JSON.stringify(format)} must be text or json`);
+  if (format !== "text" && format !== "json")
+    throw new Error(`--output: ${JSON.stringify(format)} must be text or json`);
   const connection = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
   const members = new Map<string, Promise<MemberConnection>>();
   try {
@@ -59,7 +64,9 @@ async function diff(words: readonly string[], program: string): Promise<number> 
     for (const resource of concernedBy(world)) {
       const isGiven = templates.some(
         ({ kind, metadata }) =>
-          kind === resource.kind && metadata.name === resource.name && (metadata.namespace ?? "") === (resource.namespace ?? ""),
+          kind === resource.kind &&
+          metadata.name === resource.name &&
+          (metadata.namespace ?? "") === (resource.namespace ?? ""),
       );
       const found = isGiven ? undefined : await connection.client.find(kindOf(world, resource), resource);
       if (found !== undefined) templates.push(found);
@@ -68,12 +75,28 @@ async function diff(words: readonly string[], program: string): Promise<number> 
       throw new Error("one object such as deployment/nginx, or -f FILE, is required");
     const found: Difference[] = [];
     const only = parsed.get("cluster");
-    for (const template of templates) found.push(...(await diffTemplate(template, world, connection, members, only, nowMs)));
-    process.stdout.write(format === "json" ? `${JSON.stringify(found.map(({ live: _live, ...rest }) => rest), null, 2)}\n` : textOf(found));
+    for (const template of templates)
+      found.push(...(await diffTemplate(template, world, connection, members, only, nowMs)));
+    process.stdout.write(
+      format === "json"
+        ? `${JSON.stringify(
+            found.map(({ live: _live, ...rest }) => rest),
+            null,
+            2,
+          )}\n`
+        : textOf(found),
+    );
     if (found.some(({ change }) => change === "unknown")) return 2;
     return found.length > 0 ? 1 : 0;
   } finally {
-    await Promise.all([...members.values()].map((opening) => opening.then((member) => member.close(), () => undefined)));
+    await Promise.all(
+      [...members.values()].map((opening) =>
+        opening.then(
+          (member) => member.close(),
+          () => undefined,
+        ),
+      ),
+    );
     await connection.transport.close();
   }
 }
@@ -90,11 +113,15 @@ async function diffTemplate(
   const rendering = renderTemplate(template, world.then, world, nowMs);
   const binding = world.bindings.find(
     ({ spec: { resource } }) =>
-      resource.kind === template.kind && resource.apiVersion === template.apiVersion && resource.name === template.metadata.name &&
+      resource.kind === template.kind &&
+      resource.apiVersion === template.apiVersion &&
+      resource.name === template.metadata.name &&
       (resource.namespace ?? "") === (template.metadata.namespace ?? ""),
   );
   const standing = rendering.policy === undefined ? [] : (binding?.spec.clusters ?? []).map(({ name }) => name);
-  const clusters = [...new Set([...standing, ...rendering.manifests.keys()])].filter((name) => only === undefined || name === only).sort();
+  const clusters = [...new Set([...standing, ...rendering.manifests.keys()])]
+    .filter((name) => only === undefined || name === only)
+    .sort();
   const found = await Promise.all(
     clusters.map(async (cluster): Promise<readonly Difference[]> => {
       const manifest = rendering.manifests.get(cluster);
@@ -105,7 +132,9 @@ async function diffTemplate(
       try {
         live = await liveObject(manifest, cluster, world, connection, members);
       } catch (error) {
-        return [{ cluster, object, change: "unknown", message: error instanceof Error ? error.message : String(error) }];
+        return [
+          { cluster, object, change: "unknown", message: error instanceof Error ? error.message : String(error) },
+        ];
       }
       if (live === undefined) return [{ cluster, object, change: "create" }];
       const last = await lastManifest(cluster, binding, connection);
@@ -164,7 +193,10 @@ function textOf(found: readonly Difference[]): string {
     .map(({ cluster, object, change, patch = [], live, message }) => {
       const lines = [`${cluster}: ${object} ${CHANGES[change]}${message === undefined ? "" : `: ${message}`}`];
       for (const operation of patch) {
-        const keys = operation.path.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+        const keys = operation.path
+          .split("/")
+          .slice(1)
+          .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
         const before = getPath(live, ...keys);
         if (before !== undefined) lines.push(`- ${operation.path}: ${shown(before)}`);
         if (operation.op !== "remove") lines.push(`+ ${operation.path}: ${shown(operation.value)}`);

@@ -41,7 +41,9 @@ export function run(words: readonly string[], program: string): Promise<number> 
         if (found.size === 0 && problems.length > 0)
           throw new Error(`${template.kind} ${template.metadata.name}: ${problems.join(", ")}`);
         if (wanted !== undefined && !found.has(wanted))
-          throw new Error(`${template.kind} ${template.metadata.name} does not go to ${wanted}: it goes to ${[...found.keys()].join(", ") || "no cluster"}`);
+          throw new Error(
+            `${template.kind} ${template.metadata.name} does not go to ${wanted}: it goes to ${[...found.keys()].join(", ") || "no cluster"}`,
+          );
         return [...found].filter(([cluster]) => wanted === undefined || cluster === wanted);
       });
       const shown = manifests.map(([cluster, manifest]) => ({

@@ -48,11 +48,15 @@ function policyFor(template: KubeObject, present: AnyBinding | undefined, { poli
 }
 
 /** What a template comes to in a state of the control plane. Only what differs from the present is scheduled anew. */
-export function renderTemplate(template: KubeObject, state: ControlPlaneState, world: DiffWorld, nowMs: number): Rendering {
+export function renderTemplate(
+  template: KubeObject,
+  state: ControlPlaneState,
+  world: DiffWorld,
+  nowMs: number,
+): Rendering {
   const present = bindingFor(world, template);
   const policy = policyFor(template, present, state);
-  if (policy === undefined)
-    return { policy, manifests: new Map(), problems: ["no policy selects it"] };
+  if (policy === undefined) return { policy, manifests: new Map(), problems: ["no policy selects it"] };
   const replicas = world.interpreter.replicas(template);
   const before = present?.spec;
   const spec = {
@@ -74,14 +78,22 @@ export function renderTemplate(template: KubeObject, state: ControlPlaneState, w
   const binding = {
     apiVersion: "work.karmada.io/v1alpha2",
     kind: template.metadata.namespace === undefined ? "ClusterResourceBinding" : "ResourceBinding",
-    metadata: { ...present?.metadata, name: bindingName(template.kind, template.metadata.name ?? ""), ...(template.metadata.namespace === undefined ? {} : { namespace: template.metadata.namespace }) },
+    metadata: {
+      ...present?.metadata,
+      name: bindingName(template.kind, template.metadata.name ?? ""),
+      ...(template.metadata.namespace === undefined ? {} : { namespace: template.metadata.namespace }),
+    },
     spec,
     ...(present?.status === undefined ? {} : { status: present.status }),
   } as unknown as AnyBinding;
   const problems: string[] = [];
   let clusters = before?.clusters ?? [];
   if (!isSettled) {
-    const decision = explainSchedule(binding, { clusters: world.clusters, bindings: world.bindings }, { gates: defaultGates(), nowMs });
+    const decision = explainSchedule(
+      binding,
+      { clusters: world.clusters, bindings: world.bindings },
+      { gates: defaultGates(), nowMs },
+    );
     if (decision?.error !== undefined) problems.push(decision.error);
     clusters = decision?.result ?? clusters;
   }
@@ -92,7 +104,9 @@ export function renderTemplate(template: KubeObject, state: ControlPlaneState, w
     overridePolicies: state.overrides.filter(
       ({ kind, metadata }) => kind === "OverridePolicy" && metadata.namespace === template.metadata.namespace,
     ) as readonly OverridePolicy[],
-    clusterOverridePolicies: state.overrides.filter(({ kind }) => kind === "ClusterOverridePolicy") as readonly ClusterOverridePolicy[],
+    clusterOverridePolicies: state.overrides.filter(
+      ({ kind }) => kind === "ClusterOverridePolicy",
+    ) as readonly ClusterOverridePolicy[],
     interpreter: world.interpreter,
     workOf: () => undefined,
     gates: defaultGates(),
@@ -108,7 +122,9 @@ export function renderTemplate(template: KubeObject, state: ControlPlaneState, w
 
 /** Resources of bindings that given policies concern, now or then. */
 export function concernedBy(world: DiffWorld): readonly AnyBinding["spec"]["resource"][] {
-  const names = new Set(world.given.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`));
+  const names = new Set(
+    world.given.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`),
+  );
   const states = [world.now, world.then].flatMap(({ policies, overrides }) =>
     [...policies, ...overrides].filter(({ kind, metadata }) =>
       names.has(`${kind} ${metadata.namespace ?? ""}/${metadata.name}`),
@@ -121,7 +137,11 @@ export function concernedBy(world: DiffWorld): readonly AnyBinding["spec"]["reso
         if (metadata.namespace !== undefined && metadata.namespace !== resource.namespace) return false;
         const selectors = spec.resourceSelectors ?? [];
         // Labels are not at hand here; a selector by labels may mean any of its kind.
-        const stub = { apiVersion: resource.apiVersion, kind: resource.kind, metadata: { name: resource.name, ...(resource.namespace ? { namespace: resource.namespace } : {}) } };
+        const stub = {
+          apiVersion: resource.apiVersion,
+          kind: resource.kind,
+          metadata: { name: resource.name, ...(resource.namespace ? { namespace: resource.namespace } : {}) },
+        };
         const loose = selectors.map(({ labelSelector: _labels, ...rest }) => rest);
         return selectors.length === 0 || selectorsPriority(loose, stub) !== MATCHES_NONE;
       }),
@@ -136,7 +156,11 @@ const OURS = /karmada\.io\/|execution\.flotilla\.io\//;
  * How a live object differs from what is wanted, as a JSON patch of the live one. What the member added is no difference;
  * what the last manifest said and the next does not is removed.
  */
-export function differences(live: KubeObject, wanted: KubeObject, last: KubeObject | undefined): readonly JsonPatchOperation[] {
+export function differences(
+  live: KubeObject,
+  wanted: KubeObject,
+  last: KubeObject | undefined,
+): readonly JsonPatchOperation[] {
   const operations: JsonPatchOperation[] = [];
   const walk = (have: unknown, want: unknown, had: unknown, path: string) => {
     if (isMap(want) && isMap(have)) {
@@ -152,7 +176,8 @@ export function differences(live: KubeObject, wanted: KubeObject, last: KubeObje
       return;
     }
     if (Array.isArray(want) && Array.isArray(have) && want.length === have.length) {
-      for (const [at, item] of want.entries()) walk(have[at], item, Array.isArray(had) ? had[at] : undefined, `${path}/${at}`);
+      for (const [at, item] of want.entries())
+        walk(have[at], item, Array.isArray(had) ? had[at] : undefined, `${path}/${at}`);
       return;
     }
     if (want !== null && !deepEqual(have, want)) operations.push({ op: "replace", path, value: want });
@@ -176,7 +201,9 @@ export function writtenOver(manifest: KubeObject, live: KubeObject, world: DiffW
 /** A manifest without our marks, as it would arrive for whoever reads it. */
 export function readable(manifest: KubeObject): KubeObject {
   const clean = (keys: Readonly<Record<string, string>> | undefined) => {
-    const kept = Object.entries(keys ?? {}).filter(([key]) => !OURS.test(key) && !MARKS.some((mark) => key.startsWith(mark)));
+    const kept = Object.entries(keys ?? {}).filter(
+      ([key]) => !OURS.test(key) && !MARKS.some((mark) => key.startsWith(mark)),
+    );
     return kept.length === 0 ? undefined : Object.fromEntries(kept);
   };
   const { labels, annotations, ...metadata } = manifest.metadata;

@@ -14,7 +14,14 @@ import {
   ResourceInterpreterCustomization,
 } from "#apis/karmada";
 import { type DiscoveredResource, discover } from "#client";
-import { createCustomizations, createInterpreter, createLuaEngine, type Interpreter, nativeSource, thirdPartySource } from "#interpreter";
+import {
+  createCustomizations,
+  createInterpreter,
+  createLuaEngine,
+  type Interpreter,
+  nativeSource,
+  thirdPartySource,
+} from "#interpreter";
 import { type KubeObject, parseApiVersion } from "#machinery";
 import type { Connection } from "../connection.ts";
 
@@ -64,7 +71,11 @@ export function readObjects(paths: readonly string[], namespace: string): readon
 }
 
 /** One object in the place of another of its kind and name; what the server gave it stays. */
-function put<T extends KubeObject>(present: readonly T[], given: readonly KubeObject[], kinds: readonly string[]): readonly T[] {
+function put<T extends KubeObject>(
+  present: readonly T[],
+  given: readonly KubeObject[],
+  kinds: readonly string[],
+): readonly T[] {
   const byKey = new Map(present.map((object) => [keyOf(object), object]));
   for (const object of given)
     if (kinds.includes(object.kind) && object.apiVersion === POLICY_GROUP) {
@@ -84,7 +95,8 @@ export async function loadDiffWorld(
   nowMs: number,
 ): Promise<DiffWorld> {
   const { client, transport } = connection;
-  const items = async <T extends KubeObject>(reading: Promise<{ readonly items: readonly T[] }>) => (await reading).items;
+  const items = async <T extends KubeObject>(reading: Promise<{ readonly items: readonly T[] }>) =>
+    (await reading).items;
   const [own, wide, overrides, clusterOverrides, clusters, bindings, clusterBindings, customizations, { resources }] =
     await Promise.all([
       items(client.list(PropagationPolicy)),
@@ -118,9 +130,13 @@ export async function loadDiffWorld(
 }
 
 /** The resource of an object's kind. Throws when the server does not serve it. */
-export function kindOf(world: DiffWorld, { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string }): DiscoveredResource {
+export function kindOf(
+  world: DiffWorld,
+  { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string },
+): DiscoveredResource {
   const { group, version } = parseApiVersion(apiVersion);
   const found = world.kinds.find((each) => each.kind === kind && each.group === group && each.version === version);
-  if (found === undefined) throw new Error(`no matches for kind ${JSON.stringify(kind)} in version ${JSON.stringify(apiVersion)}`);
+  if (found === undefined)
+    throw new Error(`no matches for kind ${JSON.stringify(kind)} in version ${JSON.stringify(apiVersion)}`);
   return found;
 }
