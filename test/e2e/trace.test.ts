@@ -154,7 +154,7 @@ spec:
   expect(plain).toMatchObject({ code: 0, err: "", out: expect.stringContaining("image: nginx:1.29") });
   expect(plain.out).not.toContain("karmada.io");
   expect((await flotilla("render", "deployment/web", "--policy", path)).out).toMatch(
-    /# member1\n[^]*image: nginx:9\.9/,
+    /# member1\n[\s\S]*image: nginx:9\.9/,
   );
   expect((await flotilla("render", "deployment/web", "-C", "member2")).err).toContain("does not go to member2");
   const diff = await flotilla("diff", "-f", path);

@@ -110,7 +110,7 @@ async function diffTemplate(
   nowMs: number,
 ): Promise<readonly Difference[]> {
   const object = `${template.kind} ${template.metadata.namespace === undefined ? "" : `${template.metadata.namespace}/`}${template.metadata.name}`;
-  const rendering = renderTemplate(template, world.then, world, nowMs);
+  const rendering = renderTemplate(template, world.after, world, nowMs);
   const binding = world.bindings.find(
     ({ spec: { resource } }) =>
       resource.kind === template.kind &&

@@ -37,7 +37,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
       if (templates.length === 0) throw new Error("one object such as deployment/nginx, or -f FILE, is required");
       const wanted = parsed.get("cluster");
       const manifests = templates.flatMap((template) => {
-        const { manifests: found, problems } = renderTemplate(template, world.then, world, nowMs);
+        const { manifests: found, problems } = renderTemplate(template, world.after, world, nowMs);
         if (found.size === 0 && problems.length > 0)
           throw new Error(`${template.kind} ${template.metadata.name}: ${problems.join(", ")}`);
         if (wanted !== undefined && !found.has(wanted))

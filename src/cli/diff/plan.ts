@@ -125,7 +125,7 @@ export function concernedBy(world: DiffWorld): readonly AnyBinding["spec"]["reso
   const names = new Set(
     world.given.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`),
   );
-  const states = [world.now, world.then].flatMap(({ policies, overrides }) =>
+  const states = [world.before, world.after].flatMap(({ policies, overrides }) =>
     [...policies, ...overrides].filter(({ kind, metadata }) =>
       names.has(`${kind} ${metadata.namespace ?? ""}/${metadata.name}`),
     ),
@@ -148,7 +148,7 @@ export function concernedBy(world: DiffWorld): readonly AnyBinding["spec"]["reso
     );
 }
 
-const escape = (key: string) => key.replaceAll("~", "~0").replaceAll("/", "~1");
+const escaped = (key: string) => key.replaceAll("~", "~0").replaceAll("/", "~1");
 /** Records of ours that say nothing of what users want. */
 const OURS = /karmada\.io\/|execution\.flotilla\.io\//;
 
@@ -166,13 +166,13 @@ export function differences(
     if (isMap(want) && isMap(have)) {
       for (const [key, value] of Object.entries(want)) {
         if (/^\/metadata\/(labels|annotations)$/.test(path) && OURS.test(key)) continue;
-        const inner = `${path}/${escape(key)}`;
+        const inner = `${path}/${escaped(key)}`;
         if (have[key] === undefined && value !== null) operations.push({ op: "add", path: inner, value });
         else walk(have[key], value, isMap(had) ? had[key] : undefined, inner);
       }
       for (const key of Object.keys(isMap(had) ? had : {}))
         if (want[key] === undefined && have[key] !== undefined && !OURS.test(key))
-          operations.push({ op: "remove", path: `${path}/${escape(key)}` });
+          operations.push({ op: "remove", path: `${path}/${escaped(key)}` });
       return;
     }
     if (Array.isArray(want) && Array.isArray(have) && want.length === have.length) {

@@ -36,8 +36,8 @@ export interface ControlPlaneState {
 
 /** What a diff looks at: the state now, the state with what is given put in, and what both share. */
 export interface DiffWorld {
-  readonly now: ControlPlaneState;
-  readonly then: ControlPlaneState;
+  readonly before: ControlPlaneState;
+  readonly after: ControlPlaneState;
   readonly clusters: readonly Cluster[];
   readonly bindings: readonly AnyBinding[];
   readonly interpreter: Interpreter;
@@ -115,8 +115,8 @@ export async function loadDiffWorld(
   const allOverrides = [...overrides, ...clusterOverrides] as readonly AnyOverridePolicy[];
   const isPolicy = ({ apiVersion, kind }: KubeObject) => apiVersion === POLICY_GROUP && POLICY_KINDS.includes(kind);
   return {
-    now: { policies, overrides: allOverrides },
-    then: {
+    before: { policies, overrides: allOverrides },
+    after: {
       policies: put(policies, given, POLICY_KINDS.slice(0, 2)),
       overrides: put(allOverrides, given, POLICY_KINDS.slice(2)),
     },
