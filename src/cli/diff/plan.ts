@@ -2,9 +2,11 @@ import {
   type AnyBinding,
   type AnyPropagationPolicy,
   bindingName,
+  CLUSTER_PROPAGATION_POLICY_NAME,
   clusterOfExecutionNamespace,
   type ClusterOverridePolicy,
   type OverridePolicy,
+  PROPAGATION_POLICY_NAME,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { defaultGates } from "#config";
@@ -42,8 +44,7 @@ function policyFor(template: KubeObject, present: AnyBinding | undefined, { poli
     ),
   );
   const annotations = present?.metadata.annotations ?? {};
-  const named =
-    annotations["propagationpolicy.karmada.io/name"] ?? annotations["clusterpropagationpolicy.karmada.io/name"];
+  const named = annotations[PROPAGATION_POLICY_NAME] ?? annotations[CLUSTER_PROPAGATION_POLICY_NAME];
   return (ranked.find(({ policy }) => policy.metadata.name === named) ?? ranked[0])?.policy;
 }
 

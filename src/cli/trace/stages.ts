@@ -1,4 +1,13 @@
-import { type AnyPropagationPolicy, executionNamespace, isReservedNamespace } from "#apis/karmada";
+import {
+  type AnyPropagationPolicy,
+  CLAIMED_BY,
+  CLUSTER_PROPAGATION_POLICY_NAME,
+  DELETION_PROTECTED,
+  executionNamespace,
+  isReservedNamespace,
+  MANAGED,
+  PROPAGATION_POLICY_NAME,
+} from "#apis/karmada";
 import { defaultGates } from "#config";
 import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { getPath, type KubeObject } from "#machinery";
@@ -63,9 +72,9 @@ function templateStage({ template, kind, namespace, name }: Facts): Stage {
       "create it, or look for it with another name or namespace",
     );
   const evidence: Evidence[] = [];
-  if (template.metadata.labels?.["resourcetemplate.karmada.io/deletion-protected"] === "Always")
+  if (template.metadata.labels?.[DELETION_PROTECTED] === "Always")
     evidence.push({ text: "its deletion is denied (label deletion-protected)" });
-  const claimedBy = template.metadata.labels?.["resourcetemplate.karmada.io/claimed-by"];
+  const claimedBy = template.metadata.labels?.[CLAIMED_BY];
   if (claimedBy)
     return stage(
       "Template",
@@ -130,8 +139,7 @@ function policyStage({ template, policies, binding }: Facts): Stage {
   if (template === undefined) return stage("Policy", "unknown", "there is no template");
   const ranked = rankPolicies(template, policies);
   const annotations = template.metadata.annotations ?? {};
-  const marked =
-    annotations["propagationpolicy.karmada.io/name"] ?? annotations["clusterpropagationpolicy.karmada.io/name"];
+  const marked = annotations[PROPAGATION_POLICY_NAME] ?? annotations[CLUSTER_PROPAGATION_POLICY_NAME];
   const claimed = ranked.find(({ policy }) => policy.metadata.name === marked);
   const evidence = ranked.map(({ policy, level, lost }): Evidence => {
     const how = `${titleOf(policy)} selects it ${LEVELS[level]}, priority ${policy.spec.priority ?? 0}`;
@@ -353,7 +361,7 @@ function memberStage({ members, template }: Facts): Stage {
       worse("blocked");
       return { text: `${cluster}: there is no copy`, isWrong: true };
     }
-    if (object.metadata.labels?.["karmada.io/managed"] !== "true") {
+    if (object.metadata.labels?.[MANAGED] !== "true") {
       worse("blocked");
       return { text: `${cluster}: an object of that name is there that is not managed`, isWrong: true };
     }
