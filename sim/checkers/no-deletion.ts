@@ -1,5 +1,5 @@
 import { ConfigMap, Deployment } from "#apis/kubernetes";
-import { executionNamespace, Work, workName } from "#apis/karmada";
+import { executionNamespace, TEMPLATE_UID, Work, workName } from "#apis/karmada";
 import type { KubeObject, ResourceKind } from "#machinery";
 import { allPolicies, claimOf, isClaimed, isClaimedBy, isDuplicated, namedClusters } from "../expected.ts";
 import { type Checker, NAMESPACE, templatesOf, type World } from "../world.ts";
@@ -44,7 +44,8 @@ async function look(world: World): Promise<Map<string, Copy>> {
         const template = byName.get(key);
         copies.set(`${cluster} ${key}`, {
           uid: metadata.uid ?? "",
-          isWanted: isWanted(template, cluster),
+          // A copy of an earlier template of the same name goes with it.
+          isWanted: isWanted(template, cluster) && metadata.annotations?.[TEMPLATE_UID] === template?.metadata.uid,
           templateUid: template?.metadata.uid,
         });
       }

@@ -24,6 +24,7 @@ import { gvkOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
 import { isClusterReady, RELEASE_DELETIONS, reconcile } from "./reconcile.ts";
+import { Contests } from "./contest.ts";
 import { StepCounts } from "./in-step.ts";
 import { VersionRecord } from "./version-record.ts";
 
@@ -48,6 +49,7 @@ const records = new WeakMap<
     readonly versions: VersionRecord;
     readonly brake: DeletionBrake;
     readonly steps: StepCounts;
+    readonly contests: Contests;
     readonly followed: Set<string>;
   }
 >();
@@ -61,6 +63,7 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
         versions: new VersionRecord(),
         brake: new DeletionBrake(context.options),
         steps: new StepCounts(),
+        contests: new Contests(),
         followed: new Set(),
       }),
     );

@@ -46,7 +46,8 @@ export function contentDigest(object: KubeObject): string {
 
 /**
  * Compares desired with actual; an object that is not ours is refused unless the template says to overwrite. `settled` is
- * the digest of the object as the member returned it after our last write, where that is known.
+ * the digest of the object as the member returned it after our last write, where that is known; `adjust` has the last word
+ * on what is desired.
  */
 export function planManifest(
   source: KubeObject,
@@ -54,6 +55,7 @@ export function planManifest(
   cluster: string,
   interpreter: Interpreter,
   settled?: string,
+  adjust: (desired: KubeObject) => KubeObject = (desired) => desired,
 ): ManifestPlan {
   const manifest = withAnnotations(source, { [MANIFEST_DIGEST]: contentDigest(source) });
   if (observed === undefined) return { action: "create", object: manifest };
@@ -65,7 +67,7 @@ export function planManifest(
       message: `resource(kind=${manifest.kind}, ${namespace}/${name}) already exists in the cluster ${cluster} and the work.karmada.io/conflict-resolution strategy value is empty, Karmada will not manage this resource`,
     };
   }
-  const desired = interpreter.retain(retainMetadata(manifest, observed), observed);
+  const desired = adjust(interpreter.retain(retainMetadata(manifest, observed), observed));
   const isUntouched = settled === undefined || settled === contentDigest(observed);
   return isUntouched && isApplied(desired, observed) ? { action: "none" } : { action: "update", object: desired };
 }

@@ -111,6 +111,45 @@ const condition = async (name: string, type: string) =>
   (await plane.find(Work, at(name)))?.status?.conditions?.find((present) => present.type === type);
 
 describe("execution", () => {
+  test("[RN-14] a field that flips between us and somebody in the member is left to the member, and said so", async () => {
+    await start();
+    await work("f", { ours: "1", both: "ours" });
+    await eventually(() => found("f"));
+    const flip = (data: object) =>
+      member.patch(
+        ConfigMap,
+        { namespace: "default", name: "f" },
+        "application/merge-patch+json",
+        { data },
+        { fieldManager: "their-controller" },
+      );
+    for (let times = 0; times < 3; times++) {
+      await flip({ both: "theirs" });
+      await eventually(async () => (await found("f"))?.data?.["both"] === "ours");
+    }
+    await flip({ both: "theirs" });
+    expect(await eventually(() => condition("f", "Contested"))).toMatchObject({
+      status: "True",
+      reason: "FieldFlips",
+      message:
+        'data.both of ConfigMap default/f is set to "theirs" by somebody and to "ours" by its template; it is left to the member',
+    });
+    // The rest is still looked after, and what was left stays left.
+    await flip({ ours: "2" });
+    await eventually(async () => (await found("f"))?.data?.["ours"] === "1");
+    expect((await found("f"))?.data?.["both"]).toBe("theirs");
+    expect((await condition("f", "Applied"))?.status).toBe("True");
+    // A template that says something else is a new word.
+    await retryOnConflict(async () =>
+      plane.update(Work, {
+        ...(await plane.get(Work, at("f"))),
+        spec: { workload: { manifests: [manifest("f", { ours: "1", both: "new" })] } },
+      } as unknown as Work),
+    );
+    await eventually(async () => (await found("f"))?.data?.["both"] === "new");
+    await eventually(async () => (await condition("f", "Contested"))?.status === "False");
+  });
+
   test("[DR-20] carries out a Work, follows its changes, and undoes what others do to its objects", async () => {
     await start();
     const created = await work("a", { a: "1", b: "2" });

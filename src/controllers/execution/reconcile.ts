@@ -21,8 +21,16 @@ import {
 } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import type { Interpreter } from "#interpreter";
+import { type Contested, type Contests, contestMessage, yieldFields } from "./contest.ts";
 import type { DeletionBrake } from "./deletion-brake.ts";
-import { planManifest, releasedObject, withCondition, type WorkCondition } from "./plan.ts";
+import {
+  contentDigest,
+  MANIFEST_DIGEST,
+  planManifest,
+  releasedObject,
+  withCondition,
+  type WorkCondition,
+} from "./plan.ts";
 import type { VersionRecord } from "./version-record.ts";
 
 type Context = ControllerContext<
@@ -40,6 +48,7 @@ const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
 /** What execution remembers between reconciles; all of it is a shortcut that a restart may lose. */
 interface Memory {
   readonly versions: VersionRecord;
+  readonly contests: Contests;
   readonly brake: DeletionBrake;
 }
 
@@ -127,7 +136,7 @@ export async function reconcile(request: Request, context: Context, record: Memo
         message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`,
       };
   const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
-  await writeConditions(work, [dispatching, applied], context);
+  await writeConditions(work, [dispatching, applied, ...contestedCondition(work, member, record)], context);
   if (!isApplied) {
     events.warning(
       work,
@@ -198,7 +207,7 @@ async function apply(
   manifest: KubeObject,
   member: Member,
   context: Context,
-  record: { readonly versions: VersionRecord },
+  record: Memory,
   follow: Follow,
 ): Promise<boolean> {
   const kind = await kindIn(member, manifest);
@@ -207,8 +216,13 @@ async function apply(
   let observed = await observe(member, kind, manifest);
   for (let tries = 0; ; tries++) {
     const present = observed;
+    const contested = record.contests.yieldedFor(contestKey(member, manifest), manifest);
+    // Once something is left to the member, only what the template says is compared.
+    const settled = contested.length > 0 ? undefined : record.versions.digestOf(member.name, manifest);
     const plan = await context.deps.interpreter.ask((interpreter) =>
-      planManifest(manifest, present, member.name, interpreter, record.versions.digestOf(member.name, manifest)),
+      planManifest(manifest, present, member.name, interpreter, settled, (desired) =>
+        present === undefined ? desired : yieldFields(desired, present, contested),
+      ),
     );
     try {
       switch (plan.action) {
@@ -230,6 +244,20 @@ async function apply(
             .add(1, { ...labels, result: "success", recreate: "false" });
           return true;
         case "update":
+          if (present !== undefined && isRepair(manifest, present)) {
+            const fresh = record.contests.noteRepair(
+              contestKey(member, manifest),
+              manifest,
+              plan.object,
+              present,
+              context.clock.now(),
+            );
+            // From now on the member's value is what is desired.
+            if (fresh.length > 0) {
+              tellContest(manifest, member, fresh, context);
+              continue;
+            }
+          }
           record.versions.set(member.name, await member.client.update(kind, plan.object));
           context.metrics
             .counter("update_resource_to_cluster", "Number of updating operations against a target member cluster", [
@@ -255,6 +283,41 @@ async function apply(
       observed = live;
     }
   }
+}
+
+const contestKey = (member: Member, manifest: KubeObject) =>
+  `${member.name} ${manifest.apiVersion}/${manifest.kind} ${keyOf(manifest)}`;
+
+/** Whether an object was written from this very manifest: what differs now, somebody else changed. */
+const isRepair = (manifest: KubeObject, observed: KubeObject): boolean =>
+  observed.metadata.annotations?.[MANIFEST_DIGEST] === contentDigest(manifest);
+
+function tellContest(manifest: KubeObject, member: Member, fresh: readonly Contested[], context: Context): void {
+  const message = contestMessage(manifest, fresh);
+  context.log.warn("left contested fields to the member", { cluster: member.name, message });
+  context.metrics
+    .counter("flotilla_contested_fields_total", "Fields left to a member because they flipped", ["member_cluster"])
+    .add(fresh.length, { member_cluster: member.name });
+  const about = templateOf(manifest);
+  if (about !== undefined)
+    context.events
+      .from("execution-controller")
+      .warning(about, "FieldContested", `In member cluster(${member.name}) ${message}`);
+}
+
+/** What a Work says of contested fields; nothing where there never were any. */
+function contestedCondition(work: Work, member: Member, record: Memory): readonly WorkCondition[] {
+  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  const messages = manifests.flatMap((manifest) => {
+    const contested = record.contests.yieldedFor(contestKey(member, manifest), manifest);
+    return contested.length === 0 ? [] : [contestMessage(manifest, contested)];
+  });
+  if (messages.length > 0)
+    return [{ type: "Contested", status: "True", reason: "FieldFlips", message: messages.join("; ") }];
+  const wasContested = work.status?.conditions?.some(({ type, status }) => type === "Contested" && status === "True");
+  return wasContested === true
+    ? [{ type: "Contested", status: "False", reason: "ManifestChanged", message: "no field is left to the member" }]
+    : [];
 }
 
 async function finalize(

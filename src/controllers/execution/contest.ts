@@ -1,0 +1,166 @@
+import { deepEqual } from "#base";
+import { getPath, type KubeObject, setPath } from "#machinery";
+import { contentDigest } from "./plan.ts";
+
+/** A field that somebody in the member keeps setting to something else than the template says. */
+export interface Contested {
+  /** The way to it, as in JSON. */
+  readonly path: readonly (string | number)[];
+  /** Who sets it in the member, as the member's own records say. */
+  readonly manager: string;
+  readonly ours: unknown;
+  readonly theirs: unknown;
+}
+
+interface Contest {
+  readonly digest: string;
+  /** When each field was set right, by its path as text. */
+  readonly repairs: Map<string, number[]>;
+  readonly yielded: Map<string, Contested>;
+}
+
+/** Repairs of one field within the window after which it is left to the member. */
+const REPAIRS_MAX = 4;
+const WINDOW_MS = 300_000;
+/** Objects remembered; what is forgotten is contested anew. */
+const OBJECTS_MAX = 10_000;
+const PATHS_MAX = 20;
+
+/** Stands for fields the template does not speak of, which are taken off and come back. */
+const ADDITIONS: readonly string[] = ["(fields added in the member)"];
+const keyOfPath = (path: readonly (string | number)[]) => path.join("\u0000");
+
+/**
+ * Watches what is repaired in members again and again. A field that flips between us and a controller or webhook of the
+ * member is left to the member until the manifest says something else of the object.
+ */
+export class Contests {
+  readonly #contests = new Map<string, Contest>();
+
+  /** What is left to the member, given the present manifest; a manifest that changed begins anew. */
+  yieldedFor(key: string, manifest: KubeObject): readonly Contested[] {
+    const contest = this.#contests.get(key);
+    if (contest === undefined) return [];
+    if (contest.digest !== contentDigest(manifest)) {
+      this.#contests.delete(key);
+      return [];
+    }
+    return [...contest.yielded.values()];
+  }
+
+  /**
+   * Notes that an object that was as the manifest says is about to be set right. Gives the fields that are left to the
+   * member from now on because this has gone on for too long.
+   */
+  noteRepair(
+    key: string,
+    manifest: KubeObject,
+    desired: KubeObject,
+    observed: KubeObject,
+    nowMs: number,
+  ): readonly Contested[] {
+    const digest = contentDigest(manifest);
+    let contest = this.#contests.get(key);
+    if (contest?.digest !== digest) {
+      contest = { digest, repairs: new Map(), yielded: new Map() };
+      this.#contests.delete(key);
+      const [oldest] = this.#contests.keys();
+      if (this.#contests.size >= OBJECTS_MAX && oldest !== undefined) this.#contests.delete(oldest);
+      this.#contests.set(key, contest);
+    }
+    const fresh: Contested[] = [];
+    const differing = differingPaths(desired, observed);
+    for (const path of differing.length === 0 ? [ADDITIONS] : differing) {
+      const text = keyOfPath(path);
+      const times = (contest.repairs.get(text) ?? []).filter((time) => nowMs - time < WINDOW_MS);
+      times.push(nowMs);
+      contest.repairs.set(text, times);
+      if (times.length < REPAIRS_MAX || contest.yielded.has(text)) continue;
+      const contested = {
+        path,
+        manager: managerOf(observed, path),
+        ours: getPath(desired, ...path),
+        theirs: getPath(observed, ...path),
+      };
+      contest.yielded.set(text, contested);
+      fresh.push(contested);
+    }
+    return fresh;
+  }
+}
+
+/** The object with contested fields as the member has them. */
+export function yieldFields(desired: KubeObject, observed: KubeObject, contested: readonly Contested[]): KubeObject {
+  let result = desired;
+  for (const { path } of contested) {
+    if (path === ADDITIONS) {
+      for (const field of ["data", "binaryData"]) {
+        const [mine, added] = [getPath(result, field), getPath(observed, field)];
+        if (isMap(added)) result = setPath(result, [field], { ...added, ...(isMap(mine) ? mine : {}) });
+      }
+      continue;
+    }
+    const theirs = getPath(observed, ...path);
+    if (theirs !== undefined) result = setPath(result, path, theirs);
+  }
+  return result;
+}
+
+/** Ways to the fields in which an object differs from what is desired; what members add is no difference. */
+export function differingPaths(desired: KubeObject, observed: KubeObject): readonly (readonly (string | number)[])[] {
+  const found: (readonly (string | number)[])[] = [];
+  const walk = (want: unknown, have: unknown, path: readonly (string | number)[]) => {
+    if (found.length >= PATHS_MAX || want === undefined || want === null) return;
+    if (Array.isArray(want) && Array.isArray(have) && want.length === have.length) {
+      for (const [at, item] of want.entries()) walk(item, have[at], [...path, at]);
+      return;
+    }
+    if (isMap(want) && isMap(have)) {
+      for (const [key, value] of Object.entries(want)) walk(value, have[key], [...path, key]);
+      return;
+    }
+    if (!deepEqual(want, have)) found.push(path);
+  };
+  const { metadata: _want, status: _wanted, ...want } = desired as KubeObject & { readonly status?: unknown };
+  const { metadata: _have, status: _had, ...have } = observed as KubeObject & { readonly status?: unknown };
+  walk(want, have, []);
+  return found;
+}
+
+const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Who set a field last, by the object's own records of managers. */
+export function managerOf(object: KubeObject, path: readonly (string | number)[]): string {
+  const entries = (object.metadata.managedFields ?? []) as readonly {
+    readonly manager?: string;
+    readonly time?: string;
+    readonly subresource?: string;
+    readonly fieldsV1?: unknown;
+  }[];
+  const owns = (fields: unknown): boolean => {
+    let at = fields;
+    for (const part of path) {
+      // Items of lists are recorded under their keys; whoever owns the list or one of them is close enough.
+      if (typeof part === "number") return true;
+      at = isMap(at) ? at[`f:${part}`] : undefined;
+      if (at === undefined) return false;
+    }
+    return true;
+  };
+  const owners = entries
+    .filter(({ fieldsV1, subresource }) => owns(fieldsV1) && subresource !== "status")
+    .sort((a, b) => ((a.time ?? "") < (b.time ?? "") ? 1 : -1));
+  return owners[0]?.manager ?? "somebody";
+}
+
+/** What a Work says of fields that are left to its member. */
+export function contestMessage(manifest: KubeObject, contested: readonly Contested[]): string {
+  const { namespace, name } = manifest.metadata;
+  return contested
+    .map(
+      ({ path, manager, ours, theirs }) =>
+        `${path.join(".")} of ${manifest.kind} ${namespace === undefined ? "" : `${namespace}/`}${name} is set to ${JSON.stringify(theirs)} by ${manager} and to ${JSON.stringify(ours)} by its template; it is left to the member`,
+    )
+    .join("; ");
+}
