@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Clock, Logger } from "#base";
 import { type Client, createClient, createInformers, createKindMapper, type Informers, type KindMapper } from "#client";
 import type { Transport } from "#machinery";
@@ -68,6 +69,8 @@ export function createMemberPool(options: {
 
   function open(endpoint: MemberEndpoint): Held {
     const abort = new AbortController();
+    // Every kind that is followed in the member listens.
+    setMaxListeners(0, abort.signal);
     const opened = endpoint.open();
     const transport = withFlow(opened.transport, { clock, ...options.flow });
     const memberLog = log.with({ cluster: endpoint.name });
