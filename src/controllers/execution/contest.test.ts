@@ -62,6 +62,13 @@ describe("a contested field", () => {
     expect(repair(4_000)).toEqual([]);
   });
 
+  it("is not contested by tries to repair one and the same change", () => {
+    const contests = new Contests();
+    const observed = deployment(5, "a:1", { resourceVersion: "7" });
+    for (let times = 0; times < 10; times++)
+      expect(contests.noteRepair("k", deployment(2), deployment(2), observed, times)).toEqual([]);
+  });
+
   it("is not contested by repairs that are far apart", () => {
     const contests = new Contests();
     for (let times = 0; times < 10; times++)

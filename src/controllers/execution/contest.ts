@@ -14,6 +14,8 @@ export interface Contested {
 
 interface Contest {
   readonly digest: string;
+  /** The version of the object that was repaired last: trying again is no second repair. */
+  repairedVersion: string | undefined;
   /** When each field was set right, by its path as text. */
   readonly repairs: Map<string, number[]>;
   readonly yielded: Map<string, Contested>;
@@ -62,13 +64,16 @@ export class Contests {
     const digest = contentDigest(manifest);
     let contest = this.#contests.get(key);
     if (contest?.digest !== digest) {
-      contest = { digest, repairs: new Map(), yielded: new Map() };
+      contest = { digest, repairedVersion: undefined, repairs: new Map(), yielded: new Map() };
       this.#contests.delete(key);
       const [oldest] = this.#contests.keys();
       if (this.#contests.size >= OBJECTS_MAX && oldest !== undefined) this.#contests.delete(oldest);
       this.#contests.set(key, contest);
     }
     const fresh: Contested[] = [];
+    const { resourceVersion } = observed.metadata;
+    if (resourceVersion !== undefined && contest.repairedVersion === resourceVersion) return fresh;
+    contest.repairedVersion = resourceVersion;
     const differing = differingPaths(desired, observed);
     for (const path of differing.length === 0 ? [ADDITIONS] : differing) {
       const text = keyOfPath(path);
