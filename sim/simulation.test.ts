@@ -17,6 +17,7 @@ test.each([
   [1454, "a policy changed while a template was being claimed kept it"],
   [1239, "a resource refused while the cluster's APIs were unknown was never placed there"],
   [3368, "a repair that had to be tried again counted as a contest"],
+  [4194, "a repair that had to be tried again while the status moved on counted as a contest"],
   [1298, "a copy deleted between its writing and the first list of its kind was not made again"],
 ])("seed %i: %s", async (seed) => {
   expect(told(await runSimulation({ seed, steps: seed < 3000 ? 60 : 70 }))).toBe("");

@@ -14,8 +14,6 @@ export interface Contested {
 
 interface Contest {
   readonly digest: string;
-  /** The version of the object that was repaired last: trying again is no second repair. */
-  repairedVersion: string | undefined;
   /** When each field was set right, by its path as text. */
   readonly repairs: Map<string, number[]>;
   readonly yielded: Map<string, Contested>;
@@ -51,36 +49,23 @@ export class Contests {
   }
 
   /**
-   * Notes that an object that was as the manifest says is about to be set right. Gives the fields that are left to the
+   * Asked when an object that was as the manifest says is about to be set right. Gives the fields that are left to the
    * member from now on because this has gone on for too long.
    */
-  noteRepair(
+  yieldNow(
     key: string,
     manifest: KubeObject,
     desired: KubeObject,
     observed: KubeObject,
     nowMs: number,
   ): readonly Contested[] {
-    const digest = contentDigest(manifest);
-    let contest = this.#contests.get(key);
-    if (contest?.digest !== digest) {
-      contest = { digest, repairedVersion: undefined, repairs: new Map(), yielded: new Map() };
-      this.#contests.delete(key);
-      const [oldest] = this.#contests.keys();
-      if (this.#contests.size >= OBJECTS_MAX && oldest !== undefined) this.#contests.delete(oldest);
-      this.#contests.set(key, contest);
-    }
+    const contest = this.#contests.get(key);
+    if (contest === undefined || contest.digest !== contentDigest(manifest)) return [];
     const fresh: Contested[] = [];
-    const { resourceVersion } = observed.metadata;
-    if (resourceVersion !== undefined && contest.repairedVersion === resourceVersion) return fresh;
-    contest.repairedVersion = resourceVersion;
-    const differing = differingPaths(desired, observed);
-    for (const path of differing.length === 0 ? [ADDITIONS] : differing) {
+    for (const path of repairedPaths(desired, observed)) {
       const text = keyOfPath(path);
       const times = (contest.repairs.get(text) ?? []).filter((time) => nowMs - time < WINDOW_MS);
-      times.push(nowMs);
-      contest.repairs.set(text, times);
-      if (times.length < REPAIRS_MAX || contest.yielded.has(text)) continue;
+      if (times.length < REPAIRS_MAX - 1 || contest.yielded.has(text)) continue;
       const contested = {
         path,
         manager: managerOf(observed, path),
@@ -92,6 +77,30 @@ export class Contests {
     }
     return fresh;
   }
+
+  /** Notes that an object was set right: the write went through. */
+  noteRepair(key: string, manifest: KubeObject, desired: KubeObject, observed: KubeObject, nowMs: number): void {
+    const digest = contentDigest(manifest);
+    let contest = this.#contests.get(key);
+    if (contest?.digest !== digest) {
+      contest = { digest, repairs: new Map(), yielded: new Map() };
+      this.#contests.delete(key);
+      const [oldest] = this.#contests.keys();
+      if (this.#contests.size >= OBJECTS_MAX && oldest !== undefined) this.#contests.delete(oldest);
+      this.#contests.set(key, contest);
+    }
+    for (const path of repairedPaths(desired, observed)) {
+      const text = keyOfPath(path);
+      const times = (contest.repairs.get(text) ?? []).filter((time) => nowMs - time < WINDOW_MS);
+      contest.repairs.set(text, [...times, nowMs]);
+    }
+  }
+}
+
+/** What a repair sets right; where nothing of ours differs it takes off what was added. */
+function repairedPaths(desired: KubeObject, observed: KubeObject): readonly (readonly (string | number)[])[] {
+  const differing = differingPaths(desired, observed);
+  return differing.length === 0 ? [ADDITIONS] : differing;
 }
 
 /** The object with contested fields as the member has them. */

@@ -243,15 +243,12 @@ async function apply(
             ])
             .add(1, { ...labels, result: "success", recreate: "false" });
           return true;
-        case "update":
-          if (present !== undefined && isRepair(manifest, present)) {
-            const fresh = record.contests.noteRepair(
-              contestKey(member, manifest),
-              manifest,
-              plan.object,
-              present,
-              context.clock.now(),
-            );
+        case "update": {
+          const nowMs = context.clock.now();
+          const isContestable = present !== undefined && isRepair(manifest, present);
+          const key = contestKey(member, manifest);
+          if (isContestable) {
+            const fresh = record.contests.yieldNow(key, manifest, plan.object, present, nowMs);
             // From now on the member's value is what is desired.
             if (fresh.length > 0) {
               tellContest(manifest, member, fresh, context);
@@ -259,6 +256,7 @@ async function apply(
             }
           }
           record.versions.set(member.name, await member.client.update(kind, plan.object));
+          if (isContestable) record.contests.noteRepair(key, manifest, plan.object, present, nowMs);
           context.metrics
             .counter("update_resource_to_cluster", "Number of updating operations against a target member cluster", [
               "result",
@@ -269,6 +267,7 @@ async function apply(
             ])
             .add(1, { ...labels, result: "success", operationResult: "updated" });
           return true;
+        }
       }
     } catch (error) {
       const isStale = isConflict(error) || isAlreadyExists(error) || isNotFound(error);
