@@ -39,9 +39,7 @@ function serviceDefaults(service: KubeObject): KubeObject {
     type,
     sessionAffinity: affinity,
     sessionAffinityConfig: affinity === "ClientIP" ? { clientIP: { timeoutSeconds: CLIENT_IP_SECONDS } } : undefined,
-    ...(type === "ExternalName"
-      ? {}
-      : { internalTrafficPolicy: "Cluster", ipFamilies: ["IPv4"], ipFamilyPolicy: "SingleStack" }),
+    ...(type === "ExternalName" ? {} : { internalTrafficPolicy: "Cluster" }),
     externalTrafficPolicy: isExternallyReachable ? "Cluster" : undefined,
     allocateLoadBalancerNodePorts: type === "LoadBalancer" ? true : undefined,
   });
@@ -125,12 +123,25 @@ function keepPorts(spec: Record<string, unknown>, before: Json): Record<string, 
   return { ...spec, ports };
 }
 
+/** Families of addresses are given with the addresses: those a service has already, else this cluster's own. */
+function withFamilies(service: KubeObject, old?: KubeObject): KubeObject {
+  const spec = specOf(service);
+  if (!hasAddress(spec)) return service;
+  const before = old === undefined ? {} : specOf(old);
+  // A service whose endpoints others write may have addresses of both families.
+  const isOpen = spec["clusterIP"] === "None" && Object.keys((spec["selector"] ?? {}) as object).length === 0;
+  const families = before["ipFamilies"] ?? (isOpen ? ["IPv4", "IPv6"] : ["IPv4"]);
+  const policy = before["ipFamilyPolicy"] ?? (isOpen ? "RequireDualStack" : "SingleStack");
+  const filled = withDefaults(spec, { ipFamilies: families, ipFamilyPolicy: policy });
+  return { ...service, spec: filled } as KubeObject;
+}
+
 /** Services: addresses once given stay; ports are complete. */
 export const serviceStrategy: Strategy = {
   createsOnUpdate: true,
   applyDefaults: serviceDefaults,
-  prepareForCreate: (service) => setPath(service, ["status"], { loadBalancer: {} }),
-  prepareForUpdate: carryAllocated,
+  prepareForCreate: (service) => withFamilies(setPath(service, ["status"], { loadBalancer: {} })),
+  prepareForUpdate: (service, old) => carryAllocated(withFamilies(service, old), old),
   validate: serviceErrors,
   validateUpdate: (service, old) => {
     const before = getPath(old, "spec", "clusterIP");

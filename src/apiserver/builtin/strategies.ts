@@ -141,7 +141,7 @@ function scheduleErrors(object: KubeObject): FieldError[] {
   const schedule = getPath(object, "spec", "schedule");
   if (!schedule) return [fieldRequired("spec.schedule")];
   const parts = String(schedule).trim().split(/\s+/);
-  if (String(schedule).startsWith("@") || parts.length === 5) return [];
+  if (String(schedule).startsWith("@") || /^(CRON_)?TZ=/.test(String(schedule)) || parts.length === 5) return [];
   return [
     fieldInvalid("spec.schedule", schedule, `expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`),
   ];
@@ -326,10 +326,8 @@ const strategies: Readonly<Record<string, Strategy>> = {
         fill(spec, {
           ...(isBare ? { completions: 1 } : {}),
           parallelism: 1,
-          backoffLimit: 6,
           completionMode: "NonIndexed",
           suspend: false,
-          manualSelector: undefined,
           podReplacementPolicy: spec["podFailurePolicy"] === undefined ? "TerminatingOrFailed" : "Failed",
         }),
       );

@@ -6,6 +6,7 @@ import { amountErrors, filled, labelSelectorErrors, listAt, notNegativeAt, value
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
 
 const GENERATION = "deprecated.daemonset.template.generation";
+const BACKOFF_DEFAULT = 6;
 const BACKOFF_UNLIMITED = 2_147_483_647;
 
 const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
@@ -46,7 +47,6 @@ function failurePolicyErrors(object: KubeObject, path: string): FieldError[] {
 
 function jobDefaults(object: KubeObject): KubeObject {
   const spec = specOf(object);
-  const labels = valueAt(spec, "template.metadata.labels") as Readonly<Record<string, string>> | undefined;
   const rules = listAt(spec, "podFailurePolicy.rules");
   const next = rules.some((rule) => rule["onPodConditions"] !== undefined)
     ? setPath(
@@ -64,14 +64,19 @@ function jobDefaults(object: KubeObject): KubeObject {
         ),
       )
     : spec;
-  const completed = filled(next, { manualSelector: false });
-  const isLabelled = Object.keys(object.metadata.labels ?? {}).length > 0 || labels === undefined;
-  if (completed === spec && isLabelled) return object;
-  return {
-    ...object,
-    ...(isLabelled ? {} : { metadata: { ...object.metadata, labels } }),
-    spec: completed,
-  } as KubeObject;
+  const completed = filled(next, {
+    manualSelector: false,
+    backoffLimit: spec["backoffLimitPerIndex"] === undefined ? BACKOFF_DEFAULT : BACKOFF_UNLIMITED,
+  });
+  return completed === spec ? object : ({ ...object, spec: completed } as KubeObject);
+}
+
+/** An object without labels takes those of its pods. */
+function labelledAsPods(object: KubeObject): KubeObject {
+  const labels = valueAt(object, "spec.template.metadata.labels") as Readonly<Record<string, string>> | undefined;
+  return Object.keys(object.metadata.labels ?? {}).length > 0 || labels === undefined
+    ? object
+    : { ...object, metadata: { ...object.metadata, labels } };
 }
 
 /** Counts a DaemonSet's templates; old clients read it. */
@@ -178,12 +183,8 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
     ],
   },
   "batch/Job": {
-    applyDefaults: (object) => {
-      const isPerIndex =
-        valueAt(object, "spec.backoffLimitPerIndex") !== undefined &&
-        valueAt(object, "spec.backoffLimit") === undefined;
-      return jobDefaults(isPerIndex ? setPath(object, ["spec", "backoffLimit"], BACKOFF_UNLIMITED) : object);
-    },
+    applyDefaults: jobDefaults,
+    prepareForCreate: labelledAsPods,
     validate: (object) => [
       ...notNegativeAt(object, "spec.activeDeadlineSeconds", "spec.backoffLimitPerIndex", "spec.maxFailedIndexes"),
       ...failurePolicyErrors(object, "spec.podFailurePolicy.rules"),

@@ -1,5 +1,7 @@
 import { formatLabelSelector, getPath, type KubeObject, type LabelSelector, parseTime } from "#machinery";
 import { ageOf, durationText } from "./ages.ts";
+import { furtherCells } from "./further-cells.ts";
+import { podCells } from "./pod-cells.ts";
 
 type Cells = (object: KubeObject, nowMs: number) => readonly unknown[];
 
@@ -17,36 +19,6 @@ const names = (containers: readonly Readonly<Record<string, unknown>>[]) =>
 const images = (containers: readonly Readonly<Record<string, unknown>>[]) =>
   containers.map((container) => container["image"]).join(",");
 const selector = (value: unknown) => formatLabelSelector((value ?? {}) as LabelSelector) || "<none>";
-
-function podStatus(pod: KubeObject): string {
-  const phase = String(at(pod, "status", "phase") ?? "Unknown");
-  let text = String(at(pod, "status", "reason") ?? phase);
-  for (const status of list(pod, "status", "containerStatuses")) {
-    const waiting = at(status, "state", "waiting", "reason");
-    const terminated = at(status, "state", "terminated", "reason");
-    if (waiting) text = String(waiting);
-    else if (terminated) text = String(terminated);
-  }
-  if (pod.metadata.deletionTimestamp !== undefined) return "Terminating";
-  return text;
-}
-
-const podCells: Cells = (pod, nowMs) => {
-  const statuses = list(pod, "status", "containerStatuses");
-  const ready = statuses.filter((status) => status["ready"] === true).length;
-  const restarts = statuses.reduce((sum, status) => sum + Number(status["restartCount"] ?? 0), 0);
-  return [
-    name(pod),
-    `${ready}/${containersOf(pod, "spec").length}`,
-    podStatus(pod),
-    String(restarts),
-    age(pod, nowMs),
-    at(pod, "status", "podIP") ?? "<none>",
-    at(pod, "spec", "nodeName") || "<none>",
-    at(pod, "status", "nominatedNodeName") ?? "<none>",
-    "<none>",
-  ];
-};
 
 const nodeCells: Cells = (node, nowMs) => {
   const isReady = list(node, "status", "conditions").some(
@@ -106,9 +78,15 @@ const jobCells: Cells = (job, nowMs) => {
     ? "Complete"
     : conditions.includes("Failed")
       ? "Failed"
-      : at(job, "spec", "suspend")
-        ? "Suspended"
-        : "Running";
+      : job.metadata.deletionTimestamp !== undefined
+        ? "Terminating"
+        : conditions.includes("Suspended")
+          ? "Suspended"
+          : conditions.includes("FailureTarget")
+            ? "FailureTarget"
+            : conditions.includes("SuccessCriteriaMet")
+              ? "SuccessCriteriaMet"
+              : "Running";
   const completions = at(job, "spec", "completions");
   const started = parseTime(at(job, "status", "startTime") as string | undefined);
   const ended = parseTime(at(job, "status", "completionTime") as string | undefined);
@@ -117,7 +95,7 @@ const jobCells: Cells = (job, nowMs) => {
   return [
     name(job),
     state,
-    `${count(job, "status", "succeeded")}/${completions ?? 1}`,
+    completionsText(job, completions),
     duration,
     age(job, nowMs),
     names(pods),
@@ -125,6 +103,14 @@ const jobCells: Cells = (job, nowMs) => {
     selector(at(job, "spec", "selector")),
   ];
 };
+
+/** A Job without a number of completions runs as many pods as it may at a time; one success is enough. */
+function completionsText(job: KubeObject, completions: unknown): string {
+  const succeeded = count(job, "status", "succeeded");
+  if (completions !== undefined) return `${succeeded}/${String(completions)}`;
+  const parallelism = count(job, "spec", "parallelism");
+  return parallelism > 1 ? `${succeeded}/1 of ${parallelism}` : `${succeeded}/1`;
+}
 
 const hpaCells: Cells = (hpa, nowMs) => {
   const target = at(hpa, "spec", "scaleTargetRef") as { kind?: string; name?: string } | undefined;
@@ -156,7 +142,9 @@ const eventCells: Cells = (event, nowMs) => {
     at(event, "reason") ?? "",
     `${(about?.kind ?? "").toLowerCase()}/${about?.name ?? ""}`,
     about?.fieldPath ?? "",
-    at(event, "source", "component") ?? at(event, "reportingComponent") ?? "",
+    [at(event, "source", "component") ?? at(event, "reportingComponent") ?? "", at(event, "source", "host")]
+      .filter((part) => part !== undefined && part !== "")
+      .join(", "),
     String(at(event, "message") ?? "").trim(),
     ageOf(first, nowMs),
     count(event, "count") || 1,
@@ -165,6 +153,7 @@ const eventCells: Cells = (event, nowMs) => {
 };
 
 const cells: Readonly<Record<string, Cells>> = {
+  ...furtherCells,
   "/Pod": podCells,
   "/Node": nodeCells,
   "/Service": serviceCells,
@@ -175,7 +164,6 @@ const cells: Readonly<Record<string, Cells>> = {
   ],
   "/ConfigMap": (o, now) => [name(o), size(at(o, "data")) + size(at(o, "binaryData")), age(o, now)],
   "/Secret": (o, now) => [name(o), at(o, "type") ?? "Opaque", size(at(o, "data")), age(o, now)],
-  "/ServiceAccount": (o, now) => [name(o), list(o, "secrets").length, age(o, now)],
   "/Event": eventCells,
   "/PersistentVolumeClaim": (o, now) => [
     name(o),
@@ -187,15 +175,6 @@ const cells: Readonly<Record<string, Cells>> = {
     "<unset>",
     age(o, now),
     at(o, "spec", "volumeMode") ?? "Filesystem",
-  ],
-  "/Endpoints": (o, now) => [
-    name(o),
-    list(o, "subsets")
-      .flatMap((subset) =>
-        list(subset, "addresses").map((address) => `${address["ip"]}:${list(subset, "ports")[0]?.["port"] ?? ""}`),
-      )
-      .join(",") || "<none>",
-    age(o, now),
   ],
   "/ResourceQuota": (o, now) => [name(o), ...quotaCells(o), age(o, now)],
   "apps/Deployment": (o, now) => {
@@ -262,18 +241,11 @@ const cells: Readonly<Record<string, Cells>> = {
     list(o, "status", "active").length,
     at(o, "status", "lastScheduleTime") ? ageOf(String(at(o, "status", "lastScheduleTime")), now) : "<none>",
     age(o, now),
+    names(containersOf(o, "spec", "jobTemplate", "spec", "template", "spec")),
+    images(containersOf(o, "spec", "jobTemplate", "spec", "template", "spec")),
+    selector(at(o, "spec", "jobTemplate", "spec", "selector")),
   ],
   "autoscaling/HorizontalPodAutoscaler": hpaCells,
-  "rbac.authorization.k8s.io/RoleBinding": (o, now) => [
-    name(o),
-    `${at(o, "roleRef", "kind")}/${at(o, "roleRef", "name")}`,
-    age(o, now),
-  ],
-  "rbac.authorization.k8s.io/ClusterRoleBinding": (o, now) => [
-    name(o),
-    `${at(o, "roleRef", "kind")}/${at(o, "roleRef", "name")}`,
-    age(o, now),
-  ],
   "coordination.k8s.io/Lease": (o, now) => [name(o), at(o, "spec", "holderIdentity") ?? "", age(o, now)],
   "storage.k8s.io/StorageClass": (o, now) => [
     name(o),
@@ -355,7 +327,7 @@ function accessModes(modes: unknown): string {
 }
 
 function quotaCells(quota: KubeObject): readonly string[] {
-  const hard = (at(quota, "status", "hard") ?? at(quota, "spec", "hard") ?? {}) as Record<string, string>;
+  const hard = (at(quota, "status", "hard") ?? {}) as Record<string, string>;
   const used = (at(quota, "status", "used") ?? {}) as Record<string, string>;
   const text = (isLimit: boolean) =>
     Object.keys(hard)
