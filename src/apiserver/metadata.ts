@@ -13,8 +13,6 @@ import {
   plainFailure,
   setOwn,
   DNS_LABEL,
-  DNS_1035_LABEL,
-  DNS_1035_LABEL_TEXT,
   DNS_LABEL_TEXT,
   LABEL_VALUE,
   LABEL_VALUE_TEXT,
@@ -44,13 +42,15 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
     return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
   }
   const errors: string[] = [];
-  if (group === "" && resource === "services") {
-    if (name.length > 63) errors.push("must be no more than 63 bytes");
-    if (!DNS_1035_LABEL.test(name)) errors.push(DNS_1035_LABEL_TEXT);
-    return errors;
-  }
   if (group === "batch" && resource === "cronjobs" && name.length > 52)
     errors.push("must be no more than 52 characters");
+  // Namespaces and Services are parts of DNS names; Services may begin with a digit since 1.36.
+  if (group === "" && (resource === "services" || resource === "namespaces")) {
+    if (name.includes(".")) return ["must not contain dots"];
+    if (name.length > 63) errors.push("must be no more than 63 characters");
+    if (!DNS_LABEL.test(name)) errors.push(DNS_LABEL_TEXT);
+    return errors;
+  }
   if ((group === "" && LABEL_RESOURCES.has(resource)) || (group === "apps" && resource === "statefulsets")) {
     if (name.length > 63) errors.push("must be no more than 63 bytes");
     if (!DNS_LABEL.test(name)) errors.push(DNS_LABEL_TEXT);

@@ -10,11 +10,13 @@ export function scaleOf(definition: ResourceDefinition, object: KubeObject): Kub
   };
   const selector = paths.selector === undefined ? undefined : getPath(object, ...paths.selector);
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  const replicas = (getPath(object, ...paths.spec) as number | undefined) ?? 0;
   return {
     apiVersion: "autoscaling/v1",
     kind: "Scale",
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp } as KubeObject["metadata"],
-    spec: { replicas: (getPath(object, ...paths.spec) as number | undefined) ?? 0 },
+    // None is written as nothing, as in Kubernetes.
+    spec: replicas > 0 ? { replicas } : {},
     status: {
       replicas: (getPath(object, ...paths.status) as number | undefined) ?? 0,
       ...(selector === undefined ? {} : { selector: typeof selector === "string" ? selector : selectorText(selector) }),

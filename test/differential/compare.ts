@@ -171,7 +171,8 @@ function normaliseValue(value: unknown, path: readonly string[]): unknown {
     // When and with what a server was built says nothing about it.
     else if (key === "buildDate" || key === "goVersion" || key === "platform") result[key] = `<${key}>`;
     else if (key === "continue" && typeof item === "string" && item !== "") result[key] = "<continue>";
-    else if (key === "nodePort" && typeof item === "number" && item >= 30_000) result[key] = "<node port>";
+    else if ((key === "nodePort" || key === "healthCheckNodePort") && typeof item === "number" && item >= 30_000)
+      result[key] = "<node port>";
     else if (key === "name" && typeof value["generateName"] === "string" && typeof item === "string")
       result[key] = `${mask(value["generateName"])}<random>`;
     else if (key === "cells" && Array.isArray(item))

@@ -337,7 +337,7 @@ describe("validation", () => {
 
   it.each([
     ["apps/v1/statefulsets", "StatefulSet", "a.b"],
-    ["v1/services", "Service", "1a"],
+    ["v1/services", "Service", "a.b"],
     ["v1/namespaces", "Namespace", "a.b"],
     ["batch/v1/cronjobs", "CronJob", "c".repeat(53)],
     ["v1/configmaps", "ConfigMap", "UPPER"],

@@ -33,6 +33,10 @@ function serviceErrors(service: KubeObject): FieldError[] {
     ...(type === "ExternalName" && spec["clusterIP"]
       ? [fieldForbidden("spec.clusterIPs", "may not be set for ExternalName services")]
       : []),
+    ...(spec["clusterIP"] && spec["clusterIP"] !== "None" && isIP(String(spec["clusterIP"])) === 0
+      ? ipErrors(spec["clusterIP"], "spec.clusterIPs[0]")
+      : []),
+    ...familyErrors(spec),
     ...listAt(spec, "ports").flatMap((port, at) => [
       ...(typeof port["targetPort"] === "string"
         ? portNameErrors(port["targetPort"], `spec.ports[${at}].targetPort`)
@@ -68,6 +72,28 @@ function serviceErrors(service: KubeObject): FieldError[] {
           ),
         ]
       : []),
+  ];
+}
+
+/** This server gives addresses of one family. */
+function familyErrors(spec: Json): FieldError[] {
+  const isOpen = spec["clusterIP"] === "None" && Object.keys((spec["selector"] ?? {}) as object).length === 0;
+  if (isOpen || spec["type"] === "ExternalName") return [];
+  return [
+    ...(spec["ipFamilyPolicy"] === "RequireDualStack"
+      ? [
+          fieldInvalid(
+            "spec.ipFamilyPolicy",
+            "RequireDualStack",
+            "this cluster is not configured for dual-stack services",
+          ),
+        ]
+      : []),
+    ...listAt(spec, "ipFamilies").flatMap((family, at) =>
+      (family as unknown) === "IPv6"
+        ? [fieldInvalid(`spec.ipFamilies[${at}]`, family, "not configured on this cluster")]
+        : [],
+    ),
   ];
 }
 

@@ -26,7 +26,7 @@ export function defaultPodSpec(spec: Json, restartPolicy = "Always"): Json {
   if (result["schedulerName"] === "") delete result["schedulerName"];
   put("schedulerName", "default-scheduler");
   if (result["serviceAccountName"] !== undefined) put("serviceAccount", result["serviceAccountName"]);
-  for (const list of ["containers", "initContainers"]) {
+  for (const list of ["containers", "initContainers", "ephemeralContainers"]) {
     const containers = spec[list] as readonly Json[] | undefined;
     if (containers === undefined) continue;
     const isOnHost = spec["hostNetwork"] === true;

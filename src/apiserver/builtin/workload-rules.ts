@@ -183,7 +183,8 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
     ],
   },
   "batch/Job": {
-    applyDefaults: jobDefaults,
+    applyDefaults: (object) =>
+      jobDefaults(valueAt(object, "spec.manualSelector") === true ? labelledAsPods(object) : object),
     prepareForCreate: labelledAsPods,
     validate: (object) => [
       ...notNegativeAt(object, "spec.activeDeadlineSeconds", "spec.backoffLimitPerIndex", "spec.maxFailedIndexes"),

@@ -482,7 +482,11 @@ function mustBeServed(definition: ResourceDefinition, path: ResourcePath, verb: 
   if (namespace !== undefined && !namespaced) throw notServed();
   if (namespaced && namespace === undefined && name !== undefined) throw notServed();
   if (method === "HEAD") throw methodNotAllowed();
-  if (subresource !== undefined) return;
+  if (subresource !== undefined) {
+    const known = definition.subresources.find((candidate) => candidate.name === subresource);
+    if (known !== undefined && !known.verbs.includes(verb)) throw methodNotAllowed();
+    return;
+  }
   const needsName = verb === "update" || verb === "patch" || verb === "get" || verb === "delete";
   if (needsName !== (name !== undefined) && verb !== "watch") throw methodNotAllowed();
   if (!definition.verbs.includes(verb)) throw methodNotAllowed();
