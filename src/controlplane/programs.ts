@@ -100,6 +100,8 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
   };
 }
 
+const PASSES_WITH_PLUGINS = 8;
+
 /** Options of the scheduler's controller, from flags. */
 export const schedulerOptionsOf = (
   config: Pick<
@@ -108,6 +110,7 @@ export const schedulerOptionsOf = (
     | "plugins"
     | "enableEmptyWorkloadPropagation"
     | "unclaimedBindings"
+    | "schedulerPlugins"
     | "rateLimiterBaseDelayMs"
     | "rateLimiterMaxDelayMs"
   >,
@@ -116,6 +119,8 @@ export const schedulerOptionsOf = (
   plugins: config.plugins,
   enableEmptyWorkloadPropagation: config.enableEmptyWorkloadPropagation,
   unclaimedBindings: config.unclaimedBindings,
+  // Users' plugins answer one pass after the other: many passes waiting for them would be in nobody's order of priority.
+  ...(config.schedulerPlugins.length === 0 ? {} : { concurrentWrites: PASSES_WITH_PLUGINS }),
   plainBackoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
 });
 

@@ -72,7 +72,10 @@ export function createMemberEstimator({ cache, clock, gates, metrics }: MemberEs
   ];
   const usesQuotas = gates.has("ResourceQuotaEstimate");
   /** Until the caches are filled it knows nothing, which is not the same as having no room. */
-  const isReady = () => cache(Node).hasSynced && cache(Pod).hasSynced;
+  const isReady = () =>
+    cache(Node).hasSynced && cache(Pod).hasSynced && (!usesQuotas || cache(ResourceQuota).hasSynced);
+  // A cache fills from the first time it is asked for.
+  if (usesQuotas) cache(ResourceQuota);
   const facts = () => ({ nodes: accounts.classes(), quotas: usesQuotas ? cache(ResourceQuota).list() : [] });
   return {
     maxReplicas: (requirements, { assumed = [] }) =>

@@ -1,4 +1,4 @@
-import { Node, Pod } from "#apis/kubernetes";
+import { Node, Pod, ResourceQuota } from "#apis/kubernetes";
 import type { Clock, Logger, Metrics } from "#base";
 import { createInformers } from "#client";
 import type { Transport } from "#machinery";
@@ -31,7 +31,11 @@ export async function serveMember(options: ServeMemberOptions): Promise<Estimato
     gates,
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   });
-  await Promise.all([informers.of(Node).whenSynced(), informers.of(Pod).whenSynced()]);
+  await Promise.all([
+    informers.of(Node).whenSynced(),
+    informers.of(Pod).whenSynced(),
+    ...(gates.has("ResourceQuotaEstimate") ? [informers.of(ResourceQuota).whenSynced()] : []),
+  ]);
   const server = await startEstimatorServer({ ...serving, log, estimator });
   return {
     port: server.port,

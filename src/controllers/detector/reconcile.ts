@@ -39,6 +39,7 @@ import {
   isLazy,
   unclaimed,
 } from "./plan.ts";
+import { withQuotaFacts } from "./quota-facts.ts";
 
 type Context = ControllerContext<DetectorDeps, DetectorOptions>;
 
@@ -240,7 +241,8 @@ async function interpretReplicas(
     return await interpreter.ask((asked): Pick<BindingInput, "components" | "replicas"> => {
       const components = isOfComponents ? asked.components(template) : undefined;
       if (components !== undefined) return { components, replicas: undefined };
-      return { replicas: isOfComponents ? undefined : asked.replicas(template) };
+      const replicas = isOfComponents ? undefined : asked.replicas(template);
+      return { replicas: gates.has("ResourceQuotaEstimate") ? withQuotaFacts(template, replicas) : replicas };
     });
   } catch (error) {
     context.events
