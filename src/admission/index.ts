@@ -5,6 +5,7 @@
 import type { AdmissionPlugin } from "#apiserver";
 import type { Clock, Random } from "#base";
 import type { Client } from "#client";
+import type { ResourceKind } from "#machinery";
 import { bindingAdmission } from "./binding/index.ts";
 import { clusterTaintPolicyAdmission } from "./cluster-taint-policy/index.ts";
 import { cronFederatedHpaAdmission } from "./cron-federated-hpa/index.ts";
@@ -40,9 +41,11 @@ export interface KarmadaAdmissionOptions {
 
 export function karmadaAdmission(random: Random, options: KarmadaAdmissionOptions): readonly AdmissionPlugin[] {
   const { client, clock, gates = new Set<string>() } = options;
+  const isIdHeld = async (kind: ResourceKind, label: string, id: string) =>
+    (await client().list(kind, { labelSelector: `${label}=${id}`, limit: 1 })).items.length > 0;
   return [
-    propagationPolicyAdmission(false, random, options.defaultTolerations),
-    propagationPolicyAdmission(true, random, options.defaultTolerations),
+    propagationPolicyAdmission(false, random, options.defaultTolerations, isIdHeld),
+    propagationPolicyAdmission(true, random, options.defaultTolerations, isIdHeld),
     overridePolicyAdmission(false, client),
     overridePolicyAdmission(true, client),
     bindingAdmission(false, random, {

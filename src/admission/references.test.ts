@@ -4,6 +4,7 @@ import {
   karmadaConversions,
   karmadaCustomResourceDefinitions,
   type MultiClusterIngress,
+  PropagationPolicy,
   ResourceBinding,
   ResourceInterpreterCustomization,
   quotaUsageOf,
@@ -119,6 +120,29 @@ describe("ResourceBinding", () => {
         spec: { ...present.spec, clusters: [{ name: "m1", replicas: 1 }] },
       });
       expect(await used()).toEqual(["1", "1"]);
+    } finally {
+      server.stop();
+    }
+  });
+});
+
+describe("PropagationPolicy", () => {
+  it("keeps its id when it comes back from a backup, and never takes one that a living policy holds", async () => {
+    const { server, client } = await start();
+    const label = "propagationpolicy.karmada.io/permanent-id";
+    const policy = (name: string, id: string | undefined) =>
+      ({
+        metadata: { name, namespace: "default", ...(id === undefined ? {} : { labels: { [label]: id } }) },
+        spec: { resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment" }] },
+      }) as unknown as PropagationPolicy;
+    try {
+      const idOf = async (name: string, id?: string) =>
+        (await client.create(PropagationPolicy, policy(name, id))).metadata.labels?.[label] ?? "";
+      const backup = "0f8fad5b-d9cb-469f-a165-70867728950e";
+      expect(await idOf("restored", backup)).toBe(backup);
+      expect(await idOf("copied", backup)).not.toBe(backup);
+      expect(await idOf("odd", "no-uuid")).toMatch(/^[0-9a-f]{8}-/);
+      expect(await idOf("new")).toMatch(/^[0-9a-f]{8}-/);
     } finally {
       server.stop();
     }

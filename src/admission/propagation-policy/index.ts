@@ -17,11 +17,14 @@ import {
   fieldInvalid,
   type KubeObject,
   qualifiedNameErrors,
+  type ResourceKind,
   withFinalizer,
   withLabels,
 } from "#machinery";
 import { denied } from "../denied.ts";
 import { fieldSelectorErrors } from "../formats.ts";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 type Loose = Readonly<Record<string, unknown>>;
 type PropagationFailover = AnyPropagationPolicy["spec"]["failover"];
@@ -367,7 +370,8 @@ export function policyErrors(policy: AnyPropagationPolicy, isCluster: boolean): 
 export function propagationPolicyAdmission(
   isCluster: boolean,
   random: Random,
-  tolerations?: DefaultTolerations,
+  tolerations: DefaultTolerations | undefined,
+  isIdHeld: (kind: ResourceKind, label: string, id: string) => Promise<boolean>,
 ): AdmissionPlugin {
   const webhook = isCluster ? "clusterpropagationpolicy.karmada.io" : "propagationpolicy.karmada.io";
   const resource = isCluster ? "clusterpropagationpolicies" : "propagationpolicies";
@@ -380,14 +384,18 @@ export function propagationPolicyAdmission(
       definition.kind.resource === resource &&
       operation !== "DELETE" &&
       subresource === undefined,
-    mutate({ object, operation, warn }) {
+    async mutate({ object, operation, definition, warn }) {
       const policy = object as AnyPropagationPolicy;
       for (const part of [policy.spec.failover?.application, policy.spec.failover?.cluster])
         if (isOldPurgeMode(part?.purgeMode))
           warn(`purgeMode ${part?.purgeMode} is now called ${currentPurgeMode(part?.purgeMode)}`);
       const filled = defaultedPolicy(policy, isCluster, tolerations) as KubeObject;
-      // A re-applied backup gets an id of its own: the old one belongs to the policy that was.
-      return operation === "CREATE" ? withFinalizer(withLabels(filled, { [label]: random.uuid() }), finalizer) : filled;
+      if (operation !== "CREATE") return filled;
+      const sent = filled.metadata.labels?.[label];
+      // A policy that comes back from a backup keeps its id, so that what it claimed stays claimed; an id that a living
+      // policy holds, as that of a copied manifest, is never given twice.
+      const keeps = sent !== undefined && UUID.test(sent) && !(await isIdHeld(definition.kind, label, sent));
+      return withFinalizer(withLabels(filled, { [label]: keeps ? sent : random.uuid() }), finalizer);
     },
     validate({ object, oldObject, operation, warn }) {
       const policy = object as AnyPropagationPolicy;
