@@ -1,5 +1,5 @@
 import protobuf from "protobufjs/minimal.js";
-import { apiVersionOf, badRequest, isJsonObject, type KubeObject, parseTime } from "#machinery";
+import { ApiError, apiVersionOf, badRequest, isJsonObject, type KubeObject, parseTime } from "#machinery";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import { protobufJson } from "../data/generated-protobuf.ts";
 
@@ -474,9 +474,9 @@ export function decodeProtobuf(bytes: Buffer): KubeObject {
       ...decodeMessage(message(name), reader, unknown.raw.length),
     } as unknown as KubeObject;
   } catch (error) {
-    if (error instanceof RangeError || error instanceof SyntaxError || error instanceof TypeError)
-      throw badRequest(`the protobuf body is damaged: ${error.message}`);
-    throw error;
+    if (error instanceof ApiError) throw error;
+    // Whatever a reader stumbles over stands in what the client sent.
+    throw badRequest(`the protobuf body is damaged: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -78,7 +78,7 @@ export async function modifyObject(
       const written = await store.put(key, host.forStore(definition, object, present.object), present.revision);
       if (written !== undefined) return show(host.convert(written.object, definition));
     }
-    if (expectedVersion || tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
+    if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }
 }
 
