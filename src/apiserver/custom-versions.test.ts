@@ -74,7 +74,7 @@ describe("a kind served in two versions", () => {
     expect(refused).toMatchObject({
       reason: "Invalid",
       message:
-        'ResourceBinding.work.karmada.io "c" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update',
+        'resourcebindings.work.karmada.io "c" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update',
     });
   });
 });

@@ -55,11 +55,12 @@ export function planDeletion(
     object: withMetadata(begun, {
       deletionTimestamp:
         isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
-      deletionGracePeriodSeconds: seconds,
+      deletionGracePeriodSeconds: deletionFinalizer === undefined ? seconds : undefined,
       finalizers: finalizers.length === 0 ? undefined : finalizers,
-      generation: definition.hasGeneration
-        ? (old.metadata.generation ?? 0) + (isMarked ? 0 : 1)
-        : old.metadata.generation,
+      generation:
+        definition.hasGeneration && deletionFinalizer === undefined
+          ? (old.metadata.generation ?? 0) + (isMarked ? 0 : 1)
+          : old.metadata.generation,
     }),
   };
 }

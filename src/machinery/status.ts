@@ -221,7 +221,7 @@ export const fieldTooLong = (field: string, maxLength: number): FieldError => ({
 export const fieldTooMany = (field: string, actual: number, max: number): FieldError => ({
   type: "FieldValueTooMany",
   field,
-  message: `Too many: ${actual}: must have at most ${max} items`,
+  message: `Too many: ${actual}: must have at most ${max} ${max === 1 ? "item" : "items"}`,
 });
 
 export const fieldTypeInvalid = (field: string, value: unknown, detail: string): FieldError => ({

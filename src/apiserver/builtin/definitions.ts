@@ -81,7 +81,18 @@ const WITHOUT_GENERATION = new Set([
   "APIService",
 ]);
 /** Kinds without a spec whose changes are counted all the same. */
-const WITH_GENERATION = new Set(["Pod", "PodTemplate", "PriorityClass", "EndpointSlice"]);
+const WITH_GENERATION = new Set([
+  "Pod",
+  "PriorityClass",
+  "ValidatingWebhookConfiguration",
+  "MutatingWebhookConfiguration",
+  "EndpointSlice",
+  "PodTemplate",
+]);
+/** What users of a kind are told. */
+const DEPRECATIONS: Readonly<Record<string, string>> = {
+  "/v1/Endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+};
 
 function prefixOf(group: string, resource: string): string {
   const shared = SHARED_PREFIX[`${group}/${resource}`];
@@ -153,6 +164,9 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
                 ? strategyOf(groupName, kindName)
                 : { ...strategyOf(groupName, kindName), normalise: quantityRewriter(source, resolveBuiltin) },
             hasGeneration: WITH_GENERATION.has(kindName) || (spec !== undefined && !WITHOUT_GENERATION.has(kindName)),
+            ...(DEPRECATIONS[`${groupName}/${version}/${kindName}`] === undefined
+              ? {}
+              : { deprecation: DEPRECATIONS[`${groupName}/${version}/${kindName}`] as string }),
           });
         }
   return definitions;

@@ -82,7 +82,10 @@ export const crdStrategy: Strategy = {
     }) as unknown as KubeObject,
   validate(object) {
     const spec = specOf(object);
-    return [...specErrors(spec), ...nameErrors(object, spec), ...storedErrors(object), ...approvalErrors(object)];
+    const found = [...specErrors(spec), ...nameErrors(spec), ...storedErrors(object), ...approvalErrors(object)];
+    return object.metadata.name === `${spec.names?.plural}.${spec.group}`
+      ? found
+      : [fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`), ...found];
   },
   validateUpdate(object, old) {
     const errors: FieldError[] = [];
@@ -119,6 +122,14 @@ function placeOf(versions: readonly CrdVersion[], at: number, part: (version: Cr
 function specErrors(spec: CrdSpec): FieldError[] {
   const errors: FieldError[] = [];
   const { group, scope, versions = [], conversion } = spec;
+  if ((spec as { readonly preserveUnknownFields?: boolean }).preserveUnknownFields === true)
+    errors.push(
+      fieldInvalid(
+        "spec.preserveUnknownFields",
+        true,
+        "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
+      ),
+    );
   if (!group) errors.push(fieldRequired("spec.group"));
   else if (!DNS_SUBDOMAIN.test(group)) errors.push(fieldInvalid("spec.group", group, DNS_SUBDOMAIN_TEXT));
   else if (!group.includes("."))
@@ -133,7 +144,13 @@ function specErrors(spec: CrdSpec): FieldError[] {
   if (new Set(names).size < names.length)
     errors.push(fieldInvalid("spec.versions", names, "must contain unique version names"));
   if (versions.filter(({ storage }) => storage === true).length !== 1)
-    errors.push(fieldInvalid("spec.versions", names, "must have exactly one version marked as storage version"));
+    errors.push(
+      fieldInvalid(
+        "spec.versions",
+        versions.map(shownVersion),
+        "must have exactly one version marked as storage version",
+      ),
+    );
   const seen = new Set<string>();
   for (const [at, version] of versions.entries())
     for (const error of versionErrors(versions, version, at)) {
@@ -144,6 +161,19 @@ function specErrors(spec: CrdSpec): FieldError[] {
   return [...errors, ...conversionErrors(conversion as Json | undefined)];
 }
 
+/** A version as Kubernetes shows it in messages, without what all versions share. */
+const shownVersion = ({ name, served, storage, deprecated, deprecationWarning }: CrdVersion) => ({
+  Name: name,
+  Served: served,
+  Storage: storage,
+  Deprecated: deprecated ?? false,
+  DeprecationWarning: deprecationWarning ?? null,
+  Schema: null,
+  Subresources: null,
+  AdditionalPrinterColumns: null,
+  SelectableFields: null,
+});
+
 function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at: number): FieldError[] {
   const errors: FieldError[] = [];
   const own = `spec.versions[${at}]`;
@@ -152,7 +182,7 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
     errors.push(
       fieldInvalid(`${own}.deprecationWarning`, version.deprecationWarning, "can only be set for deprecated versions"),
     );
-  if (schema === undefined) errors.push(fieldRequired(`${own}.schema.openAPIV3Schema`, "schemas are required"));
+  if (schema === undefined) errors.push(fieldRequired(`${own}.schema.openAPIV3Schema`));
   else {
     const place = placeOf(versions, at, ({ schema: other }) => other);
     errors.push(...schemaErrors(schema, `${place === "spec" ? "spec.validation" : `${place}.schema`}.openAPIV3Schema`));
@@ -165,7 +195,9 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
       starts: readonly string[],
     ) => {
       const value = scale[member];
-      if (!value) {
+      if (value && !/^\.[\w.-]+$/.test(value))
+        errors.push(fieldInvalid(`${path}.${member}`, value, "must be a simple json path starting with ."));
+      else if (!value) {
         if (member !== "labelSelectorPath") errors.push(fieldRequired(`${path}.${member}`));
       } else if (!starts.some((start) => value.startsWith(start)) || /[[\]]/.test(value))
         errors.push(
@@ -187,7 +219,11 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
       errors.push(fieldRequired(`${columns}[${index}].type`, `must be one of ${COLUMN_TYPES.join(",")}`));
     else if (!COLUMN_TYPES.includes(column.type))
       errors.push(fieldInvalid(`${columns}[${index}].type`, column.type, `must be one of ${COLUMN_TYPES.join(",")}`));
-    if (!column.jsonPath) errors.push(fieldRequired(`${columns}[${index}].jsonPath`));
+    if (!column.jsonPath) errors.push(fieldRequired(`${columns}[${index}].JSONPath`));
+    else if (!/^\.|^\{\./.test(column.jsonPath))
+      errors.push(
+        fieldInvalid(`${columns}[${index}].JSONPath`, column.jsonPath, "must be a simple json path starting with ."),
+      );
   }
   return [...errors, ...selectableErrors(versions, version, at)];
 }
@@ -268,7 +304,7 @@ function conversionErrors(conversion: Json | undefined): FieldError[] {
   return errors;
 }
 
-function nameErrors(object: KubeObject, { group, names }: CrdSpec): FieldError[] {
+function nameErrors({ names }: CrdSpec): FieldError[] {
   const errors: FieldError[] = [];
   const label = (member: string, value: string | undefined, mixes = false) => {
     const path = `spec.names.${member}`;
@@ -295,8 +331,6 @@ function nameErrors(object: KubeObject, { group, names }: CrdSpec): FieldError[]
         errors.push(fieldInvalid(`spec.names.${member}[${at}]`, name, DNS_1035_LABEL_TEXT));
   if (names?.kind && names.kind === names.listKind)
     errors.push(fieldInvalid("spec.names.listKind", names.listKind, "kind and listKind may not be the same"));
-  if (object.metadata.name !== `${names?.plural}.${group}`)
-    errors.push(fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`));
   return errors;
 }
 
@@ -305,7 +339,7 @@ function storedErrors(object: KubeObject): FieldError[] {
   const { versions = [] } = specOf(object);
   const errors: FieldError[] = [];
   if (stored.length === 0)
-    return [fieldInvalid("status.storedVersions", stored, "must have at least one stored version")];
+    return [fieldInvalid("status.storedVersions", null, "must have at least one stored version")];
   for (const [at, name] of stored.entries())
     if (!versions.some((version) => version.name === name))
       errors.push(

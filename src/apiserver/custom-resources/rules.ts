@@ -133,18 +133,21 @@ export class SchemaRules {
       } catch (error) {
         if (error instanceof CelBudgetError) throw error;
         if (!(error instanceof CelRuntimeError)) throw error;
-        errors.push(fieldInvalid(path, shown(value), `rule evaluation error: ${error.message}`));
+        errors.push(ruleInvalid(path, value, `rule evaluation error: ${error.message}`));
         continue;
       }
       if (isHeld === true) continue;
       const text = messageOf(rule, message, () => message?.run(variables, budget));
-      errors.push(errorOf(rule.reason, at, shown(value), text));
+      errors.push(errorOf(rule.reason, at, value, text));
     }
   }
 }
 
-/** Objects and lists are named by their type, as kube-apiserver does in these messages. */
-const shown = (value: unknown) => (Array.isArray(value) ? "array" : typeof value === "object" ? "object" : value);
+/** A mistake of a value; objects and lists are not shown in these messages. */
+const ruleInvalid = (path: string, value: unknown, message: string): FieldError =>
+  typeof value === "object"
+    ? { type: "FieldValueInvalid", field: path, message: `Invalid value: ${message}` }
+    : fieldInvalid(path, value, message);
 
 const normalised = (fieldPath: string) => fieldPath.replace(/\['([^']+)'\]/g, ".$1");
 
@@ -171,9 +174,19 @@ function errorOf(reason: string | undefined, path: string, value: unknown, messa
     case "FieldValueDuplicate":
       return { type: "FieldValueDuplicate", field: path, message: `Duplicate value: ${JSON.stringify(value)}` };
     default:
-      return fieldInvalid(path, value, message);
+      return ruleInvalid(path, value, message);
   }
 }
+
+/** A rule as Kubernetes shows it in messages. */
+const shownRule = (rule: ValidationRule) => ({
+  Rule: rule.rule,
+  Message: rule.message ?? "",
+  MessageExpression: rule.messageExpression ?? "",
+  Reason: rule.reason ?? null,
+  FieldPath: rule.fieldPath ?? "",
+  OptionalOldSelf: rule.optionalOldSelf ?? null,
+});
 
 function holdsRules(schema: JsonSchema | undefined): boolean {
   if (schema === undefined) return false;
@@ -269,12 +282,12 @@ export function rulesErrors(
           errors.push(
             fieldInvalid(
               `${place}.${member}`,
-              text,
+              shownRule(rule),
               `${name} must evaluate to a ${wanted === bool ? "bool" : "string"}`,
             ),
           );
         else if (error instanceof CelCompileError)
-          errors.push(fieldInvalid(`${place}.${member}`, text, `compilation failed: ${error.message}`));
+          errors.push(fieldInvalid(`${place}.${member}`, shownRule(rule), `compilation failed: ${error.message}`));
         else throw error;
       }
     };

@@ -56,13 +56,21 @@ const MISSING_TYPE: Readonly<Record<Level, string>> = {
 export function schemaErrors(schema: JsonSchema, path: string): readonly FieldError[] {
   const errors: FieldError[] = [];
   const cost = walk(schema, path, { level: "root", depth: 0, isCorrelatable: true, cardinality: 1 }, errors);
-  if (cost > ESTIMATED_COST_MAX && errors.length === 0)
+  if (cost > ESTIMATED_COST_MAX) {
+    const spenders = errors.filter(({ message }) => message.includes("estimated rule cost exceeds budget"));
     errors.push(
+      ...spenders.map(({ field }) =>
+        fieldForbidden(
+          field,
+          "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema",
+        ),
+      ),
       fieldForbidden(
         path,
         `x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factorOf(cost)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
       ),
     );
+  }
   return errors;
 }
 
@@ -170,7 +178,6 @@ function typeErrors(schema: JsonSchema, path: string, level: Level): FieldError[
   if (!type) {
     if (level === "root" || (!isOpen && !isEither)) errors.push(fieldRequired(at, MISSING_TYPE[level]));
   } else if (level === "root" && type !== "object") errors.push(fieldInvalid(at, type, "must be object at the root"));
-  if (isEither && type) errors.push(fieldInvalid(at, type, "must be empty if x-kubernetes-int-or-string is true"));
   if (schema["x-kubernetes-embedded-resource"] === true) {
     if (!type) errors.push(fieldRequired(at, "must be object if x-kubernetes-embedded-resource is true"));
     else if (type !== "object")
@@ -214,6 +221,14 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
           `${path}.x-kubernetes-list-type`,
           listType,
           "must be map if x-kubernetes-list-map-keys is non-empty",
+        ),
+      );
+    if (listType === "set" && items?.type === "object" && items["x-kubernetes-map-type"] !== "atomic")
+      errors.push(
+        fieldInvalid(
+          `${path}.items.x-kubernetes-map-type`,
+          items["x-kubernetes-map-type"] ?? null,
+          "must be atomic as item of a list with x-kubernetes-list-type=set",
         ),
       );
     if (listType === "set" && items?.nullable)
@@ -274,8 +289,8 @@ function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
   if (unknown.length > 0 || pruned !== schema.default)
     return [fieldInvalid(`${path}.default`, schema.default, "must not have unknown fields")];
   const errors: FieldError[] = [];
-  compiled.check(compiled.applyDefaults(schema.default), `${path}.default`, errors);
-  return errors;
+  compiled.check(compiled.applyDefaults(schema.default), "", errors);
+  return errors.map((error) => ({ ...error, field: `${path}.default` }));
 }
 
 /** A value validation may say more of what the structure knows, and nothing else. */

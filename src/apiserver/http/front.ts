@@ -350,6 +350,12 @@ export class Front {
         const known = PATCH_TYPES.filter(
           (one) => definition.origin === "builtin" || one !== "application/strategic-merge-patch+json",
         );
+        if (PATCH_TYPES.includes(type) && !known.includes(type))
+          throw apiError(
+            415,
+            "UnsupportedMediaType",
+            `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")}`,
+          );
         if (!known.includes(type)) throw apiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
         const isApply = type === "application/apply-patch+yaml";
         const options = writeOptions(query, "PatchOptions", agent, isApply);
@@ -468,8 +474,12 @@ function notAcceptable(canProtobuf: boolean, accept: string | undefined): ApiErr
   const packed = "application/vnd.kubernetes.protobuf";
   const whole = ["application/json", "application/yaml", ...(canProtobuf ? [packed] : [])];
   // An encoding that is known, of a form that is not.
-  if (parseAccept(accept).some(({ type }) => whole.includes(type)))
-    return apiError(406, "NotAcceptable", `only the following media types are accepted: ${whole.join(", ")}`);
+  if (parseAccept(accept).some(({ type }) => type === packed || whole.includes(type)))
+    return apiError(
+      406,
+      "NotAcceptable",
+      "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    );
   const streams = ["application/json;stream=watch", ...(canProtobuf ? [`${packed};stream=watch`] : [])];
   const message = `406: Not Acceptable\n\nAvailable representations: ${[...whole, ...streams].join(", ")}`;
   return apiError(406, "NotAcceptable", message, {});

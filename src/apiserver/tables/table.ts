@@ -1,4 +1,5 @@
 import { getPath, type KubeList, type KubeObject } from "#machinery";
+import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition, TableColumn } from "../definition.ts";
 import { ageOf } from "./ages.ts";
 import { cellsOf } from "./cells.ts";
@@ -32,12 +33,12 @@ export function tableOf(
       ...(isList && token !== undefined ? { continue: token, remainingItemCount } : {}),
     },
     columnDefinitions: withColumns
-      ? columns.map(({ name, type, format = "", description = "", priority = 0 }) => ({
-          name,
-          type,
-          format,
-          description,
-          priority,
+      ? columns.map((column) => ({
+          name: column.name,
+          type: column.type,
+          format: column.format ?? "",
+          description: column.description || descriptionOf(column),
+          priority: column.priority ?? 0,
         }))
       : [],
     rows: items.map((object) => ({
@@ -45,6 +46,14 @@ export function tableOf(
       object: include === "None" ? null : include === "Object" ? object : partialOf(object),
     })),
   };
+}
+
+/** What columns show that every kind has, in the words of its schema. */
+function descriptionOf({ name, jsonPath }: TableColumn): string {
+  const member = name === "Name" ? "name" : name === "Age" ? "creationTimestamp" : undefined;
+  const metadata = builtinSchemas()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]?.properties;
+  if (jsonPath !== undefined) return `Custom resource definition column (in JSONPath format): ${jsonPath}`;
+  return member === undefined ? "" : (metadata?.[member]?.description ?? "");
 }
 
 export function partialOf(object: KubeObject): unknown {

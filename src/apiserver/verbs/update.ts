@@ -44,7 +44,7 @@ export async function updateObject(
     subresource === undefined &&
     !request.body.metadata?.resourceVersion
   )
-    throw invalid(definition.kind, name, [
+    throw invalid({ group: definition.kind.group, kind: definition.kind.resource }, name, [
       {
         type: "FieldValueInvalid",
         field: "metadata.resourceVersion",

@@ -48,7 +48,8 @@ export function valueChecks(source: JsonSchema): readonly ValueCheck[] {
         errors.push(
           fieldTypeInvalid(
             path,
-            typeof value === "object" ? typeName(value) : value,
+            // Not the value: kube-apiserver names its type here too.
+            typeName(value),
             `${path} in body must be of type ${wanted}: "${typeName(value)}"`,
           ),
         );
