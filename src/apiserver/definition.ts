@@ -72,6 +72,11 @@ export interface VersionConversion {
   toStored(object: KubeObject, stored: KubeObject | undefined): KubeObject;
 }
 
+/** Converts objects of a custom resource outside this process. Rejects with an `ApiError` that names the webhook. */
+export interface ConversionWebhook {
+  convert(objects: readonly KubeObject[], apiVersion: string): Promise<readonly KubeObject[]>;
+}
+
 /** Answers a kind that is never stored, such as SubjectAccessReview. */
 export type VirtualHandler = (object: KubeObject, context: RequestContext) => Promise<KubeObject> | KubeObject;
 
@@ -112,6 +117,8 @@ export interface ResourceDefinition {
   readonly virtual?: VirtualHandler;
   /** Makes its objects when they are asked for and keeps none, as measurements are; get and list only. */
   readonly computed?: ComputedObjects;
+  /** Asked for conversions between the versions of a custom resource. */
+  readonly webhook?: ConversionWebhook;
   /** Told to whoever uses this version, as a warning. */
   readonly deprecation?: string;
   /** Whether its CRD is about to go: nothing new may be created. */

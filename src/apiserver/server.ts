@@ -218,7 +218,7 @@ export class ApiServer implements VerbHost {
     if (settling !== undefined) await settling;
     switch (request.verb) {
       case "get":
-        return getObject(this, definition, request);
+        return await getObject(this, definition, request);
       case "create":
         if (request.subresource !== undefined) return createSubresource(this, definition, request, context);
         return createObject(this, definition, request.namespace, request.body, request.options ?? {}, context);
@@ -231,6 +231,14 @@ export class ApiServer implements VerbHost {
       case "deletecollection":
         return deleteCollection(this, definition, request, context);
     }
+  }
+
+  prepare(definition: ResourceDefinition, objects: readonly KubeObject[]): Promise<void> | undefined {
+    return this.#versions.prepare(definition, objects);
+  }
+
+  prepareStore(definition: ResourceDefinition, object: KubeObject): Promise<void> | undefined {
+    return this.#versions.prepareStore(definition, object);
   }
 
   /** The object in the version that was asked for. */
@@ -253,6 +261,7 @@ export class ApiServer implements VerbHost {
       isStopped: this.#isStopped,
       definition: () => this.definition(request),
       store: (definition: ResourceDefinition) => this.store(definition),
+      prepare: (definition: ResourceDefinition, objects: readonly KubeObject[]) => this.prepare(definition, objects),
       convert: (object: KubeObject, definition: ResourceDefinition) => this.convert(object, definition),
       settle: () => this.settle(),
     };

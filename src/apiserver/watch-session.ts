@@ -25,6 +25,8 @@ export interface WatchedServer {
   definition(): ResourceDefinition;
   store(definition: ResourceDefinition): ResourceStore;
   settle(): Promise<void> | undefined;
+  /** What must be waited for before objects can be converted. */
+  prepare(definition: ResourceDefinition, objects: readonly KubeObject[]): Promise<void> | undefined;
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
 }
 
@@ -63,7 +65,18 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       const matches = (object: KubeObject) =>
         (namespace === undefined || object.metadata.namespace === namespace) &&
         (filter === undefined || filter(object));
-      const pass = (event: StoreEvent) => {
+      // Nothing overtakes what a webhook still converts.
+      let chain: Promise<void> | undefined;
+      const inOrder = (objects: readonly (KubeObject | undefined)[], act: () => void) => {
+        if (definition.webhook === undefined) return act();
+        const wanted = objects.filter((object) => object !== undefined);
+        chain = (chain ?? Promise.resolve())
+          .then(() => served.prepare(definition, wanted))
+          .then(() => (isOpen ? act() : undefined))
+          .catch((error: unknown) => close(error as Error));
+      };
+      const pass = (event: StoreEvent) => inOrder([event.object, event.previous], () => emit(event));
+      const emit = (event: StoreEvent) => {
         if (!isOpen) return;
         const object = served.convert(event.object, definition);
         if (event.type === "DELETED") {
@@ -98,12 +111,16 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       if (from > store.revision) throw resourceExpired(tooLargeVersion(from, store.revision).message);
       const sendsState = request.sendInitialEvents ?? from === 0;
       if (sendsState) {
-        for (const [, { object }] of store.range(namespace)) {
-          const shown = served.convert(object, definition);
-          if (matches(shown)) sink.event("ADDED", shown);
-        }
-        if (request.sendInitialEvents && request.allowWatchBookmarks)
-          sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, true));
+        const present = [...store.range(namespace)].map(([, { object }]) => object);
+        const revision = store.revision;
+        inOrder(present, () => {
+          for (const object of present) {
+            const shown = served.convert(object, definition);
+            if (matches(shown)) sink.event("ADDED", shown);
+          }
+          if (request.sendInitialEvents && request.allowWatchBookmarks)
+            sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, revision, true));
+        });
       } else for (const event of store.eventsAfter(from)) pass(event);
       unwatch = store.watch({ event: pass, closed: close });
       if (request.timeoutSeconds !== undefined && request.timeoutSeconds > 0)
@@ -111,7 +128,8 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       if (request.allowWatchBookmarks) {
         const remind = () => {
           if (!isOpen) return;
-          sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, false));
+          const mark = bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, false);
+          inOrder([], () => sink.event("BOOKMARK", mark));
           timers.bookmark = served.clock.after(BOOKMARK_MS, remind);
         };
         timers.bookmark = served.clock.after(BOOKMARK_MS, remind);

@@ -2,15 +2,20 @@ import { deepEqual } from "#base";
 import {
   apiError,
   formatTime,
+  getPath,
   isConflict,
+  isJsonObject,
   isNotFound,
   type KubeObject,
   type ResourceAddress,
   withoutFinalizer,
 } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
+import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
+import { WebhookClient } from "../dynamic-admission/webhook-client.ts";
 import type { ApiServer } from "../server.ts";
 import { type CrdCondition, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
+import { WebhookConversion } from "./conversion-webhook.ts";
 import { definitionsOf } from "./definitions.ts";
 import { planStatus } from "./names.ts";
 
@@ -32,8 +37,11 @@ export class CustomResources {
   /** CRDs whose objects are being removed now. */
   readonly #cleaning = new Set<string>();
 
+  readonly #client: WebhookClient;
+
   constructor(server: ApiServer) {
     this.#server = server;
+    this.#client = new WebhookClient(server);
   }
 
   /** Follows the stored CRDs; resolves when those that exist are served. */
@@ -87,13 +95,22 @@ export class CustomResources {
     const isTerminating = crd.metadata.deletionTimestamp !== undefined;
     const present = this.#served.get(name);
     if (present !== undefined && present.isTerminating === isTerminating && deepEqual(present.spec, spec)) return;
-    const definitions = definitionsOf(crd);
+    const definitions = definitionsOf(crd, this.#webhookOf(crd));
     if (present !== undefined) {
       const kept = new Set(definitions.map(({ kind }) => kind.version));
       this.#server.registry.remove(present.definitions.filter(({ kind }) => !kept.has(kind.version)));
     }
     this.#served.set(name, { definitions, spec, isTerminating });
     this.#server.registry.put(definitions);
+  }
+
+  #webhookOf(crd: KubeObject): WebhookConversion | undefined {
+    const conversion = specOf(crd).conversion;
+    const config = getPath(conversion, "webhook", "clientConfig");
+    if (conversion?.strategy !== "Webhook" || !isJsonObject(config)) return undefined;
+    return new WebhookConversion(this.#client, config as unknown as WebhookClientConfig, () =>
+      this.#server.random.uuid(),
+    );
   }
 
   #remove(name: string): void {
@@ -150,7 +167,9 @@ export class CustomResources {
 
   /** Deletes what is there, and says whether something is left. */
   async #hasObjects(crd: KubeObject): Promise<boolean> {
-    const definition = this.#served.get(crd.metadata.name ?? "")?.definitions[0] ?? definitionsOf(crd)[0];
+    // The stored version needs no conversion, which may be just what is broken.
+    const definitions = this.#served.get(crd.metadata.name ?? "")?.definitions ?? definitionsOf(crd);
+    const definition = definitions.find(({ kind, storage }) => kind.version === storage.version) ?? definitions[0];
     if (definition === undefined) return false;
     const { group, version, resource } = definition.kind;
     if (this.#server.registry.find(group, version, resource) === undefined) return false;

@@ -1,15 +1,20 @@
 import { apiVersionOf, type KubeObject, Schema } from "#machinery";
-import type { ResourceDefinition, ScalePaths, SubresourceDefinition } from "../definition.ts";
+import type { ConversionWebhook, ResourceDefinition, ScalePaths, SubresourceDefinition } from "../definition.ts";
 import { type CrdVersion, type CrdSpec, isConditionTrue, specOf } from "./crd.ts";
 
 const VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const pathOf = (jsonPath: string) => jsonPath.split(".").filter(Boolean);
 
 /** The definitions a CRD leads to: one a served version. */
-export function definitionsOf(crd: KubeObject): readonly ResourceDefinition[] {
+export function definitionsOf(crd: KubeObject, webhook?: ConversionWebhook): readonly ResourceDefinition[] {
   const spec = specOf(crd);
   const isTerminating = crd.metadata.deletionTimestamp !== undefined || isConditionTrue(crd, "Terminating");
-  return spec.versions.filter(({ served }) => served).map((version) => definitionOf(spec, version, isTerminating));
+  return spec.versions
+    .filter(({ served }) => served)
+    .map((version) => ({
+      ...definitionOf(spec, version, isTerminating),
+      ...(webhook === undefined ? {} : { webhook }),
+    }));
 }
 
 function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean): ResourceDefinition {

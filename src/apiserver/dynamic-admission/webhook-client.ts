@@ -2,7 +2,7 @@ import { Agent } from "undici";
 import { type JsonPatchOperation, isJsonObject } from "#machinery";
 import type { ApiServer } from "../server.ts";
 import { resolveService } from "./service-routing.ts";
-import type { Webhook } from "./types.ts";
+import type { Webhook, WebhookClientConfig } from "./types.ts";
 
 /** What a webhook answered, read and checked. */
 export interface WebhookAnswer {
@@ -26,8 +26,17 @@ export class WebhookClient {
 
   /** Sends a review; throws an `Error` whose message says what went wrong between us and the webhook. */
   async call(webhook: Webhook, review: Readonly<Record<string, unknown>>, uid: string): Promise<WebhookAnswer> {
-    const seconds = webhook.timeoutSeconds ?? 10;
-    const { service, url } = webhook.clientConfig;
+    return this.post(webhook.clientConfig, webhook.timeoutSeconds ?? 10, review, (text) => parseAnswer(text, uid));
+  }
+
+  /** Posts JSON to where a configuration says and reads the text of the answer; throws as `call` does. */
+  async post<T>(
+    config: WebhookClientConfig,
+    seconds: number,
+    body: Readonly<Record<string, unknown>>,
+    read: (text: string) => T,
+  ): Promise<T> {
+    const { service, url } = config;
     const shown =
       service === undefined
         ? (url ?? "")
@@ -37,19 +46,19 @@ export class WebhookClient {
     const abort = new AbortController();
     const timer = this.#server.clock.after(seconds * 1000, () => abort.abort(new Error("context deadline exceeded")));
     try {
-      const { origin, agent } = await this.#route(webhook, target);
+      const { origin, agent } = await this.#route(config, target);
       const answer = await agent.request({
         origin,
         path: `${target.pathname}${target.search}`,
         method: "POST",
         headers: { "content-type": "application/json", accept: "application/json, */*", host: target.host },
-        body: JSON.stringify(review),
+        body: JSON.stringify(body),
         signal: abort.signal,
       });
       const text = await readBounded(answer.body, ANSWER_BYTES_MAX);
       if (answer.statusCode !== 200)
         throw new Error(`the server answered ${answer.statusCode}: ${text.trim().slice(0, 500)}`);
-      return parseAnswer(text, uid);
+      return read(text);
     } catch (error) {
       const why = abort.signal.aborted
         ? "context deadline exceeded"
@@ -62,8 +71,8 @@ export class WebhookClient {
     }
   }
 
-  async #route(webhook: Webhook, target: URL): Promise<{ readonly origin: string; readonly agent: Agent }> {
-    const { service, caBundle } = webhook.clientConfig;
+  async #route(config: WebhookClientConfig, target: URL): Promise<{ readonly origin: string; readonly agent: Agent }> {
+    const { service, caBundle } = config;
     const found = service === undefined ? undefined : await resolveService(this.#server, service);
     const host = found === undefined ? target.host : `${bracketed(found.host)}:${found.port}`;
     const serverName = found?.serverName ?? target.hostname.replace(/^\[|\]$/g, "");

@@ -57,12 +57,14 @@ export async function createObject(
     if (host.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
     return object;
   }
+  await host.prepareStore(definition, object);
   const written = await host.store(definition).put(key, host.forStore(definition, object), 0);
   if (written === undefined) {
     if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
       return createObject(host, definition, namespace, body, options, context, { isApply, tries: tries + 1 });
     throw alreadyExists(definition.kind, object.metadata.name ?? "");
   }
+  await host.prepare(definition, [written.object]);
   return host.convert(written.object, definition);
 }
 

@@ -31,6 +31,7 @@ export async function deleteObject(
   for (let tries = 0; ; tries++) {
     const present = store.get(key);
     if (present === undefined) throw notFound(definition.kind, name);
+    await host.prepare(definition, [present.object]);
     const old = host.convert(present.object, definition);
     const { preconditions } = options;
     if (preconditions?.uid !== undefined && preconditions.uid !== "" && preconditions.uid !== old.metadata.uid)
@@ -54,8 +55,12 @@ export async function deleteObject(
       const removed = await store.delete(key, present.revision);
       if (removed !== undefined) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
     } else {
+      await host.prepareStore(definition, plan.object);
       const written = await store.put(key, host.forStore(definition, plan.object, present.object), present.revision);
-      if (written !== undefined) return host.convert(written.object, definition);
+      if (written !== undefined) {
+        await host.prepare(definition, [written.object]);
+        return host.convert(written.object, definition);
+      }
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, name);
   }

@@ -29,6 +29,10 @@ export interface VerbHost {
   store(definition: ResourceDefinition): ResourceStore;
   /** Waits until reads show what other replicas were told is written; nothing to wait for without them. */
   settle(): Promise<void> | undefined;
+  /** Fetches what a webhook must convert before objects are shown; `undefined` when there is nothing to wait for. */
+  prepare(definition: ResourceDefinition, objects: readonly KubeObject[]): Promise<void> | undefined;
+  /** The same before an object is stored. */
+  prepareStore(definition: ResourceDefinition, object: KubeObject): Promise<void> | undefined;
   /** The object in the version of the definition. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
   /** The object in the version that is stored; `stored` is what the store holds now. */

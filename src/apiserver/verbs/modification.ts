@@ -46,6 +46,7 @@ export async function modifyObject(
     if (present === undefined) throw notFound(definition.kind, address.name);
     if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision))
       throw staleConflict(definition.kind, address.name);
+    await host.prepare(definition, [present.object]);
     const old = host.convert(present.object, definition);
     const given = change(old);
     const sent = { ...given, metadata: withoutRepeatedOwners(given.metadata, context.warn) };
@@ -75,8 +76,12 @@ export async function modifyObject(
       const removed = await store.delete(key, present.revision);
       if (removed !== undefined) return show(object);
     } else {
+      await host.prepareStore(definition, object);
       const written = await store.put(key, host.forStore(definition, object, present.object), present.revision);
-      if (written !== undefined) return show(host.convert(written.object, definition));
+      if (written !== undefined) {
+        await host.prepare(definition, [written.object]);
+        return show(host.convert(written.object, definition));
+      }
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }

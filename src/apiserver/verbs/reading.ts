@@ -30,11 +30,11 @@ export function readStored(
 }
 
 /** The object in the asked version, or its Scale. */
-export function getObject(
+export async function getObject(
   host: VerbHost,
   definition: ResourceDefinition,
   request: ResourceAddress & { readonly name: string; readonly resourceVersion?: string },
-): KubeObject {
+): Promise<KubeObject> {
   if (definition.computed !== undefined) {
     const made = definition.computed.find(request.namespace, request.name);
     if (made === undefined) throw notFound(definition.kind, request.name);
@@ -44,6 +44,7 @@ export function getObject(
   const present = host.store(definition).revision;
   if (wanted > present) throw tooLargeVersion(wanted, present);
   const { object } = readStored(host, definition, request.namespace, request.name);
+  await host.prepare(definition, [object]);
   const shown = host.convert(object, definition);
   if (request.subresource === "scale") return scaleOf(definition, shown);
   return shown;
@@ -74,8 +75,17 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   const namespace = definition.kind.namespaced ? request.namespace : undefined;
   const scope = JSON.stringify([head, namespace, labelSelector ?? "", fieldSelector ?? "", request.name ?? ""]);
   const isSelected = filter !== undefined;
-  const take = (range: Iterable<readonly [string, StoredObject]>, afterKey = "") => {
+  const take = async (given: Iterable<readonly [string, StoredObject]>, afterKey = "") => {
     const items: KubeObject[] = [];
+    let range = given;
+    if (definition.webhook !== undefined) {
+      const all = [...given];
+      await host.prepare(
+        definition,
+        all.map(([, { object }]) => object),
+      );
+      range = all;
+    }
     for (const [key, { object }] of range) {
       if (key <= afterKey) continue;
       const shown = host.convert(object, definition);
@@ -97,10 +107,10 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
       if (isExpired(error)) throw continueExpired(point);
       throw error;
     }
-    return host.pages.cut(head, take(range, point.afterKey), revision, { limit, scope, isSelected });
+    return host.pages.cut(head, await take(range, point.afterKey), revision, { limit, scope, isSelected });
   }
   if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
   const isExact = match === "Exact" || (match === undefined && wanted !== 0 && limit !== undefined && limit > 0);
-  const items = take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
+  const items = await take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
   return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected });
 }

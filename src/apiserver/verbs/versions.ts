@@ -1,4 +1,4 @@
-import { deepFreeze } from "#base";
+import { assert, deepFreeze } from "#base";
 import { apiVersionOf, type KubeObject } from "#machinery";
 import type { ResourceDefinition, VersionConversion } from "../definition.ts";
 
@@ -8,9 +8,46 @@ export class Versions {
   /** Objects in other versions, made once for all readers. */
   readonly #converted = new WeakMap<ResourceDefinition, WeakMap<KubeObject, KubeObject>>();
 
+  /** What webhooks made of objects that are being written. */
+  readonly #stored = new WeakMap<KubeObject, KubeObject>();
+
   /** `conversions` of custom resources by `group/version/resource`; without one, versions differ in their name only. */
   constructor(conversions: ReadonlyMap<string, VersionConversion> | undefined) {
     this.#conversions = conversions;
+  }
+
+  /**
+   * Fetches what a webhook must convert before `convert` and `forStore` are asked for it; `undefined` when nothing has to
+   * be fetched.
+   */
+  prepare(definition: ResourceDefinition, objects: readonly KubeObject[]): Promise<void> | undefined {
+    const { webhook, kind, schema } = definition;
+    if (webhook === undefined) return undefined;
+    const apiVersion = apiVersionOf(kind);
+    const cache = this.#cacheOf(definition);
+    const missing = [...new Set(objects)].filter((object) => object.apiVersion !== apiVersion && !cache.has(object));
+    if (missing.length === 0) return undefined;
+    return webhook.convert(missing, apiVersion).then((converted) => {
+      for (const [at, object] of missing.entries()) {
+        const pruned = schema?.prune(converted[at], []) ?? converted[at];
+        cache.set(object, deepFreeze((schema?.applyDefaults(pruned) ?? pruned) as KubeObject));
+      }
+    });
+  }
+
+  /** The same for an object that is about to be stored. */
+  prepareStore(definition: ResourceDefinition, object: KubeObject): Promise<void> | undefined {
+    const { webhook, storage, kind } = definition;
+    if (webhook === undefined || storage.version === kind.version) return undefined;
+    return webhook
+      .convert([object], apiVersionOf({ group: kind.group, version: storage.version }))
+      .then(([stored]) => void this.#stored.set(object, stored as KubeObject));
+  }
+
+  #cacheOf(definition: ResourceDefinition): WeakMap<KubeObject, KubeObject> {
+    let cache = this.#converted.get(definition);
+    if (cache === undefined) this.#converted.set(definition, (cache = new WeakMap()));
+    return cache;
   }
 
   /** The object in the version that was asked for. */
@@ -18,10 +55,10 @@ export class Versions {
     const { kind } = definition;
     const apiVersion = apiVersionOf(kind);
     if (object.apiVersion === apiVersion && object.kind === kind.kind) return object;
-    let cache = this.#converted.get(definition);
-    if (cache === undefined) this.#converted.set(definition, (cache = new WeakMap()));
+    const cache = this.#cacheOf(definition);
     let shown = cache.get(object);
     if (shown === undefined) {
+      assert(definition.webhook === undefined, "what a webhook converts is prepared before it is shown");
       shown = deepFreeze({
         ...(this.#conversionOf(definition)?.fromStored(object) ?? object),
         apiVersion,
@@ -35,6 +72,11 @@ export class Versions {
   /** The object as it is stored; `stored` is what the store holds now. */
   forStore(definition: ResourceDefinition, object: KubeObject, stored?: KubeObject): KubeObject {
     const { version, group = definition.kind.group } = definition.storage;
+    if (definition.webhook !== undefined && version !== definition.kind.version) {
+      const made = this.#stored.get(object);
+      assert(made !== undefined, "what a webhook converts is prepared before it is stored");
+      return made;
+    }
     return version === definition.kind.version && group === definition.kind.group
       ? object
       : {
