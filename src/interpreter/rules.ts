@@ -32,6 +32,8 @@ export interface KindRules {
   components?(object: KubeObject): readonly Json[] | undefined;
   revise?(object: KubeObject, replicas: number): KubeObject;
   retain?(desired: KubeObject, observed: KubeObject): KubeObject;
+  /** What a member's admission may have set, kept where there is no rule to retain; it counts as no hook. */
+  keep?(desired: KubeObject, observed: KubeObject): KubeObject;
   /** The new `.status`. `items` is absent where there is no list at all. */
   aggregate?(object: KubeObject, items: readonly AggregatedItem[] | undefined, nowMs?: number): Json | undefined;
   dependencies?(object: KubeObject): readonly Dependency[];

@@ -1,5 +1,13 @@
 /** Flink deployments. */
-import { compareQuantities, formatQuantity, getPath, type KubeObject, parseQuantity, type Quantity } from "#machinery";
+import {
+  compareQuantities,
+  formatQuantity,
+  getPath,
+  type KubeObject,
+  parseQuantity,
+  type Quantity,
+  setPath,
+} from "#machinery";
 import { namespaceOf, reported, statusOf } from "../parts.ts";
 import type { AggregatedItem, Json, KindRules } from "../rules.ts";
 import { compact, reflectPicked } from "./gather.ts";
@@ -95,6 +103,15 @@ const deployment: KindRules = {
     };
   },
   reflect: reflectPicked(FIELDS),
+  // Where a job starts from is its member's to say: admission there finds the checkpoint a failover left.
+  keep: (desired, observed) => {
+    const start = getPath(observed, "spec", "job", "initialSavepointPath");
+    return start === undefined ||
+      getPath(desired, "spec", "job") === undefined ||
+      getPath(desired, "spec", "job", "initialSavepointPath") !== undefined
+      ? desired
+      : setPath(desired, ["spec", "job", "initialSavepointPath"], start);
+  },
   health: (object) => {
     const status = statusOf(object) ?? {};
     const state = getPath(status, "jobStatus", "state");
