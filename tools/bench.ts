@@ -7,13 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { api } from "./bench/api.ts";
+import { failover } from "./bench/failover.ts";
 import type { Bench, Row } from "./bench/measure.ts";
 import { propagate } from "./bench/propagate.ts";
 import { decisions } from "./bench/schedule.ts";
 import { start } from "./bench/start.ts";
 import { store } from "./bench/store.ts";
 
-const benches: Readonly<Record<string, Bench>> = { store, start, propagate, api, schedule: decisions };
+const benches: Readonly<Record<string, Bench>> = { store, start, propagate, api, schedule: decisions, failover };
 
 const { values, positionals } = parseArgs({
   options: { json: { type: "string" }, size: { type: "string", multiple: true, default: [] } },
