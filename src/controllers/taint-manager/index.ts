@@ -7,7 +7,6 @@ import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } fro
 import { cacheIndex, type ControllerContext, defineController, wake, type Wakeup } from "#controller-runtime";
 import { RELEASE_EVICTIONS } from "./brake.ts";
 import type { TaintManagerDeps, TaintManagerOptions } from "./context.ts";
-import { WORKERS } from "./pace.ts";
 import { partsOf } from "./parts.ts";
 import { noExecuteTaints, PRODUCER } from "./plan.ts";
 import { reconcile } from "./reconcile.ts";
@@ -83,7 +82,8 @@ export const taintManager = defineController<TaintManagerDeps, TaintManagerOptio
     evictionBrakeShare: 0.75,
     evictionBrakeSettleMs: 120_000,
   },
-  concurrency: () => WORKERS,
+  // The pace bounds how many leave; a write that waits for the disk must not hold up those behind it.
+  concurrency: () => 64,
   start: (context) => {
     if (!isOn(context)) return;
     void partsOf(context).brake.watch((cluster) => {

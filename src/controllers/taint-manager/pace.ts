@@ -1,5 +1,5 @@
 /** Evictions at a time; the rate is each one's own. */
-export const WORKERS = 3;
+const WORKERS = 3;
 /** How long a rate of 0 makes everybody wait. */
 const STANDSTILL_MS = 1_800_000;
 
