@@ -1,13 +1,18 @@
 import type { BackendChange, BackendWatch, BackendWatchSink } from "./backend.ts";
 import { compacted } from "./errors.ts";
 
-/** Changes kept for watchers that come later or fall behind. */
+/** Changes kept for watchers that come later or fall behind, and the bytes of their values. */
 const HISTORY_MAX = 20_000;
+const HISTORY_BYTES_MAX = 32 * 1024 * 1024;
+
+/** What a change keeps from being given back: its value, for the previous one is the value of an earlier change. */
+const sizeOf = (change: BackendChange) => ("value" in change ? (change.value?.byteLength ?? 0) : 0);
 
 /** The recent changes of an embedded driver and the watchers of all later ones. */
 export class ChangeLog {
-  #history: BackendChange[] = [];
+  #history: (BackendChange | undefined)[] = [];
   #start = 0;
+  #bytes = 0;
   #compactedRevision: number;
   readonly #watchers = new Set<{ readonly prefix: string; readonly sink: BackendWatchSink }>();
 
@@ -21,16 +26,21 @@ export class ChangeLog {
 
   /** Adds the changes of one or several revisions and tells the watchers. */
   append(changes: readonly BackendChange[]): void {
-    for (const change of changes) this.#history.push(change);
-    const excess = this.#history.length - this.#start - HISTORY_MAX;
-    if (excess > 0) {
-      this.#start += excess;
-      this.#compactedRevision = (this.#history[this.#start - 1] as BackendChange).revision;
-      // Cutting the array costs its length, so it is done once per half of it.
-      if (this.#start > HISTORY_MAX) {
-        this.#history = this.#history.slice(this.#start);
-        this.#start = 0;
-      }
+    for (const change of changes) {
+      this.#history.push(change);
+      this.#bytes += sizeOf(change);
+    }
+    while (this.#history.length > this.#start) {
+      if (this.#history.length - this.#start <= HISTORY_MAX && this.#bytes <= HISTORY_BYTES_MAX) break;
+      const oldest = this.#history[this.#start] as BackendChange;
+      // What has left the history is given back at once; the array itself is cut when half of it is empty.
+      this.#history[this.#start++] = undefined;
+      this.#bytes -= sizeOf(oldest);
+      this.#compactedRevision = oldest.revision;
+    }
+    if (this.#start > HISTORY_MAX) {
+      this.#history = this.#history.slice(this.#start);
+      this.#start = 0;
     }
     for (const watcher of [...this.#watchers]) {
       const own = changes.filter((change) => change.key.startsWith(watcher.prefix));
@@ -44,9 +54,7 @@ export class ChangeLog {
       return { stop() {} };
     }
     const watcher = { prefix, sink };
-    const past = this.#history
-      .slice(this.#start)
-      .filter((change) => change.revision > after && change.key.startsWith(prefix));
+    const past = this.#past().filter((change) => change.revision > after && change.key.startsWith(prefix));
     if (past.length > 0) sink.changes(past);
     this.#watchers.add(watcher);
     return { stop: () => this.#watchers.delete(watcher) };
@@ -55,10 +63,13 @@ export class ChangeLog {
   compact(revision: number): void {
     if (revision <= this.#compactedRevision) return;
     this.#compactedRevision = revision;
-    let at = this.#start;
-    while (at < this.#history.length && (this.#history[at] as BackendChange).revision <= revision) at++;
-    this.#history = this.#history.slice(at);
+    this.#history = this.#past().filter((change) => change.revision > revision);
     this.#start = 0;
+    this.#bytes = this.#past().reduce((sum, change) => sum + sizeOf(change), 0);
+  }
+
+  #past(): readonly BackendChange[] {
+    return this.#history.slice(this.#start) as readonly BackendChange[];
   }
 
   close(error?: Error): void {

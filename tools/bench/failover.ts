@@ -6,7 +6,7 @@ import { seededRandom, systemClock } from "#base";
 import { type Client, createClient } from "#client";
 import { parseFlags } from "#config";
 import { createLogger, type Fleet, startFleet } from "#controlplane";
-import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { aDeployment, aPropagationPolicy } from "#testing";
 import { type Bench, manyWriters, type Row } from "./measure.ts";
 
 /** One storm: workloads on one member, which dies. */
@@ -40,6 +40,16 @@ const SIZES: Readonly<Record<string, Storm>> = {
   bindings: { members: 20, nodes: 50, workloads: [{ count: 5_000, replicas: 1 }] },
 };
 
+/** Looks every now and then: a look costs as much as there are workloads. */
+async function eventually(look: () => boolean | Promise<boolean>, limitMs: number): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  while (!(await look())) {
+    if (performance.now() > endMs) throw new Error(`it never came true: ${look.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+const LOOK_MS = 250;
 const GOAL_APPLIED_S = 60;
 const GOAL_READY_S = 90;
 
