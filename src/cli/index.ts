@@ -80,6 +80,16 @@ const commands: readonly Command[] = [
   },
   { words: ["agent"], summary: "look after a pull member, in it", load: () => import("./commands/agent.ts") },
   { words: ["get", "clusters"], summary: "list member clusters", load: () => import("./commands/get-clusters.ts") },
+  {
+    words: ["simulate", "failover"],
+    summary: "what would move where, were clusters lost",
+    load: () => import("./commands/simulate-failover.ts"),
+  },
+  {
+    words: ["drain", "cluster"],
+    summary: "move all workloads off a cluster, gracefully",
+    load: () => import("./commands/drain.ts"),
+  },
   { words: ["cordon"], summary: "mark a cluster as unschedulable", load: () => import("./commands/cordon.ts") },
   { words: ["uncordon"], summary: "mark a cluster as schedulable", load: () => import("./commands/uncordon.ts") },
   {
@@ -111,7 +121,7 @@ const commands: readonly Command[] = [
   },
   {
     words: ["release"],
-    summary: "let deletions that the mass-deletion brake holds go on",
+    summary: "let deletions or evictions that a brake holds go on",
     load: () => import("./commands/release.ts"),
   },
   {

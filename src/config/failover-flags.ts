@@ -74,6 +74,13 @@ export const failoverFlags = {
     "how often the use of federated quotas is counted anew",
     { of: MANAGER, by: "controllers/federated-resource-quota-enforcement" },
   ),
+  failBackAfterMs: flag(
+    "fail-back-after",
+    duration,
+    "0",
+    "workloads return to a cluster that has been well for so long after their eviction; 0 leaves them",
+    { of: "flotilla", by: "controllers/fail-back" },
+  ),
   evictionBrakeShare: flag(
     "eviction-brake-share",
     share,

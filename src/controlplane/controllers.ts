@@ -1,7 +1,7 @@
-import type { Cluster } from "#apis/karmada";
+import { type AnyBinding, Cluster } from "#apis/karmada";
 import type { RunningApiServer } from "#apiserver";
 import type { Pki } from "#certs";
-import { controllerNames, type EngineConfig, isControllerWanted, type ServerConfig } from "#config";
+import { controllerNames, duration, type EngineConfig, isControllerWanted, type ServerConfig } from "#config";
 import type { ControllerDefinition, Manager } from "#controller-runtime";
 import { agentCsrApproving } from "#controllers/agent-csr-approving";
 import { applicationFailover } from "#controllers/application-failover";
@@ -18,6 +18,7 @@ import { dependenciesDistributor } from "#controllers/dependencies-distributor";
 import { deploymentReplicasSyncer } from "#controllers/deployment-replicas-syncer";
 import { detector, type TemplateKinds } from "#controllers/detector";
 import { execution } from "#controllers/execution";
+import { failBack } from "#controllers/fail-back";
 import { federatedResourceQuotaEnforcement } from "#controllers/federated-resource-quota-enforcement";
 import { federatedResourceQuotaStatus } from "#controllers/federated-resource-quota-status";
 import { federatedResourceQuotaSync } from "#controllers/federated-resource-quota-sync";
@@ -36,6 +37,7 @@ import { unifiedAuth } from "#controllers/unified-auth";
 import { workloadRebalancer } from "#controllers/workload-rebalancer";
 import type { Interpreter } from "#interpreter";
 import type { Member, MemberPool } from "#member";
+import { simulateSchedule } from "#scheduler";
 import type { ServedKinds } from "#simulator";
 
 /** Adds one controller if `--controllers` asks for it. */
@@ -47,7 +49,7 @@ export type AddController = <D, O>(
 ) => void;
 
 /** Controllers that have no name in `--controllers`: they run whatever it says. */
-const NAMELESS = new Set(["detector", "dependencies-distributor"]);
+const NAMELESS = new Set(["detector", "dependencies-distributor", "fail-back"]);
 
 /** Follows `--controllers`; `refuseMissing` throws when it names a controller that was never offered. */
 export function controllerAdder(
@@ -104,6 +106,18 @@ export interface KarmadaParts {
   readonly connect: (cluster: Cluster) => Promise<Member>;
 }
 
+/** Where a fresh schedule would place a binding now; `undefined` when it would fail. */
+function placeAnew(binding: AnyBinding, manager: Manager, gates: ReadonlySet<string>, nowMs: number) {
+  const [outcome] = simulateSchedule(
+    { clusters: manager.informers.of(Cluster).list(), bindings: [binding] },
+    { rebalances: true },
+    { gates, nowMs },
+  ).bindings;
+  return outcome === undefined || outcome.outcome === "failed" || outcome.outcome === "held"
+    ? undefined
+    : outcome.after;
+}
+
 /** Adds every controller of Karmada's controller manager. */
 export function addKarmadaControllers(add: AddController, parts: KarmadaParts): void {
   const { config, manager, members, interpreter, templates, connect } = parts;
@@ -143,6 +157,13 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
     "cluster",
   );
   add(gracefulEviction, { deps: {}, options: config, concurrency: bindingSyncs });
+  add(failBack, {
+    deps: {
+      readDuration: (text) => duration.read(text, JSON.stringify(text)),
+      placeAnew: (binding, nowMs) => placeAnew(binding, manager, gates, nowMs),
+    },
+    options: config,
+  });
   add(applicationFailover, { deps: { interpreter, gates }, concurrency: bindingSyncs });
   add(workloadRebalancer, { deps: {} });
   add(remedy, { deps: {} });

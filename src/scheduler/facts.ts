@@ -20,6 +20,8 @@ export interface SchedulingInput {
   readonly observedAffinityName: string | undefined;
   readonly clusters: readonly Cluster[];
   readonly gates: Gates;
+  /** The present time, for tolerations that expire; without it none does. */
+  readonly nowMs?: number;
   /** Other bindings of the same namespace, for workload affinity. */
   readonly peers?: readonly ResourceBinding[];
   readonly self?: AnyBinding;

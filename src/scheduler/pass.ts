@@ -241,6 +241,7 @@ function plan(input: PassInput): PassPlan {
       observedAffinityName,
       clusters,
       gates,
+      nowMs,
       ...(input.peers === undefined ? {} : { peers: input.peers }),
       self: binding,
     };

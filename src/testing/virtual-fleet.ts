@@ -33,6 +33,7 @@ export interface VirtualFleetOptions {
 export interface VirtualFleet {
   readonly clock: VirtualClock;
   readonly controlPlane: ControlPlane;
+  readonly gates: ReadonlySet<string>;
   readonly plane: Client;
   readonly members: ReadonlyMap<string, SimulatedMember>;
   /** A member as its own administrator reaches it, whatever is wrong with its network. */
@@ -166,6 +167,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
   };
   const fleet: VirtualFleet = {
     clock,
+    gates: config.gates,
     get controlPlane() {
       return controlPlane as ControlPlane;
     },

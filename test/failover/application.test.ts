@@ -290,7 +290,7 @@ describe("resources that stay", () => {
   const more = { preserveResourcesOnDeletion: true };
   const both = { clusterAffinity: { clusterNames: ["m1", "m2"] } };
 
-  test("[RN-19] [RN-20] [RN-22] S22 CL-22: deleting the template removes the Works and leaves the copies, without our marks; by default they go", async () => {
+  test("[RN-19] [RN-20] [RN-21] [RN-22] [RN-24] S22 CL-22: deleting the template removes the Works and leaves the copies, without our marks; by default they go", async () => {
     fleet = await startFailoverFleet();
     await deploy(both, more);
     await fleet.plane.delete(Deployment, { namespace: "default", name: "web" });

@@ -1,6 +1,6 @@
 /** Eviction in virtual time: taints and tolerations, pace, purge modes, tasks, what comes back, and brakes. */
 import { afterEach, describe, expect, test } from "vitest";
-import { Deployment } from "#apis/kubernetes";
+import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy, ResourceBinding, type GracefulEvictionTask } from "#apis/karmada";
 import { retryOnConflict } from "#client";
 import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
@@ -240,6 +240,28 @@ describe("the profile of v1.3 (§19, §20.5)", () => {
     expect((await taints("m1")).sort()).toEqual(["not-ready:NoExecute", "not-ready:NoSchedule"]);
   });
 
+  test("§19 clock skew: an agent whose clock is an hour behind does not bring the NoExecute taint forward, nor does one ahead hold it back", async () => {
+    for (const skew of ["2025-12-31T23:00:00Z", "2026-01-02T00:00:00Z"]) {
+      fleet = await startFailoverFleet({ flags: v13, members: ["m1", "m2"], pull: ["m1"] });
+      await fleet.agent("m1").kill();
+      await retryOnConflict(async () => {
+        const present = await fleet.plane.get(Cluster, { name: "m1" });
+        const conditions = (present.status?.conditions ?? []).map((condition) =>
+          condition.type === "Ready"
+            ? { ...condition, status: "False", reason: "ClusterNotReady", lastTransitionTime: skew }
+            : condition,
+        );
+        await fleet.plane.updateStatus(Cluster, { ...present, status: { ...present.status, conditions } } as Cluster);
+      });
+      const startMs = fleet.clock.now();
+      await fleet.until(async () => (await taints("m1")).some((text) => text.endsWith("NoExecute")), 3_600_000);
+      expect((fleet.clock.now() - startMs) / 1000).toBeGreaterThanOrEqual(299);
+      expect((fleet.clock.now() - startMs) / 1000).toBeLessThanOrEqual(360);
+      await fleet.stop();
+    }
+    fleet = await startFailoverFleet({ members: ["m1"] });
+  });
+
   test("S9 S10: a user's own toleration stays as it is; without the profile none is added; v1.12 adds 300 s", async () => {
     const own = { ...oneOf("m1"), clusterTolerations: [toleration("cluster.karmada.io/not-ready", 30)] };
     const make = async (flags: readonly string[], placement: object) => {
@@ -330,6 +352,56 @@ describe("taints and tolerations", () => {
     await fleet.until(async () => (await fleet.targets()) === "m1:1");
     await fleet.until(async () => (await fleet.tasks()).length === 1);
     expect((fleet.clock.now() - startMs) / 1000).toBeLessThanOrEqual(61);
+  });
+
+  test("D-5: a toleration whose time is over does not let the workload come back to be evicted again", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+    await deploy({ ...duplicated("m1", "m2"), clusterTolerations: [toleration("fail-test", 30)] });
+    await fleet.taint("m1", true);
+    await fleet.until(async () => (await fleet.targets()) === "m2:3");
+    await fleet.advance(3_600_000);
+    expect([await fleet.targets(), await fleet.tasks()]).toEqual(["m2:3", []]);
+    await fleet.taint("m1", false);
+    await fleet.until(async () => (await fleet.targets()) === "m1:3,m2:3", 60_000);
+  });
+
+  test("D-11: what a workload depends on stays in the cluster it drains from until its old copy goes", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+    await fleet.plane.create(ConfigMap, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { namespace: "default", name: "settings" },
+      data: { a: "1" },
+    } as ConfigMap);
+    await fleet.plane.create(
+      PropagationPolicy,
+      aPropagationPolicy("web", oneOf("m1", "m2"), "default", { propagateDeps: true }),
+    );
+    const made = aDeployment("web", 1);
+    const pod = made.spec?.template.spec;
+    await fleet.plane.create(Deployment, {
+      ...made,
+      spec: {
+        ...made.spec,
+        template: {
+          ...made.spec?.template,
+          spec: { ...pod, volumes: [{ name: "v", configMap: { name: "settings" } }] },
+        },
+      },
+    } as unknown as Deployment);
+    await settled();
+    const settings = (name: string) => fleet.member(name).find(ConfigMap, { namespace: "default", name: "settings" });
+    expect(await settings("m1")).toBeDefined();
+    await fleet.simulated("m2").setNodesReady(false);
+    await fleet.taint("m1", true);
+    await fleet.until(async () => (await fleet.tasks()).length === 1);
+    await fleet.advance(60_000);
+    expect(await clusterNames()).toEqual(["m2"]);
+    expect([await settings("m1"), await settings("m2")]).not.toContain(undefined);
+    await fleet.simulated("m2").setNodesReady(true);
+    await fleet.until(async () => (await fleet.tasks()).length === 0, 120_000);
+    await fleet.advance(10_000);
+    expect(await settings("m1")).toBeUndefined();
   });
 
   test("E11 SC-2: of three tainted clusters only the tolerated one is used", async () => {
@@ -530,5 +602,77 @@ describe("the brake", () => {
     await fleet.taint(first, true);
     await fleet.advance(1_000);
     expect(await clusterNames()).not.toContain(first);
+  });
+});
+
+describe("fail-back", () => {
+  const terms = {
+    clusterAffinities: [
+      { affinityName: "home", clusterNames: ["m1"] },
+      { affinityName: "standby", clusterNames: ["m2"] },
+    ],
+    replicaScheduling: { replicaSchedulingType: "Duplicated" },
+  };
+  const after = async (name: string) => {
+    await fleet.addOutagePolicies();
+    fleet.simulated(name).setFaults({ isDown: true });
+    await fleet.until(async () => (await fleet.tasks()).length === 1);
+    await fleet.until(async () => (await fleet.tasks()).length === 0);
+    fleet.simulated(name).setFaults({ isDown: false });
+    await fleet.until(async () => (await ready(name)) === "True");
+  };
+
+  test("[RN-4] an opted-in workload returns to its preferred cluster once that has been well for a time, without a gap", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+    await deploy(terms);
+    const policy = await fleet.plane.get(PropagationPolicy, { namespace: "default", name: "web" });
+    await fleet.plane.update(PropagationPolicy, {
+      ...policy,
+      metadata: { ...policy.metadata, annotations: { "failover.flotilla.io/fail-back-after": "10m" } },
+    });
+    await after("m1");
+    expect(await fleet.targets()).toBe("m2:3");
+    await fleet.advance(590_000);
+    expect(await fleet.targets()).toBe("m2:3");
+    await fleet.until(async () => (await fleet.targets()) === "m1:3", 30_000);
+    expect(await fleet.tasks()).toEqual(["m2 Gracefully FailBack fail-back 3"]);
+    // The copy in the standby cluster runs until the one at home does.
+    expect((await fleet.copy("m2"))?.status?.readyReplicas).toBe(3);
+    await fleet.until(async () => (await fleet.copy("m2")) === undefined, 60_000);
+    expect((await fleet.copy("m1"))?.status?.readyReplicas).toBe(3);
+    expect((await fleet.binding()).metadata.annotations).not.toHaveProperty("failover.flotilla.io/left-clusters");
+    expect((await fleet.eventsOf("ResourceBinding", "web-deployment")).join("\n")).toContain(
+      "Normal FailBack Returning to cluster m1",
+    );
+  });
+
+  test("§20.4: whoever did not opt in stays; with the flag static weights are divided anew", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+    await deploy(terms);
+    await after("m1");
+    await fleet.advance(3_600_000);
+    expect(await fleet.targets()).toBe("m2:3");
+    await fleet.stop();
+    fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--fail-back-after=5m"] });
+    await deploy(weighted(["m1", 1], ["m2", 2]));
+    await after("m1");
+    await fleet.advance(280_000);
+    expect(await fleet.targets()).toBe("m2:3");
+    await fleet.until(async () => (await fleet.targets()) === "m1:1,m2:2", 60_000);
+  });
+
+  test("a cluster that flaps is not returned to before it has been well for the whole time", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--fail-back-after=10m"] });
+    await deploy(terms);
+    await after("m1");
+    for (let flap = 0; flap < 4; flap++) {
+      await fleet.advance(300_000);
+      fleet.simulated("m1").setFaults({ isDown: true });
+      await fleet.advance(60_000);
+      fleet.simulated("m1").setFaults({ isDown: false });
+      await fleet.advance(60_000);
+      expect(await fleet.targets()).toBe("m2:3");
+    }
+    await fleet.until(async () => (await fleet.targets()) === "m1:3", 700_000);
   });
 });

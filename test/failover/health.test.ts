@@ -122,7 +122,7 @@ describe("a push cluster", () => {
 });
 
 describe("what a cluster reports", () => {
-  test("ST-10 §3.3 D-8: nodes, resources and models follow change; full nodes are passed over, foreign conditions stay", async () => {
+  test("[GF-9] ST-10 §3.3 D-8: nodes, resources and models follow change; full nodes are passed over, foreign conditions stay", async () => {
     fleet = await startVirtualFleet({ members: ["m1"], nodes: [{ count: 2, cpu: "8", memory: "32Gi", pods: 2 }] });
     const status = async () => (await cluster()).status;
     expect(await status()).toMatchObject({

@@ -17,7 +17,7 @@ import {
   Work,
 } from "#apis/karmada";
 import { cacheIndex, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
-import { isAlreadyExists, isConflict, isNotFound, withFinalizer, withoutFinalizer } from "#machinery";
+import { isAlreadyExists, isConflict, isNotFound, parseTime, withFinalizer, withoutFinalizer } from "#machinery";
 import type { ClusterContext, ClusterDeps, ClusterOptions } from "./context.ts";
 import { monitor } from "./monitor.ts";
 import { describeTaints, planTaints } from "./plan.ts";
@@ -61,6 +61,26 @@ export const clusterController = defineController<ClusterDeps, ClusterOptions>({
 const isReady = (cluster: Cluster) =>
   cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
+const transitions = new WeakMap<AbortSignal, Map<string, { readonly status: string; readonly sinceMs: number }>>();
+
+/**
+ * Since when a cluster's readiness is what it is, by this process's own clock: an agent's may be wrong. What changed before
+ * the start is taken from the condition, and never from the future.
+ */
+function readySinceMs(cluster: Cluster, context: ClusterContext): number | undefined {
+  const ready = cluster.status?.conditions?.find(({ type }) => type === "Ready");
+  if (ready === undefined) return undefined;
+  let known = transitions.get(context.signal);
+  if (known === undefined) transitions.set(context.signal, (known = new Map()));
+  const uid = cluster.metadata.uid ?? "";
+  const before = known.get(uid);
+  if (before?.status === ready.status) return before.sinceMs;
+  const nowMs = context.clock.now();
+  const sinceMs = before === undefined ? Math.min(nowMs, parseTime(ready.lastTransitionTime) ?? nowMs) : nowMs;
+  known.set(uid, { status: ready.status, sinceMs });
+  return sinceMs;
+}
+
 async function reconcile(request: Request, context: ClusterContext): Promise<Result> {
   const cluster = context.cache(Cluster).get(request.key);
   if (cluster === undefined) return done;
@@ -87,7 +107,12 @@ async function reconcile(request: Request, context: ClusterContext): Promise<Res
       }
     }
   }
-  const taints = planTaints(cluster, context.clock.now(), context.options.failoverEvictionTimeoutMs);
+  const taints = planTaints(
+    cluster,
+    context.clock.now(),
+    context.options.failoverEvictionTimeoutMs,
+    readySinceMs(cluster, context),
+  );
   const isTainted = taints !== cluster.spec?.taints && !(taints.length === 0 && cluster.spec?.taints === undefined);
   const marked = withFinalizer(cluster, CLUSTER_FINALIZER);
   if (!isTainted && marked === cluster) return done;
@@ -120,6 +145,7 @@ async function remove(cluster: Cluster, context: ClusterContext): Promise<Result
   const { client, events } = context;
   const name = cluster.metadata.name ?? "";
   if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
+  transitions.get(context.signal)?.delete(cluster.metadata.uid ?? "");
   const space = executionNamespace(name);
   if (cluster.spec?.syncMode === "Pull" && !isReady(cluster))
     for (const work of context.cache(Work).list(space))

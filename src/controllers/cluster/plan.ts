@@ -15,8 +15,14 @@ const readyOf = (cluster: Cluster) => cluster.status?.conditions?.find(({ type }
 /**
  * The automatic taints a cluster's readiness calls for; the same list when nothing changes. `evictionTimeoutMs` is
  * `--failover-eviction-timeout`: after that long a cluster gets the NoExecute taint as well; 0 never touches NoExecute.
+ * `sinceMs` is when it turned unhealthy; by default what its condition says.
  */
-export function planTaints(cluster: Cluster, nowMs: number, evictionTimeoutMs = 0): readonly Taint[] {
+export function planTaints(
+  cluster: Cluster,
+  nowMs: number,
+  evictionTimeoutMs = 0,
+  sinceMs = parseTime(readyOf(cluster)?.lastTransitionTime),
+): readonly Taint[] {
   const present = (cluster.spec?.taints ?? []) as readonly Taint[];
   const ready = readyOf(cluster);
   const wanted =
@@ -29,7 +35,6 @@ export function planTaints(cluster: Cluster, nowMs: number, evictionTimeoutMs = 
     if (wanted === undefined || taints.some((taint) => is(taint, wanted, effect))) continue;
     // What is tainted under the other key keeps its effect: False and Unknown are the same outage.
     const isSwapped = present.some((taint) => unwanted.some((key) => is(taint, key, effect)));
-    const sinceMs = parseTime(ready?.lastTransitionTime);
     const isOverdue = sinceMs !== undefined && nowMs - sinceMs >= evictionTimeoutMs;
     if (effect === "NoExecute" && !isSwapped && !isOverdue) continue;
     taints = [...taints, { key: wanted, effect, timeAdded: formatTime(nowMs) }];

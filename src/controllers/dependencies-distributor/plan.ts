@@ -4,6 +4,7 @@ import {
   bindingName,
   bindingReferenceKey,
   type BindingSnapshot,
+  currentPurgeMode,
   RESOURCE_BINDING_ID,
   type ResourceBinding,
   type ResourceBindingSpec,
@@ -99,6 +100,18 @@ export function referrersOf(
   });
 }
 
+/** Where a workload runs: its targets, and clusters it is still draining from, as its old copy needs what it was given. */
+function clustersInUse({ spec }: ResourceBinding): NonNullable<BindingSnapshot["clusters"]> {
+  const targets = (spec.clusters ?? []).map((cluster) => ({ ...cluster }));
+  const draining = (spec.gracefulEvictionTasks ?? [])
+    .filter(
+      ({ fromCluster, purgeMode }) =>
+        currentPurgeMode(purgeMode) !== "Directly" && !targets.some(({ name }) => name === fromCluster),
+    )
+    .map(({ fromCluster, replicas }) => ({ name: fromCluster, ...(replicas === undefined ? {} : { replicas }) }));
+  return [...targets, ...draining];
+}
+
 export interface AttachInput {
   readonly independent: ResourceBinding;
   readonly template: KubeObject;
@@ -117,7 +130,7 @@ export function planAttached({ independent, template, present, read }: AttachInp
   const own: BindingSnapshot = {
     namespace: independent.metadata.namespace ?? "",
     name: independent.metadata.name ?? "",
-    clusters: (independent.spec.clusters ?? []).map((cluster) => ({ ...cluster })),
+    clusters: clustersInUse(independent),
   };
   const before = present?.spec.requiredBy ?? [];
   const at = before.findIndex((snapshot) => isReferrer(snapshot, independent));

@@ -1,0 +1,135 @@
+/** Draining and forecasts on a live fleet, in virtual time. */
+import { afterEach, expect, test } from "vitest";
+import { Deployment } from "#apis/kubernetes";
+import { Cluster, PropagationPolicy } from "#apis/karmada";
+import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
+import { forecastFailover, forecastText } from "../what-if/failover.ts";
+import { takeSnapshot } from "../what-if/snapshot.ts";
+import { drainCluster, type DrainOptions, type DrainResult } from "./drain.ts";
+
+let fleet: FailoverFleet;
+afterEach(() => fleet.stop());
+
+async function deploy(name: string, clusterNames: readonly string[], more: object = {}, replicas = 2): Promise<void> {
+  await fleet.plane.create(
+    PropagationPolicy,
+    aPropagationPolicy(
+      name,
+      {
+        clusterAffinity: { clusterNames },
+        spreadConstraints: [{ spreadByField: "cluster", minGroups: 1, maxGroups: 1 }],
+        ...more,
+      },
+      "default",
+      { resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name }] },
+    ),
+  );
+  await fleet.plane.create(Deployment, aDeployment(name, replicas));
+  await fleet.until(async () => (await fleet.copy(clusterNames[0] as string, name)) !== undefined);
+}
+
+async function drain(name: string, more: Partial<DrainOptions> = {}) {
+  const lines: string[] = [];
+  let result: DrainResult | undefined;
+  const work = drainCluster(name, {
+    client: fleet.plane,
+    clock: fleet.clock,
+    gates: fleet.gates,
+    isForced: false,
+    isDryRun: false,
+    timeoutMs: 900_000,
+    say: (line) => lines.push(line),
+    ...more,
+  }).then((found) => (result = found));
+  await fleet.until(() => result !== undefined);
+  await work;
+  return { ...(result as unknown as DrainResult), lines };
+}
+
+test("a cluster is drained gracefully: what has another place moves before its old copy goes, what has none stays", async () => {
+  fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+  await deploy("web", ["m1", "m2"]);
+  await deploy("bound", ["m1"]);
+  await fleet.advance(10_000);
+  const dry = await drain("m1", { isDryRun: true });
+  expect(dry.lines).toEqual([
+    expect.stringMatching(/^Deployment default\/bound stays: 0\/1 clusters are available/),
+    "Deployment default/web would move to m2",
+  ]);
+  expect((await fleet.plane.get(Cluster, { name: "m1" })).spec?.taints).toBeUndefined();
+  const seen: string[] = [];
+  const stop = fleet.member("m1").watch(
+    Deployment,
+    { namespace: "default" },
+    {
+      event: (type, object) => {
+        if (type === "DELETED") seen.push(`${object.metadata.name}`);
+      },
+      closed() {},
+    },
+  );
+  const { moved, left, pending, lines } = await drain("m1");
+  stop.stop();
+  expect([moved, left.map(({ workload }) => workload), pending]).toEqual([
+    ["Deployment default/web"],
+    ["Deployment default/bound"],
+    [],
+  ]);
+  expect(lines.slice(1)).toEqual([
+    "m1 cluster cordoned",
+    "0 of 1 workloads have left m1",
+    "1 of 1 workloads have left m1",
+  ]);
+  await fleet.advance(5_000);
+  expect([await fleet.targets("web"), await fleet.targets("bound"), seen]).toEqual(["m2:2", "m1:2", ["web"]]);
+  // Forced, it leaves even what has no other place, and the old copy stays for the grace period.
+  const forced = await drain("m1", { isForced: true, gracePeriodSeconds: 30 });
+  expect([forced.moved, forced.left]).toEqual([["Deployment default/bound"], []]);
+  await fleet.advance(5_000);
+  expect(await fleet.copy("m1", "bound")).toBeUndefined();
+  await expect(
+    drainCluster("m9", { ...({} as DrainOptions), client: fleet.plane, clock: fleet.clock }),
+  ).rejects.toThrow('there is no cluster "m9"');
+});
+
+test("[GF-1] what if: who moves where, what does not fit, how long it takes; and the failover that follows does just that", async () => {
+  fleet = await startFailoverFleet({ members: ["m1", "m2", "m3"] });
+  await deploy("web", ["m1", "m2"]);
+  await deploy("bound", ["m1"]);
+  await deploy("patient", ["m1", "m3"], {
+    clusterTolerations: [
+      { key: "cluster.karmada.io/not-ready", operator: "Exists", effect: "NoExecute", tolerationSeconds: 90 },
+    ],
+  });
+  await deploy("stubborn", ["m1"], { clusterTolerations: [{ operator: "Exists" }] });
+  await fleet.advance(10_000);
+  const settings = { gates: fleet.gates, evictionsPerSecond: 1.5, brakeShare: 0.75, nowMs: fleet.clock.now() };
+  const snapshot = await takeSnapshot(fleet.plane, fleet.clock.now());
+  const { revision } = fleet.controlPlane.api.server.backend;
+  const forecast = forecastFailover(snapshot, ["m1"], settings);
+  expect(forecast.simulation.bindings.map(({ resource, after, outcome }) => [resource, outcome, after])).toEqual([
+    ["apps/v1 Deployment default/bound", "failed", []],
+    ["apps/v1 Deployment default/patient", "changed", [{ name: "m3", replicas: 2 }]],
+    ["apps/v1 Deployment default/web", "changed", [{ name: "m2", replicas: 2 }]],
+  ]);
+  expect(forecast.staying).toEqual(["Deployment default/stubborn"]);
+  expect([forecast.firstSeconds, forecast.lastSeconds, forecast.isHeld]).toEqual([0, 90, false]);
+  const text = forecastText(forecast);
+  expect(text).toContain("Deployment default/stubborn tolerates the outage and stays where it is");
+  expect(text).toContain("the first workload leaves after 0 s and the last after 90 s");
+  expect(fleet.controlPlane.api.server.backend.revision).toBe(revision);
+  expect(forecastText(forecastFailover(snapshot, ["m1", "m2", "m3"], settings))).toContain(
+    "flotilla release evictions",
+  );
+  expect(() => forecastFailover(snapshot, ["m9"], settings)).toThrow('there is no cluster "m9"');
+  // The real thing.
+  await fleet.addOutagePolicies();
+  fleet.simulated("m1").setFaults({ isDown: true });
+  await fleet.advance(200_000);
+  expect([
+    await fleet.targets("web"),
+    await fleet.targets("patient"),
+    await fleet.targets("bound"),
+    await fleet.targets("stubborn"),
+  ]).toEqual(["m2:2", "m3:2", "", "m1:2"]);
+});
