@@ -613,7 +613,7 @@ describe("fail-back", () => {
     ],
     replicaScheduling: { replicaSchedulingType: "Duplicated" },
   };
-  const after = async (name: string) => {
+  const outage = async (name: string) => {
     await fleet.addOutagePolicies();
     fleet.simulated(name).setFaults({ isDown: true });
     await fleet.until(async () => (await fleet.tasks()).length === 1);
@@ -630,7 +630,7 @@ describe("fail-back", () => {
       ...policy,
       metadata: { ...policy.metadata, annotations: { "failover.flotilla.io/fail-back-after": "10m" } },
     });
-    await after("m1");
+    await outage("m1");
     expect(await fleet.targets()).toBe("m2:3");
     await fleet.advance(590_000);
     expect(await fleet.targets()).toBe("m2:3");
@@ -649,13 +649,13 @@ describe("fail-back", () => {
   test("§20.4: whoever did not opt in stays; with the flag static weights are divided anew", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2"] });
     await deploy(terms);
-    await after("m1");
+    await outage("m1");
     await fleet.advance(3_600_000);
     expect(await fleet.targets()).toBe("m2:3");
     await fleet.stop();
     fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--fail-back-after=5m"] });
     await deploy(weighted(["m1", 1], ["m2", 2]));
-    await after("m1");
+    await outage("m1");
     await fleet.advance(280_000);
     expect(await fleet.targets()).toBe("m2:3");
     await fleet.until(async () => (await fleet.targets()) === "m1:1,m2:2", 60_000);
@@ -664,7 +664,7 @@ describe("fail-back", () => {
   test("a cluster that flaps is not returned to before it has been well for the whole time", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--fail-back-after=10m"] });
     await deploy(terms);
-    await after("m1");
+    await outage("m1");
     for (let flap = 0; flap < 4; flap++) {
       await fleet.advance(300_000);
       fleet.simulated("m1").setFaults({ isDown: true });
