@@ -6,8 +6,11 @@
 import {
   type AnyBinding,
   Cluster,
+  CLUSTER_PROPAGATION_POLICY_NAME,
   ClusterPropagationPolicy,
   ClusterResourceBinding,
+  PROPAGATION_POLICY_NAME,
+  PROPAGATION_POLICY_NAMESPACE,
   PropagationPolicy,
   ResourceBinding,
   type TargetCluster,
@@ -118,13 +121,13 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
 /** How long a cluster must be well before a binding returns to it; 0 never returns. */
 function waitOf(binding: AnyBinding, context: Context): number {
   const annotations = binding.metadata.annotations ?? {};
-  const name = annotations["propagationpolicy.karmada.io/name"];
-  const clusterName = annotations["clusterpropagationpolicy.karmada.io/name"];
+  const name = annotations[PROPAGATION_POLICY_NAME];
+  const clusterName = annotations[CLUSTER_PROPAGATION_POLICY_NAME];
   const policy =
     name !== undefined
       ? context
           .cache(PropagationPolicy)
-          .get(`${annotations["propagationpolicy.karmada.io/namespace"] ?? binding.metadata.namespace}/${name}`)
+          .get(`${annotations[PROPAGATION_POLICY_NAMESPACE] ?? binding.metadata.namespace}/${name}`)
       : clusterName !== undefined
         ? context.cache(ClusterPropagationPolicy).get(clusterName)
         : undefined;
