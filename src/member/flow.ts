@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "#base";
+import { type Clock, sleep, type Timer } from "#base";
 import { ApiError, isTooManyRequests, type KubeObject, serviceUnavailable, type Transport } from "#machinery";
 
 /** Bounds on what one member is asked at a time. The limits protect the member and adapt to its answers. */
@@ -7,10 +7,18 @@ export interface FlowOptions {
   /** Requests in flight at first and at most; defaults 32 and 128. */
   readonly inFlightStart?: number;
   readonly inFlightMax?: number;
+  /** Requests that may wait for others to end; more fail at once. Default 64. */
+  readonly waitingMax?: number;
+  /** Nobody waits for a member that has answered nothing for so long; default 2 s. */
+  readonly patienceMs?: number;
   /** Failures of the connection in a row after which requests fail at once for a while; default 8. */
   readonly breakAfterFailures?: number;
-  /** How long; default 3 s. Then one request tries. */
+  /** How long at first; default 3 s. Then one request tries; each time it fails the pause doubles, up to 30 s. */
   readonly breakMs?: number;
+  /** A member that answers none of several requests for so long is taken for hanging; default 10 s. */
+  readonly stallMs?: number;
+  /** Answers that take longer than this make room smaller; default 2 s. */
+  readonly slowMs?: number;
 }
 
 export interface FlowStatus {
@@ -18,64 +26,189 @@ export interface FlowStatus {
   readonly inFlightLimit: number;
   readonly waiting: number;
   readonly isBroken: boolean;
+  /** What the connection failed with last, while it fails. */
+  readonly failure: string | undefined;
 }
 
 const THROTTLE_TRIES_MAX = 10;
 const RETRY_AFTER_MAX_MS = 30_000;
+const BREAK_MAX_MS = 30_000;
+/** Fewer requests than this may take as long as they like: a large list is not a hanging member. */
+const STALL_FROM = 4;
+
+/** The connection to a member gives nothing; said to requests that were not even sent. */
+const unreachable = (why: string) => serviceUnavailable(`the member cluster cannot be reached: ${why}`);
+
+interface Waiter {
+  go(): void;
+  fail(error: Error): void;
+}
 
 /**
- * A transport that holds back: additive increase of the requests in flight while answers come, halving on 429, waiting
- * as long as the member asks, and a breaker that fails fast while the member cannot be reached. Watches are not counted.
+ * A transport that holds back: additive increase of the requests in flight while answers come in time, less room on slow
+ * ones, halving on 429, waiting as long as the member asks, and a breaker that fails fast while the member cannot be
+ * reached or hangs. A member that accepts and never answers is cut off after `stallMs`, with all that waits for it, so
+ * that nobody's workers wait behind it. Watches are not counted.
  */
 export function withFlow(transport: Transport, options: FlowOptions): Transport & { readonly flow: FlowStatus } {
-  const { clock, inFlightStart = 32, inFlightMax = 128, breakAfterFailures = 8, breakMs = 3_000 } = options;
+  const {
+    clock,
+    inFlightStart = 32,
+    inFlightMax = 128,
+    waitingMax = 64,
+    patienceMs = 2_000,
+    breakAfterFailures = 8,
+    breakMs = 3_000,
+    stallMs = 10_000,
+    slowMs = 2_000,
+  } = options;
   let limit = inFlightStart;
-  let inFlight = 0;
   let failuresInRow = 0;
   let brokenUntilMs = 0;
-  const waiting: (() => void)[] = [];
+  let pauseMs = breakMs;
+  let failure: string | undefined;
+  let answeredMs = clock.now();
+  let guard: Timer | undefined;
+  const inFlight = new Set<AbortController>();
+  let waiting: Waiter[] = [];
 
-  async function guarded<R>(attempt: () => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+  const isBroken = () => failuresInRow >= breakAfterFailures && clock.now() < brokenUntilMs;
+
+  function answered(tookMs: number, isTroubled = false): void {
+    failuresInRow = 0;
+    failure = undefined;
+    pauseMs = breakMs;
+    answeredMs = clock.now();
+    limit = tookMs > slowMs || isTroubled ? Math.max(1, limit * 0.9) : Math.min(inFlightMax, limit + 1 / limit);
+  }
+
+  function failed(error: unknown): void {
+    failure = error instanceof Error ? error.message || error.name : String(error);
+    if (++failuresInRow >= breakAfterFailures) open();
+  }
+
+  /** Fails everything that waits, and what comes next for a while. */
+  function open(): void {
+    brokenUntilMs = clock.now() + pauseMs;
+    pauseMs = Math.min(BREAK_MAX_MS, pauseMs * 2);
+    dismiss(unreachable(failure ?? "it does not answer"));
+  }
+
+  /**
+   * Looks whether the member answers at all. After `patienceMs` of silence nobody waits any longer; after `stallMs` several
+   * requests without any answer are given up together.
+   */
+  function watchOver(delayMs = Math.min(patienceMs, stallMs)): void {
+    if (guard !== undefined) return;
+    guard = clock.after(delayMs, () => {
+      guard = undefined;
+      if (inFlight.size < STALL_FROM) return;
+      const silentMs = clock.now() - answeredMs;
+      if (silentMs >= patienceMs) dismiss(busy());
+      if (silentMs < stallMs) return watchOver(silentMs < patienceMs ? patienceMs - silentMs : stallMs - silentMs);
+      failure = `no answer to ${inFlight.size} requests within ${stallMs / 1000} s`;
+      failuresInRow = Math.max(failuresInRow, breakAfterFailures);
+      open();
+      for (const abort of [...inFlight]) abort.abort(new Error(failure));
+    });
+  }
+
+  const busy = () => serviceUnavailable(`the member cluster is busy: ${inFlight.size} requests wait for its answer`);
+
+  function dismiss(error: Error): void {
+    const left = waiting;
+    waiting = [];
+    for (const waiter of left) waiter.fail(error);
+  }
+
+  /** Takes a place, or waits for one. Rejects when too many wait, the breaker opens, or the caller gives up. */
+  function enter(signal: AbortSignal | undefined): Promise<void> | undefined {
+    if (inFlight.size < Math.max(1, Math.floor(limit))) return undefined;
+    const isSilent = inFlight.size >= STALL_FROM && clock.now() - answeredMs >= patienceMs;
+    if (isSilent || waiting.length >= waitingMax) return Promise.reject(busy());
+    return new Promise<void>((resolve, reject) => {
+      const leave = () => signal?.removeEventListener("abort", aborted);
+      const aborted = () => {
+        waiting = waiting.filter((other) => other !== waiter);
+        reject(signal?.reason instanceof Error ? signal.reason : new Error("the request was given up"));
+      };
+      const waiter: Waiter = {
+        go() {
+          leave();
+          resolve();
+        },
+        fail(error) {
+          leave();
+          reject(error);
+        },
+      };
+      signal?.addEventListener("abort", aborted, { once: true });
+      waiting.push(waiter);
+    });
+  }
+
+  async function once<R>(attempt: (signal: AbortSignal) => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+    if (isBroken()) throw unreachable(`${failure ?? "it does not answer"}; waiting before the next try`);
+    // After the pause exactly one request goes first; the others keep failing fast until it has answered.
+    if (failuresInRow >= breakAfterFailures) brokenUntilMs = clock.now() + pauseMs;
+    const place = enter(signal);
+    if (place !== undefined) await place;
+    const abort = new AbortController();
+    const giveUp = () => abort.abort(signal?.reason);
+    signal?.addEventListener("abort", giveUp, { once: true });
+    if (inFlight.size === 0) answeredMs = clock.now();
+    inFlight.add(abort);
+    if (inFlight.size >= STALL_FROM) watchOver();
+    const startedMs = clock.now();
+    try {
+      const answer = await untilAborted(attempt(abort.signal), abort.signal);
+      answered(clock.now() - startedMs);
+      return answer;
+    } catch (error) {
+      if (error instanceof ApiError) answered(0, (error.status.code ?? 500) >= 500 && !isTooManyRequests(error));
+      else if (!signal?.aborted && !abort.signal.aborted) failed(error);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
+      inFlight.delete(abort);
+      waiting.shift()?.go();
+    }
+  }
+
+  async function guarded<R>(attempt: (signal: AbortSignal) => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
     for (let tries = 1; ; tries++) {
-      if (failuresInRow >= breakAfterFailures && clock.now() < brokenUntilMs)
-        throw serviceUnavailable("the member cluster cannot be reached; waiting before the next try");
-      // After the pause exactly one request goes first; the others keep failing fast until it has answered.
-      if (failuresInRow >= breakAfterFailures) brokenUntilMs = clock.now() + breakMs;
-      if (inFlight >= Math.max(1, Math.floor(limit))) await new Promise<void>((resolve) => waiting.push(resolve));
-      inFlight++;
-      let retryMs: number | undefined;
       try {
-        const answer = await attempt();
-        failuresInRow = 0;
-        limit = Math.min(inFlightMax, limit + 1 / limit);
-        return answer;
+        return await once(attempt, signal);
       } catch (error) {
-        if (error instanceof ApiError) failuresInRow = 0;
-        else if (!signal?.aborted && ++failuresInRow >= breakAfterFailures) brokenUntilMs = clock.now() + breakMs;
         if (!isTooManyRequests(error) || tries >= THROTTLE_TRIES_MAX || signal?.aborted) throw error;
         limit = Math.max(1, limit / 2);
-        const askedMs = (error.status.details?.retryAfterSeconds ?? 1) * 1000;
-        retryMs = Math.min(RETRY_AFTER_MAX_MS, askedMs);
-      } finally {
-        inFlight--;
-        waiting.shift()?.();
+        await sleep(clock, Math.min(RETRY_AFTER_MAX_MS, (error.status.details?.retryAfterSeconds ?? 1) * 1000), signal);
       }
-      await sleep(clock, retryMs, signal);
     }
   }
 
   return {
-    send: (request) => guarded<KubeObject>(() => transport.send(request), request.signal),
-    list: (request) => guarded(() => transport.list(request), request.signal),
+    send: (request) => guarded<KubeObject>((signal) => transport.send({ ...request, signal }), request.signal),
+    list: (request) => guarded((signal) => transport.list({ ...request, signal }), request.signal),
     watch: (request, sink) => transport.watch(request, sink),
-    raw: (request) => guarded(() => transport.raw(request), request.signal),
+    raw: (request) => guarded((signal) => transport.raw({ ...request, signal }), request.signal),
     get flow() {
       return {
-        inFlight,
+        inFlight: inFlight.size,
         inFlightLimit: Math.floor(limit),
         waiting: waiting.length,
-        isBroken: failuresInRow >= breakAfterFailures && clock.now() < brokenUntilMs,
+        isBroken: isBroken(),
+        failure,
       };
     },
   };
+}
+
+/** Ends with the signal even where what it waits for does not listen to it. */
+function untilAborted<R>(work: Promise<R>, signal: AbortSignal): Promise<R> {
+  return new Promise((resolve, reject) => {
+    const give = () => reject(signal.reason instanceof Error ? signal.reason : new Error("the request was given up"));
+    signal.addEventListener("abort", give, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", give));
+  });
 }

@@ -27,6 +27,8 @@ import { statefulSetController } from "./controllers/stateful-set.ts";
 import { storageController } from "./controllers/storage.ts";
 import { horizontalPodAutoscaler } from "./controllers/horizontal-pod-autoscaler.ts";
 import { resourceQuotaController } from "./controllers/resource-quota.ts";
+import { simulatedExec } from "./exec.ts";
+import { simulatedLogs } from "./logs.ts";
 import { type Faults, isRefusing, NO_FAULTS, withFaults } from "./faults.ts";
 import { metricsDefinitions } from "./metrics-api.ts";
 
@@ -111,12 +113,15 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
   const { clock, random, name } = options;
   const log = options.log.with({ member: name });
   let manager: Manager | undefined;
+  const logs = simulatedLogs(() => api);
+  const exec = simulatedExec(() => api);
   const api: RunningApiServer = await startApiServer({
     backend: options.backend ?? createMemoryBackend(),
     clock,
     random,
     log,
     serviceAccountKeys: options.serviceAccountKeys,
+    connect: async (request, path, user) => (await logs(request, path, user)) ?? exec(request, path, user),
     aggregated: metricsDefinitions(() => {
       if (manager === undefined) throw serviceUnavailable("metrics are not there yet");
       const { informers } = manager;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemUser } from "#apiserver";
 import type { Fleet } from "#controlplane";
 import { eventually, hasKubectl, kubectl, startTestFleet } from "#testing";
 
@@ -53,6 +54,36 @@ describe.skipIf(!hasKubectl())("kubectl through the cluster proxy (skipped witho
     await one("create", "deployment", "web", "--image=nginx");
     await one("rollout", "status", "deployment/web", "--timeout=20s");
     expect(await one("get", "pods", "-l", "app=web")).toMatch(/web-\S+ +1\/1 +Running/);
+    expect(await one("logs", "deployment/web")).toMatch(
+      /^container nginx of pod web-\S+ started on node member1-node-\d/,
+    );
+    expect(await one("logs", "deployment/web", "--timestamps", "--tail=1")).toMatch(/^\d{4}-\d\d-\d\dT\S+Z container/);
+    expect(await one("logs", "deployment/web", "--tail=0")).toBe("");
+    const name = (await one("get", "pods", "-l", "app=web", "-o", "name")).trim();
+    await expect(one("logs", name, "-c", "other")).rejects.toThrow(/container other is not valid for pod web-/);
+    await expect(one("logs", name, "--previous")).rejects.toThrow(/previous terminated container "nginx" in pod/);
+    await expect(one("logs", "pod/none")).rejects.toThrow(/pods "none" not found/);
+    expect(await one("exec", name, "--", "echo", "hello", "there")).toBe("hello there\n");
+    expect(await one("exec", name, "--", "hostname")).toBe(`${name.slice("pod/".length)}\n`);
+    expect(await kubectl(admin, ["--server", proxy, "exec", "-i", name, "--", "cat"], "through\n")).toBe("through\n");
+    await expect(one("exec", name, "--", "ls")).rejects.toThrow(/"ls": executable file not found[\s\S]*exit code 127/);
+    // Following ends when the pod goes.
+    const followed = await fleet.members.get("member1")?.api.front.handle({
+      method: "GET",
+      url: `/api/v1/namespaces/default/pods/${name.slice("pod/".length)}/log?follow=true`,
+      headers: {},
+      body: () => Promise.resolve(Buffer.alloc(0)),
+      trustedUser: systemUser,
+    });
+    let text = "";
+    const ended = new Promise<void>((resolve) => {
+      if (followed !== undefined && "stream" in followed)
+        followed.start((frame) => {
+          text += frame.toString();
+        }, resolve);
+    });
     await one("delete", "deployment", "web");
+    await ended;
+    expect(text).toContain("container nginx of pod");
   });
 });

@@ -15,7 +15,8 @@ export interface Facts {
 const ledgers = new WeakMap<Member, ResourceLedger>();
 
 export async function collect(cluster: Cluster, member: Member, context: ClusterStatusContext): Promise<Facts> {
-  const { options, deps, clock, signal } = context;
+  const { options, deps, clock } = context;
+  const signal = AbortSignal.any([context.signal, member.signal]);
   const [version, apis] = await Promise.all([
     withinTime(clock, REQUEST_TIMEOUT_MS, signal, (inTime) => versionOf(member, inTime)).catch(() => ""),
     withinTime(clock, REQUEST_TIMEOUT_MS, signal, async (inTime) => {

@@ -27,11 +27,17 @@ export async function withinTime<T>(
   }
 }
 
+/** How a member is, and what was in the way when it is not well. */
+export interface Probed {
+  readonly outcome: ProbeOutcome;
+  readonly cause?: string;
+}
+
 /** Asks a member how it is: `/readyz`, or `/healthz` where that is not known. */
 export async function probe(
   member: Member,
   context: { readonly clock: Clock; readonly signal: AbortSignal },
-): Promise<ProbeOutcome> {
+): Promise<Probed> {
   const ask = (path: string) =>
     withinTime(context.clock, REQUEST_TIMEOUT_MS, context.signal, async (signal) => {
       // Past the limits of the connection: a probe must not wait behind what it is to judge.
@@ -39,10 +45,18 @@ export async function probe(
       return status;
     });
   try {
-    let status = await ask("/readyz");
-    if (status === 404) status = await ask("/healthz");
-    return status === 200 ? "healthy" : "unhealthy";
-  } catch {
-    return "offline";
+    let path = "/readyz";
+    let status = await ask(path);
+    if (status === 404) status = await ask((path = "/healthz"));
+    return status === 200 ? { outcome: "healthy" } : { outcome: "unhealthy", cause: `${path} answered ${status}` };
+  } catch (error) {
+    return { outcome: "offline", cause: causeOf(error) };
   }
+}
+
+/** The innermost reason of a failed connection: libraries wrap it. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return causeOf(error.cause);
+  return error.message || (error as { code?: string }).code || error.name;
 }

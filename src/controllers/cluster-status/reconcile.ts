@@ -3,7 +3,7 @@ import { deepEqual } from "#base";
 import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound } from "#machinery";
 import type { Member } from "#member";
-import { collect } from "./collect.ts";
+import { collect, type Facts } from "./collect.ts";
 import type { ClusterStatusContext } from "./context.ts";
 import { keepLease } from "./lease.ts";
 import { forgetMetrics, publishMetrics } from "./measures.ts";
@@ -44,9 +44,14 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   const startedMs = clock.now();
   let observed: Observation;
   let member: Member | undefined;
+  let cause: string | undefined;
   try {
     member = await deps.connect(cluster);
-    observed = readyCondition(await probe(member, context));
+    const signal = AbortSignal.any([context.signal, member.signal]);
+    const probed = await probe(member, { clock, signal });
+    if (member.signal.aborted) return requeueAfter(1);
+    ({ cause } = probed);
+    observed = readyCondition(probed.outcome);
   } catch (error) {
     observed = {
       type: "Ready",
@@ -60,9 +65,22 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   const { published, next } = observeReady(latest(), observed, memory.probes.get(request.name), clock.now(), options);
   memory.probes.set(request.name, next);
   const isReady = published.status === "True" && observed.status === "True";
-  const facts = isReady && member !== undefined ? await collect(cluster, member, context) : undefined;
-  const written = await write(latest(), [...(facts?.conditions ?? []), published], facts?.fields, context);
+  let facts: Facts | undefined;
+  try {
+    facts = isReady && member !== undefined ? await collect(cluster, member, context) : undefined;
+  } catch (error) {
+    // The connection was replaced meanwhile: what the old one said counts for nothing.
+    if (member?.signal.aborted) return requeueAfter(1);
+    throw error;
+  }
+  const before = latest();
+  const written = await write(before, [...(facts?.conditions ?? []), published], facts?.fields, context);
   if (written === undefined) return done;
+  // The condition's words are the contract's; what was in the way stands in an event, once a flip.
+  if (cause !== undefined && published.status !== "True" && readyOf(before) !== readyOf(written))
+    context.events
+      .from("cluster-status-controller")
+      .warning(written, published.reason, `${published.message}: ${cause}`);
   publishMetrics(context.metrics, written, (clock.now() - startedMs) / 1000);
   if (isReady && deps.own !== undefined && !memory.leases.has(request.name)) {
     const abort = new AbortController();
@@ -71,6 +89,8 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   }
   return requeueAfter(options.clusterStatusUpdateFrequencyMs);
 }
+
+const readyOf = ({ status }: Cluster) => status?.conditions?.find(({ type }) => type === "Ready")?.status;
 
 /** Writes what differs; a status that somebody else changed meanwhile keeps their part. Absent when the cluster is gone. */
 async function write(
