@@ -147,7 +147,7 @@ describe("nobody gives away more than they hold", () => {
     const binder = await user("binder");
     const post = (path: string, body: object) => binder.ask("POST", `${RBAC}${path}`, { body });
     expect((await post("/clusterrolebindings", binding("v", "view", "x"))).status).toBe(201);
-    expect((await post("/clusterrolebindings", binding("e", "edit", "x"))).status).toBe(403);
+    expect((await post("/clusterrolebindings", binding("e", "system:aggregate-to-edit", "x"))).status).toBe(403);
     expect((await post("/namespaces/default/roles", role("r", [rule(["*"], ["*"])], "Role"))).status).toBe(201);
     expect((await post("/clusterroles", role("r", [rule(["*"], ["*"])]))).status).toBe(403);
   });
@@ -194,7 +194,11 @@ describe("nobody gives away more than they hold", () => {
     expect(await denied({ "Impersonate-User": "system:serviceaccount:kube-system:x" })).toMatch(
       /^serviceaccounts "x" is forbidden.*in the namespace "kube-system"/,
     );
-    expect((await whoami({ "Impersonate-Group": "dev" })).status).toBe(400);
+    const nameless = await whoami({ "Impersonate-Group": "dev", "Impersonate-Extra-A": "b" });
+    expect([nameless.status, nameless.json.message]).toEqual([
+      400,
+      'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"dev"}, Extra:map[string][]string{"a":[]string{"b"}}} without impersonating a user name',
+    ]);
   });
 });
 

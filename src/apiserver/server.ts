@@ -1,5 +1,6 @@
 import { type Clock, type Logger, type Random, silentLogger } from "#base";
 import {
+  apiVersionOf,
   type KubeList,
   type KubeObject,
   type ListRequest,
@@ -31,6 +32,7 @@ import { ResourceRegistry } from "./registry.ts";
 import type { Encryption } from "./storage/encryption.ts";
 import { ResourceStore } from "./storage/resource-store.ts";
 import { createObject } from "./verbs/creation.ts";
+import { trackFields } from "./verbs/field-owners.ts";
 import { deleteCollection, deleteObject } from "./verbs/deletion.ts";
 import type { ConnectHandler, VerbHost } from "./verbs/host.ts";
 import { patchObject } from "./verbs/patch.ts";
@@ -207,10 +209,10 @@ export class ApiServer implements VerbHost {
     if (request.subresource !== undefined && !hasSubresource(definition, request.subresource)) throw notServed();
     if (definition.virtual !== undefined) {
       if (request.verb !== "create") throw methodNotAllowed();
-      return definition.virtual(
-        withMetadata(request.body, request.namespace === undefined ? {} : { namespace: request.namespace }),
-        context,
-      );
+      const { namespace, body, options = {} } = request;
+      const asked = { ...body, ...apiHead(definition), metadata: body.metadata ?? {} } as KubeObject;
+      const owned = trackFields(this, definition, undefined, asked, options, undefined, context);
+      return definition.virtual(withMetadata(owned, namespace === undefined ? {} : { namespace }), context);
     }
     const loading = this.store(definition).load();
     if (loading !== undefined) await loading;
@@ -268,3 +270,5 @@ export class ApiServer implements VerbHost {
     return startWatch(served, request, sink);
   }
 }
+
+const apiHead = ({ kind }: ResourceDefinition) => ({ apiVersion: apiVersionOf(kind), kind: kind.kind });

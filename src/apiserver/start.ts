@@ -17,6 +17,7 @@ import { certificateAdmission } from "./authorization/certificate-admission.ts";
 import { rbacEscalation } from "./authorization/escalation.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { reviewDefinitions } from "./authorization/reviews.ts";
+import { asApiServer } from "./bootstrap-writes.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
 import { expireEvents } from "./builtin/event-expiry.ts";
 import { ServiceAllocation } from "./builtin/service-allocation.ts";
@@ -129,7 +130,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   const authenticator = new Authenticator({ clientAuthority: () => listenAuthority, ...known, tokens, now: Date.now });
   server.registry.put([
     ...builtinDefinitions().map((definition) => withAggregationStrategy(withAdmissionStrategy(definition), clock)),
-    ...reviewDefinitions(rbac, authorizer, tokens),
+    ...reviewDefinitions(rbac, authorizer, tokens, () => clock.now()),
     ...(options.aggregated ?? []),
   ]);
   server.connect.set("/serviceaccounts/token", tokenRequest(server, tokens));
@@ -271,7 +272,7 @@ async function createUnlessThere(
   )
     return;
   try {
-    await server.transport().send({ verb: "create", ...resource, body });
+    await asApiServer(server)({ verb: "create", ...resource, body });
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
   }

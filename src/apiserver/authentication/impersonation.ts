@@ -23,7 +23,7 @@ export function impersonationOf(
   const extra = extraHeaders(headers, "impersonate-extra-");
   if (name === undefined) {
     if (asked.length > 0 || uid !== undefined || extra !== undefined)
-      throw badRequest("requested impersonation of groups, uid or extra without impersonating a user");
+      throw badRequest(`requested ${asGoText(uid ?? "", asked, extra)} without impersonating a user name`);
     return undefined;
   }
   const need = (group: string, resource: string, what: string, more: Partial<ImpersonationNeed> = {}) => ({
@@ -63,4 +63,22 @@ function impliedGroups(name: string, groups: readonly string[]): readonly string
   const unknown = "system:unauthenticated";
   if (name === ANONYMOUS.name) return groups.includes(unknown) ? [] : [unknown];
   return groups.includes("system:authenticated") || groups.includes(unknown) ? [] : ["system:authenticated"];
+}
+
+/** The asked identity as kube-apiserver prints it (wire). */
+function asGoText(
+  uid: string,
+  groups: readonly string[],
+  extra: Readonly<Record<string, readonly string[]>> | undefined,
+) {
+  const texts = (values: readonly string[] | undefined) =>
+    values === undefined || values.length === 0
+      ? "[]string(nil)"
+      : `[]string{${values.map((value) => JSON.stringify(value)).join(", ")}}`;
+  const pairs = Object.entries(extra ?? {}).sort(([one], [other]) => (one < other ? -1 : 1));
+  const map =
+    pairs.length === 0
+      ? "map[string][]string(nil)"
+      : `map[string][]string{${pairs.map(([key, values]) => `${JSON.stringify(key)}:${texts(values)}`).join(", ")}}`;
+  return `&user.DefaultInfo{Name:"", UID:${JSON.stringify(uid)}, Groups:${texts(groups)}, Extra:${map}}`;
 }

@@ -1,6 +1,7 @@
 import { deepEqual } from "#base";
 import { isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 import { rbacJson } from "../data/generated-rbac.ts";
+import { asApiServer } from "../bootstrap-writes.ts";
 import type { ApiServer } from "../server.ts";
 import type { RoleRef } from "./rbac.ts";
 import { missingRules, type Rule } from "./rules.ts";
@@ -31,13 +32,30 @@ const KINDS = {
   rolebindings: "RoleBinding",
 } as const;
 
+const DEFAULTS = { "kubernetes.io/bootstrapping": "rbac-defaults" };
+
+/** Kubernetes' own. Roles that gather others are made without rules, which the aggregation controller fills in. */
+function kubernetesRoles(): BootstrapRoles {
+  const published = JSON.parse(rbacJson) as BootstrapRoles;
+  return Object.fromEntries(
+    Object.entries(published).map(([resource, roles]) => [
+      resource,
+      roles.map(({ rules, ...role }) => ({
+        ...role,
+        ...(rules === undefined || role.aggregationRule !== undefined ? {} : { rules }),
+        labels: { ...DEFAULTS, ...role.labels },
+      })),
+    ]),
+  );
+}
+
 /**
  * Brings default roles and bindings up to date: what is absent is created; where the annotation `autoupdate` is not
  * `false`, rules, subjects, labels and annotations that are missing are added, and a binding to another role is made anew.
  * What somebody added stays.
  */
 export async function reconcileBootstrapRoles(server: ApiServer, further: BootstrapRoles = {}): Promise<void> {
-  const own = JSON.parse(rbacJson) as BootstrapRoles;
+  const own = kubernetesRoles();
   for (const resource of ["clusterroles", "roles", "clusterrolebindings", "rolebindings"] as const)
     await Promise.all(
       [...(own[resource] ?? []), ...(further[resource] ?? [])].map((role) => reconcileOne(server, resource, role)),
@@ -49,7 +67,7 @@ async function reconcileOne(server: ApiServer, resource: keyof typeof KINDS, wan
   if (kind === undefined) return;
   const { name, namespace, labels, annotations, ...rest } = wanted;
   const address = { group: GROUP, version: "v1", resource, ...(namespace === undefined ? {} : { namespace }) };
-  const transport = server.transport();
+  const send = asApiServer(server);
   const body = {
     apiVersion: `${GROUP}/v1`,
     kind: KINDS[resource],
@@ -63,20 +81,20 @@ async function reconcileOne(server: ApiServer, resource: keyof typeof KINDS, wan
   } as unknown as KubeObject;
   let present: KubeObject;
   try {
-    present = await transport.send({ verb: "get", ...address, name });
+    present = await send({ verb: "get", ...address, name });
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await transport.send({ verb: "create", ...address, body });
+    await send({ verb: "create", ...address, body });
     return;
   }
   if (present.metadata.annotations?.[AUTOUPDATE] === "false") return;
   if (wanted.roleRef !== undefined && !deepEqual((present as unknown as BootstrapRole).roleRef, wanted.roleRef)) {
-    await transport.send({ verb: "delete", ...address, name });
-    await transport.send({ verb: "create", ...address, body });
+    await send({ verb: "delete", ...address, name });
+    await send({ verb: "create", ...address, body });
     return;
   }
   const merged = merge(present, body, wanted);
-  if (!deepEqual(merged, present)) await transport.send({ verb: "update", ...address, name, body: merged });
+  if (!deepEqual(merged, present)) await send({ verb: "update", ...address, name, body: merged });
 }
 
 function merge(present: KubeObject, body: KubeObject, wanted: BootstrapRole): KubeObject {

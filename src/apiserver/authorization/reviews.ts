@@ -1,5 +1,6 @@
-import { apiVersionOf, badRequest, type FieldError, getPath, invalid, type KubeObject } from "#machinery";
+import { apiVersionOf, badRequest, type FieldError, formatTime, getPath, invalid, type KubeObject } from "#machinery";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
+import { builtinSchema } from "../builtin/definitions.ts";
 import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
 import type { Attributes, Authorizer } from "./attributes.ts";
 import { PRIVILEGED } from "./authorizers.ts";
@@ -35,18 +36,23 @@ function attributesOf(
   };
 }
 
-const withStatus = (object: KubeObject, status: unknown): KubeObject =>
-  ({ ...object, metadata: { ...object.metadata, creationTimestamp: null }, status }) as KubeObject;
+const withStatus = (object: KubeObject, status: unknown): KubeObject => ({ ...object, status }) as KubeObject;
+
+/** An answer that keeps nothing of what was asked. */
+const fresh = ({ apiVersion, kind }: KubeObject): KubeObject => ({ apiVersion, kind, metadata: {} });
 
 /** What a review of access must say; `needsSubject` where it does not ask for the sender. */
 function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): void {
   const spec = specOf(object);
   const errors: FieldError[] = [];
+  const { nonResourceAttributes: path } = spec;
+  const shownPath = JSON.stringify({ Path: path?.path ?? "", Verb: path?.verb ?? "" });
   const refuse = (field: string, value: string, message: string) =>
     errors.push({ type: "FieldValueInvalid", field, message: `Invalid value: ${value}: ${message}` });
   const both = spec.resourceAttributes !== undefined && spec.nonResourceAttributes !== undefined;
   const neither = spec.resourceAttributes === undefined && spec.nonResourceAttributes === undefined;
-  if (both) refuse("spec.nonResourceAttributes", "{}", "cannot be specified in combination with resourceAttributes");
+  if (both)
+    refuse("spec.nonResourceAttributes", shownPath, "cannot be specified in combination with resourceAttributes");
   if (neither)
     refuse(
       "spec.resourceAttributes",
@@ -64,8 +70,9 @@ function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): v
       "must match metadata.namespace",
     );
   if (kind === "LocalSubjectAccessReview" && spec.nonResourceAttributes !== undefined)
-    refuse("spec.nonResourceAttributes", "{}", "disallowed on this kind of request");
-  if (errors.length > 0) throw invalid({ group: "authorization.k8s.io", kind }, "", errors);
+    refuse("spec.nonResourceAttributes", shownPath, "disallowed on this kind of request");
+  // A question has no kind in kube-apiserver's refusals (wire).
+  if (errors.length > 0) throw invalid({ group: "authorization.k8s.io", kind: "" }, "", errors);
 }
 
 /** Kinds that are questions: who may do what, who am I, whose token is this. */
@@ -73,6 +80,7 @@ export function reviewDefinitions(
   rbac: RbacAuthorizer,
   authorizer: Authorizer,
   tokens: TokenAuthenticator,
+  now: () => number,
 ): readonly ResourceDefinition[] {
   const decide = (object: KubeObject, user: User): KubeObject => {
     const { isAllowed, reason } = authorizer.authorize(attributesOf(specOf(object), user));
@@ -129,7 +137,7 @@ export function reviewDefinitions(
               { verbs: ["*"], nonResourceURLs: ["*"] },
             ]
           : [...rbac.rulesFor(user, namespace)];
-        return withStatus(object, {
+        return withStatus({ ...fresh(object), spec: {} } as KubeObject, {
           incomplete: false,
           resourceRules: all.filter((rule) => "resources" in rule && (rule.resources ?? []).length > 0),
           nonResourceRules: all.filter((rule) => "nonResourceURLs" in rule && (rule.nonResourceURLs ?? []).length > 0),
@@ -141,7 +149,10 @@ export function reviewDefinitions(
       "SelfSubjectReview",
       "selfsubjectreviews",
       false,
-      (object, { user }) => withStatus(object, { userInfo: userInfo(user) }),
+      (object, { user }) => {
+        const metadata = { creationTimestamp: formatTime(now()) };
+        return withStatus({ ...fresh(object), metadata }, { userInfo: userInfo(user) });
+      },
     ],
     ["authentication.k8s.io", "TokenReview", "tokenreviews", false, (object) => reviewToken(tokens, object)],
   ];
@@ -152,7 +163,7 @@ export function reviewDefinitions(
     categories: [],
     verbs: ["create"],
     subresources: [],
-    schema: undefined,
+    schema: builtinSchema(group, "v1", kind),
     columns: [],
     storage: { prefix: `/virtual/${resource}/`, version: "v1" },
     origin: "builtin",

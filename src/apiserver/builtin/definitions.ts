@@ -47,6 +47,12 @@ export function schemaNameOf(group: string, version: string, kind: string): stri
   return byKind.get(`${group}/${version}/${kind}`);
 }
 
+/** The schema of a published kind. */
+export function builtinSchema(group: string, version: string, kind: string): Schema | undefined {
+  const source = builtinSchemas()[schemaNameOf(group, version, kind) ?? ""];
+  return source === undefined ? undefined : Schema.compile(source, { resolve: resolveBuiltin, isPublished: true });
+}
+
 /** Where Kubernetes keeps kinds whose folder is not their resource's name. */
 const FOLDERS: Readonly<Record<string, string>> = {
   services: "services/specs",

@@ -4,6 +4,7 @@ import {
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
+  fieldNotSupported,
   fieldRequired,
   fieldTooLong,
   getPath,
@@ -21,6 +22,43 @@ const listOf = (value: unknown, ...path: readonly string[]): List => {
   return Array.isArray(found) ? (found as List) : [];
 };
 const HIGHEST_USER_PRIORITY = 1_000_000_000;
+
+const RBAC = "rbac.authorization.k8s.io";
+
+/** Rules of a role as Kubernetes reads them: what a rule leaves out is empty. */
+function readRules(object: KubeObject): KubeObject {
+  const rules = getPath(object, "rules");
+  if (!Array.isArray(rules)) return object;
+  return { ...object, rules: (rules as List).map((rule) => ({ verbs: [], ...rule })) } as KubeObject;
+}
+
+/** A binding as Kubernetes reads it: what it leaves out is empty, and an empty list of subjects is none. */
+export function readBinding(object: KubeObject): KubeObject {
+  const { subjects, roleRef, ...rest } = object as KubeObject & { subjects?: unknown; roleRef?: unknown };
+  const list = Array.isArray(subjects)
+    ? (subjects as List).map((subject) => ({ kind: "", name: "", ...subject }))
+    : subjects;
+  return {
+    ...rest,
+    ...(list === undefined || (Array.isArray(list) && list.length === 0) ? {} : { subjects: list }),
+    roleRef:
+      typeof roleRef === "object" && roleRef !== null
+        ? { apiGroup: "", kind: "", name: "", ...roleRef }
+        : { apiGroup: "", kind: "", name: "" },
+  } as KubeObject;
+}
+
+/** A ClusterRole that gathers others must say which. */
+const aggregationErrors = (object: KubeObject): FieldError[] =>
+  getPath(object, "aggregationRule") !== undefined &&
+  listOf(getPath(object, "aggregationRule"), "clusterRoleSelectors").length === 0
+    ? [
+        fieldRequired(
+          "aggregationRule.clusterRoleSelectors",
+          "at least one clusterRoleSelector required if aggregationRule is non-nil",
+        ),
+      ]
+    : [];
 
 function ruleErrors(isNamespaced: boolean) {
   return (object: KubeObject): FieldError[] =>
@@ -58,27 +96,21 @@ export function bindingErrors(isNamespaced: boolean) {
   return (object: KubeObject): FieldError[] => {
     const errors: FieldError[] = [];
     const kinds = isNamespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];
+    const apiGroup = getPath(object, "roleRef", "apiGroup");
     const kind = getPath(object, "roleRef", "kind");
-    if (!kinds.includes(String(kind)))
-      errors.push({
-        type: "FieldValueNotSupported",
-        field: "roleRef.kind",
-        message: `Unsupported value: ${JSON.stringify(kind ?? "")}: supported values: ${[...kinds]
-          .sort()
-          .map((name) => JSON.stringify(name))
-          .join(", ")}`,
-      });
+    if (apiGroup !== RBAC) errors.push(fieldNotSupported("roleRef.apiGroup", apiGroup ?? "", [RBAC]));
+    if (!kinds.includes(String(kind))) errors.push(fieldNotSupported("roleRef.kind", kind ?? "", kinds));
     if (!getPath(object, "roleRef", "name")) errors.push(fieldRequired("roleRef.name"));
     for (const [at, subject] of listOf(object, "subjects").entries()) {
-      if (!subject["name"]) errors.push(fieldRequired(`subjects[${at}].name`));
+      const path = `subjects[${at}]`;
+      if (!subject["name"]) errors.push(fieldRequired(`${path}.name`));
       if (subject["kind"] === "ServiceAccount") {
-        if (!subject["namespace"] && !isNamespaced) errors.push(fieldRequired(`subjects[${at}].namespace`));
-      } else if (subject["kind"] !== "User" && subject["kind"] !== "Group")
-        errors.push({
-          type: "FieldValueNotSupported",
-          field: `subjects[${at}].kind`,
-          message: `Unsupported value: ${JSON.stringify(subject["kind"] ?? "")}: supported values: "Group", "ServiceAccount", "User"`,
-        });
+        if (subject["apiGroup"]) errors.push(fieldNotSupported(`${path}.apiGroup`, subject["apiGroup"], [""]));
+        if (!subject["namespace"] && !isNamespaced) errors.push(fieldRequired(`${path}.namespace`));
+      } else if (subject["kind"] === "User" || subject["kind"] === "Group") {
+        if (subject["apiGroup"] !== RBAC)
+          errors.push(fieldNotSupported(`${path}.apiGroup`, subject["apiGroup"] ?? "", [RBAC]));
+      } else errors.push(fieldNotSupported(`${path}.kind`, subject["kind"] ?? "", ["ServiceAccount", "User", "Group"]));
     }
     return errors;
   };
@@ -151,8 +183,12 @@ const isImmutable = (object: KubeObject, old: KubeObject, path: string): FieldEr
 
 /** Behaviour of policy, access, networking and bookkeeping kinds. */
 export const policyStrategies: Readonly<Record<string, Strategy>> = {
-  "rbac.authorization.k8s.io/Role": { validate: ruleErrors(true), createsOnUpdate: true },
-  "rbac.authorization.k8s.io/ClusterRole": { validate: ruleErrors(false), createsOnUpdate: true },
+  "rbac.authorization.k8s.io/Role": { applyDefaults: readRules, validate: ruleErrors(true), createsOnUpdate: true },
+  "rbac.authorization.k8s.io/ClusterRole": {
+    applyDefaults: readRules,
+    validate: (object) => [...ruleErrors(false)(object), ...aggregationErrors(object)],
+    createsOnUpdate: true,
+  },
   "policy/PodDisruptionBudget": {
     emptyStatus: { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
     validate: (object) => {

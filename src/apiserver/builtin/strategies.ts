@@ -18,7 +18,7 @@ import { validateLabels } from "../metadata.ts";
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
 import { podSpecErrors, podUpdateErrors } from "./pod-validation.ts";
 import { networkRules } from "./network-rules.ts";
-import { bindingErrors, policyStrategies, secretTypeErrors } from "./policy-strategies.ts";
+import { bindingErrors, policyStrategies, readBinding, secretTypeErrors } from "./policy-strategies.ts";
 import { serviceStrategy } from "./service-strategy.ts";
 import { storageRules } from "./storage-rules.ts";
 import { workloadRules } from "./workload-rules.ts";
@@ -537,13 +537,13 @@ const strategies: Readonly<Record<string, Strategy>> = {
     }),
   },
   "rbac.authorization.k8s.io/RoleBinding": {
-    applyDefaults: roleBindingDefaults,
+    applyDefaults: (object) => roleBindingDefaults(readBinding(object)),
     validate: bindingErrors(true),
     validateUpdate: roleRefUpdate,
     createsOnUpdate: true,
   },
   "rbac.authorization.k8s.io/ClusterRoleBinding": {
-    applyDefaults: roleBindingDefaults,
+    applyDefaults: (object) => roleBindingDefaults(readBinding(object)),
     validate: bindingErrors(false),
     validateUpdate: roleRefUpdate,
     createsOnUpdate: true,
@@ -591,21 +591,30 @@ function roleBindingDefaults(object: KubeObject): KubeObject {
   const roleRef = ((object as { roleRef?: Json }).roleRef ?? {}) as Json;
   return {
     ...object,
-    roleRef: fill(roleRef, { apiGroup: "rbac.authorization.k8s.io" }),
+    roleRef: roleRef["apiGroup"] ? roleRef : { ...roleRef, apiGroup: "rbac.authorization.k8s.io" },
     ...(subjects === undefined
       ? {}
       : {
           subjects: subjects.map((subject) =>
-            subject["kind"] === "ServiceAccount" ? subject : fill(subject, { apiGroup: "rbac.authorization.k8s.io" }),
+            subject["apiGroup"] || (subject["kind"] !== "User" && subject["kind"] !== "Group")
+              ? subject
+              : { ...subject, apiGroup: "rbac.authorization.k8s.io" },
           ),
         }),
   } as KubeObject;
 }
 
+/** A reference as kube-apiserver shows it in refusals (wire). */
+const goRoleRef = (ref: unknown) => ({
+  APIGroup: getPath(ref, "apiGroup") ?? "",
+  Kind: getPath(ref, "kind") ?? "",
+  Name: getPath(ref, "name") ?? "",
+});
+
 function roleRefUpdate(object: KubeObject, old: KubeObject): FieldError[] {
   return deepEqual(getPath(object, "roleRef"), getPath(old, "roleRef"))
     ? []
-    : [fieldInvalid("roleRef", getPath(object, "roleRef"), "cannot change roleRef")];
+    : [fieldInvalid("roleRef", goRoleRef(getPath(object, "roleRef")), "cannot change roleRef")];
 }
 
 function qosOf(spec: Json): string {
