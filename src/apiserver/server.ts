@@ -81,6 +81,7 @@ export class ApiServer implements VerbHost {
   readonly #stores = new Map<string, ResourceStore>();
   #watch: BackendWatch;
   #applied: number;
+  #isRouting = false;
   readonly #watches = new Set<{ close(error?: Error): void }>();
   #isStopped = false;
 
@@ -136,7 +137,7 @@ export class ApiServer implements VerbHost {
     if (store === undefined) {
       const { leaseSeconds, prefix } = definition.storage;
       const cipher = this.#encryption?.cipherOf(definition.kind.group, definition.kind.resource);
-      store = new ResourceStore(this.backend, prefix, () => this.#applied, {
+      store = new ResourceStore(this.backend, prefix, () => this.#shown(), {
         ...(leaseSeconds === undefined ? {} : { leaseSeconds }),
         ...(cipher === undefined ? {} : { cipher }),
       });
@@ -145,7 +146,13 @@ export class ApiServer implements VerbHost {
     return store;
   }
 
+  /** The revision all stores show: the backend's, but for the moment in which its changes are being handed on. */
+  #shown(): number {
+    return this.#isRouting ? this.#applied : Math.max(this.#applied, this.backend.revision);
+  }
+
   #route(changes: readonly BackendChange[]): void {
+    this.#isRouting = true;
     for (const change of changes) {
       const first = change.key.indexOf("/", ROOT.length);
       if (first < 0) continue;
@@ -156,6 +163,7 @@ export class ApiServer implements VerbHost {
       store?.apply(change);
     }
     this.#applied = Math.max(this.#applied, changes[changes.length - 1]?.revision ?? 0);
+    this.#isRouting = false;
   }
 
   /** Whether the answer could be wrong for not knowing yet what another replica wrote. */

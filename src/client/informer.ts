@@ -45,6 +45,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   #resourceVersion = "";
   #synced = false;
   #failures = 0;
+  #expirations = 0;
   #state: "new" | "running" | "stopped" = "new";
   #watch: WatchHandle | undefined;
   #timer: Timer | undefined;
@@ -216,6 +217,7 @@ export class Informer<T extends KubeObject = KubeObject> {
         event: (type, object) => {
           if (generation !== this.#generation) return;
           this.#failures = 0;
+          this.#expirations = 0;
           this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
           if (type === "BOOKMARK") return;
           const key = keyOf(object);
@@ -235,8 +237,11 @@ export class Informer<T extends KubeObject = KubeObject> {
           if (generation !== this.#generation) return;
           // A watch that ends in order goes on where it was, but never in a tight loop with a server that is stopping.
           if (error === undefined) this.#timer = this.#options.clock.after(REWATCH_MS, () => this.#startWatch());
-          else if (isExpired(error)) void this.#list();
-          else this.#retry(error, () => this.#startWatch());
+          else if (isExpired(error)) {
+            // A server that calls its own list too old would be asked for ever.
+            if (this.#expirations++ === 0) void this.#list();
+            else this.#retry(error, () => void this.#list());
+          } else this.#retry(error, () => this.#startWatch());
         },
       },
     );

@@ -74,7 +74,6 @@ const ZERO_IS_ABSENT = new Set([
   "count",
   "generation",
   "observedGeneration",
-  "manualSelector",
   "external",
 ]);
 const EMPTY_TEXT_COUNTS = new Set(["storageClassName"]);
@@ -454,9 +453,12 @@ export function hasProtobuf(group: string, version: string, kind: string): boole
   return messageNameOf(apiVersionOf({ group, version }), kind) !== undefined;
 }
 
+/** Whether bytes begin as an enveloped object does. */
+export const isProtobuf = (bytes: Buffer): boolean => bytes.length >= 4 && bytes.subarray(0, 4).equals(MAGIC);
+
 /** Reads an enveloped object. Throws a 400 that says what is wrong. */
 export function decodeProtobuf(bytes: Buffer): KubeObject {
-  if (bytes.length < 4 || !bytes.subarray(0, 4).equals(MAGIC))
+  if (!isProtobuf(bytes))
     throw badRequest(
       "the body is no protobuf envelope: provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
     );

@@ -1,3 +1,4 @@
+import { readStored } from "./foreign-forms.ts";
 import { deepFreeze } from "#base";
 import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex } from "#store";
@@ -82,7 +83,8 @@ export class ResourceStore {
 
   /** What is held here is no older than this revision. */
   get revision(): number {
-    return this.#applied();
+    // A list may have been read at a revision the changes have not come to yet.
+    return Math.max(this.#applied(), this.#loadedRevision);
   }
 
   get size(): number {
@@ -111,6 +113,7 @@ export class ResourceStore {
     // Nobody can resume between what was seen and now: the order of what was missed is not known.
     this.#window = [];
     this.#windowStart = revision;
+    this.#loadedRevision = revision;
   }
 
   async #read(): Promise<void> {
@@ -303,9 +306,7 @@ function encodeForStore(object: KubeObject): Buffer {
 }
 
 function decode(value: Uint8Array, revision: number): KubeObject {
-  const own = decoded.get(value);
-  const object =
-    own ?? (JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8")) as KubeObject);
+  const object = decoded.get(value) ?? readStored(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
   return deepFreeze(withMetadata(object, { resourceVersion: String(revision) }));
 }
 
