@@ -8,13 +8,14 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { api } from "./bench/api.ts";
 import { failover } from "./bench/failover.ts";
+import { interpret } from "./bench/interpret.ts";
 import type { Bench, Row } from "./bench/measure.ts";
 import { propagate } from "./bench/propagate.ts";
 import { decisions } from "./bench/schedule.ts";
 import { start } from "./bench/start.ts";
 import { store } from "./bench/store.ts";
 
-const benches: Readonly<Record<string, Bench>> = { store, start, propagate, api, schedule: decisions, failover };
+const benches: Readonly<Record<string, Bench>> = { store, start, propagate, api, schedule: decisions, failover, interpret };
 
 const { values, positionals } = parseArgs({
   options: { json: { type: "string" }, size: { type: "string", multiple: true, default: [] } },
