@@ -15,7 +15,15 @@ import { decisions } from "./bench/schedule.ts";
 import { start } from "./bench/start.ts";
 import { store } from "./bench/store.ts";
 
-const benches: Readonly<Record<string, Bench>> = { store, start, propagate, api, schedule: decisions, failover, interpret };
+const benches: Readonly<Record<string, Bench>> = {
+  store,
+  start,
+  propagate,
+  api,
+  schedule: decisions,
+  failover,
+  interpret,
+};
 
 const { values, positionals } = parseArgs({
   options: { json: { type: "string" }, size: { type: "string", multiple: true, default: [] } },
