@@ -22,7 +22,7 @@ import { workAdmission } from "./work/index.ts";
 
 export { answerWebhook, type WebhookAnswer } from "./webhook/review.ts";
 export { type WebhookAddress, webhookConfigurations } from "./webhook/configurations.ts";
-export { type WebhookRoute, webhookRoutes } from "./webhook/routes.ts";
+export { clusterRoutes, type WebhookRoute, webhookRoutes } from "./webhook/routes.ts";
 export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-policy/index.ts";
 
 export interface KarmadaAdmissionOptions {

@@ -12,7 +12,10 @@ export interface WebhookAddress {
 const TIMEOUT_SECONDS = 3;
 
 /** The objects that make a foreign API server ask our webhooks: `mutating-config` and `validating-config` (wire). */
-export function webhookConfigurations({ url, authority }: WebhookAddress): readonly KubeObject[] {
+export function webhookConfigurations(
+  { url, authority }: WebhookAddress,
+  routes: readonly WebhookRoute[] = webhookRoutes,
+): readonly KubeObject[] {
   const caBundle = Buffer.from(authority).toString("base64");
   const entry = (route: WebhookRoute) => ({
     name: route.name,
@@ -39,7 +42,7 @@ export function webhookConfigurations({ url, authority }: WebhookAddress): reado
       apiVersion: "admissionregistration.k8s.io/v1",
       kind,
       metadata: { name, labels: { app: "karmada-webhook" } },
-      webhooks: webhookRoutes.filter((route) => route.kind === of).map(entry),
+      webhooks: routes.filter((route) => route.kind === of).map(entry),
     }) as KubeObject;
   return [
     configuration("MutatingWebhookConfiguration", "mutating-config", "mutating"),

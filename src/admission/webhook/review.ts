@@ -21,6 +21,7 @@ export async function answerWebhook(
   plugins: readonly AdmissionPlugin[],
   path: string,
   body: unknown,
+  routes: readonly WebhookRoute[] = webhookRoutes,
 ): Promise<WebhookAnswer> {
   if (path === "/readyz" || path === "/readyz/" || path === "/healthz") return { status: 200, body: "ok" };
   if (!isJsonObject(body) || !isJsonObject(body["request"])) return badRequest("the body is no review with a request");
@@ -28,7 +29,7 @@ export async function answerWebhook(
   const uid = textOf(request["uid"]);
   const head = { apiVersion: textOf(body["apiVersion"]), kind: textOf(body["kind"]) };
   if (path === "/convert") return { status: 200, body: { ...head, response: { uid, ...converted(request) } } };
-  const route = webhookRoutes.find((each) => each.path === path);
+  const route = routes.find((each) => each.path === path);
   if (route === undefined) return { status: 404, body: { message: `nothing answers under ${path}` } };
   return { status: 200, body: { ...head, response: { uid, ...(await reviewed(plugins, route, request)) } } };
 }

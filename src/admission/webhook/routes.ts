@@ -88,3 +88,9 @@ export const webhookRoutes: readonly WebhookRoute[] = [
   validating("resourcebinding.karmada.io", "resourcebinding", WORK, "resourcebindings", { hasEffects: true }),
   validating("clustertaintpolicy.karmada.io", "clustertaintpolicy", POLICY, "clustertaintpolicies"),
 ];
+
+/** Beside them, where Cluster is a CRD: the rules its aggregated server would hold. */
+export const clusterRoutes: readonly WebhookRoute[] = [
+  mutating("cluster.karmada.io", "cluster", "cluster.karmada.io", "clusters"),
+  validating("cluster.karmada.io", "cluster", "cluster.karmada.io", "clusters"),
+];

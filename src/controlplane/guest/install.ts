@@ -1,9 +1,9 @@
+import { clusterRoutes, webhookConfigurations, webhookRoutes } from "#admission";
 import { Namespace } from "#apis/kubernetes";
 import { guestCustomResourceDefinitions } from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
 import type { Client } from "#client";
 import { getPath, isAlreadyExists, type KubeObject, type ResourceKind } from "#machinery";
-import { CONVERT_PATH, webhookConfigurations } from "./webhooks.ts";
 
 export const CustomResourceDefinition: ResourceKind<KubeObject> = {
   group: "apiextensions.k8s.io",
@@ -51,7 +51,7 @@ export async function ensureNamespaces(client: Client, names: readonly string[] 
 export async function install({ client, clock, log, webhooks, caBundle }: InstallOptions): Promise<void> {
   await ensureNamespaces(client);
   const definitions = guestCustomResourceDefinitions({
-    url: `${webhooks}${CONVERT_PATH}`,
+    url: `${webhooks}/convert`,
     caBundle: Buffer.from(caBundle).toString("base64"),
   });
   await Promise.all(definitions.map((definition) => client.apply(CustomResourceDefinition, definition, MANAGER)));
@@ -71,7 +71,8 @@ export async function install({ client, clock, log, webhooks, caBundle }: Instal
         );
       await sleep(clock, LOOK_MS);
     }
-  for (const configuration of webhookConfigurations(webhooks, caBundle))
+  const address = { url: webhooks, authority: caBundle };
+  for (const configuration of webhookConfigurations(address, [...webhookRoutes, ...clusterRoutes]))
     await client.apply(configurationKind(configuration.kind), configuration, MANAGER);
   log.info("installed", { definitions: definitions.length, webhooks });
 }

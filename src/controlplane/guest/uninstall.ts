@@ -4,7 +4,6 @@ import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createKindMapper } from "#client";
 import { isNotFound, type KubeObject, type ResourceKind, withAnnotations, withLabels, withMetadata } from "#machinery";
 import { configurationKind, CustomResourceDefinition } from "./install.ts";
-import { MUTATING_CONFIG, VALIDATING_CONFIG } from "./webhooks.ts";
 
 /** What marks an object of this cluster as a template. */
 const TEMPLATE_LABELS = [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID] as const;
@@ -33,8 +32,8 @@ export interface UninstallOptions {
  */
 export async function uninstall({ client, clock, log }: UninstallOptions): Promise<void> {
   for (const [kind, name] of [
-    ["MutatingWebhookConfiguration", MUTATING_CONFIG],
-    ["ValidatingWebhookConfiguration", VALIDATING_CONFIG],
+    ["MutatingWebhookConfiguration", "mutating-config"],
+    ["ValidatingWebhookConfiguration", "validating-config"],
   ] as const)
     await client.delete(configurationKind(kind), { name });
   await unmarkTemplates(client, clock, log);

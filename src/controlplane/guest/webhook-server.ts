@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
+import { answerWebhook, clusterRoutes, type WebhookAnswer, webhookRoutes } from "#admission";
 import type { AdmissionPlugin } from "#apiserver";
 import type { Logger } from "#base";
 import type { KeyPair } from "#certs";
-import { answerAdmission, answerConversion, type ReviewAnswer } from "./admission-review.ts";
-import { CONVERT_PATH, mutatingWebhooks, validatingWebhooks } from "./webhooks.ts";
 
 /** Two objects of the largest size an API server takes, and what JSON adds. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
@@ -26,22 +25,16 @@ export interface WebhookServerOptions {
 /** Serves admission and conversion to a foreign API server, at upstream's paths (wire). */
 export function startWebhookServer(options: WebhookServerOptions): Promise<WebhookServer> {
   const { plugins, log } = options;
-  const modes = new Map<string, "mutate" | "validate">([
-    ...mutatingWebhooks.map(({ path }) => [path, "mutate"] as const),
-    ...validatingWebhooks.map(({ path }) => [path, "validate"] as const),
-  ]);
-  async function answer(path: string, request: IncomingMessage): Promise<ReviewAnswer> {
-    if (path === "/readyz" || path === "/readyz/" || path === "/healthz") return { status: 200, body: { ok: true } };
-    const mode = modes.get(path);
-    if (mode === undefined && path !== CONVERT_PATH) return { status: 404, body: { message: `${path} is not served` } };
-    if (request.method !== "POST") return { status: 405, body: { message: "reviews are sent by POST" } };
+  const routes = [...webhookRoutes, ...clusterRoutes];
+  async function answer(path: string, request: IncomingMessage): Promise<WebhookAnswer> {
+    if (request.method !== "POST") return answerWebhook(plugins, path, undefined, routes);
     let review: unknown;
     try {
       review = JSON.parse((await bodyOf(request)).toString("utf8"));
     } catch (error) {
       return { status: 400, body: { message: `body: ${error instanceof Error ? error.message : String(error)}` } };
     }
-    return mode === undefined ? answerConversion(review) : answerAdmission(review, mode, plugins);
+    return answerWebhook(plugins, path, review, routes);
   }
   const server = createServer(
     { cert: options.certificate.certificate, key: options.certificate.key, minVersion: "TLSv1.2" },
