@@ -2,7 +2,15 @@ import { Namespace } from "#apis/kubernetes";
 import { CLUSTER_PROPAGATION_POLICY_ID, kindDefinitions, PROPAGATION_POLICY_ID } from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createKindMapper } from "#client";
-import { isNotFound, type KubeObject, type ResourceKind, withAnnotations, withLabels, withMetadata } from "#machinery";
+import {
+  ApiError,
+  isNotFound,
+  type KubeObject,
+  type ResourceKind,
+  withAnnotations,
+  withLabels,
+  withMetadata,
+} from "#machinery";
 import { configurationKind, CustomResourceDefinition } from "./install.ts";
 
 /** What marks an object of this cluster as a template. */
@@ -50,7 +58,7 @@ async function unmarkTemplates(client: Client, clock: Clock, log: Logger): Promi
     if (!["list", "update"].every((verb) => kind.verbs.includes(verb)) || !kind.isPreferred) continue;
     if (kindDefinitions.some(({ group, names }) => group === kind.group && names.plural === kind.resource)) continue;
     for (const label of TEMPLATE_LABELS)
-      for (const object of (await client.list(kind, { labelSelector: label })).items) {
+      for (const object of (await patiently(clock, () => client.list(kind, { labelSelector: label }))).items) {
         await retried(client, kind, object, withoutMarks);
         count++;
       }
@@ -84,7 +92,7 @@ async function removeKinds(client: Client, clock: Clock, log: Logger): Promise<r
     const name = `${own.plural}.${group}`;
     if ((await client.find(CustomResourceDefinition, { name })) === undefined) continue;
     names.push(name);
-    for (const object of (await client.list(kind)).items) {
+    for (const object of (await patiently(clock, () => client.list(kind))).items) {
       if (own.kind === "Work" && object.metadata.namespace?.startsWith("karmada-es-"))
         namespaces.add(object.metadata.namespace);
       if (own.kind === "Cluster") namespaces.add(`karmada-es-${object.metadata.name}`);
@@ -103,6 +111,20 @@ async function removeKinds(client: Client, clock: Clock, log: Logger): Promise<r
   const existing: string[] = [];
   for (const name of namespaces) if ((await client.find(Namespace, { name })) !== undefined) existing.push(name);
   return existing;
+}
+
+/** A server that has just changed what it serves asks for patience. */
+async function patiently<T>(clock: Clock, ask: () => Promise<T>): Promise<T> {
+  const untilMs = clock.now() + GONE_MS;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isBusy = error instanceof ApiError && (error.code === 429 || error.code === 503);
+      if (!isBusy || clock.now() > untilMs) throw error;
+      await sleep(clock, LOOK_MS);
+    }
+  }
 }
 
 async function retried(
