@@ -146,7 +146,8 @@ describeReal("controllers on a production cluster", memberParts, () => {
         ),
       ),
     );
-    for (const kind of kinds) expect(kind).toMatch(/ (shop|default)$/);
+    // Beside what policies name: the right to act as a user, which the cluster proxy needs in every member.
+    for (const kind of kinds) expect(kind).toMatch(/ (shop|default)$|^ClusterRole(Binding)? karmada-impersonator$/);
   });
 
   test("[DR-22] [DR-23] a change in production is in standby within seconds", async () => {
