@@ -145,7 +145,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   server.admission.push(dynamic);
   let isReady = false;
   const health = new HealthChecks();
-  health.add("etcd", () => backend.revision > 0);
+  health.add("etcd", () => backend.revision > 0 && backend.failure === undefined);
   health.add("poststarthook/start-controllers", () => isReady, ["readyz"]);
   let listener: Listener | undefined;
   const flow =

@@ -27,6 +27,8 @@ export interface Backend {
   settle?(): Promise<void>;
   /** Whether puts with `leaseSeconds` end by themselves; otherwise the caller removes them. */
   readonly expiresLeases?: boolean;
+  /** Why nothing can be written any more, such as a full disk; what was read before is still there. */
+  readonly failure?: Error | undefined;
   /** The oldest revision changes can be watched from. */
   readonly compactedRevision: number;
   close(): Promise<void>;

@@ -48,6 +48,7 @@ export function openFileBackend(folder: string): Backend {
       cause: error,
     });
   }
+  process.on("unhandledRejection", onUnhandled);
   const stored = db.get(REVISION_KEY);
   let revision = stored === undefined ? 1 : stored.readDoubleLE(0);
   /** The newest revision that is on disk and reported; `revision` runs ahead of it by what is being written. */
@@ -82,17 +83,23 @@ export function openFileBackend(folder: string): Backend {
         for (const { changes } of batch)
           for (const change of changes)
             if (change.type === "put")
-              void db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision));
-            else void db.remove(change.key);
+              db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision)).catch(
+                ignore,
+              );
+            else db.remove(change.key).catch(ignore);
         const mark = Buffer.alloc(8);
         mark.writeDoubleLE(last, 0);
         await db.put(REVISION_KEY, mark);
         await db.flushed;
       } catch (error) {
         // The map may hold less than this process has promised to later writers: nothing more is accepted.
-        broken = new StoreError("STORE_WRITE_FAILED", `the store in ${folder} cannot be written: ${text(error)}`, {
-          cause: error,
-        });
+        broken = new StoreError(
+          "STORE_WRITE_FAILED",
+          `the store in ${folder} cannot be written: ${await whyOf(error)}`,
+          {
+            cause: error,
+          },
+        );
         for (const { failed } of [...batch, ...pending]) failed(broken);
         pending = [];
         break;
@@ -110,6 +117,9 @@ export function openFileBackend(folder: string): Backend {
   return {
     get revision() {
       return settled;
+    },
+    get failure() {
+      return broken;
     },
     get compactedRevision() {
       return log.compactedRevision;
@@ -172,10 +182,39 @@ export function openFileBackend(folder: string): Backend {
       isClosed = true;
       await flushing;
       log.close();
-      await db.close();
+      // A store that could not be written cannot be closed in order either; what is on disk is whole all the same.
+      if (broken === undefined) await db.close();
+      else
+        await Promise.race([db.close().catch(ignore), new Promise((resolve) => setTimeout(resolve, BROKEN_CLOSE_MS))]);
+      process.off("unhandledRejection", onUnhandled);
       release();
     },
   };
+}
+
+/** How long a store whose disk failed may take to close. */
+const BROKEN_CLOSE_MS = 2_000;
+
+/**
+ * lmdb rejects promises of its own when a commit fails, which nobody outside can hold; the failure itself is told by the
+ * write. Anything else that nobody handles ends the process as ever.
+ */
+function onUnhandled(reason: unknown): void {
+  if ((reason as { readonly commitError?: unknown } | undefined)?.commitError === undefined) throw reason;
+  Promise.resolve((reason as { readonly commitError: unknown }).commitError).catch(ignore);
+}
+
+/** All writes of a batch fail as one; the last of them tells. */
+const ignore = () => undefined;
+
+/** What lmdb says, and what stands behind it: a commit that failed holds the cause as a promise of its own. */
+async function whyOf(error: unknown): Promise<string> {
+  const cause = await Promise.resolve((error as { readonly commitError?: unknown }).commitError).catch(
+    (reason: unknown) => reason,
+  );
+  const why = cause === undefined ? text(error) : text(cause);
+  // A mapped file that cannot grow is an I/O error to lmdb, whatever the file system meant by it.
+  return /input\/output|no space/i.test(why) ? `${why}; is the disk full?` : why;
 }
 
 const text = (error: unknown) => (error instanceof Error ? error.message : String(error));

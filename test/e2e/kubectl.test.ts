@@ -124,6 +124,25 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
     expect(await run("cluster-info")).toContain("is running at");
   });
 
+  test("edits in an editor, and watches what others do", async () => {
+    await run("create configmap edited --from-literal=colour=red");
+    process.env["KUBE_EDITOR"] = "sed -i s/red/blue/";
+    try {
+      expect(await run("edit configmap edited")).toContain("configmap/edited edited");
+    } finally {
+      delete process.env["KUBE_EDITOR"];
+    }
+    expect(await run("get configmap edited -o jsonpath={.data.colour}")).toBe("blue");
+    const watching = run("get configmaps -w --output-watch-events --request-timeout=3s").catch(String);
+    const changes = (async () => {
+      for (let n = 0; n < 20; n++) await run(`label configmap edited --overwrite n=${n}`);
+      await run("delete configmap edited");
+    })();
+    const [seen] = await Promise.all([watching, changes]);
+    expect(seen).toMatch(/ADDED\s+edited/);
+    expect(seen).toMatch(/MODIFIED\s+edited/);
+  });
+
   test("wrong input is refused with the field's name", async () => {
     await expect(run("apply -f -", example("propagation-policy.yaml").replace("Divided", "Sometimes"))).rejects.toThrow(
       /replicaSchedulingType: Unsupported value: "Sometimes": supported values: "Duplicated", "Divided"/,
