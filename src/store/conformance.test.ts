@@ -34,6 +34,18 @@ describe("data folder", () => {
     expect(text((await second.get("/a"))?.value)).toBe("1");
   });
 
+  test("keeps leases over a restart", async () => {
+    const folder = scratch();
+    const first = openFileBackend(folder);
+    await first.txn([{ type: "put", key: "/a", value: bytes("1"), leaseSeconds: 1 }]);
+    await first.close();
+    const second = openFileBackend(folder);
+    opened.push(second);
+    for (let tries = 0; (await second.get("/a")) !== undefined && tries < 100; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await second.get("/a")).toBeUndefined();
+  });
+
   test("in use is refused by name and process", () => {
     const folder = scratch();
     opened.push(openFileBackend(folder));

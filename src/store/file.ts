@@ -14,6 +14,7 @@ import { open, type RootDatabase } from "lmdb";
 import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation, TxnResult } from "./backend.ts";
 import { ChangeLog } from "./change-log.ts";
 import { StoreError } from "./errors.ts";
+import { LeaseTable } from "./lease-table.ts";
 
 /** The layout of a data folder; a folder of a newer one is left alone. */
 export const FORMAT = 1;
@@ -21,6 +22,8 @@ export const FORMAT = 1;
 /** What stands before each value: revision of the last change and of creation, as two float64. */
 const HEADER_BYTES = 16;
 const REVISION_KEY = "\u0000revision";
+/** Before the key of an entry: when its lease ends and which revision it belongs to, as two float64. */
+const LEASE_PREFIX = "\u0000lease";
 
 /**
  * A store in a folder, made of one lmdb map. What was acknowledged is on disk: a transaction resolves only after lmdb has
@@ -58,6 +61,7 @@ export function openFileBackend(folder: string): Backend {
   const overlay = new Map<string, { readonly entry: Entry | undefined; readonly revision: number }>();
   let pending: {
     readonly changes: BackendChange[];
+    readonly leases: readonly LeaseRecord[];
     readonly revision: number;
     readonly done: () => void;
     readonly failed: (error: Error) => void;
@@ -80,13 +84,17 @@ export function openFileBackend(folder: string): Backend {
       pending = [];
       const last = batch[batch.length - 1]?.revision ?? revision;
       try {
-        for (const { changes } of batch)
+        for (const { changes, leases: records } of batch) {
           for (const change of changes)
             if (change.type === "put")
               db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision)).catch(
                 ignore,
               );
             else db.remove(change.key).catch(ignore);
+          for (const { key, revision: of, untilMs } of records)
+            if (untilMs === null) db.remove(LEASE_PREFIX + key).catch(ignore);
+            else db.put(LEASE_PREFIX + key, leaseBytes(untilMs, of)).catch(ignore);
+        }
         const mark = Buffer.alloc(8);
         mark.writeDoubleLE(last, 0);
         await db.put(REVISION_KEY, mark);
@@ -114,7 +122,11 @@ export function openFileBackend(folder: string): Backend {
     isFlushing = false;
   }
 
-  return {
+  const leases = new LeaseTable((key, expected) => backend.txn([{ type: "delete", key, expected }]));
+  for (const { key, value } of db.getRange({ start: LEASE_PREFIX, end: `${LEASE_PREFIX}\uffff` }))
+    leases.restore(key.slice(LEASE_PREFIX.length), value.readDoubleLE(8), value.readDoubleLE(0));
+
+  const backend: Backend = {
     get revision() {
       return settled;
     },
@@ -149,8 +161,11 @@ export function openFileBackend(folder: string): Backend {
           return Promise.resolve({ ok: false, key, found: before[at] });
       const next = revision + 1;
       const changes: BackendChange[] = [];
+      const records: LeaseRecord[] = [];
       for (const [at, operation] of operations.entries()) {
         const { key } = operation;
+        const untilMs = leases.note(key, next, operation.type === "put" ? operation.leaseSeconds : undefined);
+        if (untilMs !== undefined) records.push({ key, revision: next, untilMs });
         const old = before[at];
         const previous = old === undefined ? {} : { previous: old.value };
         if (operation.type === "put") {
@@ -165,7 +180,13 @@ export function openFileBackend(folder: string): Backend {
       if (changes.length === 0) return Promise.resolve({ ok: true, revision });
       revision = next;
       return new Promise((resolve, reject) => {
-        pending.push({ changes, revision: next, done: () => resolve({ ok: true, revision: next }), failed: reject });
+        pending.push({
+          changes,
+          leases: records,
+          revision: next,
+          done: () => resolve({ ok: true, revision: next }),
+          failed: reject,
+        });
         if (!isFlushing) {
           isFlushing = true;
           flushing = Promise.resolve().then(flush);
@@ -180,6 +201,7 @@ export function openFileBackend(folder: string): Backend {
     async close() {
       if (isClosed) return;
       isClosed = true;
+      leases.stop();
       await flushing;
       log.close();
       // A store that could not be written cannot be closed in order either; what is on disk is whole all the same.
@@ -190,6 +212,21 @@ export function openFileBackend(folder: string): Backend {
       release();
     },
   };
+  return backend;
+}
+
+/** A lease to be written down, or one to be struck out. */
+interface LeaseRecord {
+  readonly key: string;
+  readonly revision: number;
+  readonly untilMs: number | null;
+}
+
+function leaseBytes(untilMs: number, revision: number): Buffer {
+  const bytes = Buffer.alloc(HEADER_BYTES);
+  bytes.writeDoubleLE(untilMs, 0);
+  bytes.writeDoubleLE(revision, 8);
+  return bytes;
 }
 
 /** How long a store whose disk failed may take to close. */

@@ -2,6 +2,7 @@ import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation,
 import { ChangeLog } from "./change-log.ts";
 import { StoreError } from "./errors.ts";
 import { KeyIndex } from "./key-index.ts";
+import { LeaseTable } from "./lease-table.ts";
 
 /** A store that lives and dies with the process: for tests and for simulated members. */
 export function createMemoryBackend(): Backend {
@@ -11,7 +12,9 @@ export function createMemoryBackend(): Backend {
   let revision = 1;
   let isClosed = false;
 
-  return {
+  const leases = new LeaseTable((key, revision) => backend.txn([{ type: "delete", key, expected: revision }]));
+
+  const backend: Backend = {
     get revision() {
       return revision;
     },
@@ -51,6 +54,7 @@ export function createMemoryBackend(): Backend {
             createRevision: before?.createRevision ?? next,
           };
           entries.set(key, entry);
+          leases.note(key, next, operation.leaseSeconds);
           if (before === undefined) keys.add(key);
           changes.push({
             type: "put",
@@ -62,6 +66,7 @@ export function createMemoryBackend(): Backend {
           });
         } else if (before !== undefined) {
           entries.delete(key);
+          leases.note(key, next, undefined);
           keys.delete(key);
           changes.push({
             type: "delete",
@@ -85,8 +90,10 @@ export function createMemoryBackend(): Backend {
     },
     close() {
       isClosed = true;
+      leases.stop();
       log.close();
       return Promise.resolve();
     },
   };
+  return backend;
 }

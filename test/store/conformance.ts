@@ -139,6 +139,23 @@ export function storeConformance(name: string, open: () => Backend | Promise<Bac
       expect(isCompacted(error)).toBe(true);
     });
 
+    test("a key with a lease ends by itself; one written again without keeps", async () => {
+      const { backend, at } = await start();
+      const gone: string[] = [];
+      backend.watch(at, backend.revision, {
+        changes: (all) => gone.push(...all.flatMap(({ type, key }) => (type === "delete" ? [key] : []))),
+        closed() {},
+      });
+      for (const name of ["short", "renewed"])
+        await backend.txn([{ type: "put", key: `${at}/${name}`, value: bytes("x"), leaseSeconds: 1 }]);
+      await backend.txn([{ type: "put", key: `${at}/renewed`, value: bytes("x") }]);
+      await backend.txn([{ type: "put", key: `${at}/long`, value: bytes("x"), leaseSeconds: 3600 }]);
+      for (let tries = 0; gone.length === 0 && tries < 200; tries++)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(gone).toEqual([`${at}/short`]);
+      expect((await backend.list(`${at}/`)).entries.map(({ key }) => key)).toEqual([`${at}/long`, `${at}/renewed`]);
+    });
+
     test("deleting what is absent takes no revision", async () => {
       const { backend, base, at } = await start();
       expect(await backend.txn([{ type: "delete", key: `${at}/a` }])).toEqual({ ok: true, revision: base });
