@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { Deployment } from "#apis/kubernetes";
 import { type Client, createClient } from "#client";
 import { runCommand } from "#cli";
@@ -28,6 +28,10 @@ const dynamic = {
 beforeAll(async () => {
   fleet = await startTestFleet(undefined, ["--enable-scheduler-estimator"]);
   client = createClient(fleet.controlPlane.transport);
+  // A cluster whose APIs are not known yet is refused for that reason and no other.
+  await eventually(async () =>
+    (await client.list(Cluster)).items.every(({ status }) => (status?.apiEnablements ?? []).length > 0),
+  );
   await client.create(PropagationPolicy, aPropagationPolicy("all", dynamic));
   await client.create(Deployment, aDeployment("web", 4));
   await eventually(async () => {

@@ -202,8 +202,10 @@ export class ResourceStore {
    */
   async #catchUp(key: string, found: { readonly revision: number } | undefined): Promise<void> {
     const revision = found?.revision ?? this.#objects.get(key)?.revision ?? 0;
+    // The winner's object may be gone already by the time the loser looks: then a later revision is shown.
     const isShown = () =>
-      found === undefined ? !this.#objects.has(key) : (this.#objects.get(key)?.revision ?? 0) >= revision;
+      this.revision >= revision &&
+      (found !== undefined || (this.#objects.get(key)?.revision ?? 0) !== revision || !this.#objects.has(key));
     if (isShown()) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, BEHIND_MS);
