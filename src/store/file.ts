@@ -51,7 +51,7 @@ export function openFileBackend(folder: string): Backend {
       cause: error,
     });
   }
-  process.on("unhandledRejection", onUnhandled);
+  if (openStores++ === 0) process.on("unhandledRejection", onUnhandled);
   const stored = db.get(REVISION_KEY);
   let revision = stored === undefined ? 1 : stored.readDoubleLE(0);
   /** The newest revision that is on disk and reported; `revision` runs ahead of it by what is being written. */
@@ -208,7 +208,7 @@ export function openFileBackend(folder: string): Backend {
       if (broken === undefined) await db.close();
       else
         await Promise.race([db.close().catch(ignore), new Promise((resolve) => setTimeout(resolve, BROKEN_CLOSE_MS))]);
-      process.off("unhandledRejection", onUnhandled);
+      if (--openStores === 0) process.off("unhandledRejection", onUnhandled);
       release();
     },
   };
@@ -229,6 +229,8 @@ function leaseBytes(untilMs: number, revision: number): Buffer {
   return bytes;
 }
 
+/** Stores of this process that are open: they share one listener. */
+let openStores = 0;
 /** How long a store whose disk failed may take to close. */
 const BROKEN_CLOSE_MS = 2_000;
 
