@@ -26,6 +26,8 @@ export interface Interpreter {
   revise(object: KubeObject, replicas: number): KubeObject;
   retain(desired: KubeObject, observed: KubeObject): KubeObject;
   aggregate(object: KubeObject, items: readonly AggregatedItem[] | undefined, nowMs?: number): Json | undefined;
+  /** `aggregate`, and beside it what the template's status holds that no aggregation of its kind speaks of. */
+  templateStatus(object: KubeObject, items: readonly AggregatedItem[] | undefined, nowMs?: number): Json | undefined;
   dependencies(object: KubeObject): readonly Dependency[] | undefined;
   reflect(object: KubeObject): Json | undefined;
   health(object: KubeObject): boolean | undefined;
@@ -51,16 +53,17 @@ export const nativeSource: RuleSource = (apiVersion, kind) => native.get(`${apiV
 /** An interpreter over sources in order of precedence. */
 export function createInterpreter(sources: readonly RuleSource[] = [nativeSource]): Interpreter {
   const over = (answers: Answers | undefined): Interpreter => {
-    const rule = <P extends keyof KindRules>(
-      of: { readonly apiVersion: string; readonly kind: string },
-      part: P,
-    ): KindRules[P] | undefined => {
+    type Kind = { readonly apiVersion: string; readonly kind: string };
+    /** The rules of the first source that has this one. */
+    const rulesWith = (of: Kind, part: keyof KindRules): KindRules | undefined => {
       for (const source of sources) {
-        const found = source(of.apiVersion, of.kind, answers)?.[part];
-        if (found !== undefined) return found;
+        const found = source(of.apiVersion, of.kind, answers);
+        if (found?.[part] !== undefined) return found;
       }
       return undefined;
     };
+    const rule = <P extends keyof KindRules>(of: Kind, part: P): KindRules[P] | undefined =>
+      rulesWith(of, part)?.[part];
     return {
       hasHook: (kind, operation) => rule(kind, PARTS[operation]) !== undefined,
       replicas: (object) => rule(object, "replicas")?.(object),
@@ -68,6 +71,14 @@ export function createInterpreter(sources: readonly RuleSource[] = [nativeSource
       revise: (object, count) => rule(object, "revise")?.(object, count) ?? object,
       retain: (desired, observed) => (rule(desired, "retain") ?? rule(desired, "keep"))?.(desired, observed) ?? desired,
       aggregate: (object, items, nowMs) => rule(object, "aggregate")?.(object, items, nowMs),
+      templateStatus(object, items, nowMs) {
+        const rules = rulesWith(object, "aggregate");
+        const status = rules?.aggregate?.(object, items, nowMs);
+        const own = (object as { readonly status?: Json }).status;
+        if (rules?.aggregates === undefined || status === undefined || own === undefined) return status;
+        const spokenOf = new Set(rules.aggregates);
+        return { ...Object.fromEntries(Object.entries(own).filter(([field]) => !spokenOf.has(field))), ...status };
+      },
       dependencies: (object) => rule(object, "dependencies")?.(object),
       reflect: (object) => rule(object, "reflect")?.(object),
       health: (object) => rule(object, "health")?.(object),

@@ -36,6 +36,11 @@ export interface KindRules {
   keep?(desired: KubeObject, observed: KubeObject): KubeObject;
   /** The new `.status`. `items` is absent where there is no list at all. */
   aggregate?(object: KubeObject, items: readonly AggregatedItem[] | undefined, nowMs?: number): Json | undefined;
+  /**
+   * Fields of the status `aggregate` speaks of. A template's other fields belong to whoever looks after it where it stands,
+   * and are kept; without this list the aggregation is the whole status.
+   */
+  readonly aggregates?: readonly string[];
   dependencies?(object: KubeObject): readonly Dependency[];
   reflect?(object: KubeObject): Json | undefined;
   health?(object: KubeObject): boolean;

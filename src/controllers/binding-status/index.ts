@@ -16,6 +16,7 @@ import {
   Work,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
+import { retryOnConflict } from "#client";
 import {
   type Change,
   type ControllerContext,
@@ -120,6 +121,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     // A Work that does not carry the resource yet is being rendered anew.
     return done;
   }
+  const events = context.events.from(statusController(binding));
   const what =
     binding.kind === "ClusterResourceBinding"
       ? `ClusterResourceBinding(${binding.metadata.name})`
@@ -130,11 +132,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     } catch (error) {
       if (isNotFound(error)) return done;
       if (!isConflict(error)) {
-        context.events.warning(
-          binding,
-          "AggregateStatusFailed",
-          error instanceof Error ? error.message : String(error),
-        );
+        events.warning(binding, "AggregateStatusFailed", error instanceof Error ? error.message : String(error));
         throw error;
       }
       const latest = await context.client.find(kind, request);
@@ -143,11 +141,19 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
       if (again.isChanged)
         await context.client.updateStatus(kind, { ...latest, status: again.status } as ResourceBinding);
     }
-    context.events.normal(binding, "AggregateStatusSucceed", `Update ${what} with AggregatedStatus successfully.`);
+    events.normal(binding, "AggregateStatusSucceed", `Update ${what} with AggregatedStatus successfully.`);
   }
   if (context.options.writesTemplateStatus) await writeTemplate(binding, plan.status, context);
   return done;
 }
+
+/** The source of events (wire). */
+const statusController = ({ kind }: AnyBinding) =>
+  kind === "ClusterResourceBinding"
+    ? "cluster-resource-binding-status-controller"
+    : "resource-binding-status-controller";
+
+/** The members' parts summed up in the template's status. A failure is said on the template. */
 
 async function writeTemplate(
   binding: AnyBinding,
@@ -159,21 +165,23 @@ async function writeTemplate(
   if (!interpreter.hasHook({ apiVersion, kind: kindName }, "AggregateStatus")) return;
   const kind = kindOf(apiVersion, kindName);
   if (kind === undefined) return;
-  for (let tries = 0; tries < 5; tries++) {
+  const events = context.events.from(statusController(binding));
+  const items = (status.aggregatedStatus ?? []) as unknown as Parameters<Interpreter["aggregate"]>[1];
+  await retryOnConflict(async () => {
     const template = await context.client.find(kind, { namespace, name });
     if (template === undefined || template.metadata.annotations?.[TEMPLATE_STATUS] === "Keep") return;
-    const items = (status.aggregatedStatus ?? []) as unknown as Parameters<Interpreter["aggregate"]>[1];
-    const next = await interpreter.ask((asked) => asked.aggregate(template, items, context.clock.now()));
-    const before = (template as { readonly status?: unknown }).status;
-    if (next === undefined || deepEqual(settled(before), settled(next))) return;
     try {
+      const next = await interpreter.ask((asked) => asked.templateStatus(template, items, context.clock.now()));
+      const before = (template as { readonly status?: unknown }).status;
+      if (next === undefined || deepEqual(settled(before), settled(next))) return;
       await context.client.updateStatus(kind, { ...template, status: next } as KubeObject);
-      context.events.normal(template, "AggregateStatusSucceed", "Update Resource with AggregatedStatus successfully.");
-      return;
+      events.normal(template, "AggregateStatusSucceed", "Update Resource with AggregatedStatus successfully.");
     } catch (error) {
-      if (!isConflict(error)) throw error;
+      if (!isConflict(error))
+        events.warning(template, "AggregateStatusFailed", error instanceof Error ? error.message : String(error));
+      throw error;
     }
-  }
+  });
 }
 
 const settled = (status: unknown) => status ?? {};

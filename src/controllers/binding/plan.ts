@@ -161,9 +161,15 @@ export function divideCompletions(
   const isDescending = uid !== "" && (fnv1a32(uid) & 1) === 1;
   const seats = new Map<string, number>();
   const ordered = [...targets].sort((a, b) => (a.name < b.name ? -1 : 1) * (isDescending ? -1 : 1));
-  if (ordered.every(({ replicas = 0 }) => replicas === 0)) return seats;
-  for (const { name } of ordered) seats.set(name, 0);
-  for (let left = total; left > 0; left--) {
+  const weights = ordered.reduce((sum, { replicas = 0 }) => sum + replicas, 0);
+  if (weights === 0) return seats;
+  // What everybody gets for certain is given at once, so that the loop runs per cluster and not per completion: seats whose
+  // average reaches `weights / (2 * total - clusters)` are never more than `total`. One less each makes up for rounding.
+  const share = Math.max(0, 2 * total - ordered.length) / weights;
+  for (const { name, replicas = 0 } of ordered)
+    seats.set(name, Math.max(0, Math.floor((replicas * share + 1) / 2) - 1));
+  const certain = [...seats.values()].reduce((sum, count) => sum + count, 0);
+  for (let left = total - certain; left > 0; left--) {
     let best: { name: string; average: number; given: number } | undefined;
     for (const { name, replicas = 0 } of ordered) {
       const given = seats.get(name) ?? 0;

@@ -51,7 +51,10 @@ export async function reconcile(
   if (binding === undefined) return done;
   const id = binding.metadata.labels?.[bindingIdLabel(binding)];
   const works = id === undefined ? [] : context.cache(Work).byIndex(BINDING_ID_INDEX, id);
-  const { client, events } = context;
+  const { client } = context;
+  const events = context.events.from(
+    binding.kind === "ClusterResourceBinding" ? "cluster-resource-binding-controller" : "binding-controller",
+  );
   const remove = (work: Work) =>
     binding.kind === "ClusterResourceBinding" && isOfNamespace(work)
       ? quietly(client.update(Work, handedBack(work)))

@@ -88,16 +88,22 @@ export function hasConflict(referrers: readonly ResourceBinding[]): string | und
   return parts.length === 0 ? undefined : `Dependency policy conflict detected: ${parts.join("; ")}.`;
 }
 
-/** Referrers of an attached binding. Throws when one cannot be read, for its wishes are then unknown. */
-export function referrersOf(
+/**
+ * Referrers of an attached binding that are there. One that went without letting go, because somebody took its finalizer
+ * off, wants nothing any more; its snapshot goes as well, or it would keep the dependency in clusters for ever.
+ */
+function referrersOf(
   snapshots: readonly BindingSnapshot[],
   read: (namespace: string, name: string) => ResourceBinding | undefined,
-): readonly ResourceBinding[] {
-  return snapshots.map(({ namespace = "", name }) => {
-    const found = read(namespace, name);
-    if (found === undefined) throw new Error(`the binding ${namespace}/${name} that needs a dependency cannot be read`);
-    return found;
+): { readonly snapshots: readonly BindingSnapshot[]; readonly referrers: readonly ResourceBinding[] } {
+  const found = snapshots.flatMap((snapshot) => {
+    const referrer = read(snapshot.namespace ?? "", snapshot.name);
+    return referrer === undefined ? [] : [{ snapshot, referrer }];
   });
+  return {
+    snapshots: found.map(({ snapshot }) => snapshot),
+    referrers: found.map(({ referrer }) => referrer),
+  };
 }
 
 /** Where a workload runs: its targets, and clusters it is still draining from, as its old copy needs what it was given. */
@@ -134,19 +140,17 @@ export function planAttached({ independent, template, present, read }: AttachInp
   };
   const before = present?.spec.requiredBy ?? [];
   const at = before.findIndex((snapshot) => isReferrer(snapshot, independent));
-  const requiredBy = at < 0 ? [...before, own] : before.map((snapshot, index) => (index === at ? own : snapshot));
+  const { snapshots: requiredBy, referrers } = referrersOf(
+    at < 0 ? [...before, own] : before.map((snapshot, index) => (index === at ? own : snapshot)),
+    (space, of) => (space === own.namespace && of === own.name ? independent : read(space, of)),
+  );
   const resource = { apiVersion: template.apiVersion, kind: template.kind, namespace, name, uid, resourceVersion };
   const labels = {
     ...present?.metadata.labels,
     [referenceLabel(independent)]: independent.metadata.labels?.[RESOURCE_BINDING_ID] ?? "",
   };
-  const referrers =
-    present?.spec.placement === undefined
-      ? referrersOf(requiredBy, (space, of) =>
-          space === own.namespace && of === own.name ? independent : read(space, of),
-        )
-      : [];
-  const strategy = present?.spec.placement === undefined ? strategyOf(referrers) : {};
+  const isOnlyAttached = present?.spec.placement === undefined;
+  const strategy = isOnlyAttached ? strategyOf(referrers) : {};
   const binding = {
     ...(present ?? {}),
     apiVersion: "work.karmada.io/v1alpha2",
@@ -161,7 +165,7 @@ export function planAttached({ independent, template, present, read }: AttachInp
     },
     spec: { ...present?.spec, resource, requiredBy, ...strategy },
   } as unknown as ResourceBinding;
-  return { binding, conflict: hasConflict(referrers) };
+  return { binding, conflict: isOnlyAttached ? hasConflict(referrers) : undefined };
 }
 
 /** An attached binding that no longer follows `independent`. */
@@ -170,8 +174,9 @@ export function detached(
   independent: KubeObject,
   read: AttachInput["read"],
 ): ResourceBinding {
-  const requiredBy = (attached.spec.requiredBy ?? []).filter(
-    (snapshot) => !isReferrer(snapshot, independent as ResourceBinding),
+  const { snapshots: requiredBy, referrers } = referrersOf(
+    (attached.spec.requiredBy ?? []).filter((snapshot) => !isReferrer(snapshot, independent as ResourceBinding)),
+    read,
   );
   const { requiredBy: _all, ...rest } = attached.spec;
   const stripped = withLabels(attached, { [referenceLabel(independent)]: undefined });
@@ -180,6 +185,6 @@ export function detached(
   const { conflictResolution: _conflict, preserveResourcesOnDeletion: _preserve, ...bare } = rest;
   return {
     ...stripped,
-    spec: requiredBy.length === 0 ? bare : { ...bare, requiredBy, ...strategyOf(referrersOf(requiredBy, read)) },
+    spec: requiredBy.length === 0 ? bare : { ...bare, requiredBy, ...strategyOf(referrers) },
   } as ResourceBinding;
 }

@@ -8,9 +8,12 @@
 import {
   type AnyBinding,
   type AnyPropagationPolicy,
+  bindingName,
   CLUSTER_PROPAGATION_POLICY_ID,
+  ClusterOverridePolicy,
   ClusterPropagationPolicy,
   ClusterResourceBinding,
+  OverridePolicy,
   PROPAGATION_POLICY_ID,
   PropagationPolicy,
   ResourceBinding,
@@ -24,9 +27,10 @@ import {
   PRIORITY_LOW,
   wake,
 } from "#controller-runtime";
-import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import { type KubeObject, objectKey, type ResourceKind, withMetadata } from "#machinery";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
-import { claimOf, isChangedByMarksOnly, isLazy } from "./plan.ts";
+import { isAsLastSeen, isChangedByMarksOnly, isLazy } from "./lazy.ts";
+import { claimOf } from "./plan.ts";
 import { reconcile, requestName, stateOf } from "./reconcile.ts";
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
@@ -55,6 +59,8 @@ export const detector = defineController<DetectorDeps, DetectorOptions>({
     wake(ClusterResourceBinding, templateOfDeletedBinding),
     wake(PropagationPolicy, policiesThatMayPreempt),
     wake(ClusterPropagationPolicy, policiesThatMayPreempt),
+    wake(OverridePolicy, policiesThatWaitFor),
+    wake(ClusterOverridePolicy, policiesThatWaitFor),
   ],
   indexes: [cacheIndex(ResourceBinding, "claim", claimIds), cacheIndex(ClusterResourceBinding, "claim", claimIds)],
   writes: [{ kind: ANY, verbs: ["create", "update"] }],
@@ -90,6 +96,7 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         if (namespace !== undefined && isSkippedNamespace(namespace)) return [];
         if (kind.group === "" && kind.kind === "ConfigMap" && isOwnOfEachCluster(namespace, name)) return [];
         const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
+        const byMarks = { ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) };
         if (change.type === "deleted") {
           state.waiting.delete(`${namespace ?? ""}/${wakeup.name}`);
           return [];
@@ -97,8 +104,15 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         if (change.type === "updated") {
           if (!isRelevant(change.old, object)) return [];
           // A change that is only marks is nothing the user did; lazily activated policies wait for the user.
-          if (isClaimedLazily(object, context) && isChangedByMarksOnly(change.old, object))
-            return [{ ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) }];
+          if (isClaimedLazily(object, context) && isChangedByMarksOnly(change.old, object)) return [byMarks];
+        }
+        // A start is nothing the user did either.
+        if (change.type === "added" && change.isInitial && isClaimedLazily(object, context)) {
+          const bindings = context.cache(
+            (namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding,
+          );
+          const key = objectKey(namespace, bindingName(object.kind, name));
+          if (isAsLastSeen(object, bindings.get(key))) return [{ ...byMarks, priority: PRIORITY_LOW }];
         }
         return [change.type === "added" && change.isInitial ? { ...wakeup, priority: PRIORITY_LOW } : wakeup];
       });
@@ -137,6 +151,21 @@ function policiesThatMayPreempt<P extends AnyPropagationPolicy>(
   return (context.cache(kind).list(namespace) as readonly AnyPropagationPolicy[])
     .filter(({ spec }) => spec.preemption === "Always" && (spec.priority ?? 0) > now && (spec.priority ?? 0) < before)
     .sort((a, b) => (b.spec.priority ?? 0) - (a.spec.priority ?? 0))
+    .map(({ metadata }) => ({ kind, namespace, name: metadata.name ?? "" }));
+}
+
+/** Policies that were waiting for an override that has come. */
+function policiesThatWaitFor(
+  change: Change<OverridePolicy> | Change<ClusterOverridePolicy>,
+  context: ControllerContext<unknown, unknown>,
+) {
+  if (change.type !== "added" || change.isInitial) return [];
+  const { namespace, name = "" } = change.object.metadata;
+  const kind = (namespace === undefined ? ClusterPropagationPolicy : PropagationPolicy) as typeof PropagationPolicy;
+  return context
+    .cache(kind)
+    .list(namespace)
+    .filter(({ spec }) => spec.dependentOverrides?.includes(name) === true)
     .map(({ metadata }) => ({ kind, namespace, name: metadata.name ?? "" }));
 }
 

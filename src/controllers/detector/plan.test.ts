@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { AnyBinding, AnyPropagationPolicy, ClusterPropagationPolicy, PropagationPolicy } from "#apis/karmada";
 import type { KubeObject } from "#machinery";
-import { buildBinding, claimed, claimOf, isChangedByMarksOnly, matchPolicy, unclaimed } from "./plan.ts";
+import { isChangedByMarksOnly } from "./lazy.ts";
+import { buildBinding, claimed, claimOf, matchPolicy, unclaimed } from "./plan.ts";
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
 const template = (more: object = {}, meta: object = {}): KubeObject =>

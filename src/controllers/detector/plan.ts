@@ -12,11 +12,10 @@ import {
   PROPAGATION_POLICY_NAMESPACE,
   type PropagationPolicy,
   type PropagationSpec,
-  SKIP_AUTO_PROPAGATION,
 } from "#apis/karmada";
-import { deepEqual } from "#base";
 import { controllerReference, type KubeObject, withAnnotations, withKeys, withLabels } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
+import { isLazy, TEMPLATE_DIGEST, userDigest } from "./lazy.ts";
 
 /** The best of the policies of one kind: explicit priority, then precision, then name. */
 export function choosePolicy<P extends AnyPropagationPolicy>(
@@ -119,10 +118,12 @@ export function claimed<T extends KubeObject>(object: T, policy: AnyPropagationP
 export function unclaimed<T extends KubeObject>(object: T, kind: Claim["kind"]): T {
   return kind === "PropagationPolicy"
     ? withAnnotations(withLabels(object, { [PROPAGATION_POLICY_ID]: undefined }), {
+        [TEMPLATE_DIGEST]: undefined,
         [PROPAGATION_POLICY_NAMESPACE]: undefined,
         [PROPAGATION_POLICY_NAME]: undefined,
       })
     : withAnnotations(withLabels(object, { [CLUSTER_PROPAGATION_POLICY_ID]: undefined }), {
+        [TEMPLATE_DIGEST]: undefined,
         [CLUSTER_PROPAGATION_POLICY_NAME]: undefined,
       });
 }
@@ -170,7 +171,10 @@ export function buildBinding({ template, policy, present, replicas, components, 
   const kept = Object.fromEntries(Object.entries(present?.spec ?? {}).filter(([field]) => !POLICY_FIELDS.has(field)));
   const groups = workloadGroups(template, spec);
   const labels = withKeys(present?.metadata.labels, marks.labels);
-  const annotations = withKeys(present?.metadata.annotations, marks.annotations);
+  const annotations = withKeys(present?.metadata.annotations, {
+    ...marks.annotations,
+    [TEMPLATE_DIGEST]: isLazy(policy) ? userDigest(template) : undefined,
+  });
   return {
     ...(present ?? {}),
     apiVersion: "work.karmada.io/v1alpha2",
@@ -205,7 +209,7 @@ export function buildBinding({ template, policy, present, replicas, components, 
         replicaRequirements: components === undefined ? replicas?.requirements : undefined,
         components,
         suspension,
-        schedulePriority: priority === undefined || isCluster ? undefined : { priority },
+        schedulePriority: priority === undefined ? undefined : { priority },
         workloadAffinityGroups: isCluster ? undefined : groups,
       }),
     },
@@ -242,29 +246,3 @@ function workloadGroups(template: KubeObject, { placement }: PropagationSpec) {
   const groups = drop({ affinityGroup: group(affinity?.affinity), antiAffinityGroup: group(affinity?.antiAffinity) });
   return Object.keys(groups).length === 0 ? undefined : groups;
 }
-
-const USER_LABEL = SKIP_AUTO_PROPAGATION;
-
-/** Whether a template changed only by marks of the control plane, which a lazily activated policy does not act upon. */
-export function isChangedByMarksOnly(old: KubeObject, now: KubeObject): boolean {
-  const settled = (object: KubeObject) => {
-    const { status: _status, metadata, ...rest } = object as KubeObject & { readonly status?: unknown };
-    const {
-      labels,
-      annotations,
-      managedFields: _fields,
-      resourceVersion: _version,
-      generation: _generation,
-      ...meta
-    } = metadata;
-    const users = (keys: Readonly<Record<string, string>> | undefined) =>
-      Object.fromEntries(
-        Object.entries(keys ?? {}).filter(([key]) => key === USER_LABEL || !key.includes(".karmada.io")),
-      );
-    return { ...rest, metadata: { ...meta, labels: users(labels), annotations: users(annotations) } };
-  };
-  return deepEqual(settled(old), settled(now));
-}
-
-/** Whether a policy takes effect only when the user next changes the template. */
-export const isLazy = (policy: AnyPropagationPolicy): boolean => policy.spec.activationPreference === "Lazy";

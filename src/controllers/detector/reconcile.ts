@@ -25,20 +25,13 @@ import {
   type KubeObject,
   objectKey,
   type ResourceKind,
+  withAnnotations,
   withoutFinalizer,
 } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import type { DetectorDeps, DetectorOptions, Waiting } from "./context.ts";
-import {
-  type BindingInput,
-  buildBinding,
-  choosePolicy,
-  claimed,
-  claimOf,
-  isClusterPolicy,
-  isLazy,
-  unclaimed,
-} from "./plan.ts";
+import { type BindingInput, buildBinding, choosePolicy, claimed, claimOf, isClusterPolicy, unclaimed } from "./plan.ts";
+import { isLazy, TEMPLATE_DIGEST, userDigest } from "./lazy.ts";
 import { withQuotaFacts } from "./quota-facts.ts";
 
 type Context = ControllerContext<DetectorDeps, DetectorOptions>;
@@ -133,6 +126,8 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
     waiting.set(waitingKey, { kind, object: template });
     return done;
   }
+  // Until its overrides are there it waits like one without a policy; their coming wakes the policy.
+  waiting.set(waitingKey, { kind, object: template });
   mustHaveOverrides(policy, context);
   waiting.delete(waitingKey);
   await apply(kind, template, policy, isByMarks, context);
@@ -173,9 +168,13 @@ async function apply(
       .observe((clock.now() - startedMs) / 1000, { result });
   };
   try {
-    const marked = claimed(template, policy);
+    const waits = isByMarks && isLazy(policy);
+    const marked = withDigest(claimed(template, policy), waits, context);
     const current = marked === template ? template : await context.client.update(kind, marked);
-    if (isByMarks && isLazy(policy)) return;
+    if (waits) {
+      await noteSeen(current, context);
+      return;
+    }
     if (await writeBinding(current, policy, context))
       events.normal(template, "ApplyPolicySucceed", `Apply ${describePolicy(policy)} succeed`);
     measured("success");
@@ -192,6 +191,27 @@ async function apply(
     );
     throw error;
   }
+}
+
+const bindingOf = (template: KubeObject, context: Context): AnyBinding | undefined => {
+  const { namespace, name = "" } = template.metadata;
+  const kind = (namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
+  return context.cache(kind).get(objectKey(namespace, bindingName(template.kind, name)));
+};
+
+/** A template that waits for its user and has no binding yet says itself what he had said by then. */
+function withDigest(template: KubeObject, waits: boolean, context: Context): KubeObject {
+  const before = template.metadata.annotations?.[TEMPLATE_DIGEST];
+  const digest = waits && bindingOf(template, context) === undefined ? (before ?? userDigest(template)) : undefined;
+  return before === digest ? template : withAnnotations(template, { [TEMPLATE_DIGEST]: digest });
+}
+
+/** A policy that was switched to lazy: from now on the binding tells what the user had said of the template by then. */
+async function noteSeen(template: KubeObject, context: Context): Promise<void> {
+  const kind = (template.metadata.namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
+  const present = bindingOf(template, context) as ResourceBinding | undefined;
+  if (present === undefined || present.metadata.annotations?.[TEMPLATE_DIGEST] !== undefined) return;
+  await context.client.update(kind, withAnnotations(present, { [TEMPLATE_DIGEST]: userDigest(template) }));
 }
 
 async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, context: Context): Promise<boolean> {

@@ -80,7 +80,8 @@ export async function reconcile(request: Request, context: Context, record: Memo
         message: "Work is being dispatched to member clusters.",
       };
   const before = work.status?.conditions?.find(({ type }) => type === "Dispatching");
-  if (before?.status !== dispatching.status) context.events.normal(work, "WorkDispatching", dispatching.message);
+  if (before?.status !== dispatching.status)
+    context.events.from("execution-controller").normal(work, "WorkDispatching", dispatching.message);
   if (isSuspended) {
     await writeConditions(work, [dispatching], context);
     return done;

@@ -31,6 +31,7 @@ import {
   isNotFound,
   type KubeObject,
   withAnnotations,
+  withKeys,
   withLabels,
   withMetadata,
 } from "#machinery";
@@ -60,9 +61,7 @@ export const namespaceSync = defineController<unknown, Options>({
         : [],
     ),
     wake(ClusterOverridePolicy, (change, context: ControllerContext<unknown, unknown>) =>
-      (change.object.spec.resourceSelectors ?? []).some(
-        ({ apiVersion, kind }) => apiVersion === "v1" && kind === "Namespace",
-      )
+      speaksOfNamespaces(change.object) || (change.type === "updated" && speaksOfNamespaces(change.old))
         ? context
             .cache(Namespace)
             .list()
@@ -96,6 +95,14 @@ export const namespaceSync = defineController<unknown, Options>({
   concurrency: () => 16,
   reconcile,
 });
+
+/** An override without selectors speaks of everything. */
+function speaksOfNamespaces({ spec: { resourceSelectors = [] } }: ClusterOverridePolicy): boolean {
+  return (
+    resourceSelectors.length === 0 ||
+    resourceSelectors.some(({ apiVersion, kind }) => apiVersion === "v1" && kind === "Namespace")
+  );
+}
 
 function isSkipped(namespace: Namespace, options: Options): boolean {
   const name = namespace.metadata.name ?? "";
@@ -168,16 +175,14 @@ async function ensureWork(namespace: Namespace, cluster: Cluster, context: Conte
   );
   manifest = recordManaged(id === undefined ? manifest : withLabels(manifest, { [WORK_ID]: id }));
   const applied = appliedText(overridden.appliedClusterOverrides);
-  const annotations =
-    applied === undefined
-      ? present?.metadata.annotations
-      : { ...present?.metadata.annotations, [APPLIED_CLUSTER_OVERRIDES]: applied };
+  const annotations = withKeys(present?.metadata.annotations, { [APPLIED_CLUSTER_OVERRIDES]: applied });
+  const { annotations: _before, ...metadata } = present?.metadata ?? {};
   const wanted = {
     ...(present ?? {}),
     apiVersion: "work.karmada.io/v1alpha1",
     kind: "Work",
     metadata: {
-      ...present?.metadata,
+      ...metadata,
       name,
       namespace: execution,
       finalizers: [EXECUTION_FINALIZER],

@@ -100,7 +100,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
       if (before !== undefined) statuses.push(before);
       continue;
     }
-    statuses.push(await statusOf(work, object, ordinal, context));
+    statuses.push(await statusOf(work, object, ordinal, before, context));
   }
   if (statuses.length === 0 || deepEqual(statuses, work.status?.manifestStatuses ?? [])) return done;
   const write = (latest: Work) =>
@@ -116,8 +116,15 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
   return done;
 }
 
-async function statusOf(work: Work, object: KubeObject, ordinal: number, context: Context): Promise<ManifestStatus> {
+async function statusOf(
+  work: Work,
+  object: KubeObject,
+  ordinal: number,
+  before: ManifestStatus | undefined,
+  context: Context,
+): Promise<ManifestStatus> {
   const { interpreter } = context.deps;
+  const events = context.events.from("work-status-controller");
   const { group, version, kind } = gvkOf(object);
   const { namespace, name = "" } = object.metadata;
   const what = `${kind}/${namespace ?? ""}/${name}`;
@@ -125,20 +132,24 @@ async function statusOf(work: Work, object: KubeObject, ordinal: number, context
   try {
     status = await interpreter.ask((asked) => asked.reflect(object));
   } catch (error) {
-    context.events.warning(
+    events.warning(
       work,
       "ReflectStatusFailed",
       `Reflect status for object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`,
     );
     throw error;
   }
+  // Said once: a status moves far more often than anybody wants to read of.
+  if (before === undefined) events.normal(work, "ReflectStatusSucceed", `Reflect status for object(${what}) succeed.`);
   let health: string;
   try {
     const isHealthy = await interpreter.ask((asked) => asked.health(object));
     health = isHealthy === undefined || isHealthy ? "Healthy" : "Unhealthy";
+    if (health !== before?.health)
+      events.normal(work, "InterpretHealthSucceed", `Interpret health of object(${what}) as ${health.toLowerCase()}.`);
   } catch (error) {
     health = "Unknown";
-    context.events.warning(
+    events.warning(
       work,
       "InterpretHealthFailed",
       `Interpret health of object(${what}) failed, err: ${error instanceof Error ? error.message : String(error)}.`,

@@ -282,6 +282,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       }
       return result;
     },
+    aggregates: ["phase", "containerStatuses", "initContainerStatuses"],
     aggregate: (object, items) => {
       if (items === undefined) return statusOf(object);
       const phase = firstPhase(items, ["Failed", "Pending", "Running", "Succeeded"]);
@@ -326,6 +327,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       if (address && addresses.length > 0) result = setPath(result, ["spec", "clusterIPs"], addresses);
       return result;
     },
+    aggregates: ["loadBalancer"],
     aggregate: (object, items = []) => {
       if (getPath(object, "spec", "type") !== "LoadBalancer") return statusOf(object);
       const ingress = mergeIngress(items, ["hostname", "ip", "ipMode"]);
@@ -363,6 +365,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       const claim = getPath(observed, "spec", "claimRef");
       return claim === undefined ? desired : setPath(desired, ["spec", "claimRef"], claim);
     },
+    aggregates: ["phase"],
     aggregate: (_object, items = []) => {
       const phase = firstPhase(items, ["Failed", "Pending", "Available", "Bound", "Released"]);
       return phase === undefined ? {} : { phase };
@@ -400,6 +403,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     health: hasAddress,
   },
   "policy/v1/PodDisruptionBudget": {
+    aggregates: [...BUDGET, "disruptedPods"],
     aggregate: (_object, items = []) => {
       const disrupted: Record<string, unknown> = {};
       for (const { clusterName, status } of reported(items))
@@ -415,6 +419,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
       number(getPath(object, "status", "currentHealthy")) >= number(getPath(object, "status", "desiredHealthy")),
   },
   "autoscaling/v2/HorizontalPodAutoscaler": {
+    aggregates: ["currentReplicas", "desiredReplicas"],
     aggregate: (_object, items = []) => sums(items, ["currentReplicas", "desiredReplicas"], ["desiredReplicas"]),
     reflect: pick(["currentReplicas", "desiredReplicas"], ["desiredReplicas"]),
   },
