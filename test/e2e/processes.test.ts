@@ -1,67 +1,25 @@
 /** The program as programs: a server, a member of its own, joined over HTTPS, and what they say when something is wrong. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { bundleProgram, type Program } from "../program.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const program = join(root, `node_modules/.cache/e2e-${process.pid}`);
 const folder = mkdtempSync(join(tmpdir(), "flotilla-processes-"));
-const children: ChildProcess[] = [];
 const transports: HttpTransport[] = [];
-
-const runner = () => join(program, "run.mjs");
-
-function start(
-  words: readonly string[],
-  ready: RegExp,
-): Promise<{ readonly child: ChildProcess; readonly output: () => string }> {
-  const child = spawn(process.execPath, [runner(), ...words], { stdio: ["ignore", "pipe", "pipe"] });
-  children.push(child);
-  let output = "";
-  return new Promise((resolve, reject) => {
-    const take = (chunk: Buffer) => {
-      output += chunk.toString();
-      if (ready.test(output)) resolve({ child, output: () => output });
-    };
-    child.stdout?.on("data", take);
-    child.stderr?.on("data", take);
-    child.on("exit", (code) => reject(new Error(`ended with ${code}: ${output}`)));
-  });
-}
-
-function run(
-  words: readonly string[],
-): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  return new Promise((resolve) =>
-    execFile(process.execPath, [runner(), ...words], { timeout: 30_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
-    ),
-  );
-}
+let program: Program;
 
 function connect(kubeconfig: string): Client {
   const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
   const transport = createHttpTransport(endpoint);
   transports.push(transport);
   return createClient(transport);
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.removeAllListeners("exit");
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  child.kill(signal);
-  await gone;
 }
 
 const dataDir = join(folder, "plane");
@@ -75,40 +33,26 @@ const flags = [
 ];
 
 beforeAll(async () => {
-  mkdirSync(program, { recursive: true });
-  await build({
-    entryPoints: { main: join(root, "src/main.ts") },
-    outdir: program,
-    bundle: true,
-    splitting: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    packages: "external",
-    outExtension: { ".js": ".mjs" },
-    logLevel: "error",
-  });
-  writeFileSync(
-    runner(),
-    'const { main } = await import("./main.mjs");\nawait main("flotilla", process.argv.slice(2));\n',
-  );
+  program = await bundleProgram();
 });
 
 afterAll(async () => {
   await Promise.all(transports.map((transport) => transport.close()));
-  await Promise.all(children.map((child) => end(child)));
+  await program.close();
   rmSync(folder, { recursive: true, force: true });
-  rmSync(program, { recursive: true, force: true });
 });
 
 test("[DR-3] [DR-36] a server, a member of its own process, join, propagation over HTTPS, restart, unjoin", {
   timeout: 60_000,
 }, async () => {
-  const server = await start(["server", ...flags], /control plane is ready/);
+  const server = await program.start(["server", ...flags], /control plane is ready/);
   const memberFolder = join(folder, "member");
-  const member = await start(["simulate", "member", "far", "--nodes=2", `--data-dir=${memberFolder}`], /far is ready/);
+  const member = await program.start(
+    ["simulate", "member", "far", "--nodes=2", `--data-dir=${memberFolder}`],
+    /far is ready/,
+  );
   const memberConfig = join(memberFolder, "far.kubeconfig");
-  const joined = await run([
+  const joined = await program.run(
     "join",
     "far",
     "--kubeconfig",
@@ -116,9 +60,9 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
     "--cluster-kubeconfig",
     memberConfig,
     "--cluster-region=north",
-  ]);
+  );
   expect(joined).toMatchObject({ code: 0, stdout: "cluster(far) is joined successfully\n" });
-  const again = await run(["join", "far", "--kubeconfig", admin, "--cluster-kubeconfig", memberConfig]);
+  const again = await program.run("join", "far", "--kubeconfig", admin, "--cluster-kubeconfig", memberConfig);
   expect(again.stderr).toMatch(/error: the cluster ID \S+ or the cluster name far has been registered/);
   const plane = connect(admin);
   await eventually(async () =>
@@ -126,20 +70,20 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
       ({ type, status }) => type === "Ready" && status === "True",
     ),
   );
-  expect((await run(["get", "clusters", "--kubeconfig", admin])).stdout).toMatch(/far\s+v1\.\S+\s+Push\s+True/);
+  expect((await program.run("get", "clusters", "--kubeconfig", admin)).stdout).toMatch(/far\s+v1\.\S+\s+Push\s+True/);
   await plane.create(PropagationPolicy, aPropagationPolicy("all", {}));
   await plane.create(Deployment, aDeployment("web", 3));
   await eventually(
     async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 3,
   );
-  expect((await run(["explain", "placement", "deployment/web", "--kubeconfig", admin])).stdout).toMatch(
+  expect((await program.run("explain", "placement", "deployment/web", "--kubeconfig", admin)).stdout).toMatch(
     /far\s+3\s+-\s+True\s+Healthy/,
   );
 
   // Killed, not stopped: what was acknowledged is there after the start, and nothing in the member was touched.
   const before = await connect(memberConfig).get(Deployment, { namespace: "default", name: "web" });
-  await end(server.child, "SIGKILL");
-  await start(["server", ...flags], /control plane is ready/);
+  await server.end("SIGKILL");
+  await program.start(["server", ...flags], /control plane is ready/);
   const restarted = connect(admin);
   expect((await restarted.get(Deployment, { namespace: "default", name: "web" })).spec?.replicas).toBe(3);
   await restarted.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
@@ -153,29 +97,29 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
   );
 
   // A member with a wrong address becomes a condition with the cause.
-  await end(member.child);
+  await member.end();
   await eventually(async () =>
     (await restarted.get(Cluster, { name: "far" })).status?.conditions?.some(
       ({ type, status, reason }) => type === "Ready" && status === "False" && reason === "ClusterNotReachable",
     ),
   );
-  const unjoined = await run(["unjoin", "far", "--kubeconfig", admin, "--wait=20"]);
+  const unjoined = await program.run("unjoin", "far", "--kubeconfig", admin, "--wait=20");
   expect(unjoined.stderr + unjoined.stdout).toMatch(/unjoined successfully|still being removed/);
 });
 
 test("a server says what is wrong with what it was given", async () => {
-  expect((await run(["server", "--secure-port=0"])).stderr).toBe("error: required flag: --data-dir\n");
-  expect((await run(["server", "--data-dir=x", "--no-such-flag=1"])).stderr).toBe(
+  expect((await program.run("server", "--secure-port=0")).stderr).toBe("error: required flag: --data-dir\n");
+  expect((await program.run("server", "--data-dir=x", "--no-such-flag=1")).stderr).toBe(
     "error: unknown flag: --no-such-flag\n",
   );
-  expect((await run(["server", "--data-dir=x", "--feature-gates=Nonsense=true"])).stderr).toBe(
+  expect((await program.run("server", "--data-dir=x", "--feature-gates=Nonsense=true")).stderr).toBe(
     'error: --feature-gates: there is no gate "Nonsense"\n',
   );
-  expect((await run(["frobnicate"])).stderr).toBe('error: unknown command "frobnicate" for "flotilla"\n');
+  expect((await program.run("frobnicate")).stderr).toBe('error: unknown command "frobnicate" for "flotilla"\n');
   const newer = join(folder, "newer");
   mkdirSync(join(newer, "store"), { recursive: true });
   writeFileSync(join(newer, "store/format"), "99\n");
-  expect((await run(["server", `--data-dir=${newer}`])).stderr).toMatch(
+  expect((await program.run("server", `--data-dir=${newer}`)).stderr).toMatch(
     /has format 99, this program knows 1; it was left as it is/,
   );
   expect(readFileSync(join(newer, "store/format"), "utf8")).toBe("99\n");
@@ -185,7 +129,7 @@ test("a port that is taken is named", async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
   const { port } = taken.address() as { port: number };
-  const { stderr, code } = await run(["server", `--data-dir=${join(folder, "busy")}`, `--secure-port=${port}`]);
+  const { stderr, code } = await program.run("server", `--data-dir=${join(folder, "busy")}`, `--secure-port=${port}`);
   taken.close();
   expect(code).toBe(1);
   expect(stderr).toContain(`port ${port} on 127.0.0.1 is in use`);
@@ -193,9 +137,9 @@ test("a port that is taken is named", async () => {
 
 test("a data folder in use is refused by name", { timeout: 30_000 }, async () => {
   const own = join(folder, "own");
-  const { child } = await start(["server", `--data-dir=${own}`, "--secure-port=0"], /control plane is ready/);
-  expect((await run(["server", `--data-dir=${own}`, "--secure-port=0"])).stderr).toContain(
-    `is in use by process ${child.pid}`,
+  const { pid } = await program.start(["server", `--data-dir=${own}`, "--secure-port=0"], /control plane is ready/);
+  expect((await program.run("server", `--data-dir=${own}`, "--secure-port=0")).stderr).toContain(
+    `is in use by process ${pid}`,
   );
   const client = connect(join(own, "admin.kubeconfig"));
   await client.create(ConfigMap, {

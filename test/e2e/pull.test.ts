@@ -17,11 +17,11 @@ import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
 import { describeCertificates, parseKubeconfig, readKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
-import { buildProgram, type Programs } from "./program.ts";
+import { bundleProgram, type Program } from "../program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "flotilla-pull-"));
 const transports: HttpTransport[] = [];
-let programs: Programs;
+let programs: Program;
 
 const connectText = (text: string): Client => {
   const { namespace: _namespace, ...endpoint } = resolveContext(readKubeconfig(text));
@@ -41,11 +41,11 @@ const memberConfig = join(memberFolder, "edge.kubeconfig");
 const agentConfig = join(folder, "agent", "karmada-kubeconfig");
 
 beforeAll(async () => {
-  programs = await buildProgram();
+  programs = await bundleProgram();
 });
 afterAll(async () => {
   await Promise.all(transports.map((transport) => transport.close()));
-  await programs.stop();
+  await programs.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -58,19 +58,12 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
   const plane = connect(admin);
   const member = connect(memberConfig);
 
-  const printed = await run([
-    "token",
-    "create",
-    "--kubeconfig",
-    admin,
-    "--print-register-command",
-    "--description=edge",
-  ]);
+  const printed = await run("token", "create", "--kubeconfig", admin, "--print-register-command", "--description=edge");
   expect(printed.stdout).toMatch(
     /^flotilla register 127\.0\.0\.1:\d+ --token [a-z0-9]{6}\.[a-z0-9]{16} --discovery-token-ca-cert-hash sha256:[0-9a-f]{64}\n$/,
   );
   const [, , address = "", , token = "", , pin = ""] = printed.stdout.trim().split(" ");
-  const listed = (await run(["token", "list", "--kubeconfig", admin])).stdout;
+  const listed = (await run("token", "list", "--kubeconfig", admin)).stdout;
   expect(listed).toMatch(/^TOKEN\s+TTL\s+EXPIRES\s+USAGES\s+DESCRIPTION\s+EXTRA GROUPS\n/);
   expect(listed).toMatch(
     new RegExp(
@@ -80,8 +73,8 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
 
   // What is wrong is said by name, and nothing is left behind.
   const register = (...more: string[]) =>
-    run(["register", address, "--kubeconfig", memberConfig, "--cluster-name=edge", ...more]);
-  expect((await run(["register"])).stderr).toBe("error: accepts 1 arg(s), received 0\n");
+    run("register", address, "--kubeconfig", memberConfig, "--cluster-name=edge", ...more);
+  expect((await run("register")).stderr).toBe("error: accepts 1 arg(s), received 0\n");
   expect((await register()).stderr).toContain("token is required");
   expect((await register("--token", token)).stderr).toContain("need to verify CACertHashes");
   const wrongPin = await register("--token", token, `--discovery-token-ca-cert-hash=sha256:${"0".repeat(64)}`);
@@ -182,7 +175,7 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
 
   // A certificate near its end is renewed, and the agent goes on with the new one without a restart.
   const before = resolveContext(readKubeconfig(text)).clientCertificate;
-  await programs.end(agent.child);
+  await agent.end();
   const eager = await start(
     [...agentWords, "--cert-rotation-remaining-time-threshold=1"],
     /rotated the agent's certificate/,
@@ -206,21 +199,21 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
   );
 
   // A push command refuses it; unregister works with the agent's own rights.
-  expect((await run(["unjoin", "edge", "--kubeconfig", admin])).stderr).toContain("is a Pull mode member cluster");
-  expect(eager.child.exitCode).toBeNull();
-  const gone = await run(["unregister", "edge", "--cluster-kubeconfig", memberConfig, "--wait=30s"]);
+  expect((await run("unjoin", "edge", "--kubeconfig", admin)).stderr).toContain("is a Pull mode member cluster");
+  expect(eager.isRunning()).toBe(true);
+  const gone = await run("unregister", "edge", "--cluster-kubeconfig", memberConfig, "--wait=30s");
   expect(gone).toMatchObject({ code: 0, stderr: expect.stringContaining("the agent may not remove its own rights") });
   expect(await plane.find(Cluster, { name: "edge" })).toBeUndefined();
   expect(await plane.find(Namespace, { name: "karmada-es-edge" })).toBeUndefined();
   for (const name of ["karmada-agent", "karmada-agent-sa"])
     expect(await member.find(Deployment, { namespace: "karmada-system", name })).toBeUndefined();
   expect(await member.find(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" })).toBeUndefined();
-  const deleted = await run(["token", "delete", token, "--kubeconfig", admin]);
+  const deleted = await run("token", "delete", token, "--kubeconfig", admin);
   expect(deleted.stdout).toBe(`bootstrap token "${token.slice(0, 6)}" deleted\n`);
-  expect((await run(["token", "delete", token, "--kubeconfig", admin])).stderr).toContain(
+  expect((await run("token", "delete", token, "--kubeconfig", admin)).stderr).toContain(
     `err: secrets "bootstrap-token-${token.slice(0, 6)}" not found`,
   );
-  expect((await run(["token", "delete", "what", "--kubeconfig", admin])).stderr).toContain(
+  expect((await run("token", "delete", "what", "--kubeconfig", admin)).stderr).toContain(
     "given token didn't match pattern",
   );
 });

@@ -85,20 +85,6 @@ describe.each(versions)("etcd $version", ({ version, isThere }) => {
       await one.settle?.();
       expect(seen.map(({ key }) => key)).toEqual(["/c/d"]);
     });
-
-    test("a key with a lease ends by itself, and others do not", async () => {
-      const backend = await open();
-      const gone: string[] = [];
-      backend.watch("/lease/", backend.revision, {
-        changes: (all) => gone.push(...all.flatMap(({ type, key }) => (type === "delete" ? [key] : []))),
-        closed() {},
-      });
-      await backend.txn([{ type: "put", key: "/lease/short", value: bytes("x"), leaseSeconds: 1 }]);
-      await backend.txn([{ type: "put", key: "/lease/long", value: bytes("x"), leaseSeconds: 3600 }]);
-      await backend.txn([{ type: "put", key: "/lease/none", value: bytes("x") }]);
-      await eventually(() => gone.length > 0, 15_000);
-      expect(gone).toEqual(["/lease/short"]);
-    });
   });
 });
 

@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { ConfigMap } from "#apis/kubernetes";
 import { parseKubeconfig, resolveContext } from "#certs";
 import { createClient, createHttpTransport } from "#client";
-import { bundleProgram } from "./program.ts";
+import { bundleProgram } from "../program.ts";
 
 const isRoot = process.getuid?.() === 0;
 const isRequired = process.env["REAL_PARTS_REQUIRED"] === "1";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PartName, partPath, type RealApiServer, startRealApiServer } from "#lab";
 import { apiServerParts, describeReal } from "./parts.ts";
-import { bundleProgram, type Finished, type Program } from "./program.ts";
+import { bundleProgram, type Finished, type Program } from "../program.ts";
 
 const programs: readonly PartName[] = ["typed-client", "controller-runtime-manager"];
 const LIMIT_MS = 120_000;

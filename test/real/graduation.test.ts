@@ -10,7 +10,7 @@ import { type Etcd, startEtcd, startRealApiServer } from "#lab";
 import type { KubeObject, ResourceKind } from "#machinery";
 import { eventually, kubectl } from "#testing";
 import { apiServerParts, describeReal } from "./parts.ts";
-import { bundleProgram, type Program } from "./program.ts";
+import { bundleProgram, type Program } from "../program.ts";
 
 const yaml = (documents: readonly object[]) => documents.map((document) => JSON.stringify(document)).join("\n---\n");
 const named = (apiVersion: string, kind: string, name: string, rest: object = {}, namespace?: string) => ({

@@ -11,7 +11,7 @@ import { type RealMember, startRealMember } from "#lab";
 import { getPath, type KubeObject, type ResourceKind } from "#machinery";
 import { aDeployment, aPropagationPolicy, eventually, kubectl } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
-import { bundleProgram, type Program, type Running } from "./program.ts";
+import { bundleProgram, type Program, type Running } from "../program.ts";
 
 const file = (name: string) =>
   readFileSync(new URL(`../../examples/disaster-recovery/${name}`, import.meta.url), "utf8");

@@ -10,7 +10,7 @@ import { type Client, createClient, createHttpTransport, type HttpTransport } fr
 import { type RealMember, startRealMember } from "#lab";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
-import { bundleProgram, type Program } from "./program.ts";
+import { bundleProgram, type Program } from "../program.ts";
 
 describeReal("push members on real Kubernetes", memberParts, () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-real-"));

@@ -10,7 +10,7 @@ import { type Client, createClient, createHttpTransport, type HttpTransport } fr
 import { type Etcd, startEtcd } from "#lab";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
 import { describeReal } from "./parts.ts";
-import { bundleProgram, type Program, type Running } from "./program.ts";
+import { bundleProgram, type Program, type Running } from "../program.ts";
 
 interface Replica {
   readonly name: string;

@@ -23,14 +23,20 @@ export interface Program {
 export interface Running {
   readonly pid: number;
   readonly output: () => string;
+  readonly isRunning: () => boolean;
+  /** Sends a signal and goes on: `SIGSTOP` makes a program that hangs, `SIGCONT` wakes it. */
+  readonly signal: (signal: NodeJS.Signals) => void;
+  /** Resolves when it is gone, by itself or by `end`. */
+  readonly gone: Promise<void>;
   readonly end: (signal?: NodeJS.Signals) => Promise<void>;
 }
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
+const root = fileURLToPath(new URL("../", import.meta.url));
 const RUN_LIMIT_MS = 90_000;
+let bundles = 0;
 
 export async function bundleProgram(): Promise<Program> {
-  const folder = join(root, `node_modules/.cache/real-${process.pid}`);
+  const folder = join(root, `node_modules/.cache/program-${process.pid}-${bundles++}`);
   mkdirSync(folder, { recursive: true });
   await build({
     entryPoints: { main: join(root, "src/main.ts") },
@@ -51,8 +57,9 @@ export async function bundleProgram(): Promise<Program> {
   );
   const children = new Set<ChildProcess>();
 
+  const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null;
   async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (!isRunning(child)) return;
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill(signal);
     await gone;
@@ -68,12 +75,21 @@ export async function bundleProgram(): Promise<Program> {
     start(words, ready) {
       const child = spawn(process.execPath, [runner, ...words], { stdio: ["ignore", "pipe", "pipe"] });
       children.add(child);
+      const running: Running = {
+        pid: child.pid ?? 0,
+        output: () => output,
+        isRunning: () => isRunning(child),
+        signal: (signal) => {
+          child.kill(signal);
+        },
+        gone: new Promise((resolve) => child.once("exit", () => resolve())),
+        end: (signal) => end(child, signal),
+      };
       let output = "";
       return new Promise((resolve, reject) => {
         const take = (chunk: Buffer) => {
           output += chunk.toString();
-          if (ready.test(output))
-            resolve({ pid: child.pid ?? 0, output: () => output, end: (signal) => end(child, signal) });
+          if (ready.test(output)) resolve(running);
         };
         child.stdout.on("data", take);
         child.stderr.on("data", take);
@@ -81,6 +97,8 @@ export async function bundleProgram(): Promise<Program> {
       });
     },
     async close() {
+      // One that was stopped does not see that it is to end.
+      for (const child of children) child.kill("SIGCONT");
       await Promise.all([...children].map((child) => end(child)));
       rmSync(folder, { recursive: true, force: true });
     },
