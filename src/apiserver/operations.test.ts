@@ -273,7 +273,7 @@ rules:
   it("begins a new file when one is full, and keeps so many", async () => {
     const own = mkdtempSync(join(folder, "turn-"));
     let now = Date.UTC(2026, 0, 1);
-    const clock = { now: () => (now += 1_000), after: () => ({ cancel() {} }) };
+    const clock = { now: () => (now += 1_000), monotonicMs: () => now, after: () => ({ cancel() {} }) };
     const sink = openAuditFile({ path: join(own, "a.log"), sizeMax: 1, backupsMax: 2, ageDaysMax: 0, clock });
     const line = "x".repeat(600 * 1024);
     for (let at = 0; at < 5; at++) sink.write(line);

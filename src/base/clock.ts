@@ -3,9 +3,12 @@ export interface Timer {
   cancel(): void;
 }
 
-/** The only way to learn the time or to wait. Times are milliseconds since the Unix epoch. */
+/** The only way to learn the time or to wait. */
 export interface Clock {
+  /** Milliseconds since the Unix epoch, for what is written down. Whoever sets the machine's time makes it jump. */
   now(): number;
+  /** Milliseconds that never jump, for how long something takes: only differences mean something. */
+  monotonicMs(): number;
   /** Calls `wake` once, not before `delayMs` have passed. A timer never keeps the process alive by itself. */
   after(delayMs: number, wake: () => void): Timer;
 }
@@ -35,7 +38,9 @@ interface VirtualTimer extends Timer {
  * settle between two of them, so that ten virtual minutes take as long as the work that is done in them.
  */
 export class VirtualClock implements Clock {
+  /** Time that passed; what is read differs from it by all jumps. */
   #nowMs: number;
+  #jumpedMs = 0;
   #order = 0;
   readonly #timers: VirtualTimer[] = [];
   readonly #settle: () => Promise<void>;
@@ -47,7 +52,16 @@ export class VirtualClock implements Clock {
   }
 
   now(): number {
+    return this.#nowMs + this.#jumpedMs;
+  }
+
+  monotonicMs(): number {
     return this.#nowMs;
+  }
+
+  /** Sets the time ahead or back, as an administrator does: nothing falls due by it. */
+  jump(deltaMs: number): void {
+    this.#jumpedMs += deltaMs;
   }
 
   after(delayMs: number, wake: () => void): Timer {

@@ -13,13 +13,13 @@ export class TokenBucket {
     this.#perSecond = options.perSecond;
     this.#burst = options.burst;
     this.#tokens = options.burst;
-    this.#filledMs = options.clock.now();
+    this.#filledMs = options.clock.monotonicMs();
   }
 
   /** Resolves when it is the caller's turn, or when `signal` aborts. Turns are given in the order of the calls. */
   async take(signal?: AbortSignal): Promise<void> {
     if (this.#perSecond <= 0) return;
-    const nowMs = this.#clock.now();
+    const nowMs = this.#clock.monotonicMs();
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#filledMs) / 1000) * this.#perSecond);
     this.#filledMs = nowMs;
     this.#tokens--;

@@ -37,7 +37,7 @@ export function createKindMapper(transport: Transport, clock: Clock): KindMapper
         byKind = next;
         resources = found.resources;
         failed = found.failedGroupVersions;
-        askedMs = clock.now();
+        askedMs = clock.monotonicMs();
       } finally {
         asking = undefined;
       }
@@ -51,7 +51,7 @@ export function createKindMapper(transport: Transport, clock: Clock): KindMapper
     async find(apiVersion, kind, signal) {
       const present = known(apiVersion, kind);
       if (present !== undefined) return present;
-      if (clock.now() - askedMs >= MISSING_RETRY_MS) await refresh(signal);
+      if (clock.monotonicMs() - askedMs >= MISSING_RETRY_MS) await refresh(signal);
       return known(apiVersion, kind);
     },
     async all(signal) {

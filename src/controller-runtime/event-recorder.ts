@@ -59,7 +59,7 @@ export function createEventRecorder(options: {
   const turns = options.turns ?? new Turns();
 
   function allow(bucketKey: string): boolean {
-    const nowMs = clock.now();
+    const nowMs = clock.monotonicMs();
     const bucket = buckets.get(bucketKey) ?? { tokens: BURST_MAX, sinceMs: nowMs };
     const refilled = Math.floor((nowMs - bucket.sinceMs) / REFILL_MS);
     if (refilled > 0) {

@@ -23,8 +23,6 @@ const LeaseKind: ResourceKind<Lease> = {
 export interface LeaderElectionOptions {
   readonly client: Client;
   readonly clock: Clock;
-  /** Milliseconds that never jump, by which others' leases are judged; default the clock's. */
-  readonly monotonicMs?: () => number;
   readonly log: Logger;
   readonly namespace: string;
   /** Lock name; upstream's names are kept (wire), such as `karmada-controller-manager`. */
@@ -50,7 +48,6 @@ export interface LeaderElector {
 /** Leader election by Lease, compatible with client-go: other holders are judged by when *we* saw them renew. */
 export function createLeaderElector(options: LeaderElectionOptions): LeaderElector {
   const { client, clock, log, namespace, name, identity } = options;
-  const monotonicMs = options.monotonicMs ?? (() => clock.now());
   const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2_000 } = options;
   let isLeader = false;
   let isStopped = true;
@@ -60,7 +57,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
   let running: Promise<void> = Promise.resolve();
 
   async function tryHold(): Promise<boolean> {
-    const nowMs = monotonicMs();
+    const nowMs = clock.monotonicMs();
     const now = formatMicroTime(clock.now());
     const lease = await client.find(LeaseKind, { namespace, name });
     const leaseDurationSeconds = Math.round(leaseDurationMs / 1000);
@@ -103,11 +100,11 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error)) log.warn("lease not written", { lease: name, error });
       // A leader that cannot renew stays leader until the deadline: others must wait for the lease to run out anyway.
-      holds = isLeader && monotonicMs() < renewedMs + renewDeadlineMs;
+      holds = isLeader && clock.monotonicMs() < renewedMs + renewDeadlineMs;
       if (holds) return;
     }
     if (isStopped) return;
-    if (holds) renewedMs = monotonicMs();
+    if (holds) renewedMs = clock.monotonicMs();
     if (holds && !isLeader) {
       isLeader = true;
       log.info("became leader", { lease: name, identity });

@@ -161,7 +161,7 @@ export class WorkQueue<K extends string> {
 
   #addLater(key: K, afterMs: number, priority: number): void {
     if (this.#isStopped) return;
-    const dueMs = this.#clock.now() + afterMs;
+    const dueMs = this.#clock.monotonicMs() + afterMs;
     const present = this.#delayed.get(key);
     if (present !== undefined) {
       if (present.dueMs <= dueMs) return;

@@ -28,10 +28,10 @@ function read<T>(flag: string, path: string, parse: (text: string) => T): T {
 export function followedFile(flag: string, path: string, clock: Clock): () => string {
   let text = read(flag, path, (found) => found);
   let changedMs = statSync(path).mtimeMs;
-  let lookedMs = clock.now();
+  let lookedMs = clock.monotonicMs();
   return () => {
-    if (clock.now() - lookedMs < LOOK_AGAIN_MS) return text;
-    lookedMs = clock.now();
+    if (clock.monotonicMs() - lookedMs < LOOK_AGAIN_MS) return text;
+    lookedMs = clock.monotonicMs();
     try {
       const { mtimeMs } = statSync(path);
       if (mtimeMs !== changedMs) {

@@ -76,7 +76,6 @@ export function takeLead(options: LeadershipOptions): Leadership {
     return createLeaderElector({
       client,
       clock,
-      monotonicMs: () => performance.now(),
       log,
       namespace,
       name,

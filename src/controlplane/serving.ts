@@ -54,7 +54,7 @@ export function followServing(options: ServingOptions): Serving {
   let isStopped = false;
 
   async function look(listener: Listener): Promise<void> {
-    if (options.renew !== undefined && files === undefined && clock.now() - renewedMs >= RENEW_EVERY_MS) {
+    if (options.renew !== undefined && files === undefined && Math.abs(clock.now() - renewedMs) >= RENEW_EVERY_MS) {
       renewedMs = clock.now();
       try {
         own = (await options.renew()).server;

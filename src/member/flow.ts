@@ -67,18 +67,18 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
   let brokenUntilMs = 0;
   let pauseMs = breakMs;
   let failure: string | undefined;
-  let answeredMs = clock.now();
+  let answeredMs = clock.monotonicMs();
   let guard: Timer | undefined;
   const inFlight = new Set<AbortController>();
   let waiting: Waiter[] = [];
 
-  const isBroken = () => failuresInRow >= breakAfterFailures && clock.now() < brokenUntilMs;
+  const isBroken = () => failuresInRow >= breakAfterFailures && clock.monotonicMs() < brokenUntilMs;
 
   function answered(tookMs: number, isTroubled = false): void {
     failuresInRow = 0;
     failure = undefined;
     pauseMs = breakMs;
-    answeredMs = clock.now();
+    answeredMs = clock.monotonicMs();
     limit = tookMs > slowMs || isTroubled ? Math.max(1, limit * 0.9) : Math.min(inFlightMax, limit + 1 / limit);
   }
 
@@ -89,7 +89,7 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
 
   /** Fails everything that waits, and what comes next for a while. */
   function open(): void {
-    brokenUntilMs = clock.now() + pauseMs;
+    brokenUntilMs = clock.monotonicMs() + pauseMs;
     pauseMs = Math.min(BREAK_MAX_MS, pauseMs * 2);
     dismiss(unreachable(failure ?? "it does not answer"));
   }
@@ -103,7 +103,7 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     guard = clock.after(delayMs, () => {
       guard = undefined;
       if (inFlight.size < STALL_FROM) return;
-      const silentMs = clock.now() - answeredMs;
+      const silentMs = clock.monotonicMs() - answeredMs;
       if (silentMs >= patienceMs) dismiss(busy());
       if (silentMs < stallMs) return watchOver(silentMs < patienceMs ? patienceMs - silentMs : stallMs - silentMs);
       failure = `no answer to ${inFlight.size} requests within ${stallMs / 1000} s`;
@@ -124,7 +124,7 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
   /** Takes a place, or waits for one. Rejects when too many wait, the breaker opens, or the caller gives up. */
   function enter(signal: AbortSignal | undefined): Promise<void> | undefined {
     if (inFlight.size < Math.max(1, Math.floor(limit))) return undefined;
-    const isSilent = inFlight.size >= STALL_FROM && clock.now() - answeredMs >= patienceMs;
+    const isSilent = inFlight.size >= STALL_FROM && clock.monotonicMs() - answeredMs >= patienceMs;
     if (isSilent || waiting.length >= waitingMax) return Promise.reject(busy());
     return new Promise<void>((resolve, reject) => {
       const leave = () => signal?.removeEventListener("abort", aborted);
@@ -150,19 +150,19 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
   async function once<R>(attempt: (signal: AbortSignal) => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
     if (isBroken()) throw unreachable(`${failure ?? "it does not answer"}; waiting before the next try`);
     // After the pause exactly one request goes first; the others keep failing fast until it has answered.
-    if (failuresInRow >= breakAfterFailures) brokenUntilMs = clock.now() + pauseMs;
+    if (failuresInRow >= breakAfterFailures) brokenUntilMs = clock.monotonicMs() + pauseMs;
     const place = enter(signal);
     if (place !== undefined) await place;
     const abort = new AbortController();
     const giveUp = () => abort.abort(signal?.reason);
     signal?.addEventListener("abort", giveUp, { once: true });
-    if (inFlight.size === 0) answeredMs = clock.now();
+    if (inFlight.size === 0) answeredMs = clock.monotonicMs();
     inFlight.add(abort);
     if (inFlight.size >= STALL_FROM) watchOver();
-    const startedMs = clock.now();
+    const startedMs = clock.monotonicMs();
     try {
       const answer = await untilAborted(attempt(abort.signal), abort.signal);
-      answered(clock.now() - startedMs);
+      answered(clock.monotonicMs() - startedMs);
       return answer;
     } catch (error) {
       if (error instanceof ApiError) answered(0, (error.status.code ?? 500) >= 500 && !isTooManyRequests(error));

@@ -50,7 +50,7 @@ function gather(
       measure: state.metrics.measure(),
       propagatesEmptyWorkloads: options.enableEmptyWorkloadPropagation,
       ...(deps.gates.has("SchedulingOvercommitProtection")
-        ? { assumed: state.assumed.present(context.clock.now()) }
+        ? { assumed: state.assumed.present(context.clock.monotonicMs()) }
         : {}),
     },
   };
@@ -93,14 +93,14 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
       key,
       (record = {
         attempts: 0,
-        insertedMs: context.clock.now(),
-        takenMs: context.clock.now(),
+        insertedMs: context.clock.monotonicMs(),
+        takenMs: context.clock.monotonicMs(),
         parked: undefined,
         priority: priorityOf(first, context),
       }),
     );
   record.attempts++;
-  record.takenMs = context.clock.now();
+  record.takenMs = context.clock.monotonicMs();
   record.parked = undefined;
 
   const { pluginHosts = [], estimatorPool } = context.deps;
@@ -139,7 +139,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
   if (isOwnResult && plan.clusters !== undefined) {
     if (context.deps.gates.has("WorkloadAffinity")) state.results.decided(binding as ResourceBinding, plan.clusters);
     if (context.deps.gates.has("SchedulingOvercommitProtection"))
-      state.assumed.remember(binding, plan.clusters, context.clock.now());
+      state.assumed.remember(binding, plan.clusters, context.clock.monotonicMs());
   }
   const written = await writePlan(binding, plan, request, context);
   if (isOwnResult) {
@@ -195,7 +195,7 @@ function again(
   const state = stateOf(context);
   state.metrics.incoming("ScheduleAttemptFailure");
   if (state.records.get(key) !== record) return done;
-  const nowMs = context.clock.now();
+  const nowMs = context.clock.monotonicMs();
   let dueMs = record.insertedMs + (retry === "unschedulable" ? UNSCHEDULABLE_RETRY_MS : backoffMs(record.attempts));
   if (!context.deps.gates.has("PriorityBasedScheduling"))
     dueMs = nowMs + context.options.plainBackoff(record.attempts - 1);

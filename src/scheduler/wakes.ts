@@ -54,8 +54,8 @@ export function mayDecide(binding: AnyBinding, { options }: SchedulerContext): b
 function inserted(binding: AnyBinding, kind: ResourceKind, context: SchedulerContext, state: SchedulerState): Wakeup {
   const record: QueueRecord = {
     attempts: 0,
-    insertedMs: context.clock.now(),
-    takenMs: context.clock.now(),
+    insertedMs: context.clock.monotonicMs(),
+    takenMs: context.clock.monotonicMs(),
     parked: undefined,
     priority: priorityOf(binding, context),
   };
@@ -131,7 +131,7 @@ export const clusterWakes = wake<Cluster, SchedulerDeps, SchedulerOptions>(Clust
     return found;
   }
   if (change.old.status === change.object.status || !hasRoomGrown(change.old, change.object)) return [];
-  const nowMs = context.clock.now();
+  const nowMs = context.clock.monotonicMs();
   for (const [key, record] of state.records) {
     if (record.parked !== "nofit" && record.parked !== "unschedulable") continue;
     const kind = BINDING_KINDS[key.startsWith("ClusterResourceBinding/") ? 1 : 0] as ResourceKind;

@@ -207,19 +207,19 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       return agent;
     },
     async until(look, limitMs = 3_600_000) {
-      const startMs = clock.now();
+      const startMs = clock.monotonicMs();
       let last: unknown;
       await clock.advance(0);
       for (;;) {
         try {
-          if (await look()) return clock.now() - startMs;
+          if (await look()) return clock.monotonicMs() - startMs;
           last = new Error(`it did not come true within ${limitMs / 1000} virtual seconds: ${look.toString()}`);
         } catch (error) {
           last = error;
         }
         const nextMs = clock.nextMs;
         if (nextMs === undefined || nextMs - startMs > limitMs) throw last;
-        await clock.advance(Math.max(0, nextMs - clock.now()));
+        await clock.advance(Math.max(0, nextMs - clock.monotonicMs()));
       }
     },
     advance: (deltaMs) => clock.advance(deltaMs),

@@ -176,12 +176,12 @@ export class FlowControl {
       this.#measures.dispatched.add(1, labels);
       return { leave() {}, headers };
     }
-    const startedMs = this.#options.clock.now();
+    const startedMs = this.#options.clock.monotonicMs();
     const entering = level.enter(hashOf(`${schema.name}\0${schema.distinguish(request)}`));
     if (entering instanceof Promise) this.#show(level);
     const rejection: Rejection | undefined = await entering;
     this.#show(level);
-    const waited = (this.#options.clock.now() - startedMs) / 1000;
+    const waited = (this.#options.clock.monotonicMs() - startedMs) / 1000;
     this.#measures.waited.observe(waited, { ...labels, execute: String(rejection === undefined) });
     if (rejection !== undefined) {
       this.#measures.rejected.add(1, { ...labels, reason: rejection });

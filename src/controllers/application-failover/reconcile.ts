@@ -28,7 +28,7 @@ export async function reconcile(request: Request, context: ApplicationFailoverCo
   }
   const before = memory.get(key);
   const hasHealth = deps.interpreter.hasHook(binding.spec.resource, "InterpretHealth");
-  const plan = planFailover(binding, before?.timers, { hasHealth, nowMs: clock.now() });
+  const plan = planFailover(binding, before?.timers, { hasHealth, nowMs: clock.monotonicMs() });
   if (plan.timers.size === 0) {
     memory.delete(key);
     return done;

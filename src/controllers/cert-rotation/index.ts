@@ -92,11 +92,11 @@ async function renew(life: ReturnType<typeof describeCertificates>, { client, cl
       usages: ["digital signature", "key encipherment", "client auth"],
     },
   });
-  const endMs = clock.now() + TIMEOUT_MS;
+  const endMs = clock.monotonicMs() + TIMEOUT_MS;
   for (;;) {
     const { status } = await client.get(CertificateSigningRequest, { name });
     if (status?.certificate) return { certificate: Buffer.from(status.certificate, "base64").toString("utf8"), key };
-    if (clock.now() > endMs || signal.aborted) throw new Error(`certificate request ${name} was not signed in time`);
+    if (clock.monotonicMs() > endMs || signal.aborted) throw new Error(`certificate request ${name} was not signed in time`);
     await sleep(clock, POLL_MS, signal);
   }
 }

@@ -41,7 +41,7 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   if (deps.own === undefined && (cluster.spec?.syncMode === "Pull" || cluster.spec?.secretRef === undefined))
     return done;
   if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
-  const startedMs = clock.now();
+  const startedMs = clock.monotonicMs();
   let observed: Observation;
   let member: Member | undefined;
   let cause: string | undefined;
@@ -62,7 +62,7 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   }
   deps.members.report(request.name, observed.status === "True");
   const latest = () => context.cache(Cluster).get(request.key) ?? cluster;
-  const { published, next } = observeReady(latest(), observed, memory.probes.get(request.name), clock.now(), options);
+  const { published, next } = observeReady(latest(), observed, memory.probes.get(request.name), clock.monotonicMs(), options);
   memory.probes.set(request.name, next);
   const isReady = published.status === "True" && observed.status === "True";
   let facts: Facts | undefined;
@@ -81,7 +81,7 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
     context.events
       .from("cluster-status-controller")
       .warning(written, published.reason, `${published.message}: ${cause}`);
-  publishMetrics(context.metrics, written, (clock.now() - startedMs) / 1000);
+  publishMetrics(context.metrics, written, (clock.monotonicMs() - startedMs) / 1000);
   if (isReady && deps.own !== undefined && !memory.leases.has(request.name)) {
     const abort = new AbortController();
     memory.leases.set(request.name, abort);

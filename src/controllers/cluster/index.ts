@@ -74,11 +74,12 @@ function readySinceMs(cluster: Cluster, context: ClusterContext): number | undef
   if (known === undefined) transitions.set(context.signal, (known = new Map()));
   const uid = cluster.metadata.uid ?? "";
   const before = known.get(uid);
-  if (before?.status === ready.status) return before.sinceMs;
-  const nowMs = context.clock.now();
-  const sinceMs = before === undefined ? Math.min(nowMs, parseTime(ready.lastTransitionTime) ?? nowMs) : nowMs;
-  known.set(uid, { status: ready.status, sinceMs });
-  return sinceMs;
+  const [wallMs, nowMs] = [context.clock.now(), context.clock.monotonicMs()];
+  // How long is counted by what passed, not by what the clock shows: it may have been set.
+  if (before?.status === ready.status) return wallMs - (nowMs - before.sinceMs);
+  const agoMs = before === undefined ? Math.max(0, wallMs - (parseTime(ready.lastTransitionTime) ?? wallMs)) : 0;
+  known.set(uid, { status: ready.status, sinceMs: nowMs - agoMs });
+  return wallMs - agoMs;
 }
 
 async function reconcile(request: Request, context: ClusterContext): Promise<Result> {

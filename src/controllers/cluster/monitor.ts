@@ -27,9 +27,9 @@ async function look(cluster: Cluster, heartbeats: Map<string, Heartbeat>, contex
   // How long a cluster has been unhealthy is nobody's event; the reconcile adds what is due by now.
   if (context.options.failoverEvictionTimeoutMs > 0) context.enqueue({ name });
   if (cluster.spec?.syncMode !== "Pull" || cluster.metadata.deletionTimestamp !== undefined) return;
-  const nowMs = context.clock.now();
+  const nowMs = context.clock.monotonicMs();
   const renewTime = context.cache(Lease).get(`${CLUSTER_NAMESPACE}/${name}`)?.spec?.renewTime ?? undefined;
-  const judgement = judgeHeartbeat(cluster, renewTime, heartbeats.get(name), nowMs, context.options);
+  const judgement = judgeHeartbeat(cluster, renewTime, heartbeats.get(name), nowMs, context.clock.now(), context.options);
   heartbeats.set(name, judgement.heartbeat);
   // A cluster that is late but not too late counts for the brake on evictions already.
   context.deps.members?.report(
@@ -49,7 +49,7 @@ async function turnUnknown(
   condition: NonNullable<Judgement["condition"]>,
   context: ClusterContext,
 ): Promise<void> {
-  const endMs = context.clock.now() + RETRY_LIMIT_MS;
+  const endMs = context.clock.monotonicMs() + RETRY_LIMIT_MS;
   let latest: Cluster | undefined = known;
   for (;;) {
     try {
@@ -70,7 +70,7 @@ async function turnUnknown(
       if (isNotFound(error)) return;
       // Somebody posted a status: it is heard of at the next look.
       if (isConflict(error)) return;
-      if (context.clock.now() >= endMs) throw error;
+      if (context.clock.monotonicMs() >= endMs) throw error;
       await sleep(context.clock, RETRY_MS, context.signal);
       latest = await context.client.find(Cluster, { name: known.metadata.name ?? "" });
       if (latest === undefined) return;

@@ -77,15 +77,16 @@ export function judgeHeartbeat(
   renewTime: string | undefined,
   before: Heartbeat | undefined,
   nowMs: number,
+  wallMs: number,
   graces: Graces,
 ): Judgement {
   const condition = readyOf(cluster);
   const ready = JSON.stringify(condition ?? null);
   const isHeard =
     before !== undefined &&
-    (before.ready !== ready || (renewTime !== undefined && renewTime > (before.renewTime ?? "")));
-  const createdMs = parseTime(cluster.metadata.creationTimestamp);
-  const firstMs = condition === undefined ? (createdMs ?? nowMs) : nowMs;
+    (before.ready !== ready || (renewTime !== undefined && renewTime !== before.renewTime));
+  const ageMs = Math.max(0, wallMs - (parseTime(cluster.metadata.creationTimestamp) ?? wallMs));
+  const firstMs = condition === undefined ? nowMs - ageMs : nowMs;
   const seenMs = before === undefined ? firstMs : isHeard ? nowMs : before.seenMs;
   const heartbeat = { ready, renewTime: renewTime ?? before?.renewTime, seenMs };
   const graceMs = condition === undefined ? graces.clusterStartupGracePeriodMs : graces.clusterMonitorGracePeriodMs;

@@ -113,14 +113,14 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
     }
   } else {
     const namespace = template.metadata.namespace;
-    const startedMs = context.clock.now();
+    const startedMs = context.clock.monotonicMs();
     policy =
       namespace === undefined ? undefined : choosePolicy(context.cache(PropagationPolicy).list(namespace), template);
     policy ??= choosePolicy(context.cache(ClusterPropagationPolicy).list(), template);
     if (policy !== undefined)
       context.metrics
         .histogram("resource_match_policy_duration_seconds", "Duration of finding a policy", [], STEPS)
-        .observe((context.clock.now() - startedMs) / 1000);
+        .observe((context.clock.monotonicMs() - startedMs) / 1000);
   }
   if (policy === undefined) {
     waiting.set(waitingKey, { kind, object: template });
@@ -157,7 +157,7 @@ async function apply(
   context: Context,
 ): Promise<void> {
   const events = context.events.from("resource-detector");
-  const startedMs = context.clock.now();
+  const startedMs = context.clock.monotonicMs();
   const measured = (result: "success" | "error") => {
     const { metrics, clock } = context;
     metrics
@@ -165,7 +165,7 @@ async function apply(
       .add(1, { result });
     metrics
       .histogram("resource_apply_policy_duration_seconds", "Duration of applying a policy", ["result"], STEPS)
-      .observe((clock.now() - startedMs) / 1000, { result });
+      .observe((clock.monotonicMs() - startedMs) / 1000, { result });
   };
   try {
     const waits = isByMarks && isLazy(policy);

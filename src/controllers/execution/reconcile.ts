@@ -92,7 +92,7 @@ export async function reconcile(request: Request, context: Context, record: Memo
     throw new Error(`cluster(${clusterName}) not ready`);
   }
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
-  const startedMs = context.clock.now();
+  const startedMs = context.clock.monotonicMs();
   const errors: string[] = [];
   const events = context.events.from("execution-controller");
   await Promise.all(
@@ -122,7 +122,7 @@ export async function reconcile(request: Request, context: Context, record: Memo
   const isApplied = errors.length === 0;
   context.metrics
     .histogram("work_sync_workload_duration_seconds", "Duration of bringing a Work into its member", ["result"], STEPS)
-    .observe((context.clock.now() - startedMs) / 1000, { result: isApplied ? "success" : "error" });
+    .observe((context.clock.monotonicMs() - startedMs) / 1000, { result: isApplied ? "success" : "error" });
   const applied: WorkCondition = isApplied
     ? {
         type: "Applied",
@@ -245,7 +245,7 @@ async function apply(
             .add(1, { ...labels, result: "success", recreate: "false" });
           return true;
         case "update": {
-          const nowMs = context.clock.now();
+          const nowMs = context.clock.monotonicMs();
           const isContestable = present !== undefined && isRepair(manifest, present);
           const key = contestKey(member, manifest);
           if (isContestable) {
@@ -368,12 +368,11 @@ async function isHeld(
     "Deletions in a member held by the mass-deletion brake",
     ["member_cluster"],
   );
-  const nowMs = context.clock.now();
-  const isReleased = Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") > nowMs;
+  const isReleased = Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") > context.clock.now();
   const wasHeld = work.status?.conditions?.some(({ type, status }) => type === HELD && status === "True") ?? false;
   if (
     isReleased ||
-    (!wasHeld && brake.admits(clusterName, () => context.cache(Work).list(work.metadata.namespace).length, nowMs))
+    (!wasHeld && brake.admits(clusterName, () => context.cache(Work).list(work.metadata.namespace).length, context.clock.monotonicMs()))
   ) {
     const left = brake.letGo(clusterName, keyOf(work));
     if (left !== undefined) gauge.set(left, { member_cluster: clusterName });

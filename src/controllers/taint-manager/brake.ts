@@ -68,7 +68,7 @@ export class EvictionBrake {
       this.#context.cache(Cluster).list(),
       deps.members?.unwell ?? new Set(),
       this.#state,
-      clock.now(),
+      clock.monotonicMs(),
       { share: options.evictionBrakeShare, settleMs: options.evictionBrakeSettleMs },
     );
     return this.#state;

@@ -21,7 +21,7 @@ export async function reconcile(request: Request, context: TaintManagerContext):
   const key = `${kind.resource} ${request.key}`;
   const { pace, brake } = partsOf(context);
   const drop = (result: Result): Result => {
-    pace.drop(key, context.clock.now());
+    pace.drop(key, context.clock.monotonicMs());
     return result;
   };
   const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
@@ -43,7 +43,7 @@ export async function reconcile(request: Request, context: TaintManagerContext):
     }
     // Whoever is held is woken when the brake lets go.
     if (brake.holds(cluster)) continue;
-    const waitMs = pace.turn(key, nowMs);
+    const waitMs = pace.turn(key, context.clock.monotonicMs());
     measure(context).depth.set(pace.waiting, { name: queueOf(kind) });
     if (waitMs > 0) return requeueAfter(waitMs);
     return evict(kind, binding, name, key, context);
@@ -59,7 +59,7 @@ async function evict(
   context: TaintManagerContext,
 ): Promise<Result> {
   const { options, clock } = context;
-  const startedMs = clock.now();
+  const startedMs = clock.monotonicMs();
   const failover = binding.spec.failover?.cluster;
   const purgeMode =
     failover === undefined ? options.noExecuteTaintEvictionPurgeMode : currentPurgeMode(failover.purgeMode);
@@ -84,7 +84,7 @@ async function evict(
   partsOf(context).pace.done(key);
   partsOf(context).stateTries.delete(key);
   measures.total.add(1, { name, result: "success" });
-  measures.latency.observe((clock.now() - startedMs) / 1000, { name });
+  measures.latency.observe((clock.monotonicMs() - startedMs) / 1000, { name });
   measures.depth.set(partsOf(context).pace.waiting, { name });
   context.log.info("evicted from cluster", { binding: key, cluster, purgeMode });
   return done;
