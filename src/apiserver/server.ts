@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Random, silentLogger } from "#base";
+import { type Clock, type Logger, type Random, silentLogger, sleep } from "#base";
 import {
   apiVersionOf,
   type KubeList,
@@ -59,6 +59,8 @@ export interface ApiServerOptions {
 }
 
 const ROOT = "/registry/";
+const RELOAD_AGAIN_MS = 100;
+const RELOAD_AGAIN_MAX_MS = 5_000;
 
 /**
  * An API server: verbs over stored resources, with admission and validation. It knows nothing of HTTP; `transport` gives
@@ -116,10 +118,14 @@ export class ApiServer implements VerbHost {
     this.#applied = this.backend.revision;
     this.#watch = this.#follow();
     for (const store of this.#stores.values()) {
-      try {
-        await store.reload();
-      } catch (error) {
-        this.log.error("a resource could not be read anew", { prefix: store.prefix, error });
+      for (let waitMs = RELOAD_AGAIN_MS; !this.#isStopped; waitMs = Math.min(RELOAD_AGAIN_MAX_MS, waitMs * 2)) {
+        try {
+          await store.reload();
+          break;
+        } catch (error) {
+          this.log.error("a resource could not be read anew", { prefix: store.prefix, error });
+        }
+        await sleep(this.clock, waitMs);
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { Clock, Logger, Metrics, Random } from "#base";
+import { type Clock, type Logger, type Metrics, type Random, sleep } from "#base";
 import { isAlreadyExists, type KubeObject, type RawRequest, type RawResponse, type Transport } from "#machinery";
 import { forwardRequest, type ForwardTarget } from "#network";
 import type { Backend } from "#store";
@@ -145,7 +145,9 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   server.admission.push(dynamic);
   let isReady = false;
   const health = new HealthChecks();
-  health.add("etcd", () => backend.revision > 0 && backend.failure === undefined);
+  // A store elsewhere that is gone comes back by itself: starting this process anew would only take longer.
+  health.add("etcd", () => backend.revision > 0 && backend.failure === undefined, ["livez"]);
+  health.add("etcd", () => isStoreWell(backend, clock, log), ["healthz", "readyz"]);
   health.add("poststarthook/start-controllers", () => isReady, ["readyz"]);
   let listener: Listener | undefined;
   const flow =
@@ -226,6 +228,26 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       server.stop();
     },
   };
+}
+
+/** How long a store may take to answer before the server is not ready; kube-apiserver's time. */
+const STORE_ANSWER_MS = 2_000;
+
+/** Whether the store can be used now: one that others write to is asked. */
+async function isStoreWell(backend: Backend, clock: Clock, log: Logger): Promise<boolean> {
+  if (backend.revision <= 0 || backend.failure !== undefined) return false;
+  const settling = backend.settle?.();
+  if (settling === undefined) return true;
+  const abort = new AbortController();
+  const late = sleep(clock, STORE_ANSWER_MS, abort.signal).then(() => `no answer within ${STORE_ANSWER_MS / 1000} s`);
+  const failure = settling.then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  const reason = await Promise.race([failure, late]);
+  abort.abort();
+  if (reason !== undefined) log.warn("the store cannot be used", { reason });
+  return reason === undefined;
 }
 
 const FORWARDED_BYTES_MAX = 256 * 1024 * 1024;

@@ -58,7 +58,9 @@ export function takeLead(options: LeadershipOptions): Leadership {
       try {
         return own.isOpen ? await options.start(own.around(transport)) : undefined;
       } catch (error) {
-        fail(error);
+        // Whoever lost the lead meanwhile tries again with the next one.
+        if (own.isOpen) fail(error);
+        else log.warn("the work of a lead that is over did not start", { error });
         return undefined;
       }
     });

@@ -94,7 +94,11 @@ export class ResourceStore {
   /** Reads everything once; later calls are free. */
   load(): Promise<void> | undefined {
     if (this.#isLoaded) return undefined;
-    this.#loading ??= this.#read();
+    this.#loading ??= this.#read().catch((error: unknown) => {
+      // A store that is gone for a moment must not keep the resource away for ever.
+      this.#loading = undefined;
+      throw error;
+    });
     return this.#loading;
   }
 

@@ -96,7 +96,8 @@ async function renew(life: ReturnType<typeof describeCertificates>, { client, cl
   for (;;) {
     const { status } = await client.get(CertificateSigningRequest, { name });
     if (status?.certificate) return { certificate: Buffer.from(status.certificate, "base64").toString("utf8"), key };
-    if (clock.monotonicMs() > endMs || signal.aborted) throw new Error(`certificate request ${name} was not signed in time`);
+    if (clock.monotonicMs() > endMs || signal.aborted)
+      throw new Error(`certificate request ${name} was not signed in time`);
     await sleep(clock, POLL_MS, signal);
   }
 }

@@ -62,7 +62,13 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   }
   deps.members.report(request.name, observed.status === "True");
   const latest = () => context.cache(Cluster).get(request.key) ?? cluster;
-  const { published, next } = observeReady(latest(), observed, memory.probes.get(request.name), clock.monotonicMs(), options);
+  const { published, next } = observeReady(
+    latest(),
+    observed,
+    memory.probes.get(request.name),
+    clock.monotonicMs(),
+    options,
+  );
   memory.probes.set(request.name, next);
   const isReady = published.status === "True" && observed.status === "True";
   let facts: Facts | undefined;

@@ -29,7 +29,14 @@ async function look(cluster: Cluster, heartbeats: Map<string, Heartbeat>, contex
   if (cluster.spec?.syncMode !== "Pull" || cluster.metadata.deletionTimestamp !== undefined) return;
   const nowMs = context.clock.monotonicMs();
   const renewTime = context.cache(Lease).get(`${CLUSTER_NAMESPACE}/${name}`)?.spec?.renewTime ?? undefined;
-  const judgement = judgeHeartbeat(cluster, renewTime, heartbeats.get(name), nowMs, context.clock.now(), context.options);
+  const judgement = judgeHeartbeat(
+    cluster,
+    renewTime,
+    heartbeats.get(name),
+    nowMs,
+    context.clock.now(),
+    context.options,
+  );
   heartbeats.set(name, judgement.heartbeat);
   // A cluster that is late but not too late counts for the brake on evictions already.
   context.deps.members?.report(

@@ -83,8 +83,7 @@ export function judgeHeartbeat(
   const condition = readyOf(cluster);
   const ready = JSON.stringify(condition ?? null);
   const isHeard =
-    before !== undefined &&
-    (before.ready !== ready || (renewTime !== undefined && renewTime !== before.renewTime));
+    before !== undefined && (before.ready !== ready || (renewTime !== undefined && renewTime !== before.renewTime));
   const ageMs = Math.max(0, wallMs - (parseTime(cluster.metadata.creationTimestamp) ?? wallMs));
   const firstMs = condition === undefined ? nowMs - ageMs : nowMs;
   const seenMs = before === undefined ? firstMs : isHeard ? nowMs : before.seenMs;

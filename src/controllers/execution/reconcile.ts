@@ -372,7 +372,12 @@ async function isHeld(
   const wasHeld = work.status?.conditions?.some(({ type, status }) => type === HELD && status === "True") ?? false;
   if (
     isReleased ||
-    (!wasHeld && brake.admits(clusterName, () => context.cache(Work).list(work.metadata.namespace).length, context.clock.monotonicMs()))
+    (!wasHeld &&
+      brake.admits(
+        clusterName,
+        () => context.cache(Work).list(work.metadata.namespace).length,
+        context.clock.monotonicMs(),
+      ))
   ) {
     const left = brake.letGo(clusterName, keyOf(work));
     if (left !== undefined) gauge.set(left, { member_cluster: clusterName });
