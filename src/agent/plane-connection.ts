@@ -1,5 +1,5 @@
 import type { Clock, Logger } from "#base";
-import { readKubeconfig, resolveContext } from "#certs";
+import { expiredSince, readKubeconfig, resolveContext } from "#certs";
 import { createHttpTransport, type HttpTransport } from "#client";
 import type { Transport } from "#machinery";
 
@@ -30,6 +30,12 @@ export function createPlaneConnection({ read, context, clock, log }: PlaneConnec
 
   function open(kubeconfig: string): HttpTransport {
     const { namespace: _namespace, ...endpoint } = resolveContext(readKubeconfig(kubeconfig), context);
+    const ended =
+      endpoint.clientCertificate === undefined ? undefined : expiredSince(endpoint.clientCertificate, clock.now());
+    if (ended !== undefined)
+      log.error("the client certificate for the control plane has expired: register anew, or replace the kubeconfig", {
+        since: ended,
+      });
     return createHttpTransport({ ...endpoint, userAgent: "karmada-agent" });
   }
 

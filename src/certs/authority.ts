@@ -30,18 +30,24 @@ export interface CertificateAuthority extends KeyPair {
 const YEAR_MS = 365 * 24 * 3_600_000;
 const BACKDATED_MS = 300_000;
 
-const until = (years: number) => ({
-  notBefore: new Date(Date.now() - BACKDATED_MS),
-  notAfter: new Date(Date.now() + years * YEAR_MS),
+/** Milliseconds since the Unix epoch. */
+type Now = () => number;
+
+const until = (years: number, now: Now) => ({
+  notBefore: new Date(now() - BACKDATED_MS),
+  notAfter: new Date(now() + years * YEAR_MS),
 });
 
-/** A new authority, valid for ten years. */
-export async function createCertificateAuthority(commonName: string): Promise<CertificateAuthority> {
+/** A new authority, valid for ten years from `now`; what it issues is valid for one year from when it is issued. */
+export async function createCertificateAuthority(
+  commonName: string,
+  now: Now = Date.now,
+): Promise<CertificateAuthority> {
   const keys = await makeKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: subject(commonName, []),
-    ...until(10),
+    ...until(10, now),
     keys: keys as never,
     signingAlgorithm: ALGORITHM,
     extensions: [
@@ -59,16 +65,17 @@ export async function createCertificateAuthority(commonName: string): Promise<Ce
   return authorityOf(
     { certificate: `${certificate.toString("pem")}\n`, key: await exportKey(keys.privateKey) },
     keys.privateKey,
+    now,
   );
 }
 
 /** An authority from what was kept. Throws when the texts are no certificate and key. */
-export async function loadCertificateAuthority(pair: KeyPair): Promise<CertificateAuthority> {
+export async function loadCertificateAuthority(pair: KeyPair, now: Now = Date.now): Promise<CertificateAuthority> {
   const der = Buffer.from(pair.key.replace(/-----[^-]+-----|\s/g, ""), "base64");
-  return authorityOf(pair, await webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, true, ["sign"]));
+  return authorityOf(pair, await webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, true, ["sign"]), now);
 }
 
-function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey): CertificateAuthority {
+function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey, now: Now): CertificateAuthority {
   const issuer = new x509.X509Certificate(pair.certificate);
   async function issue(name: string, usage: string, extensions: x509.Extension[]): Promise<KeyPair> {
     const keys = await makeKeys();
@@ -76,7 +83,7 @@ function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey): Certificat
       serialNumber: serial(),
       subject: name,
       issuer: issuer.subject,
-      ...until(1),
+      ...until(1, now),
       publicKey: keys.publicKey as never,
       signingKey: signingKey as never,
       signingAlgorithm: ALGORITHM,
@@ -106,8 +113,8 @@ function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey): Certificat
         serialNumber: serial(),
         subject: parsed.subject,
         issuer: issuer.subject,
-        notBefore: new Date(Date.now() - BACKDATED_MS),
-        notAfter: new Date(Math.min(Date.now() + seconds * 1000, issuer.notAfter.getTime())),
+        notBefore: new Date(now() - BACKDATED_MS),
+        notAfter: new Date(Math.min(now() + seconds * 1000, issuer.notAfter.getTime())),
         publicKey: parsed.publicKey,
         signingKey: signingKey as never,
         signingAlgorithm: ALGORITHM,
@@ -124,6 +131,6 @@ function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey): Certificat
 }
 
 /** Whether a PEM certificate ends within the given time. */
-export function expiresWithin(certificate: string, ms: number): boolean {
-  return Date.parse(new X509Certificate(certificate).validTo) < Date.now() + ms;
+export function expiresWithin(certificate: string, ms: number, nowMs = Date.now()): boolean {
+  return Date.parse(new X509Certificate(certificate).validTo) < nowMs + ms;
 }

@@ -78,3 +78,13 @@ export async function publicKeyPins(pem: string): Promise<readonly string[]> {
     }),
   );
 }
+
+/** When a certificate expired, in ISO form; `undefined` while it is valid, or where it cannot be read. */
+export function expiredSince(pem: string, nowMs: number): string | undefined {
+  try {
+    const { notAfterMs } = describeCertificates(pem);
+    return notAfterMs < nowMs ? new Date(notAfterMs).toISOString() : undefined;
+  } catch {
+    return undefined;
+  }
+}

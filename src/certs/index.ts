@@ -22,6 +22,7 @@ export {
   type CertificateRequest,
   createCertificateRequest,
   describeCertificates,
+  expiredSince,
   parseCertificateRequest,
   publicKeyPins,
 } from "./certificate-request.ts";

@@ -44,18 +44,23 @@ const HOSTS = [
  * Loads the set from a folder, makes what is missing, and renews what ends within 30 days. Without a folder everything is
  * made anew and kept in memory. A `root` is taken over; throws when the folder holds another authority.
  */
-export async function loadPki(folder: string | undefined, hosts: readonly string[] = [], root?: PkiRoot): Promise<Pki> {
+export async function loadPki(
+  folder: string | undefined,
+  hosts: readonly string[] = [],
+  root?: PkiRoot,
+  now: () => number = Date.now,
+): Promise<Pki> {
   const keep = folder === undefined ? undefined : join(folder, "pki");
   if (keep !== undefined) mkdirSync(keep, { recursive: true, mode: 0o700 });
   if (root !== undefined) adopt(keep, root);
   const authority = await (keep === undefined && root !== undefined
-    ? loadCertificateAuthority(root.authority)
-    : authorityIn(keep));
+    ? loadCertificateAuthority(root.authority, now)
+    : authorityIn(keep, now));
   const wanted = [...new Set([...HOSTS, ...hosts])];
   const [server, admin, frontProxy] = await Promise.all([
-    pairIn(keep, "server", () => authority.issueServer("flotilla-apiserver", wanted), wanted.join(",")),
-    pairIn(keep, "admin", () => authority.issueClient("system:admin", ["system:masters"])),
-    pairIn(keep, "front-proxy", () => authority.issueClient(FRONT_PROXY)),
+    pairIn(keep, "server", () => authority.issueServer("flotilla-apiserver", wanted), now, wanted.join(",")),
+    pairIn(keep, "admin", () => authority.issueClient("system:admin", ["system:masters"]), now),
+    pairIn(keep, "front-proxy", () => authority.issueClient(FRONT_PROXY), now),
   ]);
   return { authority, server, admin, frontProxy, serviceAccount: root?.serviceAccount ?? serviceAccountIn(keep) };
 }
@@ -69,10 +74,10 @@ function adopt(keep: string | undefined, root: PkiRoot): void {
     );
 }
 
-async function authorityIn(keep: string | undefined): Promise<CertificateAuthority> {
+async function authorityIn(keep: string | undefined, now: () => number): Promise<CertificateAuthority> {
   const present = read(keep, "ca");
-  if (present !== undefined) return loadCertificateAuthority(present);
-  const made = await createCertificateAuthority("flotilla");
+  if (present !== undefined) return loadCertificateAuthority(present, now);
+  const made = await createCertificateAuthority("flotilla", now);
   write(keep, "ca", made);
   return made;
 }
@@ -81,13 +86,14 @@ async function pairIn(
   keep: string | undefined,
   name: string,
   make: () => Promise<KeyPair>,
+  now: () => number,
   facts = "",
 ): Promise<KeyPair> {
   const present = read(keep, name);
   const factsFile = keep === undefined ? undefined : join(keep, `${name}.facts`);
   const isSame =
     factsFile === undefined || facts === "" || (existsSync(factsFile) && readFileSync(factsFile, "utf8") === facts);
-  if (present !== undefined && isSame && !expiresWithin(present.certificate, RENEW_BEFORE_MS)) return present;
+  if (present !== undefined && isSame && !expiresWithin(present.certificate, RENEW_BEFORE_MS, now())) return present;
   const made = await make();
   write(keep, name, made);
   if (factsFile !== undefined && facts !== "") writeFileSync(factsFile, facts, { mode: 0o600 });

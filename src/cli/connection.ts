@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
+import { expiredSince, type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport, type HttpTransportOptions } from "#client";
 import { Cluster, TAINT_UNSCHEDULABLE } from "#apis/karmada";
 import type { FlagSpec, Parsed } from "./flags.ts";
@@ -13,21 +13,22 @@ export const kubeconfigFlags: readonly FlagSpec[] = [
 /** On whose behalf the control plane is asked. */
 export const impersonationFlags: readonly FlagSpec[] = [
   { name: "karmada-as", meaning: "user to act as in the control plane" },
-  { name: "karmada-as-group", meaning: "groups to act as, separated by commas" },
+  { name: "karmada-as-group", meaning: "group to act as; may be given several times" },
   { name: "karmada-as-uid", meaning: "UID to act as" },
 ];
 
 export function impersonationOf(parsed: Parsed): Pick<HttpTransportOptions, "impersonate"> {
   const user = parsed.get("karmada-as");
-  const groups = parsed.get("karmada-as-group")?.split(",").filter(Boolean);
+  // A name may hold a comma, as those of directories do.
+  const groups = parsed.all("karmada-as-group").filter((group) => group !== "");
   const uid = parsed.get("karmada-as-uid");
   if (user === undefined) {
-    if (groups !== undefined || uid !== undefined)
+    if (groups.length > 0 || uid !== undefined)
       throw new Error("--karmada-as-group and --karmada-as-uid need --karmada-as");
     return {};
   }
   return {
-    impersonate: { user, ...(groups === undefined ? {} : { groups }), ...(uid === undefined ? {} : { uid }) },
+    impersonate: { user, ...(groups.length === 0 ? {} : { groups }), ...(uid === undefined ? {} : { uid }) },
   };
 }
 
@@ -47,7 +48,12 @@ export function openConnection(
   context: string | undefined,
   more: Pick<HttpTransportOptions, "impersonate"> & { readonly userAgent?: string } = {},
 ): Connection {
-  const endpoint = resolveContext(parseKubeconfig(kubeconfigPath(path)), context);
+  const file = kubeconfigPath(path);
+  const endpoint = resolveContext(parseKubeconfig(file), context);
+  // A server says no more than Unauthorized to that.
+  const since =
+    endpoint.clientCertificate === undefined ? undefined : expiredSince(endpoint.clientCertificate, Date.now());
+  if (since !== undefined) process.stderr.write(`warning: the client certificate in ${file} expired on ${since}\n`);
   const { namespace: _namespace, ...options } = endpoint;
   const { userAgent = "karmadactl" } = more;
   const transport = createHttpTransport({ ...options, ...more, userAgent });

@@ -88,6 +88,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const proxied = clusterProxy(clusterSource(ownClient), (request, user) =>
     api.front.handle({ ...request, trustedUser: user }),
   );
+  let ownPki = pki;
   const access = accessOptions(config, () => pki.authority.certificate, clock);
   const api: RunningApiServer = await startApiServer({
     backend,
@@ -109,7 +110,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
     aggregated: aggregatedDefinitions(clock),
-    aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
+    aggregation: { proxyCertificate: () => ownPki.frontProxy, authority: () => pki.authority.certificate },
     namespaces: [SYSTEM_NAMESPACE, CLUSTER_NAMESPACE],
     bootstrapRoles: karmadaBootstrapRoles,
     ...access,
@@ -164,7 +165,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let listener: Listener | undefined;
   let plain: PlainListeners | undefined;
   let serving: Serving | undefined;
-  const renewal = options.renewPki === undefined ? {} : { renew: options.renewPki };
+  const { renewPki } = options;
+  const renewal =
+    renewPki === undefined
+      ? {}
+      : {
+          renew: async () => {
+            ownPki = await renewPki();
+            return ownPki;
+          },
+        };
   return {
     api,
     get manager() {

@@ -15,6 +15,7 @@ let client: Client;
 const servers: Server[] = [];
 const sockets = new Set<{ destroy(): void }>();
 let heldBack = 0;
+let renew: () => void = () => undefined;
 let tokensSeen = new Set<string>();
 
 const listening = async (server: Server): Promise<string> => {
@@ -72,6 +73,21 @@ beforeAll(async () => {
   const stranger = await createCertificateAuthority("stranger");
   await join("stranger", await listening(answering(() => 200, "{}")), stranger.certificate);
   await join("gone", "https://127.0.0.1:1");
+  // Well, but for its certificate, which ended a year ago.
+  let shiftMs = -2 * 365 * 24 * 3_600_000;
+  const old = await createCertificateAuthority("old-members", () => Date.now() + shiftMs);
+  const ended = await old.issueServer("member", ["127.0.0.1"]);
+  const dated = createHttps({ cert: ended.certificate, key: ended.key }, (request, response) => {
+    const found = discovery[(request.url ?? "").split("?")[0] ?? ""];
+    if (request.url?.includes("watch=")) return;
+    response.writeHead(200, { "content-type": "application/json" });
+    const list = { kind: "List", apiVersion: "v1", metadata: { resourceVersion: "1" }, items: [] };
+    response.end(typeof found === "string" ? found : JSON.stringify(found ?? list));
+  });
+  await join("expired", await listening(dated), old.certificate);
+  shiftMs = 0;
+  const renewed = await old.issueServer("member", ["127.0.0.1"]);
+  renew = () => dated.setSecureContext({ cert: renewed.certificate, key: renewed.key });
 });
 afterAll(async () => {
   await fleet.stop();
@@ -113,6 +129,7 @@ describe("members that hang, lie, fail or are gone", () => {
       ["broken", /cluster is reachable but health endpoint responded without ok: \/readyz answered 503/],
       ["stranger", /cluster is not reachable: (unable to verify|self.signed|certificate)/i],
       ["gone", /cluster is not reachable: connect ECONNREFUSED 127\.0\.0\.1:1/],
+      ["expired", /cluster is not reachable: certificate has expired/],
     ];
     for (const [name, words] of causes)
       await eventually(async () => {
@@ -127,6 +144,14 @@ describe("members that hang, lie, fail or are gone", () => {
         expect(own.map((event) => (event as { message?: string }).message ?? "").join("\n")).toMatch(words);
         return true;
       });
+  });
+
+  test("a member that gets a new certificate in place of the expired one is well without a restart", async () => {
+    renew();
+    await eventually(async () => {
+      const { status } = await client.get(Cluster, { name: "expired" });
+      return status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
+    }, 20_000);
   });
 
   test("[CL-25] a rotated token is used at once", async () => {

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ConfigMap, Deployment } from "#apis/kubernetes";
+import { ClusterRoleBinding, ConfigMap, Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
@@ -43,7 +43,7 @@ afterAll(async () => {
 });
 
 test("[DR-3] [DR-36] a server, a member of its own process, join, propagation over HTTPS, restart, unjoin", {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const server = await program.start(["server", ...flags], /control plane is ready/);
   const memberFolder = join(folder, "member");
@@ -62,9 +62,25 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
     "--cluster-region=north",
   );
   expect(joined).toMatchObject({ code: 0, stdout: "cluster(far) is joined successfully\n" });
-  const again = await program.run("join", "far", "--kubeconfig", admin, "--cluster-kubeconfig", memberConfig);
-  expect(again.stderr).toMatch(/error: the cluster ID \S+ or the cluster name far has been registered/);
   const plane = connect(admin);
+  await plane.create(ClusterRoleBinding, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name: "night" },
+    subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "Group", name: "ops,night" }],
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" },
+  });
+  const joinAs = (...more: string[]) =>
+    program.run("join", "far", "--kubeconfig", admin, "--cluster-kubeconfig", memberConfig, ...more);
+  const registered = /^error: the cluster ID \S+ or the cluster name far has been registered/;
+  expect((await joinAs()).stderr).toMatch(registered);
+  expect((await joinAs("--karmada-as=nobody", "--karmada-as-group=ops", "--karmada-as-group=night")).stderr).toMatch(
+    /User "nobody" cannot list resource "clusters"/,
+  );
+  expect(
+    (await joinAs("--karmada-as=nobody", "--karmada-as-group=any", "--karmada-as-group=ops,night")).stderr,
+  ).toMatch(registered);
+  expect((await joinAs("--karmada-as-group=ops")).stderr).toMatch(/need --karmada-as/);
   await eventually(async () =>
     (await plane.get(Cluster, { name: "far" })).status?.conditions?.some(
       ({ type, status }) => type === "Ready" && status === "True",
@@ -135,7 +151,7 @@ test("a port that is taken is named", async () => {
   expect(stderr).toContain(`port ${port} on 127.0.0.1 is in use`);
 });
 
-test("a data folder in use is refused by name", { timeout: 30_000 }, async () => {
+test("a data folder in use is refused by name", { timeout: 90_000 }, async () => {
   const own = join(folder, "own");
   const { pid } = await program.start(["server", `--data-dir=${own}`, "--secure-port=0"], /control plane is ready/);
   expect((await program.run("server", `--data-dir=${own}`, "--secure-port=0")).stderr).toContain(

@@ -32,15 +32,18 @@ export interface Guest {
   stop(): Promise<void>;
 }
 
+const RENEW_EVERY_MS = 30 * 24 * 3_600_000;
+
 /** Runs controllers, scheduler and admission on an API server that is there already. */
 export async function startGuest(options: GuestOptions): Promise<Guest> {
   const { config, transport, clock, random, log, metrics } = options;
   const client = createClient(transport, { fieldManager: "flotilla" });
-  const authority = await createCertificateAuthority("flotilla-webhook");
+  const authority = await createCertificateAuthority("flotilla-webhook", () => clock.now());
+  const issue = () => authority.issueServer("karmada-webhook", [config.webhookHost]);
   const webhooks = await startWebhookServer({
     host: config.webhookBindAddress,
     port: config.webhookPort,
-    certificate: await authority.issueServer("karmada-webhook", [config.webhookHost]),
+    certificate: await issue(),
     log,
     plugins: [
       ...karmadaAdmission(random, {
@@ -59,6 +62,16 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   });
   const host = config.webhookHost.includes(":") ? `[${config.webhookHost}]` : config.webhookHost;
   const decisions = createDecisionLog();
+  const renew = () =>
+    issue().then(
+      (certificate) => webhooks.renew(certificate),
+      (error: unknown) => log.error("the certificate of the webhooks could not be renewed", { error }),
+    );
+  // Valid for a year; whoever calls believes the authority, so nothing else changes.
+  let renewal = clock.after(RENEW_EVERY_MS, function again() {
+    void renew();
+    renewal = clock.after(RENEW_EVERY_MS, again);
+  });
 
   async function work(through: Transport): Promise<{ stop(): Promise<void> }> {
     // Admission is served by who leads: the others' addresses are in nobody's configuration.
@@ -122,6 +135,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     },
     failed: leadership?.failed ?? new Promise<never>(() => undefined),
     async stop() {
+      renewal.cancel();
       await leadership?.stop();
       await alone?.stop();
       await webhooks.stop();

@@ -11,6 +11,8 @@ const CLOSE_MS = 2_000;
 
 export interface WebhookServer {
   readonly port: number;
+  /** New connections get another certificate; those that are open stay. */
+  renew(certificate: KeyPair): void;
   stop(): Promise<void>;
 }
 
@@ -59,6 +61,7 @@ export function startWebhookServer(options: WebhookServerOptions): Promise<Webho
       const address = server.address();
       resolve({
         port: typeof address === "object" && address !== null ? address.port : options.port,
+        renew: ({ certificate, key }) => server.setSecureContext({ cert: certificate, key, minVersion: "TLSv1.2" }),
         stop: () =>
           new Promise((done) => {
             const timer = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
