@@ -21,7 +21,7 @@ const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "
 export function aggregatedDefinitions(clock: Clock): readonly ResourceDefinition[] {
   return kindDefinitions
     .filter(({ aggregated, persisted }) => aggregated && persisted)
-    .flatMap(({ group, names, storagePrefix, versions }) =>
+    .flatMap(({ group, names, upstreamPrefix, versions }) =>
       versions.map(({ name, schema, additionalPrinterColumns }): ResourceDefinition => {
         const own = { group, version: name, kind: names.kind };
         const resource = names.plural ?? "";
@@ -42,7 +42,11 @@ export function aggregatedDefinitions(clock: Clock): readonly ResourceDefinition
             format: column.format ?? "",
             priority: column.priority ?? 0,
           })),
-          storage: { prefix: storagePrefix ?? `/registry/${group}/${resource}/`, version: name },
+          storage: {
+            prefix: `/registry/${group}/${resource}/`,
+            version: name,
+            ...(upstreamPrefix === undefined ? {} : { formerPrefix: upstreamPrefix }),
+          },
           origin: "aggregated",
           strategy: resource === "clusters" ? clusterStrategy(clock) : {},
           hasGeneration: true,

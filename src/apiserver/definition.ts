@@ -103,6 +103,8 @@ export interface ResourceDefinition {
     readonly prefix: string;
     readonly version: string /** Default: the kind's own. */;
     readonly group?: string;
+    /** Where another program keeps them; found there at the start, they are moved. */
+    readonly formerPrefix?: string;
     /** Objects end by themselves after this time without a write, where the store can do that. */
     readonly leaseSeconds?: number;
   };

@@ -39,6 +39,7 @@ import type { ResourcePath } from "./http/path.ts";
 import { OpenApiDocuments } from "./openapi/openapi.ts";
 import { ApiServer } from "./server.ts";
 import type { Encryption } from "./storage/encryption.ts";
+import { moveFormerKeys } from "./storage/former-keys.ts";
 
 export interface StartOptions {
   readonly backend: Backend;
@@ -191,6 +192,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     return { status: answer.status, headers: flat(answer.headers), body: answer.body };
   };
   const customResources = new CustomResources(server);
+  await moveFormerKeys(backend, options.aggregated ?? [], options.encryption, log);
   await bootstrap(server, options);
   await customResources.start();
   await installDefinitions(server, options.customResourceDefinitions ?? []);

@@ -111,7 +111,6 @@ export const cluster = defineKind({
   plural: "clusters",
   scope: "Cluster",
   isAggregated: true,
-  storagePrefix: "/registry/cluster.karmada.io/clusters/",
   subresources: {
     status: { kind: "Cluster", verbs: ["get", "patch", "update"] },
     proxy: { kind: "ClusterProxyOptions", verbs: ["create", "delete", "get", "patch", "update"] },

@@ -38,8 +38,8 @@ export interface KindDefinition {
   /** Never stored: an address to connect to, or a payload. */
   readonly persisted: boolean;
   readonly conversion: { readonly strategy: "None" | "Webhook" };
-  /** Folder of the store its objects are in, for kinds that are no CRDs. */
-  readonly storagePrefix?: string;
+  /** Where upstream's own server keeps it, if that is not where kube-apiserver keeps a kind of this name. */
+  readonly upstreamPrefix?: string;
   readonly versions: readonly KindVersion[];
 }
 
@@ -65,7 +65,7 @@ interface KindInput {
   readonly isAggregated?: boolean;
   readonly isPersisted?: boolean;
   readonly isConverted?: boolean;
-  readonly storagePrefix?: string;
+  readonly upstreamPrefix?: string;
   readonly subresources?: Readonly<Record<string, unknown>>;
   readonly versions: readonly VersionInput[];
 }
@@ -93,7 +93,7 @@ export function defineKind(input: KindInput): KindDefinition {
     aggregated: input.isAggregated ?? false,
     persisted: isPersisted,
     conversion: { strategy: input.isConverted ? "Webhook" : "None" },
-    ...(input.storagePrefix === undefined ? {} : { storagePrefix: input.storagePrefix }),
+    ...(input.upstreamPrefix === undefined ? {} : { upstreamPrefix: input.upstreamPrefix }),
     versions: input.versions.map((version) => ({
       name: version.name,
       served: plural !== null,

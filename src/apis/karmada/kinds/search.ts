@@ -37,7 +37,7 @@ export const resourceRegistry = defineKind({
   plural: "resourceregistries",
   scope: "Cluster",
   isAggregated: true,
-  storagePrefix: "/registry/search.karmada.io/resourceRegistries/",
+  upstreamPrefix: "/registry/search.karmada.io/resourceRegistries/",
   subresources: { status: { kind: "ResourceRegistry", verbs: ["get", "patch", "update"] } },
   versions: [
     {
