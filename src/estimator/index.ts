@@ -9,7 +9,7 @@
  * questions over gRPC, wire-compatible with upstream, and an `EstimatorPool` asks many clusters at once. Answers are
  * whole numbers from 0 to 2147483647; nothing here decides where a workload goes.
  */
-export { amountOf, UNLIMITED } from "./amounts.ts";
+export { amountOf, demandOf, UNLIMITED } from "./amounts.ts";
 export { type AssumedWorkload, estimateReplicas, estimateSets, type GeneralOptions } from "./general.ts";
 export {
   countModels,

@@ -1,7 +1,8 @@
 import type { AnyBinding, Cluster, ReplicaRequirements, ResourceBinding } from "#apis/karmada";
 import type { AssumedWorkload, EstimatorPool } from "#estimator";
 import { type Gates, isRescheduleTriggered, usesSets } from "./facts.ts";
-import { type AlgorithmOptions, type Estimator, feasibleClusters } from "./schedule.ts";
+import { feasibleClusters } from "./filter-score.ts";
+import type { AlgorithmOptions, Estimator } from "./algorithm.ts";
 
 /** Upstream's name of the accurate estimator. */
 const NAME = "scheduler-estimator";

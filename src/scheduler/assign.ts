@@ -124,13 +124,15 @@ function divideDynamic(
   const uid = spec.resource.uid ?? "";
   const divide = (mode: DivisionMode, count: number, list: readonly Capacity[]): readonly TargetCluster[] => {
     const prefersPresent = mode === "scale-up";
-    const available = sum(list.map(({ capacity }) => capacity));
+    let available = 0;
+    for (const { capacity } of list) available += capacity;
     if (available < count) throw unschedulable(`Clusters available replicas ${available} are not enough to schedule.`);
     let used = list;
     if (strategy === "Aggregated") {
-      const ordered = prefersPresent
-        ? [...list.filter(({ name }) => previousOf(name) > 0), ...list.filter(({ name }) => previousOf(name) <= 0)]
-        : list;
+      const ordered =
+        prefersPresent && previous.length > 0
+          ? [...list.filter(({ name }) => previousOf(name) > 0), ...list.filter(({ name }) => previousOf(name) <= 0)]
+          : list;
       let filled = 0;
       let length = 0;
       while (filled < count) filled += (ordered[length++] as Capacity).capacity;

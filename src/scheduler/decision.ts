@@ -62,8 +62,10 @@ export interface Decision {
 /** Told what one run of the algorithm sees. Every call must be cheap: decisions are made by the thousand. */
 export interface TermRecorder {
   refused(cluster: string, plugin: string, reason: string): void;
-  scored(cluster: string, plugin: string, score: number): void;
-  estimated(estimator: string, answers: ReadonlyMap<string, number> | string): void;
+  /** A plugin's score of each candidate in turn, or of all of them. */
+  scored(plugin: string, scores: ArrayLike<number> | number): void;
+  /** An estimator's answers, of each candidate in turn or by name, or why it gave none. */
+  estimated(estimator: string, answers: ReadonlyMap<string, number> | Float64Array | string): void;
   candidates(candidates: readonly Candidate[]): void;
   selected(candidates: readonly Candidate[], regions: readonly RegionScore[] | undefined): void;
   divided(
@@ -81,8 +83,8 @@ export function recordTerm(
   affinityName: string | undefined,
 ): TermRecorder & { finish(end: Pick<TermDecision, "result" | "error">): TermDecision } {
   const refused: { cluster: string; plugin: string; reason: string }[] = [];
-  const scores = new Map<string, Record<string, number>>();
-  const estimates: { readonly name: string; readonly answers: ReadonlyMap<string, number> }[] = [];
+  const scores: { readonly plugin: string; readonly of: ArrayLike<number> | number }[] = [];
+  const estimates: { readonly name: string; readonly answers: ReadonlyMap<string, number> | Float64Array }[] = [];
   const failed: Record<string, string> = {};
   const divisions: Division[] = [];
   let refusals = 0;
@@ -93,10 +95,8 @@ export function recordTerm(
     refused(cluster, plugin, reason) {
       if (refusals++ < DESCRIBED_MAX) refused.push({ cluster, plugin, reason });
     },
-    scored(cluster, plugin, score) {
-      const own = scores.get(cluster);
-      if (own !== undefined) own[plugin] = score;
-      else if (scores.size < DESCRIBED_MAX) scores.set(cluster, { [plugin]: score });
+    scored(plugin, of) {
+      scores.push({ plugin, of });
     },
     estimated(name, answers) {
       if (typeof answers === "string") failed[name] = answers;
@@ -119,10 +119,12 @@ export function recordTerm(
         const { name, score, allocatable, available, overflowOrder } = candidates[at] as Candidate;
         const answers: Record<string, number> = {};
         for (const estimate of estimates) {
-          const answer = estimate.answers.get(name);
+          const answer =
+            estimate.answers instanceof Map ? estimate.answers.get(name) : (estimate.answers as Float64Array)[at];
           if (answer !== undefined) answers[estimate.name] = answer;
         }
-        const own = scores.get(name) ?? {};
+        const own: Record<string, number> = {};
+        for (const { plugin, of } of scores) own[plugin] = typeof of === "number" ? of : (of[at] as number);
         described.push({
           cluster: name,
           scores: own,

@@ -7,7 +7,7 @@ import { assignedReplicas } from "./facts.ts";
 import { failedPlan, type PassPlan, planPass } from "./pass.ts";
 import { builtinPlugins } from "./plugins/index.ts";
 import type { HostedPlugin, PluginHost } from "./plugins/plugin.ts";
-import type { AlgorithmOptions } from "./schedule.ts";
+import type { AlgorithmOptions } from "./algorithm.ts";
 import type { FleetSnapshot, SimulationOptions } from "./simulate.ts";
 
 /** Why a binding would be placed as it would: a decision on the present fleet, whether or not anything calls for one. */

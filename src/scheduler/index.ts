@@ -20,14 +20,9 @@ export {
 export { placementText } from "./placement-text.ts";
 export { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 export { definePlugin, type HostedPlugin, type PluginHost, type SchedulerPlugin } from "./plugins/plugin.ts";
-export {
-  type AlgorithmOptions,
-  type Estimator,
-  type Step,
-  type StepMeasure,
-  schedule,
-  scoreClusters,
-} from "./schedule.ts";
+export type { AlgorithmOptions, Estimator, Step, StepMeasure } from "./algorithm.ts";
+export { schedule } from "./schedule.ts";
+export { scoreClusters } from "./filter-score.ts";
 export type { DecidedCandidate, Decision, Division, ScheduleCause, TermDecision } from "./decision.ts";
 export { schedulerController } from "./controller.ts";
 export type { SchedulerDeps, SchedulerOptions } from "./options.ts";

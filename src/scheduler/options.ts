@@ -3,7 +3,7 @@ import type { EstimatorPool } from "#estimator";
 import type { DecisionLog } from "./decision-log.ts";
 import type { Gates } from "./facts.ts";
 import type { PluginHost, SchedulerPlugin } from "./plugins/plugin.ts";
-import type { Estimator } from "./schedule.ts";
+import type { Estimator } from "./algorithm.ts";
 
 export interface SchedulerOptions {
   /** Which bindings are ours; also the source of events (wire). */

@@ -15,8 +15,10 @@ import { termNamed } from "#apis/karmada";
 import { type Decision, recordTerm, type ScheduleCause, type TermDecision } from "./decision.ts";
 import { ScheduleError } from "./errors.ts";
 import { assignedReplicas, type Gates, isRescheduleTriggered, isWorkload, strategyOf } from "./facts.ts";
+import { fleetOf } from "./fleet.ts";
 import { placementText } from "./placement-text.ts";
-import { type AlgorithmOptions, schedule } from "./schedule.ts";
+import type { AlgorithmOptions } from "./algorithm.ts";
+import { schedule } from "./schedule.ts";
 
 export interface PassInput {
   readonly binding: AnyBinding;
@@ -127,10 +129,8 @@ export function scheduleCause(
   if (isReplicasChanged(spec, placement, gates)) return "replicas";
   if (isRescheduleTriggered(spec, status)) return "trigger";
   if (!isWorkload(spec) || strategyOf(placement) === "Duplicated") return "always";
-  const leaving = new Set(
-    clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name),
-  );
-  return (spec.clusters ?? []).some(({ name }) => leaving.has(name)) ? "terminating" : undefined;
+  const { leaving } = fleetOf(clusters);
+  return leaving.size > 0 && (spec.clusters ?? []).some(({ name }) => leaving.has(name)) ? "terminating" : undefined;
 }
 
 /** Where the decision about a binding is kept: its kind and key. */
@@ -173,9 +173,7 @@ function withoutTerminating(
   spec: ResourceBindingSpec,
   clusters: readonly Cluster[],
 ): { readonly clusters?: readonly TargetCluster[] } {
-  const leaving = new Set(
-    clusters.filter(({ metadata }) => metadata.deletionTimestamp !== undefined).map(({ metadata }) => metadata.name),
-  );
+  const { leaving } = fleetOf(clusters);
   const targets = spec.clusters ?? [];
   const left = leaving.size === 0 ? targets : targets.filter(({ name }) => !leaving.has(name));
   return left.length === targets.length ? {} : { clusters: left };

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Cluster, Placement, ResourceBindingSpec, TargetCluster } from "#apis/karmada";
+import { seededRandom } from "#base";
 import { builtinPlugins, divideByWeight, planPass, schedule, ScheduleError, type SchedulingInput } from "./index.ts";
 import { assignedReplicas } from "./facts.ts";
 
@@ -232,6 +233,32 @@ describe("weighted division", () => {
           [7, [0, 0]],
         ],
       },
+    );
+  });
+
+  it("does so over many weights, given in any order with their places", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 4_000 }),
+        fc.oneof(fc.constant(1), fc.constant(3), fc.constant(2_000), fc.constant(2147483647)),
+        fc.integer({ min: 1, max: 1_000_000 }),
+        (total, largest, seed) => {
+          const random = seededRandom(seed);
+          const weights = Array.from({ length: 300 }, (_, order) => ({
+            name: `c${String(order).padStart(3, "0")}`,
+            order,
+            weight: 1 + random.below(largest),
+          }));
+          const shuffled = weights.map((weight) => ({ weight, key: random.below(1e6) })).sort((a, b) => a.key - b.key);
+          expect(
+            divideByWeight(
+              total,
+              shuffled.map(({ weight }) => weight),
+            ).map(({ replicas }) => replicas),
+          ).toEqual(plainly(total, weights));
+        },
+      ),
+      { numRuns: 40 },
     );
   });
 });

@@ -4,9 +4,10 @@ import { done, type Request, type Result } from "#controller-runtime";
 import { formatTime, keyOf, parseTime } from "#machinery";
 import { askAccurate } from "./accurate.ts";
 import { ScheduleError } from "./errors.ts";
+import { followed } from "./fleet.ts";
 import { decisionKey, failedPlan, type PassInput, type PassPlan, planPass, scheduleCause } from "./pass.ts";
 import type { HostedPlugin } from "./plugins/plugin.ts";
-import type { Estimator } from "./schedule.ts";
+import type { Estimator } from "./algorithm.ts";
 import type { QueueRecord } from "./state.ts";
 import { backoffMs } from "./triggers.ts";
 import { mayDecide, priorityOf, type SchedulerContext, stateOf } from "./wakes.ts";
@@ -38,7 +39,7 @@ function gather(
   );
   return {
     binding,
-    clusters: context.cache(Cluster).list(),
+    clusters: followed(state.fleet, context.cache(Cluster).list()),
     peers: peers.map((peer) => state.results.freshest(peer)),
     gates: deps.gates,
     algorithm: {

@@ -1,5 +1,5 @@
 import type { ClusterPreferences, Placement, ResourceBindingSpec, SpreadConstraint } from "#apis/karmada";
-import { type Candidate, compareCandidates } from "./candidates.ts";
+import { type Candidate, ordered, regionOf } from "./candidates.ts";
 import { ScheduleError, schedulerError } from "./errors.ts";
 import { strategyOf } from "./facts.ts";
 
@@ -48,9 +48,9 @@ export interface Selection {
 
 /** Chooses clusters by the placement's spread constraints. Throws when they cannot be met. */
 export function selectClusters(candidates: readonly Candidate[], options: SelectOptions): Selection {
-  const ordered = [...candidates].sort(compareCandidates);
+  const sorted = ordered(candidates);
   const { placement } = options;
-  if (ignoresSpread(placement)) return { selected: ordered };
+  if (ignoresSpread(placement)) return { selected: sorted };
   const of = (field: string) => placement.spreadConstraints?.find(({ spreadByField }) => spreadByField === field);
   for (const { spreadByField, spreadByLabel, minGroups = 0, maxGroups = 0 } of placement.spreadConstraints ?? [])
     if (maxGroups > 0 && maxGroups < minGroups)
@@ -59,18 +59,22 @@ export function selectClusters(candidates: readonly Candidate[], options: Select
       );
   const region = of("region");
   const cluster = of("cluster");
-  if (region !== undefined) return selectByRegion(ordered, boundsOf(region), boundsOf(cluster), options);
-  if (cluster !== undefined) return { selected: selectByCluster(ordered, boundsOf(cluster), options) };
+  if (region !== undefined) return selectByRegion(sorted, boundsOf(region), boundsOf(cluster), options);
+  if (cluster !== undefined) return { selected: selectByCluster(sorted, boundsOf(cluster), options) };
   throw schedulerError("just support cluster and region spread constraint");
 }
 
-function selectByCluster(ordered: readonly Candidate[], bounds: Bounds, options: SelectOptions): readonly Candidate[] {
-  if (ordered.length < bounds.min)
+function selectByCluster(
+  candidates: readonly Candidate[],
+  bounds: Bounds,
+  options: SelectOptions,
+): readonly Candidate[] {
+  if (candidates.length < bounds.min)
     throw schedulerError("the number of feasible clusters is less than spreadConstraint.MinGroups");
-  const count = Math.min(ordered.length, bounds.max);
-  const chosen = ordered.slice(0, count);
+  const count = Math.min(candidates.length, bounds.max);
+  const chosen = candidates.slice(0, count);
   if (strategyOf(options.placement) === "Duplicated") return chosen;
-  const rest = ordered.slice(count);
+  const rest = candidates.slice(count);
   let sum = chosen.reduce((total, { available }) => total + available, 0);
   for (let at = chosen.length - 1; at >= 0 && sum < options.need; at--) {
     let best = -1;
@@ -95,15 +99,15 @@ interface Region {
 }
 
 function selectByRegion(
-  ordered: readonly Candidate[],
+  candidates: readonly Candidate[],
   region: Bounds,
   cluster: Bounds,
   options: SelectOptions,
 ): Selection {
   const groups = new Map<string, Candidate[]>();
-  for (const candidate of ordered) {
-    const name = candidate.cluster.spec?.region;
-    if (!name) continue;
+  for (const candidate of candidates) {
+    const name = regionOf(candidate);
+    if (name === "") continue;
     const members = groups.get(name);
     if (members === undefined) groups.set(name, [candidate]);
     else members.push(candidate);
@@ -129,10 +133,8 @@ function selectByRegion(
     );
   const first = chosen.map(({ members }) => members[0] as Candidate);
   const taken = new Set(first);
-  const others = chosen
-    .flatMap(({ members }) => members)
-    .filter((member) => !taken.has(member))
-    .sort(compareCandidates);
+  const names = new Set(chosen.map(({ name }) => name));
+  const others = candidates.filter((candidate) => names.has(regionOf(candidate)) && !taken.has(candidate));
   const total = Math.max(0, Math.min(first.length + others.length, cluster.max) - first.length);
   const selected = [...first, ...others.slice(0, total)];
   return { selected: exchanged(selected, others.slice(total), options), regions: scores };
@@ -157,7 +159,7 @@ function exchanged(
     let best: number | undefined;
     for (const [index, other] of rest.entries())
       if (
-        other.cluster.spec?.region === mine.cluster.spec?.region &&
+        regionOf(other) === regionOf(mine) &&
         other.available > (best === undefined ? mine : (rest[best] as Candidate)).available
       )
         best = index;
@@ -245,7 +247,7 @@ function enumerateSubsets(sorted: readonly Region[], region: Bounds, leastCluste
 function greedySubset(regions: readonly Region[], region: Bounds, leastClusters: number): Subset | undefined {
   const ordered = [...regions].sort(byWeight);
   for (let count = Math.max(1, region.min); count <= Math.min(ordered.length, region.max); count++) {
-    const taken = ordered.slice(0, count);
+    const taken = candidates.slice(0, count);
     if (sizeOf(taken) >= leastClusters) return subsetOf(taken);
   }
   return undefined;

@@ -6,7 +6,7 @@ import type { Gates } from "./facts.ts";
 import { decisionKey, type PassPlan, planPass } from "./pass.ts";
 import { isClaimed } from "./triggers.ts";
 import { builtinPlugins } from "./plugins/index.ts";
-import type { AlgorithmOptions, Estimator } from "./schedule.ts";
+import type { AlgorithmOptions, Estimator } from "./algorithm.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
 /** A fleet at one moment: what the scheduler would see. */

@@ -10,8 +10,9 @@ import {
 } from "#apis/karmada";
 import { exponentialBuckets, type Metrics } from "#base";
 import type { AssumedWorkloads } from "./assumed.ts";
+import type { Fleet } from "./fleet.ts";
 import type { OwnResults } from "./own-results.ts";
-import type { StepMeasure } from "./schedule.ts";
+import type { StepMeasure } from "./algorithm.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
 /** What the queue remembers of a key; an event puts a new record in its place. */
@@ -115,6 +116,7 @@ export interface SchedulerState {
   readonly affinities: AffinityClasses;
   readonly assumed: AssumedWorkloads;
   readonly results: OwnResults;
+  readonly fleet: Fleet;
   readonly metrics: SchedulerMetrics;
 }
 

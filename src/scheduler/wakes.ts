@@ -5,6 +5,7 @@ import type { SchedulerDeps, SchedulerOptions } from "./options.ts";
 import { decisionKey } from "./pass.ts";
 import { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 import { AssumedWorkloads } from "./assumed.ts";
+import { Fleet } from "./fleet.ts";
 import { OwnResults } from "./own-results.ts";
 import { AffinityClasses, type QueueRecord, schedulerMetrics, type SchedulerState } from "./state.ts";
 import { bindingEnqueues, clusterStatesToMatch, hasRoomGrown, isHandled, isOurs } from "./triggers.ts";
@@ -33,6 +34,7 @@ export function stateOf(context: SchedulerContext): SchedulerState {
       affinities: new AffinityClasses(),
       assumed: new AssumedWorkloads(),
       results: new OwnResults(),
+      fleet: new Fleet([]),
       metrics: schedulerMetrics(context.metrics),
     };
     states.set(context, state);

@@ -1,7 +1,6 @@
 /** Refuses clusters that do not serve the template's kind. */
 import type { Cluster } from "#apis/karmada";
-import { targetNamed } from "../../facts.ts";
-import { definePlugin } from "../plugin.ts";
+import { definePassPlugin } from "../plugin.ts";
 
 type Enablements = NonNullable<NonNullable<Cluster["status"]>["apiEnablements"]>;
 
@@ -22,14 +21,16 @@ function servedBy(enablements: Enablements): ReadonlyMap<string, ReadonlySet<str
   return kinds;
 }
 
-export const apiEnablement = definePlugin({
+export const apiEnablement = definePassPlugin({
   name: "APIEnablement",
-  filter({ spec }, cluster) {
-    if (targetNamed(spec, cluster.metadata.name ?? "") !== undefined) return undefined;
+  prepareFilter({ spec, fleet, present }) {
     const { apiVersion, kind } = spec.resource;
-    const enablements = cluster.status?.apiEnablements;
-    const isServed =
-      enablements !== undefined && enablements !== null && servedBy(enablements).get(apiVersion)?.has(kind) === true;
-    return isServed ? undefined : "cluster(s) did not have the API resource";
+    const isServed = fleet.column("serves", `${apiVersion} ${kind}`, ({ status }) => {
+      const enablements = status?.apiEnablements;
+      if (enablements === undefined || enablements === null) return 0;
+      return servedBy(enablements).get(apiVersion)?.has(kind) === true ? 1 : 0;
+    });
+    return (place) =>
+      isServed[place] === 1 || present.isAt(place) ? undefined : "cluster(s) did not have the API resource";
   },
 });

@@ -1,19 +1,24 @@
 /** Refuses clusters the placement's affinity does not speak of. */
 import { inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
 import { isWorkload } from "../../facts.ts";
-import { definePlugin } from "../plugin.ts";
+import { definePassPlugin } from "../plugin.ts";
 
 const REASON = "cluster(s) did not match the placement cluster affinity constraint";
 
-export const clusterAffinity = definePlugin({
+export const clusterAffinity = definePassPlugin({
   name: "ClusterAffinity",
-  filter({ spec, placement, observedAffinityName }, cluster) {
-    if (placement.clusterAffinity !== undefined)
-      return matchesAffinity(placement.clusterAffinity, cluster) ? undefined : REASON;
-    const term = termNamed(placement, observedAffinityName);
-    if (term === undefined || matchesAffinity(inlineOf(term), cluster)) return undefined;
-    const tiers = isWorkload(spec) ? (overflowOf(term) ?? []) : [];
-    return tiers.some((affinity) => matchesAffinity(affinity, cluster)) ? undefined : REASON;
+  prepareFilter({ spec, placement, observedAffinityName, fleet }) {
+    const { clusterAffinity: affinity } = placement;
+    const term = affinity === undefined ? termNamed(placement, observedAffinityName) : undefined;
+    const tiers = term === undefined || !isWorkload(spec) ? [] : (overflowOf(term) ?? []);
+    const inline = affinity ?? (term === undefined ? undefined : inlineOf(term));
+    if (inline === undefined) return undefined;
+    const { clusters } = fleet;
+    return (place) => {
+      const cluster = clusters[place];
+      if (cluster === undefined || matchesAffinity(inline, cluster)) return undefined;
+      return tiers.some((tier) => matchesAffinity(tier, cluster)) ? undefined : REASON;
+    };
   },
-  score: () => 0,
+  prepareScore: () => 0,
 });

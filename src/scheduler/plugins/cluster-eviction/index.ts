@@ -1,12 +1,12 @@
 /** Refuses clusters the workload is being moved away from. */
-import { definePlugin } from "../plugin.ts";
+import { definePassPlugin } from "../plugin.ts";
 
-export const clusterEviction = definePlugin({
+export const clusterEviction = definePassPlugin({
   name: "ClusterEviction",
-  filter({ spec }, cluster) {
-    const isLeaving = (spec.gracefulEvictionTasks ?? []).some(
-      ({ fromCluster }) => fromCluster === cluster.metadata.name,
-    );
-    return isLeaving ? "cluster(s) is in the process of eviction" : undefined;
+  prepareFilter({ spec, fleet }) {
+    const leaving = new Set((spec.gracefulEvictionTasks ?? []).map(({ fromCluster }) => fromCluster));
+    if (leaving.size === 0) return undefined;
+    const { names } = fleet;
+    return (place) => (leaving.has(names[place] ?? "") ? "cluster(s) is in the process of eviction" : undefined);
   },
 });

@@ -1,8 +1,7 @@
 /** Prefers clusters that hold the workload already. */
-import { targetNamed } from "../../facts.ts";
-import { definePlugin } from "../plugin.ts";
+import { definePassPlugin } from "../plugin.ts";
 
-export const clusterLocality = definePlugin({
+export const clusterLocality = definePassPlugin({
   name: "ClusterLocality",
-  score: ({ spec }, cluster) => (targetNamed(spec, cluster.metadata.name ?? "") === undefined ? 0 : 100),
+  prepareScore: ({ present }) => (present.isNowhere ? 0 : (place) => (present.isAt(place) ? 100 : 0)),
 });

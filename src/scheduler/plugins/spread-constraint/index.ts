@@ -1,15 +1,28 @@
 /** Refuses clusters that lack the property a spread constraint groups by. */
-import { definePlugin } from "../plugin.ts";
+import type { Cluster } from "#apis/karmada";
+import { definePassPlugin } from "../plugin.ts";
 
-export const spreadConstraint = definePlugin({
+const PROPERTIES: Readonly<
+  Record<string, { readonly has: (spec: Cluster["spec"] | undefined) => boolean; readonly reason: string }>
+> = {
+  provider: { has: (spec) => Boolean(spec?.provider), reason: "cluster(s) did not have provider property" },
+  region: { has: (spec) => Boolean(spec?.region), reason: "cluster(s) did not have region property" },
+  zone: { has: (spec) => (spec?.zones ?? []).length > 0, reason: "cluster(s) did not have zones property" },
+};
+
+export const spreadConstraint = definePassPlugin({
   name: "SpreadConstraint",
-  filter({ placement }, cluster) {
-    for (const { spreadByField } of placement.spreadConstraints ?? []) {
-      if (spreadByField === "provider" && !cluster.spec?.provider) return "cluster(s) did not have provider property";
-      if (spreadByField === "region" && !cluster.spec?.region) return "cluster(s) did not have region property";
-      if (spreadByField === "zone" && (cluster.spec?.zones ?? []).length === 0)
-        return "cluster(s) did not have zones property";
-    }
-    return undefined;
+  prepareFilter({ placement, fleet }) {
+    const wanted = (placement.spreadConstraints ?? []).flatMap(({ spreadByField = "" }) => {
+      const property = Object.hasOwn(PROPERTIES, spreadByField) ? PROPERTIES[spreadByField] : undefined;
+      if (property === undefined) return [];
+      const { has, reason } = property;
+      return [{ values: fleet.column("has", spreadByField, ({ spec }) => (has(spec) ? 1 : 0)), reason }];
+    });
+    if (wanted.length === 0) return undefined;
+    return (place) => {
+      for (const { values, reason } of wanted) if (values[place] === 0) return reason;
+      return undefined;
+    };
   },
 });

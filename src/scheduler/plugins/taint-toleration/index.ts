@@ -1,8 +1,7 @@
 /** Refuses clusters whose taints the placement does not tolerate; clusters in use stay. */
-import type { Toleration } from "#apis/karmada";
+import type { Cluster, Toleration } from "#apis/karmada";
 import { parseTime, tolerates } from "#machinery";
-import { targetNamed } from "../../facts.ts";
-import { definePlugin } from "../plugin.ts";
+import { definePassPlugin } from "../plugin.ts";
 
 interface Taint {
   readonly key: string;
@@ -23,16 +22,22 @@ function isTolerated(tolerations: readonly Toleration[], taint: Taint, nowMs: nu
   return nowMs === undefined || addedMs === undefined || addedMs + match.tolerationSeconds * 1000 > nowMs;
 }
 
-export const taintToleration = definePlugin({
+const isRepelling = ({ effect }: Taint): boolean => effect === "NoSchedule" || effect === "NoExecute";
+const repelling = ({ spec }: Cluster) => ((spec?.taints ?? []) as readonly Taint[]).filter(isRepelling);
+
+export const taintToleration = definePassPlugin({
   name: "TaintToleration",
-  filter({ spec, placement, nowMs }, cluster) {
-    if (targetNamed(spec, cluster.metadata.name ?? "") !== undefined) return undefined;
+  prepareFilter({ placement, nowMs, fleet, present }) {
     const tolerations = placement.clusterTolerations ?? [];
-    for (const taint of (cluster.spec?.taints ?? []) as readonly Taint[]) {
-      if (taint.effect !== "NoSchedule" && taint.effect !== "NoExecute") continue;
-      if (isTolerated(tolerations, taint, nowMs)) continue;
-      return `cluster(s) had untolerated taint {${taint.key}${taint.value ? `=${taint.value}` : ""}:${taint.effect}}`;
-    }
-    return undefined;
+    const isTainted = fleet.column("taints", "repelling", (cluster) => repelling(cluster).length);
+    const { clusters } = fleet;
+    return (place) => {
+      if (isTainted[place] === 0 || present.isAt(place)) return undefined;
+      for (const taint of repelling(clusters[place] as Cluster)) {
+        if (isTolerated(tolerations, taint, nowMs)) continue;
+        return `cluster(s) had untolerated taint {${taint.key}${taint.value ? `=${taint.value}` : ""}:${taint.effect}}`;
+      }
+      return undefined;
+    };
   },
 });
