@@ -245,9 +245,9 @@ function enumerateSubsets(sorted: readonly Region[], region: Bounds, leastCluste
 }
 
 function greedySubset(regions: readonly Region[], region: Bounds, leastClusters: number): Subset | undefined {
-  const ordered = [...regions].sort(byWeight);
-  for (let count = Math.max(1, region.min); count <= Math.min(ordered.length, region.max); count++) {
-    const taken = candidates.slice(0, count);
+  const heaviest = [...regions].sort(byWeight);
+  for (let count = Math.max(1, region.min); count <= Math.min(heaviest.length, region.max); count++) {
+    const taken = heaviest.slice(0, count);
     if (sizeOf(taken) >= leastClusters) return subsetOf(taken);
   }
   return undefined;
