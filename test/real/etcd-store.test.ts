@@ -1,7 +1,7 @@
 /** The etcd driver against etcd itself: the conformance suite, other writers, broken streams, compaction, TLS. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createCertificateAuthority } from "#certs";
-import { type Backend, type BackendChange, isCompacted, openBackend } from "#store";
+import { type Backend, type BackendChange, isCompacted, openBackend, StoreError } from "#store";
 import { eventually } from "#testing";
 import { debianEtcd, type Etcd, missingParts, startEtcd, startEtcdCluster } from "../../lab/index.ts";
 import { storeConformance } from "../store/conformance.ts";
@@ -95,16 +95,21 @@ describe.runIf(versions[0].isThere || isRequired)("an etcd cluster of three", ()
     try {
       const acknowledged: string[] = [];
       let isOver = false;
+      // While etcd elects, a write may be refused as unavailable: then it is not acknowledged, and the next one is tried.
+      const write = (key: string) =>
+        backend.txn([{ type: "put", key, value: bytes("x"), expected: 0 }]).catch((error: unknown) => {
+          if (error instanceof StoreError && error.code === "STORE_UNAVAILABLE") return { ok: false };
+          throw error;
+        });
       const writing = (async () => {
-        for (let n = 0; !isOver; n++) {
-          const result = await backend.txn([{ type: "put", key: `/r/${n}`, value: bytes("x"), expected: 0 }]);
-          if (result.ok) acknowledged.push(`/r/${n}`);
-        }
+        for (let n = 0; !isOver; n++) if ((await write(`/r/${n}`)).ok) acknowledged.push(`/r/${n}`);
       })();
       for (const member of members) {
         await member.restart();
         await new Promise((resolve) => setTimeout(resolve, 500));
       }
+      const before = acknowledged.length;
+      await eventually(() => acknowledged.length > before, 60_000);
       isOver = true;
       await writing;
       const held = new Set((await backend.list("/r/")).entries.map(({ key }) => key));

@@ -56,6 +56,10 @@ describeReal("replicas on one etcd", ["etcd"], () => {
   const holder = async (through: Client) =>
     (await through.find(Lease, { namespace: "karmada-system", name: "karmada-controller-manager" }))?.spec
       ?.holderIdentity ?? "";
+  const leaseTimes = async (through: Client) => {
+    const spec = (await through.find(Lease, { namespace: "karmada-system", name: "karmada-controller-manager" }))?.spec;
+    return { acquiredMs: Date.parse(String(spec?.acquireTime)), renewedMs: Date.parse(String(spec?.renewTime)) };
+  };
   const leaderName = async (): Promise<string> => {
     for (const { name, running } of replicas.values()) if (/became leader/.test(running.output())) return name;
     return "";
@@ -139,24 +143,25 @@ describeReal("replicas on one etcd", ["etcd"], () => {
     const leader = replica(await leaderName());
     const { client } = await follower();
     const before = await holder(client);
-    const startedMs = performance.now();
     await leader.running.end("SIGKILL");
     replicas.delete(leader.name);
-    await untilPropagated(client, "after-kill", 20_000);
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    const { renewedMs } = await leaseTimes(client);
+    await untilPropagated(client, "after-kill", 60_000);
+    // By the lease's own times: how long nobody led. The rest depends on how busy the machine is.
+    expect((await leaseTimes(client)).acquiredMs - renewedMs).toBeLessThan(15_000);
     expect(await holder(client)).not.toBe(before);
     expect(await client.find(ConfigMap, { namespace: "default", name: "at-once-59" })).toBeDefined();
     await start(leader.name);
   });
 
-  test("when the leader is stopped in order another works within two seconds", async () => {
+  test("when the leader is stopped in order another works at once, not when the lease has run out", async () => {
     const leader = replica(await leaderName());
     const { client } = await follower();
     await leader.running.end("SIGTERM");
     replicas.delete(leader.name);
-    const startedMs = performance.now();
-    await untilPropagated(client, "after-stop", 20_000);
-    expect(performance.now() - startedMs).toBeLessThan(2_500);
+    const stoppedMs = Date.now();
+    await untilPropagated(client, "after-stop", 60_000);
+    expect((await leaseTimes(client)).acquiredMs - stoppedMs).toBeLessThan(5_000);
     await start(leader.name);
   });
 
