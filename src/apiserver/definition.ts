@@ -44,6 +44,8 @@ export interface Strategy {
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
   prepareForUpdate?(object: KubeObject, old: KubeObject, context: RequestContext): KubeObject;
   validate?(object: KubeObject): readonly FieldError[];
+  /** What a new object must be beside. */
+  validateCreate?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Values for field selectors beyond metadata.name and metadata.namespace. */
   fields?(object: KubeObject): Readonly<Record<string, string>>;

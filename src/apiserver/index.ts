@@ -6,6 +6,7 @@
  * changes or refuses writes. Kinds come from generated data and from CRDs. It starts no controllers and knows no clusters.
  */
 export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
+export { parseAddressRange, parsePortRange } from "./builtin/service-ranges.ts";
 export { namespaceUsage } from "./builtin/system-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";
@@ -13,8 +14,9 @@ export type { Connect, FrontOutcome, FrontStream, FrontUpgrade, UpgradeRequest }
 export { Auditor } from "./audit/auditor.ts";
 export { openAuditFile } from "./audit/log-file.ts";
 export { parseAuditPolicy } from "./audit/policy.ts";
+export { readServiceAccountKeys } from "./authentication/service-account-tokens.ts";
 export { parseTokenFile } from "./authentication/static-tokens.ts";
-export { type Encryption, parseEncryption } from "./storage/encryption.ts";
+export { type Encryption, followedEncryption, parseEncryption } from "./storage/encryption.ts";
 export type { Listener, ServingCertificate } from "./http/listener.ts";
 export { ApiServer } from "./server.ts";
 export {

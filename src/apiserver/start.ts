@@ -8,19 +8,23 @@ import type { AdmissionPlugin } from "./admission.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { Authenticator, type AuthenticatorOptions } from "./authentication/authenticator.ts";
 import { OidcAuthenticator, type OidcOptions } from "./authentication/oidc.ts";
+import type { ServiceAccountKeys } from "./authentication/service-account-tokens.ts";
 import { tokenRequest } from "./authentication/token-request.ts";
 import { TokenAuthenticator } from "./authentication/tokens.ts";
 import type { Authorizer } from "./authorization/attributes.ts";
 import { authorizerChain } from "./authorization/authorizers.ts";
 import { type BootstrapRoles, reconcileBootstrapRoles } from "./authorization/bootstrap-rbac.ts";
 import { certificateAdmission } from "./authorization/certificate-admission.ts";
+import { NodeAuthorizer } from "./authorization/node-authorizer.ts";
+import { NodePods } from "./authorization/node-references.ts";
+import { nodeRestriction, restrictNodeTokens } from "./authorization/node-restriction.ts";
 import { rbacEscalation } from "./authorization/escalation.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { reviewDefinitions } from "./authorization/reviews.ts";
 import { asApiServer } from "./bootstrap-writes.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
 import { expireEvents } from "./builtin/event-expiry.ts";
-import { ServiceAllocation } from "./builtin/service-allocation.ts";
+import { ServiceAllocation, type ServiceRanges } from "./builtin/service-allocation.ts";
 import { advertisedAddress, publishKubernetesService } from "./builtin/kubernetes-service.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
@@ -46,7 +50,7 @@ export interface StartOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly serviceAccountKeys: { readonly privateKey: string; readonly publicKey: string };
+  readonly serviceAccountKeys: ServiceAccountKeys;
   readonly admission?: readonly AdmissionPlugin[];
   /** CRDs to install or renew at start. */
   readonly customResourceDefinitions?: readonly KubeObject[];
@@ -75,6 +79,10 @@ export interface StartOptions {
   /** Holds back clients that ask too much (priority and fairness); default nobody. */
   readonly flow?: Pick<FlowOptions, "seatsMax" | "waitMaxMs">;
   readonly connect?: FrontParts["connect"];
+  /** Where Services get their addresses and node ports from. */
+  readonly serviceRanges?: ServiceRanges;
+  /** Whether kubelets get the rights of their node (`--authorization-mode=Node`), and no more. Default false. */
+  readonly authorizesNodes?: boolean;
 }
 
 /** A running API server, reachable in process at once and over HTTPS after `listen`. */
@@ -119,7 +127,8 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
   });
   const rbac = new RbacAuthorizer(server);
-  const authorizer = authorizerChain([rbac]);
+  const nodePods = options.authorizesNodes === true ? new NodePods(server) : undefined;
+  const authorizer = authorizerChain(nodePods === undefined ? [rbac] : [new NodeAuthorizer(nodePods), rbac]);
   const { oidc, ...known } = options.authentication ?? {};
   let listenAuthority = "";
   const issuer = oidc === undefined ? undefined : new OidcAuthenticator(oidc);
@@ -134,12 +143,18 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...reviewDefinitions(rbac, authorizer, tokens, () => clock.now()),
     ...(options.aggregated ?? []),
   ]);
-  server.connect.set("/serviceaccounts/token", tokenRequest(server, tokens));
+  const giveToken = tokenRequest(server, tokens);
+  server.connect.set(
+    "/serviceaccounts/token",
+    nodePods === undefined ? giveToken : restrictNodeTokens(nodePods, giveToken),
+  );
+  const services = new ServiceAllocation(server, options.serviceRanges);
   server.admission.push(
     ...systemAdmission(server),
-    new ServiceAllocation(server),
+    services,
     rbacEscalation(rbac, authorizer),
     ...certificateAdmission(authorizer),
+    ...(nodePods === undefined ? [] : [nodeRestriction()]),
   );
   const aggregator = options.aggregation === undefined ? undefined : new Aggregator(server, options.aggregation);
   const dynamic = new DynamicAdmission(server, authorizer);
@@ -193,10 +208,11 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   };
   const customResources = new CustomResources(server);
   await moveFormerKeys(backend, options.aggregated ?? [], options.encryption, log);
-  await bootstrap(server, options);
+  await Promise.all([bootstrap(server, options), services.start()]);
   await customResources.start();
   await installDefinitions(server, options.customResourceDefinitions ?? []);
   await rbac.load();
+  await nodePods?.load();
   await flow?.start();
   await dynamic.start();
   await aggregator?.start();
@@ -224,6 +240,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     },
     stop() {
       stopExpiry();
+      services.stop();
       dynamic.stop();
       aggregator?.stop();
       void issuer?.close();

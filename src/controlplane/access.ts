@@ -1,17 +1,33 @@
+import { createPublicKey } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import {
   Auditor,
   type Encryption,
+  followedEncryption,
   openAuditFile,
+  parseAddressRange,
   parseAuditPolicy,
   parseEncryption,
+  parsePortRange,
   parseTokenFile,
+  readServiceAccountKeys,
   type StartOptions,
 } from "#apiserver";
-import type { Clock } from "#base";
+import type { Clock, Logger } from "#base";
+import type { Pki } from "#certs";
 import type { ServerConfig } from "#config";
 
-type AccessOptions = Pick<StartOptions, "authentication" | "tokens" | "encryption" | "audit" | "flow">;
+type AccessOptions = Pick<
+  StartOptions,
+  | "authentication"
+  | "serviceAccountKeys"
+  | "tokens"
+  | "encryption"
+  | "audit"
+  | "flow"
+  | "serviceRanges"
+  | "authorizesNodes"
+>;
 
 const LOOK_AGAIN_MS = 10_000;
 
@@ -48,13 +64,23 @@ export function followedFile(flag: string, path: string, clock: Clock): () => st
 const lower = (names: readonly string[]) => names.map((name) => name.toLowerCase());
 
 /** How Secrets are kept, as `--encryption-provider-config` says; `undefined` for plain text. */
-export const encryptionOf = ({ encryptionProviderConfig: path }: ServerConfig): Encryption | undefined =>
+export const encryptionOf = ({
+  encryptionProviderConfig: path,
+}: Pick<ServerConfig, "encryptionProviderConfig">): Encryption | undefined =>
   path === undefined ? undefined : read("encryption-provider-config", path, parseEncryption);
 
 /** Whom the API server knows, what it keeps encrypted and what it tells, as flags and the files they name say. */
-export function accessOptions(config: ServerConfig, authority: () => string, clock: Clock): AccessOptions {
+export function accessOptions(
+  config: ServerConfig,
+  pki: () => Pick<Pki, "authority" | "serviceAccount">,
+  clock: Clock,
+  log: Logger,
+): AccessOptions {
   const { clientCaFile, requestheaderClientCaFile, tokenAuthFile } = config;
-  const encryption = encryptionOf(config);
+  const authority = () => pki().authority.certificate;
+  const encryption = config.encryptionProviderConfigAutomaticReload
+    ? reloadedEncryption(config, clock, log)
+    : encryptionOf(config);
   const further = clientCaFile === undefined ? undefined : followedFile("client-ca-file", clientCaFile, clock);
   const proxy =
     requestheaderClientCaFile === undefined
@@ -62,6 +88,7 @@ export function accessOptions(config: ServerConfig, authority: () => string, clo
       : followedFile("requestheader-client-ca-file", requestheaderClientCaFile, clock);
   const audit = auditorOf(config, clock);
   return {
+    serviceAccountKeys: serviceAccountKeysOf(config, pki().serviceAccount, clock, log),
     authentication: {
       clientAuthority: () => [authority(), further?.()].filter((pem) => pem !== undefined).join("\n"),
       allowsAnonymous: config.anonymousAuth,
@@ -85,7 +112,71 @@ export function accessOptions(config: ServerConfig, authority: () => string, clo
     ...(config.enablePriorityAndFairness
       ? { flow: { seatsMax: config.maxRequestsInflight + config.maxMutatingRequestsInflight } }
       : {}),
+    authorizesNodes: authorizesNodes(config.authorizationMode),
+    serviceRanges: {
+      addresses: parsed("service-cluster-ip-range", config.serviceClusterIpRange, parseAddressRange),
+      ports: parsed("service-node-port-range", config.serviceNodePortRange, parsePortRange),
+    },
   };
+}
+
+function reloadedEncryption({ encryptionProviderConfig: path }: ServerConfig, clock: Clock, log: Logger): Encryption {
+  if (path === undefined)
+    throw new Error("--encryption-provider-config-automatic-reload: --encryption-provider-config is needed with it");
+  encryptionOf({ encryptionProviderConfig: path });
+  return followedEncryption(followedFile("encryption-provider-config", path, clock), (error) =>
+    log.error("the encryption configuration that was changed is not used", { path, error }),
+  );
+}
+
+/** The key that signs, and all whose tokens are believed. A file that is broken later on leaves what was there. */
+function serviceAccountKeysOf(config: ServerConfig, own: Pki["serviceAccount"], clock: Clock, log: Logger) {
+  const { serviceAccountKeyFile: paths, serviceAccountSigningKeyFile: signing } = config;
+  const further = paths.map((path) => {
+    const file = followedFile("service-account-key-file", path, clock);
+    let good = file();
+    read("service-account-key-file", path, readServiceAccountKeys);
+    let seen = good;
+    return (): string => {
+      const found = file();
+      if (found === seen) return good;
+      seen = found;
+      try {
+        readServiceAccountKeys(found);
+        good = found;
+      } catch (error) {
+        log.error("service account keys that were changed are not used", { path, error });
+      }
+      return good;
+    };
+  });
+  const believed = () => [...further.map((file) => file()), ...(signing === undefined ? [] : [own.publicKey])];
+  if (signing === undefined) return { ...own, further: believed };
+  const privateKey = read("service-account-signing-key-file", signing, (text) => text);
+  const publicKey = parsed("service-account-signing-key-file", signing, () =>
+    createPublicKey(privateKey).export({ type: "spki", format: "pem" }).toString(),
+  );
+  return { privateKey, publicKey, further: believed };
+}
+
+/** What a flag's text means. Throws with the flag and what is wrong. */
+function parsed<T>(flag: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new Error(`--${flag}: ${JSON.stringify(text)}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Whether kubelets are authorized as such. RBAC always is there; what else Kubernetes knows is refused by name. */
+function authorizesNodes(modes: readonly string[]): boolean {
+  for (const mode of modes)
+    if (mode !== "Node" && mode !== "RBAC")
+      throw new Error(`--authorization-mode: ${JSON.stringify(mode)} is not supported; known are Node and RBAC`);
+  if (!modes.includes("RBAC")) throw new Error("--authorization-mode: RBAC is needed");
+  return modes.includes("Node");
 }
 
 /** Authorities whose certificates clients are asked for. */

@@ -89,13 +89,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     api.front.handle({ ...request, trustedUser: user }),
   );
   let ownPki = pki;
-  const access = accessOptions(config, () => pki.authority.certificate, clock);
+  const access = accessOptions(config, () => pki, clock, log);
   const api: RunningApiServer = await startApiServer({
     backend,
     clock,
     random,
     log,
-    serviceAccountKeys: pki.serviceAccount,
     admission: karmadaAdmission(random, {
       allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy,
       gates: config.gates,

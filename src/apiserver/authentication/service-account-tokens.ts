@@ -6,8 +6,17 @@ import { isSameSecret } from "./static-tokens.ts";
 
 /** Keys of service account tokens, PEM. */
 export interface ServiceAccountKeys {
+  /** Signs. */
   readonly privateKey: string;
   readonly publicKey: string;
+  /** Files of further keys whose tokens are believed, as they are now: keys, public or private, or certificates. */
+  readonly further?: () => readonly string[];
+}
+
+interface Verifier {
+  readonly key: KeyObject;
+  readonly algorithm: string;
+  readonly id: string;
 }
 
 /** The object a token holds as long as. */
@@ -47,18 +56,32 @@ const BOUND = { pod: "pods", secret: "secrets", node: "nodes" } as const;
 export class ServiceAccountTokens {
   readonly issuer: string;
   readonly #privateKey: KeyObject;
-  readonly #publicKey: KeyObject;
-  readonly #algorithm: string;
-  readonly #keyId: string;
+  readonly #own: Verifier;
+  readonly #further: () => readonly string[];
+  #texts: readonly string[] = [];
+  #verifiers: readonly Verifier[];
 
   constructor(keys: ServiceAccountKeys, issuer: string) {
     this.issuer = issuer;
     this.#privateKey = createPrivateKey(keys.privateKey);
-    this.#publicKey = createPublicKey(keys.publicKey);
-    this.#algorithm = algorithmOf(this.#publicKey);
-    this.#keyId = createHash("sha256")
-      .update(this.#publicKey.export({ type: "spki", format: "der" }))
-      .digest("base64url");
+    this.#own = verifierOf(keys.publicKey);
+    this.#further = keys.further ?? (() => []);
+    this.#verifiers = [this.#own];
+  }
+
+  /** Every key whose tokens are believed, the one that signs first. */
+  #believed(): readonly Verifier[] {
+    const texts = this.#further();
+    if (texts.length === this.#texts.length && texts.every((text, at) => text === this.#texts[at]))
+      return this.#verifiers;
+    const further = texts.flatMap(readServiceAccountKeys);
+    this.#texts = texts;
+    this.#verifiers = [this.#own, ...further.filter(({ id }, at) => this.#isFirst(further, id, at))];
+    return this.#verifiers;
+  }
+
+  #isFirst(all: readonly Verifier[], id: string, at: number): boolean {
+    return id !== this.#own.id && all.findIndex((other) => other.id === id) === at;
   }
 
   sign({ account, nowMs, seconds, audiences, jti, bound }: TokenClaims): Promise<string> {
@@ -68,7 +91,7 @@ export class ServiceAccountTokens {
     if (bound !== undefined) own[bound.kind.toLowerCase()] = { name: bound.name, uid: bound.uid };
     if (bound?.node !== undefined) own["node"] = bound.node;
     return new SignJWT({ "kubernetes.io": own })
-      .setProtectedHeader({ alg: this.#algorithm, kid: this.#keyId })
+      .setProtectedHeader({ alg: this.#own.algorithm, kid: this.#own.id })
       .setIssuer(this.issuer)
       .setSubject(`system:serviceaccount:${namespace}:${name}`)
       .setAudience([...audiences])
@@ -88,7 +111,7 @@ export class ServiceAccountTokens {
       [`${LEGACY}service-account.name`]: name,
       [`${LEGACY}service-account.uid`]: uid,
     })
-      .setProtectedHeader({ alg: this.#algorithm, kid: this.#keyId })
+      .setProtectedHeader({ alg: this.#own.algorithm, kid: this.#own.id })
       .setIssuer(LEGACY_ISSUER)
       .setSubject(`system:serviceaccount:${namespace}:${name}`)
       .sign(this.#privateKey);
@@ -97,7 +120,8 @@ export class ServiceAccountTokens {
   /** Whether a text looks like one of these tokens, so that another check of tokens need not be asked. */
   mayBeOurs(token: string): boolean {
     try {
-      return decodeProtectedHeader(token).kid === this.#keyId;
+      const { kid } = decodeProtectedHeader(token);
+      return this.#believed().some(({ id }) => id === kid);
     } catch {
       return false;
     }
@@ -114,11 +138,7 @@ export class ServiceAccountTokens {
     nowMs: number,
     find: Find,
   ): Promise<{ readonly user: User; readonly audiences: readonly string[] }> {
-    const { payload } = await jwtVerify(token, this.#publicKey, {
-      issuer: [this.issuer, LEGACY_ISSUER],
-      algorithms: [this.#algorithm],
-      currentDate: new Date(nowMs),
-    });
+    const payload = await this.#verify(token, nowMs);
     if (payload.iss === LEGACY_ISSUER) return this.#legacy(token, payload, audiences, defaults, find);
     const named = payload.aud === undefined ? [] : Array.isArray(payload.aud) ? payload.aud : [payload.aud];
     const held = audiences.filter((audience) => named.includes(audience));
@@ -152,6 +172,26 @@ export class ServiceAccountTokens {
     return { user: userOf(namespace, serviceaccount.name ?? "", serviceaccount.uid ?? "", extra), audiences: held };
   }
 
+  /** What a token says, where one of the keys has signed it: the one it names, or any where it names none. */
+  async #verify(token: string, nowMs: number): Promise<JWTPayload> {
+    const { kid } = decodeProtectedHeader(token);
+    const all = this.#believed();
+    const named = all.filter(({ id }) => id === kid);
+    let failure: unknown;
+    for (const { key, algorithm } of named.length > 0 ? named : all)
+      try {
+        const verified = await jwtVerify(token, key, {
+          issuer: [this.issuer, LEGACY_ISSUER],
+          algorithms: [algorithm],
+          currentDate: new Date(nowMs),
+        });
+        return verified.payload;
+      } catch (error) {
+        failure = error;
+      }
+    throw failure;
+  }
+
   async #legacy(
     token: string,
     payload: JWTPayload,
@@ -175,8 +215,11 @@ export class ServiceAccountTokens {
 
   /** What `/openid/v1/jwks` answers. */
   async keySet(): Promise<unknown> {
-    const key = await exportJWK(this.#publicKey);
-    return { keys: [{ use: "sig", kty: key.kty, kid: this.#keyId, alg: this.#algorithm, ...key }] };
+    const keys = this.#believed().map(async ({ key, algorithm, id }) => {
+      const exported = await exportJWK(key);
+      return { use: "sig", kty: exported.kty, kid: id, alg: algorithm, ...exported };
+    });
+    return { keys: await Promise.all(keys) };
   }
 
   /** What `/.well-known/openid-configuration` answers. */
@@ -186,9 +229,26 @@ export class ServiceAccountTokens {
       jwks_uri: `https://${address}/openid/v1/jwks`,
       response_types_supported: ["id_token"],
       subject_types_supported: ["public"],
-      id_token_signing_alg_values_supported: [this.#algorithm],
+      id_token_signing_alg_values_supported: [...new Set(this.#believed().map(({ algorithm }) => algorithm))],
     };
   }
+}
+
+const PEM = /-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----/g;
+
+function verifierOf(pem: string): Verifier {
+  const key = createPublicKey(pem);
+  const id = createHash("sha256")
+    .update(key.export({ type: "spki", format: "der" }))
+    .digest("base64url");
+  return { key, algorithm: algorithmOf(key), id };
+}
+
+/** All keys of a file, of which a private one stands for its public one. Throws when there is none, or one is broken. */
+export function readServiceAccountKeys(text: string): readonly Verifier[] {
+  const blocks = [...text.matchAll(PEM)].filter(([, kind]) => kind !== "EC PARAMETERS").map(([block]) => block);
+  if (blocks.length === 0) throw new Error("there is no key in it, PEM");
+  return blocks.map(verifierOf);
 }
 
 function algorithmOf(key: KeyObject): string {

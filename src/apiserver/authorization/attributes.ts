@@ -10,6 +10,8 @@ export interface Attributes {
   readonly subresource: string;
   readonly namespace: string;
   readonly name: string;
+  /** What a field selector demands of single fields: `path=value` requirements of lists and watches. */
+  readonly selects?: Readonly<Record<string, string>>;
   /** Set for requests that are about no resource. */
   readonly path?: string;
 }
@@ -27,8 +29,12 @@ export interface Authorizer {
 
 export const noOpinion: Decision = { isAllowed: false, reason: "" };
 
-/** kube-apiserver's sentence about what was refused (wire). */
-export function refusal(wanted: Attributes): string {
+/** kube-apiserver's sentence about what was refused, with the reason where there is one (wire). */
+export function refusal(wanted: Attributes, reason = ""): string {
+  return reason === "" ? sentenceOf(wanted) : `${sentenceOf(wanted)}: ${reason}`;
+}
+
+function sentenceOf(wanted: Attributes): string {
   const who = `User ${JSON.stringify(wanted.user.name)} cannot`;
   if (wanted.path !== undefined) return `${who} ${wanted.verb} path ${JSON.stringify(wanted.path)}`;
   const resource = wanted.subresource === "" ? wanted.resource : `${wanted.resource}/${wanted.subresource}`;

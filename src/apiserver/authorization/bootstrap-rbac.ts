@@ -34,6 +34,12 @@ const KINDS = {
 
 const DEFAULTS = { "kubernetes.io/bootstrapping": "rbac-defaults" };
 
+/** What nodes may do beyond what the node authorizer decides itself: the rules of `system:node`. */
+export function nodeRules(): readonly Rule[] {
+  const { clusterroles = [] } = JSON.parse(rbacJson) as BootstrapRoles;
+  return clusterroles.find(({ name }) => name === "system:node")?.rules ?? [];
+}
+
 /** Kubernetes' own. Roles that gather others are made without rules, which the aggregation controller fills in. */
 function kubernetesRoles(): BootstrapRoles {
   const published = JSON.parse(rbacJson) as BootstrapRoles;

@@ -1,33 +1,111 @@
-import { fieldInvalid, getPath, invalid, type KubeObject, setPath } from "#machinery";
+import { fnv1a32 } from "#base";
+import {
+  fieldInvalid,
+  type FieldError,
+  formatTime,
+  getPath,
+  internalError,
+  invalid,
+  type KubeObject,
+  setPath,
+} from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { ApiServer } from "../server.ts";
+import { asApiServer } from "../bootstrap-writes.ts";
 import type { Json } from "./pod-defaults.ts";
+import { keyOf, ServiceLedger } from "./service-ledger.ts";
+import {
+  type AddressRange,
+  addressNumber,
+  addressText,
+  candidateAddresses,
+  candidatePorts,
+  isUsable,
+  parseAddressRange,
+  parsePortRange,
+  type PortRange,
+} from "./service-ranges.ts";
 
-const PORT_FIRST = 30_000;
-const PORT_LAST = 32_767;
 const SERVICE = { group: "", kind: "Service" };
+const CIDRS = { group: "networking.k8s.io", version: "v1", resource: "servicecidrs" };
+const DEFAULT_CIDR = "kubernetes";
 
-/** How many addresses 10.96.0.0/12 has. */
-const ADDRESSES = 1 << 20;
-/** A reservation of a write that was refused later is given back after this many other reservations. */
-const RESERVED_MAX = 1_000;
+export interface ServiceRanges {
+  /** Default `10.96.0.0/12`. */
+  readonly addresses?: AddressRange;
+  /** Default `30000-32767`. */
+  readonly ports?: PortRange;
+}
 
 type Change = AdmissionRequest & { readonly object: KubeObject };
 
-/** Gives Services their cluster addresses and node ports, each only once. Addresses lie in 10.96.0.0/12. */
+const refuse = (service: KubeObject, error: FieldError): never => {
+  throw invalid(SERVICE, service.metadata.name ?? "", [error]);
+};
+
+/** Gives Services their cluster addresses and node ports, each only once; the ledger holds them. */
 export class ServiceAllocation implements AdmissionPlugin {
   readonly name = "ServiceAllocation";
   readonly #server: ApiServer;
-  #nextAddress = 1;
-  #nextPort = PORT_FIRST;
-  /** What stored Services hold: an address or `:port`, and the Service's key. */
-  readonly #held = new Map<string, string>();
-  /** Taken by a write that is under way, until it is seen stored. */
-  readonly #reserved = new Map<string, string>();
-  #isFollowing = false;
+  readonly #addresses: AddressRange;
+  readonly #ports: PortRange;
+  #ledger: ServiceLedger | undefined;
 
-  constructor(server: ApiServer) {
+  constructor(server: ApiServer, { addresses, ports }: ServiceRanges = {}) {
     this.#server = server;
+    this.#addresses = addresses ?? parseAddressRange("10.96.0.0/12");
+    this.#ports = ports ?? parsePortRange("30000-32767");
+  }
+
+  /** To be called before anything is served. */
+  async start(): Promise<void> {
+    this.#ledger = new ServiceLedger(this.#server, this.#addresses);
+    await this.#publishRange();
+    await this.#ledger.start();
+  }
+
+  stop(): void {
+    this.#ledger?.stop();
+  }
+
+  /** The ServiceCIDR `kubernetes` says what the flag says; a store that was begun with another range keeps that one. */
+  async #publishRange(): Promise<void> {
+    const store = this.#server.store(this.#server.definition(CIDRS));
+    await store.load();
+    const present = store.get(DEFAULT_CIDR)?.object;
+    const { text } = this.#addresses;
+    if (present !== undefined) {
+      const cidrs = getPath(present, "spec", "cidrs") as readonly string[] | undefined;
+      if (cidrs?.length !== 1 || cidrs[0] !== text)
+        this.#server.log.warn("ServiceCIDR kubernetes names another range than --service-cluster-ip-range; it holds", {
+          cidrs,
+          flag: text,
+        });
+      return;
+    }
+    const body = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "ServiceCIDR",
+      metadata: { name: DEFAULT_CIDR },
+      spec: { cidrs: [text] },
+    } as unknown as KubeObject;
+    const ready = {
+      type: "Ready",
+      status: "True",
+      lastTransitionTime: formatTime(this.#server.clock.now()),
+      reason: "",
+      message: "Kubernetes default Service CIDR is ready",
+    };
+    const send = asApiServer(this.#server);
+    try {
+      const made = await send({ verb: "create", ...CIDRS, body });
+      const next = { ...made, status: { conditions: [ready] } } as unknown as KubeObject;
+      await send({ verb: "update", ...CIDRS, name: DEFAULT_CIDR, subresource: "status", body: next });
+    } catch (error) {
+      // Another replica begins at the same time.
+      await this.#server.settle();
+      if (store.get(DEFAULT_CIDR) === undefined) throw error;
+    }
   }
 
   handles(request: AdmissionRequest): boolean {
@@ -37,141 +115,106 @@ export class ServiceAllocation implements AdmissionPlugin {
     );
   }
 
-  mutate(request: Change): KubeObject {
-    this.#follow(request);
-    const owner = `${request.object.metadata.namespace}/${request.object.metadata.name}`;
-    const type = getPath(request.object, "spec", "type");
-    if (type === "ExternalName") return request.object;
-    return this.#allocatePorts(this.#allocateAddress(request.object, owner), owner, type);
+  mutate({ object }: Change): KubeObject {
+    const type = getPath(object, "spec", "type");
+    const ledger = this.#ledger;
+    if (ledger === undefined || type === "ExternalName") return object;
+    return this.#withPorts(this.#withAddress(object, ledger), ledger, type);
   }
 
-  /** Reads the Services that are there, once, and from then on hears of changes. */
-  #follow(request: AdmissionRequest): void {
-    if (this.#isFollowing) return;
-    this.#isFollowing = true;
-    const store = this.#server.store(request.definition);
-    for (const [key, { object }] of store.range(undefined))
-      for (const what of allocatedBy(object)) this.#held.set(what, key);
-    store.watch({
-      event: ({ type, object, previous }) => {
-        const key = `${object.metadata.namespace}/${object.metadata.name}`;
-        for (const what of previous === undefined ? [] : allocatedBy(previous))
-          if (this.#held.get(what) === key) this.#held.delete(what);
-        if (type === "DELETED") return;
-        for (const what of allocatedBy(object)) {
-          this.#held.set(what, key);
-          this.#reserved.delete(what);
-        }
-      },
-      closed: () => {},
-    });
-  }
-
-  #isTaken(what: string, owner: string): boolean {
-    const holder = this.#held.get(what) ?? this.#reserved.get(what);
-    return holder !== undefined && holder !== owner;
-  }
-
-  #reserve(what: string, owner: string): void {
-    this.#reserved.delete(what);
-    this.#reserved.set(what, owner);
-    if (this.#reserved.size > RESERVED_MAX)
-      for (const [oldest] of this.#reserved) return void this.#reserved.delete(oldest);
-  }
-
-  #allocateAddress(object: KubeObject, owner: string): KubeObject {
+  #withAddress(object: KubeObject, ledger: ServiceLedger): KubeObject {
     const given = getPath(object, "spec", "clusterIP");
+    const key = keyOf(object);
     if (typeof given === "string" && given !== "") {
-      if (given !== "None") {
-        if (this.#isTaken(given, owner))
-          throw invalid(SERVICE, object.metadata.name ?? "", [
-            fieldInvalid(
-              "spec.clusterIPs",
-              [given],
-              `failed to allocate IP ${given}: provided IP is already allocated`,
-            ),
-          ]);
-        this.#reserve(given, owner);
-      }
+      if (given !== "None") this.#checkAddress(object, given, ledger);
       return getPath(object, "spec", "clusterIPs") === undefined
         ? setPath(object, ["spec", "clusterIPs"], [given])
         : object;
     }
-    for (let tries = 0; tries < ADDRESSES; tries++) {
-      const at = this.#nextAddress++ % ADDRESSES;
-      const last = at & 255;
-      const address = `10.${96 + (at >> 16)}.${(at >> 8) & 255}.${last}`;
-      if (last === 0 || last === 255 || this.#held.has(address) || this.#reserved.has(address)) continue;
-      this.#reserve(address, owner);
-      return setPath(setPath(object, ["spec", "clusterIP"], address), ["spec", "clusterIPs"], [address]);
-    }
-    throw invalid(SERVICE, object.metadata.name ?? "", [
-      fieldInvalid("spec.clusterIPs", [], "failed to allocate a serviceIP: range is full"),
-    ]);
+    const seed = fnv1a32(key);
+    for (const range of ledger.ranges)
+      for (const candidate of candidateAddresses(range, seed)) {
+        const address = addressText(candidate);
+        if (ledger.isTaken(address, key)) continue;
+        return setPath(setPath(object, ["spec", "clusterIP"], address), ["spec", "clusterIPs"], [address]);
+      }
+    return refuse(object, fieldInvalid("spec.clusterIPs", [], "failed to allocate a serviceIP: range is full"));
   }
 
-  #allocatePorts(object: KubeObject, owner: string, type: unknown): KubeObject {
+  #checkAddress(object: KubeObject, given: string, ledger: ServiceLedger): void {
+    const number = addressNumber(given) ?? refuse(object, notOurs(given));
+    const why = ledger.isTaken(given, keyOf(object))
+      ? "provided IP is already allocated"
+      : // What a Service has stays its own, also when ranges change.
+        !ledger.isHeldBy(given, keyOf(object)) && !ledger.ranges.some((range) => isUsable(range, number))
+        ? "the provided network does not match the current range"
+        : undefined;
+    if (why !== undefined)
+      refuse(object, fieldInvalid("spec.clusterIPs", [given], `failed to allocate IP ${given}: ${why}`));
+  }
+
+  #withPorts(object: KubeObject, ledger: ServiceLedger, type: unknown): KubeObject {
     if (type !== "NodePort" && type !== "LoadBalancer") return object;
     const ports = (getPath(object, "spec", "ports") as readonly Json[] | undefined) ?? [];
     const allocates = type === "NodePort" || getPath(object, "spec", "allocateLoadBalancerNodePorts") !== false;
-    let result = setPath(
-      object,
-      ["spec", "ports"],
-      ports.map((port, at) => {
-        const given = port["nodePort"];
-        if (typeof given === "number" && given !== 0) {
-          const path = `spec.ports[${at}].nodePort`;
-          if (given < PORT_FIRST || given > PORT_LAST)
-            throw invalid(SERVICE, object.metadata.name ?? "", [
-              fieldInvalid(
-                path,
-                given,
-                `provided port is not in the valid range. The range of valid ports is ${PORT_FIRST}-${PORT_LAST}`,
-              ),
-            ]);
-          // One number may serve TCP and UDP of the same Service.
-          if (this.#isTaken(`:${given}`, owner))
-            throw invalid(SERVICE, object.metadata.name ?? "", [
-              fieldInvalid(path, given, "provided port is already allocated"),
-            ]);
-          this.#reserve(`:${given}`, owner);
-          return port;
-        }
-        return allocates ? { ...port, nodePort: this.#freePort(object, owner, `spec.ports[${at}].nodePort`) } : port;
-      }),
-    );
-    const isLocal = type === "LoadBalancer" && getPath(object, "spec", "externalTrafficPolicy") === "Local";
-    if (isLocal && !getPath(object, "spec", "healthCheckNodePort"))
-      result = setPath(
-        result,
-        ["spec", "healthCheckNodePort"],
-        this.#freePort(object, owner, "spec.healthCheckNodePort"),
-      );
-    return result;
-  }
-
-  #freePort(object: KubeObject, owner: string, path: string): number {
-    const count = PORT_LAST - PORT_FIRST + 1;
-    for (let tries = 0; tries < count; tries++) {
-      const port = this.#nextPort;
-      this.#nextPort = port === PORT_LAST ? PORT_FIRST : port + 1;
-      if (this.#held.has(`:${port}`) || this.#reserved.has(`:${port}`)) continue;
-      this.#reserve(`:${port}`, owner);
-      return port;
+    const key = keyOf(object);
+    /** Ports of this very write, by number; one number may serve several protocols of one Service. */
+    const used = new Map<unknown, Json[]>();
+    const note = (port: Json) => used.set(port["nodePort"], [...(used.get(port["nodePort"]) ?? []), port]);
+    for (const [at, port] of ports.entries()) {
+      const given = port["nodePort"];
+      if (typeof given !== "number" || given === 0) continue;
+      const why = this.#whyNotPort(given, key, ledger, used.get(given)?.some(isSameProtocol(port)) === true);
+      if (why !== undefined) refuse(object, fieldInvalid(`spec.ports[${at}].nodePort`, given, why));
+      note(port);
     }
-    throw invalid(SERVICE, object.metadata.name ?? "", [
-      fieldInvalid(path, 0, "failed to allocate a nodePort: range is full"),
-    ]);
+    const isFree = (port: number) => !used.has(port) && !ledger.isTaken(`:${port}`, key);
+    const filled = ports.map((port, at) => {
+      if (port["nodePort"] || !allocates) return port;
+      const sibling = [...used.values()].flat().find((other) => other["port"] === port["port"]);
+      const canShare = sibling !== undefined && used.get(sibling["nodePort"])?.some(isSameProtocol(port)) !== true;
+      const nodePort = canShare ? sibling["nodePort"] : this.#freePort(key, isFree);
+      if (nodePort === undefined)
+        return refuse(
+          object,
+          fieldInvalid(`spec.ports[${at}].nodePort`, 0, "failed to allocate a nodePort: range is full"),
+        );
+      const made = { ...port, nodePort } as Json;
+      note(made);
+      return made;
+    });
+    const result = filled.every((port, at) => port === ports[at]) ? object : setPath(object, ["spec", "ports"], filled);
+    const isLocal = type === "LoadBalancer" && getPath(object, "spec", "externalTrafficPolicy") === "Local";
+    if (!isLocal) return result;
+    const health = getPath(object, "spec", "healthCheckNodePort");
+    if (typeof health === "number" && health !== 0) {
+      const why = this.#whyNotPort(health, key, ledger, used.has(health));
+      if (why !== undefined) throw internalError(`failed to allocate requested HealthCheck NodePort ${health}: ${why}`);
+      return result;
+    }
+    const port = this.#freePort(key, isFree);
+    if (port === undefined) throw internalError("failed to allocate a HealthCheck NodePort : range is full");
+    return setPath(result, ["spec", "healthCheckNodePort"], port);
+  }
+
+  #whyNotPort(port: number, key: string, ledger: ServiceLedger, isUsedHere: boolean): string | undefined {
+    const { first, last } = this.#ports;
+    if (isUsedHere || ledger.isTaken(`:${port}`, key)) return "provided port is already allocated";
+    if ((port < first || port > last) && !ledger.isHeldBy(`:${port}`, key))
+      return `provided port is not in the valid range. The range of valid ports is ${first}-${last}`;
+    return undefined;
+  }
+
+  #freePort(key: string, isFree: (port: number) => boolean): number | undefined {
+    for (const port of candidatePorts(this.#ports, fnv1a32(key))) if (isFree(port)) return port;
+    return undefined;
   }
 }
 
-function allocatedBy(service: KubeObject): readonly string[] {
-  const address = getPath(service, "spec", "clusterIP");
-  const ports = (getPath(service, "spec", "ports") as readonly { readonly nodePort?: number }[] | undefined) ?? [];
-  const health = getPath(service, "spec", "healthCheckNodePort");
-  return [
-    ...(typeof address === "string" && address !== "" && address !== "None" ? [address] : []),
-    ...ports.flatMap(({ nodePort }) => (nodePort ? [`:${nodePort}`] : [])),
-    ...(typeof health === "number" && health !== 0 ? [`:${health}`] : []),
-  ];
-}
+/** What is wrong with a text that is no IPv4 address. */
+const notOurs = (given: string): FieldError =>
+  /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(given)
+    ? fieldInvalid("spec.clusterIPs[0]", [given], "IPv6 is not configured on this cluster")
+    : fieldInvalid("spec.clusterIPs[0]", given, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+
+const isSameProtocol = (port: Json) => (other: Json) => (other["protocol"] ?? "TCP") === (port["protocol"] ?? "TCP");

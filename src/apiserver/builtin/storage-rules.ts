@@ -1,4 +1,5 @@
 /** What storage, quotas and bookkeeping kinds must keep to, and their further defaults. */
+import { coreEventRules, newEventRules } from "./event-rules.ts";
 import {
   compareQuantities,
   DNS_LABEL,
@@ -326,16 +327,8 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
       ...listAt(object, "spec.podCIDRs").flatMap((range, at) => cidrErrors(range, `spec.podCIDRs[${at}]`)),
     ],
   },
-  Event: {
-    validate: (object) => {
-      const namespace = valueAt(object, "involvedObject.namespace") ?? "";
-      // Events about objects without a namespace are kept in `default`.
-      const expected = namespace === "" ? "default" : namespace;
-      return expected === (object.metadata.namespace ?? "")
-        ? []
-        : [fieldInvalid("involvedObject.namespace", namespace, "does not match event.namespace")];
-    },
-  },
+  Event: coreEventRules,
+  "events.k8s.io/Event": newEventRules,
   "policy/PodDisruptionBudget": {
     validate: (object) =>
       ["minAvailable", "maxUnavailable"].flatMap((part) =>

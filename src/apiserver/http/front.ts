@@ -180,8 +180,9 @@ export class Front {
   #mustBeAllowed(attributes: Attributes): Decision {
     const decision = this.#parts.authorizer.authorize(attributes);
     if (decision.isAllowed) return decision;
-    if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${refusal(attributes)}`, {});
-    throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, refusal(attributes));
+    const why = refusal(attributes, decision.reason);
+    if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${why}`, {});
+    throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, why);
   }
 
   async #nonResource(request: FrontRequest, url: URL): Promise<FrontAnswer> {
@@ -521,9 +522,8 @@ function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user:
     DELETE: isNamed ? "delete" : "deletecollection",
   };
   const verb = verbs[request.method] ?? request.method.toLowerCase();
-  // Rights on single names hold for lists and watches that select one name.
-  const selected =
-    !isNamed && (verb === "list" || verb === "watch") ? nameSelected(url.searchParams.get("fieldSelector")) : "";
+  const isSelection = verb === "list" || verb === "watch" || verb === "deletecollection";
+  const selects = isSelection ? selectedFields(url.searchParams.get("fieldSelector")) : undefined;
   return {
     user,
     verb,
@@ -532,15 +532,20 @@ function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user:
     resource: path.resource,
     subresource: path.subresource ?? "",
     namespace: path.namespace ?? (path.group === "" && path.resource === "namespaces" ? (path.name ?? "") : ""),
-    name: path.name ?? selected,
+    // Rights on single names hold for lists and watches that select one name.
+    name: path.name ?? (verb === "deletecollection" ? "" : (selects?.["metadata.name"] ?? "")),
+    ...(selects === undefined ? {} : { selects }),
   };
 }
 
-const nameSelected = (selector: string | null): string =>
-  (selector ?? "")
-    .split(",")
-    .map((part) => /^metadata\.name==?([^=!\\]+)$/.exec(part.trim())?.[1] ?? "")
-    .find(Boolean) ?? "";
+/** The requirements of a field selector that name one value; `undefined` without any. */
+function selectedFields(selector: string | null): Readonly<Record<string, string>> | undefined {
+  const found = (selector ?? "").split(",").flatMap((part) => {
+    const [, field, value] = /^([^=!\\]+)==?([^=!\\]+)$/.exec(part.trim()) ?? [];
+    return field === undefined || value === undefined ? [] : [[field, value] as const];
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
 
 /** Reads a request's target. Throws 400 on one that cannot be read. */
 function urlOf(target: string): URL {

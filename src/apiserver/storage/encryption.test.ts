@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { createMemoryBackend } from "#store";
 import { createTestServer } from "#testing";
-import { parseEncryption } from "./encryption.ts";
+import { followedEncryption, parseEncryption } from "./encryption.ts";
 
 const key = (letter: string, bytes = 32) => Buffer.from(letter.repeat(bytes)).toString("base64");
 const provider = (kind: string, ...names: string[]) => ({
@@ -59,6 +59,49 @@ it.each(["aescbc", "aesgcm", "secretbox"])(
     stranger.stop();
   },
 );
+
+it("a configuration that changes while the server runs holds from the next write on", async () => {
+  const backend = createMemoryBackend();
+  let text = config(plainText);
+  const refused: string[] = [];
+  const encryption = followedEncryption(
+    () => text,
+    (error) => refused.push((error as Error).message),
+  );
+  const server = await createTestServer({ backend, encryption });
+  const at = { namespace: "default", name: "s" };
+  const raw = async () => Buffer.from((await backend.get(KEY))?.value ?? []).toString("latin1");
+  const writeSame = async () =>
+    server.send("update", "v1/secrets", { ...at, body: await server.send("get", "v1/secrets", at) });
+  const body = { apiVersion: "v1", kind: "Secret", metadata: { name: "s" }, stringData: { password: "hunter2" } };
+  await server.send("create", "v1/secrets", { namespace: "default", body });
+  expect(await raw()).toContain("aHVudGVyMg==");
+
+  // Written anew without a change, as `kubectl get secrets -o json | kubectl replace -f -` does.
+  text = config(provider("aesgcm", "a"), plainText);
+  await writeSame();
+  expect(await raw()).toMatch(/^k8s:enc:aesgcm:v1:a:/);
+  const { revision } = backend;
+  await writeSame();
+  expect(backend.revision).toBe(revision);
+
+  text = "nonsense";
+  await server.send("update", "v1/secrets", { ...at, body: { ...body, stringData: { password: "other" } } });
+  expect(await raw()).toMatch(/^k8s:enc:aesgcm:v1:a:/);
+  expect(refused).toEqual(["encryption configuration: it must be an object"]);
+
+  text = config(provider("secretbox", "b"), provider("aesgcm", "a"));
+  expect(await server.send("get", "v1/secrets", at)).toMatchObject({ data: { password: "b3RoZXI=" } });
+  await writeSame();
+  expect(await raw()).toMatch(/^k8s:enc:secretbox:v1:b:/);
+  server.stop();
+  expect(() =>
+    followedEncryption(
+      () => "nonsense",
+      () => undefined,
+    ),
+  ).toThrow("it must be an object");
+});
 
 it("a value bound to its name by aesgcm cannot be moved, and one that was touched is refused", () => {
   const cipher = parseEncryption(config(provider("aesgcm", "a"))).cipherOf("", "secrets");

@@ -13,6 +13,8 @@ interface Provider {
 
 /** How the values of some resources are kept. */
 export interface ValueCipher {
+  /** Counts up whenever values may be kept in another way than before. */
+  readonly generation?: number;
   /** The value to keep under a key of the store. */
   seal(value: Buffer, key: string): Buffer;
   /** The value that was kept; `isStale` when it would be kept in another way now. Throws when no key opens it. */
@@ -89,7 +91,8 @@ const plain: Provider = { mark: "", seal: (value) => value, open: (value) => val
 function cipherOf(providers: readonly Provider[]): ValueCipher {
   const [first] = providers as readonly [Provider, ...Provider[]];
   return {
-    seal: (value, key) => Buffer.concat([Buffer.from(first.mark), first.seal(value, key)]),
+    seal: (value, key) =>
+      first.mark === "" ? first.seal(value, key) : Buffer.concat([Buffer.from(first.mark), first.seal(value, key)]),
     open(value, key) {
       const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
       const isMarked = bytes.subarray(0, MARK.length).toString("latin1") === MARK;
@@ -105,6 +108,51 @@ function cipherOf(providers: readonly Provider[]): ValueCipher {
         }
       }
       throw new Error(`unable to transform key ${JSON.stringify(key)}: ${reason}`);
+    },
+  };
+}
+
+const untouched = cipherOf([plain]);
+
+/**
+ * Encryption by a file that is followed: `text` gives what it says now. What cannot be read is told and changes nothing,
+ * and values are written as before. Throws at the beginning when the text is wrong.
+ */
+export function followedEncryption(text: () => string, refused: (error: unknown) => void): Encryption {
+  let known = text();
+  let current = parseEncryption(known);
+  let generation = 0;
+  const look = (): void => {
+    const found = text();
+    if (found === known) return;
+    known = found;
+    try {
+      current = parseEncryption(found);
+      generation++;
+    } catch (error) {
+      refused(error);
+    }
+  };
+  return {
+    cipherOf(group, resource) {
+      let made = current.cipherOf(group, resource) ?? untouched;
+      let of = generation;
+      const cipher = (): ValueCipher => {
+        look();
+        if (of !== generation) {
+          made = current.cipherOf(group, resource) ?? untouched;
+          of = generation;
+        }
+        return made;
+      };
+      return {
+        get generation() {
+          look();
+          return generation;
+        },
+        seal: (value, key) => cipher().seal(value, key),
+        open: (value, key) => cipher().open(value, key),
+      };
     },
   };
 }

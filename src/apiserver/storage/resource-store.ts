@@ -1,7 +1,7 @@
 import { readStored } from "./foreign-forms.ts";
 import { deepFreeze } from "#base";
 import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
-import { type Backend, type BackendChange, KeyIndex } from "#store";
+import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnResult } from "#store";
 import type { ValueCipher } from "./encryption.ts";
 
 /** An object as it is held: decoded, frozen, with its resource version. */
@@ -15,6 +15,16 @@ export interface StoreEvent {
   readonly object: KubeObject;
   readonly previous: KubeObject | undefined;
   readonly revision: number;
+}
+
+/**
+ * What else a write changes in the store: it comes true together with the write, or neither does. Absent `object` means a
+ * deletion, absent `previous` a creation.
+ */
+export interface Companions {
+  of(object: KubeObject | undefined, previous: KubeObject | undefined): readonly Operation[];
+  /** Told that a write was refused because of its companion with this key; the write is then tried anew. */
+  lost(key: string): void;
 }
 
 export interface StoreWatcher {
@@ -54,6 +64,7 @@ export class ResourceStore {
   readonly #sealed = new WeakSet<Uint8Array>();
   /** Keys whose values would be kept with another key or provider now. */
   readonly #stale = new Set<string>();
+  #generation = 0;
   readonly #objects = new Map<string, StoredObject>();
   readonly #keys = new KeyIndex();
   readonly #watchers = new Set<StoreWatcher>();
@@ -65,6 +76,8 @@ export class ResourceStore {
   #loadedRevision = 0;
   /** Who waits until a key shows a revision or a later one. */
   readonly #behind = new Map<string, { readonly revision: number; readonly wake: () => void }[]>();
+  /** Set once, before anything is written. */
+  companions: Companions | undefined;
 
   /** `applied` says up to which revision all stores of the server show the backend's changes. */
   constructor(
@@ -74,6 +87,7 @@ export class ResourceStore {
     { leaseSeconds, cipher }: { readonly leaseSeconds?: number; readonly cipher?: ValueCipher } = {},
   ) {
     this.#cipher = cipher;
+    this.#generation = cipher?.generation ?? 0;
     this.#backend = backend;
     this.prefix = prefix;
     this.#applied = applied;
@@ -227,6 +241,12 @@ export class ResourceStore {
 
   /** Whether writing the same object again would keep it in another way: after a change of keys. */
   isStale(key: string): boolean {
+    const generation = this.#cipher?.generation ?? 0;
+    if (generation !== this.#generation) {
+      // Nobody looked yet which values the new way would keep otherwise: all may be.
+      this.#generation = generation;
+      for (const present of this.#objects.keys()) this.#stale.add(present);
+    }
     return this.#stale.has(key);
   }
 
@@ -279,13 +299,11 @@ export class ResourceStore {
    * writer was faster; that writer's object is then to be read here.
    */
   async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | undefined> {
-    const encoded = encodeForStore(object);
-    const value = this.#cipher?.seal(encoded, this.prefix + key) ?? encoded;
-    decoded.set(value, object);
-    if (this.#cipher !== undefined) this.#sealed.add(value);
-    const result = await this.#backend.txn([{ type: "put", key: this.prefix + key, value, expected, ...this.#lease }]);
+    const write = this.putOperation(key, object, expected);
+    const { value } = write;
+    const result = await this.#backend.txn(this.#withCompanions(write, key, object, expected));
     if (!result.ok) {
-      await this.#catchUp(key, result.found);
+      await this.#lose(key, result);
       return undefined;
     }
     return this.#objects.get(key)?.revision === result.revision
@@ -295,10 +313,39 @@ export class ResourceStore {
 
   /** Deletes one object if the revision held is `expected`; nothing when another writer was faster. */
   async delete(key: string, expected: number): Promise<{ readonly revision: number } | undefined> {
-    const result = await this.#backend.txn([{ type: "delete", key: this.prefix + key, expected }]);
+    const operation: Operation = { type: "delete", key: this.prefix + key, expected };
+    const result = await this.#backend.txn(this.#withCompanions(operation, key, undefined, expected));
     if (result.ok) return { revision: result.revision };
-    await this.#catchUp(key, result.found);
+    await this.#lose(key, result);
     return undefined;
+  }
+
+  /** The operation that writes an object, for a transaction of several resources. */
+  putOperation(key: string, object: KubeObject, expected: number): Extract<Operation, { readonly type: "put" }> {
+    const encoded = encodeForStore(object);
+    const value = this.#cipher?.seal(encoded, this.prefix + key) ?? encoded;
+    decoded.set(value, object);
+    if (this.#cipher !== undefined) this.#sealed.add(value);
+    return { type: "put", key: this.prefix + key, value, expected, ...this.#lease };
+  }
+
+  #withCompanions(
+    operation: Operation,
+    key: string,
+    object: KubeObject | undefined,
+    expected: number,
+  ): readonly Operation[] {
+    if (this.companions === undefined) return [operation];
+    const previous = expected === 0 ? undefined : this.#objects.get(key)?.object;
+    return [operation, ...this.companions.of(object, previous)];
+  }
+
+  async #lose(key: string, { key: lost, found }: Extract<TxnResult, { readonly ok: false }>): Promise<void> {
+    if (lost === this.prefix + key) return this.#catchUp(key, found);
+    this.companions?.lost(lost);
+    // What took it is shown once everything committed has been reported, which here takes as long as a flush.
+    if (this.#backend.settle !== undefined) await this.#backend.settle();
+    else await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 

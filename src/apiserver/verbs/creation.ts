@@ -5,7 +5,7 @@ import { metadataForCreate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
 import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
-import type { VerbHost } from "./host.ts";
+import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
 import { checkNamespace, validateObject } from "./validation.ts";
 
 const GENERATED_NAME_TRIES_MAX = 8;
@@ -60,6 +60,10 @@ export async function createObject(
   await host.prepareStore(definition, object);
   const written = await host.store(definition).put(key, host.forStore(definition, object), 0);
   if (written === undefined) {
+    // Not the name was taken, but what the object was to have beside it, such as an address.
+    const isTaken = host.store(definition).companions === undefined || host.store(definition).get(key) !== undefined;
+    if (!isTaken && tries < WRITE_TRIES_MAX)
+      return createObject(host, definition, namespace, sentBody, options, context, { isApply, tries: tries + 1 });
     if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
       return createObject(host, definition, namespace, body, options, context, { isApply, tries: tries + 1 });
     throw alreadyExists(definition.kind, object.metadata.name ?? "");

@@ -34,9 +34,13 @@ export function validateObject(definition: ResourceDefinition, object: KubeObjec
   }
   if (errors.length === 0) {
     errors.push(...(strategy.validate?.(object) ?? []));
-    if (old !== undefined) errors.push(...(strategy.validateUpdate?.(object, old) ?? []));
+    errors.push(
+      ...((old === undefined ? strategy.validateCreate?.(object) : strategy.validateUpdate?.(object, old)) ?? []),
+    );
   }
-  if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
+  // Objects that two groups show are called by the one that stores them.
+  if (errors.length > 0)
+    throw invalid({ ...kind, group: definition.storage.group ?? kind.group }, object.metadata.name ?? "", errors);
 }
 
 /** Throws for a namespace that is not there or about to go. */

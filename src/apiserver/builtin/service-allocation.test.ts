@@ -1,0 +1,299 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { systemClock } from "#base";
+import { type ApiError, getPath, type KubeObject } from "#machinery";
+import { type Backend, createMemoryBackend, openFileBackend } from "#store";
+import { createTestServer, eventually, type TestServer } from "#testing";
+import { addressNumber, addressText, parseAddressRange, parsePortRange } from "./service-ranges.ts";
+
+type Spec = Readonly<Record<string, unknown>>;
+
+const aService = (name: string, spec: Spec = {}): KubeObject =>
+  ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name },
+    spec: { ports: [{ port: 80 }], ...spec },
+  }) as unknown as KubeObject;
+
+const make = (server: TestServer, name: string, spec?: Spec) =>
+  server.send("create", "v1/services", { namespace: "default", body: aService(name, spec) });
+const change = (server: TestServer, name: string, spec: Spec) =>
+  server.send("patch", "v1/services", {
+    namespace: "default",
+    name,
+    patchType: "application/merge-patch+json",
+    body: { spec },
+  });
+const addressOf = (service: KubeObject) => String(getPath(service, "spec", "clusterIP"));
+const portsOf = (service: KubeObject) =>
+  (getPath(service, "spec", "ports") as readonly { readonly nodePort?: number }[]).map(({ nodePort }) => nodePort);
+const addresses = async (server: TestServer) =>
+  (await server.inside.list({ group: "networking.k8s.io", version: "v1", resource: "ipaddresses" })).items;
+const recordedPorts = async (backend: Backend) =>
+  (await backend.list("/flotilla/nodeports/")).entries.map(({ key }) => Number(key.split("/").pop()));
+const small = { addresses: parseAddressRange("10.96.0.0/26"), ports: parsePortRange("30000-30019") };
+
+const drivers: Readonly<Record<string, (folder: string) => Backend>> = {
+  memory: () => createMemoryBackend(),
+  file: (folder) => openFileBackend(folder),
+};
+
+describe.each(Object.entries(drivers))("Services of two replicas on one %s store", (_name, open) => {
+  it("never get an address or a node port twice, and get all there are", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "flotilla-services-"));
+    const backend = open(folder);
+    const one = await createTestServer({ backend, clock: systemClock, serviceRanges: small });
+    const two = await createTestServer({ backend, clock: systemClock, serviceRanges: small });
+    try {
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 24 }, (_, n) => make(n % 2 === 0 ? one : two, `s${n}`, { type: "NodePort" })),
+      );
+      const made = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+      const refused = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
+      expect(new Set(made.flatMap(portsOf)).size).toBe(20);
+      expect(new Set(made.map(addressOf)).size).toBe(20);
+      expect(refused.map(({ message }) => message.replace(/"s\d+"/, "it"))).toEqual(
+        Array.from(
+          { length: 4 },
+          () =>
+            "Service it is invalid: spec.ports[0].nodePort: Invalid value: 0: failed to allocate a nodePort: range is full",
+        ),
+      );
+      expect((await recordedPorts(backend)).length).toBe(20);
+      // One address asked for by many: one gets it.
+      const same = await Promise.allSettled(
+        Array.from({ length: 8 }, (_, n) => make(n % 2 === 0 ? one : two, `t${n}`, { clusterIP: "10.96.0.9" })),
+      );
+      expect(same.filter(({ status }) => status === "fulfilled").length).toBeLessThanOrEqual(1);
+      const holders = [...(await one.inside.list({ group: "", version: "v1", resource: "services" })).items].filter(
+        (service) => addressOf(service) === "10.96.0.9",
+      );
+      expect(holders.length).toBe(1);
+      // What is deleted by one replica can be had from the other.
+      await one.send("delete", "v1/services", { namespace: "default", name: made[0]?.metadata.name ?? "" });
+      await eventually(async () => {
+        const again = await make(two, "again", { type: "NodePort" });
+        expect(portsOf(again)).toEqual(portsOf(made[0] as KubeObject));
+        return true;
+      });
+    } finally {
+      one.stop();
+      two.stop();
+      await backend.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("what a Service may ask for", () => {
+  const first = { name: "a", port: 80, nodePort: 31111 };
+  it.each<[string, Spec, string]>([
+    [
+      "an address of somebody else",
+      { clusterIP: "10.96.0.77" },
+      'spec.clusterIPs: Invalid value: ["10.96.0.77"]: failed to allocate IP 10.96.0.77: provided IP is already allocated',
+    ],
+    [
+      "an address of no range",
+      { clusterIP: "11.1.1.1" },
+      'spec.clusterIPs: Invalid value: ["11.1.1.1"]: failed to allocate IP 11.1.1.1: the provided network does not match the current range',
+    ],
+    [
+      "the network's own address",
+      { clusterIP: "10.96.0.0" },
+      'spec.clusterIPs: Invalid value: ["10.96.0.0"]: failed to allocate IP 10.96.0.0: the provided network does not match the current range',
+    ],
+    [
+      "the last address of the range",
+      { clusterIP: "10.111.255.255" },
+      'spec.clusterIPs: Invalid value: ["10.111.255.255"]: failed to allocate IP 10.111.255.255: the provided network does not match the current range',
+    ],
+    [
+      "what is no address",
+      { clusterIP: "bla" },
+      'spec.clusterIPs[0]: Invalid value: "bla": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+    ],
+    [
+      "an address of the other family",
+      { clusterIP: "fd00::1" },
+      'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster',
+    ],
+    [
+      "a node port of somebody else",
+      { type: "NodePort", ports: [first] },
+      "spec.ports[0].nodePort: Invalid value: 31111: provided port is already allocated",
+    ],
+    [
+      "a node port out of the range",
+      { type: "NodePort", ports: [{ ...first, nodePort: 80 }] },
+      "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767",
+    ],
+    [
+      "one node port for two ports of one protocol",
+      {
+        type: "NodePort",
+        ports: [
+          { ...first, nodePort: 31112 },
+          { name: "b", port: 81, nodePort: 31112 },
+        ],
+      },
+      "spec.ports[1].nodePort: Invalid value: 31112: provided port is already allocated",
+    ],
+    [
+      "a port of somebody else for health checks",
+      { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 31111 },
+      "Internal error occurred: failed to allocate requested HealthCheck NodePort 31111: provided port is already allocated",
+    ],
+    [
+      "a port out of the range for health checks",
+      { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 80 },
+      "Internal error occurred: failed to allocate requested HealthCheck NodePort 80: provided port is not in the valid range. The range of valid ports is 30000-32767",
+    ],
+  ])("is not %s", async (_title, spec, message) => {
+    const server = await createTestServer();
+    await make(server, "holder", { clusterIP: "10.96.0.77", type: "NodePort", ports: [first] });
+    const refusal = await make(server, "it", spec).catch((error: ApiError) => error.message);
+    expect(refusal).toBe(message.startsWith("Internal") ? message : `Service "it" is invalid: ${message}`);
+    server.stop();
+  });
+
+  it("is one node port for two protocols of one port, and stays its own through changes of type and deletion", async () => {
+    const backend = createMemoryBackend();
+    const server = await createTestServer({ backend });
+    const both = [
+      { name: "tcp", port: 53 },
+      { name: "udp", port: 53, protocol: "UDP" },
+    ];
+    const service = await make(server, "dns", { type: "NodePort", ports: both, clusterIP: "10.96.0.10" });
+    const [tcp, udp] = portsOf(service);
+    expect(tcp).toBe(udp);
+    expect(await recordedPorts(backend)).toEqual([tcp]);
+    const [record] = await addresses(server);
+    expect(record).toMatchObject({
+      metadata: {
+        name: "10.96.0.10",
+        labels: {
+          "ipaddress.kubernetes.io/ip-family": "IPv4",
+          "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        },
+      },
+      spec: { parentRef: { resource: "services", namespace: "default", name: "dns" } },
+    });
+    const { revision } = backend;
+    await change(server, "dns", { sessionAffinity: "ClientIP" });
+    expect(await recordedPorts(backend)).toEqual([tcp]);
+    expect(backend.revision).toBe(revision + 1);
+    await change(server, "dns", { type: "ClusterIP" });
+    expect(await recordedPorts(backend)).toEqual([]);
+    expect((await addresses(server)).length).toBe(1);
+    await change(server, "dns", { type: "ExternalName", externalName: "some.where" });
+    expect(await addresses(server)).toEqual([]);
+    await change(server, "dns", { type: "NodePort", clusterIP: "10.96.0.10" });
+    expect((await recordedPorts(backend)).length).toBe(1);
+    await server.send("delete", "v1/services", { namespace: "default", name: "dns" });
+    expect(await addresses(server)).toEqual([]);
+    expect(await recordedPorts(backend)).toEqual([]);
+    server.stop();
+  });
+
+  it("is nothing for a dry run, nor for a write that is refused", async () => {
+    const backend = createMemoryBackend();
+    const server = await createTestServer({ backend });
+    const { revision } = backend;
+    await server.send("create", "v1/services", {
+      namespace: "default",
+      body: aService("dry", { type: "NodePort" }),
+      options: { dryRun: true },
+    });
+    await expect(make(server, "Not.A.Name", { type: "NodePort" })).rejects.toThrow(/Invalid value/);
+    expect(backend.revision).toBe(revision);
+    server.stop();
+  });
+
+  it("is an address of a further ServiceCIDR once the first is full, and while it is ready", async () => {
+    const server = await createTestServer({ serviceRanges: { addresses: parseAddressRange("10.96.0.0/29") } });
+    const cidrs = { group: "networking.k8s.io", version: "v1", resource: "servicecidrs" } as const;
+    expect(await server.inside.send({ verb: "get", ...cidrs, name: "kubernetes" })).toMatchObject({
+      spec: { cidrs: ["10.96.0.0/29"] },
+      status: { conditions: [{ type: "Ready", status: "True" }] },
+    });
+    for (let n = 0; n < 6; n++) await make(server, `s${n}`);
+    await expect(make(server, "more")).rejects.toThrow(/failed to allocate a serviceIP: range is full/);
+    const body = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "ServiceCIDR",
+      metadata: { name: "more" },
+      spec: { cidrs: ["11.1.1.0/24"] },
+    } as unknown as KubeObject;
+    await server.inside.send({ verb: "create", ...cidrs, body });
+    expect(addressOf(await make(server, "more"))).toMatch(/^11\.1\.1\./);
+    server.stop();
+  });
+});
+
+describe("records that other programs left or lost", () => {
+  it("are repaired at the start, and again while the server runs", async () => {
+    const backend = createMemoryBackend();
+    const first = await createTestServer({ backend });
+    const service = await make(first, "kept", { type: "NodePort" });
+    const gone = await make(first, "gone", { type: "NodePort" });
+    const [port] = portsOf(service) as [number];
+    const [stray] = portsOf(gone) as [number];
+    first.stop();
+    // As if a program that knows nothing of node ports had deleted one Service, and the record of the other was lost.
+    await backend.txn([{ type: "delete", key: "/registry/services/specs/default/gone" }]);
+    await backend.txn([{ type: "delete", key: `/flotilla/nodeports/${port}` }]);
+    await backend.txn([{ type: "delete", key: `/registry/ipaddresses/${addressOf(service)}` }]);
+    const second = await createTestServer({ backend });
+    expect(await recordedPorts(backend)).toEqual([port]);
+    expect(portsOf(await make(second, "other", { type: "NodePort", ports: [{ port: 1, nodePort: stray }] }))).toEqual([
+      stray,
+    ]);
+    const recorded = async () => (await addresses(second)).map(({ metadata }) => metadata.name);
+    // The address of the Service that is gone is held for a moment, and given back then.
+    expect(await recorded()).toContain(addressOf(service));
+    await second.inside.send({
+      verb: "delete",
+      group: "networking.k8s.io",
+      version: "v1",
+      resource: "ipaddresses",
+      name: addressOf(service),
+    });
+    await (second.clock as unknown as { advance(ms: number): Promise<void> }).advance(400_000);
+    await eventually(async () => {
+      expect(await recorded()).toContain(addressOf(service));
+      expect(await recorded()).not.toContain(addressOf(gone));
+      return true;
+    });
+    await expect(
+      second.send("create", "v1/services", {
+        namespace: "default",
+        body: aService("thief", { clusterIP: addressOf(service) }),
+      }),
+    ).rejects.toThrow(/already allocated/);
+    second.stop();
+  });
+});
+
+describe("ranges", () => {
+  it.each<[string, () => unknown, RegExp]>([
+    ["an IPv6 range", () => parseAddressRange("fd00::/108"), /IPv6 are not supported/],
+    ["two ranges", () => parseAddressRange("10.0.0.0/16,fd00::/108"), /must be a range|IPv6/],
+    ["a range without room", () => parseAddressRange("10.0.0.0/30"), /at least 8 addresses/],
+    ["a range that is none", () => parseAddressRange("10.0.0.0"), /must be a range such as/],
+    ["ports from above to below", () => parsePortRange("3-2"), /must be ports such as/],
+    ["ports that are none", () => parsePortRange("1-70000"), /must be ports such as/],
+  ])("are not %s", (_title, parse, message) => {
+    expect(parse).toThrow(message);
+  });
+
+  it("are read as kube-apiserver reads them", () => {
+    expect(parsePortRange("30000+10")).toEqual({ first: 30_000, last: 30_010 });
+    expect(parsePortRange("30000")).toEqual({ first: 30_000, last: 30_000 });
+    expect(addressText(parseAddressRange("10.96.7.0/12").network)).toBe("10.96.0.0");
+    expect(addressNumber("010.1.1.1")).toBeUndefined();
+  });
+});
