@@ -84,18 +84,23 @@ export function startAgent(options: AgentOptions): Agent {
       await interpretation.stop();
     },
   };
-  const { failed, stop } = lead(work, `karmada-agent-${own}`, {
-    client: createClient(transport, { fieldManager: "karmada-agent" }),
+  const { failed, stop } = lead({
+    transport,
     config,
     clock,
     random,
     log,
     metrics,
+    leases: [`karmada-agent-${own}`],
+    whenLost: "fail",
+    // The rest ends with the agent, whether or not it ever led.
+    start: () => work.start().then(() => ({ stop: () => manager.stop() })),
   });
   return {
     failed,
     async stop() {
       await stop();
+      await work.stop();
       informers.stop();
       members.stop();
     },

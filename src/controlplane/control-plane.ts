@@ -13,7 +13,7 @@ import { type Clock, type Logger, type Metrics, type Random, sleep } from "#base
 import type { Pki } from "#certs";
 import { type Client, createClient } from "#client";
 import type { ServerConfig } from "#config";
-import type { Manager, Turns } from "#controller-runtime";
+import { lead, type Manager, type Turns } from "#controller-runtime";
 import type { TemplateKinds } from "#controllers/detector";
 import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
@@ -26,9 +26,8 @@ import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
 import { addKubernetesControllers } from "./controllers.ts";
 import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
-import { type Engine, startEngine } from "./engine.ts";
+import { type Engine, LEASES, startEngine } from "./engine.ts";
 import { luaSyntaxError } from "./interpretation.ts";
-import { takeLead } from "./leadership.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { followServing, type Serving } from "./serving.ts";
 
@@ -138,15 +137,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const isAlone = backend.settle === undefined || !config.leaderElect;
   const leadership = isAlone
     ? undefined
-    : takeLead({
+    : lead({
         transport,
         clock,
         random,
         log,
-        namespace: config.leaderElectResourceNamespace,
-        leaseDurationMs: config.leaderElectLeaseDurationMs,
-        renewDeadlineMs: config.leaderElectRenewDeadlineMs,
-        retryPeriodMs: config.leaderElectRetryPeriodMs,
+        config,
+        leases: LEASES,
+        whenLost: "wait",
         start: async (fenced) => {
           const own = await start(fenced);
           engine = own;

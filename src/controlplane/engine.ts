@@ -16,6 +16,12 @@ import { createInterpretation } from "./interpretation.ts";
 import { schedulerOptionsOf } from "./programs.ts";
 import { discoveryOf, pluginUrl } from "./scheduling.ts";
 
+/**
+ * Locks of controllers and scheduler together, by the names upstream's programs take (wire): another controller manager, or
+ * another scheduler of that name, must not work beside ours.
+ */
+export const LEASES = ["karmada-controller-manager", "karmada-scheduler"];
+
 export interface EngineOptions {
   readonly config: EngineConfig;
   /** The API server with Karmada's kinds: in process, or any other over HTTP. */

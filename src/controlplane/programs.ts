@@ -1,7 +1,7 @@
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random, sleep } from "#base";
 import { withRateLimit } from "#client";
 import type { DeschedulerConfig, EstimatorConfig, SchedulerConfig } from "#config";
-import { createManager, lead } from "#controller-runtime";
+import { createManager, lead, type Manager } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
 import { connectEstimators, type ServerSecurity, serveMember } from "#estimator";
 import type { Transport } from "#machinery";
@@ -45,6 +45,11 @@ const listenersOf = ({ config, metricsText }: ProgramOptions<Listening>) =>
     isReady: () => true,
   });
 
+async function started(manager: Manager): Promise<Manager> {
+  await manager.start();
+  return manager;
+}
+
 /** Longest wait for estimators before the first pass. */
 const FIRST_DIALS_MS = 5_000;
 
@@ -84,15 +89,17 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
   const tried = async () => {
     if (estimators !== undefined) await Promise.race([estimators.tried(), sleep(clock, FIRST_DIALS_MS)]);
   };
-  const program = lead(
-    { start: () => tried().then(() => manager.start()), stop: () => manager.stop() },
-    config.leaderElectResourceName,
-    { ...options, client: manager.client },
-  );
+  const program = lead({
+    ...options,
+    leases: [config.leaderElectResourceName],
+    whenLost: "fail",
+    start: () => tried().then(() => started(manager)),
+  });
   return {
     failed: program.failed,
     async stop() {
       await program.stop();
+      await manager.stop();
       assembled.stop();
       estimators?.stop();
       await plain.close();
@@ -138,11 +145,12 @@ export async function startDescheduler(options: ProgramOptions<DeschedulerConfig
   });
   manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
   const plain = await listenersOf(options);
-  const program = lead(manager, component, { ...options, client: manager.client });
+  const program = lead({ ...options, leases: [component], whenLost: "fail", start: () => started(manager) });
   return {
     failed: program.failed,
     async stop() {
       await program.stop();
+      await manager.stop();
       estimators.stop();
       await plain.close();
     },

@@ -3,11 +3,11 @@ import type { Clock, Logger, Metrics, Random } from "#base";
 import { createCertificateAuthority } from "#certs";
 import { createClient } from "#client";
 import type { GuestConfig } from "#config";
+import { lead } from "#controller-runtime";
 import type { Transport } from "#machinery";
 import { createDecisionLog } from "#scheduler";
-import { startEngine } from "../engine.ts";
+import { LEASES, startEngine } from "../engine.ts";
 import { luaSyntaxError } from "../interpretation.ts";
-import { takeLead } from "../leadership.ts";
 import { startPlainListeners } from "../plain-listeners.ts";
 import { clusterAdmission } from "./cluster-admission.ts";
 import { followDiscovery } from "./discovered-kinds.ts";
@@ -109,15 +109,14 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
 
   if (config.leaderElect) await ensureNamespaces(client, [config.leaderElectResourceNamespace]);
   const leadership = config.leaderElect
-    ? takeLead({
+    ? lead({
         transport,
         clock,
         random,
         log,
-        namespace: config.leaderElectResourceNamespace,
-        leaseDurationMs: config.leaderElectLeaseDurationMs,
-        renewDeadlineMs: config.leaderElectRenewDeadlineMs,
-        retryPeriodMs: config.leaderElectRetryPeriodMs,
+        config,
+        leases: LEASES,
+        whenLost: "wait",
         start: work,
         ...(metrics === undefined ? {} : { metrics }),
       })
