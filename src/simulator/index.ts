@@ -3,7 +3,7 @@
  * placed, become Ready, finish and end as kubelets would have it, workload controllers do their work, and `setFaults`
  * makes the cluster fail in ways that real ones do. It runs nothing and pulls nothing.
  */
-export { type Faults, NO_FAULTS, withFaults } from "./faults.ts";
+export { ConnectionRefused, type Faults, NO_FAULTS, withFaults } from "./faults.ts";
 export { applyFault, faultNames, type FaultName, type FaultRequest, isFaultName } from "./fault-commands.ts";
 export type { KubeletOptions } from "./controllers/kubelet.ts";
 export {

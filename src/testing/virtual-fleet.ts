@@ -12,8 +12,16 @@ import { createManager, type Manager } from "#controller-runtime";
 import { clusterStatus } from "#controllers/cluster-status";
 import type { Transport } from "#machinery";
 import { createMemberPool, type MemberPool } from "#member";
-import { type Faults, NO_FAULTS, type NodeClass, type SimulatedMember, withFaults } from "#simulator";
+import {
+  ConnectionRefused,
+  type Faults,
+  NO_FAULTS,
+  type NodeClass,
+  type SimulatedMember,
+  withFaults,
+} from "#simulator";
 import { createMemoryBackend } from "#store";
+import { type ProcessLine, processLine } from "./process-line.ts";
 
 /** Quiet turns of the event loop after which nothing is left to do at an instant. */
 const QUIET_TURNS = 12;
@@ -27,11 +35,14 @@ export interface VirtualFleetOptions {
   readonly pull?: readonly string[];
   /** Joins members before the fleet is handed over; default true. */
   readonly joins?: boolean;
+  /** Processes of the control plane on one store, of which one leads; default 1, which leads without being elected. */
+  readonly replicas?: number;
 }
 
 /** A control plane with simulated members that runs wholly on a clock which stands still until it is moved. */
 export interface VirtualFleet {
   readonly clock: VirtualClock;
+  /** The process that leads, or the first while none does. */
   readonly controlPlane: ControlPlane;
   readonly gates: ReadonlySet<string>;
   readonly plane: Client;
@@ -44,8 +55,14 @@ export interface VirtualFleet {
   /** Moves time until `look` gives something; the milliseconds that took. Fails after `limitMs` of virtual time. */
   until(look: () => unknown, limitMs?: number): Promise<number>;
   advance(deltaMs: number): Promise<void>;
-  /** Stops the control plane's controllers and starts them anew over the same store, as a restart does. */
+  /** Stops every process of the control plane in order and starts them anew over the same store. */
   restart(): Promise<void>;
+  /** Stops the process that leads, in order, and starts another in its place. */
+  stepDown(): Promise<void>;
+  /** Kills the process that leads, with all that is under way, and starts another in its place. */
+  crash(): Promise<void>;
+  /** Cuts the way of the process that leads to the store, for so long as nobody mends it. Returns how to mend it. */
+  cutLeader(): () => void;
   stop(): Promise<void>;
 }
 
@@ -58,6 +75,15 @@ export interface VirtualAgent {
   kill(): Promise<void>;
 }
 
+/** What a process has worked off; nothing before it leads for the first time. */
+function doneBy(controlPlane: ControlPlane): number {
+  try {
+    return controlPlane.manager.processed + controlPlane.scheduler.processed;
+  } catch {
+    return 0;
+  }
+}
+
 let shared: Promise<Pki> | undefined;
 const START_MS = Date.UTC(2026, 0, 1);
 
@@ -65,11 +91,14 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
   const { members: names = ["m1", "m2", "m3"], flags = [], podReadyMs = 1_000 } = options;
   const folder = mkdtempSync(join(tmpdir(), "flotilla-virtual-"));
   const members = new Map<string, SimulatedMember>();
-  let controlPlane: ControlPlane | undefined;
+  const processes: { readonly line: ProcessLine; readonly controlPlane: ControlPlane }[] = [];
+  /** Processes that were killed and are being cleared away. */
+  const endings: Promise<unknown>[] = [];
+  const backend = createMemoryBackend();
   const agents = new Map<string, VirtualAgent & { readonly progress: () => number }>();
   const progress = () => {
-    let sum = controlPlane === undefined ? 0 : controlPlane.manager.processed + controlPlane.scheduler.processed;
-    sum += controlPlane?.api.server.backend.revision ?? 0;
+    let sum = backend.revision;
+    for (const { controlPlane } of processes) sum += doneBy(controlPlane);
     for (const agent of agents.values()) sum += agent.progress();
     for (const member of members.values()) sum += member.manager.processed + member.api.server.backend.revision;
     return sum;
@@ -104,6 +133,12 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       inProcess.set(`https://${name}.members.test`, member.transport);
     }),
   );
+  const toPlane: Transport = {
+    send: async (request) => answering().send(request),
+    list: async (request) => answering().list(request),
+    raw: async (request) => answering().raw(request),
+    watch: (request, sink) => answering().watch(request, sink),
+  };
   const addAgent = (name: string) => {
     let manager: Manager | undefined;
     let pool: MemberPool | undefined;
@@ -112,7 +147,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       progress: () => manager?.processed ?? 0,
       setFaults: (change) => Object.assign(faults, change),
       async start() {
-        const transport = withFaults((controlPlane as ControlPlane).transport, "the control plane", faults, clock);
+        const transport = withFaults(toPlane, "the control plane", faults, clock);
         const own = createMemberPool({ clock, log: silentLogger });
         pool = own;
         manager = createManager({ transport, clock, random, log: silentLogger, component: "karmada-agent" });
@@ -140,16 +175,39 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     });
   };
   for (const name of options.pull ?? []) addAgent(name);
-  const backend = createMemoryBackend();
-  // The store outlives a control plane that is restarted.
-  const kept = { ...backend, close: () => Promise.resolve() };
-  Object.defineProperties(kept, {
-    revision: { get: () => backend.revision },
-    compactedRevision: { get: () => backend.compactedRevision },
-  });
-  const start = () => startControlPlane({ config, backend: kept, pki, clock, random, log: silentLogger, inProcess });
-  controlPlane = await start();
-  let plane = createClient(controlPlane.transport);
+  const startProcess = async () => {
+    const line = processLine(backend, (options.replicas ?? 1) > 1);
+    const reached = new Map([...inProcess].map(([endpoint, transport]) => [endpoint, line.around(transport)]));
+    const controlPlane = await startControlPlane({
+      config,
+      backend: line.backend,
+      pki,
+      clock,
+      monotonicMs: () => clock.now(),
+      random,
+      log: silentLogger,
+      inProcess: reached,
+    });
+    processes.push({ line, controlPlane });
+  };
+  const startAll = async () => {
+    for (let at = 0; at < (options.replicas ?? 1); at++) await startProcess();
+  };
+  await startAll();
+  const leading = () => processes.find(({ controlPlane }) => controlPlane.isLeader) ?? processes[0];
+  const take = () => {
+    const leader = leading();
+    if (leader === undefined) throw new Error("no process of the control plane runs");
+    processes.splice(processes.indexOf(leader), 1);
+    return leader;
+  };
+  /** The API as clients outside find it: whichever process answers. */
+  const answering = () => {
+    const found = processes.find(({ line }) => !line.isCut);
+    if (found === undefined) throw new ConnectionRefused("the control plane");
+    return found.controlPlane.transport;
+  };
+  const plane = createClient(toPlane);
   const simulated = (name: string) => {
     const member = members.get(name);
     if (member === undefined) throw new Error(`there is no member ${name}`);
@@ -169,11 +227,9 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     clock,
     gates: config.gates,
     get controlPlane() {
-      return controlPlane as ControlPlane;
+      return (leading() as (typeof processes)[number]).controlPlane;
     },
-    get plane() {
-      return plane;
-    },
+    plane,
     members,
     member: (name) => createClient(simulated(name).api.transport()),
     simulated,
@@ -224,14 +280,31 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     },
     advance: (deltaMs) => clock.advance(deltaMs),
     async restart() {
-      await moveUntilDone(controlPlane?.stop() ?? Promise.resolve());
-      controlPlane = await start();
-      plane = createClient(controlPlane.transport);
+      const all = processes.splice(0);
+      await moveUntilDone(Promise.all(all.map(({ controlPlane }) => controlPlane.stop())));
+      await startAll();
       await clock.advance(0);
+    },
+    async stepDown() {
+      await moveUntilDone(take().controlPlane.stop());
+      await startProcess();
+      await clock.advance(0);
+    },
+    async crash() {
+      const { line, controlPlane } = take();
+      line.kill();
+      endings.push(controlPlane.stop().catch(() => undefined));
+      await startProcess();
+      await clock.advance(0);
+    },
+    cutLeader() {
+      const leader = leading();
+      leader?.line.setCut(true);
+      return () => leader?.line.setCut(false);
     },
     async stop() {
       await Promise.all([...agents.values()].map((agent) => agent.kill()));
-      await moveUntilDone(controlPlane?.stop() ?? Promise.resolve());
+      await moveUntilDone(Promise.all([...endings, ...processes.map(({ controlPlane }) => controlPlane.stop())]));
       await Promise.all([...members.values()].map((member) => member.stop()));
       rmSync(folder, { recursive: true, force: true });
     },
