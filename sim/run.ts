@@ -1,11 +1,16 @@
-/** `npm run sim -- --seed N --steps M [--seeds K] [--verbose]`: runs K simulations from seed N on; exit code 1 when one fails. */
-import { runSimulation } from "./simulation.ts";
+/** `npm run sim -- --seed N --steps M [--seeds K] [--profile failover] [--verbose]`: runs K simulations from seed N on; exit code 1 when one fails. */
+import { failoverProfile } from "./failover/index.ts";
+import { runProfile, runSimulation } from "./simulation.ts";
 
-function numberOf(name: string, fallback: number): number {
+function textOf(name: string): string | undefined {
   const words = process.argv.slice(2);
   const at = words.findIndex((word) => word === `--${name}` || word.startsWith(`--${name}=`));
-  if (at < 0) return fallback;
-  const text = words[at]?.split("=")[1] ?? words[at + 1] ?? "";
+  return at < 0 ? undefined : (words[at]?.split("=")[1] ?? words[at + 1] ?? "");
+}
+
+function numberOf(name: string, fallback: number): number {
+  const text = textOf(name);
+  if (text === undefined) return fallback;
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0)
     throw new Error(`--${name}: ${JSON.stringify(text)} must be a whole number`);
@@ -15,10 +20,18 @@ function numberOf(name: string, fallback: number): number {
 const first = numberOf("seed", 1);
 const steps = numberOf("steps", 40);
 const seeds = numberOf("seeds", 1);
+const profiles = {
+  propagation: runSimulation,
+  failover: (options: { readonly seed: number; readonly steps: number }) => runProfile(failoverProfile, options),
+};
+const profile = textOf("profile") ?? "propagation";
+if (!Object.hasOwn(profiles, profile))
+  throw new Error(`--profile: ${JSON.stringify(profile)} must be one of ${Object.keys(profiles).join(", ")}`);
+const simulate = profiles[profile as keyof typeof profiles];
 const isVerbose = process.argv.includes("--verbose");
 const failed: number[] = [];
 for (let seed = first; seed < first + seeds; seed++) {
-  const { failure, history, settledAfterMs } = await runSimulation({ seed, steps });
+  const { failure, history, settledAfterMs } = await simulate({ seed, steps });
   if (failure === undefined) {
     console.log(
       `✓ seed ${seed}: ${steps} steps, at rest ${(settledAfterMs / 1000).toFixed(1)} virtual seconds after them`,

@@ -2,10 +2,30 @@
  * Simulation: a control plane and its members on a clock that only moves when told to, with everything that may happen to
  * them chosen by one seed. A failure is a seed: the same one does the same again, and becomes a test named for the symptom.
  */
-import { startVirtualFleet } from "#testing";
+import { type FailoverFleet, startVirtualFleet, type VirtualFleet } from "#testing";
+import type { Random } from "#base";
 import { actions as allActions, chooseAction, pauseMs } from "./actions/index.ts";
 import { checkers as allCheckers } from "./checkers/index.ts";
 import { type Action, type Checker, createWorld, type World } from "./world.ts";
+
+/** What every world has, whatever is simulated in it. */
+interface Stage {
+  readonly fleet: VirtualFleet | FailoverFleet;
+  readonly random: Random;
+  readonly history: string[];
+}
+
+/** A field of what may go wrong: its world, what happens in it, and what must hold. */
+export interface Profile<W extends Stage> {
+  readonly name: string;
+  start(seed: number): Promise<W & { stop(): Promise<void> }>;
+  readonly actions: readonly Action<W>[];
+  readonly checkers: readonly Checker<W>[];
+  /** Virtual milliseconds that pass after an action. */
+  pauseMs(world: W): number;
+  /** Mends whatever is broken: from then on everything must come to rest. */
+  heal(world: W): void | Promise<void>;
+}
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -26,19 +46,36 @@ export interface SimulationResult {
   readonly settledAfterMs: number;
 }
 
-/** Heals whatever is broken: from here on everything must come to rest. */
-function healAll({ fleet, clusters }: World): void {
-  for (const cluster of clusters)
-    fleet.simulated(cluster).setFaults({ isDown: false, isHanging: false, latencyMs: 0, flapMs: 0 });
+/** Propagation: templates, policies and members that change while members fail. */
+function propagationProfile(options: SimulationOptions): Profile<World> {
+  return {
+    name: "propagation",
+    async start(seed) {
+      const fleet = await startVirtualFleet({
+        members: options.members ?? ["m1", "m2", "m3"],
+        flags: ["--cluster-status-update-frequency=60s"],
+      });
+      return { ...createWorld(fleet, seed), stop: () => fleet.stop() };
+    },
+    actions: options.actions ?? allActions,
+    checkers: options.checkers ?? allCheckers,
+    pauseMs,
+    heal({ fleet, clusters }) {
+      for (const cluster of clusters)
+        fleet.simulated(cluster).setFaults({ isDown: false, isHanging: false, latencyMs: 0, flapMs: 0 });
+    },
+  };
 }
 
-export async function runSimulation(options: SimulationOptions): Promise<SimulationResult> {
-  const { seed, steps, actions = allActions, checkers = allCheckers, settleMs = 3_600_000 } = options;
-  const fleet = await startVirtualFleet({
-    members: options.members ?? ["m1", "m2", "m3"],
-    flags: ["--cluster-status-update-frequency=60s"],
-  });
-  const world = createWorld(fleet, seed);
+export const runSimulation = (options: SimulationOptions): Promise<SimulationResult> =>
+  runProfile(propagationProfile(options), options);
+
+export async function runProfile<W extends Stage>(
+  { start, actions, checkers, pauseMs: pauseOf, heal }: Profile<W>,
+  { seed, steps, settleMs = 3_600_000 }: Pick<SimulationOptions, "seed" | "steps" | "settleMs">,
+): Promise<SimulationResult> {
+  const world = await start(seed);
+  const { fleet } = world;
   const memory = new Map<string, unknown>();
   let settledAfterMs = 0;
   let current = "";
@@ -50,19 +87,20 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
     }
   };
   try {
+    await watchAll();
     for (let step = 0; step < steps; step++) {
       current = "actions";
       const action = chooseAction(world, actions);
       const told = await action.run(world);
       if (told !== undefined) world.history.push(`${step + 1}. ${told}`);
       await watchAll();
-      const pause = pauseMs(world);
+      const pause = pauseOf(world);
       if (pause === 0) continue;
       await fleet.advance(pause);
       world.history.push(`   ${pause} ms pass`);
       await watchAll();
     }
-    healAll(world);
+    await heal(world);
     current = "settling";
     await fleet.advance(1_000);
     let last = "";
@@ -82,6 +120,6 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
     const message = error instanceof Error ? error.message : String(error);
     return { seed, failure: { checker: current, message }, history: world.history, settledAfterMs };
   } finally {
-    await fleet.stop();
+    await world.stop();
   }
 }

@@ -47,21 +47,21 @@ export function createWorld(fleet: VirtualFleet, seed: number): World {
 }
 
 /** Something that may happen. New ones are added to the table of `sim/actions/index.ts`. */
-export interface Action {
+export interface Action<W = World> {
   readonly name: string;
   /** How often it is chosen, beside the others. */
   readonly weight: number;
   /** Does it; gives what to write into the history, or `undefined` when there was nothing to do. */
-  run(world: World): Promise<string | undefined>;
+  run(world: W): Promise<string | undefined>;
 }
 
 /** Something that must hold. New ones are added to the table of `sim/checkers/index.ts`. */
-export interface Checker {
+export interface Checker<W = World> {
   readonly name: string;
   /** Looks after every step; what it returns is passed to it the next time. Throws what is wrong. */
-  readonly watch?: (world: World, before: unknown) => Promise<unknown>;
+  readonly watch?: (world: W, before: unknown) => Promise<unknown>;
   /** Throws what does not hold yet; asked until time is up, when everything that was broken works again. */
-  readonly settled?: (world: World) => Promise<void>;
+  readonly settled?: (world: W) => Promise<void>;
 }
 
 export type Policy = KubeObject & { readonly spec: Readonly<Record<string, unknown>> };

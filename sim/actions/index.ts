@@ -19,13 +19,13 @@ const restart: Action = {
 export const actions: readonly Action[] = [...templateActions, ...policyActions, ...memberActions, restart];
 
 /** One of the actions, by weight. */
-export function chooseAction(world: World, from: readonly Action[]): Action {
+export function chooseAction<W extends Pick<World, "random">>(world: W, from: readonly Action<W>[]): Action<W> {
   let at = world.random.next() * from.reduce((sum, { weight }) => sum + weight, 0);
   for (const action of from) {
     at -= action.weight;
     if (at < 0) return action;
   }
-  return from[0] as Action;
+  return from[0] as Action<W>;
 }
 
 /** Time that passes after an action, in milliseconds: mostly little, so that things meet. */

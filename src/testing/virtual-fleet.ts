@@ -10,6 +10,9 @@ import { parseFlags } from "#config";
 import { type ControlPlane, startControlPlane, startMember } from "#controlplane";
 import { createManager, type Manager } from "#controller-runtime";
 import { clusterStatus } from "#controllers/cluster-status";
+import { execution } from "#controllers/execution";
+import { workStatus } from "#controllers/work-status";
+import { createInterpreter, nativeSource } from "#interpreter";
 import type { Transport } from "#machinery";
 import { createMemberPool, type MemberPool } from "#member";
 import {
@@ -20,7 +23,7 @@ import {
   type SimulatedMember,
   withFaults,
 } from "#simulator";
-import { createMemoryBackend } from "#store";
+import { type Backend, createMemoryBackend } from "#store";
 import { type ProcessLine, processLine } from "./process-line.ts";
 
 /** Quiet turns of the event loop after which nothing is left to do at an instant. */
@@ -45,6 +48,8 @@ export interface VirtualFleet {
   /** The process that leads, or the first while none does. */
   readonly controlPlane: ControlPlane;
   readonly gates: ReadonlySet<string>;
+  /** What all processes share: whoever must see every change sees it here. */
+  readonly store: Backend;
   readonly plane: Client;
   readonly members: ReadonlyMap<string, SimulatedMember>;
   /** A member as its own administrator reaches it, whatever is wrong with its network. */
@@ -66,7 +71,7 @@ export interface VirtualFleet {
   stop(): Promise<void>;
 }
 
-/** What an agent does for failover: posts its cluster's status and renews its Lease. */
+/** What an agent does: posts its cluster's status, renews its Lease, carries out Works and reports on them. */
 export interface VirtualAgent {
   /** What is wrong between the agent and the control plane. */
   setFaults(change: Partial<Faults>): void;
@@ -163,6 +168,9 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
           deps: { members: own, connect, gates: config.gates, own: name },
           options: config,
         });
+        const interpreter = createInterpreter([nativeSource]);
+        manager.add(execution, { deps: { members: own, interpreter, own: name }, options: config });
+        manager.add(workStatus, { deps: { members: own, interpreter }, options: config });
         await manager.start();
       },
       async kill() {
@@ -226,6 +234,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
   const fleet: VirtualFleet = {
     clock,
     gates: config.gates,
+    store: backend,
     get controlPlane() {
       return (leading() as (typeof processes)[number]).controlPlane;
     },

@@ -1,0 +1,101 @@
+import { Deployment } from "#apis/kubernetes";
+import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { type Random, seededRandom } from "#base";
+import { retryOnConflict } from "#client";
+import { type FailoverFleet, startFailoverFleet } from "#testing";
+import { type Chronicle, keepChronicle } from "./chronicle.ts";
+import { CLUSTERS, policyOf, templateOf, type Workload, workloads } from "./workloads.ts";
+
+/** `--graceful-eviction-timeout` of the simulation. */
+export const TIMEOUT_SECONDS = 180;
+export const TAINT = "fail-test";
+const WORKLOADS = 5;
+
+/** What a simulation of failover acts on, and what it must remember to judge. */
+export interface FailoverWorld {
+  readonly fleet: FailoverFleet;
+  readonly random: Random;
+  readonly clusters: readonly string[];
+  readonly pull: readonly string[];
+  readonly replicas: number;
+  readonly history: string[];
+  readonly workloads: readonly Workload[];
+  readonly chronicle: Chronicle;
+  /** Until when what a cluster reports may differ from what runs there, in milliseconds; infinite while it is broken. */
+  readonly blindUntilMs: Map<string, number>;
+  /** Agents that run at present. */
+  readonly agents: Set<string>;
+  /** Mends the leader's way to the store, while it is cut. */
+  mend: (() => void) | undefined;
+  /** What must never happen and did, found between two looks. */
+  readonly breaches: string[];
+  pick<T>(items: readonly T[]): T;
+  chance(share: number): boolean;
+  stop(): Promise<void>;
+}
+
+export async function startWorld(seed: number): Promise<FailoverWorld> {
+  const random = seededRandom(seed);
+  const chance = (share: number) => random.next() < share;
+  const pull = chance(0.5) ? ["m4"] : [];
+  const replicas = chance(0.35) ? 2 : 1;
+  const fleet = await startFailoverFleet({
+    members: CLUSTERS,
+    pull,
+    replicas,
+    flags: [
+      "--feature-gates=Failover=true,StatefulFailoverInjection=true",
+      `--graceful-eviction-timeout=${TIMEOUT_SECONDS}s`,
+    ],
+  });
+  const left = [...workloads];
+  const chosen = Array.from({ length: WORKLOADS }, () => left.splice(random.below(left.length), 1)[0] as Workload);
+  const world: FailoverWorld = {
+    fleet,
+    random,
+    clusters: CLUSTERS,
+    pull,
+    replicas,
+    history: [
+      `${replicas} process(es); ${pull.join() || "no cluster"} in pull mode; ${chosen.map(({ name }) => name).join(", ")}`,
+    ],
+    workloads: chosen,
+    chronicle: keepChronicle(fleet),
+    blindUntilMs: new Map(),
+    agents: new Set(pull),
+    mend: undefined,
+    breaches: [],
+    pick: (items) => items[random.below(items.length)] as (typeof items)[number],
+    chance,
+    async stop() {
+      world.mend?.();
+      world.chronicle.stop();
+      await fleet.stop();
+    },
+  };
+  await fleet.addOutagePolicies();
+  for (const workload of chosen) {
+    await fleet.plane.create(PropagationPolicy, policyOf(workload));
+    await fleet.plane.create(Deployment, templateOf(workload.name, 1 + random.below(4)));
+  }
+  await fleet.advance(20_000);
+  return world;
+}
+
+export const workloadOf = ({ workloads: all }: FailoverWorld, name: string): Workload | undefined =>
+  all.find((workload) => workload.name === name);
+
+/** Writes what `edit` makes of a workload's binding; false when there is none. */
+export function editBinding(
+  { fleet }: FailoverWorld,
+  name: string,
+  edit: (binding: ResourceBinding) => ResourceBinding | undefined,
+): Promise<boolean> {
+  return retryOnConflict(async () => {
+    const present = await fleet.plane.find(ResourceBinding, { namespace: "default", name: `${name}-deployment` });
+    const next = present === undefined ? undefined : edit(present);
+    if (next === undefined) return false;
+    await fleet.plane.update(ResourceBinding, next);
+    return true;
+  });
+}
