@@ -148,6 +148,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
     else state.results.written(written.binding as ResourceBinding);
     if (written.isFailed) state.assumed.forget(keyOf(binding));
   }
+  if (written.isSuperseded) return forget(key, context, record);
   const isNoFit = plan.condition?.reason === "NoClusterFit" && written.retry === "none";
   if (plan.isScheduled)
     state.metrics.attempt(

@@ -12,6 +12,7 @@ import { conditionOf, type PassPlan } from "./pass.ts";
 import type { SchedulerContext } from "./wakes.ts";
 
 const MERGE = "application/merge-patch+json";
+const JSON_PATCH = "application/json-patch+json";
 
 export interface Written {
   readonly retry: PassPlan["retry"];
@@ -19,18 +20,35 @@ export interface Written {
   readonly binding?: AnyBinding;
   /** Whether the result could not be written. */
   readonly isFailed: boolean;
+  /** The binding has moved meanwhile: its change brings it back. */
+  readonly isSuperseded?: boolean;
 }
 
-function specPatch(
-  binding: AnyBinding,
-  { clusters, appliedPlacement }: PassPlan,
-): Readonly<Record<string, unknown>> | undefined {
-  const patch: Record<string, unknown> = {};
-  if (appliedPlacement !== undefined && binding.metadata.annotations?.[APPLIED_PLACEMENT] !== appliedPlacement)
-    patch["metadata"] = { annotations: { [APPLIED_PLACEMENT]: appliedPlacement } };
+/**
+ * The result as a patch that holds for the generation it was made for and no other: somebody who evicts the binding at the
+ * same time, or takes an eviction back, must not lose to a result that did not know of it.
+ */
+function specPatch(binding: AnyBinding, { clusters, appliedPlacement }: PassPlan): readonly object[] | undefined {
+  const patch: object[] = [];
+  const { annotations } = binding.metadata;
+  if (appliedPlacement !== undefined && annotations?.[APPLIED_PLACEMENT] !== appliedPlacement)
+    patch.push(
+      annotations === undefined
+        ? { op: "add", path: "/metadata/annotations", value: { [APPLIED_PLACEMENT]: appliedPlacement } }
+        : {
+            op: "add",
+            path: `/metadata/annotations/${APPLIED_PLACEMENT.replaceAll("/", "~1")}`,
+            value: appliedPlacement,
+          },
+    );
   if (clusters !== undefined && !deepEqual(clusters, binding.spec.clusters ?? []))
-    patch["spec"] = { clusters: clusters.length === 0 ? null : clusters };
-  return Object.keys(patch).length === 0 ? undefined : patch;
+    patch.push(
+      clusters.length === 0
+        ? { op: "remove", path: "/spec/clusters" }
+        : { op: "add", path: "/spec/clusters", value: clusters },
+    );
+  if (patch.length === 0) return undefined;
+  return [{ op: "test", path: "/metadata/generation", value: binding.metadata.generation ?? 0 }, ...patch];
 }
 
 function statusPatch(
@@ -65,7 +83,7 @@ function observedAfter(
   const generation = patched.metadata.generation ?? 0;
   const isOurs =
     observedGeneration !== undefined &&
-    observedGeneration + 1 === generation &&
+    (binding.metadata.generation ?? 0) + 1 === generation &&
     deepEqual({ ...patched.spec, clusters: undefined }, { ...binding.spec, clusters: undefined });
   return isOurs ? { observedGeneration: generation } : {};
 }
@@ -74,7 +92,50 @@ const isTerminating = (error: unknown): boolean =>
   error instanceof ApiError &&
   (error.status.details?.causes ?? []).some(({ reason }) => reason === "NamespaceTerminating");
 
-/** Writes a pass: spec, then events, then status; each only if it changes something. */
+const MOVED_TRIES_MAX = 5;
+
+/** What a pass decides on: all of the spec but for the time at which an eviction was noted. */
+function questionOf({ spec }: AnyBinding): unknown {
+  const tasks = (spec.gracefulEvictionTasks ?? []).map(({ creationTimestamp: _noted, ...task }) => task);
+  return { ...spec, gracefulEvictionTasks: tasks };
+}
+
+interface Patched {
+  /** The binding the patch was made for, of the generation it was made for. */
+  readonly from: AnyBinding;
+  /** The binding after it; absent when there was nothing to change. */
+  readonly to?: AnyBinding;
+}
+
+/** Patches the spec; `undefined` when the binding is another by now, so that the result answers a question of the past. */
+async function patchSpec(
+  binding: AnyBinding,
+  plan: PassPlan,
+  request: Request,
+  { client }: SchedulerContext,
+): Promise<Patched | undefined> {
+  const kind = request.kind as typeof ResourceBinding;
+  let from = binding;
+  for (let tries = 1; ; tries++) {
+    const patch = specPatch(from, plan);
+    if (patch === undefined) return { from };
+    try {
+      return { from, to: await client.patch(kind, request, JSON_PATCH, patch) };
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 422) throw error;
+      const latest = await client.find(kind, request);
+      if (latest === undefined) return undefined;
+      if (latest.metadata.generation === from.metadata.generation) throw error;
+      if (tries >= MOVED_TRIES_MAX || !deepEqual(questionOf(latest), questionOf(binding))) return undefined;
+      from = latest;
+    }
+  }
+}
+
+/**
+ * Writes a pass: spec, then events, then status; each only if it changes something. Of a binding that has moved meanwhile
+ * nothing is written: its change brings it back.
+ */
 export async function writePlan(
   binding: AnyBinding,
   plan: PassPlan,
@@ -92,11 +153,12 @@ export async function writePlan(
     }
   };
   let { condition, retry } = plan;
-  let patched: AnyBinding | undefined;
+  let patched: Patched = { from: binding };
   let isFailed = false;
   try {
-    const patch = specPatch(binding, plan);
-    if (patch !== undefined) patched = await client.patch(kind, request, MERGE, patch);
+    const done = await patchSpec(binding, plan, request, context);
+    if (done === undefined) return { retry: "none", isFailed: true, isSuperseded: true };
+    patched = done;
     for (const event of plan.events) say(event.type, event.reason, event.message);
   } catch (error) {
     if (isNotFound(error) || isTerminating(error)) return { retry: "none", isFailed: true };
@@ -118,7 +180,7 @@ export async function writePlan(
     say("Warning", "ScheduleBindingFailed", message);
   }
   try {
-    const seen = patched === undefined ? plan : { ...plan, ...observedAfter(binding, patched, plan) };
+    const seen = patched.to === undefined ? plan : { ...plan, ...observedAfter(patched.from, patched.to, plan) };
     const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, seen, condition);
     if (change !== undefined) await client.patch(kind, request, MERGE, { status: change }, { subresource: "status" });
   } catch (error) {
@@ -126,7 +188,7 @@ export async function writePlan(
     context.log.warn("could not write the scheduling status", { binding: request.key, error });
     retry = "backoff";
   }
-  return { retry, isFailed, ...(patched === undefined ? {} : { binding: patched }) };
+  return { retry, isFailed, ...(patched.to === undefined ? {} : { binding: patched.to }) };
 }
 
 function resourceOf(binding: AnyBinding): KubeObject {

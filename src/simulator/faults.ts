@@ -1,5 +1,5 @@
 import { type Clock, sleep } from "#base";
-import type { Transport, WatchHandle, WatchSink } from "#machinery";
+import { internalError, type Transport, type WatchHandle, type WatchSink } from "#machinery";
 
 /** What is wrong with a simulated member's API server at present. */
 export interface Faults {
@@ -11,6 +11,8 @@ export interface Faults {
   latencyMs: number;
   /** What `/readyz` and `/healthz` answer instead of the truth. */
   healthStatus: number | undefined;
+  /** Says that it is well, and refuses everything else. */
+  isLying: boolean;
   /** Goes down and comes back, for this long each; 0 for steady. */
   flapMs: number;
 }
@@ -20,6 +22,7 @@ export const NO_FAULTS: Readonly<Faults> = {
   isHanging: false,
   latencyMs: 0,
   healthStatus: undefined,
+  isLying: false,
   flapMs: 0,
 };
 
@@ -27,6 +30,8 @@ export const NO_FAULTS: Readonly<Faults> = {
 export function isRefusing({ isDown, flapMs }: Readonly<Faults>, nowMs: number): boolean {
   return isDown || (flapMs > 0 && Math.floor(nowMs / flapMs) % 2 === 0);
 }
+
+const isHealthPath = (path: string) => /^\/(readyz|healthz)\b/.test(path);
 
 /** A simulated member, or the way to it, is down. */
 export class ConnectionRefused extends Error {
@@ -49,8 +54,9 @@ export function withFaults(
   clock: Clock,
 ): Transport & { cut(): void; flush(): void } {
   const watches = new Set<{ readonly handle: WatchHandle; readonly sink: WatchSink; readonly held: (() => void)[] }>();
-  async function pass<R>(work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
+  async function pass<R>(work: () => Promise<R>, signal?: AbortSignal, isHealth = false): Promise<R> {
     if (isRefusing(faults, clock.now())) throw new ConnectionRefused(name);
+    if (faults.isLying && !isHealth) throw internalError(`the API server of ${name} fails`);
     if (faults.isHanging) {
       await sleep(clock, HANG_MS, signal);
       throw new Error(signal?.aborted ? "aborted" : `the API server of ${name} did not answer`);
@@ -66,13 +72,14 @@ export function withFaults(
     raw: (request) =>
       pass(
         () =>
-          faults.healthStatus !== undefined && /^\/(readyz|healthz)\b/.test(request.path)
+          faults.healthStatus !== undefined && isHealthPath(request.path)
             ? Promise.resolve({ status: faults.healthStatus, headers: {}, body: new Uint8Array() })
             : transport.raw(request),
         request.signal,
+        isHealthPath(request.path),
       ),
     watch(request, sink) {
-      if (isRefusing(faults, clock.now())) {
+      if (isRefusing(faults, clock.now()) || faults.isLying) {
         let isStopped = false;
         queueMicrotask(() => {
           if (!isStopped) sink.closed(new ConnectionRefused(name));

@@ -171,7 +171,7 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
   let nextFlap: Timer | undefined;
   const flap = () => {
     nextFlap?.cancel();
-    if (isRefusing(faults, clock.now())) transport.cut();
+    if (isRefusing(faults, clock.now()) || faults.isLying) transport.cut();
     if (faults.flapMs > 0) nextFlap = clock.after(faults.flapMs - (clock.now() % faults.flapMs), flap);
   };
   return {

@@ -57,6 +57,8 @@ export interface VirtualFleet {
   simulated(name: string): SimulatedMember;
   join(name: string): Promise<void>;
   agent(name: string): VirtualAgent;
+  /** Puts another cluster, empty, behind a member's address. */
+  replaceMember(name: string): Promise<void>;
   /** Moves time until `look` gives something; the milliseconds that took. Fails after `limitMs` of virtual time. */
   until(look: () => unknown, limitMs?: number): Promise<number>;
   advance(deltaMs: number): Promise<void>;
@@ -79,6 +81,14 @@ export interface VirtualAgent {
   /** Ends at once, as a process that is killed. */
   kill(): Promise<void>;
 }
+
+/** A transport that asks each time whom to send to. */
+const forwarding = (to: () => Transport): Transport => ({
+  send: async (request) => to().send(request),
+  list: async (request) => to().list(request),
+  raw: async (request) => to().raw(request),
+  watch: (request, sink) => to().watch(request, sink),
+});
 
 /** What a process has worked off; nothing before it leads for the first time. */
 function doneBy(controlPlane: ControlPlane): number {
@@ -122,28 +132,32 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
   const pki = await shared;
   const inProcess = new Map<string, Transport>();
   const config = parseFlags([`--data-dir=${folder}`, "--secure-port=0", ...flags]);
+  const newMember = (name: string) =>
+    startMember({
+      name,
+      region: name,
+      nodes: options.nodes ?? [{ count: 3, cpu: "8", memory: "32Gi" }],
+      pki,
+      clock,
+      random,
+      log: silentLogger,
+      podReadyMs,
+    });
+  const simulated = (name: string) => {
+    const member = members.get(name);
+    if (member === undefined) throw new Error(`there is no member ${name}`);
+    return member;
+  };
   await Promise.all(
     names.map(async (name) => {
-      const member = await startMember({
-        name,
-        region: name,
-        nodes: options.nodes ?? [{ count: 3, cpu: "8", memory: "32Gi" }],
-        pki,
-        clock,
-        random,
-        log: silentLogger,
-        podReadyMs,
-      });
-      members.set(name, member);
-      inProcess.set(`https://${name}.members.test`, member.transport);
+      members.set(name, await newMember(name));
+      inProcess.set(
+        `https://${name}.members.test`,
+        forwarding(() => simulated(name).transport),
+      );
     }),
   );
-  const toPlane: Transport = {
-    send: async (request) => answering().send(request),
-    list: async (request) => answering().list(request),
-    raw: async (request) => answering().raw(request),
-    watch: (request, sink) => answering().watch(request, sink),
-  };
+  const toPlane = forwarding(() => answering());
   const addAgent = (name: string) => {
     let manager: Manager | undefined;
     let pool: MemberPool | undefined;
@@ -161,7 +175,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
             own.connect({
               name,
               fingerprint: "own",
-              open: () => ({ transport: (members.get(name) as SimulatedMember).transport }),
+              open: () => ({ transport: forwarding(() => simulated(name).transport) }),
             }),
           );
         manager.add(clusterStatus, {
@@ -191,7 +205,6 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       backend: line.backend,
       pki,
       clock,
-      monotonicMs: () => clock.now(),
       random,
       log: silentLogger,
       inProcess: reached,
@@ -216,11 +229,6 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
     return found.controlPlane.transport;
   };
   const plane = createClient(toPlane);
-  const simulated = (name: string) => {
-    const member = members.get(name);
-    if (member === undefined) throw new Error(`there is no member ${name}`);
-    return member;
-  };
   /** Requests to a member that hangs end in time only. */
   const moveUntilDone = async (ending: Promise<unknown>) => {
     let isDone = false;
@@ -270,6 +278,14 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       const agent = agents.get(name);
       if (agent === undefined) throw new Error(`${name} has no agent`);
       return agent;
+    },
+    async replaceMember(name) {
+      const old = simulated(name);
+      const fresh = await newMember(name);
+      members.set(name, fresh);
+      old.setFaults({ isDown: true });
+      await old.stop();
+      await clock.advance(0);
     },
     async until(look, limitMs = 3_600_000) {
       const startMs = clock.monotonicMs();

@@ -575,6 +575,25 @@ describe("the brake", () => {
     expect(await held("m1")).toMatchObject({ status: "False", reason: "Released" });
   });
 
+  test("what is held stays held over a restart, until clusters that come back one by one have settled", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2", "m3", "m4"] });
+    await fleet.addOutagePolicies();
+    await deploy({ ...duplicated("m1", "m2", "m3", "m4"), spreadConstraints: spread });
+    const before = await fleet.targets();
+    for (const [, member] of fleet.members) member.setFaults({ isDown: true });
+    await fleet.advance(300_000);
+    for (const [, member] of fleet.members) {
+      member.setFaults({ isDown: false });
+      await fleet.advance(20_000);
+      await fleet.crash();
+      await fleet.advance(20_000);
+    }
+    await fleet.advance(600_000);
+    expect([await fleet.targets(), await fleet.tasks()]).toEqual([before, []]);
+    const { status } = await fleet.plane.get(Cluster, { name: "m1" });
+    expect(status?.conditions?.find(({ type }) => type === "EvictionHeld")?.status).toBe("False");
+  });
+
   test("evictions that are held go on when a person releases them", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--eviction-brake-share=0.4"] });
     await fleet.addOutagePolicies();

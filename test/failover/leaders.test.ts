@@ -40,20 +40,23 @@ test.each([
       mend();
     },
   ],
-])("in mid-eviction %s: the old copy stays, the task keeps its time, and goes when the new copy runs", async (_what, replicas, trouble) => {
-  await inMidEviction(replicas);
-  const before = await task();
-  await trouble();
-  await fleet.advance(60_000);
-  expect(await task()).toEqual(before);
-  expect(before?.creationTimestamp).toBeDefined();
-  expect((await fleet.copy("m1"))?.status?.readyReplicas).toBe(3);
-  await fleet.simulated("m2").setNodesReady(true);
-  await fleet.until(async () => (await fleet.tasks()).length === 0, 120_000);
-  expect((await fleet.copy("m2"))?.status?.readyReplicas).toBe(3);
-  await fleet.until(async () => (await fleet.copy("m1")) === undefined, 30_000);
-  expect(await fleet.targets()).toBe("m2:3");
-});
+])(
+  "in mid-eviction %s: the old copy stays, the task keeps its time, and goes when the new copy runs",
+  async (_what, replicas, trouble) => {
+    await inMidEviction(replicas);
+    const before = await task();
+    await trouble();
+    await fleet.advance(60_000);
+    expect(await task()).toEqual(before);
+    expect(before?.creationTimestamp).toBeDefined();
+    expect((await fleet.copy("m1"))?.status?.readyReplicas).toBe(3);
+    await fleet.simulated("m2").setNodesReady(true);
+    await fleet.until(async () => (await fleet.tasks()).length === 0, 120_000);
+    expect((await fleet.copy("m2"))?.status?.readyReplicas).toBe(3);
+    await fleet.until(async () => (await fleet.copy("m1")) === undefined, 30_000);
+    expect(await fleet.targets()).toBe("m2:3");
+  },
+);
 
 test("TM-3: a toleration that runs out while no process leads is acted on by the next leader, at most a lease later", async () => {
   fleet = await startFailoverFleet({ members: ["m1", "m2"], replicas: 2 });

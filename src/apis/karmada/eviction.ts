@@ -23,7 +23,6 @@ export function evicted<T extends AnyBinding>(binding: T, cluster: string, why: 
   const target = (binding.spec.clusters ?? []).find(({ name }) => name === cluster);
   if (target === undefined) return binding;
   const tasks = binding.spec.gracefulEvictionTasks ?? [];
-  const clusters = (binding.spec.clusters ?? []).filter(({ name }) => name !== cluster);
   const { clustersBeforeFailover: before, preservedLabelState: state, purgeMode, ...rest } = why;
   const task = {
     fromCluster: cluster,
@@ -34,15 +33,15 @@ export function evicted<T extends AnyBinding>(binding: T, cluster: string, why: 
     ...(before === undefined ? {} : { clustersBeforeFailover: before }),
   } as unknown as GracefulEvictionTask;
   const isListed = tasks.some(({ fromCluster }) => fromCluster === cluster);
+  const without = withoutTarget(binding, cluster);
+  return { ...without, spec: { ...without.spec, gracefulEvictionTasks: isListed ? tasks : [...tasks, task] } };
+}
+
+/** The binding without the cluster, and with nothing that keeps the copy there. */
+export function withoutTarget<T extends AnyBinding>(binding: T, cluster: string): T {
+  const clusters = (binding.spec.clusters ?? []).filter(({ name }) => name !== cluster);
   const { clusters: _clusters, ...spec } = binding.spec;
-  return {
-    ...binding,
-    spec: {
-      ...spec,
-      ...(clusters.length === 0 ? {} : { clusters }),
-      gracefulEvictionTasks: isListed ? tasks : [...tasks, task],
-    },
-  };
+  return { ...binding, spec: { ...spec, ...(clusters.length === 0 ? {} : { clusters }) } };
 }
 
 export interface StateRule {

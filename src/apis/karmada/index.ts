@@ -18,6 +18,7 @@ export {
   preserveState,
   type StateRule,
   StateNotReported,
+  withoutTarget,
 } from "./eviction.ts";
 
 export type * from "./parts.ts";

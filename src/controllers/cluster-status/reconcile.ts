@@ -4,15 +4,18 @@ import { done, type Request, requeueAfter, type Result } from "#controller-runti
 import { isConflict, isNotFound } from "#machinery";
 import type { Member } from "#member";
 import { collect, type Facts } from "./collect.ts";
+import { identityOf } from "./identity.ts";
 import type { ClusterStatusContext } from "./context.ts";
 import { keepLease } from "./lease.ts";
 import { forgetMetrics, publishMetrics } from "./measures.ts";
 import { type Observation, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";
-import { probe } from "./probe.ts";
+import { probe, REQUEST_TIMEOUT_MS, withinTime } from "./probe.ts";
 
 /** What one running controller remembers of a cluster. A restart may lose it. */
 interface Memory {
   readonly probes: Map<string, Probe>;
+  /** Which cluster answered last under each name. */
+  readonly identities: Map<string, string>;
   readonly leases: Map<string, AbortController>;
 }
 
@@ -20,7 +23,8 @@ const memories = new WeakMap<AbortSignal, Memory>();
 
 function memoryOf({ signal }: { readonly signal: AbortSignal }): Memory {
   let memory = memories.get(signal);
-  if (memory === undefined) memories.set(signal, (memory = { probes: new Map(), leases: new Map() }));
+  if (memory === undefined)
+    memories.set(signal, (memory = { probes: new Map(), identities: new Map(), leases: new Map() }));
   return memory;
 }
 
@@ -31,6 +35,7 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   const memory = memoryOf(context);
   if (cluster === undefined) {
     memory.probes.delete(request.name);
+    memory.identities.delete(request.name);
     deps.members.report(request.name, true);
     memory.leases.get(request.name)?.abort();
     memory.leases.delete(request.name);
@@ -52,6 +57,11 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
     if (member.signal.aborted) return requeueAfter(1);
     ({ cause } = probed);
     observed = readyCondition(probed.outcome);
+    if (observed.status === "True" && (await isAnother(cluster, member, memory, context))) {
+      // What is cached of the old one, and where its watches stood, means nothing to the new one.
+      deps.members.disconnect(request.name);
+      return requeueAfter(1);
+    }
   } catch (error) {
     observed = {
       type: "Ready",
@@ -94,6 +104,33 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
     void keepLease(cluster, context, AbortSignal.any([abort.signal, context.signal]));
   }
   return requeueAfter(options.clusterStatusUpdateFrequencyMs);
+}
+
+/** Whether another cluster answers under the name than before; said in an event, also when it is not the one that joined. */
+async function isAnother(
+  cluster: Cluster,
+  member: Member,
+  { identities }: Memory,
+  context: ClusterStatusContext,
+): Promise<boolean> {
+  const name = cluster.metadata.name ?? "";
+  const signal = AbortSignal.any([context.signal, member.signal]);
+  const found = await withinTime(context.clock, REQUEST_TIMEOUT_MS, signal, (inTime) =>
+    identityOf(member, inTime),
+  ).catch(() => undefined);
+  const known = identities.get(name);
+  if (found === undefined || found === known) return false;
+  identities.set(name, found);
+  const expected = known ?? cluster.spec?.id ?? "";
+  if (expected === "" || expected === found) return false;
+  context.events
+    .from("cluster-status-controller")
+    .warning(
+      cluster,
+      "ClusterIdentityChanged",
+      `Another cluster answers for cluster(${name}): its id is ${found}, not ${expected}. What is to run there is compared anew.`,
+    );
+  return known !== undefined;
 }
 
 const readyOf = ({ status }: Cluster) => status?.conditions?.find(({ type }) => type === "Ready")?.status;

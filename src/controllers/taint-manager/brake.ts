@@ -13,6 +13,8 @@ const LOOK_MS = 5_000;
 export interface BrakeState {
   readonly isEngaged: boolean;
   readonly failing: ReadonlySet<string>;
+  /** Clusters that failed since it is engaged, those that came back included: their taints may not have gone yet. */
+  readonly held: ReadonlySet<string>;
   readonly total: number;
   /** Since when fewer clusters fail than the brake stands for; only while it is engaged. */
   readonly calmSinceMs?: number;
@@ -41,13 +43,21 @@ export function judgeBrake(
   );
   const total = known.length;
   const isTooMany = total > 0 && failing.size / total > options.share;
-  if (isTooMany) return { isEngaged: true, failing, total };
-  if (before?.isEngaged !== true) return { isEngaged: false, failing, total };
-  const calmSinceMs = before.calmSinceMs ?? nowMs;
+  // A process that has just started goes on where the one before it was, by what that one published.
+  const wasHeld =
+    before === undefined ? new Set(known.filter(isMarkedHeld).map(({ metadata }) => metadata.name ?? "")) : before.held;
+  if (!isTooMany && !(before?.isEngaged ?? wasHeld.size > 0))
+    return { isEngaged: false, failing, held: new Set(), total };
+  const held = new Set([...wasHeld, ...failing]);
+  if (isTooMany) return { isEngaged: true, failing, held, total };
+  const calmSinceMs = before?.calmSinceMs ?? nowMs;
   return nowMs - calmSinceMs >= options.settleMs
-    ? { isEngaged: false, failing, total }
-    : { isEngaged: true, failing, total, calmSinceMs };
+    ? { isEngaged: false, failing, held: new Set(), total }
+    : { isEngaged: true, failing, held, total, calmSinceMs };
 }
+
+const isMarkedHeld = ({ status }: Cluster) =>
+  status?.conditions?.some(({ type, status: is }) => type === EVICTION_HELD && is === "True") ?? false;
 
 export function isReleased(cluster: Cluster, nowMs: number): boolean {
   return (parseTime(cluster.metadata.annotations?.[RELEASE_EVICTIONS]) ?? 0) > nowMs;
@@ -76,9 +86,9 @@ export class EvictionBrake {
 
   /** Whether evictions from a cluster wait. People's own taints on a cluster that is well are never held. */
   holds(cluster: Cluster): boolean {
-    const { isEngaged, failing } = this.state;
+    const { isEngaged, held } = this.state;
     if (!isEngaged || isReleased(cluster, this.#context.clock.now())) return false;
-    return failing.has(cluster.metadata.name ?? "");
+    return held.has(cluster.metadata.name ?? "");
   }
 
   /** Keeps conditions, events and metrics in step until the controller stops; `resume` when evictions may go on. */
@@ -95,7 +105,7 @@ export class EvictionBrake {
       for (const cluster of this.#context.cache(Cluster).list()) {
         const isHeld = this.holds(cluster);
         const present = cluster.status?.conditions?.find(({ type }) => type === EVICTION_HELD);
-        const wasHeld = present?.status === "True";
+        const wasHeld = isMarkedHeld(cluster);
         if (isHeld || present !== undefined) gauge.set(isHeld ? 1 : 0, { member_cluster: cluster.metadata.name ?? "" });
         if (isHeld === wasHeld) continue;
         try {

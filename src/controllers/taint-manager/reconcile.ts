@@ -6,6 +6,7 @@ import {
   preserveState,
   type ResourceBinding,
   StateNotReported,
+  withoutTarget,
 } from "#apis/karmada";
 import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
@@ -19,24 +20,37 @@ const STATE_TRIES_MAX = 10;
 export async function reconcile(request: Request, context: TaintManagerContext): Promise<Result> {
   const kind = request.kind as ResourceKind<ResourceBinding>;
   const key = `${kind.resource} ${request.key}`;
-  const { pace, brake } = partsOf(context);
+  const { pace, brake, queued } = partsOf(context);
   const drop = (result: Result): Result => {
     pace.drop(key, context.clock.monotonicMs());
     return result;
   };
+  const leave = (result: Result): Result => {
+    queued.put(key, "", []);
+    return drop(result);
+  };
   const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
-  if (!context.options.enableNoExecuteTaintEviction) return drop(done);
-  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return drop(done);
+  if (!context.options.enableNoExecuteTaintEviction) return leave(done);
+  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return leave(done);
   const nowMs = context.clock.now();
   const kept = withoutMootEvictions(binding, (name) => context.cache(Cluster).get(name), nowMs);
   if (kept !== binding) return drop(await write(kind, kept as ResourceBinding, binding, context));
-  let soonestMs = Number.POSITIVE_INFINITY;
-  for (const { name } of binding.spec.clusters ?? []) {
+  const leaving = (binding.spec.clusters ?? []).flatMap(({ name }) => {
     const cluster = context.cache(Cluster).get(name);
     const taints = cluster === undefined ? [] : noExecuteTaints(cluster);
-    if (cluster === undefined || taints.length === 0) continue;
+    if (cluster === undefined || taints.length === 0) return [];
     const deadline = evictionDeadline(binding, taints, nowMs);
-    if (deadline.type === "never") continue;
+    return deadline.type === "never" ? [] : [{ name, cluster, deadline }];
+  });
+  const waitsFor = (names: readonly { readonly name: string }[]) =>
+    queued.put(
+      key,
+      binding.spec.resource.kind,
+      names.map(({ name }) => name),
+    );
+  waitsFor(leaving);
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (const { name, cluster, deadline } of leaving) {
     if (deadline.type === "at") {
       soonestMs = Math.min(soonestMs, deadline.atMs - nowMs);
       continue;
@@ -46,7 +60,9 @@ export async function reconcile(request: Request, context: TaintManagerContext):
     const waitMs = pace.turn(key, context.clock.monotonicMs());
     measure(context).depth.set(pace.waiting, { name: queueOf(kind) });
     if (waitMs > 0) return requeueAfter(waitMs);
-    return evict(kind, binding, name, key, context);
+    const result = await evict(kind, binding, name, key, context);
+    if (result.outcome === "done") waitsFor(leaving.filter((other) => other.name !== name));
+    return result;
   }
   return drop(soonestMs === Number.POSITIVE_INFINITY ? done : requeueAfter(soonestMs));
 }
@@ -67,14 +83,7 @@ async function evict(
   const name = queueOf(kind);
   let result: Result;
   try {
-    const preservedLabelState = stateOf(binding, cluster, key, context);
-    const next = evicted(binding as ResourceBinding, cluster, {
-      producer: PRODUCER,
-      reason: REASON,
-      purgeMode,
-      ...(preservedLabelState === undefined ? {} : { preservedLabelState }),
-    });
-    result = await write(kind, next, binding, context);
+    result = await write(kind, leaving(binding as ResourceBinding, cluster, purgeMode, key, context), binding, context);
   } catch (error) {
     measures.total.add(1, { name, result: "error" });
     throw error;
@@ -88,6 +97,24 @@ async function evict(
   measures.depth.set(partsOf(context).pace.waiting, { name });
   context.log.info("evicted from cluster", { binding: key, cluster, purgeMode });
   return done;
+}
+
+/** The binding on its way out of the cluster. Without the gate `GracefulEviction` nothing keeps the old copy, as before v1.3. */
+function leaving(
+  binding: ResourceBinding,
+  cluster: string,
+  purgeMode: string,
+  key: string,
+  context: TaintManagerContext,
+): ResourceBinding {
+  if (!context.deps.gates.has("GracefulEviction")) return withoutTarget(binding, cluster);
+  const preservedLabelState = stateOf(binding, cluster, key, context);
+  return evicted(binding, cluster, {
+    producer: PRODUCER,
+    reason: REASON,
+    purgeMode,
+    ...(preservedLabelState === undefined ? {} : { preservedLabelState }),
+  });
 }
 
 /** Labels that carry state over; a copy that never reported is evicted without after some tries. */
