@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { api } from "./bench/api.ts";
 import { failover } from "./bench/failover.ts";
+import { fleet } from "./bench/fleet.ts";
 import { interpret } from "./bench/interpret.ts";
 import type { Bench, Row } from "./bench/measure.ts";
 import { propagate } from "./bench/propagate.ts";
@@ -22,6 +23,7 @@ const benches: Readonly<Record<string, Bench>> = {
   api,
   schedule: decisions,
   failover,
+  fleet,
   interpret,
 };
 

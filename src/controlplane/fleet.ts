@@ -21,6 +21,8 @@ export interface FleetMember {
   readonly region: string;
   readonly zone?: string;
   readonly provider?: string;
+  /** Whether its nodes are summarised by class, and pods by counts; default false. */
+  readonly isSummarised?: boolean;
 }
 
 /** A control plane with simulated members in one process. */

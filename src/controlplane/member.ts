@@ -13,6 +13,7 @@ import type { Backend } from "#store";
 export interface MemberOptions {
   readonly name: string;
   readonly nodes: readonly NodeClass[];
+  readonly isSummarised?: boolean;
   readonly region?: string;
   readonly zone?: string;
   readonly pki: Pki;

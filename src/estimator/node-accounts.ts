@@ -1,4 +1,4 @@
-import type { Node, Pod, Taint } from "#apis/kubernetes";
+import { isNodeClass, type Node, type Pod, standsFor, type Taint } from "#apis/kubernetes";
 import { amountOf, type Demand, isNodeResource } from "./amounts.ts";
 
 /** Nodes that are alike, with what is free on each of them. A real node is a class of one. */
@@ -21,6 +21,8 @@ interface Requested {
 interface AssignedPod {
   readonly nodeName: string;
   readonly demand: Demand;
+  /** Pods it stands for, where its node stands for several, too. */
+  readonly count: number;
 }
 
 type Requests = Readonly<Record<string, string>> | undefined;
@@ -50,11 +52,18 @@ export class NodeAccounts {
   readonly #nodes = new Map<string, Node>();
   readonly #requested = new Map<string, Requested>();
   readonly #pods = new Map<string, AssignedPod>();
+  /** Pods that stand for several. */
+  readonly #groups = new Map<string, Pod>();
   #classes: readonly NodeClass[] | undefined;
 
   setNode(node: Node): void {
-    this.#nodes.set(node.metadata.name ?? "", node);
+    const name = node.metadata.name ?? "";
+    const before = this.#nodes.get(name);
+    this.#nodes.set(name, node);
     this.#classes = undefined;
+    // What pods stand for counts on such nodes only: on others a pod is a pod, whatever its owner writes on it.
+    if (!isNodeClass(node) || (before !== undefined && isNodeClass(before))) return;
+    for (const pod of [...this.#groups.values()]) if (pod.spec?.nodeName === name) this.setPod(pod);
   }
 
   removeNode(name: string): void {
@@ -71,12 +80,16 @@ export class NodeAccounts {
       return;
     }
     const demand = podDemand(pod);
+    const declared = standsFor(pod);
+    const node = declared > 1 ? this.#nodes.get(nodeName) : undefined;
+    const count = node !== undefined && isNodeClass(node) ? declared : 1;
     if (before !== undefined) {
-      if (before.nodeName === nodeName && sameDemand(before.demand, demand)) return;
+      if (before.nodeName === nodeName && before.count === count && sameDemand(before.demand, demand)) return;
       this.#withdraw(key, before);
     }
-    this.#pods.set(key, { nodeName, demand });
-    this.#count(nodeName, demand, 1);
+    if (declared > 1) this.#groups.set(key, pod);
+    this.#pods.set(key, { nodeName, demand, count });
+    this.#count(nodeName, demand, count);
   }
 
   removePod(pod: Pod): void {
@@ -90,17 +103,18 @@ export class NodeAccounts {
     return this.#classes;
   }
 
-  #withdraw(key: string, { nodeName, demand }: AssignedPod): void {
+  #withdraw(key: string, { nodeName, demand, count }: AssignedPod): void {
     this.#pods.delete(key);
-    this.#count(nodeName, demand, -1);
+    this.#groups.delete(key);
+    this.#count(nodeName, demand, -count);
   }
 
-  #count(nodeName: string, demand: Demand, sign: 1 | -1): void {
+  #count(nodeName: string, demand: Demand, pods: number): void {
     let requested = this.#requested.get(nodeName);
     if (requested === undefined) this.#requested.set(nodeName, (requested = { amounts: new Map(), pods: 0 }));
-    requested.pods += sign;
+    requested.pods += pods;
     for (const [name, amount] of demand)
-      requested.amounts.set(name, (requested.amounts.get(name) ?? 0) + sign * amount);
+      requested.amounts.set(name, (requested.amounts.get(name) ?? 0) + pods * amount);
     if (requested.pods === 0) this.#requested.delete(nodeName);
     this.#classes = undefined;
   }
@@ -129,19 +143,22 @@ export class NodeAccounts {
 
   #describe(name: string, node: Node): NodeClass {
     const requested = this.#requested.get(name);
+    const count = standsFor(node);
+    // Pods of a class are spread evenly over its nodes.
+    const usedOfEach = (used: number | undefined) => Math.ceil((used ?? 0) / count);
     const free = new Map<string, number>();
     const allocatable = node.status?.allocatable ?? {};
     for (const [resource, quantity] of Object.entries(allocatable))
       if (isNodeResource(resource))
-        free.set(resource, Math.max(0, amountOf(resource, quantity) - (requested?.amounts.get(resource) ?? 0)));
+        free.set(resource, Math.max(0, amountOf(resource, quantity) - usedOfEach(requested?.amounts.get(resource))));
     return {
       name,
-      count: 1,
+      count,
       labels: node.metadata.labels ?? {},
       taints: node.spec?.taints ?? [],
       isUnschedulable: node.spec?.unschedulable === true,
       free,
-      pods: Math.max(0, amountOf("pods", allocatable["pods"]) - (requested?.pods ?? 0)),
+      pods: Math.max(0, amountOf("pods", allocatable["pods"]) - usedOfEach(requested?.pods)),
     };
   }
 }

@@ -1,4 +1,4 @@
-import type { Deployment, Pod, PodTemplateSpec, ReplicaSet } from "#apis/kubernetes";
+import { type Deployment, type Pod, type PodTemplateSpec, type ReplicaSet, standsFor } from "#apis/kubernetes";
 import { deepEqual } from "#base";
 import { controllerOf, type KubeObject, parseTime } from "#machinery";
 
@@ -68,7 +68,7 @@ export function countUnschedulable({ workload, replicaSets, pods, thresholdMs, n
   const current = uid === undefined ? undefined : currentReplicaSet(workload as Deployment, replicaSets.filter(own));
   if (current === undefined) return 0;
   const beforeMs = nowMs - Math.max(0, thresholdMs);
-  return pods.filter(
-    (pod) => own(pod) && controllerOf(pod)?.uid === current.metadata.uid && isUnschedulable(pod, beforeMs),
-  ).length;
+  return pods
+    .filter((pod) => own(pod) && controllerOf(pod)?.uid === current.metadata.uid && isUnschedulable(pod, beforeMs))
+    .reduce((sum, pod) => sum + standsFor(pod), 0);
 }

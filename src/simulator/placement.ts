@@ -1,4 +1,4 @@
-import type { Node, Pod } from "#apis/kubernetes";
+import { isNodeClass, type Node, type Pod, standsFor } from "#apis/kubernetes";
 import { keyOf, quantityMilliValue, quantityValue } from "#machinery";
 
 /** Amounts in thousandths of a core, bytes, and counts. */
@@ -12,9 +12,15 @@ interface Amounts {
 interface NodeRoom {
   readonly name: string;
   node: Node;
+  /** Of all nodes it stands for together. */
   total: Amounts;
+  /** Of one of them: what a single pod may ask for. */
+  each: Amounts;
   readonly used: Amounts;
 }
+
+/** Pods that a pod counts for on a node: several only where the node stands for its class. */
+const countOn = (node: Node, pod: Pod): number => (isNodeClass(node) ? standsFor(pod) : 1);
 
 interface Request {
   readonly cpu: number;
@@ -65,6 +71,15 @@ function capacityOf(node: Node): Amounts {
   };
 }
 
+function timesOf({ cpu, memory, pods, extended }: Amounts, count: number): Amounts {
+  return {
+    cpu: cpu * count,
+    memory: memory * count,
+    pods: pods * count,
+    extended: extended && new Map([...extended].map(([name, amount]) => [name, amount * count])),
+  };
+}
+
 /** Pods that any node treats alike: same requests, same demands on nodes. */
 class Shape {
   readonly pod: Pod;
@@ -108,6 +123,13 @@ interface Waiting {
   readonly name: string;
 }
 
+interface Placed {
+  readonly node: string;
+  readonly request: Request;
+  readonly uid: string;
+  readonly count: number;
+}
+
 /** Shapes remembered at a time; an older one is learnt anew. */
 const SHAPES_MAX = 500;
 
@@ -118,7 +140,7 @@ const SHAPES_MAX = 500;
 export class Placement {
   readonly #rooms = new Map<string, NodeRoom>();
   readonly #shapes = new Map<string, Shape>();
-  readonly #placed = new Map<string, { readonly node: string; readonly request: Request; readonly uid: string }>();
+  readonly #placed = new Map<string, Placed>();
   readonly #waitsAs = new Map<string, Shape>();
 
   /** Adds or renews a node; true when pods that wait may have a chance now. */
@@ -129,21 +151,27 @@ export class Placement {
       const isSame =
         present.node.spec === node.spec &&
         present.node.metadata.labels === node.metadata.labels &&
+        standsFor(present.node) === standsFor(node) &&
         present.node.status?.allocatable === node.status?.allocatable;
       const wasReady = isReady(present.node);
       present.node = node;
-      if (!isSame) present.total = capacityOf(node);
+      if (!isSame) {
+        present.each = capacityOf(node);
+        present.total = timesOf(present.each, standsFor(node));
+      }
       const mayHaveRoom = !isSame || (!wasReady && isReady(node));
       if (mayHaveRoom) this.#reopen(present);
       return mayHaveRoom;
     }
+    const each = capacityOf(node);
     const room: NodeRoom = {
       name,
       node,
-      total: capacityOf(node),
+      each,
+      total: timesOf(each, standsFor(node)),
       used: { cpu: 0, memory: 0, pods: 0, extended: undefined },
     };
-    for (const placed of this.#placed.values()) if (placed.node === name) add(room.used, placed.request, 1);
+    for (const placed of this.#placed.values()) if (placed.node === name) add(room.used, placed.request, placed.count);
     this.#rooms.set(name, room);
     for (const shape of this.#shapes.values()) shape.open.push(room);
     return true;
@@ -164,14 +192,15 @@ export class Placement {
   occupy(pod: Pod, node: string): void {
     const key = keyOf(pod);
     const present = this.#placed.get(key);
+    const room = this.#rooms.get(node);
+    const count = room === undefined ? standsFor(pod) : countOn(room.node, pod);
     if (present !== undefined) {
-      if (present.uid === pod.metadata.uid && present.node === node) return;
+      if (present.uid === pod.metadata.uid && present.node === node && present.count === count) return;
       this.release(pod);
     }
     const request = podRequest(pod);
-    this.#placed.set(key, { node, request, uid: pod.metadata.uid ?? "" });
-    const room = this.#rooms.get(node);
-    if (room !== undefined) add(room.used, request, 1);
+    this.#placed.set(key, { node, request, uid: pod.metadata.uid ?? "", count });
+    if (room !== undefined) add(room.used, request, count);
     this.#stopWaiting(key);
   }
 
@@ -184,7 +213,7 @@ export class Placement {
     this.#placed.delete(key);
     const room = this.#rooms.get(present.node);
     if (room === undefined) return undefined;
-    add(room.used, present.request, -1);
+    add(room.used, present.request, -present.count);
     this.#reopen(room);
     return room.name;
   }
@@ -233,6 +262,16 @@ export class Placement {
     return shape;
   }
 
+  /** The most pods like a group's that some node has room for, where the whole group fits nowhere; 0 for none. */
+  fittingPart(pod: Pod): number {
+    const request = podRequest(pod);
+    let most = 0;
+    for (const room of this.#rooms.values())
+      if (isNodeClass(room.node) && refuse(room, pod, request, 1) === undefined)
+        most = Math.max(most, fitting(room, request));
+    return Math.min(most, standsFor(pod));
+  }
+
   /** Chooses a node and counts the pod on it, or says why there is none in kube-scheduler's words. */
   place(pod: Pod): { readonly node: string; readonly why?: never } | { readonly node?: never; readonly why: string } {
     const shape = this.#shapeOf(pod);
@@ -255,10 +294,12 @@ export class Placement {
     }
     if (best === undefined) {
       const reasons = new Map<string, number>();
-      for (const why of shape.refused.values()) reasons.set(why, (reasons.get(why) ?? 0) + 1);
+      for (const [{ node }, why] of shape.refused) reasons.set(why, (reasons.get(why) ?? 0) + standsFor(node));
+      let total = 0;
+      for (const { node } of this.#rooms.values()) total += standsFor(node);
       const parts = [...reasons].map(([why, nodes]) => `${nodes} ${why}`).sort();
       return {
-        why: `0/${this.#rooms.size} nodes are available${parts.length === 0 ? "" : `: ${parts.join(", ")}`}.`,
+        why: `0/${total} nodes are available${parts.length === 0 ? "" : `: ${parts.join(", ")}`}.`,
       };
     }
     shape.cursor = (shape.cursor + 1) % shape.open.length;
@@ -280,25 +321,30 @@ function shapeKey(pod: Pod): string {
     key = JSON.stringify([cpu, memory, extended, nodeSelector, tolerations, affinity?.nodeAffinity]);
     shapeKeys.set(spec, key);
   }
-  return key;
+  const count = standsFor(pod);
+  return count === 1 ? key : `${count} ${key}`;
 }
 
 /** How many pods of a request fit into what a node has left. */
 function fitting({ total, used }: NodeRoom, request: Request): number {
-  return Math.min(
+  let most = Math.min(
     total.pods - used.pods,
     request.cpu > 0 ? Math.floor((total.cpu - used.cpu) / request.cpu) : Number.POSITIVE_INFINITY,
     request.memory > 0 ? Math.floor((total.memory - used.memory) / request.memory) : Number.POSITIVE_INFINITY,
   );
+  for (const [name, amount] of request.extended)
+    if (amount > 0)
+      most = Math.min(most, Math.floor(((total.extended?.get(name) ?? 0) - (used.extended?.get(name) ?? 0)) / amount));
+  return most;
 }
 
-function add(used: Amounts, request: Request, sign: 1 | -1): void {
-  used.cpu += sign * request.cpu;
-  used.memory += sign * request.memory;
-  used.pods += sign;
+function add(used: Amounts, request: Request, count: number): void {
+  used.cpu += count * request.cpu;
+  used.memory += count * request.memory;
+  used.pods += count;
   for (const [name, amount] of request.extended) {
     used.extended ??= new Map();
-    used.extended.set(name, (used.extended.get(name) ?? 0) + sign * amount);
+    used.extended.set(name, (used.extended.get(name) ?? 0) + count * amount);
   }
 }
 
@@ -312,19 +358,22 @@ export function isReady(node: Node): boolean {
   return node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 }
 
-function refuse(room: NodeRoom, pod: Pod, request: Request): string | undefined {
-  const { node, total, used } = room;
+function refuse(room: NodeRoom, pod: Pod, request: Request, count = countOn(room.node, pod)): string | undefined {
+  const { node, total, each, used } = room;
   if (node.spec?.unschedulable) return "node(s) were unschedulable";
   if (!isReady(node)) return "node(s) were not ready";
   for (const taint of node.spec?.taints ?? [])
     if (taint.effect !== "PreferNoSchedule" && !isTolerated(taint, pod))
       return `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`;
   if (!matchesNode(pod, node)) return "node(s) didn't match Pod's node affinity/selector";
-  if (used.pods + 1 > total.pods) return "Too many pods";
-  if (request.cpu > 0 && used.cpu + request.cpu > total.cpu) return "Insufficient cpu";
-  if (request.memory > 0 && used.memory + request.memory > total.memory) return "Insufficient memory";
+  const lacks = (amount: number, ofEach: number, inUse: number, inAll: number) =>
+    amount > ofEach || inUse + count * amount > inAll;
+  if (used.pods + count > total.pods) return "Too many pods";
+  if (request.cpu > 0 && lacks(request.cpu, each.cpu, used.cpu, total.cpu)) return "Insufficient cpu";
+  if (request.memory > 0 && lacks(request.memory, each.memory, used.memory, total.memory)) return "Insufficient memory";
   for (const [name, amount] of request.extended)
-    if ((used.extended?.get(name) ?? 0) + amount > (total.extended?.get(name) ?? 0)) return `Insufficient ${name}`;
+    if (lacks(amount, each.extended?.get(name) ?? 0, used.extended?.get(name) ?? 0, total.extended?.get(name) ?? 0))
+      return `Insufficient ${name}`;
   return undefined;
 }
 

@@ -9,6 +9,7 @@ import {
   PersistentVolumeClaim,
   Pod,
   ResourceQuota,
+  STANDS_FOR,
   StatefulSet,
 } from "#apis/kubernetes";
 import { seededRandom, silentLogger, systemClock } from "#base";
@@ -29,10 +30,11 @@ afterEach(async () => {
   for (const member of started.splice(0)) await member.stop();
 });
 
-async function start(nodes = 2) {
+async function start(nodes = 2, isSummarised = false) {
   const member = await startSimulatedMember({
     name: "m1",
     nodes: [{ count: nodes, cpu: "8", memory: "32Gi" }],
+    isSummarised,
     clock: systemClock,
     random: seededRandom(1),
     log: silentLogger,
@@ -237,5 +239,59 @@ describe("a simulated member", () => {
     await applyFault(member, { fault: "up" });
     expect(await ready()).toBe(3);
     expect((await client.list(ResourceQuota, { namespace: "default" })).items).toEqual([]);
+  });
+});
+
+describe("a summarised member", () => {
+  const statusOf = async (client: ReturnType<typeof createClient>, isWanted: (ready: number) => boolean) =>
+    eventually(async () => {
+      const { status, metadata } = await client.get(Deployment, { namespace: "default", name: "web" });
+      return status?.observedGeneration === metadata.generation && isWanted(status?.readyReplicas ?? 0)
+        ? status
+        : undefined;
+    });
+  const sizes = async (client: ReturnType<typeof createClient>) =>
+    (await client.list(Pod)).items.map(({ metadata, spec }) => [
+      Number(metadata.annotations?.[STANDS_FOR]),
+      Boolean(spec?.nodeName),
+    ]);
+
+  it("runs thousands of replicas on thousands of nodes with a few objects, and scales both ways", async () => {
+    const { client } = await start(5_000, true);
+    expect((await client.list(Node)).items.map((node) => node.metadata.annotations?.[STANDS_FOR])).toEqual(["5000"]);
+    await client.create(Deployment, deployment(20_000));
+    expect(await statusOf(client, (ready) => ready === 20_000)).toMatchObject({
+      replicas: 20_000,
+      availableReplicas: 20_000,
+    });
+    expect(await sizes(client)).toEqual([[20_000, true]]);
+    const scale = (replicas: number) =>
+      client.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+        spec: { replicas },
+      });
+    await scale(25_000);
+    await statusOf(client, (ready) => ready === 25_000);
+    await scale(7);
+    await statusOf(client, (ready) => ready === 7);
+    expect((await sizes(client)).reduce((sum, [count]) => sum + (count as number), 0)).toBe(7);
+  });
+
+  it("lets as many run as there is room for, and the rest wait", async () => {
+    const { client } = await start(10, true);
+    // Ten nodes of 8 cpu hold 800 pods of 100m.
+    await client.create(Deployment, deployment(1_000));
+    expect(await statusOf(client, (ready) => ready === 800)).toMatchObject({
+      replicas: 1_000,
+      unavailableReplicas: 200,
+    });
+    expect(await sizes(client)).toEqual(
+      expect.arrayContaining([
+        [800, true],
+        [200, false],
+      ]),
+    );
+    const { items } = await client.list(Pod, {});
+    const waiting = items.find(({ spec }) => !spec?.nodeName);
+    expect(JSON.stringify(waiting?.status?.conditions)).toContain("0/10 nodes are available: 10 Insufficient cpu.");
   });
 });

@@ -1,4 +1,4 @@
-import { Namespace, Node, ResourceQuota } from "#apis/kubernetes";
+import { Namespace, Node, ResourceQuota, STANDS_FOR } from "#apis/kubernetes";
 import { namespaceUsage, type RunningApiServer, startApiServer } from "#apiserver";
 import type { Clock, Logger, Random, Timer } from "#base";
 import { createInformers } from "#client";
@@ -45,6 +45,11 @@ export interface NodeClass {
 export interface SimulatedMemberOptions {
   readonly name: string;
   readonly nodes: readonly NodeClass[];
+  /**
+   * Whether one Node stands for all nodes of a class, and one Pod for all replicas of a ReplicaSet that are placed
+   * together: a member of thousands of nodes is a few objects then. Default false.
+   */
+  readonly isSummarised?: boolean;
   readonly region?: string;
   readonly zone?: string;
   readonly provider?: string;
@@ -150,7 +155,12 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     storageController,
   ];
   manager = running;
-  for (const definition of plain) running.add(definition as ControllerDefinition<object, object>, { deps: {} });
+  const groupsPods = options.isSummarised ?? false;
+  for (const definition of plain)
+    running.add(definition as ControllerDefinition<object, object>, {
+      deps: {},
+      ...(definition === replicaSetController ? { options: { groupsPods } } : {}),
+    });
   running.add(podScheduler, { deps: {} });
   running.add(kubelet, { deps: {}, ...(options.kubelet === undefined ? {} : { options: options.kubelet }) });
   running.add(horizontalPodAutoscaler, {
@@ -254,7 +264,8 @@ async function createNodes(manager: Manager, options: SimulatedMemberOptions, no
       pods: String(nodeClass.pods ?? 110),
       "ephemeral-storage": "100Gi",
     };
-    const nodes = Array.from({ length: nodeClass.count }, () => {
+    const { isSummarised = false } = options;
+    const nodes = Array.from({ length: isSummarised ? Math.min(1, nodeClass.count) : nodeClass.count }, () => {
       const name = `${options.name}-node-${++at}`;
       return {
         apiVersion: "v1",
@@ -269,6 +280,7 @@ async function createNodes(manager: Manager, options: SimulatedMemberOptions, no
             ...(options.zone === undefined ? {} : { "topology.kubernetes.io/zone": options.zone }),
             ...nodeClass.labels,
           },
+          ...(isSummarised ? { annotations: { [STANDS_FOR]: String(nodeClass.count) } } : {}),
         },
         spec: {},
         status: {

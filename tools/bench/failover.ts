@@ -1,12 +1,22 @@
 import { join } from "node:path";
-import { readFileSync } from "node:fs";
 import { Deployment } from "#apis/kubernetes";
-import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { seededRandom, systemClock } from "#base";
 import { type Client, createClient } from "#client";
 import { parseFlags } from "#config";
-import { createLogger, type Fleet, startFleet } from "#controlplane";
-import { aDeployment, aPropagationPolicy } from "#testing";
+import { createLogger, startFleet } from "#controlplane";
+import { aPropagationPolicy } from "#testing";
+import {
+  countHealthy,
+  countReady,
+  eventually,
+  isApplied,
+  isEvicted,
+  residentMiB,
+  small,
+  startProbe,
+  taint,
+} from "./fleet-watch.ts";
 import { type Bench, manyWriters, type Row } from "./measure.ts";
 
 /** One storm: workloads on one member, which dies. */
@@ -40,16 +50,6 @@ const SIZES: Readonly<Record<string, Storm>> = {
   bindings: { members: 20, nodes: 50, workloads: [{ count: 5_000, replicas: 1 }] },
 };
 
-/** Looks every now and then: a look costs as much as there are workloads. */
-async function eventually(look: () => boolean | Promise<boolean>, limitMs: number): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (!(await look())) {
-    if (performance.now() > endMs) throw new Error(`it never came true: ${look.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
-}
-
-const LOOK_MS = 250;
 const GOAL_APPLIED_S = 60;
 const GOAL_READY_S = 90;
 
@@ -143,23 +143,6 @@ async function fill(plane: Client, storm: Storm, victim: string, total: number):
   await manyWriters((n) => plane.create(Deployment, small(`app-${n}`, sizes[n] ?? 1)), total);
 }
 
-/** Pods that ask for little, so that members hold them all. */
-function small(name: string, replicas: number): Deployment {
-  const made = aDeployment(name, replicas);
-  const labels = { workload: name };
-  return {
-    ...made,
-    spec: {
-      ...made.spec,
-      selector: { matchLabels: labels },
-      template: {
-        metadata: { labels },
-        spec: { containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu: "10m" } } }] },
-      },
-    },
-  } as Deployment;
-}
-
 /** Lets them run anywhere from now on; they stay where they are. */
 async function widen(plane: Client, names: readonly string[]): Promise<void> {
   const policy = await plane.get(PropagationPolicy, { namespace: "default", name: "all" });
@@ -177,93 +160,3 @@ async function widen(plane: Client, names: readonly string[]): Promise<void> {
     3_600_000,
   );
 }
-
-async function taint(plane: Client, name: string): Promise<void> {
-  for (;;)
-    try {
-      const cluster = await plane.get(Cluster, { name });
-      const taints = [{ key: "example.com/dead", effect: "NoExecute" }];
-      await plane.update(Cluster, { ...cluster, spec: { ...cluster.spec, taints } } as Cluster);
-      return;
-    } catch (error) {
-      if (!/modified/.test(String(error))) throw error;
-    }
-}
-
-const bindings = (fleet: Fleet) => fleet.controlPlane.manager.informers.of(ResourceBinding);
-const works = (fleet: Fleet) => fleet.controlPlane.manager.informers.of(Work);
-
-async function countReady(plane: Client): Promise<number> {
-  return (await plane.list(Deployment)).items.filter(
-    ({ spec, status }) => (status?.readyReplicas ?? 0) >= (spec?.replicas ?? 1),
-  ).length;
-}
-
-function isEvicted(fleet: Fleet, total: number, victim: string): boolean {
-  const all = bindings(fleet).list();
-  return all.length === total && all.every(({ spec }) => !(spec.clusters ?? []).some(({ name }) => name === victim));
-}
-
-/** Every binding is placed in full, and each of its Works is applied. */
-function isApplied(fleet: Fleet, total: number, names: readonly string[], victim: string): boolean {
-  const applied = new Set<string>();
-  for (const name of names) {
-    if (name === victim) continue;
-    for (const { metadata, status } of works(fleet).list(`karmada-es-${name}`))
-      if (status?.conditions?.some(({ type, status: is }) => type === "Applied" && is === "True"))
-        applied.add(`${name}/${metadata.annotations?.["resourcebinding.karmada.io/name"] ?? ""}`);
-  }
-  const all = bindings(fleet).list();
-  return (
-    all.length === total &&
-    all.every(({ metadata, spec }) => {
-      const targets = spec.clusters ?? [];
-      const placed = targets.reduce((sum, { replicas = 0 }) => sum + replicas, 0);
-      return placed === spec.replicas && targets.every(({ name }) => applied.has(`${name}/${metadata.name}`));
-    })
-  );
-}
-
-/** Workloads that run in full where they are now. */
-async function countHealthy(fleet: Fleet, names: readonly string[], victim: string): Promise<number> {
-  const ready = new Map<string, number>();
-  for (const name of names) {
-    if (name === victim) continue;
-    const { items } = await createClient(fleet.members.get(name)?.transport as never).list(Deployment, {
-      namespace: "default",
-    });
-    for (const { metadata, status } of items)
-      ready.set(metadata.name ?? "", (ready.get(metadata.name ?? "") ?? 0) + (status?.readyReplicas ?? 0));
-  }
-  return bindings(fleet)
-    .list()
-    .filter(({ spec }) => (ready.get(spec.resource.name) ?? 0) >= (spec.replicas ?? 1)).length;
-}
-
-/** Asks the API server something small over and over, as a user would. */
-function startProbe(fleet: Fleet) {
-  const client = createClient(fleet.controlPlane.transport);
-  let latencies: number[] = [];
-  let isStopped = false;
-  const ask = async () => {
-    while (!isStopped) {
-      const startedMs = performance.now();
-      // Through the event loop, as a request over the network comes: what keeps the loop busy counts.
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      await client.find(Cluster, { name: "m2" });
-      latencies.push(performance.now() - startedMs - 10);
-    }
-  };
-  void ask();
-  return {
-    reset: () => {
-      latencies = [];
-    },
-    p99: () => [...latencies].sort((a, b) => a - b)[Math.floor(latencies.length * 0.99)] ?? 0,
-    stop: () => {
-      isStopped = true;
-    },
-  };
-}
-
-const residentMiB = () => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) / 1024;

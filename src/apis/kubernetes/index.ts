@@ -1,8 +1,9 @@
 /**
- * Kubernetes' built-in kinds: their shapes and how to address them. Everything here is generated; a type and its
+ * Kubernetes' built-in kinds: their shapes and how to address them. All of them are generated; a type and its
  * descriptor share one name, so `client.get(Pod, …)` gives a `Pod`.
  */
 export * from "./generated-kinds.ts";
+export { isNodeClass, STANDS_FOR, standsFor } from "./stands-for.ts";
 export type {
   Condition,
   Container,

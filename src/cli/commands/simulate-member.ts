@@ -17,6 +17,11 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "nodes", default: "3", meaning: "number of nodes" },
         { name: "node-cpu", default: "8", meaning: "cores of each" },
         { name: "node-memory", default: "32Gi", meaning: "memory of each" },
+        {
+          name: "summarise",
+          isSwitch: true,
+          meaning: "let one Node stand for all, and one Pod for all replicas placed together: for very large members",
+        },
         { name: "region", default: "local", meaning: "region of the nodes" },
         { name: "port", default: "0", meaning: "port of its API server; 0 chooses a free one" },
         { name: "data-dir", meaning: "folder of its store and kubeconfig; default .flotilla/NAME" },
@@ -39,6 +44,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const member = await startMember({
       name,
       nodes: [{ count: Number(parsed.get("nodes")), cpu: amount("node-cpu"), memory: amount("node-memory") }],
+      isSummarised: parsed.isOn("summarise"),
       region: parsed.get("region") ?? "local",
       pki,
       clock: systemClock,

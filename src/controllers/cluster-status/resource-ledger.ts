@@ -1,4 +1,4 @@
-import type { Node, Pod } from "#apis/kubernetes";
+import { isNodeClass, type Node, type Pod, standsFor } from "#apis/kubernetes";
 import type { ResourceModel } from "#apis/karmada";
 import { gradeByModels, type ModelGrader } from "#estimator";
 import { deepEqual } from "#base";
@@ -7,6 +7,7 @@ import {
   compareQuantities,
   formatQuantity,
   keyOf,
+  multiplyQuantity,
   parseQuantity,
   type Quantity,
   subtractQuantities,
@@ -21,10 +22,11 @@ export interface ResourceAccount {
   readonly resourceSummary: Readonly<Record<string, unknown>>;
 }
 
-function change(into: Amounts, by: Amounts, sign: 1 | -1): void {
-  for (const [name, quantity] of by) {
+function change(into: Amounts, by: Amounts, times: number): void {
+  for (const [name, one] of by) {
+    const quantity = times === 1 || times === -1 ? one : multiplyQuantity(one, Math.abs(times));
     const present = into.get(name) ?? { ...zeroQuantity, format: quantity.format };
-    into.set(name, sign === 1 ? addQuantities(present, quantity) : subtractQuantities(present, quantity));
+    into.set(name, times > 0 ? addQuantities(present, quantity) : subtractQuantities(present, quantity));
   }
 }
 
@@ -70,11 +72,14 @@ const isSummed = (name: string) =>
   name.startsWith("hugepages-") ||
   name.startsWith("attachable-volumes-");
 
-const textOf = (node: Node) => JSON.stringify(node.status?.allocatable ?? {});
+const textOf = (node: Node) => `${standsFor(node)} ${JSON.stringify(node.status?.allocatable ?? {})}`;
 
 interface HeldNode {
   readonly allocatable: Amounts;
   readonly isReady: boolean;
+  /** Nodes it stands for. */
+  readonly count: number;
+  readonly isClass: boolean;
   /** Where the node stands among the models; -1 below all of them, absent until it was judged. */
   position?: number;
 }
@@ -84,6 +89,8 @@ interface HeldPod {
   /** Moves when a pod is resized in place. */
   readonly generation: number | undefined;
   readonly request: Amounts;
+  /** Pods it stands for, where its node stands for several, too. */
+  readonly count: number;
 }
 
 /** Running sums over a member's nodes and pods: each event costs its own object, and an account costs nodes only for models. */
@@ -96,10 +103,13 @@ export class ResourceLedger {
   #grader: ModelGrader | undefined;
   #counts: number[] = [];
   readonly #pods = new Map<string, HeldPod>();
+  /** Pods that stand for several. */
+  readonly #groups = new Map<string, Pod>();
   readonly #usedByNode = new Map<string, Amounts>();
   readonly #allocatable: Amounts = new Map();
   readonly #allocated: Amounts = new Map();
   readonly #allocating: Amounts = new Map();
+  #total = 0;
   #ready = 0;
 
   putNode(node: Node): void {
@@ -114,11 +124,16 @@ export class ResourceLedger {
       const quantity = parseQuantity(text);
       if (quantity !== undefined && isSummed(name)) allocatable.set(name, quantity);
     }
-    this.#nodes.set(name, { allocatable, isReady });
+    const count = standsFor(node);
+    const isClass = isNodeClass(node);
+    this.#nodes.set(name, { allocatable, isReady, count, isClass });
     this.#allocatableOf.set(name, textOf(node));
     this.#dirty.add(name);
-    change(this.#allocatable, allocatable, 1);
-    if (isReady) this.#ready++;
+    change(this.#allocatable, allocatable, count);
+    this.#total += count;
+    if (isReady) this.#ready += count;
+    // What pods stand for counts on such nodes only: on others a pod is a pod, whatever its owner writes on it.
+    if (isClass) for (const pod of [...this.#groups.values()]) if (pod.spec?.nodeName === name) this.putPod(pod);
   }
 
   removeNode(node: Node): void {
@@ -128,8 +143,9 @@ export class ResourceLedger {
     this.#dirty.delete(node.metadata.name ?? "");
     this.#allocatableOf.delete(node.metadata.name ?? "");
     this.#uncount(present);
-    change(this.#allocatable, present.allocatable, -1);
-    if (present.isReady) this.#ready--;
+    change(this.#allocatable, present.allocatable, -present.count);
+    this.#total -= present.count;
+    if (present.isReady) this.#ready -= present.count;
   }
 
   putPod(pod: Pod): void {
@@ -138,16 +154,19 @@ export class ResourceLedger {
     const isOver = node !== "" && (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed");
     const present = this.#pods.get(key);
     const { generation } = pod.metadata;
-    if (present !== undefined && present.node === node && present.generation === generation && !isOver) return;
+    const declared = standsFor(pod);
+    const count = declared > 1 && this.#nodes.get(node)?.isClass === true ? declared : 1;
+    if (present?.node === node && present.generation === generation && present.count === count && !isOver) return;
     this.removePod(pod);
     if (isOver) return;
     const request = requestOf(pod);
-    this.#pods.set(key, { node, generation, request });
-    change(node === "" ? this.#allocating : this.#allocated, request, 1);
+    if (declared > 1) this.#groups.set(key, pod);
+    this.#pods.set(key, { node, generation, request, count });
+    change(node === "" ? this.#allocating : this.#allocated, request, count);
     if (node === "") return;
     let used = this.#usedByNode.get(node);
     if (used === undefined) this.#usedByNode.set(node, (used = new Map()));
-    change(used, request, 1);
+    change(used, request, count);
     this.#dirty.add(node);
   }
 
@@ -156,15 +175,16 @@ export class ResourceLedger {
     const present = this.#pods.get(key);
     if (present === undefined) return;
     this.#pods.delete(key);
-    change(present.node === "" ? this.#allocating : this.#allocated, present.request, -1);
+    this.#groups.delete(key);
+    change(present.node === "" ? this.#allocating : this.#allocated, present.request, -present.count);
     if (present.node === "") return;
-    change(this.#usedByNode.get(present.node) ?? new Map(), present.request, -1);
+    change(this.#usedByNode.get(present.node) ?? new Map(), present.request, -present.count);
     this.#dirty.add(present.node);
   }
 
   #uncount(node: HeldNode): void {
     if (node.position !== undefined && node.position >= 0)
-      this.#counts[node.position] = (this.#counts[node.position] ?? 0) - 1;
+      this.#counts[node.position] = (this.#counts[node.position] ?? 0) - node.count;
     delete node.position;
   }
 
@@ -185,14 +205,18 @@ export class ResourceLedger {
       if (node === undefined) continue;
       this.#uncount(node);
       const used = this.#usedByNode.get(name);
-      const free = (resource: string) =>
-        subtractQuantities(node.allocatable.get(resource) ?? zeroQuantity, used?.get(resource) ?? zeroQuantity);
+      // Pods of a class are spread evenly over its nodes.
+      const free = (resource: string): Quantity => {
+        const all = used?.get(resource) ?? zeroQuantity;
+        const nano = node.count === 1 ? all.nano : (all.nano + BigInt(node.count) - 1n) / BigInt(node.count);
+        return subtractQuantities(node.allocatable.get(resource) ?? zeroQuantity, { ...all, nano });
+      };
       // A node without free pod slots is not counted; the others are, whatever their order.
       if (free("pods").nano <= 0n) continue;
       const amounts: Record<string, string> = {};
       for (const resource of node.allocatable.keys()) amounts[resource] = formatQuantity(free(resource));
       node.position = positionOf(amounts);
-      if (node.position >= 0) this.#counts[node.position] = (this.#counts[node.position] ?? 0) + 1;
+      if (node.position >= 0) this.#counts[node.position] = (this.#counts[node.position] ?? 0) + node.count;
     }
     this.#dirty.clear();
     return grades.map((grade, at) => ({ grade, count: this.#counts[at] ?? 0 }));
@@ -219,7 +243,7 @@ export class ResourceLedger {
         // Models that cannot be counted are left out; admission refuses them where they come from.
       }
     }
-    const total = this.#nodes.size;
+    const total = this.#total;
     return {
       nodeSummary: {
         ...(total === 0 ? {} : { totalNum: total }),

@@ -1,6 +1,6 @@
-import { Node, Pod } from "#apis/kubernetes";
+import { Node, Pod, STANDS_FOR, standsFor } from "#apis/kubernetes";
 import { type ControllerContext, defineController, done, type Request, type Result, wake } from "#controller-runtime";
-import { formatTime, isConflict, isNotFound, type KubeObject } from "#machinery";
+import { formatTime, isConflict, isNotFound, type KubeObject, withAnnotations } from "#machinery";
 import { isPodTerminal } from "../pods.ts";
 import { Placement } from "../placement.ts";
 
@@ -78,6 +78,8 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
     }
     return done;
   }
+  const part = standsFor(pod) > 1 ? placement.fittingPart(pod) : 0;
+  if (part > 0) return shrink(pod, part, context);
   placement.wait(pod);
   const message = choice.why;
   const present = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
@@ -102,6 +104,16 @@ async function reconcile(request: Request, context: ControllerContext): Promise<
         ],
       },
     } as unknown as Pod);
+  } catch (error) {
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+  }
+  return done;
+}
+
+/** Lets a group stand for as many as fit somewhere; its workload makes another one for the rest. */
+async function shrink(pod: Pod, count: number, context: ControllerContext): Promise<Result> {
+  try {
+    await context.client.update(Pod, withAnnotations(pod, { [STANDS_FOR]: String(count) }));
   } catch (error) {
     if (!isNotFound(error) && !isConflict(error)) throw error;
   }

@@ -1,4 +1,4 @@
-import { Pod, ReplicaSet } from "#apis/kubernetes";
+import { Pod, ReplicaSet, STANDS_FOR, standsFor } from "#apis/kubernetes";
 import { deepEqual } from "#base";
 import {
   type ControllerContext,
@@ -9,7 +9,17 @@ import {
   type Result,
   wake,
 } from "#controller-runtime";
-import { controllerOf, formatTime, isAlreadyExists, isBeingDeleted, isForbidden, isNotFound, keyOf } from "#machinery";
+import {
+  controllerOf,
+  formatTime,
+  isAlreadyExists,
+  isBeingDeleted,
+  isConflict,
+  isForbidden,
+  isNotFound,
+  keyOf,
+  withAnnotations,
+} from "#machinery";
 import { Expectations } from "../expectations.ts";
 import { byDeletionCost, isPodActive, isPodReady, isPodTerminal, podFromTemplate, selects } from "../pods.ts";
 
@@ -20,7 +30,14 @@ interface Deps {
   readonly expectations?: Expectations;
 }
 
-export const replicaSetController = defineController<Deps, Record<string, never>>({
+export interface ReplicaSetOptions {
+  /** Whether one pod stands for all replicas that are alike, rather than each for itself; default false. */
+  readonly groupsPods: boolean;
+}
+
+type Context = ControllerContext<Deps, ReplicaSetOptions>;
+
+export const replicaSetController = defineController<Deps, ReplicaSetOptions>({
   name: "replicaset",
   reconciles: [ReplicaSet],
   wakes: [
@@ -32,9 +49,9 @@ export const replicaSetController = defineController<Deps, Record<string, never>
   indexes: [podsByController()],
   writes: [
     { kind: ReplicaSet, verbs: ["update"], subresources: ["status"] },
-    { kind: Pod, verbs: ["create", "delete"] },
+    { kind: Pod, verbs: ["create", "update", "delete"] },
   ],
-  options: {},
+  options: { groupsPods: false },
   concurrency: () => 64,
   reconcile,
 });
@@ -49,7 +66,7 @@ export function podsByController() {
 
 const expectationsOf = new WeakMap<object, Expectations>();
 
-async function reconcile(request: Request, context: ControllerContext<Deps>): Promise<Result> {
+async function reconcile(request: Request, context: Context): Promise<Result> {
   const set = context.cache(ReplicaSet).get(request.key);
   let expectations = expectationsOf.get(context);
   if (expectations === undefined)
@@ -64,13 +81,23 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     .byIndex("controller", uid)
     .filter((pod) => !isPodTerminal(pod));
   const cache = context.cache(Pod);
+  const { groupsPods } = context.options;
+  const count = (list: readonly Pod[]) =>
+    groupsPods ? list.reduce((sum, pod) => sum + standsFor(pod), 0) : list.length;
   let failure: unknown;
   if (!isBeingDeleted(set)) {
     expectations.settleDeleted(request.key, (key) => cache.get(key) !== undefined);
     const active = pods.filter((pod) => isPodActive(pod) && !expectations.isDeleted(request.key, keyOf(pod)));
     const unseen = expectations.missing(request.key, (key) => cache.get(key) !== undefined);
-    const difference = (set.spec?.replicas ?? 1) - active.length - unseen;
-    if (difference > 0) failure = await create(set, Math.min(difference, BURST), context, expectations, request.key);
+    const difference = (set.spec?.replicas ?? 1) - count(active) - unseen;
+    if (groupsPods) {
+      // A group that is not seen yet may be any size: its event brings the request back.
+      if (difference > 0 && unseen === 0)
+        failure = await createGroup(set, difference, context, expectations, request.key);
+      else if (difference < 0 && unseen === 0)
+        await removeGroups(active, -difference, context, expectations, request.key);
+    } else if (difference > 0)
+      failure = await create(set, Math.min(difference, BURST), context, expectations, request.key);
     else if (difference < 0) await remove(active, -difference, context, expectations, request.key);
   }
   const live = pods.filter(isPodActive);
@@ -79,16 +106,16 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
   const ready = live.filter(isPodReady);
   const available = ready.filter((pod) => isAvailable(pod, minReadyMs, context.clock.now()));
   const status = {
-    replicas: live.length,
+    replicas: count(live),
     ...(live.length === 0
       ? {}
       : {
-          fullyLabeledReplicas: live.filter((pod) =>
-            selects({ matchLabels: templateLabels ?? {} }, pod.metadata.labels),
-          ).length,
+          fullyLabeledReplicas: count(
+            live.filter((pod) => selects({ matchLabels: templateLabels ?? {} }, pod.metadata.labels)),
+          ),
         }),
-    ...(ready.length === 0 ? {} : { readyReplicas: ready.length }),
-    ...(available.length === 0 ? {} : { availableReplicas: available.length }),
+    ...(ready.length === 0 ? {} : { readyReplicas: count(ready) }),
+    ...(available.length === 0 ? {} : { availableReplicas: count(available) }),
     observedGeneration: set.metadata.generation ?? 0,
   };
   const conditions = conditionsOf(set, failure, context.clock.now());
@@ -127,15 +154,55 @@ export function isAvailable(pod: Pod, minReadyMs: number, nowMs: number): boolea
   return typeof since === "string" && nowMs - Date.parse(since) >= minReadyMs;
 }
 
+/** Makes one pod that stands for several; gives what stood in the way. */
+function createGroup(
+  set: ReplicaSet,
+  count: number,
+  context: Context,
+  expectations: Expectations,
+  owner: string,
+): Promise<unknown> {
+  return create(set, 1, context, expectations, owner, { [STANDS_FOR]: String(count) });
+}
+
+/** Removes whole groups, and lets one stand for fewer. */
+async function removeGroups(
+  active: readonly Pod[],
+  count: number,
+  context: Context,
+  expectations: Expectations,
+  owner: string,
+): Promise<void> {
+  let left = count;
+  for (const pod of [...active].sort(byDeletionCost)) {
+    if (left === 0) return;
+    const size = standsFor(pod);
+    if (size <= left) await remove([pod], 1, context, expectations, owner);
+    else
+      try {
+        await context.client.update(Pod, withAnnotations(pod, { [STANDS_FOR]: String(size - left) }));
+      } catch (error) {
+        if (!isNotFound(error) && !isConflict(error)) throw error;
+      }
+    left -= Math.min(size, left);
+  }
+}
+
 /** Makes pods; gives what stood in the way. */
 async function create(
   set: ReplicaSet,
   count: number,
-  context: ControllerContext<Deps>,
+  context: Context,
   expectations: Expectations,
   owner: string,
+  annotations?: Readonly<Record<string, string>>,
 ): Promise<unknown> {
-  const pod = podFromTemplate(set, set.spec?.template, { generateName: `${set.metadata.name}-` });
+  const pod = podFromTemplate(
+    set,
+    set.spec?.template,
+    { generateName: `${set.metadata.name}-` },
+    annotations && { annotations },
+  );
   const results = await Promise.allSettled(
     Array.from({ length: count }, async () => {
       const made = await context.client.create(Pod, pod);
@@ -156,7 +223,7 @@ async function create(
 async function remove(
   active: readonly Pod[],
   count: number,
-  context: ControllerContext<Deps>,
+  context: Context,
   expectations: Expectations,
   owner: string,
 ): Promise<void> {
