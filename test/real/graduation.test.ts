@@ -8,156 +8,19 @@ import { type Client, createClient, createHttpTransport, createKindMapper, type 
 import { systemClock } from "#base";
 import { type Etcd, startEtcd, startRealApiServer } from "#lab";
 import type { KubeObject, ResourceKind } from "#machinery";
+import { openBackend } from "#store";
 import { eventually, kubectl } from "#testing";
 import { apiServerParts, describeReal } from "./parts.ts";
 import { bundleProgram, type Program } from "../program.ts";
+import { lateObjects, objects, shop, upstreamRegistry } from "./every-kind.ts";
 
 const yaml = (documents: readonly object[]) => documents.map((document) => JSON.stringify(document)).join("\n---\n");
-const named = (apiVersion: string, kind: string, name: string, rest: object = {}, namespace?: string) => ({
-  apiVersion,
-  kind,
-  metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
-  ...rest,
-});
-const pod = {
-  containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu: "500m", memory: "64Mi" } } }],
-};
-const workload = (more: object = {}) => ({
-  spec: { selector: { matchLabels: { a: "b" } }, template: { metadata: { labels: { a: "b" } }, spec: pod }, ...more },
-});
-const shop = "shop";
-
-/** One object of every group users keep in a control plane. */
-const objects = [
-  named("v1", "Namespace", shop),
-  named("v1", "ConfigMap", "config", { data: { a: "1", c: "größe 🚀" }, binaryData: { b: "AAEC" } }, shop),
-  named("v1", "Secret", "secret", { stringData: { password: "x" } }, shop),
-  named("v1", "Service", "web", { spec: { selector: { a: "b" }, ports: [{ port: 80 }] } }, shop),
-  named("v1", "ServiceAccount", "robot", {}, shop),
-  named(
-    "v1",
-    "PersistentVolumeClaim",
-    "disk",
-    { spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } } },
-    shop,
-  ),
-  named("v1", "PersistentVolume", "volume", {
-    spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/x", type: "Directory" } },
-  }),
-  named("v1", "ResourceQuota", "quota", { spec: { hard: { pods: "100" } } }, shop),
-  named("v1", "LimitRange", "limits", { spec: { limits: [{ type: "Container", default: { cpu: "1" } }] } }, shop),
-  named("apps/v1", "Deployment", "web", workload({ replicas: 2 }), shop),
-  named("apps/v1", "StatefulSet", "db", workload({ serviceName: "db" }), shop),
-  named("apps/v1", "DaemonSet", "agent", workload(), shop),
-  named("batch/v1", "Job", "job", { spec: { template: { spec: { ...pod, restartPolicy: "Never" } } } }, shop),
-  named(
-    "batch/v1",
-    "CronJob",
-    "cron",
-    {
-      spec: {
-        schedule: "0 0 * * *",
-        jobTemplate: { spec: { template: { spec: { ...pod, restartPolicy: "Never" } } } },
-      },
-    },
-    shop,
-  ),
-  named(
-    "autoscaling/v2",
-    "HorizontalPodAutoscaler",
-    "hpa",
-    {
-      spec: {
-        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
-        maxReplicas: 5,
-        metrics: [
-          { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 70 } } },
-        ],
-      },
-    },
-    shop,
-  ),
-  named(
-    "policy/v1",
-    "PodDisruptionBudget",
-    "pdb",
-    { spec: { minAvailable: 1, selector: { matchLabels: { a: "b" } } } },
-    shop,
-  ),
-  named(
-    "networking.k8s.io/v1",
-    "Ingress",
-    "ingress",
-    { spec: { defaultBackend: { service: { name: "web", port: { number: 80 } } } } },
-    shop,
-  ),
-  named("networking.k8s.io/v1", "NetworkPolicy", "net", { spec: { podSelector: {} } }, shop),
-  named(
-    "rbac.authorization.k8s.io/v1",
-    "Role",
-    "role",
-    { rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }] },
-    shop,
-  ),
-  named(
-    "rbac.authorization.k8s.io/v1",
-    "RoleBinding",
-    "binding",
-    {
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "role" },
-      subjects: [{ kind: "User", name: "u", apiGroup: "rbac.authorization.k8s.io" }],
-    },
-    shop,
-  ),
-  named("storage.k8s.io/v1", "StorageClass", "fast", { provisioner: "example.com/x" }),
-  named("scheduling.k8s.io/v1", "PriorityClass", "urgent", { value: 1000 }),
-  named("coordination.k8s.io/v1", "Lease", "lease", { spec: { holderIdentity: "me", leaseDurationSeconds: 10 } }, shop),
-  named("apiextensions.k8s.io/v1", "CustomResourceDefinition", "boats.example.com", {
-    spec: {
-      group: "example.com",
-      scope: "Namespaced",
-      names: { plural: "boats", singular: "boat", kind: "Boat" },
-      versions: [
-        {
-          name: "v1",
-          served: true,
-          storage: true,
-          schema: {
-            openAPIV3Schema: {
-              type: "object",
-              properties: { spec: { type: "object", properties: { hull: { type: "string" } } } },
-            },
-          },
-        },
-      ],
-    },
-  }),
-  named(
-    "policy.karmada.io/v1alpha1",
-    "PropagationPolicy",
-    "pp",
-    {
-      spec: {
-        resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap", name: "config" }],
-        placement: { clusterAffinity: { clusterNames: ["m1"] } },
-      },
-    },
-    shop,
-  ),
-  named("policy.karmada.io/v1alpha1", "ClusterOverridePolicy", "cop", {
-    spec: { overrideRules: [{ overriders: { labelsOverrider: [{ operator: "add", value: { x: "y" } }] } }] },
-  }),
-];
-const boat = named("example.com/v1", "Boat", "one", { spec: { hull: "red" } }, shop);
-const cluster = named("cluster.karmada.io/v1alpha1", "Cluster", "m1", {
-  spec: { syncMode: "Push", apiEndpoint: "https://127.0.0.1:1", insecureSkipTLSVerification: true },
-});
-
 describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-graduation-"));
   const transports: HttpTransport[] = [];
   const plane = join(folder, "plane");
   const admin = join(plane, "admin.kubeconfig");
+  const all = [...objects, ...lateObjects, upstreamRegistry];
   let program: Program;
   let etcd: Etcd;
 
@@ -176,7 +39,7 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
   async function everything(client: Client): Promise<Map<string, KubeObject>> {
     const mapper = createKindMapper(client.transport, systemClock);
     const found = new Map<string, KubeObject>();
-    for (const wanted of [...objects, boat, cluster]) {
+    for (const wanted of all) {
       const kind = await mapper.find(wanted.apiVersion, wanted.kind);
       if (kind === undefined) throw new Error(`${wanted.apiVersion} ${wanted.kind} is not served`);
       const { name, namespace } = wanted.metadata as { name: string; namespace?: string };
@@ -187,8 +50,8 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
   }
   /** What must be the same, whoever shows it: not who wrote which field, nor defaults that only one of them spells out. */
   const core = ({ metadata: { managedFields: _managed, ...metadata }, ...rest }: KubeObject) => ({ ...rest, metadata });
-  const versions = (all: Map<string, KubeObject>) =>
-    new Map([...all].map(([key, { metadata }]) => [key, Number(metadata.resourceVersion)]));
+  const versions = (found: Map<string, KubeObject>) =>
+    new Map([...found].map(([key, { metadata }]) => [key, Number(metadata.resourceVersion)]));
 
   beforeAll(async () => {
     program = await bundleProgram();
@@ -202,11 +65,23 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
   });
 
   test("nothing is lost on either way, and no resource version runs backwards", async () => {
+    const store = await openBackend(`etcd://${new URL(etcd.url).host}`);
+    const stored = {
+      ...upstreamRegistry,
+      metadata: {
+        ...upstreamRegistry.metadata,
+        uid: "11111111-2222-3333-4444-555555555555",
+        creationTimestamp: "2026-01-01T00:00:00Z",
+      },
+    };
+    const key = "/registry/search.karmada.io/resourceRegistries/from-upstream";
+    await store.txn([{ type: "put", key, value: Buffer.from(JSON.stringify(stored)) }]);
+    await store.close();
     const first = await startServer();
     await kubectl(admin, ["apply", "-f", "-"], yaml(objects));
     await eventually(async () => {
       try {
-        await kubectl(admin, ["apply", "-f", "-"], yaml([boat, cluster]));
+        await kubectl(admin, ["apply", "-f", "-"], yaml(lateObjects));
         return true;
       } catch {
         return false;
@@ -218,7 +93,7 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
     const second = await startServer();
     const before = await everything(connect(admin));
     await second.end("SIGTERM");
-    expect(before.size).toBe(objects.length + 2);
+    expect(before.size).toBe(all.length);
 
     const real = await startRealApiServer({ etcd, folder: join(folder, "real"), pki: await loadPki(plane) });
     let changed: Map<string, KubeObject>;
@@ -249,12 +124,12 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
           );
       }
       // Changed by its hand: a label on every object, in its own way of storing it.
-      for (const wanted of [...objects, boat, cluster])
+      for (const wanted of all)
         await kubectl(real.kubeconfig, [
           "label",
           `${wanted.kind}.${wanted.apiVersion.includes("/") ? `v${wanted.apiVersion.split("/v")[1]}.${wanted.apiVersion.split("/")[0]}` : "v1."}`,
           wanted.metadata.name,
-          ...("namespace" in wanted.metadata ? ["-n", shop] : []),
+          ...("namespace" in wanted.metadata ? ["-n", String(wanted.metadata.namespace)] : []),
           "seen-by=kube-apiserver",
           "--overwrite",
         ]);
