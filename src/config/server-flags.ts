@@ -294,6 +294,14 @@ export const guestFlags = {
     of: "flotilla",
     by: "controlplane/guest",
   }),
+  clusterProxy: flag("cluster-proxy", boolean, "true", "serve clusters/NAME/proxy behind an APIService", {
+    of: "flotilla",
+    by: "controlplane/guest",
+  }),
+  clusterProxyPort: flag("cluster-proxy-port", port, "8444", "port it is served at; 0 chooses a free one", {
+    of: "flotilla",
+    by: "controlplane/guest",
+  }),
   uninstall: flag("uninstall", boolean, "false", "remove everything that was installed; workloads stay", {
     of: "flotilla",
     by: "controlplane/guest",

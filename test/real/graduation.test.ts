@@ -99,7 +99,7 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
     let changed: Map<string, KubeObject>;
     try {
       const guest = await program.start(
-        ["controllers", `--kubeconfig=${real.kubeconfig}`, "--webhook-port=0"],
+        ["controllers", `--kubeconfig=${real.kubeconfig}`, "--webhook-port=0", "--cluster-proxy-port=0"],
         /controllers run/,
       );
       const client = connect(real.kubeconfig);

@@ -38,6 +38,7 @@ describeReal("controllers on a production cluster", memberParts, () => {
         "controllers",
         `--kubeconfig=${production.kubeconfig}`,
         "--webhook-port=0",
+        "--cluster-proxy-port=0",
         "--cluster-status-update-frequency=500ms",
         "--cluster-success-threshold=1s",
         ...more,

@@ -45,6 +45,12 @@ export function karmadaCustomResourceDefinitions(): readonly KubeObject[] {
 }
 
 /**
+ * The version by which Clusters are reached past an APIService that has taken `v1alpha1` over. As long as that name, so that
+ * texts keep their length; it sorts behind it, so that no client chooses it by itself.
+ */
+export const CLUSTER_KEPT_VERSION = "v1direct";
+
+/**
  * The CRDs for an API server that is not ours: the aggregated kinds are CRDs there too, and versions are converted by the
  * webhook `clientConfig` names.
  */
@@ -53,20 +59,23 @@ export function guestCustomResourceDefinitions(clientConfig: object): readonly K
   return kindDefinitions
     .filter(({ persisted, group }) => persisted && group !== "operator.karmada.io")
     .map((definition) => {
+      const isCluster = definition.names.kind === "Cluster";
       const asCustom = definition.aggregated
         ? {
             ...definition,
-            versions: definition.versions.map((version) => ({
-              ...version,
-              subresources: { status: {} },
-              // A CRD has no word for what an empty cell shows, nor for the format of the first column.
-              additionalPrinterColumns: version.additionalPrinterColumns.map(
-                ({ emptyValue: _empty, format, ...column }) => ({
-                  ...column,
-                  ...(format === undefined || format === "name" ? {} : { format }),
-                }),
-              ),
-            })),
+            versions: definition.versions
+              .flatMap((version) => [
+                version,
+                ...(isCluster ? [{ ...version, name: CLUSTER_KEPT_VERSION, storage: false }] : []),
+              ])
+              .map((version) => ({
+                ...version,
+                subresources: { status: {} },
+                // The first column of a CRD is the name, always; it has no word for what an empty cell shows.
+                additionalPrinterColumns: version.additionalPrinterColumns
+                  .filter(({ jsonPath }) => jsonPath !== ".metadata.name")
+                  .map(({ emptyValue: _empty, ...column }) => column),
+              })),
           }
         : definition;
       return toCustomResourceDefinition(asCustom, definition.versions.length > 1 ? webhook : undefined);

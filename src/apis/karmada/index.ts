@@ -4,7 +4,11 @@
  * what `kubectl explain` says and its reference page are made from that.
  */
 export * from "./generated-types.ts";
-export { guestCustomResourceDefinitions, karmadaCustomResourceDefinitions } from "./definitions.ts";
+export {
+  CLUSTER_KEPT_VERSION,
+  guestCustomResourceDefinitions,
+  karmadaCustomResourceDefinitions,
+} from "./definitions.ts";
 export { kindDefinitions } from "./kinds/index.ts";
 export type { KindDefinition } from "./kinds/kind.ts";
 export { karmadaConversions } from "./binding-conversion.ts";

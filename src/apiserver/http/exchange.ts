@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
+import type { Duplex, Transform } from "node:stream";
 import type { WatchHandle } from "#machinery";
 import type { ForwardTarget } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
@@ -41,6 +41,10 @@ export interface FrontStream {
 /** The request goes on to another server; whoever carries it pipes both ways. */
 export interface FrontForward {
   readonly forward: ForwardTarget;
+  /** What is sent on when the request's body was read already; default what the client sends. */
+  readonly sent?: Buffer;
+  /** Reads over the answer on its way back; it keeps the length. */
+  readonly rewrite?: Transform;
 }
 
 /** A protocol upgrade that is answered here: the connection changes hands. */
@@ -50,6 +54,11 @@ export interface FrontUpgrade {
 
 /** The upgrade request as Node gave it. */
 export type UpgradeRequest = IncomingMessage;
+
+/** Answers requests, whatever carries them. */
+export interface Handler {
+  handle(request: FrontRequest): Promise<FrontOutcome>;
+}
 
 export type FrontOutcome = FrontAnswer | FrontStream | FrontForward | FrontUpgrade;
 

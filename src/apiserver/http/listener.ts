@@ -11,11 +11,10 @@ import type { Duplex, Writable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { gzip } from "node:zlib";
 import { ApiError, badRequest, internalError, requestEntityTooLarge } from "#machinery";
-import { forwardRequest, type ForwardTarget, forwardUpgrade } from "#network";
+import { forwardRequest, forwardUpgrade } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
 import type { Headers } from "../authentication/headers.ts";
-import type { FrontRequest } from "./exchange.ts";
-import type { Front } from "./front.ts";
+import type { FrontForward, FrontRequest, Handler } from "./exchange.ts";
 
 export interface ListenOptions extends ServingCertificate {
   readonly host: string;
@@ -51,7 +50,7 @@ const GZIP_FROM_BYTES = 128 * 1024;
 const LAG_BYTES_MAX = 64 * 1024 * 1024;
 
 /** HTTPS with HTTP/1.1 and HTTP/2 before a front. Rejects when the port is taken, naming it. */
-export async function listen(front: Front, options: ListenOptions): Promise<Listener> {
+export async function listen(front: Handler, options: ListenOptions): Promise<Listener> {
   const server = createSecureServer({
     cert: options.certificate,
     key: options.key,
@@ -166,7 +165,7 @@ function headersOf(request: Http2ServerRequest | IncomingMessage): Headers {
 
 /** Resolves when the answer is given; a watch counts as given once it has begun, until `streams` ends it. */
 async function serve(
-  front: Front,
+  front: Handler,
   request: Http2ServerRequest,
   response: Http2ServerResponse,
   streams: Set<() => void>,
@@ -181,7 +180,7 @@ async function serve(
     body: () => readAll(request),
   };
   const answer = await front.handle(front2);
-  if ("forward" in answer) return pass(answer.forward, request, response, socket.remoteAddress);
+  if ("forward" in answer) return pass(answer, request, response, socket.remoteAddress);
   if ("accept" in answer) {
     const { status } = badRequest("unable to upgrade: missing upgrade headers in request");
     response.writeHead(400, { "content-type": "application/json" });
@@ -245,7 +244,7 @@ async function serve(
 
 /** Carries a request on to another server and its answer back, chunk by chunk. */
 async function pass(
-  target: ForwardTarget,
+  { forward, sent, rewrite }: FrontForward,
   request: Http2ServerRequest,
   response: Http2ServerResponse,
   remoteAddress: string | undefined,
@@ -253,18 +252,19 @@ async function pass(
   const abort = new AbortController();
   response.on("close", () => abort.abort());
   try {
-    const answer = await forwardRequest(target, {
+    const answer = await forwardRequest(forward, {
       method: request.method,
       rawHeaders: request.rawHeaders,
       ...(remoteAddress === undefined ? {} : { remoteAddress }),
-      body: request,
+      body: sent ?? request,
       signal: abort.signal,
     });
     response.writeHead(answer.status, answer.headers);
     if (request.httpVersionMajor === 1) (response as unknown as { flushHeaders(): void }).flushHeaders();
     answer.body.on("error", () => response.destroy());
     answer.body.on("aborted", () => response.destroy());
-    answer.body.pipe(response as unknown as Writable);
+    const shown = rewrite === undefined ? answer.body : answer.body.pipe(rewrite);
+    shown.pipe(response as unknown as Writable);
   } catch (error) {
     if (abort.signal.aborted) return;
     const { status } = internalError(error);
@@ -273,7 +273,7 @@ async function pass(
   }
 }
 
-async function upgrade(front: Front, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+async function upgrade(front: Handler, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   socket.on("error", () => socket.destroy());
   const answer = await front.handle({
     method: request.method ?? "GET",

@@ -14,7 +14,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   }
   const config = parseGuestFlags(words, { env: process.env });
   const log = loggerOf(config);
-  const { transport, client } = openConnection(config.kubeconfig, config.kubeContext, {
+  const { endpoint, transport, client } = openConnection(config.kubeconfig, config.kubeContext, {
     userAgent: "flotilla-controllers",
   });
   try {
@@ -26,6 +26,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     const guest = await startGuest({
       config,
       transport,
+      endpoint,
       clock: systemClock,
       random: realRandom(),
       log,

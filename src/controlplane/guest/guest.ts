@@ -1,6 +1,6 @@
 import { karmadaAdmission } from "#admission";
 import type { Clock, Logger, Metrics, Random } from "#base";
-import { createCertificateAuthority } from "#certs";
+import { createCertificateAuthority, type KubeconfigEndpoint } from "#certs";
 import { createClient } from "#client";
 import type { GuestConfig } from "#config";
 import { lead } from "#controller-runtime";
@@ -10,6 +10,7 @@ import { LEASES, startEngine } from "../engine.ts";
 import { luaSyntaxError } from "../interpretation.ts";
 import { startPlainListeners } from "../plain-listeners.ts";
 import { clusterAdmission } from "./cluster-admission.ts";
+import { keptClusters, serveClusterApi } from "./cluster-api/index.ts";
 import { followDiscovery } from "./discovered-kinds.ts";
 import { ensureNamespaces, install } from "./install.ts";
 import { startWebhookServer } from "./webhook-server.ts";
@@ -18,6 +19,8 @@ export interface GuestOptions {
   readonly config: GuestConfig;
   /** The API server that is used as the control plane's. */
   readonly transport: Transport;
+  /** Where and as whom it is reached. */
+  readonly endpoint: KubeconfigEndpoint;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -36,7 +39,8 @@ const RENEW_EVERY_MS = 30 * 24 * 3_600_000;
 
 /** Runs controllers, scheduler and admission on an API server that is there already. */
 export async function startGuest(options: GuestOptions): Promise<Guest> {
-  const { config, transport, clock, random, log, metrics } = options;
+  const { config, clock, random, log, metrics } = options;
+  const transport = keptClusters(options.transport);
   const client = createClient(transport, { fieldManager: "flotilla" });
   const authority = await createCertificateAuthority("flotilla-webhook", () => clock.now());
   const issue = () => authority.issueServer("karmada-webhook", [config.webhookHost]);
@@ -82,6 +86,18 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       webhooks: `https://${host}:${webhooks.port}`,
       caBundle: authority.certificate,
     });
+    const stopClusterApi = config.clusterProxy
+      ? await serveClusterApi({
+          endpoint: options.endpoint,
+          transport: through,
+          authority,
+          bindAddress: config.webhookBindAddress,
+          port: config.clusterProxyPort,
+          host: config.webhookHost,
+          clock,
+          log,
+        })
+      : async () => undefined;
     const templates = await followDiscovery(through, clock, log);
     try {
       const engine = await startEngine({
@@ -97,12 +113,14 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       log.info("controllers run");
       return {
         async stop() {
+          await stopClusterApi();
           await engine.stop();
           templates.stop();
         },
       };
     } catch (error) {
       templates.stop();
+      await stopClusterApi();
       throw error;
     }
   }

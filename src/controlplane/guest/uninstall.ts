@@ -1,7 +1,7 @@
 import { Namespace } from "#apis/kubernetes";
 import { CLUSTER_PROPAGATION_POLICY_ID, kindDefinitions, PROPAGATION_POLICY_ID } from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
-import { type Client, createKindMapper } from "#client";
+import { type Client, createClient, createKindMapper } from "#client";
 import {
   ApiError,
   isNotFound,
@@ -11,6 +11,7 @@ import {
   withLabels,
   withMetadata,
 } from "#machinery";
+import { keptClusters, withdrawClusterApi, withdrawProxyAdmin } from "./cluster-api/index.ts";
 import { configurationKind, CustomResourceDefinition } from "./install.ts";
 
 /** What marks an object of this cluster as a template. */
@@ -38,7 +39,10 @@ export interface UninstallOptions {
  * touched beyond our marks: finalizers go first, so that deleting a Work or a Cluster carries nothing out any more. No
  * controller may run meanwhile.
  */
-export async function uninstall({ client, clock, log }: UninstallOptions): Promise<void> {
+export async function uninstall({ client: given, clock, log }: UninstallOptions): Promise<void> {
+  const client = createClient(keptClusters(given.transport), { fieldManager: "flotilla" });
+  await withdrawClusterApi(client);
+  await withdrawProxyAdmin(client);
   for (const [kind, name] of [
     ["MutatingWebhookConfiguration", "mutating-config"],
     ["ValidatingWebhookConfiguration", "validating-config"],
