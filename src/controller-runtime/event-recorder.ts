@@ -36,7 +36,18 @@ interface Remembered {
   readonly namespace: string;
   readonly name: string;
   count: number;
+}
+
+/** An event that waits to be written; equal ones that come meanwhile are counted in. */
+interface Pending {
+  readonly component: string;
+  readonly type: "Normal" | "Warning";
+  readonly involved: ObjectReference;
+  readonly reason: string;
+  readonly message: string;
   readonly firstTimestamp: string;
+  lastTimestamp: string;
+  count: number;
 }
 
 /** A recorder that writes in the background; equal events become one with a count. */
@@ -52,22 +63,24 @@ export function createEventRecorder(options: {
   const { client, clock, random, log } = options;
   const remembered = new Map<string, Remembered>();
   const buckets = new Map<string, { tokens: number; sinceMs: number }>();
-  const pending = new Map<number, () => Promise<void>>();
-  let nextTicket = 0;
-  let writing = 0;
+  const pending = new Map<string, Pending>();
+  /** Keys being written: what comes for them meanwhile is written after, on top of it. */
+  const writing = new Set<string>();
   let waiting: (() => void)[] = [];
   const turns = options.turns ?? new Turns();
 
   function allow(bucketKey: string): boolean {
     const nowMs = clock.monotonicMs();
-    const bucket = buckets.get(bucketKey) ?? { tokens: BURST_MAX, sinceMs: nowMs };
+    let bucket = buckets.get(bucketKey);
+    if (bucket === undefined) {
+      if (buckets.size >= REMEMBERED_MAX) buckets.clear();
+      buckets.set(bucketKey, (bucket = { tokens: BURST_MAX, sinceMs: nowMs }));
+    }
     const refilled = Math.floor((nowMs - bucket.sinceMs) / REFILL_MS);
     if (refilled > 0) {
       bucket.tokens = Math.min(BURST_MAX, bucket.tokens + refilled);
       bucket.sinceMs += refilled * REFILL_MS;
     }
-    if (buckets.size > REMEMBERED_MAX) buckets.clear();
-    buckets.set(bucketKey, bucket);
     if (bucket.tokens < 1) return false;
     bucket.tokens--;
     return true;
@@ -86,27 +99,34 @@ export function createEventRecorder(options: {
     const message = text.length > MESSAGE_MAX ? text.slice(0, MESSAGE_MAX) : text;
     const key = `${aboutKey}|${type}|${reason}|${message}`;
     const timestamp = formatTime(clock.now());
-    if (pending.size >= PENDING_MAX) pending.delete(pending.keys().next().value as number);
-    pending.set(nextTicket++, () => write(key, component, type, about, reason, message, timestamp));
+    const equal = pending.get(key);
+    if (equal !== undefined) {
+      equal.count++;
+      equal.lastTimestamp = timestamp;
+      return;
+    }
+    if (pending.size >= PENDING_MAX) pending.delete(pending.keys().next().value as string);
+    pending.set(key, {
+      component,
+      type,
+      involved: referenceTo(about),
+      reason,
+      message,
+      firstTimestamp: timestamp,
+      lastTimestamp: timestamp,
+      count: 1,
+    });
     pump();
   }
 
-  async function write(
-    key: string,
-    component: string,
-    type: "Normal" | "Warning",
-    about: KubeObject,
-    reason: string,
-    message: string,
-    timestamp: string,
-  ): Promise<void> {
+  async function write(key: string, event: Pending): Promise<void> {
     const known = remembered.get(key);
     if (known !== undefined) {
-      known.count++;
+      known.count += event.count;
       try {
         await client.patch(Event, known, "application/merge-patch+json", {
           count: known.count,
-          lastTimestamp: timestamp,
+          lastTimestamp: event.lastTimestamp,
         });
         return;
       } catch (error) {
@@ -114,60 +134,52 @@ export function createEventRecorder(options: {
         remembered.delete(key);
       }
     }
-    const namespace = about.metadata.namespace ?? "default";
+    const { component, type, involved, reason, message, firstTimestamp, lastTimestamp, count } = event;
+    const namespace = involved.namespace ?? "default";
     const suffix = (clock.now() * 1_000_000 + random.below(1_000_000)).toString(16);
-    const base = (about.metadata.name ?? "").slice(0, 230);
-    const event: Event = {
+    const base = (involved.name ?? "").slice(0, 230);
+    const name = `${base}.${suffix}${(fnv1a32(key) % 256).toString(16)}`;
+    await client.create(Event, {
       apiVersion: "v1",
       kind: "Event",
-      metadata: { namespace, name: `${base}.${suffix}${(fnv1a32(key) % 256).toString(16)}` },
-      involvedObject: {
-        apiVersion: about.apiVersion,
-        kind: about.kind,
-        ...(about.metadata.namespace === undefined ? {} : { namespace: about.metadata.namespace }),
-        name: about.metadata.name ?? "",
-        ...(about.metadata.uid === undefined ? {} : { uid: about.metadata.uid }),
-        ...(about.metadata.resourceVersion === undefined ? {} : { resourceVersion: about.metadata.resourceVersion }),
-      },
+      metadata: { namespace, name },
+      involvedObject: involved,
       reason,
       message,
       type,
-      count: 1,
-      firstTimestamp: timestamp,
-      lastTimestamp: timestamp,
+      count,
+      firstTimestamp,
+      lastTimestamp,
       source: { component },
       reportingComponent: component,
       reportingInstance: "",
-    };
-    await client.create(Event, event);
-    if (remembered.size >= REMEMBERED_MAX)
-      for (const oldest of remembered.keys()) {
-        remembered.delete(oldest);
-        break;
-      }
-    remembered.set(key, { namespace, name: event.metadata.name ?? "", count: 1, firstTimestamp: timestamp });
+    });
+    if (remembered.size >= REMEMBERED_MAX) remembered.delete(remembered.keys().next().value as string);
+    remembered.set(key, { namespace, name, count });
   }
 
   const pump = () => turns.ask(turn, "background");
 
   function turn(endMs: number): boolean {
-    while (writing < WRITERS && pending.size > 0) {
-      if (performance.now() > endMs) return true;
-      const [ticket, job] = pending.entries().next().value as [number, () => Promise<void>];
-      pending.delete(ticket);
-      writing++;
-      void job()
+    for (const [key, event] of pending) {
+      if (writing.size >= WRITERS) return false;
+      if (writing.has(key)) continue;
+      pending.delete(key);
+      writing.add(key);
+      void write(key, event)
         .catch((error: unknown) => {
           if (!isAlreadyExists(error)) log.debug("event not written", { error });
         })
         .finally(() => {
-          writing--;
-          if (writing === 0 && pending.size === 0) {
+          writing.delete(key);
+          if (pending.size > 0) pump();
+          else if (writing.size === 0) {
             const wake = waiting;
             waiting = [];
             for (const done of wake) done();
-          } else pump();
+          }
         });
+      if (performance.now() > endMs) return pending.size > 0;
     }
     return false;
   }
@@ -177,7 +189,19 @@ export function createEventRecorder(options: {
     warning: (about, reason, message) => record(component, "Warning", about, reason, message),
     from,
     flush: () =>
-      writing === 0 && pending.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
+      writing.size === 0 && pending.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
   });
   return from(options.component);
+}
+
+function referenceTo({ apiVersion, kind, metadata }: KubeObject): ObjectReference {
+  const { namespace, name = "", uid, resourceVersion } = metadata;
+  return {
+    apiVersion,
+    kind,
+    ...(namespace === undefined ? {} : { namespace }),
+    name,
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
 }

@@ -1,9 +1,9 @@
 /** Milliseconds of uninterrupted work after which a queue lets others and I/O happen. */
 const TURN_MS = 8;
-/** The same for background work while normal work waits. */
-const BACKGROUND_TURN_MS = 2;
-/** Background work gets a turn after this time even if normal work never ends. */
-const STARVED_MS = 50;
+/** The same for all background work together, while nothing else waits: whoever comes then must not wait for long. */
+const BACKGROUND_TURN_MS = 4;
+/** Background work gets a turn after this time even if normal work never ends: a share of one in ten at least. */
+const STARVED_MS = 40;
 
 /** Normal work carries out what users asked for; background work reports on it, or plays a member's part. */
 export type Urgency = "normal" | "background";
@@ -12,18 +12,30 @@ export type Urgency = "normal" | "background";
 export type Turn = (endMs: number) => boolean;
 
 /**
- * Shares one thread among work queues. Every turn of the event loop serves each queue that has work once; background
- * queues wait while normal ones have work, so that a burst is carried out first and reported on after, when many reports
- * on one object have become one.
+ * Shares one thread among work queues. Every turn of the event loop serves each queue that has normal work once, then
+ * background queues in rotation as far as their common time goes. These wait while normal ones have work, so that a burst
+ * is carried out first and reported on after, when many reports on one object have become one.
  */
 export class Turns {
-  readonly #waiting: Readonly<Record<Urgency, Set<Turn>>> = { normal: new Set(), background: new Set() };
+  readonly #normal = new Set<Turn>();
+  /** In the order in which they are served; who was served goes last. */
+  readonly #background = new Set<Turn>();
   #isScheduled = false;
+  readonly #now: () => number;
   #backgroundMs = 0;
+
+  /** `now` counts milliseconds as `performance.now` does, which is the default. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /** Asks for a turn; asking twice is asking once. */
   ask(turn: Turn, urgency: Urgency): void {
-    this.#waiting[urgency].add(turn);
+    (urgency === "normal" ? this.#normal : this.#background).add(turn);
+    this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => this.#run());
@@ -31,28 +43,21 @@ export class Turns {
 
   #run(): void {
     this.#isScheduled = false;
-    const { normal, background } = this.#waiting;
-    const isBusy = normal.size > 0;
-    this.#serve("normal", TURN_MS);
-    if (background.size === 0) return;
-    const nowMs = performance.now();
-    if (isBusy && nowMs - this.#backgroundMs < STARVED_MS) {
-      this.#again();
-      return;
+    const isBusy = this.#normal.size > 0;
+    const turns = [...this.#normal];
+    this.#normal.clear();
+    for (const turn of turns) if (turn(this.#now() + TURN_MS)) this.#normal.add(turn);
+    const nowMs = this.#now();
+    if (!isBusy || nowMs - this.#backgroundMs >= STARVED_MS) this.#serveBackground(nowMs + BACKGROUND_TURN_MS);
+    if (this.#normal.size + this.#background.size > 0) this.#schedule();
+  }
+
+  #serveBackground(endMs: number): void {
+    for (const turn of [...this.#background]) {
+      this.#background.delete(turn);
+      if (turn(endMs)) this.#background.add(turn);
+      this.#backgroundMs = this.#now();
+      if (this.#backgroundMs >= endMs) return;
     }
-    this.#serve("background", isBusy ? BACKGROUND_TURN_MS : TURN_MS);
-    this.#backgroundMs = performance.now();
-  }
-
-  #serve(urgency: Urgency, turnMs: number): void {
-    const turns = [...this.#waiting[urgency]];
-    this.#waiting[urgency].clear();
-    for (const turn of turns) if (turn(performance.now() + turnMs)) this.ask(turn, urgency);
-  }
-
-  #again(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    setImmediate(() => this.#run());
   }
 }

@@ -1,0 +1,75 @@
+import { expect, it } from "vitest";
+import { Event, Namespace } from "#apis/kubernetes";
+import { seededRandom, silentLogger } from "#base";
+import { createClient } from "#client";
+import type { KubeObject } from "#machinery";
+import { createTestServer } from "#testing";
+import { createEventRecorder } from "./event-recorder.ts";
+
+const about = (name: string): KubeObject => ({
+  apiVersion: "apps/v1",
+  kind: "Deployment",
+  metadata: { namespace: "default", name, uid: `uid-of-${name}`, resourceVersion: "7" },
+});
+
+async function start() {
+  const { inside, clock } = await createTestServer();
+  const client = createClient(inside);
+  const recorder = createEventRecorder({
+    client,
+    clock,
+    random: seededRandom(1),
+    log: silentLogger,
+    component: "tester",
+  });
+  const shown = async () =>
+    (await client.list(Event)).items
+      .map(({ involvedObject, reason, message, count, type, source }) => ({
+        on: `${involvedObject.kind}/${involvedObject.name} ${involvedObject.uid} ${involvedObject.resourceVersion}`,
+        says: `${type} ${reason} ${message} by ${source?.component}`,
+        count,
+      }))
+      .sort((one, other) => (one.on + one.says < other.on + other.says ? -1 : 1));
+  return { client, recorder, shown };
+}
+
+it("writes equal events that come before it is written as one with their count, and counts on afterwards", async () => {
+  const { recorder, shown } = await start();
+  for (let at = 0; at < 3; at++) recorder.normal(about("web"), "Scaled", "up");
+  recorder.warning(about("web"), "Scaled", "up");
+  recorder.from("another").normal(about("web"), "Scaled", "up");
+  recorder.normal(about("api"), "Scaled", "up");
+  await recorder.flush();
+  const first = [
+    { on: "Deployment/api uid-of-api 7", says: "Normal Scaled up by tester", count: 1 },
+    { on: "Deployment/web uid-of-web 7", says: "Normal Scaled up by another", count: 1 },
+    { on: "Deployment/web uid-of-web 7", says: "Normal Scaled up by tester", count: 3 },
+    { on: "Deployment/web uid-of-web 7", says: "Warning Scaled up by tester", count: 1 },
+  ];
+  expect(await shown()).toEqual(first);
+  recorder.normal(about("web"), "Scaled", "up");
+  recorder.normal(about("web"), "Scaled", "up");
+  await recorder.flush();
+  expect(await shown()).toEqual(first.with(2, { ...(first[2] as (typeof first)[0]), count: 5 }));
+});
+
+it("writes an event anew when somebody deleted it, and holds back who says too much", async () => {
+  const { client, recorder, shown } = await start();
+  recorder.normal(about("web"), "Scaled", "up");
+  await recorder.flush();
+  for (const { metadata } of (await client.list(Event)).items)
+    await client.delete(Event, { namespace: metadata.namespace, name: metadata.name ?? "" });
+  for (let at = 0; at < 100; at++) recorder.normal(about("web"), "Scaled", "up");
+  await recorder.flush();
+  // A burst of 25, one of which was spent before.
+  expect(await shown()).toMatchObject([{ count: 24 }]);
+});
+
+it("loses one event only where it cannot be written", async () => {
+  const { client, recorder, shown } = await start();
+  recorder.normal({ ...about("web"), metadata: { namespace: "nowhere", name: "web" } }, "Scaled", "up");
+  recorder.normal(about("api"), "Scaled", "up");
+  await recorder.flush();
+  expect((await shown()).map(({ on }) => on)).toEqual(["Deployment/api uid-of-api 7"]);
+  expect(await client.find(Namespace, { name: "nowhere" })).toBeUndefined();
+});
