@@ -26,5 +26,6 @@ export { createEventRecorder, type EventRecorder, type ObjectReference } from ".
 export { createLeaderElector, type LeaderElector, type LeaderElectionOptions } from "./leader-election.ts";
 export { lead } from "./lead.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
+export { Settling } from "./settling.ts";
 export { Turns } from "./turns.ts";
 export { type AddOptions, PRIORITY_LOW, PRIORITY_NORMAL, WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

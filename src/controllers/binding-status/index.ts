@@ -24,7 +24,9 @@ import {
   defineController,
   done,
   type Request,
+  requeueAfter,
   type Result,
+  Settling,
   wake,
 } from "#controller-runtime";
 import { type Interpreter, planBindingStatus } from "#interpreter";
@@ -107,7 +109,20 @@ function bindingOf(change: Change<Work>) {
   return clusterName === undefined ? [] : [{ kind: ClusterResourceBinding, name: clusterName, afterMs: GATHER_MS }];
 }
 
+const settlings = new WeakMap<AbortSignal, Settling>();
+
+function settlingOf({ signal }: Context): Settling {
+  let settling = settlings.get(signal);
+  if (settling === undefined) settlings.set(signal, (settling = new Settling()));
+  return settling;
+}
+
+/** Whether a copy is still on its way: more is going to be said of it in a moment. */
+const isMoving = ({ status }: ReturnType<typeof planBindingStatus>): boolean =>
+  (status.aggregatedStatus ?? []).some(({ applied, health }) => applied !== true || health !== "Healthy");
+
 async function reconcile(request: Request, context: Context): Promise<Result> {
+  const settling = settlingOf(context);
   const kind = request.kind as ResourceKind<ResourceBinding>;
   const binding = context.cache(kind).get(request.key) as AnyBinding | undefined;
   if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return done;
@@ -126,6 +141,12 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     binding.kind === "ClusterResourceBinding"
       ? `ClusterResourceBinding(${binding.metadata.name})`
       : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
+  const key = `${request.kind.resource} ${request.key}`;
+  if (plan.isChanged && isMoving(plan)) {
+    const leftMs = settling.holdMs(key, context.clock.now());
+    if (leftMs > 0) return requeueAfter(leftMs);
+  }
+  settling.forget(key);
   if (plan.isChanged) {
     try {
       await context.client.updateStatus(kind, { ...binding, status: plan.status } as ResourceBinding);

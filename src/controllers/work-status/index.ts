@@ -11,7 +11,16 @@ import {
   WORK_NAMESPACE,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { type ControllerContext, defineController, done, type Request, type Result, wake } from "#controller-runtime";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  type Request,
+  requeueAfter,
+  type Result,
+  Settling,
+  wake,
+} from "#controller-runtime";
 import type { Interpreter } from "#interpreter";
 import { gvkOf, isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
@@ -78,12 +87,47 @@ function follow(member: Member, kind: ResourceKind, context: Context): void {
   context.signal.addEventListener("abort", stop, { once: true });
 }
 
+const settlings = new WeakMap<AbortSignal, Settling>();
+
+function settlingOf({ signal }: Context): Settling {
+  let settling = settlings.get(signal);
+  if (settling === undefined) settlings.set(signal, (settling = new Settling()));
+  return settling;
+}
+
 async function reconcile(request: Request, context: Context): Promise<Result> {
+  const settling = settlingOf(context);
+  const statuses = await observe(request, context);
   const work = context.cache(Work).get(request.key);
-  if (work === undefined || work.metadata.deletionTimestamp !== undefined || !isApplied(work)) return done;
+  if (statuses === undefined || work === undefined || deepEqual(statuses, work.status?.manifestStatuses ?? [])) {
+    settling.forget(request.key);
+    return done;
+  }
+  if (statuses.some(({ health }) => health === "Unhealthy")) {
+    const leftMs = settling.holdMs(request.key, context.clock.now());
+    if (leftMs > 0) return requeueAfter(leftMs);
+  }
+  settling.forget(request.key);
+  const write = (latest: Work) =>
+    context.client.updateStatus(Work, { ...latest, status: { ...latest.status, manifestStatuses: statuses } } as Work);
+  try {
+    await write(work);
+  } catch (error) {
+    if (isNotFound(error)) return done;
+    if (!isConflict(error)) throw error;
+    const latest = await context.client.find(Work, { namespace: request.namespace, name: request.name });
+    if (latest !== undefined) await write(latest);
+  }
+  return done;
+}
+
+/** What the member's objects of a Work say now; nothing where there is nothing to say of it. */
+async function observe(request: Request, context: Context): Promise<readonly ManifestStatus[] | undefined> {
+  const work = context.cache(Work).get(request.key);
+  if (work === undefined || work.metadata.deletionTimestamp !== undefined || !isApplied(work)) return undefined;
   const clusterName = clusterOfExecutionNamespace(request.namespace);
   const member = clusterName === undefined ? undefined : context.deps.members.get(clusterName);
-  if (member === undefined || work.spec?.suspendDispatching === true) return done;
+  if (member === undefined || work.spec?.suspendDispatching === true) return undefined;
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
   const statuses: ManifestStatus[] = [];
   for (const [ordinal, manifest] of manifests.entries()) {
@@ -102,18 +146,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     }
     statuses.push(await statusOf(work, object, ordinal, before, context));
   }
-  if (statuses.length === 0 || deepEqual(statuses, work.status?.manifestStatuses ?? [])) return done;
-  const write = (latest: Work) =>
-    context.client.updateStatus(Work, { ...latest, status: { ...latest.status, manifestStatuses: statuses } } as Work);
-  try {
-    await write(work);
-  } catch (error) {
-    if (isNotFound(error)) return done;
-    if (!isConflict(error)) throw error;
-    const latest = await context.client.find(Work, { namespace: request.namespace, name: request.name });
-    if (latest !== undefined) await write(latest);
-  }
-  return done;
+  return statuses.length === 0 ? undefined : statuses;
 }
 
 async function statusOf(

@@ -249,6 +249,8 @@ async function writeStatus(
   let written = deployment;
   if (revision !== undefined && deployment.metadata.annotations?.[REVISION] !== revision)
     written = await context.client.update(Deployment, withAnnotations(deployment, { [REVISION]: revision }));
+  // Of a ReplicaSet nobody has looked at yet there is nothing to say; its first status brings the request back.
+  if (current !== undefined && current.status?.observedGeneration !== current.metadata.generation) return;
   if (!deepEqual(written.status ?? {}, status))
     await context.client.updateStatus(Deployment, { ...written, status } as Deployment);
 }

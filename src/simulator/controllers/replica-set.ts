@@ -76,14 +76,12 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     return done;
   }
   const uid = set.metadata.uid ?? "";
-  const pods = context
-    .cache(Pod)
-    .byIndex("controller", uid)
-    .filter((pod) => !isPodTerminal(pod));
   const cache = context.cache(Pod);
   const { groupsPods } = context.options;
   const count = (list: readonly Pod[]) =>
     groupsPods ? list.reduce((sum, pod) => sum + standsFor(pod), 0) : list.length;
+  const unended = () => cache.byIndex("controller", uid).filter((pod) => !isPodTerminal(pod));
+  let pods = unended();
   let failure: unknown;
   if (!isBeingDeleted(set)) {
     expectations.settleDeleted(request.key, (key) => cache.get(key) !== undefined);
@@ -99,6 +97,8 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     } else if (difference > 0)
       failure = await create(set, Math.min(difference, BURST), context, expectations, request.key);
     else if (difference < 0) await remove(active, -difference, context, expectations, request.key);
+    // What was just made is there already, so that one status says it all.
+    if (difference > 0) pods = unended();
   }
   const live = pods.filter(isPodActive);
   const templateLabels = set.spec?.template?.metadata?.labels;
