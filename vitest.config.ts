@@ -4,6 +4,7 @@ const report = process.env["VITEST_JSON"];
 
 export default defineConfig({
   test: {
+    setupFiles: ["src/testing/freeze.ts"],
     include: ["{src,tools,test,examples,sim}/**/*.test.ts"],
     exclude: ["test/real/**", "**/node_modules/**"],
     maxWorkers: 2,

@@ -1,4 +1,5 @@
 /** `npm run sim -- --seed N --steps M [--seeds K] [--profile failover] [--verbose]`: runs K simulations from seed N on; exit code 1 when one fails. */
+import { freezeObjects } from "#base";
 import { failoverProfile } from "./failover/index.ts";
 import { runProfile, runSimulation } from "./simulation.ts";
 
@@ -17,6 +18,7 @@ function numberOf(name: string, fallback: number): number {
   return value;
 }
 
+freezeObjects();
 const first = numberOf("seed", 1);
 const steps = numberOf("steps", 40);
 const seeds = numberOf("seeds", 1);

@@ -349,44 +349,28 @@ export function metadataForCreate(
     metadata.namespace !== namespace
   )
     throw namespaceMismatch();
-  const {
-    resourceVersion: _rv,
-    selfLink: _link,
-    deletionTimestamp: _dt,
-    deletionGracePeriodSeconds: _dg,
-    uid: _uid,
-    generation,
-    namespace: _ns,
-    ...kept
-  } = metadata;
   const name = metadata.name || (metadata.generateName ? generatedName(metadata.generateName, random) : "");
-  return {
-    ...(name === "" ? {} : { name }),
-    ...(kept.generateName ? { generateName: kept.generateName } : {}),
-    ...(namespace === undefined || !definition.kind.namespaced ? {} : { namespace }),
-    uid: random.uuid(),
-    // Kinds that count no generations keep what a client says, as Kubernetes does.
-    ...(definition.hasGeneration ? { generation: 1 } : generation ? { generation } : {}),
-    creationTimestamp: formatTime(nowMs),
-    ...without(kept),
-  };
-
-  function without(rest: typeof kept): Partial<ObjectMeta> {
-    const { labels, annotations, finalizers, ownerReferences, managedFields } = rest;
-    return dropEmpty({ labels, annotations, ownerReferences, finalizers, managedFields }) as Partial<ObjectMeta>;
-  }
+  const result: Record<string, unknown> = {};
+  if (name !== "") result["name"] = name;
+  if (metadata.generateName) result["generateName"] = metadata.generateName;
+  if (namespace !== undefined && definition.kind.namespaced) result["namespace"] = namespace;
+  result["uid"] = random.uuid();
+  // Kinds that count no generations keep what a client says, as Kubernetes does.
+  if (definition.hasGeneration) result["generation"] = 1;
+  else if (metadata.generation) result["generation"] = metadata.generation;
+  result["creationTimestamp"] = formatTime(nowMs);
+  for (const field of CLIENTS_OWN) if (!isEmpty(metadata[field])) result[field] = metadata[field];
+  if (!isEmpty(metadata.managedFields)) result["managedFields"] = metadata.managedFields;
+  return result;
 }
 
 /** Empty maps and lists are absent, as Kubernetes writes them. */
-export function dropEmpty<T extends object>(metadata: T): T {
-  const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(metadata)) {
-    if (value === null || value === undefined) continue;
-    if (Array.isArray(value) ? value.length === 0 : typeof value === "object" && Object.keys(value).length === 0)
-      continue;
-    result[key] = value;
-  }
-  return result as T;
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  if (typeof value !== "object") return false;
+  for (const _key in value) return false;
+  return true;
 }
 
 /** The metadata an update leads to: the server's part stays as it was. */
@@ -403,39 +387,27 @@ export function metadataForUpdate(
       present.name ?? "",
       `StorageError: invalid object, Code: 4, Key: ${definition.storage.prefix}${objectKey(present.namespace, present.name ?? "")}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${present.uid}`,
     );
-  const {
-    uid,
-    creationTimestamp,
-    namespace,
-    name,
-    generation,
-    deletionTimestamp,
-    deletionGracePeriodSeconds,
-    resourceVersion,
-    generateName,
-  } = present;
-  const { labels, annotations, finalizers, ownerReferences, managedFields } = metadata;
-  const kept = {
-    labels,
-    annotations,
-    ownerReferences,
-    finalizers,
-    managedFields: managedFields !== undefined && managedFields.length > 0 ? managedFields : present.managedFields,
-  };
-  return {
-    ...(name === undefined ? {} : { name }),
-    ...(generateName === undefined ? {} : { generateName }),
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-    ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    ...(generation === undefined ? {} : { generation }),
-    ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
-    ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
-    ...(deletionGracePeriodSeconds === undefined ? {} : { deletionGracePeriodSeconds }),
-    ...(metadata.deletionTimestamp === undefined ? {} : { deletionTimestamp: metadata.deletionTimestamp }),
-    ...(metadata.deletionGracePeriodSeconds === undefined
-      ? {}
-      : { deletionGracePeriodSeconds: metadata.deletionGracePeriodSeconds }),
-    ...(dropEmpty(kept) as Partial<ObjectMeta>),
-  };
+  if (metadata === present) return present;
+  const result: Record<string, unknown> = {};
+  for (const field of SERVERS_OWN) if (present[field] !== undefined) result[field] = present[field];
+  for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
+    if (metadata[field] !== undefined) result[field] = metadata[field];
+  for (const field of CLIENTS_OWN) if (!isEmpty(metadata[field])) result[field] = metadata[field];
+  const managedFields = isEmpty(metadata.managedFields) ? present.managedFields : metadata.managedFields;
+  if (!isEmpty(managedFields)) result["managedFields"] = managedFields;
+  return result;
 }
+
+/** What a client cannot change, in the order it is written. */
+const SERVERS_OWN = [
+  "name",
+  "generateName",
+  "namespace",
+  "uid",
+  "resourceVersion",
+  "generation",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+] as const;
+const CLIENTS_OWN = ["labels", "annotations", "ownerReferences", "finalizers"] as const;

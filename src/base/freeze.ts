@@ -1,8 +1,22 @@
-/** Freezes a plain JSON value all the way down and returns it. What is frozen already is not walked again. */
+let isFreezing = false;
+
+/** Makes `deepFreeze` freeze: in tests and simulations, where a change of a shared object must fail where it is made. */
+export function freezeObjects(): void {
+  isFreezing = true;
+}
+
+/**
+ * Freezes a plain JSON value all the way down, where `freezeObjects` was called, and returns it. What is frozen already is
+ * not walked again.
+ */
 export function deepFreeze<T>(value: T): T {
+  return isFreezing ? frozen(value) : value;
+}
+
+function frozen<T>(value: T): T {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);
-  for (const member of Object.values(value)) deepFreeze(member);
+  for (const member of Object.values(value)) frozen(member);
   return value;
 }
 

@@ -11,7 +11,7 @@ export { type Clock, sleep, type Timer, VirtualClock } from "./clock.ts";
 export { systemClock } from "./system-clock.ts";
 export { TokenBucket } from "./token-bucket.ts";
 export { deepEqual } from "./deep-equal.ts";
-export { deepFreeze, type Immutable } from "./freeze.ts";
+export { deepFreeze, freezeObjects, type Immutable } from "./freeze.ts";
 export { fnv1a32 } from "./fnv.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, seededRandom } from "./random.ts";

@@ -19,7 +19,11 @@ export function seededRandom(seed: number): Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
   const below = (limit: number) => Math.floor(next() * limit);
-  const hex = (count: number) => Array.from({ length: count }, () => below(16).toString(16)).join("");
+  const hex = (count: number) => {
+    let digits = "";
+    for (let at = 0; at < count; at++) digits += "0123456789abcdef"[below(16)];
+    return digits;
+  };
   return {
     next,
     below,

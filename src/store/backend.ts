@@ -76,9 +76,6 @@ export interface BackendChange {
   readonly revision: number;
   /** The new value of a put. */
   readonly value?: Uint8Array;
-  readonly createRevision: number;
-  /** The value before, where there was one. */
-  readonly previous?: Uint8Array;
 }
 
 export interface BackendWatchSink {

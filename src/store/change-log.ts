@@ -5,7 +5,7 @@ import { compacted } from "./errors.ts";
 const HISTORY_MAX = 20_000;
 const HISTORY_BYTES_MAX = 32 * 1024 * 1024;
 
-/** What a change keeps from being given back: its value, for the previous one is the value of an earlier change. */
+/** What a change keeps from being given back. */
 const sizeOf = (change: BackendChange) => ("value" in change ? (change.value?.byteLength ?? 0) : 0);
 
 /** The recent changes of an embedded driver and the watchers of all later ones. */

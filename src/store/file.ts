@@ -22,6 +22,8 @@ export const FORMAT = 1;
 /** What stands before each value: revision of the last change and of creation, as two float64. */
 const HEADER_BYTES = 16;
 const REVISION_KEY = "\u0000revision";
+/** Entries whose revisions are remembered, those last written or read, so that a condition is checked without a read. */
+const HEADS_MAX = 65_536;
 /** Before the key of an entry: when its lease ends and which revision it belongs to, as two float64. */
 const LEASE_PREFIX = "\u0000lease";
 
@@ -60,7 +62,7 @@ export function openFileBackend(folder: string): Backend {
   /** Entries written but not yet committed by lmdb, so that a later transaction sees an earlier one. */
   const overlay = new Map<string, { readonly entry: Entry | undefined; readonly revision: number }>();
   let pending: {
-    readonly changes: BackendChange[];
+    readonly changes: readonly FileChange[];
     readonly leases: readonly LeaseRecord[];
     readonly revision: number;
     readonly done: () => void;
@@ -70,6 +72,15 @@ export function openFileBackend(folder: string): Backend {
   let isFlushing = false;
   let isClosed = false;
   let broken: Error | undefined;
+
+  const heads = new Map<string, Head>();
+  const remember = (key: string, head: Head) => {
+    heads.delete(key);
+    heads.set(key, head);
+    if (heads.size > HEADS_MAX) heads.delete(heads.keys().next().value as string);
+  };
+  /** Revisions of the entry a transaction finds; also of one that is not on disk yet. */
+  const headOf = (key: string): Head | undefined => heads.get(key) ?? read(key);
 
   const read = (key: string): Entry | undefined => {
     const written = overlay.get(key);
@@ -86,10 +97,7 @@ export function openFileBackend(folder: string): Backend {
       try {
         for (const { changes, leases: records } of batch) {
           for (const change of changes)
-            if (change.type === "put")
-              db.put(change.key, encode(change.value as Uint8Array, change.revision, change.createRevision)).catch(
-                ignore,
-              );
+            if (change.type === "put") db.put(change.key, encode(change.value as Uint8Array, change)).catch(ignore);
             else db.remove(change.key).catch(ignore);
           for (const { key, revision: of, untilMs } of records)
             if (untilMs === null) db.remove(LEASE_PREFIX + key).catch(ignore);
@@ -148,33 +156,39 @@ export function openFileBackend(folder: string): Backend {
           hasMore = true;
           break;
         }
-        found.push(decode(key, value));
+        const entry = decode(key, value);
+        found.push(entry);
+        // What is being written is newer than what the list shows.
+        if (heads.size < HEADS_MAX && !heads.has(key) && !overlay.has(key))
+          heads.set(key, { revision: entry.revision, createRevision: entry.createRevision });
       }
       return { entries: found, revision: settled, hasMore };
     },
     txn(operations: readonly Operation[]): Promise<TxnResult> {
       if (isClosed) return Promise.reject(new StoreError("STORE_CLOSED", "the store is closed"));
       if (broken !== undefined) return Promise.reject(broken);
-      const before = operations.map(({ key }) => read(key));
+      const before = operations.map(({ key }) => headOf(key));
       for (const [at, { key, expected }] of operations.entries())
         if (expected !== undefined && (before[at]?.revision ?? 0) !== expected)
-          return Promise.resolve({ ok: false, key, found: before[at] });
+          return Promise.resolve({ ok: false, key, found: read(key) });
       const next = revision + 1;
-      const changes: BackendChange[] = [];
+      const changes: FileChange[] = [];
       const records: LeaseRecord[] = [];
       for (const [at, operation] of operations.entries()) {
         const { key } = operation;
         const untilMs = leases.note(key, next, operation.type === "put" ? operation.leaseSeconds : undefined);
         if (untilMs !== undefined) records.push({ key, revision: next, untilMs });
         const old = before[at];
-        const previous = old === undefined ? {} : { previous: old.value };
         if (operation.type === "put") {
+          const { value } = operation;
           const createRevision = old?.createRevision ?? next;
-          overlay.set(key, { entry: { key, value: operation.value, revision: next, createRevision }, revision: next });
-          changes.push({ type: "put", key, revision: next, value: operation.value, createRevision, ...previous });
+          overlay.set(key, { entry: { key, value, revision: next, createRevision }, revision: next });
+          remember(key, { revision: next, createRevision });
+          changes.push({ type: "put", key, revision: next, value, createRevision });
         } else if (old !== undefined) {
           overlay.set(key, { entry: undefined, revision: next });
-          changes.push({ type: "delete", key, revision: next, createRevision: old.createRevision, ...previous });
+          heads.delete(key);
+          changes.push({ type: "delete", key, revision: next, createRevision: old.createRevision });
         }
       }
       if (changes.length === 0) return Promise.resolve({ ok: true, revision });
@@ -214,6 +228,13 @@ export function openFileBackend(folder: string): Backend {
   };
   return backend;
 }
+
+interface Head {
+  readonly revision: number;
+  readonly createRevision: number;
+}
+
+type FileChange = BackendChange & Head;
 
 /** A lease to be written down, or one to be struck out. */
 interface LeaseRecord {
@@ -258,7 +279,7 @@ async function whyOf(error: unknown): Promise<string> {
 
 const text = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-function encode(value: Uint8Array, revision: number, createRevision: number): Buffer {
+function encode(value: Uint8Array, { revision, createRevision }: Head): Buffer {
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + value.length);
   bytes.writeDoubleLE(revision, 0);
   bytes.writeDoubleLE(createRevision, 8);

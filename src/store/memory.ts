@@ -61,8 +61,6 @@ export function createMemoryBackend(): Backend {
             key,
             revision: next,
             value: operation.value,
-            createRevision: entry.createRevision,
-            ...(before === undefined ? {} : { previous: before.value }),
           });
         } else if (before !== undefined) {
           entries.delete(key);
@@ -72,8 +70,6 @@ export function createMemoryBackend(): Backend {
             type: "delete",
             key,
             revision: next,
-            createRevision: before.createRevision,
-            previous: before.value,
           });
         }
       }

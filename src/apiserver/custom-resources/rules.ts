@@ -201,10 +201,15 @@ function holdsRules(schema: JsonSchema | undefined): boolean {
 
 const compiled = new WeakMap<JsonSchema, SchemaRules>();
 
-/** Mistakes that rules find in an object. Nothing is looked at twice that did not change. */
-export function ruleErrors(schema: JsonSchema, object: unknown, old: unknown): readonly FieldError[] {
+function rulesOf(schema: JsonSchema): SchemaRules {
   let rules = compiled.get(schema);
   if (rules === undefined) compiled.set(schema, (rules = new SchemaRules(schema)));
+  return rules;
+}
+
+/** Mistakes that rules find in an object. Nothing is looked at twice that did not change. */
+export function ruleErrors(schema: JsonSchema, object: unknown, old: unknown): readonly FieldError[] {
+  const rules = rulesOf(schema);
   if (!rules.hasAny) return [];
   const errors: FieldError[] = [];
   try {
@@ -223,7 +228,7 @@ export function ruleErrors(schema: JsonSchema, object: unknown, old: unknown): r
 }
 
 /** Whether a schema holds rules anywhere. */
-export const hasRules = (schema: JsonSchema): boolean => holdsRules(schema);
+export const hasRules = (schema: JsonSchema): boolean => rulesOf(schema).hasAny;
 
 /** Mistakes of the rules in a schema. `isCorrelatable` says whether a value's past can be found. */
 export function rulesErrors(

@@ -2,12 +2,21 @@ import { readStored } from "./foreign-forms.ts";
 import { deepFreeze } from "#base";
 import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnResult } from "#store";
+import type { ResourceDefinition } from "../definition.ts";
 import type { ValueCipher } from "./encryption.ts";
 
-/** An object as it is held: decoded, frozen, with its resource version. */
+/** An object as it is held: decoded, immutable, with its resource version. */
 export interface StoredObject {
   readonly object: KubeObject;
   readonly revision: number;
+  /** By what this process decoded, defaulted and validated just this object; absent for what others wrote. */
+  readonly admittedBy?: ResourceDefinition | undefined;
+}
+
+/** An object on its way into the store. */
+interface Written {
+  readonly object: KubeObject;
+  readonly admittedBy: ResourceDefinition | undefined;
 }
 
 export interface StoreEvent {
@@ -37,7 +46,6 @@ const WINDOW_MAX = 4_096;
 /** How long a loser waits for the winner's write to show; longer only when the store itself is in trouble. */
 const BEHIND_MS = 5_000;
 const encodings = new WeakMap<KubeObject, Buffer>();
-const decoded = new WeakMap<Uint8Array, KubeObject>();
 
 /** The JSON bytes of a revision, its kind and version first, made once and shared by lists, watches and answers. */
 export function encodingOf(object: KubeObject): Buffer {
@@ -60,8 +68,8 @@ export class ResourceStore {
   readonly #applied: () => number;
   readonly #lease: { readonly leaseSeconds?: number };
   readonly #cipher: ValueCipher | undefined;
-  /** Values this store sealed itself. */
-  readonly #sealed = new WeakSet<Uint8Array>();
+  /** What is being written, by its value: an embedded backend reports that very value. */
+  readonly #writing = new Map<Uint8Array, Written>();
   /** Keys whose values would be kept with another key or provider now. */
   readonly #stale = new Set<string>();
   #generation = 0;
@@ -126,7 +134,7 @@ export class ResourceStore {
       if (this.#objects.get(key)?.revision !== entry.revision) missed.push({ type: "put", ...entry });
     missed.sort((one, other) => one.revision - other.revision);
     for (const key of this.#objects.keys())
-      if (!present.has(key)) missed.push({ type: "delete", key: this.prefix + key, revision, createRevision: 0 });
+      if (!present.has(key)) missed.push({ type: "delete", key: this.prefix + key, revision });
     for (const change of missed) this.apply(change);
     // Nobody can resume between what was seen and now: the order of what was missed is not known.
     this.#window = [];
@@ -137,7 +145,7 @@ export class ResourceStore {
   async #read(): Promise<void> {
     const { entries, revision } = await this.#backend.list(this.prefix);
     for (const { key, value, revision: at } of entries)
-      this.#put(key.slice(this.prefix.length), this.#decode(key, value, at), at);
+      this.#put(key.slice(this.prefix.length), { object: this.#decode(key, value, at), revision: at });
     this.#loadedRevision = revision;
     this.#windowStart = revision;
     this.#isLoaded = true;
@@ -184,8 +192,13 @@ export class ResourceStore {
     const before = this.#objects.get(key);
     let event: StoreEvent;
     if (change.type === "put") {
-      const object = this.#decode(change.key, change.value as Uint8Array, change.revision);
-      this.#put(key, object, change.revision);
+      const value = change.value as Uint8Array;
+      const written = this.#writing.get(value);
+      const object =
+        written === undefined
+          ? this.#decode(change.key, value, change.revision)
+          : this.#own(key, written.object, change.revision);
+      this.#put(key, { object, revision: change.revision, admittedBy: written?.admittedBy });
       event = {
         type: before === undefined ? "ADDED" : "MODIFIED",
         object,
@@ -250,22 +263,24 @@ export class ResourceStore {
     return this.#stale.has(key);
   }
 
+  /** What this store wrote itself needs no decoding. */
+  #own(key: string, object: KubeObject, revision: number): KubeObject {
+    if (this.#cipher !== undefined) this.#stale.delete(key);
+    return withRevision(object, revision);
+  }
+
   #decode(key: string, value: Uint8Array, revision: number): KubeObject {
     if (this.#cipher === undefined) return decode(value, revision);
     const own = key.slice(this.prefix.length);
-    if (this.#sealed.has(value)) {
-      this.#stale.delete(own);
-      return decode(value, revision);
-    }
     const opened = this.#cipher.open(value, key);
     if (opened.isStale) this.#stale.add(own);
     else this.#stale.delete(own);
     return decode(opened.value, revision);
   }
 
-  #put(key: string, object: KubeObject, revision: number): void {
+  #put(key: string, stored: StoredObject): void {
     if (!this.#objects.has(key)) this.#keys.add(key);
-    this.#objects.set(key, { object, revision });
+    this.#objects.set(key, stored);
   }
 
   /** Events after a revision, or an error when they are no longer held. */
@@ -296,19 +311,29 @@ export class ResourceStore {
 
   /**
    * Writes one object if the revision held is `expected` (0: absent). Gives the stored object, or nothing when another
-   * writer was faster; that writer's object is then to be read here.
+   * writer was faster; that writer's object is then to be read here. `admittedBy` says what looked at all of the object.
    */
-  async put(key: string, object: KubeObject, expected: number): Promise<StoredObject | undefined> {
+  async put(
+    key: string,
+    object: KubeObject,
+    expected: number,
+    admittedBy?: ResourceDefinition,
+  ): Promise<StoredObject | undefined> {
     const write = this.putOperation(key, object, expected);
-    const { value } = write;
-    const result = await this.#backend.txn(this.#withCompanions(write, key, object, expected));
-    if (!result.ok) {
+    this.#writing.set(write.value, { object, admittedBy });
+    try {
+      const result = await this.#backend.txn(this.#withCompanions(write, key, object, expected));
+      if (result.ok) {
+        const stored = this.#objects.get(key);
+        return stored?.revision === result.revision
+          ? stored
+          : { object: this.#own(key, object, result.revision), revision: result.revision };
+      }
       await this.#lose(key, result);
       return undefined;
+    } finally {
+      this.#writing.delete(write.value);
     }
-    return this.#objects.get(key)?.revision === result.revision
-      ? (this.#objects.get(key) as StoredObject)
-      : { object: this.#decode(this.prefix + key, value, result.revision), revision: result.revision };
   }
 
   /** Deletes one object if the revision held is `expected`; nothing when another writer was faster. */
@@ -324,8 +349,6 @@ export class ResourceStore {
   putOperation(key: string, object: KubeObject, expected: number): Extract<Operation, { readonly type: "put" }> {
     const encoded = encodeForStore(object);
     const value = this.#cipher?.seal(encoded, this.prefix + key) ?? encoded;
-    decoded.set(value, object);
-    if (this.#cipher !== undefined) this.#sealed.add(value);
     return { type: "put", key: this.prefix + key, value, expected, ...this.#lease };
   }
 
@@ -351,17 +374,16 @@ export class ResourceStore {
 
 /** Stored objects carry no resource version: the revision is the version. */
 function encodeForStore(object: KubeObject): Buffer {
-  return Buffer.from(
-    JSON.stringify(
-      object.metadata.resourceVersion === undefined ? object : withMetadata(object, { resourceVersion: undefined }),
-    ),
-  );
+  const { resourceVersion, ...metadata } = object.metadata;
+  return Buffer.from(JSON.stringify(resourceVersion === undefined ? object : { ...object, metadata }));
 }
 
-function decode(value: Uint8Array, revision: number): KubeObject {
-  const object = decoded.get(value) ?? readStored(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
-  return deepFreeze(withMetadata(object, { resourceVersion: String(revision) }));
+function withRevision(object: KubeObject, revision: number): KubeObject {
+  return deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
 }
+
+const decode = (value: Uint8Array, revision: number): KubeObject =>
+  withRevision(readStored(Buffer.from(value.buffer, value.byteOffset, value.byteLength)), revision);
 
 /** A bookmark's object: nothing but its revision. */
 export function bookmark(apiVersion: string, kind: string, revision: number, isInitialEnd: boolean): KubeObject {

@@ -15,8 +15,11 @@ import { goMismatch } from "./go-decoding.ts";
 import type { VerbHost } from "./host.ts";
 import { decodeMetadata, namespaceMismatch, unknownMetadata } from "../metadata.ts";
 
-/** The body of a request with a head that can be relied upon: texts where texts must be, and metadata. */
-export function decodeHead(definition: ResourceDefinition, body: unknown): KubeObject {
+/**
+ * The body of a request with a head that can be relied upon: texts where texts must be, and metadata. Metadata shared with
+ * `known`, which went through here before, is as it must be.
+ */
+export function decodeHead(definition: ResourceDefinition, body: unknown, known?: KubeObject): KubeObject {
   const { kind } = definition;
   const refuse = (detail: string) =>
     badRequest(
@@ -29,8 +32,9 @@ export function decodeHead(definition: ResourceDefinition, body: unknown): KubeO
       throw badRequest(
         `couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body[name]) ? "array" : typeof body[name]} into Go struct field .${name} of type string`,
       );
-  const metadata = decodeMetadata(body["metadata"], refuse);
-  return (metadata === body["metadata"] ? body : { ...body, metadata }) as unknown as KubeObject;
+  const { metadata: sent } = body;
+  const metadata = known !== undefined && sent === known.metadata ? known.metadata : decodeMetadata(sent, refuse);
+  return (metadata === sent ? body : { ...body, metadata }) as unknown as KubeObject;
 }
 
 /** Whether a server knows a kind, for the words that refuse one. */
@@ -54,35 +58,40 @@ export function mustBeAddressed(
     throw namespaceMismatch();
 }
 
-/** Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. */
+/**
+ * Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. What the body shares
+ * with `known`, an object of the same definition that was admitted before, is not looked at again.
+ */
 export function admitBody(
   definition: ResourceDefinition,
   sentBody: KubeObject,
   options: WriteOptions,
   context: RequestContext,
   isKnown: (kind: GroupVersionKind) => boolean = () => true,
+  known?: KubeObject,
 ): KubeObject {
   const { schema, kind } = definition;
-  const body = decodeHead(definition, sentBody);
+  const body = decodeHead(definition, sentBody, known);
   const { group, version, kind: sent } = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
   const isOther =
     (body.kind && sent !== kind.kind) || (body.apiVersion && (group !== kind.group || version !== kind.version));
   if (isOther) throw otherKind(definition, body, isKnown({ group, version, kind: sent }));
   let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind };
   object = definition.strategy.normalise?.(object) ?? object;
-  const unknown = unknownMetadata((sentBody as KubeObject | null)?.metadata);
+  const sentMetadata = (sentBody as KubeObject | null)?.metadata;
+  const unknown = known !== undefined && sentMetadata === known.metadata ? [] : unknownMetadata(sentMetadata);
   if (schema !== undefined) {
     if (definition.origin === "builtin") {
-      const mismatch = goMismatch(schema, object, kind.kind);
+      const mismatch = goMismatch(schema, object, kind.kind, "", known);
       if (mismatch !== undefined)
         throw badRequest(
           `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${mismatch}`,
         );
     }
-    object = schema.prune(object, unknown) as KubeObject;
+    object = schema.prune(object, unknown, "", true, known) as KubeObject;
   }
   refuseStrictly(definition, [...(context.strictErrors ?? []), ...unknown.map(unknownField)], options, context);
-  object = (schema?.applyDefaults(object) ?? object) as KubeObject;
+  object = (schema?.applyDefaults(object, known) ?? object) as KubeObject;
   return definition.strategy.applyDefaults?.(object) ?? object;
 }
 
@@ -127,9 +136,18 @@ function refuseStrictly(
 }
 
 /** What a mutating plugin made is defaulted again, as its patch could have removed something. */
-export function settleMutation(definition: ResourceDefinition, changed: KubeObject, before: KubeObject): KubeObject {
-  if (changed === before) return changed;
-  const pruned = (definition.schema?.prune(changed, []) ?? changed) as KubeObject;
-  const filled = (definition.schema?.applyDefaults(pruned) ?? pruned) as KubeObject;
+export function settleMutation(
+  definition: ResourceDefinition,
+  changed: KubeObject,
+  before: KubeObject,
+  known?: KubeObject,
+): KubeObject {
+  return changed === before ? changed : decodedAnew(definition, changed, known);
+}
+
+/** The object without what the schema does not know, and with all defaults. */
+export function decodedAnew(definition: ResourceDefinition, object: KubeObject, known?: KubeObject): KubeObject {
+  const pruned = (definition.schema?.prune(object, [], "", true, known) ?? object) as KubeObject;
+  const filled = (definition.schema?.applyDefaults(pruned, known) ?? pruned) as KubeObject;
   return definition.strategy.applyDefaults?.(filled) ?? filled;
 }

@@ -58,7 +58,8 @@ export async function createObject(
     return object;
   }
   await host.prepareStore(definition, object);
-  const written = await host.store(definition).put(key, host.forStore(definition, object), 0);
+  const stored = host.forStore(definition, object);
+  const written = await host.store(definition).put(key, stored, 0, stored === object ? definition : undefined);
   if (written === undefined) {
     // Not the name was taken, but what the object was to have beside it, such as an address.
     const isTaken = host.store(definition).companions === undefined || host.store(definition).get(key) !== undefined;

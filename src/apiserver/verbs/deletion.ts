@@ -56,7 +56,9 @@ export async function deleteObject(
       if (removed !== undefined) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
     } else {
       await host.prepareStore(definition, plan.object);
-      const written = await store.put(key, host.forStore(definition, plan.object, present.object), present.revision);
+      const stored = host.forStore(definition, plan.object, present.object);
+      const admittedBy = stored === plan.object ? present.admittedBy : undefined;
+      const written = await store.put(key, stored, present.revision, admittedBy);
       if (written !== undefined) {
         await host.prepare(definition, [written.object]);
         return host.convert(written.object, definition);

@@ -2,58 +2,67 @@ import { isJsonObject, type Schema } from "#machinery";
 
 /**
  * What Go's decoder says of the first value that is of another type than its field; `undefined` when all fit. `struct`
- * is the Go type the value is read into.
+ * is the Go type the value is read into. What is shared with `known`, which was read before, is not looked at again.
  */
-export function goMismatch(schema: Schema, value: unknown, struct: string, path = ""): string | undefined {
-  if (value === null || value === undefined) return undefined;
-  const refuse = (type: string) => {
-    const found = jsonType(value);
-    // Go shows numbers that do not fit into an integer.
-    const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
-    return `json: cannot unmarshal ${shown} into Go struct field ${struct}${path === "" ? "" : `.${path}`} of type ${type}`;
-  };
+export function goMismatch(
+  schema: Schema,
+  value: unknown,
+  struct: string,
+  path = "",
+  known?: unknown,
+): string | undefined {
+  if (value === null || value === undefined || value === known) return undefined;
   if (schema.isIntOrString) {
     if (typeof value === "string" || Number.isInteger(value)) return undefined;
-    return refuse("intstr.IntOrString");
+    return refusal(value, struct, path, "intstr.IntOrString");
   }
   const { type, format } = schema.source;
   switch (type) {
     case "string":
       if (typeof value !== "string")
-        return refuse(format === "byte" ? "[]uint8" : format === "date-time" ? "v1.Time" : "string");
+        return refusal(
+          value,
+          struct,
+          path,
+          format === "byte" ? "[]uint8" : format === "date-time" ? "v1.Time" : "string",
+        );
       if (format === "byte") return base64Mistake(value);
       if (format === "date-time" && Number.isNaN(Date.parse(value)))
         return `parsing time ${JSON.stringify(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(value)} as "2006"`;
       return undefined;
     case "boolean":
-      return typeof value === "boolean" ? undefined : refuse("bool");
+      return typeof value === "boolean" ? undefined : refusal(value, struct, path, "bool");
     case "integer":
       return Number.isInteger(value) && (format !== "int32" || Math.abs(value as number) <= 2147483648)
         ? undefined
-        : refuse(format ?? "int64");
+        : refusal(value, struct, path, format ?? "int64");
     case "number":
-      return typeof value === "number" ? undefined : refuse("float64");
+      return typeof value === "number" ? undefined : refusal(value, struct, path, "float64");
     case "array": {
       const { items } = schema;
-      if (!Array.isArray(value)) return refuse(goType(schema));
+      if (!Array.isArray(value)) return refusal(value, struct, path, goType(schema));
       if (items === undefined) return undefined;
-      for (const item of value as readonly unknown[]) {
-        const mistake = goMismatch(items, item, items.goName ?? struct, path);
+      const before = Array.isArray(known) ? (known as readonly unknown[]) : undefined;
+      const element = items.goName ?? struct;
+      for (let at = 0; at < value.length; at++) {
+        const mistake = goMismatch(items, value[at], element, path, before?.[at]);
         if (mistake !== undefined) return mistake;
       }
       return undefined;
     }
     case "object": {
-      if (!isJsonObject(value)) return refuse(goType(schema));
+      if (!isJsonObject(value)) return refusal(value, struct, path, goType(schema));
       const isRoot = path === "";
-      for (const [key, member] of Object.entries(value)) {
+      const before = isJsonObject(known) ? known : undefined;
+      for (const key in value) {
+        const member = value[key];
         if (isRoot && (key === "metadata" || key === "apiVersion" || key === "kind")) continue;
         const child = schema.property(key);
         if (child === undefined) continue;
         const isMapValue = !schema.declares(key);
         const at = isMapValue ? path : path === "" ? key : `${path}.${key}`;
         const owner = isMapValue ? struct : isRoot ? struct : (schema.goName ?? struct);
-        const mistake = goMismatch(child, member, owner, at);
+        const mistake = goMismatch(child, member, owner, at, before?.[key]);
         if (mistake !== undefined) return mistake;
       }
       return undefined;
@@ -61,6 +70,13 @@ export function goMismatch(schema: Schema, value: unknown, struct: string, path 
     default:
       return undefined;
   }
+}
+
+function refusal(value: unknown, struct: string, path: string, type: string): string {
+  const found = jsonType(value);
+  // Go shows numbers that do not fit into an integer.
+  const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
+  return `json: cannot unmarshal ${shown} into Go struct field ${struct}${path === "" ? "" : `.${path}`} of type ${type}`;
 }
 
 function jsonType(value: unknown): string {

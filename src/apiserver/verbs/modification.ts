@@ -17,10 +17,18 @@ import { hasSubresource, type RequestContext, type ResourceDefinition } from "..
 import { hasSpecFinalizers } from "../deletion.ts";
 import { metadataForUpdate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
-import { settleMutation } from "./body.ts";
+import { decodedAnew, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
+import type { StoredObject } from "../storage/resource-store.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
 import { validateObject } from "./validation.ts";
+
+/**
+ * The present object where this very definition has looked at all of it: what a new one shares with it need not be
+ * looked at again. Controllers in this process change what a cache gave them, so that most of an object is shared.
+ */
+export const knownOf = (definition: ResourceDefinition, present: StoredObject): KubeObject | undefined =>
+  present.admittedBy === definition ? present.object : undefined;
 
 /**
  * The road of every change of an existing object: make the new one from the present one, admit it, and write it if the
@@ -32,7 +40,7 @@ export async function modifyObject(
   address: ResourceAddress & { readonly name: string },
   options: WriteOptions,
   context: RequestContext,
-  change: (old: KubeObject) => KubeObject,
+  change: (old: KubeObject, known: KubeObject | undefined) => KubeObject,
   expectedVersion: string | undefined,
   show: (result: KubeObject) => KubeObject = (result) => result,
   isApply = false,
@@ -48,21 +56,22 @@ export async function modifyObject(
       throw staleConflict(definition.kind, address.name);
     await host.prepare(definition, [present.object]);
     const old = host.convert(present.object, definition);
-    const given = change(old);
-    const sent = { ...given, metadata: withoutRepeatedOwners(given.metadata, context.warn) };
-    const changed = { ...sent, metadata: metadataForUpdate(definition, sent.metadata, old) };
+    const known = knownOf(definition, present);
+    const given = change(old, known);
+    const sent = withoutRepeatedOwners(given.metadata, context.warn);
+    const changed = { ...given, metadata: metadataForUpdate(definition, sent, old) };
     const tracked = isApply
-      ? withMetadata(changed, { managedFields: sent.metadata.managedFields })
+      ? withMetadata(changed, { managedFields: sent.managedFields })
       : trackFields(host, definition, old, changed, options, address.subresource, context);
     let object = separateStatus(definition, tracked, old, address.subresource);
     object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
     object = countGeneration(definition, object, old);
     const request = admissionRequest("UPDATE", definition, object, old, address.subresource, options, context);
     object = (await admit(host.admission, request, (mutated) => {
-      const settled = settleMutation(definition, mutated, object);
+      const settled = settleMutation(definition, mutated, object, known);
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
       if (deepEqual(counted, old)) return counted;
-      validateObject(definition, counted, old);
+      validateObject(definition, counted, old, known);
       return counted;
     })) as KubeObject;
     // A write that changes nothing still moves an object into the form that is stored today.
@@ -77,7 +86,10 @@ export async function modifyObject(
       if (removed !== undefined) return show(object);
     } else {
       await host.prepareStore(definition, object);
-      const written = await store.put(key, host.forStore(definition, object, present.object), present.revision);
+      const stored = host.forStore(definition, object, present.object);
+      const isAdmitted =
+        stored === object && (known !== undefined || isAdmittedWhole(definition, object, old, address));
+      const written = await store.put(key, stored, present.revision, isAdmitted ? definition : undefined);
       if (written !== undefined) {
         await host.prepare(definition, [written.object]);
         return show(host.convert(written.object, definition));
@@ -85,6 +97,20 @@ export async function modifyObject(
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }
+}
+
+/**
+ * Whether all of an object is as this definition makes it, given that its other part was taken from one that may not be: a
+ * write to the status keeps the rest as it was, any other write the status.
+ */
+function isAdmittedWhole(
+  definition: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject,
+  { subresource }: ResourceAddress,
+): boolean {
+  const hasNoStatus = !hasSubresource(definition, "status") || (old as { status?: unknown }).status === undefined;
+  return (subresource === undefined && hasNoStatus) || deepEqual(decodedAnew(definition, object), object);
 }
 
 const storedVersionOf = ({ kind, storage }: ResourceDefinition): string =>
@@ -124,8 +150,16 @@ function separateStatus(
 
 function countGeneration(definition: ResourceDefinition, object: KubeObject, old: KubeObject): KubeObject {
   if (!definition.hasGeneration) return object;
-  const { metadata: _m, status: _s, ...after } = object as KubeObject & { status?: unknown };
-  const { metadata: _om, status: _os, ...before } = old as KubeObject & { status?: unknown };
-  const generation = (old.metadata.generation ?? 0) + (deepEqual(after, before) ? 0 : 1);
+  const generation = (old.metadata.generation ?? 0) + (isSameDesire(object, old) ? 0 : 1);
   return generation === (object.metadata.generation ?? 0) ? object : withMetadata(object, { generation });
+}
+
+/** Whether two objects differ in metadata and status at most. */
+function isSameDesire(object: KubeObject, old: KubeObject): boolean {
+  const one = object as unknown as Readonly<Record<string, unknown>>;
+  const other = old as unknown as Readonly<Record<string, unknown>>;
+  for (const key in one) if (key !== "metadata" && key !== "status" && !deepEqual(one[key], other[key])) return false;
+  for (const key in other)
+    if (key !== "metadata" && key !== "status" && one[key] === undefined && other[key] !== undefined) return false;
+  return true;
 }

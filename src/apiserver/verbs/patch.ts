@@ -47,11 +47,11 @@ export async function patchObject(
     );
   const version = isJsonObject(body) ? getPath(body, "metadata", "resourceVersion") : undefined;
   const isScale = request.subresource === "scale";
-  const change = (old: KubeObject): KubeObject => {
+  const change = (old: KubeObject, known: KubeObject | undefined): KubeObject => {
     const patched = patchedBy(definition, request, isScale ? scaleOf(definition, old) : old);
     if (isScale) return applyScale(definition, old, patched);
     const admitted = asPatch(patchType, body, patched, () =>
-      admitBody(definition, patched, options, context, isKnownIn(host)),
+      admitBody(definition, patched, options, context, isKnownIn(host), known),
     );
     mustBeAddressed(definition, admitted.metadata, request);
     return admitted;

@@ -4,7 +4,7 @@ import { applyScale, scaleOf } from "../scale.ts";
 import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
 import type { VerbHost } from "./host.ts";
-import { modifyObject } from "./modification.ts";
+import { knownOf, modifyObject } from "./modification.ts";
 
 /** Replaces an object, its status, its scale or another part of it. */
 export async function updateObject(
@@ -51,6 +51,7 @@ export async function updateObject(
         message: "Invalid value: 0: must be specified for an update",
       },
     ]);
-  const body = admitBody(definition, request.body, options, context, isKnownIn(host));
+  const known = knownOf(definition, found);
+  const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
   return modifyObject(host, definition, request, options, context, () => body, request.body.metadata?.resourceVersion);
 }

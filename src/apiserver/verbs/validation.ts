@@ -12,12 +12,20 @@ const NOT_CHECKED = fieldInvalid(
   "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
 );
 
-/** Throws 422 with all that is wrong with the object, given what it was before. */
-export function validateObject(definition: ResourceDefinition, object: KubeObject, old: KubeObject | undefined): void {
+/**
+ * Throws 422 with all that is wrong with the object, given what it was before. What it shares with `known`, which was
+ * validated by the same definition, is not looked at again.
+ */
+export function validateObject(
+  definition: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject | undefined,
+  known?: KubeObject,
+): void {
   const { strategy, schema, kind } = definition;
   const errors = [...validateMetadata(definition, object, old)];
   if (schema !== undefined) {
-    let found = schema.validate(object);
+    let found = schema.validate(object, "", known);
     // A status nobody has written yet is filled with empty parts; what they lack is no mistake of the client.
     if (definition.origin === "builtin")
       found = found.filter(({ type, field }) => type !== "FieldValueRequired" || !field.startsWith("status."));

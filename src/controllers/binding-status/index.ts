@@ -143,7 +143,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
       : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
   const key = `${request.kind.resource} ${request.key}`;
   if (plan.isChanged && isMoving(plan)) {
-    const leftMs = settling.holdMs(key, context.clock.now());
+    const leftMs = settling.holdMs(key, context.clock.monotonicMs());
     if (leftMs > 0) return requeueAfter(leftMs);
   }
   settling.forget(key);

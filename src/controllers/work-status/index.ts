@@ -104,7 +104,7 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     return done;
   }
   if (statuses.some(({ health }) => health === "Unhealthy")) {
-    const leftMs = settling.holdMs(request.key, context.clock.now());
+    const leftMs = settling.holdMs(request.key, context.clock.monotonicMs());
     if (leftMs > 0) return requeueAfter(leftMs);
   }
   settling.forget(request.key);

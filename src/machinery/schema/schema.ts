@@ -17,6 +17,8 @@ export interface SchemaOptions {
 }
 
 const unresolved: ResolveRef = () => undefined;
+const NOTHING: readonly unknown[] = [];
+const membersOf = (known: unknown) => (isJsonObject(known) ? known : undefined);
 
 /**
  * A schema made ready for use: every question about a value of it is a method. Children are compiled when first asked
@@ -134,26 +136,36 @@ export class Schema {
 
   /**
    * Drops members the schema does not know, and nulls it does not allow. `unknown` collects the paths of dropped
-   * members. Returns the value itself when nothing was dropped.
+   * members. Returns the value itself when nothing was dropped. `known` is a value that went through here before: what
+   * both share is not looked at again.
    */
-  prune(value: unknown, unknown: string[], path = "", isRoot = true): unknown {
+  prune(value: unknown, unknown: string[], path = "", isRoot = true, known?: unknown): unknown {
     if (Array.isArray(value)) {
       const items = this.items;
       if (items === undefined) return value;
+      const before = Array.isArray(known) ? (known as readonly unknown[]) : NOTHING;
       let changed: unknown[] | undefined;
-      for (const [at, item] of value.entries()) {
+      for (let at = 0; at < value.length; at++) {
+        const item: unknown = value[at];
+        if (at < before.length && item === before[at]) continue;
         // Go reads null in a list as the zero value of the element.
-        const given = item === null && this.#options.isPublished ? items.#zero() : (item as unknown);
-        const pruned = items.prune(given, unknown, `${path}[${at}]`, false);
+        const given = item === null && this.#options.isPublished ? items.#zero() : item;
+        if (typeof given !== "object" || given === null) {
+          if (given !== item) (changed ??= [...value])[at] = given;
+          continue;
+        }
+        const pruned = items.prune(given, unknown, `${path}[${at}]`, false, before[at]);
         if (pruned !== item) (changed ??= [...value])[at] = pruned;
       }
       return changed ?? value;
     }
     if (!isJsonObject(value)) return value;
+    const before = membersOf(known);
     let changed: Record<string, unknown> | undefined;
     const isResource = isRoot || this.source["x-kubernetes-embedded-resource"] === true;
     for (const key in value) {
       const member = value[key];
+      if (before !== undefined && member !== undefined && member === before[key]) continue;
       if (isResource && (key === "apiVersion" || key === "kind" || key === "metadata")) continue;
       const schema = this.property(key);
       if (schema === undefined) {
@@ -176,7 +188,7 @@ export class Schema {
         continue;
       }
       if (typeof member !== "object" || member === null) continue;
-      const pruned = schema.prune(member, unknown, path === "" ? key : `${path}.${key}`, false);
+      const pruned = schema.prune(member, unknown, path === "" ? key : `${path}.${key}`, false, before?.[key]);
       if (pruned !== member) setOwn((changed ??= { ...value }), key, pruned);
     }
     return changed ?? value;
@@ -189,27 +201,31 @@ export class Schema {
     return this.source.type === "object" ? {} : null;
   }
 
-  /** Fills in defaults. Returns the value itself when nothing was missing. */
-  applyDefaults(value: unknown): unknown {
+  /** Fills in defaults. Returns the value itself when nothing was missing. What is shared with `known` has them already. */
+  applyDefaults(value: unknown, known?: unknown): unknown {
     if (!this.hasDefaults()) return value;
     if (Array.isArray(value)) {
       const items = this.items;
       if (items === undefined || !items.hasDefaults()) return value;
+      const before = Array.isArray(known) ? (known as readonly unknown[]) : NOTHING;
       let changed: unknown[] | undefined;
-      for (const [at, item] of value.entries()) {
-        const filled = items.applyDefaults(item);
+      for (let at = 0; at < value.length; at++) {
+        const item: unknown = value[at];
+        if (at < before.length && item === before[at]) continue;
+        const filled = items.applyDefaults(item, before[at]);
         if (filled !== item) (changed ??= [...value])[at] = filled;
       }
       return changed ?? value;
     }
     if (!isJsonObject(value)) return value;
+    const before = membersOf(known);
     let changed: Record<string, unknown> | undefined;
     for (const [name, schema, fallback] of this.#defaults()) {
       const present = Object.hasOwn(value, name) ? value[name] : undefined;
       if (present === undefined) {
         if (fallback !== undefined) setOwn((changed ??= { ...value }), name, schema.applyDefaults(fallback));
-      } else if (typeof present === "object" && present !== null) {
-        const filled = schema.applyDefaults(present);
+      } else if (typeof present === "object" && present !== null && present !== before?.[name]) {
+        const filled = schema.applyDefaults(present, before?.[name]);
         if (filled !== present) setOwn((changed ??= { ...value }), name, filled);
       }
     }
@@ -217,7 +233,8 @@ export class Schema {
     if (values?.hasDefaults())
       for (const key in value) {
         if (this.declares(key)) continue;
-        const filled = values.applyDefaults(value[key]);
+        if (before !== undefined && value[key] !== undefined && value[key] === before[key]) continue;
+        const filled = values.applyDefaults(value[key], before?.[key]);
         if (filled !== value[key]) setOwn((changed ??= { ...value }), key, filled);
       }
     return changed ?? value;
@@ -253,14 +270,15 @@ export class Schema {
     return this.#needsDefaults;
   }
 
-  /** Every mistake of the value, with kube-apiserver's wording. */
-  validate(value: unknown, path = ""): readonly FieldError[] {
+  /** Every mistake of the value, with kube-apiserver's wording. What is shared with `known` was looked at before. */
+  validate(value: unknown, path = "", known?: unknown): readonly FieldError[] {
     const errors: FieldError[] = [];
-    this.check(value, path, errors, true);
+    this.check(value, path, errors, true, known);
     return errors;
   }
 
-  check(value: unknown, path: string, errors: FieldError[], isRoot = false): void {
+  check(value: unknown, path: string, errors: FieldError[], isRoot = false, known?: unknown): void {
+    if (value === known && known !== undefined) return;
     this.#checks ??= valueChecks(this.source);
     if (value === null && (this.source.nullable || this.source.format === "date-time" || this.preservesUnknown)) return;
     const before = errors.length;
@@ -268,14 +286,15 @@ export class Schema {
     if (errors.length > before && this.source.type !== undefined && typeMismatch(this.source, value) !== undefined)
       return;
     this.#checkCombinations(value, path, errors);
-    if (Array.isArray(value)) this.#checkItems(value, path, errors);
+    if (Array.isArray(value)) this.#checkItems(value, path, errors, known);
     else if (isJsonObject(value)) {
       const isEmbedded = !isRoot && this.source["x-kubernetes-embedded-resource"] === true;
       if (isEmbedded) this.#checkEmbedded(value, path, errors);
       const isResource = isRoot || isEmbedded;
+      const before = membersOf(known);
       for (const key in value) {
         const member = value[key];
-        if (member === undefined) continue;
+        if (member === undefined || (before !== undefined && member === before[key])) continue;
         if (isResource && (key === "metadata" || key === "apiVersion" || key === "kind")) {
           if (key === "metadata" && this.#options.isPublished !== true) this.#checkNames(member, path, errors);
           continue;
@@ -284,14 +303,20 @@ export class Schema {
           member,
           this.declares(key) || path === "" ? join(path, key) : `${path}.${key}`,
           errors,
+          false,
+          before?.[key],
         );
       }
     }
   }
 
-  #checkItems(value: readonly unknown[], path: string, errors: FieldError[]): void {
+  #checkItems(value: readonly unknown[], path: string, errors: FieldError[], known: unknown): void {
     const items = this.items;
-    if (items !== undefined) for (const [at, item] of value.entries()) items.check(item, `${path}[${at}]`, errors);
+    const before = Array.isArray(known) ? (known as readonly unknown[]) : NOTHING;
+    if (items !== undefined)
+      for (let at = 0; at < value.length; at++)
+        if (at >= before.length || value[at] !== before[at])
+          items.check(value[at], `${path}[${at}]`, errors, false, before[at]);
     const kind = this.listType;
     // Kubernetes' own kinds say in code which of their lists must be unique; their keys serve patches only.
     if ((kind !== "set" && kind !== "map") || this.#options.isPublished) return;

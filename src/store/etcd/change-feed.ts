@@ -80,7 +80,6 @@ export class ChangeFeed {
           rangeEnd: Buffer.from([0]),
           startRevision: this.#seen + 1,
           progressNotify: true,
-          prevKv: true,
           fragment: true,
         },
       });
@@ -108,18 +107,9 @@ export class ChangeFeed {
   }
 }
 
-function changeOf(event: { readonly type?: number; readonly kv: KeyValue; readonly prevKv?: KeyValue }): BackendChange {
-  const { kv, prevKv } = event;
-  const previous = prevKv === undefined ? {} : { previous: prevKv.value ?? new Uint8Array() };
+function changeOf({ type, kv }: { readonly type?: number; readonly kv: KeyValue }): BackendChange {
   const key = Buffer.from(kv.key).toString("utf8");
-  return event.type === 1
-    ? { type: "delete", key, revision: kv.modRevision, createRevision: prevKv?.createRevision ?? 0, ...previous }
-    : {
-        type: "put",
-        key,
-        revision: kv.modRevision,
-        value: kv.value ?? new Uint8Array(),
-        createRevision: kv.createRevision,
-        ...previous,
-      };
+  return type === 1
+    ? { type: "delete", key, revision: kv.modRevision }
+    : { type: "put", key, revision: kv.modRevision, value: kv.value ?? new Uint8Array() };
 }
