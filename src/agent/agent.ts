@@ -60,6 +60,9 @@ export function startAgent(options: AgentOptions): Agent {
     log,
     metrics,
     backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
+    ...(config.rateLimiterQps > 0
+      ? { retryRate: { perSecond: config.rateLimiterQps, burst: config.rateLimiterBucketSize } }
+      : {}),
     component: "karmada-agent",
   });
   const rated = withRateLimit(options.member, { clock, qps: config.clusterApiQps, burst: config.clusterApiBurst });

@@ -18,11 +18,17 @@ export class TokenBucket {
 
   /** Resolves when it is the caller's turn, or when `signal` aborts. Turns are given in the order of the calls. */
   async take(signal?: AbortSignal): Promise<void> {
-    if (this.#perSecond <= 0) return;
+    const waitMs = this.reserveMs();
+    if (waitMs > 0) await sleep(this.#clock, waitMs, signal);
+  }
+
+  /** Takes a turn that is due in so many milliseconds. */
+  reserveMs(): number {
+    if (this.#perSecond <= 0) return 0;
     const nowMs = this.#clock.monotonicMs();
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#filledMs) / 1000) * this.#perSecond);
     this.#filledMs = nowMs;
     this.#tokens--;
-    if (this.#tokens < 0) await sleep(this.#clock, (-this.#tokens / this.#perSecond) * 1000, signal);
+    return this.#tokens < 0 ? (-this.#tokens / this.#perSecond) * 1000 : 0;
   }
 }

@@ -46,7 +46,7 @@ export const kubeconfigPath = (path: string | undefined): string =>
 export function openConnection(
   path: string | undefined,
   context: string | undefined,
-  more: Pick<HttpTransportOptions, "impersonate"> & { readonly userAgent?: string } = {},
+  more: Pick<HttpTransportOptions, "impersonate"> & { readonly userAgent?: string; readonly server?: string } = {},
 ): Connection {
   const file = kubeconfigPath(path);
   const endpoint = resolveContext(parseKubeconfig(file), context);
@@ -55,8 +55,8 @@ export function openConnection(
     endpoint.clientCertificate === undefined ? undefined : expiredSince(endpoint.clientCertificate, Date.now());
   if (since !== undefined) process.stderr.write(`warning: the client certificate in ${file} expired on ${since}\n`);
   const { namespace: _namespace, ...options } = endpoint;
-  const { userAgent = "karmadactl" } = more;
-  const transport = createHttpTransport({ ...options, ...more, userAgent });
+  const { userAgent = "karmadactl", server = endpoint.server, ...rest } = more;
+  const transport = createHttpTransport({ ...options, ...rest, server, userAgent });
   return { endpoint, transport, client: createClient(transport, { fieldManager: userAgent }) };
 }
 

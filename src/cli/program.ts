@@ -4,7 +4,10 @@ import { openConnection } from "./connection.ts";
 import { loggerOf, realRandom, systemClock } from "./process.ts";
 import { untilSignal } from "./signals.ts";
 
-type ProgramConfig = Parameters<typeof loggerOf>[0] & { readonly kubeconfig: string | undefined };
+type ProgramConfig = Parameters<typeof loggerOf>[0] & {
+  readonly kubeconfig: string | undefined;
+  readonly master?: string | undefined;
+};
 
 /** Runs a long-lived program against the server its kubeconfig names, until a signal or its failure. */
 export async function runProgram<C extends ProgramConfig, P extends Program>(
@@ -14,7 +17,11 @@ export async function runProgram<C extends ProgramConfig, P extends Program>(
   describe: (program: P) => LogFields = () => ({}),
 ): Promise<number> {
   const log = loggerOf(config);
-  const { transport } = openConnection(config.kubeconfig, undefined, { userAgent: name });
+  const { kubeconfig, master } = config;
+  const { transport } = openConnection(kubeconfig, undefined, {
+    userAgent: name,
+    ...(master === undefined ? {} : { server: master }),
+  });
   try {
     const { metrics, text } = createMetrics();
     const random = realRandom();

@@ -1,5 +1,5 @@
 import { type Component, flag } from "./flag.ts";
-import { address, oneOf, positiveDuration, wholeNumber } from "./values.ts";
+import { address, amount, oneOf, positiveDuration, wholeNumber } from "./values.ts";
 
 const ALL: readonly Component[] = [
   "controller-manager",
@@ -59,4 +59,18 @@ export const rateLimiterFlags = {
     of: ["controller-manager", "agent", "scheduler"],
     by: "controller-runtime",
   }),
+  rateLimiterQps: flag(
+    "rate-limiter-qps",
+    amount,
+    "0",
+    "failures of one controller that come back in a second; 0 is no limit, and 10 for a scheduler without priorities",
+    { of: ["controller-manager", "agent", "scheduler"], by: "controller-runtime", upstream: "10" },
+  ),
+  rateLimiterBucketSize: flag(
+    "rate-limiter-bucket-size",
+    wholeNumber(1),
+    "100",
+    "failures that come back at once above --rate-limiter-qps",
+    { of: ["controller-manager", "agent", "scheduler"], by: "controller-runtime" },
+  ),
 };

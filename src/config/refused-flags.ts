@@ -41,7 +41,9 @@ const SERVERS: readonly Component[] = ["aggregated-apiserver", "search", "metric
 /** One line for flags of one reason. A flag that becomes real moves to the table it belongs to and leaves this one. */
 export const refusedFlags: readonly RefusedFlag[] = [
   ...refused(ALL, "enable-pprof", "false", "profiles in Go's format are not offered; use node --cpu-prof", ["false"]),
-  ...refused(ALL, "profiling-bind-address", ":6060", "profiles in Go's format are not offered; use node --cpu-prof"),
+  ...refused(ALL, "profiling-bind-address", ":6060", "profiles in Go's format are not offered; use node --cpu-prof", [
+    ":6060",
+  ]),
   ...refused(
     ALL,
     "vmodule log-flush-frequency log-json-info-buffer-size log-json-split-stream log-text-info-buffer-size log-text-split-stream",
@@ -59,6 +61,7 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "leader-elect-resource-name",
     "karmada-scheduler",
     "the server's own scheduler takes upstream's lease; `flotilla scheduler` can take another",
+    ["karmada-scheduler"],
   ),
   ...refused(
     "controller-manager",
@@ -79,12 +82,6 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "",
     "joining clusters of Cluster API is not there yet",
     [""],
-  ),
-  ...refused(
-    ["controller-manager", "agent", "scheduler"],
-    "rate-limiter-qps rate-limiter-bucket-size",
-    "10, 100",
-    "repeated failures wait by object only (--rate-limiter-base-delay, --rate-limiter-max-delay)",
   ),
   ...refused(
     "webhook",

@@ -133,6 +133,10 @@ const clientFlags = {
     of: BOTH,
     by: "cli",
   }),
+  master: flag("master", optionalText, "", "address of the control plane, in place of the kubeconfig's", {
+    of: BOTH,
+    by: "cli",
+  }),
   kubeApiQps: flag("kube-api-qps", amount, "0", "requests a second to the control plane; 0 is no limit", {
     of: BOTH,
     by: "client",
@@ -214,6 +218,7 @@ const ESTIMATOR = { of: "scheduler-estimator", by: "estimator" } as const;
 export const estimatorFlags = {
   clusterName: flag("cluster-name", nonEmptyText, "", "the member cluster to answer for; required", ESTIMATOR),
   kubeconfig: flag("kubeconfig", optionalText, "", "kubeconfig of the member; default as kubectl's", ESTIMATOR),
+  master: flag("master", optionalText, "", "address of the member, in place of the kubeconfig's", ESTIMATOR),
   serverPort: flag("server-port", port, "10352", "port of the gRPC service; 0 chooses a free one", ESTIMATOR),
   bindAddress: flag("bind-address", nonEmptyText, "0.0.0.0", "address the gRPC service listens on", {
     of: "flotilla",

@@ -28,4 +28,11 @@ export { lead } from "./lead.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
 export { Settling } from "./settling.ts";
 export { Turns } from "./turns.ts";
-export { type AddOptions, PRIORITY_LOW, PRIORITY_NORMAL, WorkQueue, type WorkQueueOptions } from "./work-queue.ts";
+export {
+  type AddOptions,
+  PRIORITY_LOW,
+  PRIORITY_NORMAL,
+  type RetryRate,
+  WorkQueue,
+  type WorkQueueOptions,
+} from "./work-queue.ts";

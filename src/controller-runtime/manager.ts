@@ -6,7 +6,7 @@ import type { Change, ControllerContext, ControllerDefinition, Request, Wakeup }
 import { createEventRecorder, type EventRecorder } from "./event-recorder.ts";
 import { Turns, type Urgency } from "./turns.ts";
 import { queueMetrics } from "./queue-metrics.ts";
-import { PRIORITY_LOW, WorkQueue } from "./work-queue.ts";
+import { PRIORITY_LOW, WorkQueue, type RetryRate } from "./work-queue.ts";
 
 export interface ManagerOptions {
   readonly transport: Transport;
@@ -26,6 +26,8 @@ export interface ManagerOptions {
   readonly isGuarded?: boolean;
   /** Wait before the next try of a request that failed; default 5 ms doubling up to 1 000 s. */
   readonly backoff?: Backoff;
+  /** How many failures of each controller may come back at a time; default any number. */
+  readonly retryRate?: RetryRate;
 }
 
 /** Runs controllers over shared caches. */
@@ -150,6 +152,7 @@ export function createManager(options: ManagerOptions): Manager {
         turns,
         urgency: definition.urgency ?? options.urgency ?? "normal",
         ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
+        ...(options.retryRate === undefined ? {} : { retryRate: options.retryRate }),
         measure: measureQueue(name),
       },
       process,

@@ -35,6 +35,24 @@ describe("a work queue", () => {
     expect(taken).toEqual(["a", "b", "a"]);
   });
 
+  it("lets failures of all objects together come back at a rate, where there is one", async () => {
+    const own = new VirtualClock(0, settle);
+    const tries = new Map<string, number[]>();
+    const queue = new WorkQueue<string>(
+      { clock: own, concurrency: 10, backoff: () => 5, retryRate: { perSecond: 10, burst: 2 } },
+      async (key) => {
+        const mine = tries.get(key) ?? [];
+        tries.set(key, [...mine, own.now()]);
+        if (mine.length === 0) queue.addFailed(key);
+      },
+    );
+    for (const key of ["a", "b", "c", "d"]) queue.add(key);
+    queue.start();
+    await own.advance(1_000);
+    // Two at once wait for themselves alone, the others for their turn in the bucket.
+    expect([...tries.values()].map(([first, second]) => (second ?? 0) - (first ?? 0))).toEqual([5, 5, 100, 200]);
+  });
+
   it("is measured by client-go's names", async () => {
     const seen = new Map<string, number>();
     const note = (name: string) => (amount: number, labels?: MetricLabels) =>

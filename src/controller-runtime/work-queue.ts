@@ -1,4 +1,4 @@
-import { type Backoff, type Clock, exponentialBackoff, type Timer } from "#base";
+import { type Backoff, type Clock, exponentialBackoff, type Timer, TokenBucket } from "#base";
 import { type Turn, Turns, type Urgency } from "./turns.ts";
 
 /** Urgency of an item: higher first. Items of an initial list or a mass change use a negative one. */
@@ -23,12 +23,20 @@ export interface QueueMeasure {
   worked(durationMs: number): void;
 }
 
+/** `burst` at once, then `perSecond`. */
+export interface RetryRate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
 export interface WorkQueueOptions {
   readonly clock: Clock;
   /** Items processed at a time; default 1. */
   readonly concurrency?: number;
   /** Wait before the next try of an item that failed; default 5 ms doubling up to 1 000 s. */
   readonly backoff?: Backoff;
+  /** How many failures of all objects together may come back at a time; without it each object waits by itself. */
+  readonly retryRate?: RetryRate;
   /** Called when the queue starts or ends being busy. */
   readonly onIdle?: () => void;
   /** Whom the queue shares its thread with; default nobody. */
@@ -52,6 +60,7 @@ export class WorkQueue<K extends string> {
   readonly #clock: Clock;
   readonly #concurrency: number;
   readonly #backoff: Backoff;
+  readonly #retries: TokenBucket | undefined;
   readonly #process: (key: K) => Promise<void>;
   readonly #onIdle: (() => void) | undefined;
   readonly #turns: Turns;
@@ -72,6 +81,8 @@ export class WorkQueue<K extends string> {
   constructor(options: WorkQueueOptions, process: (key: K) => Promise<void>) {
     this.#clock = options.clock;
     this.#concurrency = options.concurrency ?? 1;
+    const { retryRate, clock } = options;
+    this.#retries = retryRate === undefined ? undefined : new TokenBucket({ clock, ...retryRate });
     this.#backoff = options.backoff ?? exponentialBackoff({ baseMs: 5, maxMs: 1_000_000 });
     this.#process = process;
     this.#onIdle = options.onIdle;
@@ -125,7 +136,8 @@ export class WorkQueue<K extends string> {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     this.#measure?.retried();
-    this.#addLater(key, this.#backoff(failures), priority);
+    const ownMs = this.#backoff(failures);
+    this.#addLater(key, Math.max(ownMs, this.#retries?.reserveMs() ?? 0), priority);
   }
 
   failuresOf(key: K): number {

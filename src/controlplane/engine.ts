@@ -61,6 +61,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const shared = {
     transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),
     backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
+    ...(config.rateLimiterQps > 0
+      ? { retryRate: { perSecond: config.rateLimiterQps, burst: config.rateLimiterBucketSize } }
+      : {}),
     clock,
     random,
     log,
@@ -105,7 +108,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     pluginUrls: config.schedulerPlugins.map(pluginUrl),
     ...(estimators === undefined || !config.enableSchedulerEstimator ? {} : { estimatorPool: estimators.pool }),
   });
-  scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
+  scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config, clock) });
   if (config.enableDescheduler && estimators !== undefined)
     manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
   informers.start();

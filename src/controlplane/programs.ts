@@ -1,4 +1,13 @@
-import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random, sleep } from "#base";
+import {
+  type Backoff,
+  type Clock,
+  exponentialBackoff,
+  type Logger,
+  type Metrics,
+  type Random,
+  sleep,
+  TokenBucket,
+} from "#base";
 import { withRateLimit } from "#client";
 import type { DeschedulerConfig, EstimatorConfig, SchedulerConfig } from "#config";
 import { createManager, lead, type Manager } from "#controller-runtime";
@@ -82,7 +91,7 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
     pluginUrls: config.schedulerPlugins.map(pluginUrl),
     ...(estimators === undefined ? {} : { estimatorPool: estimators.pool }),
   });
-  manager.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config) });
+  manager.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config, clock) });
   const plain = await listenersOf(options);
   manager.informers.start();
   // A first pass that asks nobody would place by sums alone; one that waits for ever would place nothing.
@@ -108,6 +117,22 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
 }
 
 const PASSES_WITH_PLUGINS = 8;
+/** Failures that come back in a second where the flag leaves it open, as upstream's (wire). */
+const PLAIN_RETRIES_PER_SECOND = 10;
+
+/** Waits of a queue without priorities: by object, and of all failures together by a bucket. */
+function plainBackoffOf(
+  config: Pick<
+    SchedulerConfig,
+    "rateLimiterBaseDelayMs" | "rateLimiterMaxDelayMs" | "rateLimiterQps" | "rateLimiterBucketSize"
+  >,
+  clock: Clock,
+): Backoff {
+  const own = exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs });
+  const perSecond = config.rateLimiterQps > 0 ? config.rateLimiterQps : PLAIN_RETRIES_PER_SECOND;
+  const bucket = new TokenBucket({ clock, perSecond, burst: config.rateLimiterBucketSize });
+  return (failures) => Math.max(own(failures), bucket.reserveMs());
+}
 
 /** Options of the scheduler's controller, from flags. */
 export const schedulerOptionsOf = (
@@ -120,7 +145,10 @@ export const schedulerOptionsOf = (
     | "schedulerPlugins"
     | "rateLimiterBaseDelayMs"
     | "rateLimiterMaxDelayMs"
+    | "rateLimiterQps"
+    | "rateLimiterBucketSize"
   >,
+  clock: Clock,
 ) => ({
   schedulerName: config.schedulerName,
   plugins: config.plugins,
@@ -128,7 +156,7 @@ export const schedulerOptionsOf = (
   unclaimedBindings: config.unclaimedBindings,
   // Users' plugins answer one pass after the other: many passes waiting for them would be in nobody's order of priority.
   ...(config.schedulerPlugins.length === 0 ? {} : { concurrentWrites: PASSES_WITH_PLUGINS }),
-  plainBackoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
+  plainBackoff: plainBackoffOf(config, clock),
 });
 
 /** `flotilla descheduler`: takes replicas that found no node off their clusters. */
