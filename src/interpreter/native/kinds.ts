@@ -1,7 +1,17 @@
 import { RETAIN_REPLICAS, TEMPLATE_GENERATION } from "#apis/karmada";
 import { formatTime, getPath, type KubeObject, parseTime, setPath, withoutPath } from "#machinery";
 import type { AggregatedItem, Json, KindRules } from "../rules.ts";
-import { DAEMON_SET_COUNTERS, list, namespaceOf, number, reported, statusOf, templateOf } from "../parts.ts";
+import {
+  DAEMON_SET_COUNTERS,
+  isMap,
+  list,
+  mapOf,
+  namespaceOf,
+  number,
+  reported,
+  statusOf,
+  templateOf,
+} from "../parts.ts";
 import { dependenciesOf, requirementsOf, workloadDependencies, workloadReplicas } from "./pod-template.ts";
 
 const reviseAt =
@@ -100,7 +110,7 @@ function mergeIngress(items: readonly AggregatedItem[], keys: readonly string[])
     for (const entry of list(getPath(status, "loadBalancer", "ingress")) as readonly Ingress[]) {
       const key = JSON.stringify(keys.map((name) => entry[name]));
       const before = merged.get(key);
-      const ports = [...(before?.ports ?? []), ...(entry.ports ?? [])];
+      const ports = [...list(before?.ports), ...list(entry.ports)];
       const unique = [
         ...new Map(
           ports.map((port) => [JSON.stringify([port["port"], port["protocol"], port["error"]]), port]),
@@ -273,7 +283,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
           result,
           ["spec", containers],
           (wanted as readonly Json[]).map((container) => {
-            const twin = present.find((other) => other["name"] === container["name"]);
+            const twin = isMap(container) ? present.find((other) => other["name"] === container["name"]) : undefined;
             return twin?.["volumeMounts"] === undefined
               ? container
               : { ...container, volumeMounts: twin["volumeMounts"] };
@@ -407,7 +417,7 @@ export const nativeKinds: Readonly<Record<string, KindRules>> = {
     aggregate: (_object, items = []) => {
       const disrupted: Record<string, unknown> = {};
       for (const { clusterName, status } of reported(items))
-        for (const [pod, time] of Object.entries((status?.["disruptedPods"] ?? {}) as Json))
+        for (const [pod, time] of Object.entries(mapOf(status?.["disruptedPods"])))
           disrupted[`${clusterName}/${pod}`] = time;
       return {
         ...sums(items, BUDGET, BUDGET),

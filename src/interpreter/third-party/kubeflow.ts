@@ -1,7 +1,7 @@
 /** Kubeflow: training jobs and notebooks. */
 import { formatTime, getPath, type KubeObject, parseTime } from "#machinery";
 import { requirementsOf } from "../native/pod-template.ts";
-import { list, namespaceOf, number, reported, statusOf, templateOf } from "../parts.ts";
+import { isMap, list, namespaceOf, number, reported, statusOf, templateOf } from "../parts.ts";
 import type { AggregatedItem, Json, KindRules } from "../rules.ts";
 import { compact, component, datedConditions, dependenciesOfAll, hasCondition, sumOf, timeOf } from "./gather.ts";
 
@@ -46,7 +46,7 @@ function trainingJob(
     components: (object) =>
       roles.flatMap(([role, name]) => {
         const spec = roleSpec(object, field, role);
-        if (spec === undefined) return [];
+        if (!isMap(spec)) return [];
         return [component(name, typeof spec["replicas"] === "number" ? spec["replicas"] : 1, spec["template"])];
       }),
     dependencies: (object) =>
@@ -171,7 +171,7 @@ function aggregateMpi(object: KubeObject, items: Items = []): Json | undefined {
 const mpiJob: KindRules = {
   components: (object) =>
     Object.entries((getPath(object, "spec", "mpiReplicaSpecs") ?? {}) as Readonly<Record<string, Json>>)
-      .filter(([, spec]) => spec["template"] !== undefined)
+      .filter(([, spec]) => isMap(spec) && spec["template"] !== undefined)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([role, spec]) => {
         const fallback = role.toLowerCase() === "worker" ? 0 : 1;
@@ -180,7 +180,9 @@ const mpiJob: KindRules = {
   aggregate: aggregateMpi,
   reflect: (object) => {
     const status = statusOf(object) ?? {};
-    const roles = Object.entries((status["replicaStatuses"] ?? {}) as Readonly<Record<string, Json>>);
+    const roles = Object.entries((status["replicaStatuses"] ?? {}) as Readonly<Record<string, Json>>).filter(
+      ([, counts]) => isMap(counts),
+    );
     return compact({
       replicaStatuses: compact(
         Object.fromEntries(
@@ -251,10 +253,8 @@ const notebook: KindRules = {
       Record<string, Json | undefined>
     >;
     if (running !== undefined) return true;
-    if (waiting !== undefined) return waiting["reason"] === "ContainerCreating";
-    return (
-      terminated !== undefined && terminated["exitCode"] === 0 && !BAD_ENDS.includes(String(terminated["reason"] ?? ""))
-    );
+    if (waiting !== undefined) return isMap(waiting) && waiting["reason"] === "ContainerCreating";
+    return isMap(terminated) && terminated["exitCode"] === 0 && !BAD_ENDS.includes(String(terminated["reason"] ?? ""));
   },
 };
 

@@ -37,6 +37,7 @@ const policy: KindRules = {
         .filter(
           (field) =>
             status[field] !== undefined &&
+            status[field] !== null &&
             !(typeof status[field] === "object" && Object.keys(status[field] as object).length === 0),
         )
         .map((field) => [field, status[field]]),

@@ -9,7 +9,7 @@ import { kyvernoKinds } from "./kyverno.ts";
 import { rayKinds } from "./ray.ts";
 import { sparkKinds } from "./spark.ts";
 
-const kinds: Readonly<Record<string, KindRules>> = {
+export const thirdPartyKinds: Readonly<Record<string, KindRules>> = {
   ...batchKinds,
   ...flinkKinds,
   ...fluxKinds,
@@ -21,4 +21,4 @@ const kinds: Readonly<Record<string, KindRules>> = {
 };
 
 /** Rules for kinds of other projects; they stand before the native ones. */
-export const thirdPartySource: RuleSource = (apiVersion, kind) => kinds[`${apiVersion}/${kind}`];
+export const thirdPartySource: RuleSource = (apiVersion, kind) => thirdPartyKinds[`${apiVersion}/${kind}`];
