@@ -6,6 +6,7 @@
  * makes a copy. It never retries writes by itself, but `retryOnConflict` does where asked.
  */
 export { type Client, type ClientOptions, createClient, type ObjectName } from "./client.ts";
+export { isDefinitionLeaving } from "./definitions.ts";
 export { discover, type DiscoveredResource, type Discovery } from "./discovery.ts";
 export { createHttpTransport, type HttpTransport, type HttpTransportOptions, pathOf } from "./http-transport.ts";
 export { ensureObject } from "./ensure.ts";

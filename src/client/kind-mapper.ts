@@ -1,5 +1,5 @@
 import type { Clock } from "#base";
-import { type GroupVersionKind, parseApiVersion, type Transport } from "#machinery";
+import { apiVersionOf, type GroupVersionKind, parseApiVersion, type Transport } from "#machinery";
 import { discover, type DiscoveredResource } from "./discovery.ts";
 
 /** Finds the resource that serves a kind, from discovery that is kept and renewed when something is missing. */
@@ -22,7 +22,7 @@ const MISSING_RETRY_MS = 2_000;
 const mapKey = ({ group, version, kind }: GroupVersionKind) => `${group}/${version}/${kind}`;
 
 export function createKindMapper(transport: Transport, clock: Clock): KindMapper {
-  let byKind = new Map<string, DiscoveredResource>();
+  let byKind: ReadonlyMap<string, DiscoveredResource> = new Map<string, DiscoveredResource>();
   let resources: readonly DiscoveredResource[] = [];
   let failed: readonly string[] = [];
   let askedMs = Number.NEGATIVE_INFINITY;
@@ -32,10 +32,11 @@ export function createKindMapper(transport: Transport, clock: Clock): KindMapper
     asking ??= (async () => {
       try {
         const found = await discover(transport, signal);
-        const next = new Map<string, DiscoveredResource>();
-        for (const resource of found.resources) next.set(mapKey(resource), resource);
-        byKind = next;
-        resources = found.resources;
+        // A group that does not answer at present serves what it served before.
+        const silent = new Set(found.failedGroupVersions);
+        const remembered = resources.filter((resource) => silent.has(apiVersionOf(resource)));
+        resources = [...found.resources, ...remembered];
+        byKind = new Map(resources.map((resource) => [mapKey(resource), resource]));
         failed = found.failedGroupVersions;
         askedMs = clock.monotonicMs();
       } finally {

@@ -3,6 +3,7 @@ import {
   type AnyBinding,
   clusterOfExecutionNamespace,
   type Condition,
+  DELETE_WHEN_UNUSED,
   TEMPLATE_UID,
   type Work,
 } from "#apis/karmada";
@@ -41,7 +42,10 @@ export function aggregateItems(binding: AnyBinding, works: readonly Work[]): rea
   const { resource } = binding.spec;
   const { group, version, kind } = gvkOf(resource);
   return works
-    .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    .filter(
+      ({ metadata }) =>
+        metadata.deletionTimestamp === undefined && metadata.annotations?.[DELETE_WHEN_UNUSED] === undefined,
+    )
     .map((work): AggregatedStatusItem => {
       const clusterName = clusterOfExecutionNamespace(work.metadata.namespace) ?? "";
       const carried = manifestOf(work, resource);

@@ -25,6 +25,10 @@ export const MANAGED_LABELS = "resourcetemplate.karmada.io/managed-labels";
 export const MANAGED_ANNOTATIONS = "resourcetemplate.karmada.io/managed-annotations";
 export const CLAIMED_BY = "resourcetemplate.karmada.io/claimed-by";
 export const RETAIN_REPLICAS = "resourcetemplate.karmada.io/retain-replicas";
+/** On a Work: why it stays although its binding is gone. Whoever wants the same object again takes it over. */
+export const KEPT = "binding.flotilla.io/kept";
+/** On a Work of a CustomResourceDefinition that is no longer wanted: it goes when its member has no object of the kind. */
+export const DELETE_WHEN_UNUSED = "execution.flotilla.io/delete-when-unused";
 export const DELETION_PROTECTED = "resourcetemplate.karmada.io/deletion-protected";
 export const SKIP_AUTO_PROPAGATION = "namespace.karmada.io/skip-auto-propagation";
 export const APPLIED_PLACEMENT = "policy.karmada.io/applied-placement";

@@ -60,6 +60,8 @@ export function agentRights(cluster: string, clusterNamespace: string): readonly
       rule("certificates.k8s.io", ["certificatesigningrequests"], ["get", "create"]),
       rule("", ["services"], ["list", "watch"]),
       rule("", ["events"], ["patch", "create", "update"]),
+      // Whether Works go because their kind does, so that an agent then leaves what they made.
+      rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"], ["works.work.karmada.io"]),
     ]),
     ...pair(
       `system:karmada:${cluster}:agent-secret`,

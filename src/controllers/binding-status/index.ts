@@ -91,7 +91,9 @@ function bindingOf(change: Change<Work>) {
   if (
     change.type === "updated" &&
     change.object.status === change.old.status &&
-    change.object.metadata.deletionTimestamp === change.old.metadata.deletionTimestamp
+    change.object.metadata.deletionTimestamp === change.old.metadata.deletionTimestamp &&
+    // A binding may take over a Work that was there before it.
+    KEYS.every((key) => change.object.metadata.labels?.[key] === change.old.metadata.labels?.[key])
   )
     return [];
   const annotations = change.object.metadata.annotations ?? {};

@@ -9,8 +9,10 @@ import {
   clusterOfExecutionNamespace,
   CONFLICT_RESOLUTION,
   currentPurgeMode,
+  DELETE_WHEN_UNUSED,
   EXECUTION_FINALIZER,
   executionNamespace,
+  KEPT,
   MANAGED,
   type OverridePolicy,
   RESOURCE_BINDING_ID,
@@ -99,7 +101,12 @@ export function mustWaitForPurge(
       .filter(isReady),
   );
   return (
-    leaving.size > 0 && works.some((work) => leaving.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""))
+    leaving.size > 0 &&
+    works.some(
+      ({ metadata }) =>
+        leaving.has(clusterOfExecutionNamespace(metadata.namespace) ?? "") &&
+        metadata.annotations?.[DELETE_WHEN_UNUSED] === undefined,
+    )
   );
 }
 
@@ -124,6 +131,16 @@ export function handedBack(work: Work): Work {
   const { [CLUSTER_RESOURCE_BINDING_NAME]: _name, ...annotations } = withoutOverrides(work.metadata.annotations);
   return { ...work, metadata: { ...work.metadata, labels, annotations } };
 }
+
+/** A Work that no binding wants but nobody asked to withdraw: its template went with its kind. */
+export const kept = (work: Work): Work => withAnnotations(work, { [KEPT]: "KindVanished" });
+
+/** Deleting a definition deletes every object of its kind, also those that are none of ours: its member decides when. */
+export const isOfDefinition = (work: Work): boolean =>
+  ((work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[]).some(
+    ({ apiVersion, kind }) => kind === "CustomResourceDefinition" && apiVersion.startsWith("apiextensions.k8s.io/"),
+  );
+export const deletedWhenUnused = (work: Work): Work => withAnnotations(work, { [DELETE_WHEN_UNUSED]: "true" });
 
 /** Override policies that changed what a Work carries and do so no longer, as events name them. */
 export function withdrawnOverrides(present: Work | undefined, wanted: Work): readonly string[] {
@@ -292,7 +309,7 @@ function workFor(
     | { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } }
     | undefined;
   const annotations = {
-    ...withoutOverrides(present?.metadata.annotations),
+    ...withoutRecords(present?.metadata.annotations),
     ...coordinates,
     [CONFLICT_RESOLUTION]: conflictResolution,
     ...(appliedClusterOverrides === undefined ? {} : { [APPLIED_CLUSTER_OVERRIDES]: appliedClusterOverrides }),
@@ -324,7 +341,13 @@ function withoutRecordOfWorkId(manifest: KubeObject, workId: string | undefined)
   return workId === undefined ? manifest : recordManaged(withLabels(manifest, { [WORK_ID]: workId }));
 }
 
-/** Records of overrides are written anew each time: those that no longer apply leave the Work. */
+/** Records of overrides are written anew each time, and what is wanted again neither waits nor goes. */
+function withoutRecords(annotations: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
+  const { [KEPT]: _kept, [DELETE_WHEN_UNUSED]: _unused, ...rest } = withoutOverrides(annotations);
+  return rest;
+}
+
+/** Those that no longer apply leave the Work. */
 function withoutOverrides(annotations: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
   const { [APPLIED_OVERRIDES]: _own, [APPLIED_CLUSTER_OVERRIDES]: _cluster, ...rest } = annotations ?? {};
   return rest;

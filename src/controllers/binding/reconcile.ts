@@ -6,13 +6,15 @@ import {
   CLUSTER_BINDING_FINALIZER,
   CLUSTER_PROPAGATION_POLICY_ID,
   ClusterOverridePolicy,
+  ClusterResourceBinding,
   clusterOfExecutionNamespace,
   OverridePolicy,
   PROPAGATION_POLICY_ID,
-  type ResourceBinding,
+  ResourceBinding,
   Work,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
+import { isDefinitionLeaving } from "#client";
 import { type ControllerContext, done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import {
   isAlreadyExists,
@@ -20,6 +22,7 @@ import {
   isNotFound,
   keyOf,
   type KubeObject,
+  parseTime,
   type ResourceKind,
   withoutFinalizer,
 } from "#machinery";
@@ -27,8 +30,11 @@ import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./conte
 import {
   bindingIdLabel,
   describeBinding,
+  deletedWhenUnused,
   handedBack,
+  isOfDefinition,
   isOfNamespace,
+  kept,
   mustWaitForPurge,
   planOrphans,
   planRenamed,
@@ -55,12 +61,37 @@ export async function reconcile(
   const events = context.events.from(
     binding.kind === "ClusterResourceBinding" ? "cluster-resource-binding-controller" : "binding-controller",
   );
-  const remove = (work: Work) =>
-    binding.kind === "ClusterResourceBinding" && isOfNamespace(work)
-      ? quietly(client.update(Work, handedBack(work)))
-      : quietly(client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" }));
+  const remove = async (work: Work) => {
+    if (binding.kind === "ClusterResourceBinding" && isOfNamespace(work))
+      return quietly(client.update(Work, handedBack(work)));
+    if (!isOfDefinition(work))
+      return quietly(client.delete(Work, { namespace: work.metadata.namespace, name: work.metadata.name ?? "" }));
+    const leaving = deletedWhenUnused(work);
+    if (!deepEqual(leaving, work)) await quietly(client.update(Work, leaving));
+  };
   if (binding.metadata.deletionTimestamp !== undefined) {
-    await Promise.all(works.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(remove));
+    const present = works.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    switch (await goneBecause(binding, context)) {
+      case "deletion":
+        await Promise.all(present.map(remove));
+        break;
+      case "kind":
+        await Promise.all(
+          present.map(async (work) => {
+            await quietly(client.update(Work, kept(work)));
+            const { kind: of } = binding.spec.resource;
+            events.warning(
+              work,
+              "KindVanished",
+              `The kind ${of} went from the control plane and took the template along. This copy stays: create the template again to take it over, or release it to withdraw it.`,
+            );
+          }),
+        );
+        break;
+      case "bindings":
+        // Works stand as they are: bindings that come back find them by name.
+        break;
+    }
     const finalizer = binding.kind === "ClusterResourceBinding" ? CLUSTER_BINDING_FINALIZER : BINDING_FINALIZER;
     await quietly(client.update(kind, withoutFinalizer(binding as ResourceBinding, finalizer)));
     return done;
@@ -137,6 +168,22 @@ export async function reconcile(
     for (const about of [binding, template])
       events.normal(about, "SyncWorkSucceed", `Sync work of ${what} successful.`);
   return done;
+}
+
+/**
+ * Why a binding goes: somebody deleted it or its template, or a definition vanished, the template's or its own, for instance
+ * in an upgrade. Then nobody has decided anything about the copies, and they stay.
+ */
+async function goneBecause(
+  binding: AnyBinding,
+  { client, deps }: ControllerContext<BindingDeps, BindingOptions>,
+): Promise<"deletion" | "kind" | "bindings"> {
+  const own = binding.kind === "ClusterResourceBinding" ? ClusterResourceBinding : ResourceBinding;
+  if (await isDefinitionLeaving(client, own)) return "bindings";
+  const { apiVersion, kind: kindName } = binding.spec.resource;
+  const kind = deps.kindOf(apiVersion, kindName);
+  const madeMs = parseTime(binding.metadata.creationTimestamp);
+  return kind === undefined || (await isDefinitionLeaving(client, kind, madeMs)) ? "kind" : "deletion";
 }
 
 /** Writes a Work if it differs from the one that is there; true when something was written. */

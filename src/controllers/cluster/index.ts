@@ -16,6 +16,7 @@ import {
   SYSTEM,
   Work,
 } from "#apis/karmada";
+import { isDefinitionLeaving } from "#client";
 import { cacheIndex, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, parseTime, withFinalizer, withoutFinalizer } from "#machinery";
 import type { ClusterContext, ClusterDeps, ClusterOptions } from "./context.ts";
@@ -148,6 +149,11 @@ async function remove(cluster: Cluster, context: ClusterContext): Promise<Result
   if (!(cluster.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER)) return done;
   transitions.get(context.signal)?.delete(cluster.metadata.uid ?? "");
   const space = executionNamespace(name);
+  // Clusters go because their kind goes: what stands in members is nobody's to delete.
+  if (await isDefinitionLeaving(client, Cluster)) {
+    await quietly(client.update(Cluster, withoutFinalizer(cluster, CLUSTER_FINALIZER)));
+    return done;
+  }
   if (cluster.spec?.syncMode === "Pull" && !isReady(cluster))
     for (const work of context.cache(Work).list(space))
       await quietly(client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER)));

@@ -19,6 +19,9 @@ interface Contest {
   readonly yielded: Map<string, Contested>;
 }
 
+/** On a Work: fields left to the member, so that a restart does not take the fight up again. */
+export const CONTESTED_FIELDS = "execution.flotilla.io/contested-fields";
+
 /** Repairs of one field within the window after which it is left to the member. */
 const REPAIRS_MAX = 4;
 const WINDOW_MS = 300_000;
@@ -28,6 +31,7 @@ const PATHS_MAX = 20;
 
 /** Stands for fields the template does not speak of, which are taken off and come back. */
 const ADDITIONS: readonly string[] = ["(fields added in the member)"];
+const isAdditions = (path: readonly (string | number)[]) => path.length === 1 && path[0] === ADDITIONS[0];
 const keyOfPath = (path: readonly (string | number)[]) => path.join("\u0000");
 
 /**
@@ -46,6 +50,27 @@ export class Contests {
       return [];
     }
     return [...contest.yielded.values()];
+  }
+
+  /** Takes up what a Work remembers of an object, if it was said of this very manifest. */
+  restore(key: string, manifest: KubeObject, text: string | undefined): void {
+    if (text === undefined || this.#contests.has(key)) return;
+    const digest = contentDigest(manifest);
+    const own = readRemembered(text).find((each) => each.digest === digest);
+    if (own === undefined) return;
+    const fields = own.fields.map((field) => (isAdditions(field.path) ? { ...field, path: ADDITIONS } : field));
+    this.#add(key, {
+      digest,
+      repairs: new Map(),
+      yielded: new Map(fields.map((field) => [keyOfPath(field.path), field])),
+    });
+  }
+
+  #add(key: string, contest: Contest): void {
+    this.#contests.delete(key);
+    const [oldest] = this.#contests.keys();
+    if (this.#contests.size >= OBJECTS_MAX && oldest !== undefined) this.#contests.delete(oldest);
+    this.#contests.set(key, contest);
   }
 
   /**
@@ -84,16 +109,43 @@ export class Contests {
     let contest = this.#contests.get(key);
     if (contest?.digest !== digest) {
       contest = { digest, repairs: new Map(), yielded: new Map() };
-      this.#contests.delete(key);
-      const [oldest] = this.#contests.keys();
-      if (this.#contests.size >= OBJECTS_MAX && oldest !== undefined) this.#contests.delete(oldest);
-      this.#contests.set(key, contest);
+      this.#add(key, contest);
     }
     for (const path of repairedPaths(desired, observed)) {
       const text = keyOfPath(path);
       const times = (contest.repairs.get(text) ?? []).filter((time) => nowMs - time < WINDOW_MS);
       contest.repairs.set(text, [...times, nowMs]);
     }
+  }
+}
+
+interface Remembered {
+  readonly digest: string;
+  readonly fields: readonly Contested[];
+}
+
+/** What a Work is to remember of its manifests' contested fields; `undefined` when there are none. */
+export function rememberedText(
+  contests: readonly { readonly manifest: KubeObject; readonly fields: readonly Contested[] }[],
+): string | undefined {
+  const found = contests
+    .filter(({ fields }) => fields.length > 0)
+    .map(({ manifest, fields }): Remembered => ({ digest: contentDigest(manifest), fields }));
+  return found.length === 0 ? undefined : JSON.stringify(found);
+}
+
+/** Reads what a Work remembers; nothing where somebody has spoilt the text. */
+function readRemembered(text: string): readonly Remembered[] {
+  try {
+    const found: unknown = JSON.parse(text);
+    return Array.isArray(found)
+      ? (found as readonly Remembered[]).filter(
+          (each) =>
+            isMap(each) && Array.isArray(each["fields"]) && each.fields.every(({ path }) => Array.isArray(path)),
+        )
+      : [];
+  } catch {
+    return [];
   }
 }
 

@@ -5,6 +5,7 @@
 import {
   Cluster,
   clusterOfExecutionNamespace,
+  DELETE_WHEN_UNUSED,
   executionNamespace,
   MANAGED,
   Work,
@@ -23,12 +24,13 @@ import type { Interpreter } from "#interpreter";
 import { gvkOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
-import { isClusterReady, RELEASE_DELETIONS, reconcile } from "./reconcile.ts";
+import { reconcile } from "./reconcile.ts";
+import { isClusterReady, RELEASE_DELETIONS } from "./withdraw.ts";
 import { Contests } from "./contest.ts";
 import { StepCounts } from "./in-step.ts";
 import { VersionRecord } from "./version-record.ts";
 
-export { RELEASE_DELETIONS } from "./reconcile.ts";
+export { RELEASE_DELETIONS } from "./withdraw.ts";
 
 export interface ExecutionDeps {
   readonly members: MemberPool;
@@ -75,7 +77,10 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   reconciles: [Work],
   when: (change) =>
     change.type !== "deleted" &&
-    (change.type === "added" || change.object.metadata.generation !== change.old.metadata.generation),
+    (change.type === "added" ||
+      change.object.metadata.generation !== change.old.metadata.generation ||
+      change.object.metadata.annotations?.[DELETE_WHEN_UNUSED] !==
+        change.old.metadata.annotations?.[DELETE_WHEN_UNUSED]),
   wakes: [
     // Counts only: nothing is woken.
     wake(Work, (change, context: ControllerContext<unknown, unknown>) => {
@@ -94,7 +99,7 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
         : [],
     ),
   ],
-  writes: [{ kind: Work, verbs: ["update", "patch"], subresources: ["status"] }],
+  writes: [{ kind: Work, verbs: ["update", "patch", "delete"], subresources: ["status"] }],
   options: { concurrentWorkSyncs: 256, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
   start: (context) => {

@@ -139,6 +139,15 @@ describe("execution", () => {
     await eventually(async () => (await found("f"))?.data?.["ours"] === "1");
     expect((await found("f"))?.data?.["both"]).toBe("theirs");
     expect((await condition("f", "Applied"))?.status).toBe("True");
+    // A restart does not take the fight up again.
+    await managers.pop()?.stop();
+    const again = await start();
+    await flip({ both: "mine" });
+    await again.whenIdle();
+    await eventually(async () => (await found("f"))?.data?.["both"] === "mine");
+    await flip({ ours: "3" });
+    await eventually(async () => (await found("f"))?.data?.["ours"] === "1");
+    expect((await found("f"))?.data?.["both"]).toBe("mine");
     // A template that says something else is a new word.
     await retryOnConflict(async () =>
       plane.update(Work, {
@@ -148,6 +157,10 @@ describe("execution", () => {
     );
     await eventually(async () => (await found("f"))?.data?.["both"] === "new");
     await eventually(async () => (await condition("f", "Contested"))?.status === "False");
+    await eventually(
+      async () =>
+        (await plane.get(Work, at("f"))).metadata.annotations?.["execution.flotilla.io/contested-fields"] === undefined,
+    );
   });
 
   test("[DR-20] carries out a Work, follows its changes, and undoes what others do to its objects", async () => {

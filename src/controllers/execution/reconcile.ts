@@ -1,60 +1,24 @@
+import { Cluster, clusterOfExecutionNamespace, TEMPLATE_UID, Work } from "#apis/karmada";
+import { done, type Request, type Result, terminal } from "#controller-runtime";
+import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind } from "#machinery";
+import type { Member } from "#member";
 import {
-  Cluster,
-  clusterOfExecutionNamespace,
-  EXECUTION_FINALIZER,
-  MANAGED,
-  TEMPLATE_UID,
-  Work,
-  WORK_NAME,
-  WORK_NAMESPACE,
-} from "#apis/karmada";
-import { type ControllerContext, done, type Request, type Result, terminal } from "#controller-runtime";
-import {
-  isAlreadyExists,
-  isConflict,
-  isNotFound,
-  keyOf,
-  type KubeObject,
-  type ResourceKind,
-  withMetadata,
-  withoutFinalizer,
-} from "#machinery";
-import type { Member, MemberPool } from "#member";
-import type { Interpreter } from "#interpreter";
-import { type Contested, type Contests, contestMessage, yieldFields } from "./contest.ts";
-import type { DeletionBrake } from "./deletion-brake.ts";
-import {
-  contentDigest,
-  MANIFEST_DIGEST,
-  planManifest,
-  releasedObject,
-  withCondition,
-  type WorkCondition,
-} from "./plan.ts";
-import type { VersionRecord } from "./version-record.ts";
+  CONTESTED_FIELDS,
+  type Contested,
+  type Contests,
+  contestMessage,
+  rememberedText,
+  yieldFields,
+} from "./contest.ts";
+import type { Context, Memory } from "./context.ts";
+import { isDeletedWhenUnused } from "./definitions.ts";
+import { contentDigest, MANIFEST_DIGEST, planManifest, type WorkCondition } from "./plan.ts";
+import { deleteWhenUnused, finalize, isClusterReady, isOurs, noLongerHeld, writeConditions } from "./withdraw.ts";
 
-type Context = ControllerContext<
-  { readonly members: MemberPool; readonly interpreter: Interpreter; readonly own?: string },
-  unknown
->;
 type Follow = (member: Member, kind: ResourceKind) => void;
-
-export const isClusterReady = (cluster: Cluster): boolean =>
-  cluster.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
 /** Seconds, doubling from a millisecond (wire). */
 const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
-
-/** What execution remembers between reconciles; all of it is a shortcut that a restart may lose. */
-interface Memory {
-  readonly versions: VersionRecord;
-  readonly contests: Contests;
-  readonly brake: DeletionBrake;
-}
-
-/** On a Cluster: the time until which deletions beyond the brake's share go on. */
-export const RELEASE_DELETIONS = "execution.flotilla.io/release-deletions-until";
-const HELD = "DeletionHeld";
 
 export async function reconcile(request: Request, context: Context, record: Memory, follow: Follow): Promise<Result> {
   const work = context.cache(Work).get(request.key);
@@ -92,12 +56,14 @@ export async function reconcile(request: Request, context: Context, record: Memo
     throw new Error(`cluster(${clusterName}) not ready`);
   }
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  if (isDeletedWhenUnused(work)) return deleteWhenUnused(work, manifests, member, cluster, context);
   const startedMs = context.clock.monotonicMs();
   const errors: string[] = [];
   const events = context.events.from("execution-controller");
   await Promise.all(
     manifests.map(async (manifest) => {
       try {
+        record.contests.restore(contestKey(member, manifest), manifest, work.metadata.annotations?.[CONTESTED_FIELDS]);
         const isWritten = await apply(manifest, member, context, record, follow);
         const about = templateOf(manifest);
         if (isWritten && about !== undefined)
@@ -137,7 +103,12 @@ export async function reconcile(request: Request, context: Context, record: Memo
         message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`,
       };
   const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
-  await writeConditions(work, [dispatching, applied, ...contestedCondition(work, member, record)], context);
+  await writeConditions(
+    work,
+    [dispatching, applied, ...noLongerHeld(work), ...contestedCondition(work, member, record)],
+    context,
+  );
+  await rememberContests(work, manifests, member, record, context);
   if (!isApplied) {
     events.warning(
       work,
@@ -164,27 +135,6 @@ function templateOf(manifest: KubeObject): KubeObject | undefined {
         metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid },
       }
     : undefined;
-}
-
-async function writeConditions(work: Work, conditions: readonly WorkCondition[], context: Context): Promise<void> {
-  const write = async (latest: Work) => {
-    let status = latest.status ?? {};
-    for (const condition of conditions)
-      status = withCondition({ ...latest, status } as Work, condition, context.clock.now());
-    if (status === latest.status) return;
-    await context.client.updateStatus(Work, { ...latest, status } as Work);
-  };
-  try {
-    await write(work);
-  } catch (error) {
-    if (isNotFound(error)) return;
-    if (!isConflict(error)) throw error;
-    const latest = await context.client.find(Work, {
-      namespace: work.metadata.namespace,
-      name: work.metadata.name ?? "",
-    });
-    if (latest !== undefined) await write(latest);
-  }
 }
 
 async function kindIn(member: Member, manifest: KubeObject): Promise<ResourceKind> {
@@ -305,6 +255,30 @@ function tellContest(manifest: KubeObject, member: Member, fresh: readonly Conte
       .warning(about, "FieldContested", `In member cluster(${member.name}) ${message}`);
 }
 
+/** Keeps on the Work what is left to its member, and takes it off when nothing is. */
+async function rememberContests(
+  work: Work,
+  manifests: readonly KubeObject[],
+  member: Member,
+  { contests }: Memory,
+  { client }: Context,
+): Promise<void> {
+  const text = rememberedText(
+    manifests.map((manifest) => ({ manifest, fields: contests.yieldedFor(contestKey(member, manifest), manifest) })),
+  );
+  if (text === work.metadata.annotations?.[CONTESTED_FIELDS]) return;
+  try {
+    await client.patch(
+      Work,
+      { namespace: work.metadata.namespace, name: work.metadata.name ?? "" },
+      "application/merge-patch+json",
+      { metadata: { annotations: { [CONTESTED_FIELDS]: text ?? null } } },
+    );
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
 /** What a Work says of contested fields; nothing where there never were any. */
 function contestedCondition(work: Work, member: Member, record: Memory): readonly WorkCondition[] {
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
@@ -318,116 +292,4 @@ function contestedCondition(work: Work, member: Member, record: Memory): readonl
   return wasContested === true
     ? [{ type: "Contested", status: "False", reason: "ManifestChanged", message: "no field is left to the member" }]
     : [];
-}
-
-async function finalize(
-  work: Work,
-  clusterName: string,
-  cluster: Cluster | undefined,
-  context: Context,
-  record: Memory,
-): Promise<Result> {
-  if (!(work.metadata.finalizers ?? []).includes(EXECUTION_FINALIZER)) return done;
-  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
-  const member = context.deps.members.get(clusterName);
-  const isReady = cluster !== undefined && isClusterReady(cluster) && member !== undefined;
-  const isLeaving = cluster === undefined || cluster.metadata.deletionTimestamp !== undefined;
-  if (cluster !== undefined && !isOurs(cluster, context)) return done;
-  if (
-    isReady &&
-    !isLeaving &&
-    work.spec?.preserveResourcesOnDeletion !== true &&
-    (await isHeld(work, clusterName, cluster, context, record.brake))
-  )
-    return done;
-  if (isReady) for (const manifest of manifests) await withdraw(work, manifest, member, context, record);
-  else if (!isLeaving) throw new Error(`cluster(${clusterName}) not ready`);
-  try {
-    await context.client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER));
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
-  return done;
-}
-
-/** Works of pull clusters are carried out by the agent in the member; where that is gone, `cluster` lets go of them. */
-const isOurs = (cluster: Cluster, { deps }: Context): boolean =>
-  deps.own === undefined ? cluster.spec?.syncMode !== "Pull" : cluster.metadata.name === deps.own;
-
-/** Whether a deletion must wait for somebody to release it; it then says so. */
-async function isHeld(
-  work: Work,
-  clusterName: string,
-  cluster: Cluster,
-  context: Context,
-  brake: DeletionBrake,
-): Promise<boolean> {
-  if (!brake.isOn) return false;
-  const gauge = context.metrics.gauge(
-    "flotilla_held_deletions",
-    "Deletions in a member held by the mass-deletion brake",
-    ["member_cluster"],
-  );
-  const isReleased = Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") > context.clock.now();
-  const wasHeld = work.status?.conditions?.some(({ type, status }) => type === HELD && status === "True") ?? false;
-  if (
-    isReleased ||
-    (!wasHeld &&
-      brake.admits(
-        clusterName,
-        () => context.cache(Work).list(work.metadata.namespace).length,
-        context.clock.monotonicMs(),
-      ))
-  ) {
-    const left = brake.letGo(clusterName, keyOf(work));
-    if (left !== undefined) gauge.set(left, { member_cluster: clusterName });
-    return false;
-  }
-  gauge.set(brake.hold(clusterName, keyOf(work)), { member_cluster: clusterName });
-  if (wasHeld) return true;
-  const message = `Too many deletions in cluster ${clusterName} at once; annotate the cluster with ${RELEASE_DELETIONS}=<time> to let them go on.`;
-  context.events.from("execution-controller").warning(work, "MassDeletionHeld", message);
-  context.log.warn("held a deletion", { cluster: clusterName, work: keyOf(work) });
-  await writeConditions(work, [{ type: HELD, status: "True", reason: "MassDeletion", message }], context);
-  return true;
-}
-
-/** Deletes the member's object if it is ours, or releases it where the Work says to preserve it. */
-async function withdraw(
-  work: Work,
-  manifest: KubeObject,
-  member: Member,
-  context: Context,
-  record: { readonly versions: VersionRecord },
-): Promise<void> {
-  const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
-  if (kind === undefined) return;
-  const at = {
-    namespace: kind.namespaced ? manifest.metadata.namespace : undefined,
-    name: manifest.metadata.name ?? "",
-  };
-  // Deleting needs a fresh look: a cache may still show an object that was replaced by somebody's own.
-  const observed = await member.client.find(kind, at);
-  if (observed === undefined || observed.metadata.labels?.[MANAGED] !== "true") return;
-  // Another Work has taken the object over meanwhile, for instance after a rename: it is that Work's to delete.
-  const { [WORK_NAME]: name = work.metadata.name, [WORK_NAMESPACE]: namespace = work.metadata.namespace } =
-    observed.metadata.annotations ?? {};
-  if (name !== work.metadata.name || namespace !== work.metadata.namespace) return;
-  record.versions.delete(member.name, observed);
-  if (work.spec?.preserveResourcesOnDeletion === true) {
-    await member.client.update(kind, withMetadata(releasedObject(observed), { managedFields: undefined }));
-    return;
-  }
-  await member.client.delete(kind, at, {
-    propagationPolicy: "Background",
-    preconditions: { uid: observed.metadata.uid ?? "" },
-  });
-  context.metrics
-    .counter("delete_resource_from_cluster", "Number of deletion operations against a target member cluster", [
-      "result",
-      "apiversion",
-      "kind",
-      "member_cluster",
-    ])
-    .add(1, { result: "success", apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name });
 }

@@ -81,6 +81,7 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
         }
         // The caches may be behind: an owner they do not know is asked for before anything is deleted.
         for (const owner of owners) {
+          if (graph.isGone(owner.uid)) continue;
           const ownerKind = context.deps.kinds
             .list()
             .find((served) => served.kind === owner.kind && owner.apiVersion.startsWith(served.group));

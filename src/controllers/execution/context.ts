@@ -1,0 +1,18 @@
+import type { ControllerContext } from "#controller-runtime";
+import type { Interpreter } from "#interpreter";
+import type { MemberPool } from "#member";
+import type { Contests } from "./contest.ts";
+import type { DeletionBrake } from "./deletion-brake.ts";
+import type { VersionRecord } from "./version-record.ts";
+
+export type Context = ControllerContext<
+  { readonly members: MemberPool; readonly interpreter: Interpreter; readonly own?: string },
+  unknown
+>;
+
+/** What execution remembers between reconciles; all of it is a shortcut that a restart may lose. */
+export interface Memory {
+  readonly versions: VersionRecord;
+  readonly contests: Contests;
+  readonly brake: DeletionBrake;
+}
