@@ -2,7 +2,7 @@
 const ranks = [
   ["base"],
   ["machinery"],
-  ["apis", "store", "certs", "cel", "network"],
+  ["apis", "store", "certs", "cel", "network", "user-modules"],
   ["apiserver", "client"],
   ["controller-runtime"],
   ["member", "override", "simulator"],

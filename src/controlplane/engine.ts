@@ -79,7 +79,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     random,
     log,
     events: () => manager.events.from("resource-interpreter"),
-    plugins: config.interpreterPlugins.map(pluginUrl),
+    plugins: config.interpreterPlugins.map((given) => pluginUrl(given, "--interpreter-plugin")),
   });
   const { interpreter } = interpretation;
   const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
@@ -105,7 +105,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     log,
     gates: config.gates,
     decisions,
-    pluginUrls: config.schedulerPlugins.map(pluginUrl),
+    pluginUrls: config.schedulerPlugins.map((given) => pluginUrl(given, "--scheduler-plugin")),
     ...(estimators === undefined || !config.enableSchedulerEstimator ? {} : { estimatorPool: estimators.pool }),
   });
   scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config, clock) });

@@ -12,4 +12,5 @@ export { loadSharedPki } from "./shared-pki.ts";
 export { createMetrics } from "./metrics.ts";
 export { startMember } from "./member.ts";
 export { type Program, type ProgramOptions, startDescheduler, startEstimator, startScheduler } from "./programs.ts";
+export { pluginUrl } from "./scheduling.ts";
 export { startPlainListeners } from "./plain-listeners.ts";

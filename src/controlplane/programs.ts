@@ -88,7 +88,7 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
     log,
     gates,
     decisions: createDecisionLog(),
-    pluginUrls: config.schedulerPlugins.map(pluginUrl),
+    pluginUrls: config.schedulerPlugins.map((given) => pluginUrl(given, "--scheduler-plugin")),
     ...(estimators === undefined ? {} : { estimatorPool: estimators.pool }),
   });
   manager.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config, clock) });

@@ -39,13 +39,13 @@ export function discoveryOf(
 }
 
 /** The URL of a user's module: a file by its path, or a package by its name, seen from the present folder. */
-export function pluginUrl(given: string): string {
+export function pluginUrl(given: string, flag: string): string {
   if (/^(file|data):/.test(given)) return given;
   const path = resolve(given);
   if (existsSync(path)) return pathToFileURL(path).href;
   try {
     return pathToFileURL(createRequire(resolve("package.json")).resolve(given)).href;
   } catch (error) {
-    throw new Error(`--scheduler-plugin: there is no file and no package ${JSON.stringify(given)}`, { cause: error });
+    throw new Error(`${flag}: there is no file and no package ${JSON.stringify(given)}`, { cause: error });
   }
 }

@@ -13,7 +13,7 @@ import {
   Role,
   Secret,
 } from "#apis/kubernetes";
-import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
 import { describeCertificates, parseKubeconfig, readKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
@@ -133,6 +133,12 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
       .replace("frequency=10s", "frequency=200ms")
       .replace(/-bind-address=\S+/, "-bind-address=0"),
   );
+  const plugin = join(folder, "settings.mjs");
+  writeFileSync(
+    plugin,
+    `export default { apiVersion: "flotilla.io/interpreter-plugin/v1", name: "Settings", kinds: { "v1/ConfigMap": {
+      health: () => false, reflect: ({ data }) => ({ keys: Object.keys(data).length }) } } };`,
+  );
   const agentWords = [
     "agent",
     ...words,
@@ -140,6 +146,7 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
     memberConfig,
     "--cluster-success-threshold=300ms",
     "--cert-rotation-checking-interval=500ms",
+    `--interpreter-plugin=${plugin}`,
   ];
   const agent = await start(agentWords, /the agent looks after its member/);
   const cluster = await eventually(async () => {
@@ -164,6 +171,19 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
     async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 3,
   );
   expect((await member.get(Deployment, { namespace: "default", name: "web" })).spec?.replicas).toBe(3);
+  // The agent's own module says what kinds mean in its member.
+  await plane.create(PropagationPolicy, {
+    ...aPropagationPolicy("settings", {}),
+    spec: { resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap", name: "settings" }], placement: {} },
+  } as unknown as PropagationPolicy);
+  const settings = { namespace: "default", name: "settings" };
+  await plane.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: settings, data: { a: "1" } });
+  await eventually(async () => {
+    const item = (await plane.get(ResourceBinding, { namespace: "default", name: "settings-configmap" })).status
+      ?.aggregatedStatus?.[0];
+    expect(item).toMatchObject({ applied: true, health: "Unhealthy", status: { keys: 1 } });
+    return true;
+  });
   expect((await plane.get(Lease, { namespace: "karmada-cluster", name: "edge" })).spec?.holderIdentity).toBe("edge");
 
   // The agent's rights end where its cluster ends.

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createPlaneConnection, startAgent } from "#agent";
 import { agentFlags, flagHelp, readFlags } from "#config";
-import { createInterpretation, createMetrics, startPlainListeners } from "#controlplane";
+import { createInterpretation, createMetrics, pluginUrl, startPlainListeners } from "#controlplane";
 import { DNS_LABEL } from "#machinery";
 import { openConnection } from "../connection.ts";
 import { loggerOf, realRandom, systemClock } from "../process.ts";
@@ -25,6 +25,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   const fraction = config.clusterLeaseRenewIntervalFraction;
   if (fraction <= 0 || fraction >= 1)
     throw new Error(`--cluster-lease-renew-interval-fraction: "${fraction}" must be greater than 0 and less than 1`);
+  const plugins = config.interpreterPlugins.map((given) => pluginUrl(given, "--interpreter-plugin"));
   const log = loggerOf(config);
   const { metrics, text } = createMetrics();
   const plane = createPlaneConnection({
@@ -49,7 +50,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     random,
     log,
     metrics,
-    interpretation: (given) => createInterpretation({ ...given, clock: systemClock, random, log, plugins: [] }),
+    interpretation: (given) => createInterpretation({ ...given, clock: systemClock, random, log, plugins }),
   });
   log.info("karmada-agent runs", { cluster: name });
   try {

@@ -1,10 +1,10 @@
-import { Worker } from "node:worker_threads";
 import type { Clock, Logger } from "#base";
 import { type Answers, Unanswered } from "../answers.ts";
 import type { RuleSource } from "../interpreter.ts";
 import { verifiedDependencies } from "../lua/customization.ts";
 import type { AggregatedItem, Dependency, Json, KindRules, Replicas } from "../rules.ts";
 import type { KubeObject } from "#machinery";
+import { startUserModule } from "#user-modules";
 import { workerSource } from "./worker-source.ts";
 
 /** The version of what a user's interpreter module may rely on. It changes only when a module could break. */
@@ -61,68 +61,6 @@ interface Loaded {
   readonly kinds: Readonly<Record<string, readonly string[]>>;
 }
 
-interface Waiting {
-  readonly resolve: (answer: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** One life of the worker: it ends when the module hangs, and another begins. */
-class Life {
-  readonly worker: Worker;
-  readonly loaded: Promise<Loaded>;
-  readonly #waiting = new Map<number, Waiting>();
-  #nextId = 1;
-
-  constructor(url: string) {
-    this.worker = new Worker(workerSource, {
-      eval: true,
-      workerData: { url, apiVersion: PLUGIN_API_VERSION },
-      stdout: false,
-      stderr: false,
-    });
-    this.worker.unref();
-    this.worker.on(
-      "message",
-      ({ id, answer, error }: { readonly id: number; readonly answer?: unknown; readonly error?: string }) => {
-        const waiting = this.#waiting.get(id);
-        this.#waiting.delete(id);
-        if (error === undefined) waiting?.resolve(answer);
-        else waiting?.reject(new Error(error));
-      },
-    );
-    this.worker.on("error", (error) => this.end(error instanceof Error ? error : new Error(String(error))));
-    this.worker.on("exit", () => this.end(new Error("its worker ended")));
-    this.loaded = new Promise<Loaded>((resolve, reject) =>
-      this.#waiting.set(0, { resolve: (answer) => resolve(answer as Loaded), reject }),
-    );
-    this.loaded.catch(() => undefined);
-  }
-
-  ask(kind: string, part: string, given: readonly unknown[]): Promise<unknown> {
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, kind, part, given });
-    });
-  }
-
-  end(error: Error): void {
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
-  }
-
-  kill(): void {
-    void this.worker.terminate();
-  }
-}
-
-function within<T>(clock: Clock, limitMs: number, running: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(limitMs, () => reject(new Error(`it did not answer within ${limitMs} ms`)));
-    running.then(resolve, reject).finally(() => timer.cancel());
-  });
-}
-
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -162,37 +100,19 @@ function checked(part: string, answer: unknown): unknown {
  * one operation, with a message that names the module; a module that hangs is ended and loaded anew. Rejects when the
  * module cannot be loaded or is none of this API version.
  */
-export async function startInterpreterPlugin({
-  url,
-  clock,
-  log,
-  timeoutMs = 1_000,
-  loadTimeoutMs = 10_000,
-}: PluginHostOptions): Promise<InterpreterPluginHost> {
-  let life = new Life(url);
-  let loaded: Loaded;
-  try {
-    loaded = await within(clock, loadTimeoutMs, life.loaded);
-  } catch (error) {
-    life.kill();
-    const cause = error instanceof Error ? error.message : String(error);
-    throw new Error(`cannot use the interpreter plugin ${url}: ${cause}`, { cause: error });
-  }
-  const { name, kinds } = loaded;
-  let isClosed = false;
+export async function startInterpreterPlugin(options: PluginHostOptions): Promise<InterpreterPluginHost> {
+  const module = await startUserModule<Loaded>({
+    ...options,
+    apiVersion: PLUGIN_API_VERSION,
+    what: "interpreter plugin",
+    program: workerSource,
+  });
+  const { name, kinds } = module.loaded;
   async function fetch(kind: string, part: string, given: readonly unknown[]): Promise<unknown> {
-    const mine = life;
     try {
-      await within(clock, loadTimeoutMs, mine.loaded);
-      return checked(part, await within(clock, timeoutMs, mine.ask(kind, part, given)));
+      return checked(part, await module.ask(() => ({ kind, part, given })));
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error);
-      if (mine === life && !isClosed && /did not answer|worker ended/.test(cause)) {
-        log.warn("an interpreter plugin is started anew", { plugin: name, cause });
-        life = new Life(url);
-        mine.end(new Error("it was ended because it hung"));
-        mine.kill();
-      }
       throw new Error(`interpreter plugin ${JSON.stringify(name)} failed: ${cause}`);
     }
   }
@@ -214,9 +134,6 @@ export async function startInterpreterPlugin({
         };
       return rules as KindRules;
     },
-    close() {
-      isClosed = true;
-      life.kill();
-    },
+    close: () => module.close(),
   };
 }

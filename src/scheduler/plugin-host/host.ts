@@ -1,6 +1,6 @@
-import { Worker } from "node:worker_threads";
 import type { AnyBinding, Cluster } from "#apis/karmada";
 import type { Clock, Logger } from "#base";
+import { type ModuleLife, startUserModule } from "#user-modules";
 import { schedulerError } from "../errors.ts";
 import type { HostedPlugin, PluginHost } from "../plugins/plugin.ts";
 import { PLUGIN_API_VERSION } from "./api.ts";
@@ -28,81 +28,14 @@ interface Answers {
   readonly estimates: Readonly<Record<string, number>>;
 }
 
-interface Waiting {
-  readonly resolve: (answer: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
-
-const TIMEOUT_MS = 1_000;
-const LOAD_TIMEOUT_MS = 10_000;
-
-/** One life of the worker: it ends when the plugin hangs, and another begins. */
-class Life {
-  readonly worker: Worker;
-  readonly loaded: Promise<Loaded>;
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #known = new Map<string, Cluster>();
-  #nextId = 1;
-
-  constructor(url: string) {
-    this.worker = new Worker(workerSource, {
-      eval: true,
-      workerData: { url, apiVersion: PLUGIN_API_VERSION },
-      stdout: false,
-      stderr: false,
-    });
-    this.worker.unref();
-    this.worker.on(
-      "message",
-      ({ id, answer, error }: { readonly id: number; readonly answer?: unknown; readonly error?: string }) => {
-        const waiting = this.#waiting.get(id);
-        this.#waiting.delete(id);
-        if (error === undefined) waiting?.resolve(answer);
-        else waiting?.reject(new Error(error));
-      },
-    );
-    this.worker.on("error", (error) => this.end(error instanceof Error ? error : new Error(String(error))));
-    this.worker.on("exit", () => this.end(new Error("its worker ended")));
-    this.loaded = new Promise<Loaded>((resolve, reject) =>
-      this.#waiting.set(0, { resolve: (answer) => resolve(answer as Loaded), reject }),
-    );
-    this.loaded.catch(() => undefined);
-  }
-
-  ask(binding: AnyBinding, clusters: readonly Cluster[]): Promise<Answers> {
-    this.#tell(clusters);
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve: (answer) => resolve(answer as Answers), reject });
-      this.worker.postMessage({ kind: "ask", id, binding, names: clusters.map(({ metadata }) => metadata.name) });
-    });
-  }
-
-  /** Sends only clusters that changed since they were last sent. */
-  #tell(clusters: readonly Cluster[]): void {
-    const set = clusters.filter((cluster) => this.#known.get(cluster.metadata.name ?? "") !== cluster);
-    const present = new Set(clusters.map(({ metadata }) => metadata.name ?? ""));
-    const gone = [...this.#known.keys()].filter((name) => !present.has(name));
-    for (const cluster of set) this.#known.set(cluster.metadata.name ?? "", cluster);
-    for (const name of gone) this.#known.delete(name);
-    if (set.length > 0 || gone.length > 0) this.worker.postMessage({ kind: "clusters", set, gone });
-  }
-
-  end(error: Error): void {
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
-  }
-
-  kill(): void {
-    void this.worker.terminate();
-  }
-}
-
-function within<T>(clock: Clock, limitMs: number, running: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(limitMs, () => reject(new Error(`it did not answer within ${limitMs} ms`)));
-    running.then(resolve, reject).finally(() => timer.cancel());
-  });
+/** Tells a life of the worker only of clusters that changed since it was last told. */
+function tellClusters(life: ModuleLife<Loaded>, known: Map<string, Cluster>, clusters: readonly Cluster[]): void {
+  const set = clusters.filter((cluster) => known.get(cluster.metadata.name ?? "") !== cluster);
+  const present = new Set(clusters.map(({ metadata }) => metadata.name ?? ""));
+  const gone = [...known.keys()].filter((name) => !present.has(name));
+  for (const cluster of set) known.set(cluster.metadata.name ?? "", cluster);
+  for (const name of gone) known.delete(name);
+  if (set.length > 0 || gone.length > 0) life.tell({ set, gone });
 }
 
 /**
@@ -110,25 +43,15 @@ function within<T>(clock: Clock, limitMs: number, running: Promise<T>): Promise<
  * with a condition that names the plugin; a plugin that hangs is ended and loaded anew for the next pass. Rejects when the
  * module cannot be loaded or is no plugin of this API version.
  */
-export async function startPluginHost({
-  url,
-  clock,
-  log,
-  timeoutMs = TIMEOUT_MS,
-  loadTimeoutMs = LOAD_TIMEOUT_MS,
-}: PluginHostOptions): Promise<PluginHost> {
-  let life = new Life(url);
-  let name: string;
-  try {
-    ({ name } = await within(clock, loadTimeoutMs, life.loaded));
-  } catch (error) {
-    life.kill();
-    throw new Error(
-      `cannot use the scheduler plugin ${url}: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
-  }
-  let isClosed = false;
+export async function startPluginHost(options: PluginHostOptions): Promise<PluginHost> {
+  const module = await startUserModule<Loaded>({
+    ...options,
+    apiVersion: PLUGIN_API_VERSION,
+    what: "scheduler plugin",
+    program: workerSource,
+  });
+  const { name } = module.loaded;
+  const known = new WeakMap<ModuleLife<Loaded>, Map<string, Cluster>>();
   // One question at a time, so that each has the whole limit to itself and only the one that hangs fails.
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(ask: () => Promise<T>): Promise<T> => {
@@ -137,10 +60,15 @@ export async function startPluginHost({
     return mine;
   };
   const askNow = async (binding: AnyBinding, clusters: readonly Cluster[]): Promise<HostedPlugin> => {
-    const mine = life;
+    let points: readonly string[] = [];
     try {
-      const { points } = await within(clock, loadTimeoutMs, mine.loaded);
-      const { reasons, scores, estimates } = await within(clock, timeoutMs, mine.ask(binding, clusters));
+      const { reasons, scores, estimates } = (await module.ask((life) => {
+        let told = known.get(life);
+        if (told === undefined) known.set(life, (told = new Map()));
+        tellClusters(life, told, clusters);
+        ({ points } = life.loaded);
+        return { binding, names: clusters.map(({ metadata }) => metadata.name) };
+      })) as Answers;
       const nameOf = (cluster: Cluster) => cluster.metadata.name ?? "";
       return {
         name,
@@ -149,22 +77,14 @@ export async function startPluginHost({
         ...(points.includes("estimate") ? { estimates: new Map(Object.entries(estimates)) } : {}),
       };
     } catch (error) {
-      const cause = error instanceof Error ? error.message : String(error);
-      if (mine === life && !isClosed && /did not answer|worker ended/.test(cause)) {
-        log.warn("a scheduler plugin is started anew", { plugin: name, cause });
-        life = new Life(url);
-        mine.end(new Error("it was ended because it hung"));
-        mine.kill();
-      }
-      throw schedulerError(`plugin ${JSON.stringify(name)} failed: ${cause}`);
+      throw schedulerError(
+        `plugin ${JSON.stringify(name)} failed: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   };
   return {
     name,
     ask: (binding, clusters) => inTurn(() => askNow(binding, clusters)),
-    close() {
-      isClosed = true;
-      life.kill();
-    },
+    close: () => module.close(),
   };
 }

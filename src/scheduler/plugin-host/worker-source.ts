@@ -1,23 +1,18 @@
-/**
- * The program of a plugin's worker, as text: it must run from a bundle, from sources and in tests alike, and shares no code
- * with the scheduler. It keeps the clusters it was told of, answers one question at a time, and reports what the plugin threw.
- */
-export const workerSource = `
-const { parentPort, workerData } = require("node:worker_threads");
-const clusters = new Map();
-let plugin;
-const text = (error) => (error instanceof Error ? error.message : String(error));
-const shown = (value) => { try { return JSON.stringify(value) ?? String(value); } catch { return String(value); } };
+import { modulePrelude } from "#user-modules";
 
-async function load() {
-  const module = await import(workerData.url);
-  plugin = module.default ?? module.plugin;
-  if (typeof plugin !== "object" || plugin === null) throw new Error("the module must export the plugin as default");
-  if (plugin.apiVersion !== workerData.apiVersion) throw new Error("apiVersion must be " + workerData.apiVersion + ", not " + shown(plugin.apiVersion));
-  if (typeof plugin.name !== "string" || !/^[A-Za-z][A-Za-z0-9]*$/.test(plugin.name)) throw new Error("name must be a word of letters and digits, not " + shown(plugin.name));
+/** The program of a scheduler plugin's thread, as text: it keeps the clusters it was told of and answers one pass at a time. */
+export const workerSource = `${modulePrelude}
+const clusters = new Map();
+
+function check(plugin) {
   for (const point of ["filter", "score", "normalizeScores", "estimate"])
     if (plugin[point] !== undefined && typeof plugin[point] !== "function") throw new Error(point + " must be a function");
   return { name: plugin.name, points: ["filter", "score", "estimate"].filter((point) => plugin[point] !== undefined) };
+}
+
+function hear({ set, gone }) {
+  for (const cluster of set) clusters.set(cluster.metadata.name, cluster);
+  for (const name of gone) clusters.delete(name);
 }
 
 async function answer({ names, binding }) {
@@ -51,16 +46,4 @@ async function answer({ names, binding }) {
   }
   return { reasons, scores, estimates };
 }
-
-parentPort.on("message", async (message) => {
-  try {
-    if (message.kind === "clusters") {
-      for (const cluster of message.set) clusters.set(cluster.metadata.name, cluster);
-      for (const name of message.gone) clusters.delete(name);
-    } else parentPort.postMessage({ id: message.id, answer: await answer(message) });
-  } catch (error) {
-    parentPort.postMessage({ id: message.id, error: text(error) });
-  }
-});
-load().then((loaded) => parentPort.postMessage({ id: 0, answer: loaded }), (error) => parentPort.postMessage({ id: 0, error: text(error) }));
 `;
