@@ -1,6 +1,7 @@
 import type { KubeObject } from "#machinery";
 import { AnswerBook, type Answers, Unanswered } from "./answers.ts";
 import { nativeKinds } from "./native/kinds.ts";
+import { statusOf } from "./parts.ts";
 import type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";
 
 const PARTS: Readonly<Record<Operation, keyof KindRules>> = {
@@ -74,7 +75,7 @@ export function createInterpreter(sources: readonly RuleSource[] = [nativeSource
       templateStatus(object, items, nowMs) {
         const rules = rulesWith(object, "aggregate");
         const status = rules?.aggregate?.(object, items, nowMs);
-        const own = (object as { readonly status?: Json }).status;
+        const own = statusOf(object);
         if (rules?.aggregates === undefined || status === undefined || own === undefined) return status;
         const spokenOf = new Set(rules.aggregates);
         return { ...Object.fromEntries(Object.entries(own).filter(([field]) => !spokenOf.has(field))), ...status };
