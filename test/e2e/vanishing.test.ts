@@ -50,7 +50,9 @@ const select = (apiVersion: string, kind: string, more: object = {}) => ({
 });
 const works = async () => (await fleet.plane.list(Work, { namespace: "karmada-es-m1" })).items;
 const workOf = async (kind: string) =>
-  (await works()).find(({ spec }) => (spec?.workload?.manifests?.[0] as unknown as KubeObject).kind === kind);
+  (await works()).find(
+    ({ spec }) => (spec?.workload?.manifests?.[0] as unknown as KubeObject | undefined)?.kind === kind,
+  );
 const held = async (kind: string) =>
   (await workOf(kind))?.status?.conditions?.find(({ type, status }) => type === "DeletionHeld" && status === "True");
 const release = () =>

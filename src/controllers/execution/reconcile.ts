@@ -2,14 +2,7 @@ import { Cluster, clusterOfExecutionNamespace, TEMPLATE_UID, Work } from "#apis/
 import { done, type Request, type Result, terminal } from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member } from "#member";
-import {
-  CONTESTED_FIELDS,
-  type Contested,
-  type Contests,
-  contestMessage,
-  rememberedText,
-  yieldFields,
-} from "./contest.ts";
+import { CONTESTED_FIELDS, type Contested, contestMessage, rememberedText, yieldFields } from "./contest.ts";
 import type { Context, Memory } from "./context.ts";
 import { isDeletedWhenUnused } from "./definitions.ts";
 import { contentDigest, MANIFEST_DIGEST, planManifest, type WorkCondition } from "./plan.ts";
