@@ -46,6 +46,8 @@ export interface Strategy {
   validate?(object: KubeObject): readonly FieldError[];
   /** What a new object must be beside. */
   validateCreate?(object: KubeObject): readonly FieldError[];
+  /** Whether `validate` says all there is to say: what the schema requires is not asked again. Default false. */
+  readonly checksAlone?: boolean;
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Values for field selectors beyond metadata.name and metadata.namespace. */
   fields?(object: KubeObject): Readonly<Record<string, string>>;

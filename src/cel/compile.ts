@@ -47,6 +47,9 @@ const BINARY: Readonly<Record<string, string>> = {
   "!=": "_!=_",
   in: "@in",
 };
+/** Mistakes of one expression that are looked for; whoever makes more has seen enough. */
+const MISTAKES_MAX = 100;
+const INT_MAX = 9_223_372_036_854_775_807n;
 const TYPE_NAMES = ["int", "uint", "double", "string", "bool", "bytes", "list", "map", "null_type", "type"];
 
 /** Checks an expression against the types of its variables and makes it runnable. */
@@ -56,6 +59,7 @@ export class Compiler implements ExpressionCompiler {
   readonly #options: CompileOptions;
   /** Grows with the variables of comprehensions. */
   slotCount: number;
+  readonly #mistakes: CelCompileError[] = [];
 
   constructor(source: string, options: CompileOptions, slotCount: number) {
     this.#source = source;
@@ -64,8 +68,11 @@ export class Compiler implements ExpressionCompiler {
     this.slotCount = slotCount;
   }
 
+  /** Compiles the whole expression. Throws one error that shows every mistake. */
   compileRoot(scope: ReadonlyMap<string, Variable>): Compiled {
-    return this.compile(this.#parsed.ast, scope);
+    const root = this.compile(this.#parsed.ast, scope);
+    if (this.#mistakes.length > 0) throw CelCompileError.all(this.#mistakes);
+    return root;
   }
 
   refuse(node: Node, message: string): CelCompileError {
@@ -78,10 +85,21 @@ export class Compiler implements ExpressionCompiler {
     return this.refuse(node, `found no matching overload for '${name}' applied to '${shown}'`);
   }
 
+  /** A mistake is noted, and what it stands in is looked at as if it could be anything. */
   compile(node: Node, scope: ReadonlyMap<string, Variable>): Compiled {
+    try {
+      return this.#compileNode(node, scope);
+    } catch (error) {
+      if (!(error instanceof CelCompileError) || this.#mistakes.length >= MISTAKES_MAX) throw error;
+      this.#mistakes.push(error);
+      return { type: dyn, run: () => null, cost: 0, size: 1 };
+    }
+  }
+
+  #compileNode(node: Node, scope: ReadonlyMap<string, Variable>): Compiled {
     switch (node.op) {
       case "value":
-        return this.#literal(node.args);
+        return this.#number(node, node.args);
       case "id":
         return this.#identifier(node, node.args, scope);
       case ".": {
@@ -114,7 +132,7 @@ export class Compiler implements ExpressionCompiler {
         return this.#function(node, "!_", [this.compile(node.args, scope)], false);
       case "-_": {
         // The parser reads the sign of a number apart; the smallest integer has no positive twin.
-        if (node.args.op === "value" && typeof node.args.args === "bigint") return this.#literal(-node.args.args);
+        if (node.args.op === "value" && typeof node.args.args === "bigint") return this.#number(node, -node.args.args);
         return this.#function(node, "-_", [this.compile(node.args, scope)], false);
       }
       default: {
@@ -129,15 +147,18 @@ export class Compiler implements ExpressionCompiler {
     }
   }
 
+  /** A literal; integers must fit into 64 bits. */
+  #number(node: Node, raw: unknown): Compiled {
+    if (typeof raw === "bigint" && (raw > INT_MAX || raw < -INT_MAX - 1n))
+      throw this.refuse(node, "invalid int literal");
+    return this.#literal(raw);
+  }
+
   #literal(raw: unknown): Compiled {
     let value = raw as Value;
     let type = string;
-    if (typeof raw === "bigint") {
-      if (raw > 9_223_372_036_854_775_807n || raw < -9_223_372_036_854_775_808n)
-        // The one number that only exists with its sign is checked where the sign is read.
-        return { type: int, run: () => raw, cost: 0, size: 1 };
-      type = int;
-    } else if (typeof raw === "number") type = double;
+    if (typeof raw === "bigint") type = int;
+    else if (typeof raw === "number") type = double;
     else if (typeof raw === "boolean") type = bool;
     else if (raw === null) type = nullType;
     else if (raw instanceof Uint8Array) type = bytes;

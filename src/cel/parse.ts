@@ -1,4 +1,5 @@
 import { type ASTNode, Environment, ParseError } from "@marcbachmann/cel-js";
+import { syntaxMistakes } from "./syntax-mistakes.ts";
 
 /** The nodes of an expression, as the parser gives them before its own macros are expanded. */
 export type Node = ASTNode;
@@ -7,9 +8,19 @@ export type Node = ASTNode;
 export class CelCompileError extends Error {
   override readonly name: string = "CelCompileError";
   readonly summary: string;
+  readonly #offset: number;
   constructor(summary: string, source: string, offset: number) {
     super(located(summary, source, offset));
     this.summary = summary;
+    this.#offset = offset;
+  }
+
+  /** One error for several mistakes, in the order of their places. */
+  static all(mistakes: readonly CelCompileError[]): CelCompileError {
+    const sorted = mistakes.toSorted((one, other) => one.#offset - other.#offset);
+    const first = sorted[0] as CelCompileError;
+    first.message = [...new Set(sorted.map(({ message }) => message))].join("\n");
+    return first;
   }
 }
 
@@ -140,6 +151,14 @@ function anchor(node: Node, text: string): number {
 /** Whether the bracket that ends the text opens an index rather than a list. */
 const isIndex = (text: string) => /[\w\])}"'`]\s*\[$/.test(text);
 
+/** The parser's own objections in Kubernetes' words, where there are some. */
+function worded(summary: string): string {
+  const reserved = /^Reserved identifier: (\w+)/.exec(summary)?.[1];
+  if (reserved !== undefined) return `reserved identifier: ${reserved}`;
+  if (summary.endsWith("invalid predicate iteration variable")) return "argument must be a simple name";
+  return `Syntax error: ${summary}`;
+}
+
 /** Parses an expression; throws `CelCompileError` with the place of the mistake. */
 export function parseExpression(source: string): Parsed {
   const { text, offsets, optionals } = prepare(source);
@@ -153,6 +172,10 @@ export function parseExpression(source: string): Parsed {
     };
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;
-    throw new CelCompileError(`Syntax error: ${error.summary}`, source, offset(error.range?.start ?? 0));
+    const mistakes = syntaxMistakes(source).map(({ summary, offset: at }) => new CelCompileError(summary, source, at));
+    // What the grammar has no objection to is refused in the parser's own words.
+    if (mistakes.length === 0)
+      mistakes.push(new CelCompileError(worded(error.summary), source, offset(error.range?.start ?? 0)));
+    throw CelCompileError.all(mistakes);
   }
 }

@@ -9,6 +9,7 @@ import {
   getPath,
   isJsonObject,
   labelKeyErrors,
+  labelValueErrors,
 } from "#machinery";
 import type { Json } from "./pod-defaults.ts";
 
@@ -72,8 +73,11 @@ const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"];
 /** Mistakes of a label selector's requirements. */
 export function labelSelectorErrors(selector: unknown, path: string): FieldError[] {
   return [
-    ...Object.keys((valueAt(selector, "matchLabels") ?? {}) as object).flatMap((key) =>
-      labelKeyErrors(key).map((text) => fieldInvalid(`${path}.matchLabels`, key, text)),
+    ...Object.entries((valueAt(selector, "matchLabels") ?? {}) as Readonly<Record<string, string>>).flatMap(
+      ([key, value]) => [
+        ...labelKeyErrors(key).map((text) => fieldInvalid(`${path}.matchLabels`, key, text)),
+        ...labelValueErrors(value, `${path}.matchLabels`),
+      ],
     ),
     ...listAt(selector, "matchExpressions").flatMap((requirement, number) => {
       const where = `${path}.matchExpressions[${number}]`;

@@ -473,7 +473,7 @@ describe("dynamic admission", () => {
         matchConstraints: { resourceRules: [rule] },
         validations: [
           { expression: "object.spec.replicas <= 5" },
-          { expression: "object.spec.strategy.type == 'x'", messageExpression: "object.spec.gone" },
+          { expression: "object.spec.strategy.type == 'x'", messageExpression: "string(object.spec.gone)" },
         ],
       },
     });
@@ -491,7 +491,7 @@ describe("dynamic admission", () => {
       settled.typeChecking?.expressionWarnings?.map(({ fieldRef, warning }) => `${fieldRef} ${warning.split("\n")[0]}`),
     ).toEqual([
       "spec.validations[1].expression apps/v1, Kind=ReplicaSet: ERROR: <input>:1:12: undefined field 'strategy'",
-      "spec.validations[1].messageExpression apps/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'gone'",
+      "spec.validations[1].messageExpression apps/v1, Kind=Deployment: ERROR: <input>:1:19: undefined field 'gone'",
     ]);
   });
 

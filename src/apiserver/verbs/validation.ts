@@ -24,7 +24,7 @@ export function validateObject(
 ): void {
   const { strategy, schema, kind } = definition;
   const errors = [...validateMetadata(definition, object, old)];
-  if (schema !== undefined) {
+  if (schema !== undefined && strategy.checksAlone !== true) {
     let found = schema.validate(object, "", known);
     // A status nobody has written yet is filled with empty parts; what they lack is no mistake of the client.
     if (definition.origin === "builtin")
@@ -40,7 +40,7 @@ export function validateObject(
       else errors.push(...ruleErrors(schema.source, object, old));
     }
   }
-  if (errors.length === 0) {
+  if (errors.length === 0 || strategy.checksAlone === true) {
     errors.push(...(strategy.validate?.(object) ?? []));
     errors.push(
       ...((old === undefined ? strategy.validateCreate?.(object) : strategy.validateUpdate?.(object, old)) ?? []),

@@ -1,0 +1,33 @@
+import { type FieldError, fieldInvalid, fieldNotSupported, fieldRequired, labelKeyErrors } from "#machinery";
+import { NOT_NEGATIVE } from "./checks.ts";
+
+const REASON = /^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/;
+const REASON_TEXT =
+  "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
+
+/** What conditions of the common form (`metav1.Condition`) must be, wherever a status has them. */
+export function conditionStatusErrors(
+  conditions: readonly Readonly<Record<string, unknown>>[],
+  field: string,
+): FieldError[] {
+  return conditions.flatMap((condition, at) => {
+    const path = `${field}[${at}]`;
+    const [type, reason] = [String(condition["type"] ?? ""), String(condition["reason"] ?? "")];
+    const generation = Number(condition["observedGeneration"] ?? 0);
+    return [
+      ...(type === ""
+        ? [fieldRequired(`${path}.type`, "must be set")]
+        : labelKeyErrors(type).map((text) => fieldInvalid(`${path}.type`, type, text))),
+      ...(["True", "False", "Unknown"].includes(String(condition["status"]))
+        ? []
+        : [fieldNotSupported(`${path}.status`, condition["status"] ?? "", ["False", "True", "Unknown"])]),
+      ...(generation < 0 ? [fieldInvalid(`${path}.observedGeneration`, generation, NOT_NEGATIVE)] : []),
+      ...(condition["lastTransitionTime"] ? [] : [fieldRequired(`${path}.lastTransitionTime`)]),
+      ...(reason === ""
+        ? [fieldRequired(`${path}.reason`)]
+        : REASON.test(reason)
+          ? []
+          : [fieldInvalid(`${path}.reason`, reason, REASON_TEXT)]),
+    ];
+  });
+}
