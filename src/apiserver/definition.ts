@@ -48,6 +48,8 @@ export interface Strategy {
   validateCreate?(object: KubeObject): readonly FieldError[];
   /** Whether `validate` says all there is to say: what the schema requires is not asked again. Default false. */
   readonly checksAlone?: boolean;
+  /** What only a new object must keep to, before everything else. */
+  validateCreate?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Values for field selectors beyond metadata.name and metadata.namespace. */
   fields?(object: KubeObject): Readonly<Record<string, string>>;

@@ -18,8 +18,17 @@ const STARTS =
 const ARGUMENT_STARTS = STARTS.replace("'(',", "'(', ')',");
 const INDEX_STARTS = STARTS.replace("'!',", "'!', '?',");
 
-const TOKEN =
-  /(?<space>\s+|\/\/[^\n]*)|(?<text>(?:[rR][bB]?|[bB][rR]?)?(?:"""[^]*?"""|'''[^]*?'''|"(?:\\(?:[abfnrtv"'\\?`]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2})|[^"\\\n\r])*"|'(?:\\(?:[abfnrtv"'\\?`]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2})|[^'\\\n\r])*'))|(?<number>\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\.\d+(?:[eE][+-]?\d+)?|0x[0-9a-fA-F]+u?|\d+[uU]?)|(?<word>[A-Za-z_]\w*)|(?<sign>==|!=|<=|>=|&&|\|\||[<>[\]{}().,!?:+*/%-])/y;
+const ESCAPE = "\\\\(?:[abfnrtv\"'\\\\?`]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2})";
+const SPACE = "\\s+|//[^\\n]*";
+const LONG_TEXT = `"""[\\s\\S]*?"""|'''[\\s\\S]*?'''`;
+const TEXT = `(?:[rR][bB]?|[bB][rR]?)?(?:${LONG_TEXT}|"(?:${ESCAPE}|[^"\\\\\\n\\r])*"|'(?:${ESCAPE}|[^'\\\\\\n\\r])*')`;
+const NUMBER =
+  "\\d+\\.\\d+(?:[eE][+-]?\\d+)?|\\d+[eE][+-]?\\d+|\\.\\d+(?:[eE][+-]?\\d+)?|0x[0-9a-fA-F]+[uU]?|\\d+[uU]?";
+const SIGN = "==|!=|<=|>=|&&|\\|\\||[<>\\[\\]{}().,!?:+*/%-]";
+const TOKEN = new RegExp(
+  `(?<space>${SPACE})|(?<text>${TEXT})|(?<number>${NUMBER})|(?<word>[A-Za-z_]\\w*)|(?<sign>${SIGN})`,
+  "y",
+);
 const OPEN_TEXT = /(?:"(?:\\.|[^"\\\n])*|'(?:\\.|[^'\\\n])*)/y;
 
 class Stumble extends Error {
@@ -37,7 +46,7 @@ function unreadable(source: string, at: number): string {
   const char = source[at] as string;
   if (char === "&" || char === "|" || char === "=") return source.slice(at, at + 2);
   if (char !== '"' && char !== "'") return char;
-  const bad = new RegExp(`${char}(?:\\\\[abfnrtv"'\\\\?\`]|[^\\\\${char}\\n])*(?:\\\\[^]?|\\n)`, "y");
+  const bad = new RegExp(`${char}(?:\\\\[abfnrtv"'\\\\?\`]|[^\\\\${char}\\n])*(?:\\\\[\\s\\S]?|\\n)`, "y");
   bad.lastIndex = at;
   OPEN_TEXT.lastIndex = at;
   return bad.exec(source)?.[0] ?? OPEN_TEXT.exec(source)?.[0] ?? char;

@@ -13,10 +13,20 @@ export interface ImpersonationNeed {
   readonly name: string;
 }
 
-/** Whom a request asks to be taken for, and what its sender must be allowed; `undefined` when it does not ask. */
-export function impersonationOf(
-  headers: Headers,
-): { readonly user: User; readonly needs: readonly ImpersonationNeed[] } | undefined {
+/** Whom a request asks to be taken for. */
+export interface Impersonation {
+  /** The user with all that follows from the name. */
+  readonly user: User;
+  /** What was asked for, as it was written. */
+  readonly wanted: User;
+  /** The service account the name stands for, if it does. */
+  readonly account?: { readonly namespace: string; readonly name: string };
+  /** What its sender must be allowed to impersonate without any constraint. */
+  readonly needs: readonly ImpersonationNeed[];
+}
+
+/** Whom a request asks to be taken for; `undefined` when it does not ask. Throws a 400 when there is no name. */
+export function impersonationOf(headers: Headers): Impersonation | undefined {
   const name = headerOf(headers, "impersonate-user") || undefined;
   const asked = headerValues(headers, "impersonate-group").filter(Boolean);
   const uid = headerOf(headers, "impersonate-uid") || undefined;
@@ -46,8 +56,7 @@ export function impersonationOf(
       values.map((value) => need("authentication.k8s.io", "userextras", value, { subresource: key })),
     ),
   ];
-  const groups =
-    asked.length > 0 || account === null ? asked : ["system:serviceaccounts", `system:serviceaccounts:${account[1]}`];
+  const groups = asked.length > 0 ? asked : groupsOf(name, account?.[1]);
   return {
     user: {
       name,
@@ -55,8 +64,16 @@ export function impersonationOf(
       ...(uid === undefined ? {} : { uid }),
       ...(extra === undefined ? {} : { extra }),
     },
+    wanted: { name, groups: asked, ...(uid === undefined ? {} : { uid }), ...(extra === undefined ? {} : { extra }) },
+    ...(account === null ? {} : { account: { namespace: account[1] as string, name: account[2] as string } }),
     needs,
   };
+}
+
+/** Groups that accounts and nodes are in by their name. */
+function groupsOf(name: string, namespace: string | undefined): readonly string[] {
+  if (namespace !== undefined) return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
+  return name.startsWith("system:node:") ? ["system:nodes"] : [];
 }
 
 function impliedGroups(name: string, groups: readonly string[]): readonly string[] {

@@ -62,7 +62,8 @@ function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): v
   if (needsSubject && !spec.user && (spec.groups ?? []).length === 0)
     refuse("spec.user", '""', "at least one of user or group must be specified");
   const { name, namespace } = object.metadata;
-  if (name || (namespace && kind !== "LocalSubjectAccessReview")) refuse("metadata", "{}", "must be empty");
+  if (name || (namespace && kind !== "LocalSubjectAccessReview"))
+    refuse("metadata", JSON.stringify(object.metadata), "must be empty");
   if (kind === "LocalSubjectAccessReview" && spec.resourceAttributes?.namespace !== namespace)
     refuse(
       "spec.resourceAttributes.namespace",

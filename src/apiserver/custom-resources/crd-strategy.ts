@@ -12,9 +12,12 @@ import {
   getPath,
   isJsonObject,
   type JsonSchema,
+  label1035Errors,
   type KubeObject,
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
+import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
+import { clientErrors, reviewVersionErrors } from "../dynamic-admission/webhook-rules.ts";
 import { type CrdSpec, type CrdVersion, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
 import { readApproval } from "./names.ts";
 import { schemaErrors } from "./structural.ts";
@@ -22,16 +25,23 @@ import { schemaErrors } from "./structural.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 const COLUMN_TYPES = ["boolean", "date", "integer", "number", "string"];
+const COLUMN_FORMATS = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const SELECTABLE_MAX = 8;
 
 /** CustomResourceDefinitions: defaults, what must hold of them, and what their deletion begins with. */
 export const crdStrategy: Strategy = {
+  checksAlone: true,
   applyDefaults(object) {
     const spec = (getPath(object, "spec") ?? {}) as Json;
     const names = (spec["names"] ?? {}) as Json;
     const kind = typeof names["kind"] === "string" ? names["kind"] : "";
+    const { storedVersions } = statusOf(object);
     return {
       ...object,
+      // Objects are stored in some version from the first one on.
+      ...(storedVersions?.length === 0
+        ? { status: { ...statusOf(object), storedVersions: storageVersions(specOf(object)) } }
+        : {}),
       spec: {
         ...spec,
         conversion: withPort((spec["conversion"] ?? { strategy: "None" }) as Json),
@@ -47,12 +57,14 @@ export const crdStrategy: Strategy = {
     ({
       ...object,
       status: {
-        conditions: [],
+        conditions: null,
         acceptedNames: { plural: "", kind: "" },
         storedVersions: storageVersions(specOf(object)),
       },
     }) as unknown as KubeObject,
-  prepareForUpdate(object) {
+  prepareForUpdate(object, old) {
+    // Whoever moves stored objects says so in the status alone.
+    if (isStatusOnly(object, old)) return object;
     const stored = statusOf(object).storedVersions ?? [];
     const missing = storageVersions(specOf(object)).filter((version) => !stored.includes(version));
     return missing.length === 0
@@ -80,15 +92,21 @@ export const crdStrategy: Strategy = {
         ),
       },
     }) as unknown as KubeObject,
-  validate(object) {
+  validateCreate: (object) => {
+    const { names, group } = specOf(object);
+    return object.metadata.name === `${names?.plural ?? ""}.${group ?? ""}`
+      ? storedErrors(object)
+      : [
+          ...storedErrors(object),
+          fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`),
+        ];
+  },
+  validate: (object) => {
     const spec = specOf(object);
-    const found = [...specErrors(spec), ...nameErrors(spec), ...storedErrors(object), ...approvalErrors(object)];
-    return object.metadata.name === `${spec.names?.plural}.${spec.group}`
-      ? found
-      : [fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`), ...found];
+    return [...specErrors(spec), ...nameErrors(spec), ...approvalErrors(object)];
   },
   validateUpdate(object, old) {
-    const errors: FieldError[] = [];
+    const errors: FieldError[] = isStatusOnly(object, old) ? acceptedErrors(object, old) : [...storedErrors(object)];
     if (!isConditionTrue(old, "Established")) return errors;
     for (const path of [["group"], ["scope"], ["names", "kind"], ["names", "plural"]]) {
       const value = getPath(object, "spec", ...path);
@@ -99,8 +117,24 @@ export const crdStrategy: Strategy = {
   },
 };
 
-const storageVersions = ({ versions = [] }: CrdSpec) =>
-  versions.filter(({ storage }) => storage).map(({ name }) => name);
+const isStatusOnly = (object: KubeObject, old: KubeObject) => deepEqual(specOf(object), specOf(old));
+
+/** Names that somebody writes into the status must be names. */
+function acceptedErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const { acceptedNames = {} } = statusOf(object);
+  if (deepEqual(acceptedNames, statusOf(old).acceptedNames)) return [];
+  return Object.entries(acceptedNames).flatMap(([member, name]) =>
+    typeof name === "string" && name !== ""
+      ? nameError(`status.acceptedNames.${member}`, name, member === "kind" || member === "listKind")
+      : [],
+  );
+}
+
+const storageVersions = ({ versions }: CrdSpec) =>
+  (versions ?? [])
+    .filter(({ storage }) => storage)
+    .slice(0, 1)
+    .map(({ name }) => name);
 
 function withPort(conversion: Json): Json {
   const service = getPath(conversion, "webhook", "clientConfig", "service");
@@ -121,7 +155,9 @@ function placeOf(versions: readonly CrdVersion[], at: number, part: (version: Cr
 
 function specErrors(spec: CrdSpec): FieldError[] {
   const errors: FieldError[] = [];
-  const { group, scope, versions = [], conversion } = spec;
+  const { group, scope, conversion } = spec;
+  const versions = spec.versions ?? [];
+  const shown = spec.versions?.map(shownVersion) ?? null;
   if ((spec as { readonly preserveUnknownFields?: boolean }).preserveUnknownFields === true)
     errors.push(
       fieldInvalid(
@@ -138,19 +174,13 @@ function specErrors(spec: CrdSpec): FieldError[] {
   else if (scope !== "Cluster" && scope !== "Namespaced")
     errors.push(fieldNotSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
   const names = versions.map(({ name }) => name);
-  for (const [at, name] of names.entries())
-    if (!DNS_1035_LABEL.test(name ?? "") || name.length > 63)
-      errors.push(fieldInvalid(`spec.versions[${at}].name`, name ?? "", DNS_1035_LABEL_TEXT));
+  for (const [at, name] of names.entries()) errors.push(...label1035Errors(name ?? "", `spec.versions[${at}].name`));
+  // The first version was the only one once, and is still asked about by that name.
+  if (names[0]) errors.push(...label1035Errors(names[0], "spec.version"));
   if (new Set(names).size < names.length)
-    errors.push(fieldInvalid("spec.versions", names, "must contain unique version names"));
+    errors.push(fieldInvalid("spec.versions", shown, "must contain unique version names"));
   if (versions.filter(({ storage }) => storage === true).length !== 1)
-    errors.push(
-      fieldInvalid(
-        "spec.versions",
-        versions.map(shownVersion),
-        "must have exactly one version marked as storage version",
-      ),
-    );
+    errors.push(fieldInvalid("spec.versions", shown, "must have exactly one version marked as storage version"));
   const seen = new Set<string>();
   for (const [at, version] of versions.entries())
     for (const error of versionErrors(versions, version, at)) {
@@ -182,6 +212,8 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
     errors.push(
       fieldInvalid(`${own}.deprecationWarning`, version.deprecationWarning, "can only be set for deprecated versions"),
     );
+  if (version.deprecationWarning === "" && version.deprecated)
+    errors.push(fieldInvalid(`${own}.deprecationWarning`, "", "must not be an empty string"));
   if (schema === undefined) errors.push(fieldRequired(`${own}.schema.openAPIV3Schema`));
   else {
     const place = placeOf(versions, at, ({ schema: other }) => other);
@@ -195,7 +227,7 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
       starts: readonly string[],
     ) => {
       const value = scale[member];
-      if (value && !/^\.[\w.-]+$/.test(value))
+      if (value && !value.startsWith("."))
         errors.push(fieldInvalid(`${path}.${member}`, value, "must be a simple json path starting with ."));
       else if (!value) {
         if (member !== "labelSelectorPath") errors.push(fieldRequired(`${path}.${member}`));
@@ -204,7 +236,7 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
           fieldInvalid(
             `${path}.${member}`,
             value,
-            `should be a json path under ${starts.map((start) => start.slice(0, -1)).join(" or ")}`,
+            `should be a json path under ${starts.length > 1 ? "either " : ""}${starts.map((start) => start.slice(0, -1)).join(" or ")}`,
           ),
         );
     };
@@ -219,6 +251,10 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
       errors.push(fieldRequired(`${columns}[${index}].type`, `must be one of ${COLUMN_TYPES.join(",")}`));
     else if (!COLUMN_TYPES.includes(column.type))
       errors.push(fieldInvalid(`${columns}[${index}].type`, column.type, `must be one of ${COLUMN_TYPES.join(",")}`));
+    if (column.format && !COLUMN_FORMATS.includes(column.format))
+      errors.push(
+        fieldInvalid(`${columns}[${index}].format`, column.format, `must be one of ${COLUMN_FORMATS.join(",")}`),
+      );
     if (!column.jsonPath) errors.push(fieldRequired(`${columns}[${index}].JSONPath`));
     else if (!/^\.|^\{\./.test(column.jsonPath))
       errors.push(
@@ -237,10 +273,10 @@ function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, 
   for (const [index, { jsonPath }] of fields.entries()) {
     const place = `${path}[${index}].jsonPath`;
     if (!jsonPath) errors.push(fieldRequired(place));
-    else if (!/^(?:\.[A-Za-z_][\w-]*)+$/.test(jsonPath))
-      errors.push(fieldInvalid(place, jsonPath, "is an invalid path: must be a simple path"));
-    else if (jsonPath.startsWith(".metadata."))
-      errors.push(fieldInvalid(place, jsonPath, "must not point to fields in metadata"));
+    else if (!/^[.[]/.test(jsonPath))
+      errors.push(
+        fieldInvalid(place, jsonPath, `is an invalid path: expected [ or . but got: ${/^[^.[]+/.exec(jsonPath)?.[0]}`),
+      );
     else {
       const type = typeAt(version.schema?.openAPIV3Schema, jsonPath);
       if (type === undefined)
@@ -286,38 +322,34 @@ function conversionErrors(conversion: Json | undefined): FieldError[] {
   if (!strategy) return [fieldRequired(`${path}.strategy`)];
   if (strategy !== "None" && strategy !== "Webhook")
     return [fieldNotSupported(`${path}.strategy`, strategy, ["None", "Webhook"])];
-  const webhook = conversion?.["webhook"];
+  const config = getPath(conversion, "webhook", "clientConfig") as WebhookClientConfig | undefined;
+  const versions = (getPath(conversion, "webhook", "conversionReviewVersions") ?? []) as readonly string[];
+  const onlyForWebhooks = "should not be set when strategy is not set to Webhook";
   if (strategy === "None")
-    return webhook === undefined
-      ? []
-      : [fieldForbidden(`${path}.webhookClientConfig`, "should not be set when strategy is not set to Webhook")];
-  const errors: FieldError[] = [];
-  const config = getPath(webhook, "clientConfig");
-  if (!isJsonObject(config))
-    errors.push(fieldRequired(`${path}.webhookClientConfig`, "required when strategy is set to Webhook"));
-  else if ((config["url"] === undefined) === (config["service"] === undefined))
-    errors.push(fieldRequired(`${path}.webhookClientConfig`, "exactly one of url or service is required"));
-  const versions = getPath(webhook, "conversionReviewVersions");
-  if (!Array.isArray(versions) || versions.length === 0) errors.push(fieldRequired(`${path}.conversionReviewVersions`));
-  else if (!versions.some((version) => version === "v1" || version === "v1beta1"))
-    errors.push(fieldInvalid(`${path}.conversionReviewVersions`, versions, "must include at least one of v1, v1beta1"));
-  return errors;
+    return [
+      ...(config === undefined ? [] : [fieldForbidden(`${path}.webhookClientConfig`, onlyForWebhooks)]),
+      ...(versions.length === 0 ? [] : [fieldForbidden(`${path}.conversionReviewVersions`, onlyForWebhooks)]),
+    ];
+  return [
+    ...(config === undefined
+      ? [fieldRequired(`${path}.webhookClientConfig`, "required when strategy is set to Webhook")]
+      : clientErrors(config, `${path}.webhookClientConfig`)),
+    ...(versions.length === 0
+      ? [fieldRequired(`${path}.conversionReviewVersions`)]
+      : reviewVersionErrors(versions, `${path}.conversionReviewVersions`)),
+  ];
+}
+
+function nameError(path: string, value: string, mixes: boolean): FieldError[] {
+  if (DNS_1035_LABEL.test(mixes ? value.toLowerCase() : value)) return [];
+  const text = mixes ? `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}` : DNS_1035_LABEL_TEXT;
+  return [fieldInvalid(path, value, text)];
 }
 
 function nameErrors({ names }: CrdSpec): FieldError[] {
   const errors: FieldError[] = [];
-  const label = (member: string, value: string | undefined, mixes = false) => {
-    const path = `spec.names.${member}`;
-    if (!value) errors.push(fieldRequired(path));
-    else if (!DNS_1035_LABEL.test(mixes ? value.toLowerCase() : value))
-      errors.push(
-        fieldInvalid(
-          path,
-          value,
-          mixes ? `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}` : DNS_1035_LABEL_TEXT,
-        ),
-      );
-  };
+  const label = (member: string, value: string | undefined, mixes = false) =>
+    errors.push(...(value ? nameError(`spec.names.${member}`, value, mixes) : [fieldRequired(`spec.names.${member}`)]));
   label("plural", names?.plural);
   label("singular", names?.singular);
   label("kind", names?.kind, true);
@@ -336,7 +368,7 @@ function nameErrors({ names }: CrdSpec): FieldError[] {
 
 function storedErrors(object: KubeObject): FieldError[] {
   const stored = statusOf(object).storedVersions ?? [];
-  const { versions = [] } = specOf(object);
+  const versions = specOf(object).versions ?? [];
   const errors: FieldError[] = [];
   if (stored.length === 0)
     return [fieldInvalid("status.storedVersions", null, "must have at least one stored version")];

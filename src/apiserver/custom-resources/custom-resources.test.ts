@@ -208,7 +208,10 @@ describe("schemas of CRDs", () => {
     [
       "null for a type",
       object({ a: { type: "null" } }),
-      [`${here}.properties[a].type: Forbidden: type cannot be set to null, use nullable as an alternative`],
+      [
+        `${here}.properties[a].type: Forbidden: type cannot be set to null, use nullable as an alternative`,
+        `${here}.properties[a].type: Unsupported value: "null": supported values: "array", "boolean", "integer", "number", "object", "string"`,
+      ],
     ],
     [
       "unique items",
@@ -305,7 +308,7 @@ describe("schemas of CRDs", () => {
         },
       }),
       [
-        `${here}.properties[a].items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within ${here}.properties[a].items`,
+        `${here}.properties[a].items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within ${here}.properties[a]`,
       ],
     ],
     [

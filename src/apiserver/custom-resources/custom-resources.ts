@@ -10,6 +10,7 @@ import {
   type ResourceAddress,
   withoutFinalizer,
 } from "#machinery";
+import { asApiServer } from "../bootstrap-writes.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
 import { WebhookClient } from "../dynamic-admission/webhook-client.ts";
@@ -133,7 +134,7 @@ export class CustomResources {
   async #write(crd: KubeObject, subresource?: "status"): Promise<KubeObject | undefined> {
     const address: ResourceAddress & { readonly name: string } = { ...CRDS, name: crd.metadata.name ?? "" };
     try {
-      return await this.#server.transport().send({
+      return await asApiServer(this.#server)({
         verb: "update",
         ...address,
         ...(subresource === undefined ? {} : { subresource }),

@@ -86,7 +86,7 @@ export const isProtectedGroup = (group: string): boolean =>
 export function readApproval(
   crd: KubeObject,
 ): { readonly isApproved: boolean; readonly text: string } | "missing" | "invalid" | undefined {
-  if (!isProtectedGroup(specOf(crd).group)) return undefined;
+  if (!isProtectedGroup(specOf(crd).group ?? "")) return undefined;
   const text = crd.metadata.annotations?.[APPROVAL];
   if (text === undefined || text === "") return "missing";
   if (text.startsWith("unapproved")) return { isApproved: false, text };

@@ -230,39 +230,47 @@ export function ruleErrors(schema: JsonSchema, object: unknown, old: unknown): r
 /** Whether a schema holds rules anywhere. */
 export const hasRules = (schema: JsonSchema): boolean => rulesOf(schema).hasAny;
 
-/** Mistakes of the rules in a schema. `isCorrelatable` says whether a value's past can be found. */
+/** Mistakes of rules that need no compiler to be seen. */
+export function ruleFormErrors(schema: JsonSchema, path: string): FieldError[] {
+  return (schema["x-kubernetes-validations"] ?? []).flatMap((rule, at) => {
+    const place = `${path}.x-kubernetes-validations[${at}]`;
+    const { message, messageExpression, reason, fieldPath } = rule;
+    if (typeof rule.rule !== "string" || rule.rule.trim() === "")
+      return [fieldRequired(`${place}.rule`, "rule is not specified")];
+    const errors: FieldError[] = [];
+    if (message !== undefined && message !== "" && message.trim() === "")
+      errors.push(fieldInvalid(`${place}.message`, message, "must be non-empty if specified"));
+    else if (/[\r\n]/.test(message?.trim() ?? ""))
+      errors.push(fieldInvalid(`${place}.message`, message, "must not contain line breaks"));
+    else if (!message && /[\r\n]/.test(rule.rule.trim()))
+      errors.push(fieldRequired(`${place}.message`, "must be specified if rule contains line breaks"));
+    if (messageExpression && messageExpression.trim() === "")
+      errors.push(fieldRequired(`${place}.messageExpression`, "must be non-empty if specified"));
+    if (reason !== undefined && !(REASONS as readonly string[]).includes(reason))
+      errors.push(fieldNotSupported(`${place}.reason`, reason, REASONS.toSorted()));
+    if (fieldPath && !leadsSomewhere(schema, fieldPath))
+      errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must be a valid path"));
+    return errors;
+  });
+}
+
+/** Mistakes that a compiler finds in the rules of a schema, and what the rules are estimated to cost. */
 export function rulesErrors(
   schema: JsonSchema,
   path: string,
-  { isRoot, isCorrelatable, cardinality }: RulePlace,
+  { isRoot, uncorrelatable, cardinality }: RulePlace,
 ): { readonly errors: readonly FieldError[]; readonly cost: number } {
   const errors: FieldError[] = [];
   let cost = 0;
   const type = schemaType(schema, undefined, isRoot);
   for (const [at, rule] of (schema["x-kubernetes-validations"] ?? []).entries()) {
     const place = `${path}.x-kubernetes-validations[${at}]`;
-    if (typeof rule.rule !== "string" || rule.rule.trim() === "") {
-      errors.push(fieldRequired(`${place}.rule`, "rule is not specified"));
-      continue;
-    }
-    if (rule.message !== undefined && rule.message.trim() === "")
-      errors.push(fieldInvalid(`${place}.message`, rule.message, "message must be non-empty if specified"));
-    else if (rule.message !== undefined && /[\r\n]/.test(rule.message.trim()))
-      errors.push(fieldInvalid(`${place}.message`, rule.message, "message must not contain line breaks"));
-    else if (rule.message === undefined && /[\r\n]/.test(rule.rule.trim()))
-      errors.push(fieldRequired(`${place}.message`, "message must be specified if rule contains line breaks"));
-    if (rule.messageExpression !== undefined && rule.messageExpression.trim() === "")
-      errors.push(fieldRequired(`${place}.messageExpression`, "messageExpression must be non-empty if specified"));
-    if (rule.reason !== undefined && !(REASONS as readonly string[]).includes(rule.reason))
-      errors.push(fieldNotSupported(`${place}.reason`, rule.reason, [...REASONS]));
-    if (rule.fieldPath !== undefined && !leadsSomewhere(schema, rule.fieldPath))
-      errors.push(fieldInvalid(`${place}.fieldPath`, rule.fieldPath, "fieldPath must be a valid path"));
-    if (OLD_SELF.test(rule.rule) && !isCorrelatable)
+    if (OLD_SELF.test(rule.rule) && uncorrelatable !== undefined)
       errors.push(
         fieldInvalid(
           `${place}.rule`,
           rule.rule,
-          `oldSelf cannot be used on the uncorrelatable portion of the schema within ${path}`,
+          `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelatable}`,
         ),
       );
     if (rule.optionalOldSelf !== undefined && !OLD_SELF.test(rule.rule))
@@ -305,7 +313,8 @@ export function rulesErrors(
 
 export interface RulePlace {
   readonly isRoot: boolean;
-  readonly isCorrelatable: boolean;
+  /** Path of the list above whose items cannot be followed, if there is one. */
+  readonly uncorrelatable: string | undefined;
   /** How many values of the schema one object can hold. */
   readonly cardinality: number;
 }

@@ -9,7 +9,7 @@ import {
   type JsonSchema,
   Schema,
 } from "#machinery";
-import { elementsOf, factorOf, rulesErrors } from "./rules.ts";
+import { elementsOf, factorOf, ruleFormErrors, rulesErrors } from "./rules.ts";
 import { ESTIMATED_COST_MAX } from "#cel";
 
 const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
@@ -41,8 +41,16 @@ type Level = "root" | "property" | "item" | "value";
 interface Place {
   readonly level: Level;
   readonly depth: number;
-  readonly isCorrelatable: boolean;
+  /** Where a list is above whose items have no past; undefined where values can be followed. */
+  readonly uncorrelatable: string | undefined;
   readonly cardinality: number;
+}
+
+/** Mistakes by what they are about: the schema itself, its being structural, and the rules in it. */
+interface Found {
+  readonly schema: FieldError[];
+  readonly structural: FieldError[];
+  readonly rules: FieldError[];
 }
 
 const MISSING_TYPE: Readonly<Record<Level, string>> = {
@@ -54,8 +62,10 @@ const MISSING_TYPE: Readonly<Record<Level, string>> = {
 
 /** What keeps a CRD's schema from being structural, and its rules from being run. */
 export function schemaErrors(schema: JsonSchema, path: string): readonly FieldError[] {
-  const errors: FieldError[] = [];
-  const cost = walk(schema, path, { level: "root", depth: 0, isCorrelatable: true, cardinality: 1 }, errors);
+  const found: Found = { schema: [], structural: [], rules: [] };
+  const cost = walk(schema, path, { level: "root", depth: 0, uncorrelatable: undefined, cardinality: 1 }, found);
+  // Whether a schema is structural is asked of schemas only.
+  const errors = [...found.schema, ...(found.schema.length === 0 ? found.structural : []), ...found.rules];
   if (cost > ESTIMATED_COST_MAX) {
     const spenders = errors.filter(({ message }) => message.includes("estimated rule cost exceeds budget"));
     errors.push(
@@ -75,33 +85,34 @@ export function schemaErrors(schema: JsonSchema, path: string): readonly FieldEr
 }
 
 /** Adds the mistakes of a schema and of all below it; gives what its rules are estimated to cost. */
-function walk(schema: JsonSchema, path: string, place: Place, errors: FieldError[]): number {
+function walk(schema: JsonSchema, path: string, place: Place, found: Found): number {
   if (!isSchema(schema)) {
-    errors.push(fieldInvalid(path, schema, "must be a schema"));
+    found.schema.push(fieldInvalid(path, schema, "must be a schema"));
     return 0;
   }
   if (place.depth > DEPTH_MAX) {
-    errors.push(fieldForbidden(path, `schemas may not be nested more than ${DEPTH_MAX} levels deep`));
+    found.schema.push(fieldForbidden(path, `schemas may not be nested more than ${DEPTH_MAX} levels deep`));
     return 0;
   }
-  const before = errors.length;
-  errors.push(...memberErrors(schema, path), ...typeErrors(schema, path, place.level), ...listErrors(schema, path));
+  const before = found.schema.length + found.structural.length;
+  found.schema.push(...memberErrors(schema, path), ...typeErrors(schema, path), ...listErrors(schema, path));
+  found.structural.push(...missingTypeErrors(schema, path, place.level));
   for (const [kind, list] of [
     ["allOf", schema.allOf],
     ["anyOf", schema.anyOf],
     ["oneOf", schema.oneOf],
   ] as const)
     for (const [at, one] of (list ?? []).entries())
-      errors.push(...valueErrors(one, schema, `${path}.${kind}[${at}]`, schema));
-  if (schema.not !== undefined) errors.push(...valueErrors(schema.not, schema, `${path}.not`, schema));
+      found.structural.push(...valueErrors(one, schema, `${path}.${kind}[${at}]`, schema));
+  if (schema.not !== undefined) found.structural.push(...valueErrors(schema.not, schema, `${path}.not`, schema));
   let cost = 0;
   const below = (child: JsonSchema, at: string, level: Level, rest: Partial<Place> = {}) => {
-    cost += walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, errors);
+    cost += walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, found);
   };
   const isResource = place.level === "root" || schema["x-kubernetes-embedded-resource"] === true;
   for (const [name, child] of Object.entries(schema.properties ?? {})) {
     if (isResource && name === "metadata") {
-      errors.push(...metadataErrors(child, `${path}.properties[metadata]`));
+      found.structural.push(...metadataErrors(child, `${path}.properties[metadata]`));
       continue;
     }
     below(child, `${path}.properties[${name}]`, "property");
@@ -110,20 +121,21 @@ function walk(schema: JsonSchema, path: string, place: Place, errors: FieldError
   const elements = () => place.cardinality * Math.max(1, elementsOf(schema));
   if (items !== undefined && !Array.isArray(items))
     below(items, `${path}.items`, "item", {
-      isCorrelatable: place.isCorrelatable && schema["x-kubernetes-list-type"] === "map",
+      uncorrelatable: place.uncorrelatable ?? (schema["x-kubernetes-list-type"] === "map" ? undefined : path),
       cardinality: elements(),
     });
   if (typeof additionalProperties === "object")
     below(additionalProperties, `${path}.additionalProperties`, "value", { cardinality: elements() });
-  if (errors.length === before) {
-    errors.push(...defaultErrors(schema, path));
-    const found = rulesErrors(schema, path, {
+  found.schema.push(...ruleFormErrors(schema, path));
+  if (found.schema.length + found.structural.length === before) {
+    found.schema.push(...defaultErrors(schema, path));
+    const rules = rulesErrors(schema, path, {
       isRoot: place.level === "root",
-      isCorrelatable: place.isCorrelatable,
+      uncorrelatable: place.uncorrelatable,
       cardinality: place.cardinality,
     });
-    errors.push(...found.errors);
-    cost += found.cost;
+    found.rules.push(...rules.errors);
+    cost += rules.cost;
   }
   return cost;
 }
@@ -139,9 +151,10 @@ function memberErrors(schema: JsonSchema, path: string): FieldError[] {
         "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
       ),
     );
-  if (schema.additionalProperties === false)
+  const hasProperties = Object.keys(schema.properties ?? {}).length > 0;
+  if (schema.additionalProperties === false && hasProperties)
     errors.push(fieldForbidden(`${path}.additionalProperties`, "additionalProperties cannot be set to false"));
-  if (schema.additionalProperties && schema.properties !== undefined && Object.keys(schema.properties).length > 0)
+  if (schema.additionalProperties && hasProperties)
     errors.push(
       fieldForbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
     );
@@ -167,17 +180,13 @@ function memberErrors(schema: JsonSchema, path: string): FieldError[] {
   return errors;
 }
 
-function typeErrors(schema: JsonSchema, path: string, level: Level): FieldError[] {
+function typeErrors(schema: JsonSchema, path: string): FieldError[] {
   const { type } = schema;
   const at = `${path}.type`;
   const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true;
-  const isEither = schema["x-kubernetes-int-or-string"] === true;
-  if (type === "null") return [fieldForbidden(at, "type cannot be set to null, use nullable as an alternative")];
-  if (type !== undefined && type !== "" && !TYPES.includes(type)) return [fieldNotSupported(at, type, TYPES)];
   const errors: FieldError[] = [];
-  if (!type) {
-    if (level === "root" || (!isOpen && !isEither)) errors.push(fieldRequired(at, MISSING_TYPE[level]));
-  } else if (level === "root" && type !== "object") errors.push(fieldInvalid(at, type, "must be object at the root"));
+  if (type === "null") errors.push(fieldForbidden(at, "type cannot be set to null, use nullable as an alternative"));
+  if (type && !TYPES.includes(type)) return [...errors, fieldNotSupported(at, type, TYPES)];
   if (schema["x-kubernetes-embedded-resource"] === true) {
     if (!type) errors.push(fieldRequired(at, "must be object if x-kubernetes-embedded-resource is true"));
     else if (type !== "object")
@@ -194,6 +203,17 @@ function typeErrors(schema: JsonSchema, path: string, level: Level): FieldError[
   return errors;
 }
 
+/** A structural schema says the type of everything. */
+function missingTypeErrors(schema: JsonSchema, path: string, level: Level): FieldError[] {
+  const { type } = schema;
+  const isAny =
+    schema["x-kubernetes-preserve-unknown-fields"] === true || schema["x-kubernetes-int-or-string"] === true;
+  if (!type) return level === "root" || !isAny ? [fieldRequired(`${path}.type`, MISSING_TYPE[level])] : [];
+  return level === "root" && type !== "object" && TYPES.includes(type)
+    ? [fieldInvalid(`${path}.type`, type, "must be object at the root")]
+    : [];
+}
+
 function listErrors(schema: JsonSchema, path: string): FieldError[] {
   const listType = schema["x-kubernetes-list-type"];
   const keys = schema["x-kubernetes-list-map-keys"];
@@ -206,7 +226,7 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
     return errors;
   }
   if (!["atomic", "set", "map"].includes(listType))
-    return [fieldNotSupported(`${path}.x-kubernetes-list-type`, listType, ["atomic", "set", "map"])];
+    errors.push(fieldNotSupported(`${path}.x-kubernetes-list-type`, listType, ["atomic", "set", "map"]));
   if (schema.type !== "array")
     errors.push(
       schema.type
@@ -290,7 +310,10 @@ function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
     return [fieldInvalid(`${path}.default`, schema.default, "must not have unknown fields")];
   const errors: FieldError[] = [];
   compiled.check(compiled.applyDefaults(schema.default), "", errors);
-  return errors.map((error) => ({ ...error, field: `${path}.default` }));
+  return errors.map((error) => ({
+    ...error,
+    field: error.field === "" ? `${path}.default` : `${path}.default.${error.field}`,
+  }));
 }
 
 /** A value validation may say more of what the structure knows, and nothing else. */
@@ -347,9 +370,8 @@ function valueErrors(
 
 /** Of metadata a schema may restrict the name alone. */
 function metadataErrors(schema: JsonSchema, path: string): FieldError[] {
-  const { type, properties = {}, description: _description, ...rest } = schema;
+  const { type: _type, properties = {}, description: _description, ...rest } = schema;
   const isPlain =
-    (type === undefined || type === "object") &&
     Object.keys(properties).every((name) => name === "name" || name === "generateName") &&
     Object.keys(rest).length === 0;
   return isPlain

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { apiError, apiVersionOf } from "#machinery";
+import { apiVersionOf } from "#machinery";
 import type { ResourceDefinition, SubresourceDefinition } from "../definition.ts";
 import type { ResourceRegistry } from "../registry.ts";
 
@@ -126,7 +126,7 @@ export class DiscoveryDocuments {
     if (found === undefined) return undefined;
     if (version === undefined) return { kind: "APIGroup", apiVersion: "v1", ...groupOf(found) };
     const served = found.versions.find((v) => v.version === version);
-    if (served === undefined) throw apiError(404, "NotFound", "the server could not find the requested resource", {});
+    if (served === undefined) return undefined;
     return {
       kind: "APIResourceList",
       apiVersion: "v1",

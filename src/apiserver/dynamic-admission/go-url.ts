@@ -34,8 +34,8 @@ export function goUrlMistake(text: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what is looked for.
   if (/[\u0000-\u001f\u007f]/.test(text)) return "net/url: invalid control character in URL";
   if (text.startsWith(":")) return "missing protocol scheme";
-  const escape = /%(?![0-9A-Fa-f]{2}).{0,2}/.exec(text.split("?")[0] ?? "")?.[0];
-  if (escape !== undefined) return `invalid URL escape ${JSON.stringify(escape)}`;
+  const wrong = /%(?![0-9A-Fa-f]{2}).{0,2}/.exec(text.split("?")[0] ?? "")?.[0];
+  if (wrong !== undefined) return `invalid URL escape ${JSON.stringify(wrong)}`;
   const { scheme, host } = parseGoUrl(text);
   if (scheme === "" && /^[^/?#]*:/.test(text)) return "first path segment in URL cannot contain colon";
   const port = /:([^:\]]*)$/.exec(host);

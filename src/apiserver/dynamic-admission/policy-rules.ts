@@ -148,6 +148,7 @@ function auditErrors(spec: PolicySpec, environment: CelEnvironment, policy: stri
         `${field}.valueExpression`,
         [string, nullType],
         "valueExpression is not specified",
+        valueExpression,
       ),
       ...(isTaken ? [fieldDuplicate(`${field}.key`, key)] : []),
     ];

@@ -25,6 +25,7 @@ export function expressionErrors(
   field: string,
   wanted: readonly CelType[],
   missing: string,
+  shown = source,
 ): FieldError[] {
   if (source === undefined || source.trim() === "") return [fieldRequired(field, missing)];
   try {
@@ -37,10 +38,10 @@ export function expressionErrors(
     const names = wanted.map(formatType);
     // A list of types shows their own names, a single one the name that messages have for it.
     const expected = names.length === 1 ? names[0] : `one of [${names.join(" ").replace(/\bnull\b/, "null_type")}]`;
-    return [fieldInvalid(field, source, `must evaluate to ${expected} but got ${formatType(type)}`)];
+    return [fieldInvalid(field, shown, `must evaluate to ${expected} but got ${formatType(type)}`)];
   } catch (error) {
     if (error instanceof CelTypeError || error instanceof CelCompileError)
-      return [fieldInvalid(field, source, `compilation failed: ${error.message}`)];
+      return [fieldInvalid(field, shown, `compilation failed: ${error.message}`)];
     throw error;
   }
 }

@@ -40,7 +40,7 @@ export function webhookErrors(object: KubeObject): readonly FieldError[] {
       ...oneOf(hook.reinvocationPolicy, `${field}.reinvocationPolicy`, ["IfNeeded", "Never"]),
       ...clientErrors(hook.clientConfig, `${field}.clientConfig`),
       ...conditionErrors(hook.matchConditions, `${field}.matchConditions`, false),
-      ...versionErrors(hook.admissionReviewVersions ?? [], `${field}.admissionReviewVersions`),
+      ...reviewVersionErrors(hook.admissionReviewVersions ?? [], `${field}.admissionReviewVersions`),
       ...(isTaken ? [fieldDuplicate(`${field}.name`, hook.name)] : []),
     ];
   });
@@ -53,7 +53,8 @@ function domainErrors(name: string | undefined, field: string): FieldError[] {
   return [fieldInvalid(field, name, "should be a domain with at least three segments separated by dots")];
 }
 
-function versionErrors(versions: readonly string[], field: string): FieldError[] {
+/** Versions of reviews a webhook reads: at least one that is sent. */
+export function reviewVersionErrors(versions: readonly string[], field: string): FieldError[] {
   if (versions.length === 0) return [fieldRequired(field, `must specify one of ${KNOWN_VERSIONS.join(", ")}`)];
   const errors = versions.flatMap((version, at) =>
     versions.indexOf(version) < at
@@ -65,7 +66,8 @@ function versionErrors(versions: readonly string[], field: string): FieldError[]
     : [...errors, fieldInvalid(field, versions, `must include at least one of ${KNOWN_VERSIONS.join(", ")}`)];
 }
 
-function clientErrors(config: WebhookClientConfig | undefined, field: string): FieldError[] {
+/** Where a webhook is: at a URL, or behind a Service. */
+export function clientErrors(config: WebhookClientConfig | undefined, field: string): FieldError[] {
   const { url, service } = config ?? {};
   if ((url === undefined) === (service === undefined))
     return [fieldRequired(field, "exactly one of url or service is required")];

@@ -64,7 +64,7 @@ export function encodeAnswer(
       if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };
       const isTyped = definition.origin !== "custom";
       if (form.encoding === "yaml")
-        return encodeText("yaml", isList && isTyped ? withoutItemKinds(object as KubeList) : ordered(object));
+        return encodeText("yaml", isList ? shownList(object as KubeList, isTyped) : ordered(object));
       return {
         contentType: "application/json",
         body: isList ? encodeList(object as KubeList, isTyped) : encodingOf(object as KubeObject),
@@ -79,6 +79,9 @@ function ordered({ kind, apiVersion, ...rest }: KubeObject | KubeList): object {
   return { kind, apiVersion, ...rest };
 }
 
+const shownList = (list: KubeList, isTyped: boolean): object =>
+  isTyped ? withoutItemKinds(list) : ordered({ ...list, metadata: untypedMetadata(list) });
+
 function withoutItemKinds(list: KubeList): object {
   return { ...ordered(list), items: list.items.map(({ apiVersion: _a, kind: _k, ...item }) => item) };
 }
@@ -86,9 +89,13 @@ function withoutItemKinds(list: KubeList): object {
 const COMMA = Buffer.from(",");
 const BRACE = Buffer.from("{");
 
+/** Lists of custom resources name the page that follows also where there is none. */
+const untypedMetadata = ({ metadata }: KubeList) => ({ continue: "", ...metadata });
+
 /** Items of typed lists do not repeat their kind: it is the list's. Their bytes are shared with other answers. */
 function encodeList(list: KubeList, isTyped: boolean): Buffer {
-  const { kind, apiVersion, metadata, items } = list;
+  const { kind, apiVersion, items } = list;
+  const metadata = isTyped ? list.metadata : untypedMetadata(list);
   const parts: Buffer[] = [Buffer.from(`${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`)];
   let head: string | undefined;
   let headBytes = 0;

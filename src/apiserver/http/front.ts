@@ -5,6 +5,7 @@ import {
   forbidden,
   internalError,
   methodNotAllowed,
+  notFound,
   notServed,
   plainFailure,
   type KubeList,
@@ -18,10 +19,11 @@ import {
 import type { Authenticator } from "../authentication/authenticator.ts";
 import { headerOf } from "../authentication/headers.ts";
 import { impersonationOf } from "../authentication/impersonation.ts";
+import { ImpersonationModes } from "../authentication/impersonation-modes.ts";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
 import { type Attributes, type Authorizer, type Decision, refusal } from "../authorization/attributes.ts";
 import { versionJson } from "../data/generated-version.ts";
-import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
+import { hasSubresource, type RequestContext, type ResourceDefinition, type User } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
 import type { OpenApiDocuments } from "../openapi/openapi.ts";
 import type { Auditor } from "../audit/auditor.ts";
@@ -67,6 +69,7 @@ const header = (request: FrontRequest, name: string) => headerOf(request.headers
 const DISCOVERED = /^\/(?:api|apis|version|healthz|livez|readyz|metrics|openapi\/v[23])(?:\/|$)/;
 const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
 
+const NO_PAGE = "404 page not found\n";
 const NOT_CACHED = { "cache-control": "no-cache, private" };
 
 const json = (
@@ -104,8 +107,11 @@ const NOBODY: Asking = { user: { name: "", groups: [] } };
 /** Turns requests into answers: who asks, whether they may, what is asked, and in which form the answer goes. */
 export class Front {
   readonly #parts: FrontParts;
+  readonly #impersonation: ImpersonationModes;
+  readonly #denials = new WeakSet<object>();
   constructor(parts: FrontParts) {
     this.#parts = parts;
+    this.#impersonation = new ImpersonationModes(parts.authorizer);
   }
 
   async handle(request: FrontRequest): Promise<FrontOutcome> {
@@ -113,12 +119,13 @@ export class Front {
     try {
       const url = urlOf(request.url);
       const path = parseResourcePath(url.pathname);
-      const asking = await this.#identify(request);
-      const { user } = asking ?? NOBODY;
-      const attributes =
+      const attributesBy = (who: User): Attributes =>
         path === undefined
-          ? { ...NO_RESOURCE, user, verb: request.method.toLowerCase(), path: url.pathname }
-          : attributesOf(request, url, path, user);
+          ? { ...NO_RESOURCE, user: who, verb: request.method.toLowerCase(), path: url.pathname }
+          : attributesOf(request, url, path, who);
+      const asking = await this.#identify(request, attributesBy);
+      const { user } = asking ?? NOBODY;
+      const attributes = attributesBy(user);
       passage.begin(attributes, url, asking?.impersonator);
       if (asking === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
       if (asking.refused !== undefined) throw asking.refused;
@@ -148,21 +155,15 @@ export class Front {
       headers: {
         "content-type": contentType,
         ...NOT_CACHED,
-        ...(status.reason === "Forbidden" ? { "x-content-type-options": "nosniff" } : {}),
+        ...(this.#denials.has(error as object) ? { "x-content-type-options": "nosniff" } : {}),
         ...(retry === undefined ? {} : { "retry-after": String(retry) }),
       },
       body,
     };
   }
 
-  /** Who asks, after impersonation; `undefined` when it is nobody. Throws 403 on an impersonation that is not allowed. */
-  async userOf(request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">): Promise<User | undefined> {
-    const asking = await this.#identify(request);
-    if (asking?.refused !== undefined) throw asking.refused;
-    return asking?.user;
-  }
-
-  async #identify(request: Pick<FrontRequest, "headers" | "peer" | "trustedUser">): Promise<Asking | undefined> {
+  /** Who asks, after impersonation; `undefined` when it is nobody. */
+  async #identify(request: FrontRequest, attributes: (user: User) => Attributes): Promise<Asking | undefined> {
     if (request.trustedUser !== undefined) return { user: request.trustedUser };
     const user = await this.#parts.authenticator.authenticate(request.headers, request.peer ?? []);
     this.#parts.measures?.authenticated(user !== undefined);
@@ -170,19 +171,26 @@ export class Front {
     try {
       const asked = impersonationOf(request.headers);
       if (asked === undefined) return { user };
-      for (const need of asked.needs) this.#mustBeAllowed({ user, verb: "impersonate", ...need });
+      this.#impersonation.mustBeAllowed(user, asked, attributes(user));
       return { user: asked.user, impersonator: user };
     } catch (error) {
-      return { user, refused: error };
+      return { user, refused: this.#denied(error) };
     }
+  }
+
+  /** Refusals of who may ask at all carry a header that those of later checks do not. */
+  #denied<E>(error: E): E {
+    if (typeof error === "object" && error !== null) this.#denials.add(error);
+    return error;
   }
 
   #mustBeAllowed(attributes: Attributes): Decision {
     const decision = this.#parts.authorizer.authorize(attributes);
     if (decision.isAllowed) return decision;
     const why = refusal(attributes, decision.reason);
-    if (attributes.path !== undefined) throw apiError(403, "Forbidden", `forbidden: ${why}`, {});
-    throw forbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, why);
+    if (attributes.path !== undefined) throw this.#denied(apiError(403, "Forbidden", `forbidden: ${why}`, {}));
+    const { group, resource, name } = attributes;
+    throw this.#denied(forbidden({ group, resource }, name, why));
   }
 
   async #nonResource(request: FrontRequest, url: URL): Promise<FrontAnswer> {
@@ -190,7 +198,7 @@ export class Front {
     const path = url.pathname;
     if (request.method !== "GET" && request.method !== "HEAD") {
       if (DISCOVERED.test(path)) throw methodNotAllowed();
-      return text(404, "404 page not found\n");
+      return text(404, NO_PAGE);
     }
     const health = await this.#parts.health.answer(path, url.searchParams);
     if (health !== undefined) {
@@ -255,10 +263,25 @@ export class Front {
       return json(200, await this.#parts.tokens.accounts.keySet(), { "content-type": "application/jwk-set+json" });
     const classic = discovery.classic(path, this.#parts.address());
     if (classic !== undefined) return json(200, classic);
+    // Kubernetes' own groups answer for versions they do not have; nobody does for those of custom kinds.
     const [, group] = /^\/apis\/([^/]+)\/[^/]+\/?$/.exec(path) ?? [];
-    if (discovery.groups().some(({ name }) => name !== "" && name === group)) throw notServed();
+    const isOurs = server.registry.all.some(({ kind, origin }) => kind.group === group && origin !== "custom");
+    if (group !== "" && isOurs) throw notServed();
     server.log.debug("no such path", { path });
-    return text(404, "404 page not found\n");
+    return text(404, NO_PAGE);
+  }
+
+  /**
+   * Whether some part of the server looks after a path. What no kind of Kubernetes' own groups answers for, nobody
+   * does unless a custom kind is there, in that version and with that scope; those paths have no page.
+   */
+  #isKnownPlace(path: ResourcePath, verb: string): boolean {
+    const { registry } = this.#parts.server;
+    const definition = registry.find(path.group, path.version, path.resource);
+    if (definition === undefined)
+      return registry.all.some(({ kind, origin }) => kind.group === path.group && origin !== "custom");
+    if (definition.origin !== "custom" || definition.kind.namespaced === (path.namespace !== undefined)) return true;
+    return definition.kind.namespaced && (verb === "list" || verb === "watch" || verb === "deletecollection");
   }
 
   async #resource(
@@ -270,7 +293,14 @@ export class Front {
     passage: Passage,
   ): Promise<FrontAnswer | FrontStream> {
     const { server } = this.#parts;
+    if (!this.#isKnownPlace(path, attributes.verb)) return text(404, NO_PAGE);
     const definition = server.definition(path);
+    if (
+      path.subresource !== undefined &&
+      definition.origin === "custom" &&
+      !hasSubresource(definition, path.subresource)
+    )
+      throw notFound(definition.kind, path.name ?? "");
     const canProtobuf = definition.origin === "builtin" && hasProtobuf(path.group, path.version, definition.kind.kind);
     const form = chooseForm(header(request, "accept"), canProtobuf);
     if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));

@@ -1,8 +1,10 @@
 import {
   apiVersionOf,
   badRequest,
+  fieldInvalid,
   type GroupVersionKind,
   gvkOf,
+  invalid,
   isJsonObject,
   type KubeObject,
   type ObjectMeta,
@@ -11,6 +13,7 @@ import {
 } from "#machinery";
 import { goNameOf } from "../definition.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
+import { readEmbedded } from "./embedded-objects.ts";
 import { goMismatch } from "./go-decoding.ts";
 import type { VerbHost } from "./host.ts";
 import { decodeMetadata, namespaceMismatch, unknownMetadata } from "../metadata.ts";
@@ -72,6 +75,7 @@ export function admitBody(
 ): KubeObject {
   const { schema, kind } = definition;
   const body = decodeHead(definition, sentBody, known);
+  if (definition.origin === "custom") mustBeCustom(definition, sentBody, body);
   const { group, version, kind: sent } = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
   const isOther =
     (body.kind && sent !== kind.kind) || (body.apiVersion && (group !== kind.group || version !== kind.version));
@@ -89,10 +93,35 @@ export function admitBody(
         );
     }
     object = schema.prune(object, unknown, "", true, known) as KubeObject;
+    if (definition.origin === "custom") object = readEmbedded(schema, object, unknown, kind);
   }
   refuseStrictly(definition, [...(context.strictErrors ?? []), ...unknown.map(unknownField)], options, context);
   object = (schema?.applyDefaults(object, known) ?? object) as KubeObject;
   return definition.strategy.applyDefaults?.(object) ?? object;
+}
+
+/** Objects of custom kinds say what they are, and are it: nothing is converted while they are read. */
+function mustBeCustom({ kind }: ResourceDefinition, sent: KubeObject | null, body: KubeObject): void {
+  const wanted = apiVersionOf(kind);
+  if (!body.kind) throw noKind(kind.kind, sent);
+  if (body.apiVersion !== wanted)
+    throw badRequest(
+      `the API version in the data (${body.apiVersion ?? ""}) does not match the expected API version (${wanted})`,
+    );
+  if (body.kind === kind.kind) return;
+  throw invalid({ group: kind.group, kind: body.kind }, body.metadata.name ?? "", [
+    fieldInvalid("kind", body.kind, `must be ${kind.kind}`),
+  ]);
+}
+
+const SHOWN_BYTES = 30;
+
+function noKind(kind: string, sent: KubeObject | null): Error {
+  const text = JSON.stringify(sent);
+  const shown = Buffer.byteLength(text) > SHOWN_BYTES ? `${Buffer.from(text).subarray(0, SHOWN_BYTES)} ...` : text;
+  return badRequest(
+    `the object provided is unrecognized (must be of type ${kind}): Object 'Kind' is missing in '${text}' (${shown})`,
+  );
 }
 
 /** The refusal of an object of another kind or version than the request's. */

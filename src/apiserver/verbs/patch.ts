@@ -1,6 +1,7 @@
 import {
   ApiError,
   apiError,
+  apiVersionOf,
   goText,
   plainFailure,
   applyJsonPatch,
@@ -15,6 +16,7 @@ import {
   type KubeObject,
   notFound,
   objectKey,
+  parseApiVersion,
   PatchError,
   requestEntityTooLarge,
   type ResourceRequest,
@@ -50,6 +52,7 @@ export async function patchObject(
   const change = (old: KubeObject, known: KubeObject | undefined): KubeObject => {
     const patched = patchedBy(definition, request, isScale ? scaleOf(definition, old) : old);
     if (isScale) return applyScale(definition, old, patched);
+    if (definition.origin === "custom") mustStayInVersion(definition, patched);
     const admitted = asPatch(patchType, body, patched, () =>
       admitBody(definition, patched, options, context, isKnownIn(host), known),
     );
@@ -68,6 +71,15 @@ export async function patchObject(
     typeof version === "string" && !isScale ? version : undefined,
     isScale ? (result) => scaleOf(definition, result) : undefined,
   );
+}
+
+/** A patch may not move a custom object into another version. */
+function mustStayInVersion({ kind }: ResourceDefinition, { apiVersion, kind: sent, metadata }: KubeObject): void {
+  const wanted = apiVersionOf(kind);
+  if (apiVersion === wanted) return;
+  throw invalid({ group: parseApiVersion(apiVersion ?? "").group, kind: sent }, metadata?.name ?? "", [
+    fieldInvalid("apiVersion", apiVersion, `must be ${wanted}`),
+  ]);
 }
 
 /** What a decoder refuses in a patched object is a mistake of the patch. */

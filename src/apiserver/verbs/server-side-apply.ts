@@ -77,7 +77,9 @@ function appliedObject(definition: ResourceDefinition, request: PatchRequest): K
   if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
   const head = decodeHead(definition, body);
   const { group, version, kind } = gvkOf({ apiVersion: head.apiVersion ?? "", kind: head.kind ?? "" });
-  if (kind === "" || version === "") throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
+  const isOther = definition.origin === "custom" && group === definition.kind.group && kind !== definition.kind.kind;
+  if (kind === "" || version === "" || isOther)
+    throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
   if (group === definition.kind.group && version !== definition.kind.version)
     throw badRequest(
       `incorrect version specified in apply patch. Specified patch version: ${head.apiVersion}, expected: ${apiVersionOf(definition.kind)}`,

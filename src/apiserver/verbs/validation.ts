@@ -41,6 +41,7 @@ export function validateObject(
     }
   }
   if (errors.length === 0 || strategy.checksAlone === true) {
+    if (old === undefined) errors.push(...(strategy.validateCreate?.(object) ?? []));
     errors.push(...(strategy.validate?.(object) ?? []));
     errors.push(
       ...((old === undefined ? strategy.validateCreate?.(object) : strategy.validateUpdate?.(object, old)) ?? []),

@@ -1,5 +1,6 @@
 import { isJsonObject, setOwn } from "../paths.ts";
 import { type FieldError, fieldDuplicate, fieldInvalid, fieldRequired } from "../status.ts";
+import { DNS_1035_LABEL, DNS_1035_LABEL_TEXT } from "../name-formats.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { canonical, typeMismatch, type ValueCheck, valueChecks } from "./value-checks.ts";
 
@@ -369,9 +370,16 @@ export class Schema {
   }
 
   #checkEmbedded(value: Readonly<Record<string, unknown>>, path: string, errors: FieldError[]): void {
-    for (const name of ["apiVersion", "kind"])
-      if (typeof value[name] !== "string" || value[name] === "")
-        errors.push(fieldRequired(join(path, name), "must not be empty"));
+    for (const name of ["apiVersion", "kind"]) {
+      const given = value[name];
+      const at = join(path, name);
+      if (typeof given !== "string") errors.push(fieldRequired(at));
+      else if (given === "") errors.push(fieldInvalid(at, given, "must not be empty"));
+      else if (name === "apiVersion" && given.split("/").length > 2)
+        errors.push(fieldInvalid(at, given, `unexpected GroupVersion string: ${given}`));
+      else if (name === "kind" && !DNS_1035_LABEL.test(given.toLowerCase()))
+        errors.push(fieldInvalid(at, given, `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}`));
+    }
   }
 }
 
