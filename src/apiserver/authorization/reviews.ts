@@ -1,4 +1,13 @@
-import { apiVersionOf, badRequest, type FieldError, formatTime, getPath, invalid, type KubeObject } from "#machinery";
+import {
+  apiVersionOf,
+  badRequest,
+  type FieldError,
+  formatTime,
+  getPath,
+  invalid,
+  isJsonObject,
+  type KubeObject,
+} from "#machinery";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
 import { builtinSchema } from "../builtin/definitions.ts";
 import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
@@ -41,6 +50,14 @@ const withStatus = (object: KubeObject, status: unknown): KubeObject => ({ ...ob
 /** An answer that keeps nothing of what was asked. */
 const fresh = ({ apiVersion, kind }: KubeObject): KubeObject => ({ apiVersion, kind, metadata: {} });
 
+/** Metadata in a message; the fields somebody owns stand in order. */
+const shownMetadata = (metadata: object) =>
+  JSON.stringify(metadata, (_key, value: unknown) =>
+    isJsonObject(value) && Object.keys(value).some((key) => key.startsWith("f:"))
+      ? Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
+      : value,
+  );
+
 /** What a review of access must say; `needsSubject` where it does not ask for the sender. */
 function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): void {
   const spec = specOf(object);
@@ -63,7 +80,7 @@ function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): v
     refuse("spec.user", '""', "at least one of user or group must be specified");
   const { name, namespace } = object.metadata;
   if (name || (namespace && kind !== "LocalSubjectAccessReview"))
-    refuse("metadata", JSON.stringify(object.metadata), "must be empty");
+    refuse("metadata", shownMetadata(object.metadata), "must be empty");
   if (kind === "LocalSubjectAccessReview" && spec.resourceAttributes?.namespace !== namespace)
     refuse(
       "spec.resourceAttributes.namespace",
