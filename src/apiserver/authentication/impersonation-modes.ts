@@ -129,15 +129,17 @@ export class ImpersonationModes {
     const needs = MODES.find((mode) => mode.name === name)?.needs(asked, asker);
     if (needs === undefined) return undefined;
     const deed = { ...attributes, user: asker, verb: `impersonate-on:${name}:${attributes.verb}` };
-    if (!this.#authorizer.authorize(deed).isAllowed) return refuse(deed, "");
+    const decision = this.#authorizer.authorize(deed);
+    if (!decision.isAllowed) return refuse(deed, decision.reason);
     return this.#firstRefused(asker, `impersonate:${name}`, needs);
   }
 
   #firstRefused(user: User, verb: string, needs: readonly Need[]): ApiError | "nothing" {
     for (const { never, ...what } of needs) {
       const wanted = { user, verb, ...what };
-      if (never !== undefined) return refuse(wanted, `: ${never}`);
-      if (!this.#authorizer.authorize(wanted).isAllowed) return refuse(wanted, "");
+      if (never !== undefined) return refuse(wanted, never);
+      const decision = this.#authorizer.authorize(wanted);
+      if (!decision.isAllowed) return refuse(wanted, decision.reason);
     }
     return "nothing";
   }
@@ -150,8 +152,8 @@ export class ImpersonationModes {
 
 const LEGACY = "legacy";
 
-function refuse(wanted: Attributes, why: string): ApiError {
-  const text = `${refusal(wanted)}${why}`;
+function refuse(wanted: Attributes, reason: string): ApiError {
+  const text = refusal(wanted, reason);
   if (wanted.path !== undefined) return apiError(403, "Forbidden", `forbidden: ${text}`, {});
   return forbidden({ group: wanted.group, resource: wanted.resource }, wanted.name, text);
 }
