@@ -37,8 +37,8 @@ export interface RequestContext {
 
 /** What a kind does beyond what its schema says. Every part is optional. Objects are never changed in place. */
 export interface Strategy {
-  /** Brings values of a request into the form they are stored in, before the schema looks at them. */
-  normalise?(object: KubeObject): KubeObject;
+  /** Brings values of a request into the form they are stored in, before the schema looks at them; `known` ones are. */
+  normalise?(object: KubeObject, known?: KubeObject): KubeObject;
   /** Fills in what the schema cannot say. */
   applyDefaults?(object: KubeObject): KubeObject;
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;

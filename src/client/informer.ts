@@ -23,7 +23,8 @@ export interface InformerOptions {
 
 interface Index<T> {
   readonly of: (object: T) => readonly string[];
-  readonly entries: Map<string, Map<string, T>>;
+  /** The keys of the objects with a value. */
+  readonly entries: Map<string, Set<string>>;
 }
 
 const RETRY = exponentialBackoff({ baseMs: 200, maxMs: 30_000 });
@@ -39,7 +40,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   readonly #transport: Transport;
   readonly #options: InformerOptions;
   #objects = new Map<string, T>();
-  readonly #byNamespace = new Map<string, Map<string, T>>();
+  readonly #byNamespace = new Map<string, Set<string>>();
   readonly #indexes = new Map<string, Index<T>>();
   readonly #handlers = new Set<InformerHandler<T>>();
   #resourceVersion = "";
@@ -83,8 +84,13 @@ export class Informer<T extends KubeObject = KubeObject> {
   }
 
   list(namespace?: string): T[] {
-    const from = namespace === undefined ? this.#objects : this.#byNamespace.get(namespace);
-    return from === undefined ? [] : [...from.values()];
+    return namespace === undefined ? [...this.#objects.values()] : this.#named(this.#byNamespace.get(namespace));
+  }
+
+  #named(keys: ReadonlySet<string> | undefined): T[] {
+    const found: T[] = [];
+    if (keys !== undefined) for (const key of keys) found.push(this.#objects.get(key) as T);
+    return found;
   }
 
   keys(): IterableIterator<string> {
@@ -96,7 +102,7 @@ export class Informer<T extends KubeObject = KubeObject> {
     if (this.#indexes.has(name)) return;
     const index: Index<T> = { of, entries: new Map() };
     this.#indexes.set(name, index);
-    for (const [key, object] of this.#objects) insert(index, key, object);
+    for (const [key, object] of this.#objects) for (const value of of(object)) insert(index.entries, value, key);
   }
 
   hasIndex(name: string): boolean {
@@ -106,8 +112,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   byIndex(name: string, value: string): T[] {
     const index = this.#indexes.get(name);
     if (index === undefined) throw new Error(`informer of ${this.kind.resource} has no index ${name}`);
-    const found = index.entries.get(value);
-    return found === undefined ? [] : [...found.values()];
+    return this.#named(index.entries.get(value));
   }
 
   /** Adds a handler and tells it of everything the cache holds. Returns how to remove it. */
@@ -270,14 +275,13 @@ export class Informer<T extends KubeObject = KubeObject> {
   #put(key: string, object: T, old: T | undefined): void {
     this.#objects.set(key, object);
     const namespace = object.metadata.namespace;
-    if (namespace !== undefined) {
-      let members = this.#byNamespace.get(namespace);
-      if (members === undefined) this.#byNamespace.set(namespace, (members = new Map()));
-      members.set(key, object);
-    }
-    for (const index of this.#indexes.values()) {
-      if (old !== undefined) withdraw(index, key, old);
-      insert(index, key, object);
+    if (namespace !== undefined && old === undefined) insert(this.#byNamespace, namespace, key);
+    for (const { of, entries } of this.#indexes.values()) {
+      const values = of(object);
+      const before = old === undefined ? NONE : of(old);
+      if (isSame(values, before)) continue;
+      for (const value of before) withdraw(entries, value, key);
+      for (const value of values) insert(entries, value, key);
     }
   }
 
@@ -285,28 +289,26 @@ export class Informer<T extends KubeObject = KubeObject> {
     const old = this.#objects.get(key);
     this.#objects.delete(key);
     const namespace = object.metadata.namespace;
-    if (namespace !== undefined) {
-      const members = this.#byNamespace.get(namespace);
-      members?.delete(key);
-      if (members?.size === 0) this.#byNamespace.delete(namespace);
-    }
-    if (old !== undefined) for (const index of this.#indexes.values()) withdraw(index, key, old);
+    if (namespace !== undefined) withdraw(this.#byNamespace, namespace, key);
+    if (old !== undefined)
+      for (const { of, entries } of this.#indexes.values()) for (const value of of(old)) withdraw(entries, value, key);
     for (const handler of this.#handlers) handler.delete?.(object);
   }
 }
 
-function insert<T>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.of(object)) {
-    let members = index.entries.get(value);
-    if (members === undefined) index.entries.set(value, (members = new Map()));
-    members.set(key, object);
-  }
+const NONE: readonly string[] = [];
+
+const isSame = (values: readonly string[], others: readonly string[]): boolean =>
+  values.length === others.length && values.every((value, at) => value === others[at]);
+
+function insert(entries: Map<string, Set<string>>, value: string, key: string): void {
+  const members = entries.get(value);
+  if (members === undefined) entries.set(value, new Set([key]));
+  else members.add(key);
 }
 
-function withdraw<T>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.of(object)) {
-    const members = index.entries.get(value);
-    members?.delete(key);
-    if (members?.size === 0) index.entries.delete(value);
-  }
+function withdraw(entries: Map<string, Set<string>>, value: string, key: string): void {
+  const members = entries.get(value);
+  members?.delete(key);
+  if (members?.size === 0) entries.delete(value);
 }

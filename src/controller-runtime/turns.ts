@@ -2,6 +2,10 @@
 const TURN_MS = 8;
 /** The same for all background work together, while nothing else waits: whoever comes then must not wait for long. */
 const BACKGROUND_TURN_MS = 4;
+/** The same in the gaps of a burst, in which normal work waits for the disk only and is about to go on. */
+const GAP_TURN_MS = 1;
+/** Normal work that was there so shortly ago is about to come again. */
+const BURST_MS = 20;
 /** Background work gets a turn after this time even if normal work never ends: a share of one in ten at least. */
 const STARVED_MS = 40;
 
@@ -21,6 +25,7 @@ export class Turns {
   /** In the order in which they are served; who was served goes last. */
   readonly #background = new Set<Turn>();
   #isScheduled = false;
+  #normalMs = Number.NEGATIVE_INFINITY;
   readonly #now: () => number;
   #backgroundMs = 0;
 
@@ -48,7 +53,10 @@ export class Turns {
     this.#normal.clear();
     for (const turn of turns) if (turn(this.#now() + TURN_MS)) this.#normal.add(turn);
     const nowMs = this.#now();
-    if (!isBusy || nowMs - this.#backgroundMs >= STARVED_MS) this.#serveBackground(nowMs + BACKGROUND_TURN_MS);
+    if (isBusy) this.#normalMs = nowMs;
+    const isStarved = nowMs - this.#backgroundMs >= STARVED_MS;
+    const isBurst = nowMs - this.#normalMs < BURST_MS;
+    if (!isBusy || isStarved) this.#serveBackground(nowMs + (isBurst && !isStarved ? GAP_TURN_MS : BACKGROUND_TURN_MS));
     if (this.#normal.size + this.#background.size > 0) this.#schedule();
   }
 

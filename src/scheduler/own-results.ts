@@ -1,4 +1,5 @@
-import type { ResourceBinding, TargetCluster } from "#apis/karmada";
+import type { AnyBinding, ResourceBinding, TargetCluster } from "#apis/karmada";
+import { deepEqual } from "#base";
 import { keyOf } from "#machinery";
 
 interface Own {
@@ -39,5 +40,35 @@ export class OwnResults {
   /** The newest known state of a cached binding. */
   freshest(cached: ResourceBinding): ResourceBinding {
     return this.#results.get(keyOf(cached))?.binding ?? cached;
+  }
+}
+
+/**
+ * Patches of `spec.clusters` that are on their way. A pass over what such a patch made would decide the same again: its
+ * change wakes nobody.
+ */
+export class OwnPatches {
+  readonly #patches = new Map<string, { readonly from: AnyBinding; readonly clusters: readonly TargetCluster[] }>();
+
+  /** Notes that `key` is being patched as it is in this generation; the caller ends it with `forget`. */
+  sent(key: string, from: AnyBinding, clusters: readonly TargetCluster[]): void {
+    this.#patches.set(key, { from, clusters });
+  }
+
+  forget(key: string): void {
+    this.#patches.delete(key);
+  }
+
+  /** Whether a change of a binding is the patch that was sent, and nothing else. */
+  isOwn(key: string, old: AnyBinding, now: AnyBinding): boolean {
+    const sent = this.#patches.get(key);
+    return (
+      sent !== undefined &&
+      sent.from.metadata.uid === now.metadata.uid &&
+      sent.from.metadata.generation === old.metadata.generation &&
+      now.metadata.generation === (old.metadata.generation ?? 0) + 1 &&
+      deepEqual(now.spec.clusters ?? [], sent.clusters) &&
+      deepEqual({ ...now.spec, clusters: undefined }, { ...old.spec, clusters: undefined })
+    );
   }
 }

@@ -11,7 +11,7 @@ import {
 import { exponentialBuckets, type Metrics } from "#base";
 import type { AssumedWorkloads } from "./assumed.ts";
 import type { Fleet } from "./fleet.ts";
-import type { OwnResults } from "./own-results.ts";
+import type { OwnPatches, OwnResults } from "./own-results.ts";
 import type { StepMeasure } from "./algorithm.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
@@ -116,6 +116,7 @@ export interface SchedulerState {
   readonly affinities: AffinityClasses;
   readonly assumed: AssumedWorkloads;
   readonly results: OwnResults;
+  readonly patches: OwnPatches;
   readonly fleet: Fleet;
   readonly metrics: SchedulerMetrics;
 }

@@ -6,7 +6,7 @@ import { decisionKey } from "./pass.ts";
 import { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 import { AssumedWorkloads } from "./assumed.ts";
 import { Fleet } from "./fleet.ts";
-import { OwnResults } from "./own-results.ts";
+import { OwnPatches, OwnResults } from "./own-results.ts";
 import { AffinityClasses, type QueueRecord, schedulerMetrics, type SchedulerState } from "./state.ts";
 import { bindingEnqueues, clusterStatesToMatch, hasRoomGrown, isHandled, isOurs } from "./triggers.ts";
 
@@ -34,6 +34,7 @@ export function stateOf(context: SchedulerContext): SchedulerState {
       affinities: new AffinityClasses(),
       assumed: new AssumedWorkloads(),
       results: new OwnResults(),
+      patches: new OwnPatches(),
       fleet: new Fleet([]),
       metrics: schedulerMetrics(context.metrics),
     };
@@ -99,6 +100,7 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     }
     if (old !== undefined && isTriggeredInSameSecond(old, binding)) state.sameSecondTriggers.add(decisionKey(binding));
     if (!bindingEnqueues(old, binding, context.options.schedulerName)) return [];
+    if (old !== undefined && state.patches.isOwn(decisionKey(binding), old, binding)) return [];
     state.metrics.incoming(old === undefined ? "BindingAdd" : "BindingUpdate");
     return [inserted(binding, kind as unknown as ResourceKind, context, state)];
   });

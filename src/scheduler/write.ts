@@ -8,8 +8,8 @@ import {
 import { deepEqual } from "#base";
 import type { Request } from "#controller-runtime";
 import { ApiError, isNotFound, type KubeObject } from "#machinery";
-import { conditionOf, type PassPlan } from "./pass.ts";
-import type { SchedulerContext } from "./wakes.ts";
+import { conditionOf, decisionKey, type PassPlan } from "./pass.ts";
+import { type SchedulerContext, stateOf } from "./wakes.ts";
 
 const MERGE = "application/merge-patch+json";
 const JSON_PATCH = "application/json-patch+json";
@@ -112,14 +112,17 @@ async function patchSpec(
   binding: AnyBinding,
   plan: PassPlan,
   request: Request,
-  { client }: SchedulerContext,
+  context: SchedulerContext,
 ): Promise<Patched | undefined> {
+  const { client } = context;
+  const { patches } = stateOf(context);
   const kind = request.kind as typeof ResourceBinding;
   let from = binding;
   for (let tries = 1; ; tries++) {
     const patch = specPatch(from, plan);
     if (patch === undefined) return { from };
     try {
+      if (plan.clusters !== undefined) patches.sent(decisionKey(from), from, plan.clusters);
       return { from, to: await client.patch(kind, request, JSON_PATCH, patch) };
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 422) throw error;
@@ -128,6 +131,8 @@ async function patchSpec(
       if (latest.metadata.generation === from.metadata.generation) throw error;
       if (tries >= MOVED_TRIES_MAX || !deepEqual(questionOf(latest), questionOf(binding))) return undefined;
       from = latest;
+    } finally {
+      patches.forget(decisionKey(from));
     }
   }
 }

@@ -42,10 +42,17 @@ export function selects(selector: LabelSelector | undefined, labels: StringMap |
 
 const SAFE = "bcdfghjklmnpqrstvwxz2456789";
 
+const hashes = new WeakMap<PodTemplateSpec, string>();
+
 /** A short stable name for a pod template, in letters that spell no words. */
-export function templateHash(template: PodTemplateSpec | undefined): string {
-  const digits = String(fnv1a32(JSON.stringify(template ?? {})));
-  return [...digits].map((digit) => SAFE[digit.charCodeAt(0) % SAFE.length]).join("");
+export function templateHash(template: PodTemplateSpec = {}): string {
+  let hash = hashes.get(template);
+  if (hash === undefined) {
+    const digits = String(fnv1a32(JSON.stringify(template)));
+    hash = [...digits].map((digit) => SAFE[digit.charCodeAt(0) % SAFE.length]).join("");
+    hashes.set(template, hash);
+  }
+  return hash;
 }
 
 /** The pod a workload makes from its template. */

@@ -35,8 +35,19 @@ function nameErrors(name: unknown, path: string, seen: Set<unknown>): FieldError
   return [];
 }
 
+/** Specs without a mistake. A workload's template goes through many hands and stays the same object. */
+const sound = new WeakSet<Json>();
+
 /** Mistakes of a pod's spec, with kube-apiserver's words; `claimed` are volumes that come with the pod's own claims. */
 export function podSpecErrors(spec: Json | undefined, path: string, claimed: readonly unknown[] = []): FieldError[] {
+  if (spec === undefined || claimed.length > 0) return mistakesOf(spec, path, claimed);
+  if (sound.has(spec)) return [];
+  const errors = mistakesOf(spec, path, claimed);
+  if (errors.length === 0) sound.add(spec);
+  return errors;
+}
+
+function mistakesOf(spec: Json | undefined, path: string, claimed: readonly unknown[]): FieldError[] {
   const errors: FieldError[] = [];
   const volumes = new Set<unknown>();
   for (const [at, volume] of listOf(spec, "volumes").entries()) {

@@ -8,18 +8,30 @@ import {
   type ResolveRef,
 } from "#machinery";
 
-/** Writes the amounts of a value in their canonical form; gives the value itself when nothing changed. */
-type Rewrite = (value: unknown) => unknown;
+/**
+ * Writes the amounts of a value in their canonical form; gives the value itself when nothing changed. What it shares with
+ * `known` was written before.
+ */
+type Rewrite = (value: unknown, known: unknown) => unknown;
 
 class QuantityError extends Error {}
 
 const QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const known = new Map<string, Rewrite | null | undefined>();
 
+/** Canonical forms of amounts seen before: few are ever used. */
+const canonical = new Map<string | number, string>();
+const CANONICAL_MAX = 4_096;
+
 const amount: Rewrite = (value) => {
   if (typeof value !== "string" && typeof value !== "number") return value;
+  const seen = canonical.get(value);
+  if (seen !== undefined) return seen;
   if (parseQuantity(value) === undefined) throw new QuantityError();
-  return canonicalQuantity(value);
+  const form = canonicalQuantity(value);
+  if (canonical.size >= CANONICAL_MAX) canonical.clear();
+  canonical.set(value, form);
+  return form;
 };
 
 /** A rewriter of one schema, or `undefined` where no amount can be. Schemas that contain themselves hold no amounts. */
@@ -37,7 +49,9 @@ function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefine
   }
   if (schema.items !== undefined) {
     const each = rewriterOf(schema.items, resolve);
-    return each === undefined ? undefined : (value) => (Array.isArray(value) ? mapped(value, each) : value);
+    return each === undefined
+      ? undefined
+      : (value, before) => (Array.isArray(value) ? mapped(value, each, before) : value);
   }
   const members = Object.entries(schema.properties ?? {}).flatMap(([name, member]) => {
     const rewrite = rewriterOf(member, resolve);
@@ -46,38 +60,45 @@ function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefine
   const values =
     typeof schema.additionalProperties === "object" ? rewriterOf(schema.additionalProperties, resolve) : undefined;
   if (members.length === 0 && values === undefined) return undefined;
-  return (value) => {
+  return (value, old) => {
     if (!isJsonObject(value)) return value;
+    const rewritten = isJsonObject(old) ? old : undefined;
     let result: Record<string, unknown> | undefined;
     const put = (name: string, rewrite: Rewrite) => {
       const before = value[name];
-      if (before === undefined || before === null) return;
-      const after = rewrite(before);
+      if (before === undefined || before === null || before === rewritten?.[name]) return;
+      const after = rewrite(before, rewritten?.[name]);
       if (after !== before) (result ??= { ...value })[name] = after;
     };
     for (const [name, rewrite] of members) put(name, rewrite);
-    if (values !== undefined) for (const name of Object.keys(value)) put(name, values);
+    if (values !== undefined) for (const name in value) put(name, values);
     return result ?? value;
   };
 }
 
-function mapped(values: readonly unknown[], rewrite: Rewrite): readonly unknown[] {
+function mapped(values: readonly unknown[], rewrite: Rewrite, old: unknown): readonly unknown[] {
+  const rewritten: readonly unknown[] = Array.isArray(old) ? old : [];
   let result: unknown[] | undefined;
-  for (const [at, value] of values.entries()) {
-    const after = rewrite(value);
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at];
+    if (value === rewritten[at]) continue;
+    const after = rewrite(value, rewritten[at]);
     if (after !== value) (result ??= [...values])[at] = after;
   }
   return result ?? values;
 }
 
 /** Amounts such as `0.5` and `1000m` are stored as `500m` and `1`, as kube-apiserver does. The work is planned at first use. */
-export function quantityRewriter(schema: JsonSchema, resolve: ResolveRef): (object: KubeObject) => KubeObject {
+export function quantityRewriter(
+  schema: JsonSchema,
+  resolve: ResolveRef,
+): (object: KubeObject, known?: KubeObject) => KubeObject {
   let rewrite: Rewrite | undefined | null = null;
-  return (object) => {
+  return (object, before) => {
     if (rewrite === null) rewrite = rewriterOf(schema, resolve);
     if (rewrite === undefined) return object;
     try {
-      return rewrite(object) as KubeObject;
+      return rewrite(object, before) as KubeObject;
     } catch (error) {
       if (!(error instanceof QuantityError)) throw error;
       const version = JSON.stringify(object.apiVersion.split("/").at(-1) ?? "");

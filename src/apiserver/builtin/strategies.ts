@@ -85,6 +85,10 @@ function fill(value: Json, defaults: Json): Json {
   return result ?? value;
 }
 
+/** The value with a member set; the value itself where it is set already. */
+const withMember = (value: Json, name: string, member: unknown): Json =>
+  value[name] === member ? value : { ...value, [name]: member };
+
 const fillTemplate = (spec: Json, restartPolicy?: string): Json => {
   const template = (spec["template"] ?? {}) as Json;
   const podSpec = defaultPodSpec((template["spec"] ?? {}) as Json, restartPolicy);
@@ -158,8 +162,6 @@ function cronTemplateErrors(object: KubeObject): FieldError[] {
   return [...podSpecErrors(template, path), ...endsErrors(policy, `${path}.restartPolicy`)];
 }
 
-const percent = (value: unknown) => value ?? "25%";
-
 function rolloutErrors(spec: Json): FieldError[] {
   const { type, rollingUpdate } = (spec["strategy"] ?? {}) as {
     readonly type?: unknown;
@@ -188,21 +190,14 @@ function rolloutErrors(spec: Json): FieldError[] {
 const strategies: Readonly<Record<string, Strategy>> = {
   "apps/Deployment": {
     applyDefaults: withSpec((spec) => {
-      const strategy = (spec["strategy"] ?? {}) as Json;
-      const type = strategy["type"] ?? "RollingUpdate";
-      const rolling = (strategy["rollingUpdate"] ?? {}) as Json;
-      const filled =
-        type === "RollingUpdate"
-          ? {
-              ...strategy,
-              type,
-              rollingUpdate: fill(rolling, { maxUnavailable: percent(undefined), maxSurge: percent(undefined) }),
-            }
-          : { ...strategy, type };
-      return fillTemplate({
-        ...fill(spec, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 }),
-        strategy: filled,
-      });
+      const filled = fill(spec, { replicas: 1, strategy: {}, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 });
+      const typed = fill(filled["strategy"] as Json, { type: "RollingUpdate" });
+      const rolling = (typed["rollingUpdate"] ?? {}) as Json;
+      const strategy =
+        typed["type"] === "RollingUpdate"
+          ? withMember(typed, "rollingUpdate", fill(rolling, { maxUnavailable: "25%", maxSurge: "25%" }))
+          : typed;
+      return fillTemplate(withMember(filled, "strategy", strategy));
     }),
     validate: (object) => [
       ...selectorErrors(object),

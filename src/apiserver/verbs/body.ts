@@ -81,7 +81,7 @@ export function admitBody(
     (body.kind && sent !== kind.kind) || (body.apiVersion && (group !== kind.group || version !== kind.version));
   if (isOther) throw otherKind(definition, body, isKnown({ group, version, kind: sent }));
   let object: KubeObject = { ...body, apiVersion: apiVersionOf(kind), kind: kind.kind };
-  object = definition.strategy.normalise?.(object) ?? object;
+  object = definition.strategy.normalise?.(object, known) ?? object;
   const sentMetadata = (sentBody as KubeObject | null)?.metadata;
   const unknown = known !== undefined && sentMetadata === known.metadata ? [] : unknownMetadata(sentMetadata);
   if (schema !== undefined) {
