@@ -1,6 +1,6 @@
 import type { Clock, Logger } from "#base";
 import { expiredSince, readKubeconfig, resolveContext } from "#certs";
-import { createHttpTransport, type HttpTransport } from "#client";
+import { createHttpTransport, type HttpTransport, type RequestMeasure } from "#client";
 import type { Transport } from "#machinery";
 
 /** The control plane, reached with the newest credentials. */
@@ -17,12 +17,19 @@ export interface PlaneConnectionOptions {
   readonly context?: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly measure?: RequestMeasure;
 }
 
 const LOOK_AGAIN_MS = 30_000;
 
 /** Opens the control plane a kubeconfig names. Throws when the first reading gives none. */
-export function createPlaneConnection({ read, context, clock, log }: PlaneConnectionOptions): PlaneConnection {
+export function createPlaneConnection({
+  read,
+  context,
+  clock,
+  log,
+  measure,
+}: PlaneConnectionOptions): PlaneConnection {
   let text = read();
   let present: HttpTransport = open(text);
   let isStopped = false;
@@ -36,7 +43,7 @@ export function createPlaneConnection({ read, context, clock, log }: PlaneConnec
       log.error("the client certificate for the control plane has expired: register anew, or replace the kubeconfig", {
         since: ended,
       });
-    return createHttpTransport({ ...endpoint, userAgent: "karmada-agent" });
+    return createHttpTransport({ ...endpoint, userAgent: "karmada-agent", ...(measure === undefined ? {} : { measure }) });
   }
 
   function use(kubeconfig: string): void {

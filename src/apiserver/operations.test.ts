@@ -378,7 +378,7 @@ describe("fairness", () => {
 });
 
 /** Counts by name and label values. */
-function countInto(counted: Map<string, number>): Metrics {
+function countInto(counted: Map<string, number>, updates: (() => void)[] = []): Metrics {
   const add = (name: string, labels: object, amount: number) => {
     const key = [name, ...Object.values(labels as Record<string, string>)].join(" ");
     counted.set(key, (counted.get(key) ?? 0) + amount);
@@ -390,6 +390,7 @@ function countInto(counted: Map<string, number>): Metrics {
       remove() {},
     }),
     histogram: (name) => ({ observe: (_value, labels = {}) => add(name, labels, 1) }),
+    onRead: (update) => void updates.push(update),
   };
 }
 
@@ -416,6 +417,54 @@ describe("running", () => {
     expect(counted.get("apiserver_longrunning_requests WATCH  v1 configmaps  namespace apiserver")).toBe(0);
     expect(counted.get("apiserver_current_inflight_requests mutating")).toBe(0);
     expect(counted.get("authentication_attempts success")).toBe(5);
+  });
+
+  it("objects, watches, the store and webhooks are measured by upstream's names", async () => {
+    const counted = new Map<string, number>();
+    const updates: (() => void)[] = [];
+    const { as } = await start({ measures: countInto(counted, updates) });
+    const admin = as(pki.admin);
+    const read = (...name: string[]) => {
+      for (const update of updates) update();
+      return counted.get(name.join(" "));
+    };
+    const webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    const hook = (name: string, resource: string, failurePolicy: string) => ({
+      name,
+      failurePolicy,
+      clientConfig: { url: "https://127.0.0.1:1/" },
+      rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: [resource] }],
+      sideEffects: "None",
+      admissionReviewVersions: ["v1"],
+    });
+    for (const name of ["a", "b"]) await admin.ask("POST", `${ns}/configmaps`, { body: configMap(name) });
+    await admin.ask("GET", `${ns}/configmaps?watch=true&timeoutSeconds=1&resourceVersion=0`);
+    expect(read("apiserver_watch_events_total", "", "v1", "configmaps")).toBe(2);
+    expect(read("apiserver_storage_objects", "configmaps")).toBe(2);
+    expect(read("apiserver_resource_objects", "", "configmaps")).toBe(2);
+    await admin.ask("DELETE", `${ns}/configmaps/b`);
+    expect(read("apiserver_storage_objects", "configmaps")).toBe(1);
+    expect(read("etcd_requests_total", "create", "", "configmaps")).toBe(2);
+    expect(read("etcd_requests_total", "delete", "", "configmaps")).toBe(1);
+    expect(read("etcd_request_duration_seconds", "list", "", "configmaps")).toBe(1);
+    const body = {
+      apiVersion: "admissionregistration.k8s.io/v1",
+      kind: "ValidatingWebhookConfiguration",
+      metadata: { name: "w" },
+      webhooks: [hook("strict.io.x", "configmaps", "Fail"), hook("lax.io.x", "secrets", "Ignore")],
+    };
+    expect((await admin.ask("POST", webhooks, { body })).status).toBe(201);
+    expect((await admin.ask("POST", `${ns}/configmaps`, { body: configMap("c") })).status).toBe(500);
+    const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "s" } };
+    expect((await admin.ask("POST", `${ns}/secrets`, { body: secret })).status).toBe(201);
+    const calls = "apiserver_admission_webhook";
+    expect(read(`${calls}_request_total`, "strict.io.x", "validating", "CREATE", "503", "true")).toBe(1);
+    expect(read(`${calls}_request_total`, "lax.io.x", "validating", "CREATE", "503", "false")).toBe(1);
+    expect(
+      read(`${calls}_rejection_count`, "strict.io.x", "validating", "CREATE", "calling_webhook_error", "503"),
+    ).toBe(1);
+    expect(read(`${calls}_fail_open_count`, "lax.io.x", "validating")).toBe(1);
+    expect(read(`${calls}_admission_duration_seconds`, "lax.io.x", "validating", "CREATE", "false")).toBe(1);
   });
 
   it("another certificate is served without a restart", async () => {

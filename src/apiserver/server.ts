@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Random, silentLogger, sleep } from "#base";
+import { type Clock, type Logger, type Metrics, type Random, silentLogger, sleep } from "#base";
 import {
   apiVersionOf,
   type KubeList,
@@ -31,6 +31,7 @@ import { ListPages } from "./list-pages.ts";
 import { ResourceRegistry } from "./registry.ts";
 import type { Encryption } from "./storage/encryption.ts";
 import { ResourceStore } from "./storage/resource-store.ts";
+import { countObjects, storeMeasures } from "./storage/store-measures.ts";
 import { createObject } from "./verbs/creation.ts";
 import { trackFields } from "./verbs/field-owners.ts";
 import { deleteCollection, deleteObject } from "./verbs/deletion.ts";
@@ -56,6 +57,8 @@ export interface ApiServerOptions {
   readonly conversions?: ReadonlyMap<string, VersionConversion>;
   /** How values of resources are kept in the store; default plain. */
   readonly encryption?: Encryption;
+  /** Where requests to the store are measured; default nowhere. */
+  readonly measures?: Metrics;
 }
 
 const ROOT = "/registry/";
@@ -80,6 +83,7 @@ export class ApiServer implements VerbHost {
   readonly connect = new Map<string, ConnectHandler>();
   readonly #versions: Versions;
   readonly #encryption: Encryption | undefined;
+  readonly #measure: ReturnType<typeof storeMeasures> | undefined;
   readonly #stores = new Map<string, ResourceStore>();
   #watch: BackendWatch;
   #applied: number;
@@ -95,6 +99,10 @@ export class ApiServer implements VerbHost {
     this.admission = [...(options.admission ?? [])];
     this.raw = options.raw;
     this.#encryption = options.encryption;
+    if (options.measures !== undefined) {
+      this.#measure = storeMeasures(options.measures);
+      countObjects(this, options.measures);
+    }
     this.pages = new ListPages(options.clock);
     this.#versions = new Versions(options.conversions);
     this.checksNamespaces = options.checksNamespaces ?? true;
@@ -137,6 +145,12 @@ export class ApiServer implements VerbHost {
     for (const watch of [...this.#watches]) watch.close();
   }
 
+  /** How many objects a resource has; `undefined` for what is not stored, or was never asked for. */
+  sizeOf({ storage }: ResourceDefinition): number | undefined {
+    const store = this.#stores.get(storage.prefix);
+    return store?.isLoaded === true ? store.size : undefined;
+  }
+
   /** The store of a resource; all versions share one. */
   store(definition: ResourceDefinition): ResourceStore {
     let store = this.#stores.get(definition.storage.prefix);
@@ -146,6 +160,9 @@ export class ApiServer implements VerbHost {
       store = new ResourceStore(this.backend, prefix, () => this.#shown(), {
         ...(leaseSeconds === undefined ? {} : { leaseSeconds }),
         ...(cipher === undefined ? {} : { cipher }),
+        ...(this.#measure === undefined
+          ? {}
+          : { measure: this.#measure(definition.storage.group ?? definition.kind.group, definition.kind.resource) }),
       });
       this.#stores.set(definition.storage.prefix, store);
     }

@@ -125,6 +125,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...(options.admission === undefined ? {} : { admission: options.admission }),
     ...(options.conversions === undefined ? {} : { conversions: options.conversions }),
     ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
+    ...(options.measures === undefined ? {} : { measures: options.measures }),
   });
   const rbac = new RbacAuthorizer(server);
   const nodePods = options.authorizesNodes === true ? new NodePods(server) : undefined;
@@ -157,7 +158,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...(nodePods === undefined ? [] : [nodeRestriction()]),
   );
   const aggregator = options.aggregation === undefined ? undefined : new Aggregator(server, options.aggregation);
-  const dynamic = new DynamicAdmission(server, authorizer);
+  const dynamic = new DynamicAdmission(server, authorizer, options.measures);
   server.admission.push(dynamic);
   let isReady = false;
   const health = new HealthChecks();

@@ -18,6 +18,8 @@ export interface Metrics {
   counter(name: string, help: string, labelNames?: readonly string[]): Counter;
   gauge(name: string, help: string, labelNames?: readonly string[]): Gauge;
   histogram(name: string, help: string, labelNames?: readonly string[], buckets?: readonly number[]): Histogram;
+  /** Calls `update` each time before the measurements are read: for what is counted elsewhere, or costs too much to follow. */
+  onRead(update: () => void): void;
 }
 
 /** Bounds of a histogram: `start`, and each next one `factor` times the one before. */
@@ -29,4 +31,5 @@ export const silentMetrics: Metrics = {
   counter: () => ({ add() {} }),
   gauge: () => ({ set() {}, remove() {} }),
   histogram: () => ({ observe() {} }),
+  onRead() {},
 };

@@ -48,4 +48,4 @@ export {
   opaqueType,
   string,
 } from "./types.ts";
-export { CelMap, CelRuntimeError, display, fromJson, Optional, toJson, type Value } from "./values.ts";
+export { CelMap, CelRuntimeError, display, fromJson, objectTypeName, Optional, toJson, type Value } from "./values.ts";

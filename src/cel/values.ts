@@ -145,6 +145,10 @@ export class LiteralMap extends CelMap {
   }
 }
 
+/** The name of the object type a value was written as, when it was. */
+export const objectTypeName = (value: Value): string | undefined =>
+  value instanceof LiteralMap ? value.objectType : undefined;
+
 interface ListKind {
   readonly listType: string;
   readonly keys: readonly string[];

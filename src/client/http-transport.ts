@@ -16,6 +16,7 @@ import {
   type WriteOptions,
 } from "#machinery";
 import { dial, type TlsOptions } from "#network";
+import type { RequestMeasure } from "./rest-metrics.ts";
 
 /** Where an API server is and who asks. PEM texts, not file names. */
 export interface HttpTransportOptions {
@@ -40,6 +41,8 @@ export interface HttpTransportOptions {
   readonly timeoutMs?: number;
   /** Largest answer read into memory; default 256 MiB. */
   readonly answerBytesMax?: number;
+  /** Told of each answer; `code` is `<error>` where none came. */
+  readonly measure?: RequestMeasure;
 }
 
 export interface HttpTransport extends Transport {
@@ -85,6 +88,22 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     return flat;
   };
 
+  /** Sends a request and measures how long its answer took to begin. */
+  async function ask(by: Dispatcher, sent: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    const { measure } = options;
+    if (measure === undefined) return by.request(sent);
+    const startedMs = performance.now();
+    const told = (code: string) => measure(sent.method, server.host, code, (performance.now() - startedMs) / 1000);
+    try {
+      const answer = await by.request(sent);
+      told(String(answer.statusCode));
+      return answer;
+    } catch (error) {
+      told("<error>");
+      throw error;
+    }
+  }
+
   async function request(
     method: string,
     path: string,
@@ -93,7 +112,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     signal: AbortSignal | undefined,
     onWarning?: (message: string) => void,
   ): Promise<KubeObject> {
-    const answer = await dispatcher.request({
+    const answer = await ask(dispatcher, {
       origin: server.origin,
       path: prefix + path,
       method: method as Dispatcher.HttpMethod,
@@ -173,7 +192,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   };
 
   async function sendRaw(raw: RawRequest): Promise<RawResponse> {
-    const answer = await dispatcher.request({
+    const answer = await ask(dispatcher, {
       origin: server.origin,
       path: prefix + raw.path,
       method: raw.method as Dispatcher.HttpMethod,
@@ -202,7 +221,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       if (watch.sendInitialEvents !== undefined) query.set("sendInitialEvents", String(watch.sendInitialEvents));
       if (watch.timeoutSeconds !== undefined) query.set("timeoutSeconds", String(watch.timeoutSeconds));
       const path = withQuery(pathOf(watch), query);
-      const answer = await watcher.request({
+      const answer = await ask(watcher, {
         origin: server.origin,
         path: prefix + path,
         method: "GET",

@@ -14,4 +14,5 @@ export { Informer, type InformerHandler, type InformerOptions } from "./informer
 export { createInformers, type Informers } from "./informers.ts";
 export { createKindMapper, type KindMapper } from "./kind-mapper.ts";
 export { withRateLimit } from "./rate-limit.ts";
+export { type RequestMeasure, restMetrics } from "./rest-metrics.ts";
 export { retryOnConflict } from "./retry.ts";

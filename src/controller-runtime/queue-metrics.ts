@@ -22,6 +22,16 @@ export function queueMetrics(metrics: Metrics): (name: string) => QueueMeasure {
     labels,
     BUCKETS,
   );
+  const unfinished = metrics.gauge(
+    "workqueue_unfinished_work_seconds",
+    "How many seconds of work has been done that is in progress and hasn't been observed by work_duration. Large values indicate stuck threads. One can deduce the number of stuck threads by observing the rate at which this increases.",
+    labels,
+  );
+  const longest = metrics.gauge(
+    "workqueue_longest_running_processor_seconds",
+    "How many seconds has the longest running processor for workqueue been running.",
+    labels,
+  );
   return (name) => {
     const of = { controller: name, name };
     return {
@@ -30,6 +40,15 @@ export function queueMetrics(metrics: Metrics): (name: string) => QueueMeasure {
       depth: (count) => depth.set(count, of),
       waited: (durationMs) => waited.observe(durationMs / 1000, of),
       worked: (durationMs) => worked.observe(durationMs / 1000, of),
+      running: (startsMs) =>
+        metrics.onRead(() => {
+          const ages = [...startsMs()].map((startMs) => (performance.now() - startMs) / 1000);
+          unfinished.set(
+            ages.reduce((sum, age) => sum + age, 0),
+            of,
+          );
+          longest.set(Math.max(0, ...ages), of);
+        }),
     };
   };
 }

@@ -57,14 +57,19 @@ describe("a work queue", () => {
     const seen = new Map<string, number>();
     const note = (name: string) => (amount: number, labels?: MetricLabels) =>
       seen.set(`${name}{${labels?.["controller"]},${labels?.["name"]}}`, amount);
+    let read = () => {};
     const metrics: Metrics = {
       counter: (name) => ({ add: note(name) }),
       gauge: (name) => ({ set: note(name), remove: () => undefined }),
       histogram: (name) => ({ observe: note(name) }),
+      onRead: (update) => void (read = update),
     };
     let failures = 0;
+    let running: unknown;
     const queue = new WorkQueue<string>({ clock, measure: queueMetrics(metrics)("mine") }, async (key) => {
       if (failures++ === 0) queue.addFailed(key);
+      read();
+      running = [...seen].filter(([name]) => name.includes("_seconds{") && !name.includes("duration"));
     });
     queue.add("a");
     queue.start();
@@ -75,11 +80,18 @@ describe("a work queue", () => {
       [
         "workqueue_adds_total",
         "workqueue_depth",
+        "workqueue_longest_running_processor_seconds",
         "workqueue_queue_duration_seconds",
         "workqueue_retries_total",
+        "workqueue_unfinished_work_seconds",
         "workqueue_work_duration_seconds",
       ].map((name) => `${name}{mine,mine}`),
     );
     expect(seen.get("workqueue_depth{mine,mine}")).toBe(0);
+    // While it ran there was something to see, and now there is not.
+    expect((running as readonly (readonly [string, number])[]).every(([, seconds]) => seconds > 0)).toBe(true);
+    read();
+    expect(seen.get("workqueue_unfinished_work_seconds{mine,mine}")).toBe(0);
+    expect(seen.get("workqueue_longest_running_processor_seconds{mine,mine}")).toBe(0);
   });
 });

@@ -21,6 +21,8 @@ export interface QueueMeasure {
   /** An item was taken after so long. */
   waited(durationMs: number): void;
   worked(durationMs: number): void;
+  /** Told once how to learn when each item that is being processed was taken, by `performance.now()`. */
+  running(startsMs: () => Iterable<number>): void;
 }
 
 /** `burst` at once, then `perSecond`. */
@@ -69,7 +71,8 @@ export class WorkQueue<K extends string> {
   readonly #ready = new Map<number, Map<K, Item<K>>>();
   #priorities: number[] = [];
   readonly #priorityOf = new Map<K, number>();
-  readonly #active = new Set<K>();
+  /** What is being processed, and since when. */
+  readonly #active = new Map<K, number>();
   readonly #again = new Map<K, number>();
   readonly #delayed = new Map<K, { readonly timer: Timer; readonly dueMs: number; readonly priority: number }>();
   readonly #failures = new Map<K, number>();
@@ -89,6 +92,7 @@ export class WorkQueue<K extends string> {
     this.#turns = options.turns ?? new Turns();
     this.#urgency = options.urgency ?? "normal";
     this.#measure = options.measure;
+    this.#measure?.running(() => this.#active.values());
   }
 
   /** Waiting and running items; delayed ones are not counted. */
@@ -224,15 +228,15 @@ export class WorkQueue<K extends string> {
     while (this.#active.size < this.#concurrency) {
       const key = this.#take();
       if (key === undefined) return false;
-      this.#active.add(key);
-      void this.#runOne(key);
+      const startedMs = this.#measure === undefined ? 0 : performance.now();
+      this.#active.set(key, startedMs);
+      void this.#runOne(key, startedMs);
       if (performance.now() > endMs) return this.#priorityOf.size > 0 && this.#active.size < this.#concurrency;
     }
     return false;
   };
 
-  async #runOne(key: K): Promise<void> {
-    const startedMs = this.#measure === undefined ? 0 : performance.now();
+  async #runOne(key: K, startedMs: number): Promise<void> {
     try {
       await this.#process(key);
     } finally {

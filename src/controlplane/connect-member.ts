@@ -1,6 +1,6 @@
 import type { Cluster } from "#apis/karmada";
 import { Secret } from "#apis/kubernetes";
-import { createHttpTransport } from "#client";
+import { createHttpTransport, type RequestMeasure } from "#client";
 import type { Manager } from "#controller-runtime";
 import { objectKey, type Transport } from "#machinery";
 import { type Member, memberAddress, type MemberPool, secretText } from "#member";
@@ -12,6 +12,7 @@ export async function connectMember(
   members: MemberPool,
   rated: (transport: Transport) => Transport,
   inProcess: ReadonlyMap<string, Transport> | undefined,
+  measure?: RequestMeasure,
 ): Promise<Member> {
   const name = cluster.metadata.name ?? "";
   const spec = cluster.spec as NonNullable<Cluster["spec"]>;
@@ -45,6 +46,7 @@ export async function connectMember(
         ...(tls.ca === undefined ? { insecureSkipTlsVerify: true } : { certificateAuthority: tls.ca }),
         ...(proxy === undefined ? {} : { proxyUrl: proxy.url, proxyHeaders: proxy.headers ?? {} }),
         userAgent: "karmada-controller-manager",
+        ...(measure === undefined ? {} : { measure }),
       });
       return { transport: rated(transport), close: () => transport.close() };
     },

@@ -1,6 +1,6 @@
 import type { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
-import { createInformers, withRateLimit } from "#client";
+import { createInformers, withRateLimit, restMetrics } from "#client";
 import type { EngineConfig } from "#config";
 import { createManager, type Manager, Turns } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
@@ -83,8 +83,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const { interpreter } = interpretation;
   const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
+  const measure = options.metrics === undefined ? undefined : restMetrics(options.metrics);
   const connect = (cluster: Cluster): Promise<Member> =>
-    connectMember(cluster, manager, members, rated, options.inProcess);
+    connectMember(cluster, manager, members, rated, options.inProcess, measure);
   const adder = controllerAdder(config, manager);
   options.addOthers?.(adder.add);
   addKarmadaControllers(adder.add, { config, manager, members, interpreter, templates, connect });

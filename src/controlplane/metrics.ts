@@ -30,9 +30,14 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
     }
     return found;
   };
+  const updates: (() => void)[] = [];
   return {
-    text: () => registry.metrics(),
+    text: () => {
+      for (const update of updates) update();
+      return registry.metrics();
+    },
     metrics: {
+      onRead: (update) => void updates.push(update),
       counter: (name, help, labelNames = []) =>
         once(name, () => {
           const counter = new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });

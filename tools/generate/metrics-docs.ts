@@ -33,7 +33,8 @@ function labelsOf(text: string | undefined, source: string): readonly string[] {
   const list = text.startsWith("[")
     ? text
     : (new RegExp(`const ${text}[^=]*= (\\[[^\\]]*\\])`).exec(source)?.[1] ?? "");
-  const names = [...list.matchAll(/"([^"]+)"/g)].map((match) => match[1] as string);
+  const spread = [...list.matchAll(/\.\.\.(\w+)/g)].flatMap((match) => labelsOf(match[1], source));
+  const names = [...spread, ...[...list.matchAll(/"([^"]+)"/g)].map((match) => match[1] as string)];
   const variables = [...list.matchAll(/(?:^|[[,\s])([a-z]\w*)(?=[,\]])/g)].map((match) => match[1] as string);
   return [...variables.map((name) => new RegExp(`const ${name} = "([^"]+)"`).exec(source)?.[1] ?? name), ...names];
 }
@@ -71,7 +72,7 @@ const rows = [...found.values()]
   .sort((a, b) => (a.name < b.name ? -1 : 1))
   .map(
     ({ name, type, help, labels, room }) =>
-      `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help}. | ${room} |`,
+      `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help.replace(/\.$/, "")}. | ${room} |`,
   );
 writeFileSync(
   "docs/reference/metrics.md",

@@ -423,6 +423,18 @@ describe("dynamic admission", () => {
     );
   });
 
+  /** A policy that applies what an expression makes to every ConfigMap. */
+  const mutateBy = async (expression: string) => {
+    await install("MutatingAdmissionPolicy", "typed", {
+      spec: {
+        ...constraints,
+        reinvocationPolicy: "Never",
+        mutations: [{ patchType: "ApplyConfiguration", applyConfiguration: { expression } }],
+      },
+    });
+    await install("MutatingAdmissionPolicyBinding", "typed", { spec: { policyName: "typed" } });
+  };
+
   test("MutatingAdmissionPolicies merge configurations and apply JSON patches, before webhooks", async () => {
     answer = (review) =>
       patchBy(review, [
@@ -459,6 +471,32 @@ describe("dynamic admission", () => {
     const made = await create("one", { own: "y" }, {}, { labels: { mine: "z" } });
     expect(made.data).toEqual({ own: "y", merged: "system:flotilla", "a.b": "patched", hook: "system:flotilla" });
     expect(made.metadata.labels).toEqual({ mine: "z", by: "policy" });
+  });
+
+  test.each([
+    ["a field nobody declares", "Object{nosuch: 1}", ".nosuch: field not declared in schema"],
+    [
+      "a value of another type",
+      "Object{metadata: Object.metadata{labels: {'a': 1}}}",
+      ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}",
+    ],
+    [
+      "several at once",
+      "Object{nosuch: 1, odd: 2}",
+      "errors:\n  .nosuch: field not declared in schema\n  .odd: field not declared in schema",
+    ],
+  ])("a MutatingAdmissionPolicy that applies %s refuses the request", async (_title, expression, message) => {
+    await mutateBy(expression);
+    await expect(create("one", { own: "y" })).rejects.toThrow(
+      `policy 'typed' with binding 'typed' denied request: error applying patch: failed to convert patch object to typed object: ${message}`,
+    );
+  });
+
+  test("an object written as another field's type is refused", async () => {
+    await mutateBy("Object{metadata: Object.nosuch{}}");
+    await expect(create("one", { own: "y" })).rejects.toThrow(
+      `policy 'typed' with binding 'typed' denied request: type mismatch: unexpected type name "Object.nosuch", expected "Object.metadata", which matches field name path from root Object type`,
+    );
   });
 
   test("the status of a policy tells which expressions do not fit the kinds it is for", async () => {

@@ -1,12 +1,14 @@
 import {
+  CelMap,
   CelRuntimeError,
   type CelType,
+  display,
   dyn,
   listOf,
+  objectTypeName,
   objectTypeOf,
   type ObjectType,
   type Program,
-  schemaType,
   string,
   toJson,
   type Value,
@@ -21,10 +23,10 @@ import {
   PatchError,
 } from "#machinery";
 import type { AdmissionRequest } from "../admission.ts";
-import { mergeApplied } from "../apply/typed.ts";
-import { resolveBuiltin } from "../builtin/schemas.ts";
+import { mergeApplied, typedErrors } from "../apply/typed.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import { settleMutation } from "../verbs/body.ts";
+import { ownedKindOf } from "../verbs/field-owners.ts";
 import { inVersion } from "./matching.ts";
 import {
   type CompiledBinding,
@@ -52,24 +54,6 @@ const anyObject = (name: string): ObjectType => ({
 export function mutationType(name: string): ObjectType | undefined {
   if (name === "JSONPatch") return JSON_PATCH;
   return name === "Object" || name.startsWith("Object.") ? anyObject(name) : undefined;
-}
-
-/** The same with fields of a schema, for checking a policy against the kinds it is for. */
-export function typedMutation(definition: ResourceDefinition): (name: string) => ObjectType | undefined {
-  const root: CelType =
-    definition.schema === undefined ? dyn : schemaType(definition.schema.source, resolveBuiltin, true);
-  return (name) => {
-    if (name === "JSONPatch") return JSON_PATCH;
-    const [head, ...path] = name.split(".");
-    if (head !== "Object") return undefined;
-    let type: CelType | undefined = root;
-    for (const part of path) {
-      if (type?.kind === "list") type = type.of;
-      type = type?.kind === "object" ? type.field(part) : undefined;
-    }
-    if (type?.kind === "list") type = type.of;
-    return type?.kind === "object" ? type : undefined;
-  };
 }
 
 export interface CompiledMutatingPolicy extends CompiledPolicy {
@@ -144,6 +128,7 @@ function runMutations(evaluation: Evaluation, policy: CompiledMutatingPolicy): K
       if (!isExpected(error)) throw error;
       throw new CelRuntimeError(`expression '${program.source.trim()}' resulted in error: ${error.message}`);
     }
+    if (source.patchType !== "JSONPatch") checkTypeNames(value, "Object");
     const made = toJson(value);
     const next: KubeObject =
       source.patchType === "JSONPatch" ? patched(object, made) : applied(object, made, evaluation.matched);
@@ -154,14 +139,33 @@ function runMutations(evaluation: Evaluation, policy: CompiledMutatingPolicy): K
   return object;
 }
 
+/** Objects are written as the types of the fields they stand in: `Object.spec` in the field `spec`. */
+function checkTypeNames(value: Value, expected: string): void {
+  const name = objectTypeName(value);
+  if (name !== undefined && name !== expected)
+    throw new CelRuntimeError(
+      `type mismatch: unexpected type name ${JSON.stringify(name)}, expected ${JSON.stringify(expected)}, which matches field name path from root Object type`,
+    );
+  if (name !== undefined && value instanceof CelMap)
+    for (const key of value.keys()) checkTypeNames(value.get(key) ?? null, `${expected}.${display(key)}`);
+  // Items of a list have the list's name.
+  if (Array.isArray(value)) for (const item of value as readonly Value[]) checkTypeNames(item, expected);
+}
+
 function patched(object: KubeObject, made: unknown): KubeObject {
   if (!Array.isArray(made) || !made.every(isJsonObject))
     throw new CelRuntimeError("type mismatch: JSONPatchType.JSONPatch expression must return a list of JSONPatch");
   return applyJsonPatch<KubeObject>(object, made as unknown as readonly JsonPatchOperation[]);
 }
 
-function applied(object: KubeObject, made: unknown, { schema }: ResourceDefinition): KubeObject {
+function applied(object: KubeObject, made: unknown, definition: ResourceDefinition): KubeObject {
   if (!isJsonObject(made)) throw new CelRuntimeError("an ApplyConfiguration expression must return an Object");
   const { apiVersion: _apiVersion, kind: _kind, ...wanted } = made;
+  const { schema } = ownedKindOf(definition);
+  const wrong = typedErrors(wanted, schema);
+  if (wrong.length > 0)
+    throw new CelRuntimeError(
+      `error applying patch: failed to convert patch object to typed object: ${wrong.length === 1 ? (wrong[0] as string) : `errors:\n  ${wrong.join("\n  ")}`}`,
+    );
   return mergeApplied(object, wanted, schema) as KubeObject;
 }

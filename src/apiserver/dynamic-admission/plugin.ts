@@ -1,3 +1,4 @@
+import type { Metrics } from "#base";
 import type { KubeObject } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { Authorizer } from "../authorization/attributes.ts";
@@ -8,7 +9,8 @@ import { compileMutatingPolicy, mutateByPolicy } from "./mutating-policies.ts";
 import { compileBinding, compilePolicy, validateByPolicies } from "./policies.ts";
 import { followTypes } from "./type-checking.ts";
 import { WebhookClient } from "./webhook-client.ts";
-import { compileWebhooks, mutateByWebhook, validateByWebhooks } from "./webhooks.ts";
+import { webhookMeasures } from "./webhook-measures.ts";
+import { compileWebhooks, mutateByWebhook, validateByWebhooks, type WebhookParts } from "./webhooks.ts";
 
 /** One step of mutation, and whether it wants to look again when others changed the object after it. */
 interface Step {
@@ -22,7 +24,7 @@ interface Step {
  */
 export class DynamicAdmission implements AdmissionPlugin {
   readonly name = "DynamicAdmission";
-  readonly #parts: { readonly server: ApiServer; readonly authorizer: Authorizer; readonly client: WebhookClient };
+  readonly #parts: WebhookParts;
   readonly #mutating;
   readonly #validating;
   readonly #mutatingPolicies;
@@ -30,8 +32,8 @@ export class DynamicAdmission implements AdmissionPlugin {
   readonly #policies;
   readonly #bindings;
 
-  constructor(server: ApiServer, authorizer: Authorizer) {
-    this.#parts = { server, authorizer, client: new WebhookClient(server) };
+  constructor(server: ApiServer, authorizer: Authorizer, metrics?: Metrics) {
+    this.#parts = { server, authorizer, client: new WebhookClient(server), measure: webhookMeasures(metrics) };
     this.#mutating = new CompiledObjects(server, "mutatingwebhookconfigurations", compileWebhooks);
     this.#validating = new CompiledObjects(server, "validatingwebhookconfigurations", compileWebhooks);
     this.#mutatingPolicies = new CompiledObjects(server, "mutatingadmissionpolicies", compileMutatingPolicy);

@@ -19,6 +19,7 @@ import { admissionReview } from "./review.ts";
 import { admissionValues, compileConditions } from "./scope.ts";
 import type { Webhook } from "./types.ts";
 import type { WebhookAnswer, WebhookClient } from "./webhook-client.ts";
+import type { WebhookOutcome } from "./webhook-measures.ts";
 
 /** One webhook of a configuration, its conditions compiled. */
 export interface CompiledWebhook {
@@ -48,6 +49,7 @@ export interface WebhookParts {
   readonly server: ApiServer;
   readonly authorizer: Authorizer;
   readonly client: WebhookClient;
+  readonly measure: (outcome: WebhookOutcome) => void;
 }
 
 /** Whether all conditions hold. One that fails to run counts only when none is false; then it throws. */
@@ -81,6 +83,7 @@ async function callWebhook(
   parts: WebhookParts,
   compiled: CompiledWebhook,
   request: AdmissionRequest,
+  type: WebhookOutcome["type"],
 ): Promise<Called | undefined> {
   const { server, authorizer, client } = parts;
   const { hook, conditions } = compiled;
@@ -105,23 +108,39 @@ async function callWebhook(
   }
   if (request.isDryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")
     throw badRequest(`admission webhook ${JSON.stringify(hook.name)} does not support dry run`);
+  const startedMs = performance.now();
+  const measure = (outcome: Pick<WebhookOutcome, "code" | "rejection" | "isIgnored">) =>
+    parts.measure({
+      name: hook.name,
+      type,
+      operation: request.operation,
+      seconds: (performance.now() - startedMs) / 1000,
+      ...outcome,
+    });
   try {
     const answer = await client.call(hook, admissionReview(request, matched, object, oldObject, uid), uid);
     for (const text of answer.warnings) request.warn(text);
     for (const [key, value] of Object.entries(answer.auditAnnotations))
       request.annotate?.(`${hook.name}/${key}`, value);
+    measure(answer.isAllowed ? { code: 200 } : { code: refusalCode(answer), rejection: "no_error" });
     return { answer, matched, object };
   } catch (error) {
     const message = `failed calling webhook ${JSON.stringify(hook.name)}: ${(error as Error).message}`;
+    measure({ code: 503, ...(isForgiving ? { isIgnored: true } : { rejection: "calling_webhook_error" }) });
     if (!isForgiving) throw internalError(new Error(message));
     server.log.warn("webhook failed and is ignored", { webhook: hook.name, error: message });
     return undefined;
   }
 }
 
-/** A refusal with the webhook's own words and code; codes below 400 are no refusals. */
-function denied(hook: Webhook, { status }: WebhookAnswer): ApiError {
-  const code = status?.code !== undefined && status.code >= 400 ? status.code : 400;
+/** Codes below 400 are no refusals. */
+const refusalCode = ({ status }: WebhookAnswer): number =>
+  status?.code !== undefined && status.code >= 400 ? status.code : 400;
+
+/** A refusal with the webhook's own words and code. */
+function denied(hook: Webhook, answer: WebhookAnswer): ApiError {
+  const { status } = answer;
+  const code = refusalCode(answer);
   const why = status?.message || status?.reason;
   const by = `admission webhook ${JSON.stringify(hook.name)} denied the request`;
   return apiError(code, status?.reason ?? "", why === undefined ? `${by} without explanation` : `${by}: ${why}`);
@@ -133,7 +152,7 @@ export async function mutateByWebhook(
   compiled: CompiledWebhook,
   request: AdmissionRequest,
 ): Promise<KubeObject | undefined> {
-  const called = await callWebhook(parts, compiled, request);
+  const called = await callWebhook(parts, compiled, request, "admit");
   if (called === undefined) return request.object;
   const { answer, matched, object } = called;
   if (!answer.isAllowed) throw denied(compiled.hook, answer);
@@ -162,7 +181,7 @@ export async function validateByWebhooks(
 ): Promise<void> {
   const outcomes = await Promise.allSettled(
     hooks.map(async (compiled) => {
-      const called = await callWebhook(parts, compiled, request);
+      const called = await callWebhook(parts, compiled, request, "validating");
       if (called !== undefined && !called.answer.isAllowed) throw denied(compiled.hook, called.answer);
     }),
   );

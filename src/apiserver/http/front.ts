@@ -435,9 +435,11 @@ export class Front {
       contentType:
         form.encoding === "protobuf" ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json",
       start: (write, end) => {
+        const counted = this.#parts.measures?.watched(definition.kind);
         let isFirst = true;
         const sink: WatchSink = {
           event: (type, object) => {
+            if (counted !== undefined) counted.events++;
             if (form.as === "Table") {
               write(
                 Buffer.from(

@@ -20,6 +20,7 @@ export class RequestMeasures {
   readonly #attempts;
   readonly #running = { mutating: 0, readOnly: 0 };
   readonly #streams = new Map<string, number>();
+  readonly #watched = new Map<string, { readonly labels: Readonly<Record<string, string>>; events: number }>();
 
   constructor(metrics: Metrics) {
     this.#total = metrics.counter(
@@ -49,6 +50,18 @@ export class RequestMeasures {
       "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.",
       LABELS.filter((label) => label !== "dry_run"),
     );
+    const events = metrics.counter("apiserver_watch_events_total", "Number of events sent in watch clients", [
+      "group",
+      "version",
+      "resource",
+    ]);
+    metrics.onRead(() => {
+      for (const counted of this.#watched.values())
+        if (counted.events > 0) {
+          events.add(counted.events, counted.labels);
+          counted.events = 0;
+        }
+    });
     this.#attempts = metrics.counter("authentication_attempts", "Counter of authenticated attempts.", ["result"]);
   }
 
@@ -73,6 +86,16 @@ export class RequestMeasures {
     if (facts.attributes?.verb !== "watch") this.#seconds.observe(seconds, labels);
     const { dry_run: _dryRun, ...rest } = labels;
     if (bytes !== undefined && facts.attributes !== undefined) this.#sizes.observe(bytes, rest);
+  }
+
+  /** Where the events a watch of this resource sends are counted: many, so that each costs an addition only. */
+  watched({ group, version, resource }: { readonly group: string; readonly version: string; readonly resource: string }): {
+    events: number;
+  } {
+    const key = `${group}/${version}/${resource}`;
+    let counted = this.#watched.get(key);
+    if (counted === undefined) this.#watched.set(key, (counted = { labels: { group, version, resource }, events: 0 }));
+    return counted;
   }
 
   /** Counts a watch in; what it returns counts it out. */

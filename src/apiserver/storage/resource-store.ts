@@ -4,6 +4,7 @@ import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#mach
 import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnResult } from "#store";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ValueCipher } from "./encryption.ts";
+import type { StoreMeasure } from "./store-measures.ts";
 
 /** An object as it is held: decoded, immutable, with its resource version. */
 export interface StoredObject {
@@ -68,6 +69,7 @@ export class ResourceStore {
   readonly #applied: () => number;
   readonly #lease: { readonly leaseSeconds?: number };
   readonly #cipher: ValueCipher | undefined;
+  readonly #measure: StoreMeasure | undefined;
   /** What is being written, by its value: an embedded backend reports that very value. */
   readonly #writing = new Map<Uint8Array, Written>();
   /** Keys whose values would be kept with another key or provider now. */
@@ -92,8 +94,13 @@ export class ResourceStore {
     backend: Backend,
     prefix: string,
     applied: () => number,
-    { leaseSeconds, cipher }: { readonly leaseSeconds?: number; readonly cipher?: ValueCipher } = {},
+    {
+      leaseSeconds,
+      cipher,
+      measure,
+    }: { readonly leaseSeconds?: number; readonly cipher?: ValueCipher; readonly measure?: StoreMeasure } = {},
   ) {
+    this.#measure = measure;
     this.#cipher = cipher;
     this.#generation = cipher?.generation ?? 0;
     this.#backend = backend;
@@ -107,6 +114,10 @@ export class ResourceStore {
   get revision(): number {
     // A list may have been read at a revision the changes have not come to yet.
     return Math.max(this.#applied(), this.#loadedRevision);
+  }
+
+  get isLoaded(): boolean {
+    return this.#isLoaded;
   }
 
   get size(): number {
@@ -143,7 +154,7 @@ export class ResourceStore {
   }
 
   async #read(): Promise<void> {
-    const { entries, revision } = await this.#backend.list(this.prefix);
+    const { entries, revision } = await this.#measured("list", () => this.#backend.list(this.prefix));
     for (const { key, value, revision: at } of entries)
       this.#put(key.slice(this.prefix.length), { object: this.#decode(key, value, at), revision: at });
     this.#loadedRevision = revision;
@@ -321,8 +332,9 @@ export class ResourceStore {
   ): Promise<StoredObject | undefined> {
     const write = this.putOperation(key, object, expected);
     this.#writing.set(write.value, { object, admittedBy });
+    const operations = this.#withCompanions(write, key, object, expected);
     try {
-      const result = await this.#backend.txn(this.#withCompanions(write, key, object, expected));
+      const result = await this.#measured(expected === 0 ? "create" : "update", () => this.#backend.txn(operations));
       if (result.ok) {
         const stored = this.#objects.get(key);
         return stored?.revision === result.revision
@@ -339,7 +351,8 @@ export class ResourceStore {
   /** Deletes one object if the revision held is `expected`; nothing when another writer was faster. */
   async delete(key: string, expected: number): Promise<{ readonly revision: number } | undefined> {
     const operation: Operation = { type: "delete", key: this.prefix + key, expected };
-    const result = await this.#backend.txn(this.#withCompanions(operation, key, undefined, expected));
+    const operations = this.#withCompanions(operation, key, undefined, expected);
+    const result = await this.#measured("delete", () => this.#backend.txn(operations));
     if (result.ok) return { revision: result.revision };
     await this.#lose(key, result);
     return undefined;
@@ -350,6 +363,19 @@ export class ResourceStore {
     const encoded = encodeForStore(object);
     const value = this.#cipher?.seal(encoded, this.prefix + key) ?? encoded;
     return { type: "put", key: this.prefix + key, value, expected, ...this.#lease };
+  }
+
+  #measured<T>(operation: Parameters<StoreMeasure>[0], ask: () => Promise<T>): Promise<T> {
+    const measure = this.#measure;
+    if (measure === undefined) return ask();
+    const startedMs = performance.now();
+    const told = (isFailed: boolean) => measure(operation, (performance.now() - startedMs) / 1000, isFailed);
+    const answer = ask();
+    answer.then(
+      () => told(false),
+      () => told(true),
+    );
+    return answer;
   }
 
   #withCompanions(

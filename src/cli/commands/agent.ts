@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createPlaneConnection, startAgent } from "#agent";
+import { restMetrics } from "#client";
 import { agentFlags, flagHelp, readFlags } from "#config";
 import { createInterpretation, createMetrics, pluginUrl, startPlainListeners } from "#controlplane";
 import { DNS_LABEL } from "#machinery";
@@ -33,6 +34,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     ...(config.karmadaContext === undefined ? {} : { context: config.karmadaContext }),
     clock: systemClock,
     log,
+    measure: restMetrics(metrics),
   });
   const { transport: member, endpoint } = openConnection(config.kubeconfig, undefined, { userAgent: "karmada-agent" });
   const listeners = await startPlainListeners({
