@@ -23,13 +23,7 @@ export interface PlaneConnectionOptions {
 const LOOK_AGAIN_MS = 30_000;
 
 /** Opens the control plane a kubeconfig names. Throws when the first reading gives none. */
-export function createPlaneConnection({
-  read,
-  context,
-  clock,
-  log,
-  measure,
-}: PlaneConnectionOptions): PlaneConnection {
+export function createPlaneConnection({ read, context, clock, log, measure }: PlaneConnectionOptions): PlaneConnection {
   let text = read();
   let present: HttpTransport = open(text);
   let isStopped = false;
@@ -43,7 +37,11 @@ export function createPlaneConnection({
       log.error("the client certificate for the control plane has expired: register anew, or replace the kubeconfig", {
         since: ended,
       });
-    return createHttpTransport({ ...endpoint, userAgent: "karmada-agent", ...(measure === undefined ? {} : { measure }) });
+    return createHttpTransport({
+      ...endpoint,
+      userAgent: "karmada-agent",
+      ...(measure === undefined ? {} : { measure }),
+    });
   }
 
   function use(kubeconfig: string): void {

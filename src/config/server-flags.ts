@@ -50,6 +50,13 @@ const ownServerFlags = {
       by: "store",
     },
   ),
+  etcdCompactionIntervalMs: flag(
+    "etcd-compaction-interval",
+    duration,
+    "5m",
+    "how often one of the replicas lets etcd forget what is older than this; 0 for never",
+    { of: "flotilla", by: "store" },
+  ),
   etcdCafile: flag("etcd-cafile", optionalText, "", "authority of etcd's servers; PEM file", {
     of: ["aggregated-apiserver", "search"],
     by: "store",

@@ -20,7 +20,7 @@ import type { Transport } from "#machinery";
 import type { MemberPool } from "#member";
 import { builtinPlugins, choosePlugins, createDecisionLog, type DecisionLog } from "#scheduler";
 import { servedKinds } from "#simulator";
-import type { Backend } from "#store";
+import { type Backend, startCompaction } from "#store";
 import { accessOptions, askedAuthorities } from "./access.ts";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
@@ -158,6 +158,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     return engine;
   };
   api.setReady(true);
+  // Other stores forget by themselves.
+  const stopCompaction =
+    backend.settle === undefined || config.etcdCompactionIntervalMs === 0
+      ? () => undefined
+      : startCompaction(backend, { clock, log, intervalMs: config.etcdCompactionIntervalMs });
   let isStopping = false;
   let listener: Listener | undefined;
   let plain: PlainListeners | undefined;
@@ -210,6 +215,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     async stop() {
       isStopping = true;
       api.setReady(false);
+      stopCompaction();
       serving?.stop();
       if (listener !== undefined) await sleep(clock, config.shutdownDelayMs);
       await listener?.close();

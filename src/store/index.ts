@@ -16,6 +16,7 @@ export type {
   Operation,
   TxnResult,
 } from "./backend.ts";
+export { startCompaction } from "./compaction.ts";
 export { isCompacted, StoreError, type StoreErrorCode } from "./errors.ts";
 export { openFileBackend } from "./file.ts";
 export { KeyIndex } from "./key-index.ts";

@@ -2,14 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { seededRandom, systemClock } from "#base";
 import { type Backend, createMemoryBackend, openFileBackend } from "#store";
-import { createTestServer } from "#testing";
-import { checkHistory, type History, recordHistory } from "./history.ts";
+import { checkHistory, type History } from "./history.ts";
+import { expectSoundHistory, SEED } from "./suite.ts";
 
 /** `npm run test:long` asks for many more. */
 const OPERATIONS = Number(process.env["HISTORY_OPERATIONS"] ?? 4_000);
-const SEED = Number(process.env["HISTORY_SEED"] ?? 1);
 
 const drivers: Readonly<Record<string, (folder: string) => Backend | Promise<Backend>>> = {
   memory: () => createMemoryBackend(),
@@ -20,21 +18,9 @@ describe.each(Object.entries(drivers))("many writers and watchers on the %s stor
   it(`leave a history that is linearizable for every object, and watches without loss (seed ${SEED})`, async () => {
     const folder = await mkdtemp(join(tmpdir(), "flotilla-history-"));
     const backend = await open(folder);
-    const server = await createTestServer({ backend, clock: systemClock });
     try {
-      const history = await recordHistory(server.inside, {
-        operations: OPERATIONS,
-        writers: 32,
-        watchers: 8,
-        keys: 24,
-        random: seededRandom(SEED),
-      });
-      expect(history.operations).toHaveLength(OPERATIONS);
-      const outcomes = new Set(history.operations.map(({ kind, outcome }) => `${kind} ${outcome}`));
-      expect(outcomes.size, [...outcomes].join(", ")).toBeGreaterThan(6);
-      expect(checkHistory(history)).toEqual([]);
+      await expectSoundHistory([backend], OPERATIONS);
     } finally {
-      server.stop();
       await backend.close();
       await rm(folder, { recursive: true, force: true });
     }

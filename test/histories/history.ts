@@ -46,8 +46,8 @@ export interface HistoryOptions {
 
 const ADDRESS = { group: "", version: "v1", resource: "configmaps", namespace: "default" };
 
-/** Lets writers and watchers loose on a server and writes down what they see. */
-export async function recordHistory(transport: Transport, options: HistoryOptions): Promise<History> {
+/** Lets writers and watchers loose on the replicas of a server and writes down what they see. */
+export async function recordHistory(replicas: readonly Transport[], options: HistoryOptions): Promise<History> {
   const { random } = options;
   const operations: Operation[] = [];
   let moment = 0;
@@ -55,9 +55,10 @@ export async function recordHistory(transport: Transport, options: HistoryOption
   const revisionOf = (object: KubeObject) => Number(object.metadata.resourceVersion);
   const known = new Map<string, number>();
 
-  const start = await transport.list(ADDRESS);
+  const replica = (): Transport => replicas[random.below(replicas.length)] as Transport;
+  const start = await replica().list(ADDRESS);
   const from = Number(start.metadata.resourceVersion);
-  const watchers = Array.from({ length: options.watchers }, () => watchOn(transport, from, random));
+  const watchers = Array.from({ length: options.watchers }, () => watchOn(replica, from, random));
 
   const act = async (): Promise<void> => {
     const key = `k${random.below(options.keys)}`;
@@ -72,6 +73,7 @@ export async function recordHistory(transport: Transport, options: HistoryOption
     } as unknown as KubeObject;
     const called = moment++;
     const head = { kind, key, called, ...(expected === undefined ? {} : { expected }) } as const;
+    const transport = replica();
     try {
       const answer =
         kind === "create"
@@ -98,7 +100,7 @@ export async function recordHistory(transport: Transport, options: HistoryOption
     while (left-- > 0) await act();
   };
   await Promise.all(Array.from({ length: options.writers }, write));
-  const last = await transport.list(ADDRESS);
+  const last = await replica().list(ADDRESS);
   const until = Number(last.metadata.resourceVersion);
   await Promise.all(watchers.map((watcher) => watcher.reach(until)));
   return {
@@ -109,7 +111,7 @@ export async function recordHistory(transport: Transport, options: HistoryOption
 }
 
 /** A watcher that stops at random and goes on from the last version it saw. */
-function watchOn(transport: Transport, from: number, random: Random) {
+function watchOn(replica: () => Transport, from: number, random: Random) {
   const events: WatchedEvent[] = [];
   let last = from;
   let handle: WatchHandle | undefined;
@@ -117,7 +119,7 @@ function watchOn(transport: Transport, from: number, random: Random) {
   let waiting: { readonly revision: number; done(): void; failed(error: Error): void } | undefined;
   const begin = () => {
     let budget = 50 + random.below(500);
-    handle = transport.watch(
+    handle = replica().watch(
       { ...ADDRESS, resourceVersion: String(last), allowWatchBookmarks: true },
       {
         event(type, object) {

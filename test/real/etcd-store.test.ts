@@ -1,8 +1,9 @@
 /** The etcd driver against etcd itself: the conformance suite, other writers, broken streams, compaction, TLS. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createCertificateAuthority } from "#certs";
-import { type Backend, type BackendChange, isCompacted, openBackend, StoreError } from "#store";
-import { eventually } from "#testing";
+import { type Backend, type BackendChange, isCompacted, openBackend, startCompaction, StoreError } from "#store";
+import { silentLogger, VirtualClock } from "#base";
+import { eventually, settle } from "#testing";
 import { debianEtcd, type Etcd, missingParts, startEtcd, startEtcdCluster } from "../../lab/index.ts";
 import { storeConformance } from "../store/conformance.ts";
 
@@ -64,6 +65,39 @@ describe.each(versions)("etcd $version", ({ version, isThere }) => {
       await writing;
       await eventually(() => Promise.resolve(seen.length >= 60), 15_000);
       expect(seen.map(({ key }) => key)).toEqual(Array.from({ length: 60 }, (_, n) => `/again/${n}`));
+    });
+
+    test("replicas take turns to compact, and nobody who keeps up misses anything", async () => {
+      const [one, other] = [await open(), await open()];
+      const clock = new VirtualClock(0, settle);
+      const options = { clock, log: silentLogger, intervalMs: 300_000 };
+      const stops = [startCompaction(one, options), startCompaction(other, options)];
+      const seen: string[] = [];
+      const closed: unknown[] = [];
+      other.watch("/turns/", other.revision, {
+        changes: (all) => seen.push(...all.map(({ key }) => key)),
+        closed: (error) => closed.push(error),
+      });
+      const beforeAll = one.revision;
+      const noteOf = async () => Number(Buffer.from((await one.get("compact_rev_key"))?.value ?? []).toString());
+      let note = 0;
+      for (let round = 0; round < 3; round++) {
+        for (let n = 0; n < 10; n++) await one.txn([{ type: "put", key: `/turns/${round}-${n}`, value: bytes("x") }]);
+        await clock.advance(300_000);
+        await eventually(async () => (await noteOf()) > note, 15_000);
+        note = await noteOf();
+      }
+      await other.settle?.();
+      expect(seen.length).toBe(30);
+      expect(closed).toEqual([]);
+      // etcd itself has forgotten what was first, and what is younger than an interval it has not.
+      const readAt = async (revision: number) => {
+        const body = JSON.stringify({ key: Buffer.from("/turns/0-0").toString("base64"), revision: String(revision) });
+        return (await fetch(`${etcd.url}/v3/kv/range`, { method: "POST", body })).text();
+      };
+      await eventually(async () => /required revision has been compacted/.test(await readAt(beforeAll + 1)), 15_000);
+      expect(await readAt(note)).toContain('"count":"1"');
+      for (const stop of stops) stop();
     });
 
     test("changes compacted unread end the watch by name, and the store goes on", async () => {

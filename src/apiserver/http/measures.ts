@@ -89,7 +89,15 @@ export class RequestMeasures {
   }
 
   /** Where the events a watch of this resource sends are counted: many, so that each costs an addition only. */
-  watched({ group, version, resource }: { readonly group: string; readonly version: string; readonly resource: string }): {
+  watched({
+    group,
+    version,
+    resource,
+  }: {
+    readonly group: string;
+    readonly version: string;
+    readonly resource: string;
+  }): {
     events: number;
   } {
     const key = `${group}/${version}/${resource}`;
