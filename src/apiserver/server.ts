@@ -31,7 +31,7 @@ import { ListPages } from "./list-pages.ts";
 import { ResourceRegistry } from "./registry.ts";
 import type { Encryption } from "./storage/encryption.ts";
 import { ResourceStore } from "./storage/resource-store.ts";
-import { countObjects, storeMeasures } from "./storage/store-measures.ts";
+import { countObjects, type ResourceSize, storeMeasures } from "./storage/store-measures.ts";
 import { createObject } from "./verbs/creation.ts";
 import { trackFields } from "./verbs/field-owners.ts";
 import { deleteCollection, deleteObject } from "./verbs/deletion.ts";
@@ -101,7 +101,7 @@ export class ApiServer implements VerbHost {
     this.#encryption = options.encryption;
     if (options.measures !== undefined) {
       this.#measure = storeMeasures(options.measures);
-      countObjects(this, options.measures);
+      countObjects(() => this.#sizes(), options.measures);
     }
     this.pages = new ListPages(options.clock);
     this.#versions = new Versions(options.conversions);
@@ -145,10 +145,15 @@ export class ApiServer implements VerbHost {
     for (const watch of [...this.#watches]) watch.close();
   }
 
-  /** How many objects a resource has; `undefined` for what is not stored, or was never asked for. */
-  sizeOf({ storage }: ResourceDefinition): number | undefined {
-    const store = this.#stores.get(storage.prefix);
-    return store?.isLoaded === true ? store.size : undefined;
+  /** How many objects there are of each resource anybody asked for; versions of one resource are one. */
+  *#sizes(): Generator<ResourceSize> {
+    const told = new Set<string>();
+    for (const { kind, storage } of this.registry.all) {
+      const store = this.#stores.get(storage.prefix);
+      if (store?.isLoaded !== true || told.has(`${kind.group}/${kind.resource}`)) continue;
+      told.add(`${kind.group}/${kind.resource}`);
+      yield { group: kind.group, resource: kind.resource, size: store.size };
+    }
   }
 
   /** The store of a resource; all versions share one. */

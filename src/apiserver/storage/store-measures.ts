@@ -1,5 +1,4 @@
 import type { Metrics } from "#base";
-import type { ApiServer } from "../server.ts";
 
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
 const LABELS = ["operation", "group", "resource"];
@@ -44,8 +43,15 @@ export function storeMeasures(metrics: Metrics): (group: string, resource: strin
   };
 }
 
+/** How many objects a resource has. */
+export interface ResourceSize {
+  readonly group: string;
+  readonly resource: string;
+  readonly size: number;
+}
+
 /** How many objects each resource has, told when measurements are read (wire). */
-export function countObjects(server: ApiServer, metrics: Metrics): void {
+export function countObjects(sizes: () => Iterable<ResourceSize>, metrics: Metrics): void {
   const objects = metrics.gauge(
     "apiserver_resource_objects",
     "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.",
@@ -60,10 +66,7 @@ export function countObjects(server: ApiServer, metrics: Metrics): void {
   const nameOf = (group: string, resource: string) => (group === "" ? resource : `${resource}.${group}`);
   metrics.onRead(() => {
     const present = new Map<string, { readonly group: string; readonly resource: string }>();
-    for (const definition of server.registry.all) {
-      const { group, resource } = definition.kind;
-      const size = server.sizeOf(definition);
-      if (size === undefined || present.has(nameOf(group, resource))) continue;
+    for (const { group, resource, size } of sizes()) {
       present.set(nameOf(group, resource), { group, resource });
       objects.set(size, { group, resource });
       older.set(size, { resource: nameOf(group, resource) });
