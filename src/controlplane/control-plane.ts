@@ -68,6 +68,7 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { config, clock, random, log, pki, backend } = options;
   const decisions = createDecisionLog();
+  const told = createDecisionLog();
   let client: Client | undefined;
   const ownClient = (): Client => (client ??= createClient(api.transport()));
   let engine: Engine | undefined;
@@ -79,6 +80,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     return {
       ...live,
       decisions,
+      told,
+      schedulerName: config.schedulerName,
       client: ownClient(),
       clock,
       options: { gates: config.gates, plugins, propagatesEmptyWorkloads },

@@ -15,6 +15,7 @@ import { deschedulerController } from "#controllers/descheduler";
 import { connectEstimators, type ServerSecurity, serveMember } from "#estimator";
 import type { Transport } from "#machinery";
 import { assembleScheduler, createDecisionLog, schedulerController } from "#scheduler";
+import { reportDecisions } from "./decision-report.ts";
 import { startPlainListeners } from "./plain-listeners.ts";
 import { discoveryOf, fileOf, pluginUrl } from "./scheduling.ts";
 
@@ -83,11 +84,12 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
         remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config) },
       })
     : undefined;
+  const report = reportDecisions(createDecisionLog(), { transport: options.transport, clock, logger: log });
   const assembled = await assembleScheduler({
     clock,
     log,
     gates,
-    decisions: createDecisionLog(),
+    decisions: report.log,
     pluginUrls: config.schedulerPlugins.map((given) => pluginUrl(given, "--scheduler-plugin")),
     ...(estimators === undefined ? {} : { estimatorPool: estimators.pool }),
   });
@@ -109,6 +111,7 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
     async stop() {
       await program.stop();
       await manager.stop();
+      report.stop();
       assembled.stop();
       estimators?.stop();
       await plain.close();

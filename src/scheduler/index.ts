@@ -42,6 +42,7 @@ export {
   type Move,
   type SimulatedBinding,
   simulateSchedule,
+  simulateWithPlugins,
   type Simulation,
   type SimulationOptions,
 } from "./simulate.ts";

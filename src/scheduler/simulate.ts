@@ -3,11 +3,12 @@ import type { AssumedWorkload } from "#estimator";
 import { formatTime, parseTime } from "#machinery";
 import type { Decision } from "./decision.ts";
 import type { Gates } from "./facts.ts";
-import { decisionKey, type PassPlan, planPass } from "./pass.ts";
+import { ScheduleError } from "./errors.ts";
+import { decisionKey, failedPlan, type PassPlan, planPass } from "./pass.ts";
 import { isClaimed } from "./triggers.ts";
 import { builtinPlugins } from "./plugins/index.ts";
 import type { AlgorithmOptions, Estimator } from "./algorithm.ts";
-import type { SchedulerPlugin } from "./plugins/plugin.ts";
+import type { HostedPlugin, PluginHost, SchedulerPlugin } from "./plugins/plugin.ts";
 
 /** A fleet at one moment: what the scheduler would see. */
 export interface FleetSnapshot {
@@ -126,6 +127,107 @@ function asTriggered(binding: AnyBinding, nowMs: number): AnyBinding {
   return { ...binding, spec: { ...binding.spec, rescheduleTriggeredAt } } as AnyBinding;
 }
 
+/** One run over a snapshot with changes: its bindings by priority, each to be placed in turn. */
+class Run {
+  readonly clusters: readonly Cluster[];
+  readonly bindings: readonly AnyBinding[];
+  readonly #changes: FleetChanges;
+  readonly #options: SimulationOptions;
+  readonly #removed: ReadonlySet<string>;
+  readonly #added: ReadonlySet<string>;
+  readonly #originals: ReadonlyMap<string, readonly TargetCluster[]>;
+  readonly #current: Map<string, AnyBinding>;
+  /** Room that decisions have taken so far. */
+  readonly #taken = new Map<string, AssumedWorkload[]>();
+  readonly #results: SimulatedBinding[] = [];
+
+  constructor(snapshot: FleetSnapshot, changes: FleetChanges, options: SimulationOptions) {
+    this.clusters = changedClusters(snapshot, changes);
+    this.bindings = changedBindings(snapshot, changes);
+    this.#changes = changes;
+    this.#options = options;
+    this.#removed = new Set(changes.removeClusters ?? []);
+    this.#added = new Set((changes.addBindings ?? []).map(decisionKey));
+    this.#originals = new Map(snapshot.bindings.map((binding) => [decisionKey(binding), binding.spec.clusters ?? []]));
+    this.#current = new Map(this.bindings.map((binding) => [decisionKey(binding), binding]));
+  }
+
+  /** Whether the scheduler would leave the binding alone. */
+  isHeld(binding: AnyBinding): boolean {
+    return (
+      binding.spec.suspension?.scheduling === true || !(this.#added.has(decisionKey(binding)) || isClaimed(binding))
+    );
+  }
+
+  /** The binding as the scheduler would meet it: without the clusters that went, and triggered where all are to be. */
+  met(binding: AnyBinding): AnyBinding {
+    const clusters = (binding.spec.clusters ?? []).filter(({ name }) => !this.#removed.has(name));
+    const evicted: AnyBinding = { ...binding, spec: { ...binding.spec, clusters } } as AnyBinding;
+    return this.#changes.rebalances ? asTriggered(evicted, this.#options.nowMs) : evicted;
+  }
+
+  plan(binding: AnyBinding, hosted: readonly HostedPlugin[]): PassPlan {
+    const { plugins = builtinPlugins, estimators = [], propagatesEmptyWorkloads = false, gates, nowMs } = this.#options;
+    const met = this.met(binding);
+    const isHit = (met.spec.clusters ?? []).length !== (binding.spec.clusters ?? []).length;
+    const peers = (
+      binding.spec.workloadAffinityGroups === undefined
+        ? []
+        : [...this.#current.values()].filter(({ kind }) => kind === "ResourceBinding")
+    ) as readonly ResourceBinding[];
+    const algorithm: AlgorithmOptions = {
+      plugins: plugins.map((plugin) => hosted.find(({ name }) => name === plugin.name) ?? plugin),
+      estimators: [
+        ...estimators,
+        ...hosted.flatMap(({ name, estimates }) =>
+          estimates === undefined ? [] : [{ name, replicas: () => estimates, sets: () => estimates }],
+        ),
+      ],
+      propagatesEmptyWorkloads,
+      assumed: this.#taken,
+    };
+    const isForced = isHit || this.#added.has(decisionKey(binding));
+    return planPass({
+      binding: met,
+      clusters: this.clusters,
+      peers,
+      gates,
+      algorithm,
+      nowMs,
+      explains: true,
+      isForced,
+    });
+  }
+
+  /** Takes over what became of a binding; without a plan it is held. */
+  settle(binding: AnyBinding, plan: PassPlan | undefined): void {
+    const key = decisionKey(binding);
+    const before = this.#originals.get(key) ?? [];
+    const after = plan?.clusters ?? this.met(binding).spec.clusters ?? [];
+    const moves = movesOf(before, after);
+    takenBy(binding.spec, moves, this.#taken);
+    this.#current.set(key, { ...binding, spec: { ...binding.spec, clusters: after } } as AnyBinding);
+    const isFailed = plan?.condition?.status === "False";
+    const { apiVersion, kind, namespace, name } = binding.spec.resource;
+    this.#results.push({
+      binding: key,
+      resource: `${apiVersion} ${kind} ${namespace ? `${namespace}/` : ""}${name}`,
+      before,
+      after,
+      moves,
+      outcome: plan === undefined ? "held" : isFailed ? "failed" : moves.length === 0 ? "unchanged" : "changed",
+      ...(isFailed && plan?.condition !== undefined
+        ? { reason: plan.condition.reason, message: plan.condition.message }
+        : {}),
+      ...(plan?.decision === undefined ? {} : { decision: plan.decision }),
+    });
+  }
+
+  end(): Simulation {
+    return { clusters: this.clusters.map(({ metadata }) => metadata.name ?? "").sort(), bindings: this.#results };
+  }
+}
+
 /**
  * What would happen: runs the scheduler's own code over a snapshot with changes, binding after binding by priority, and
  * changes nothing. Each decision sees the room that those before it have taken; room that is freed is not counted.
@@ -135,62 +237,37 @@ export function simulateSchedule(
   changes: FleetChanges,
   options: SimulationOptions,
 ): Simulation {
-  const clusters = changedClusters(snapshot, changes);
-  const removed = new Set(changes.removeClusters ?? []);
-  const bindings = changedBindings(snapshot, changes);
-  const originals = new Map(snapshot.bindings.map((binding) => [decisionKey(binding), binding.spec.clusters ?? []]));
-  const added = new Set((changes.addBindings ?? []).map(decisionKey));
-  const taken = new Map<string, AssumedWorkload[]>();
-  const current = new Map(bindings.map((binding) => [decisionKey(binding), binding]));
-  const results: SimulatedBinding[] = [];
-  for (const binding of bindings) {
-    const key = decisionKey(binding);
-    const before = originals.get(key) ?? [];
-    const left = (binding.spec.clusters ?? []).filter(({ name }) => !removed.has(name));
-    const evicted: AnyBinding = { ...binding, spec: { ...binding.spec, clusters: left } } as AnyBinding;
-    const isHit = left.length !== (binding.spec.clusters ?? []).length;
-    const algorithm: AlgorithmOptions = {
-      plugins: options.plugins ?? builtinPlugins,
-      estimators: options.estimators ?? [],
-      propagatesEmptyWorkloads: options.propagatesEmptyWorkloads ?? false,
-      assumed: taken,
-    };
-    const peers = (
-      binding.spec.workloadAffinityGroups === undefined
-        ? []
-        : [...current.values()].filter(({ kind }) => kind === "ResourceBinding")
-    ) as readonly ResourceBinding[];
-    const isHeld = binding.spec.suspension?.scheduling === true || !(added.has(key) || isClaimed(binding));
-    const plan: Partial<PassPlan> = isHeld
-      ? {}
-      : planPass({
-          binding: changes.rebalances ? asTriggered(evicted, options.nowMs) : evicted,
-          clusters,
-          peers,
-          gates: options.gates,
-          algorithm,
-          nowMs: options.nowMs,
-          explains: true,
-          isForced: isHit || added.has(key),
-        });
-    const after = plan.clusters ?? left;
-    const moves = movesOf(before, after);
-    takenBy(binding.spec, moves, taken);
-    current.set(key, { ...binding, spec: { ...binding.spec, clusters: after } } as AnyBinding);
-    const isFailed = plan.condition?.status === "False";
-    const { apiVersion, kind, namespace, name } = binding.spec.resource;
-    results.push({
-      binding: key,
-      resource: `${apiVersion} ${kind} ${namespace ? `${namespace}/` : ""}${name}`,
-      before,
-      after,
-      moves,
-      outcome: isHeld ? "held" : isFailed ? "failed" : moves.length === 0 ? "unchanged" : "changed",
-      ...(isFailed && plan.condition !== undefined
-        ? { reason: plan.condition.reason, message: plan.condition.message }
-        : {}),
-      ...(plan.decision === undefined ? {} : { decision: plan.decision }),
-    });
+  const run = new Run(snapshot, changes, options);
+  for (const binding of run.bindings) run.settle(binding, run.isHeld(binding) ? undefined : run.plan(binding, []));
+  return run.end();
+}
+
+/**
+ * The same with users' plugins asked for each binding, as a running scheduler would. `plugins` must name those that are
+ * wanted. A binding about which a plugin gives no answer fails with its cause; the others go on.
+ */
+export async function simulateWithPlugins(
+  snapshot: FleetSnapshot,
+  changes: FleetChanges,
+  options: SimulationOptions,
+  hosts: readonly PluginHost[],
+): Promise<Simulation> {
+  const run = new Run(snapshot, changes, options);
+  const wanted = hosts.filter(({ name }) => (options.plugins ?? builtinPlugins).some((plugin) => plugin.name === name));
+  for (const binding of run.bindings) {
+    if (run.isHeld(binding)) {
+      run.settle(binding, undefined);
+      continue;
+    }
+    let plan: PassPlan;
+    try {
+      const met = run.met(binding);
+      plan = run.plan(binding, await Promise.all(wanted.map((host) => host.ask(met, run.clusters))));
+    } catch (error) {
+      if (!(error instanceof ScheduleError)) throw error;
+      plan = failedPlan(binding, error, options.nowMs);
+    }
+    run.settle(binding, plan);
   }
-  return { clusters: clusters.map(({ metadata }) => metadata.name ?? "").sort(), bindings: results };
+  return run.end();
 }

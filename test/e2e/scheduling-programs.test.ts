@@ -1,13 +1,14 @@
 /** Estimators, descheduler and schedulers as programs of their own beside a control plane, over gRPC and leases. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
-import { Deployment, Lease, Node, Service } from "#apis/kubernetes";
+import { ResourceBinding } from "#apis/karmada";
+import { Deployment, Lease, Node, PriorityClass, Service } from "#apis/kubernetes";
 import { seededRandom, silentLogger, silentMetrics, systemClock } from "#base";
 import { type Client, createClient } from "#client";
 import { deschedulerFlags, estimatorFlags, type FlagTable, readFlags, schedulerFlags } from "#config";
 import { type Fleet, type Program, startDescheduler, startEstimator, startScheduler } from "#controlplane";
 import { type EstimatorServer, startEstimatorServer } from "#estimator";
-import { aDeployment, aPropagationPolicy, eventually, startTestFleet } from "#testing";
+import { eventually, startTestFleet } from "#testing";
+import { bindingOf, place, placed, sumOf } from "./placing.ts";
 
 let fleet: Fleet;
 let client: Client;
@@ -92,53 +93,18 @@ afterAll(async () => {
   await fleet.stop();
 });
 
-async function place(name: string, replicas: number, cpu: string, clusters: readonly string[], schedulerName: string) {
-  const policy = aPropagationPolicy(
-    name,
-    {
-      clusterAffinity: { clusterNames: clusters },
-      replicaScheduling: {
-        replicaSchedulingType: "Divided",
-        replicaDivisionPreference: "Weighted",
-        weightPreference: { dynamicWeight: "AvailableReplicas" },
-      },
-    },
-    "default",
-    { schedulerName },
-  );
-  await client.create(PropagationPolicy, {
-    ...policy,
-    spec: { ...policy.spec, resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name }] },
-  });
-  const deployment = aDeployment(name, replicas);
-  const labels = { workload: name };
-  await client.create(Deployment, {
-    ...deployment,
-    spec: {
-      replicas,
-      selector: { matchLabels: labels },
-      template: {
-        metadata: { labels },
-        spec: { containers: [{ name: "app", image: "nginx:1.29", resources: { requests: { cpu } } }] },
-      },
-    },
-  } as Deployment);
-}
-
-const bindingOf = (name: string) => client.find(ResourceBinding, { namespace: "default", name: `${name}-deployment` });
-const targetsOf = (name: string, isWanted: (replicas: ReadonlyMap<string, number>) => boolean) =>
-  eventually(async () => {
-    const targets = (await bindingOf(name))?.spec.clusters ?? [];
-    const replicas = new Map(targets.map((target) => [target.name, target.replicas ?? 0]));
-    return isWanted(replicas) ? replicas : undefined;
-  });
-
 describe("scheduling programs", () => {
   it("[O-2] several schedulers by name; estimators found by Service and asked over gRPC, one that hangs degrades only its own cluster", async () => {
     // Three nodes of 8 cpu hold three of 5 cpu; the sums say four. member1 knows better, member2 hangs, member3 has none.
-    await place("accurate", 11, "5", ["member1", "member2", "member3"], "accurate");
-    const replicas = await targetsOf("accurate", (found) => found.size > 0);
-    expect(Object.fromEntries(replicas)).toEqual({ member1: 3, member2: 4, member3: 4 });
+    await place(client, {
+      name: "accurate",
+      replicas: 11,
+      clusters: ["member1", "member2", "member3"],
+      cpu: "5",
+      policy: { schedulerName: "accurate" },
+    });
+    const replicas = await placed(client, "accurate", (found) => sumOf(found) > 0);
+    expect(replicas).toEqual({ member1: 3, member2: 4, member3: 4 });
     // Its lease, and none of the other scheduler's.
     const leases = (await client.list(Lease, { namespace: "karmada-system" })).items.map(
       ({ metadata }) => metadata.name,
@@ -147,25 +113,106 @@ describe("scheduling programs", () => {
     expect(leases).not.toContain("karmada-scheduler");
   });
 
+  it("[O-2] tells the server what it decides, for explain to say", async () => {
+    const path = "/apis/work.karmada.io/v1alpha2/namespaces/default/resourcebindings/accurate-deployment/decision";
+    const { transport } = fleet.controlPlane;
+    const answerTo = async (method: string, body?: object) => {
+      const answer = await transport.raw({
+        method,
+        path,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      return JSON.parse(Buffer.from(answer.body).toString("utf8"));
+    };
+    const told = await eventually(async () => {
+      const answer = await answerTo("GET");
+      return answer.source === "kept" ? answer : undefined;
+    });
+    expect(told).toMatchObject({ scheduler: "accurate", decision: { result: expect.anything() } });
+    // What only that scheduler could know: its own estimators, and its gates.
+    const [{ candidates }] = told.decision.terms;
+    const estimates = Object.fromEntries(
+      candidates.map((one: { cluster: string; estimates: object }) => [one.cluster, one.estimates]),
+    );
+    expect(estimates).toEqual({
+      member1: { "general-estimator": 4, "scheduler-estimator": 3 },
+      member2: { "general-estimator": 4, "scheduler-estimator": -1 },
+      member3: { "general-estimator": 4, "scheduler-estimator": -1 },
+    });
+    expect((await answerTo("PUT", { decision: { ...told.decision, terms: 7 } })).message).toContain(
+      "decision.terms: must be a list of objects",
+    );
+    expect(
+      (await answerTo("PUT", { decision: { ...told.decision, binding: "ResourceBinding/default/x" } })).message,
+    ).toContain("decision.binding: must be");
+  });
+
+  it("[O-2] takes waiting bindings by the priority of their policies' classes", async () => {
+    const order: string[] = [];
+    const classes = { low: -10, none: 0, high: 1_000 };
+    for (const [name, value] of Object.entries(classes))
+      await client.create(PriorityClass, {
+        apiVersion: "scheduling.k8s.io/v1",
+        kind: "PriorityClass",
+        metadata: { name: `of-${name}` },
+        value,
+      } as PriorityClass);
+    const names = ["low", "none", "high"].flatMap((name) => [`${name}-1`, `${name}-2`]);
+    for (const name of names)
+      await place(client, {
+        name,
+        replicas: 1,
+        clusters: ["member2"],
+        cpu: "10m",
+        policy: {
+          schedulerName: "orderly",
+          schedulePriority: { priorityClassSource: "KubePriorityClass", priorityClassName: `of-${name.split("-")[0]}` },
+        },
+      });
+    await eventually(async () => {
+      const found = await Promise.all(names.map((name) => bindingOf(client, name)));
+      return found.every((binding) => binding !== undefined);
+    });
+    fleet.controlPlane.manager.informers.of(ResourceBinding).handle({
+      update({ metadata, spec }) {
+        const name = (metadata.name ?? "").replace("-deployment", "");
+        if (names.includes(name) && (spec.clusters ?? []).length > 0 && !order.includes(name)) order.push(name);
+      },
+    });
+    // They wait for a scheduler that comes only now.
+    programs.push(
+      await startScheduler({
+        ...parts,
+        config: config(schedulerFlags, "--scheduler-name=orderly", "--leader-elect-resource-name=orderly"),
+        transport: fleet.controlPlane.transport,
+      }),
+    );
+    await eventually(() => order.length === names.length);
+    expect(order.map((name) => name.split("-")[0])).toEqual(["high", "high", "none", "none", "low", "low"]);
+  });
+
   it("[O-2] the descheduler takes replicas that found no node away, and the scheduler places them elsewhere", async () => {
     const member = createClient(
       (fleet.members.get("member1") as { transport: Fleet["controlPlane"]["transport"] }).transport,
     );
-    await place("stuck", 4, "1", ["member1", "member3"], "default-scheduler");
-    await targetsOf("stuck", (found) => [...found.values()].reduce((sum, one) => sum + one, 0) === 4);
+    await place(client, {
+      name: "stuck",
+      replicas: 4,
+      clusters: ["member1", "member3"],
+      cpu: "1",
+      policy: { schedulerName: "default-scheduler" },
+    });
+    await placed(client, "stuck", (found) => sumOf(found) === 4);
     // All nodes of member1 are cordoned, and pods that run there are asked for more than runs: they find no node.
     for (const node of (await member.list(Node)).items)
       await member.patch(Node, { name: node.metadata.name ?? "" }, "application/merge-patch+json", {
         spec: { unschedulable: true },
       });
-    const before = await targetsOf("stuck", (found) => (found.get("member1") ?? 0) > 0);
+    const before = await placed(client, "stuck", (found) => (found["member1"] ?? 0) > 0);
     await client.patch(Deployment, { namespace: "default", name: "stuck" }, "application/merge-patch+json", {
       spec: { replicas: 8 },
     });
-    const after = await targetsOf(
-      "stuck",
-      (found) => [...found.values()].reduce((sum, one) => sum + one, 0) === 8 && (found.get("member3") ?? 0) > 4,
-    );
-    expect(after.get("member1") ?? 0).toBeLessThanOrEqual((before.get("member1") ?? 0) + 4);
+    const after = await placed(client, "stuck", (found) => sumOf(found) === 8 && (found["member3"] ?? 0) > 4);
+    expect(after["member1"] ?? 0).toBeLessThanOrEqual((before["member1"] ?? 0) + 4);
   });
 });

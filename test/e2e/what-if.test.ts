@@ -141,6 +141,51 @@ describe("flotilla simulate schedule", () => {
     expect(readFileSync(at("fleet.json"), "utf8")).toBe(snapshot);
   });
 
+  it("interprets kinds by customizations of the fleet and of manifests, and asks plugins of one's own", async () => {
+    const doubled = (name: string, factor: number) => ({
+      apiVersion: "config.karmada.io/v1alpha1",
+      kind: "ResourceInterpreterCustomization",
+      metadata: { name },
+      spec: {
+        target: { apiVersion: "apps/v1", kind: "Deployment" },
+        customizations: {
+          replicaResource: { luaScript: `function GetReplicas(o) return o.spec.replicas * ${factor}, {} end` },
+        },
+      },
+    });
+    const snapshot = JSON.parse(readFileSync(at("fleet.json"), "utf8")) as object;
+    writeFileSync(at("scripted.json"), JSON.stringify({ ...snapshot, customizations: [doubled("twice", 2)] }));
+    writeFileSync(at("more.yaml"), JSON.stringify(aDeployment("more", 3)));
+    const replicasOf = async (...words: readonly string[]) => {
+      const { bindings } = await simulate("--against", at("scripted.json"), "-f", at("more.yaml"), ...words);
+      const found = bindings.find(({ binding }) => binding.endsWith("/more-deployment"));
+      return { ...found, sum: found?.after.reduce((sum, { replicas = 0 }) => sum + replicas, 0) };
+    };
+    expect((await replicasOf()).sum).toBe(6);
+    writeFileSync(at("thrice.yaml"), JSON.stringify(doubled("twice", 3)));
+    expect((await replicasOf("-f", at("thrice.yaml"))).sum).toBe(9);
+    const plugin = (name: string, body: string) => {
+      const text = `export default { apiVersion: "flotilla.io/scheduler-plugin/v1", name: "${name}", ${body} };`;
+      writeFileSync(at(`${name}.mjs`), text);
+      return ["--scheduler-plugin", at(`${name}.mjs`)];
+    };
+    const picky = plugin(
+      "Picky",
+      'filter: ({ cluster }) => cluster.metadata.name === "member1" ? "too far" : undefined',
+    );
+    expect((await replicasOf(...picky)).after).toEqual([{ name: "member2", replicas: 6 }]);
+    expect((await replicasOf(...picky, "--plugins=*,-Picky")).after).toHaveLength(2);
+    const broken = plugin("Broken", 'score() { throw new Error("no idea") }');
+    expect(await replicasOf(...broken)).toMatchObject({
+      outcome: "failed",
+      reason: "SchedulerError",
+      message: expect.stringContaining('plugin "Broken" failed: no idea'),
+    });
+    expect((await run("simulate", "schedule", "--scheduler-plugin", at("none.mjs"))).stderr).toContain(
+      "--scheduler-plugin: there is no file and no package",
+    );
+  });
+
   it("names what is wrong with its input", async () => {
     const refused = async (...words: readonly string[]) => (await run("simulate", "schedule", ...words)).stderr;
     expect(await refused("--remove-cluster=member7")).toContain('--remove-cluster: there is no cluster "member7"');

@@ -8,6 +8,7 @@ import { resourceArgument } from "../resource-argument.ts";
 
 interface Answer {
   readonly source: "kept" | "computed";
+  readonly scheduler?: string;
   readonly isCurrent: boolean;
   readonly decision?: Decision;
   readonly error?: string;
@@ -67,11 +68,15 @@ function messageOf(text: string): string | undefined {
   }
 }
 
-function inWords({ source, isCurrent, decision, error }: Answer, binding: AnyBinding): string {
+function inWords({ source, scheduler, isCurrent, decision, error }: Answer, binding: AnyBinding): string {
   const lines: string[] = [];
   if (decision !== undefined) lines.push(...describeDecision(decision));
   if (error !== undefined) lines.push(`No decision: ${error}`);
-  if (source === "computed")
+  if (source === "computed" && scheduler !== undefined)
+    lines.push(
+      `The scheduler ${scheduler} has told this server nothing yet: this is what the server's own would decide now.`,
+    );
+  else if (source === "computed")
     lines.push("This is what the scheduler would decide now, were it to place the workload; it has written nothing.");
   if (!isCurrent) lines.push("The binding has changed since, and the scheduler has not finished with it.");
   const { suspension, schedulerName = "default-scheduler" } = binding.spec;

@@ -9,6 +9,7 @@ import {
   type Cluster,
   type ClusterPropagationPolicy,
   type PropagationPolicy,
+  type ResourceInterpreterCustomization,
 } from "#apis/karmada";
 import * as kubernetes from "#apis/kubernetes";
 import { buildBinding, claimOf, matchPolicy } from "#controllers/detector";
@@ -66,11 +67,18 @@ function isNamespaced({ apiVersion, kind }: KubeObject): boolean {
 const isOf = (object: KubeObject, group: string, ...names: readonly string[]) =>
   parseApiVersion(object.apiVersion).group === group && names.includes(object.kind);
 
+export interface ManifestOptions {
+  readonly interpreter: Interpreter;
+  /** Of manifests that name none. */
+  readonly namespace: string;
+  readonly gates: ReadonlySet<string>;
+}
+
 /** Turns manifests into what they do to a fleet: clusters, policies over what runs, and bindings of new workloads. */
 export function planManifests(
   objects: readonly KubeObject[],
   fleet: FleetFile,
-  { interpreter, namespace }: { readonly interpreter: Interpreter; readonly namespace: string },
+  { interpreter, namespace, gates }: ManifestOptions,
 ): ManifestChanges {
   const clusters = clustersAmong(objects, fleet);
   const given = objects
@@ -89,7 +97,7 @@ export function planManifests(
   );
   const others = objects.filter(
     (object) =>
-      !["cluster.karmada.io", "policy.karmada.io", "work.karmada.io"].includes(
+      !["cluster.karmada.io", "config.karmada.io", "policy.karmada.io", "work.karmada.io"].includes(
         parseApiVersion(object.apiVersion).group,
       ) && !isOf(object, "scheduling.k8s.io", "PriorityClass"),
   );
@@ -142,13 +150,38 @@ export function planManifests(
         template: { ...template, metadata: { ...template.metadata, uid } },
         policy,
         present: known,
-        replicas: interpreter.replicas(template),
+        ...askedFor(template, interpreter, gates),
         ...(priority === undefined ? {} : { priority }),
       }),
     );
   }
   for (const binding of handmade) bindings.set(decisionKey(binding), binding);
   return { clusters, bindings: [...bindings.values()], unclaimed };
+}
+
+/** What a template asks for: replicas, or components where the gate is on and its kind has them. */
+function askedFor(template: KubeObject, interpreter: Interpreter, gates: ReadonlySet<string>) {
+  const isOfComponents =
+    gates.has("MultiplePodTemplatesScheduling") && interpreter.hasHook(template, "InterpretComponent");
+  const components = isOfComponents ? interpreter.components(template) : undefined;
+  return components === undefined
+    ? { replicas: isOfComponents ? undefined : interpreter.replicas(template) }
+    : { replicas: undefined, components };
+}
+
+/** Customizations as they would be: those of the fleet, with manifests in the place of those of their names. */
+export function customizationsAmong(
+  objects: readonly KubeObject[],
+  { customizations = [] }: FleetFile,
+): readonly ResourceInterpreterCustomization[] {
+  const given = objects.filter((object) =>
+    isOf(object, "config.karmada.io", "ResourceInterpreterCustomization"),
+  ) as readonly Partial<ResourceInterpreterCustomization>[] as readonly ResourceInterpreterCustomization[];
+  for (const { metadata, spec } of given)
+    if (!spec?.target?.apiVersion || !spec.target.kind)
+      throw new Error(`ResourceInterpreterCustomization ${metadata.name}: spec.target must name apiVersion and kind`);
+  const names = new Set(given.map(({ metadata }) => metadata.name));
+  return [...customizations.filter(({ metadata }) => !names.has(metadata.name)), ...given];
 }
 
 /**

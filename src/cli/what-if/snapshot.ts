@@ -6,6 +6,7 @@ import {
   ClusterResourceBinding,
   PropagationPolicy,
   ResourceBinding,
+  ResourceInterpreterCustomization,
 } from "#apis/karmada";
 import { PriorityClass } from "#apis/kubernetes";
 import type { Client } from "#client";
@@ -21,9 +22,11 @@ export interface FleetFile {
   readonly policies: readonly PropagationPolicy[];
   readonly clusterPolicies: readonly ClusterPropagationPolicy[];
   readonly priorityClasses: readonly PriorityClass[];
+  /** Absent in files of versions that did not write them. */
+  readonly customizations?: readonly ResourceInterpreterCustomization[];
 }
 
-const LISTS = ["clusters", "bindings", "policies", "clusterPolicies", "priorityClasses"] as const;
+const LISTS = ["clusters", "bindings", "policies", "clusterPolicies", "priorityClasses", "customizations"] as const;
 
 const bare = <T extends KubeObject>(objects: readonly T[]): readonly T[] =>
   objects.map((object) => {
@@ -39,14 +42,16 @@ export async function takeSnapshot(client: Client, nowMs: number): Promise<Fleet
     const apiVersion = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
     return bare(items.map((item) => ({ ...item, apiVersion, kind: kind.kind })));
   };
-  const [clusters, bindings, clusterBindings, policies, clusterPolicies, priorityClasses] = await Promise.all([
-    all(Cluster),
-    all(ResourceBinding),
-    all(ClusterResourceBinding),
-    all(PropagationPolicy),
-    all(ClusterPropagationPolicy),
-    all(PriorityClass),
-  ]);
+  const [clusters, bindings, clusterBindings, policies, clusterPolicies, priorityClasses, customizations] =
+    await Promise.all([
+      all(Cluster),
+      all(ResourceBinding),
+      all(ClusterResourceBinding),
+      all(PropagationPolicy),
+      all(ClusterPropagationPolicy),
+      all(PriorityClass),
+      all(ResourceInterpreterCustomization),
+    ]);
   return {
     apiVersion: "flotilla.io/v1alpha1",
     kind: "FleetSnapshot",
@@ -56,6 +61,7 @@ export async function takeSnapshot(client: Client, nowMs: number): Promise<Fleet
     policies,
     clusterPolicies,
     priorityClasses,
+    customizations,
   };
 }
 
@@ -71,7 +77,7 @@ export function readSnapshot(path: string): FleetFile {
   if (file["apiVersion"] !== "flotilla.io/v1alpha1" || file["kind"] !== "FleetSnapshot")
     throw new Error(`${path}: this is no FleetSnapshot of flotilla.io/v1alpha1`);
   for (const list of LISTS) {
-    const entries = file[list];
+    const entries = file[list] ?? (list === "customizations" ? [] : undefined);
     if (!Array.isArray(entries)) throw new Error(`${path}: ${list} must be a list`);
     for (const [at, entry] of (entries as readonly unknown[]).entries())
       if (typeof (entry as { metadata?: { name?: unknown } } | null)?.metadata?.name !== "string")
