@@ -39,18 +39,28 @@ export interface RequestContext {
 export interface Strategy {
   /** Brings values of a request into the form they are stored in, before the schema looks at them; `known` ones are. */
   normalise?(object: KubeObject, known?: KubeObject): KubeObject;
+  /** Drops what Go's types cannot tell from absent, before defaults are filled in. `known` was looked at before. */
+  trim?(object: KubeObject, known?: KubeObject): KubeObject;
+  /** Brings an object into the form Go's types have in JSON, after defaults: their order, and zero values they write. */
+  settle?(object: KubeObject, known?: KubeObject): KubeObject;
   /** Fills in what the schema cannot say. */
   applyDefaults?(object: KubeObject): KubeObject;
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
   prepareForUpdate?(object: KubeObject, old: KubeObject, context: RequestContext): KubeObject;
   validate?(object: KubeObject): readonly FieldError[];
-  /** What a new object must be beside. */
-  validateCreate?(object: KubeObject): readonly FieldError[];
-  /** Whether `validate` says all there is to say: what the schema requires is not asked again. Default false. */
-  readonly checksAlone?: boolean;
   /** What only a new object must keep to, before everything else. */
   validateCreate?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
+  /** Mistakes of a status written through its own subresource; kinds with whole rules check nothing else there. */
+  validateStatus?(object: KubeObject, old: KubeObject): readonly FieldError[];
+  /** Whether `validate` says all there is to say, as Kubernetes does: then the schema checks nothing. */
+  readonly rulesAreWhole?: boolean;
+  /** What a client is told about an object that is taken all the same. */
+  warnings?(object: KubeObject, old: KubeObject | undefined): readonly string[];
+  /** Where the template of its pods stands; empty where the object itself is one. */
+  readonly hasTemplate?: string;
+  /** What follows from what plugins made of a new object. */
+  settleCreated?(object: KubeObject): KubeObject;
   /** Values for field selectors beyond metadata.name and metadata.namespace. */
   fields?(object: KubeObject): Readonly<Record<string, string>>;
   /** Seconds until a deletion is carried out; 0 means at once. */

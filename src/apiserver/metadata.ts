@@ -6,6 +6,7 @@ import {
   fieldInvalid,
   fieldForbidden,
   fieldRequired,
+  fieldTooLong,
   formatTime,
   isJsonObject,
   type KubeObject,
@@ -51,6 +52,7 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
     if (!DNS_LABEL.test(name)) errors.push(DNS_LABEL_TEXT);
     return errors;
   }
+  if (group === "apps" && resource === "statefulsets" && name.includes(".")) return ["must not contain dots"];
   if ((group === "" && LABEL_RESOURCES.has(resource)) || (group === "apps" && resource === "statefulsets")) {
     if (name.length > 63) errors.push("must be no more than 63 bytes");
     if (!DNS_LABEL.test(name)) errors.push(DNS_LABEL_TEXT);
@@ -75,6 +77,35 @@ export function validateLabels(labels: Readonly<Record<string, string>> | undefi
 
 const validated = new WeakSet<object>();
 const ANNOTATIONS_BYTES_MAX = 256 * 1024;
+/** How often Kubernetes looks at the metadata of an update: its registry does twice, most kinds once more, these otherwise. */
+const LAYERS_DEFAULT = 3;
+const LAYERS: Readonly<Record<string, number>> = {
+  events: 2,
+  "events.k8s.io/events": 2,
+  "policy/poddisruptionbudgets": 2,
+  ...Object.fromEntries(
+    [
+      "configmaps",
+      "secrets",
+      "serviceaccounts",
+      "pods",
+      "persistentvolumeclaims",
+      "persistentvolumes",
+      "namespaces",
+      "nodes",
+      "endpoints",
+      "batch/jobs",
+      "apps/controllerrevisions",
+      "storage.k8s.io/storageclasses",
+      "rbac.authorization.k8s.io/roles",
+      "rbac.authorization.k8s.io/clusterroles",
+      "rbac.authorization.k8s.io/rolebindings",
+      "rbac.authorization.k8s.io/clusterrolebindings",
+      "networking.k8s.io/ingresses",
+      "node.k8s.io/runtimeclasses",
+    ].map((key) => [key, 4]),
+  ),
+};
 
 /** Mistakes of metadata. Maps that were looked at before are not looked at again. */
 export function validateMetadata(
@@ -83,52 +114,70 @@ export function validateMetadata(
   old: KubeObject | undefined,
 ): FieldError[] {
   const { metadata } = object;
-  const errors: FieldError[] = [];
-  const name = metadata.name ?? "";
   const isCore = definition.origin === "builtin" && !GENERIC_GROUPS.has(definition.kind.group);
-  if (old === undefined) {
-    const { generateName } = metadata;
-    // The letter that follows is not known yet, but will be one.
-    if (generateName)
-      for (const text of nameErrors(
-        definition,
-        generateName.endsWith("-") ? `${generateName.slice(0, -2)}a` : generateName,
-      ))
-        errors.push(fieldInvalid("metadata.generateName", generateName, text));
-    if (name === "") errors.push(fieldRequired("metadata.name", "name or generateName is required"));
-    else for (const text of nameErrors(definition, name)) errors.push(fieldInvalid("metadata.name", name, text));
+  const errors = old === undefined ? createdNameErrors(definition, metadata) : [];
+  const maps = [
+    ...labelErrorsOf(metadata, old?.metadata),
+    ...annotationErrorsOf(metadata, old?.metadata),
+    ...ownerErrors(metadata),
+  ];
+  const finalizers = finalizerErrors(metadata, old?.metadata, isCore);
+  if (old === undefined) return [...errors, ...maps, ...finalizers.names, ...finalizers.standard];
+  const fixed = [...addedFinalizerErrors(metadata, old.metadata), ...immutableErrors(metadata, old.metadata)];
+  if (!isCore) return [...fixed, ...maps, ...finalizers.names];
+  if (maps.length + fixed.length + finalizers.names.length + finalizers.standard.length === 0) return [];
+  const { group, resource } = definition.kind;
+  const layers = LAYERS[group === "" ? resource : `${group}/${resource}`] ?? LAYERS_DEFAULT;
+  return [
+    ...maps,
+    ...finalizers.names,
+    ...fixed,
+    ...maps,
+    ...(layers > 2 ? [...fixed, ...maps, ...finalizers.standard] : []),
+    ...(layers > 3 ? [...maps, ...finalizers.names, ...finalizers.standard] : []),
+  ];
+}
+
+function createdNameErrors(definition: ResourceDefinition, { name = "", generateName }: ObjectMeta): FieldError[] {
+  const errors: FieldError[] = [];
+  // The letter that follows is not known yet, but will be one.
+  if (generateName)
+    for (const text of nameErrors(
+      definition,
+      generateName.endsWith("-") ? `${generateName.slice(0, -2)}a` : generateName,
+    ))
+      errors.push(fieldInvalid("metadata.generateName", generateName, text));
+  if (name === "") errors.push(fieldRequired("metadata.name", "name or generateName is required"));
+  else for (const text of nameErrors(definition, name)) errors.push(fieldInvalid("metadata.name", name, text));
+  return errors;
+}
+
+function labelErrorsOf({ labels }: ObjectMeta, old: ObjectMeta | undefined): FieldError[] {
+  if (labels === undefined || labels === old?.labels || validated.has(labels)) return [];
+  const errors = validateLabels(labels, "metadata.labels");
+  if (errors.length === 0) validated.add(labels);
+  return errors;
+}
+
+function annotationErrorsOf({ annotations }: ObjectMeta, old: ObjectMeta | undefined): FieldError[] {
+  if (annotations === undefined || annotations === old?.annotations || validated.has(annotations)) return [];
+  const errors = validateAnnotations(annotations, "metadata.annotations");
+  if (errors.length === 0) validated.add(annotations);
+  return errors;
+}
+
+/** Annotations as they appear in metadata and in templates. */
+export function validateAnnotations(
+  annotations: Readonly<Record<string, string>> | undefined,
+  path: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  let bytes = 0;
+  for (const [key, value] of Object.entries(annotations ?? {})) {
+    for (const text of labelKeyErrors(key.toLowerCase())) errors.push(fieldInvalid(path, key, text));
+    bytes += key.length + String(value).length;
   }
-  if (metadata.labels !== undefined && metadata.labels !== old?.metadata.labels && !validated.has(metadata.labels)) {
-    const found = validateLabels(metadata.labels, "metadata.labels");
-    if (found.length === 0) validated.add(metadata.labels);
-    errors.push(...found);
-  }
-  if (
-    metadata.annotations !== undefined &&
-    metadata.annotations !== old?.metadata.annotations &&
-    !validated.has(metadata.annotations)
-  ) {
-    let bytes = 0;
-    const before = errors.length;
-    for (const [key, value] of Object.entries(metadata.annotations)) {
-      for (const text of labelKeyErrors(key.toLowerCase()))
-        errors.push(fieldInvalid("metadata.annotations", key, text));
-      bytes += key.length + String(value).length;
-    }
-    if (bytes > ANNOTATIONS_BYTES_MAX)
-      errors.push({
-        type: "FieldValueTooLong",
-        field: "metadata.annotations",
-        message: `Too long: may not be more than ${ANNOTATIONS_BYTES_MAX} bytes`,
-      });
-    if (errors.length === before) validated.add(metadata.annotations);
-  }
-  errors.push(...finalizerErrors(metadata, old?.metadata, isCore), ...ownerErrors(metadata));
-  if (old !== undefined) {
-    const wrong = immutableErrors(metadata, old.metadata);
-    // Kubernetes says it twice of its own kinds, once for each layer that looks.
-    errors.push(...wrong, ...(isCore ? wrong : []));
-  }
+  if (bytes > ANNOTATIONS_BYTES_MAX) errors.push(fieldTooLong(path, ANNOTATIONS_BYTES_MAX));
   return errors;
 }
 
@@ -136,33 +185,43 @@ export function validateMetadata(
 const GENERIC_GROUPS = new Set(["apiextensions.k8s.io", "apiregistration.k8s.io"]);
 const STANDARD_FINALIZERS = new Set(["orphan", "foregroundDeletion", "kubernetes"]);
 
-function finalizerErrors(metadata: ObjectMeta, old: ObjectMeta | undefined, isCore: boolean): FieldError[] {
-  const finalizers = metadata.finalizers ?? [];
-  if (finalizers.length === 0 || finalizers === old?.finalizers) return [];
-  const errors = finalizers.flatMap((finalizer) =>
-    labelKeyErrors(finalizer).map((text) => fieldInvalid("metadata.finalizers", finalizer, text)),
-  );
-  if (isCore)
-    for (const [at, finalizer] of finalizers.entries())
-      if (!finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer))
-        errors.push(
-          fieldInvalid(
-            `metadata.finalizers[${at}]`,
-            finalizer,
-            "name is neither a standard finalizer name nor is it fully qualified",
-          ),
-        );
-  if (old?.deletionTimestamp !== undefined) {
-    const present = new Set(old.finalizers ?? []);
-    const added = finalizers.filter((finalizer) => !present.has(finalizer));
-    const refusal = fieldForbidden(
-      "metadata.finalizers",
-      `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((text) => JSON.stringify(text)).join(", ")}}`,
-    );
-    // Kubernetes says it twice of its own kinds, once for each layer that looks.
-    if (added.length > 0) errors.push(refusal, ...(isCore ? [refusal] : []));
-  }
-  return errors;
+/** What is wrong with the names of finalizers, and which Kubernetes' own kinds do not take. */
+function finalizerErrors(
+  { finalizers = [] }: ObjectMeta,
+  old: ObjectMeta | undefined,
+  isCore: boolean,
+): { readonly names: readonly FieldError[]; readonly standard: readonly FieldError[] } {
+  if (finalizers.length === 0 || finalizers === old?.finalizers) return { names: [], standard: [] };
+  return {
+    names: finalizers.flatMap((finalizer) =>
+      labelKeyErrors(finalizer).map((text) => fieldInvalid("metadata.finalizers", finalizer, text)),
+    ),
+    standard: [...finalizers.entries()].flatMap(([at, finalizer]) =>
+      isCore && !finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)
+        ? [
+            fieldInvalid(
+              `metadata.finalizers[${at}]`,
+              finalizer,
+              "name is neither a standard finalizer name nor is it fully qualified",
+            ),
+          ]
+        : [],
+    ),
+  };
+}
+
+function addedFinalizerErrors({ finalizers = [] }: ObjectMeta, old: ObjectMeta): FieldError[] {
+  if (old.deletionTimestamp === undefined || finalizers === old.finalizers) return [];
+  const present = new Set(old.finalizers ?? []);
+  const added = finalizers.filter((finalizer) => !present.has(finalizer));
+  return added.length === 0
+    ? []
+    : [
+        fieldForbidden(
+          "metadata.finalizers",
+          `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((text) => JSON.stringify(text)).join(", ")}}`,
+        ),
+      ];
 }
 
 function ownerErrors({ ownerReferences }: ObjectMeta): FieldError[] {

@@ -170,11 +170,43 @@ export interface FieldError {
   readonly message: string;
 }
 
-/** A value inside a field error, written as Go's `%#v`-like form of kube-apiserver: strings quoted, objects as JSON. */
+/** A value inside a field error, as kube-apiserver writes it: texts quoted by Go, all else as Go's JSON. */
 function shown(value: unknown): string {
   if (value === null || value === undefined) return "null";
-  return JSON.stringify(value);
+  return typeof value === "string" ? goQuoted(value) : goJson(value);
 }
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\x07": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+  '"': '\\"',
+  "\\": "\\\\",
+};
+
+/** A text in quotes as Go's `%q` writes it. */
+export function goQuoted(text: string): string {
+  const inner = text.replace(/["\\]|[^\P{C}]|\p{Zl}|\p{Zp}|(?! )\p{Zs}/gu, (letter) => {
+    const known = ESCAPES[letter];
+    if (known !== undefined) return known;
+    const code = letter.codePointAt(0) as number;
+    const hex = code.toString(16);
+    if (code < 0x80) return `\\x${hex.padStart(2, "0")}`;
+    return code < 0x1_0000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
+  });
+  return `"${inner}"`;
+}
+
+/** JSON as Go writes it, with what could be HTML escaped. */
+export const goJson = (value: unknown): string =>
+  JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 export const fieldInvalid = (field: string, value: unknown, detail: string): FieldError => ({
   type: "FieldValueInvalid",

@@ -26,7 +26,7 @@ const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
 const MICRO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/g;
 const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g;
 const AGE_CELL = /^(?:\d+[smhdy])+$|^<invalid>$/;
-const SHOWN_MAX = 300;
+const SHOWN_MAX = Number(process.env["SHOWN_MAX"] ?? 300);
 
 /** What differs between two answers to one request; nothing when they are the same. */
 export function compare(given: Answer, other: Answer, sent = ""): readonly Difference[] {

@@ -45,6 +45,14 @@ const defaults = Object.entries(roles).map(([resource, list]) => [
 ]);
 writeFileSync("src/apiserver/data/generated-rbac.ts", asText("rbacJson", Object.fromEntries(defaults)));
 writeFileSync("src/apiserver/data/generated-version.ts", asText("versionJson", read("version.json")));
+// How Go's types stand in JSON is printed by lab/clients/shapes, from the published client library.
+const shapes = readFileSync("lab/clients/shapes/shapes.txt", "utf8")
+  .split("\n")
+  .filter((line) => Object.hasOwn(schemas, line.slice(0, line.indexOf(" "))));
+writeFileSync(
+  "src/apiserver/data/generated-shapes.ts",
+  `${header}/** One line for each type: its name, then its fields as lab/clients/shapes describes them. */\nexport const shapesText = ${JSON.stringify(shapes.join("\n"))};\n`,
+);
 writeFileSync("src/apiserver/data/generated-protobuf.ts", asText("protobufJson", read("protobuf-descriptors.json")));
 
 // Types. A name is the schema's last word; a later group version with a name that is taken gets its own in front.

@@ -33,7 +33,7 @@ const schema = Schema.compile({
     status: { type: "object", properties: { replicas: { type: "integer" } } },
   },
 });
-const kind: OwnedKind = { schema, isPublished: false, hasStatus: true };
+const kind: OwnedKind = { schema, empty: {}, hasStatus: true };
 const by = (manager: string, rest: object = {}) => ({
   manager,
   apiVersion: "example.com/v1",

@@ -11,15 +11,15 @@ import {
 } from "#machinery";
 import { difference, type FieldSet, intersection, only, pathsOf, union } from "./field-set.ts";
 import { isBy, isReset, type Manager, newEntry, type Owner, readOwners, writeOwners } from "./managers.ts";
-import { compare, emptyOf, fieldsOf, mergeApplied, removeFields, typedErrors } from "./typed.ts";
+import { compare, fieldsOf, mergeApplied, removeFields, typedErrors } from "./typed.ts";
 
 export type { Manager } from "./managers.ts";
 
 /** What of a kind matters for the owners of its fields. */
 export interface OwnedKind {
   readonly schema: Schema | undefined;
-  /** Whether an empty object of the kind holds its structs, as Go's do; custom resources hold nothing. */
-  readonly isPublished: boolean;
+  /** An empty object of the kind: those of Go types hold their structs, custom resources nothing. */
+  readonly empty: Readonly<Record<string, unknown>>;
   /** Whether the status is written through its own subresource only. */
   readonly hasStatus: boolean;
 }
@@ -135,7 +135,7 @@ function ownersBeforeApply(
 ): readonly Owner[] {
   const owners = readOwners(live.metadata.managedFields ?? []) ?? [];
   if (owners.length > 0) return owners;
-  const { changed } = compare({ metadata: {}, ...emptyObject(kind) }, present, kind.schema);
+  const { changed } = compare({ metadata: {}, ...kind.empty }, present, kind.schema);
   const fields = writable(changed, kind, undefined);
   if (fields === undefined) return [];
   const { time: _time, ...entry } = newEntry(
@@ -195,7 +195,7 @@ export function trackUpdate(
   const owners = isReset(sent) ? [] : (usable(sent) ?? readOwners(stored) ?? []);
   // Nobody cares for the owners of an object that has none, until somebody applies it.
   if (before !== undefined && owners.length === 0) return withMetadata(after, { managedFields: undefined });
-  const past = before === undefined ? { metadata: {}, ...emptyObject(kind) } : owned(before);
+  const past = before === undefined ? { metadata: {}, ...kind.empty } : owned(before);
   const comparison = compare(past, owned(after), schema);
   const changed = writable(comparison.changed, kind, manager.subresource);
   const removed = writable(comparison.removed, kind, manager.subresource);
@@ -213,9 +213,6 @@ export function trackUpdate(
   if (deepEqual(managedFields, sent)) return after;
   return withMetadata(after, { managedFields });
 }
-
-const emptyObject = (kind: OwnedKind) =>
-  kind.isPublished ? (emptyOf(kind.schema) as Readonly<Record<string, unknown>>) : {};
 
 /** What a client wrote into `managedFields` itself, if it can be read; clients that know nothing of it change nothing. */
 const usable = (sent: readonly ManagedFieldsEntry[] | undefined) =>

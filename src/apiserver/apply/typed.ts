@@ -26,7 +26,9 @@ function listKeys(schema: Schema | undefined): readonly string[] {
 }
 
 const own = (object: JsonObject, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
-const isAtomicMap = (schema: Schema | undefined) => schema?.mapType === "atomic";
+/** A map that is one value: declared so, or JSON that Go keeps as it came. */
+const isAtomicMap = (schema: Schema | undefined) =>
+  schema?.mapType === "atomic" || schema?.goName === "RawExtension" || schema?.goName === "FieldsV1";
 
 /** What identifies an item of a list in a field set. */
 function elementOf(item: unknown, kind: "map" | "set", keys: readonly string[], schema: Schema | undefined): string {
@@ -52,8 +54,34 @@ function itemsOf(list: readonly unknown[], schema: Schema | undefined): Map<stri
   return items;
 }
 
+/** Items that share what identifies them: they are owned together, as one. */
+class Repeated {
+  readonly items: unknown[];
+  constructor(items: unknown[]) {
+    this.items = items;
+  }
+}
+
+/** Items by what identifies them, for who owns them. */
+function ownableItemsOf(list: readonly unknown[], schema: Schema | undefined): Map<string, unknown> | undefined {
+  const items = itemsOf(list, schema);
+  if (items === undefined || items.size === list.length) return items;
+  const kind = listKind(schema);
+  if (kind === "atomic") return items;
+  const keys = listKeys(schema);
+  const groups = new Map<string, unknown[]>();
+  for (const item of list) {
+    const element = elementOf(item, kind, keys, schema);
+    const group = groups.get(element);
+    if (group === undefined) groups.set(element, [item]);
+    else group.push(item);
+  }
+  return new Map([...groups].map(([key, group]) => [key, group.length === 1 ? group[0] : new Repeated(group)]));
+}
+
 /** All fields a value has: its leaves, and the items of lists. With `isWhole` also what holds them. */
 export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = false): FieldSet {
+  if (value instanceof Repeated) return LEAF;
   if (isJsonObject(value) && !isAtomicMap(schema)) {
     const children: Record<string, FieldSet> = {};
     for (const [key, member] of Object.entries(value))
@@ -61,7 +89,7 @@ export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = f
     return nodeOf(isWhole, children) ?? LEAF;
   }
   if (Array.isArray(value)) {
-    const items = itemsOf(value, schema);
+    const items = ownableItemsOf(value, schema);
     if (items === undefined) return LEAF;
     const children: Record<string, FieldSet> = {};
     for (const [element, item] of items) {
@@ -88,17 +116,23 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
   if (before === after) return SAME;
   if (before === undefined) return { changed: fieldsOf(after, schema, true), removed: undefined };
   if (after === undefined) return { changed: undefined, removed: fieldsOf(before, schema, true) };
+  if (before instanceof Repeated || after instanceof Repeated) return compareRepeated(before, after);
   const isMap = (value: unknown) => isJsonObject(value) && !isAtomicMap(schema);
   if (isMap(after) && (isMap(before) || before === null))
     return compareMembers(membersOf((before ?? {}) as JsonObject), membersOf(after as JsonObject), (element) =>
       schema?.property(element.slice(2)),
     );
   if (Array.isArray(after) && (Array.isArray(before) || before === null)) {
-    const now = itemsOf(after, schema);
-    const past = itemsOf((before ?? []) as readonly unknown[], schema);
+    const now = ownableItemsOf(after, schema);
+    const past = ownableItemsOf((before ?? []) as readonly unknown[], schema);
     if (now !== undefined && past !== undefined) return compareMembers(past, now, () => schema?.items);
   }
   return deepEqual(before, after) ? SAME : { changed: LEAF, removed: undefined };
+}
+
+function compareRepeated(before: unknown, after: unknown): Comparison {
+  const itemsIn = (value: unknown) => (value instanceof Repeated ? value.items : [value]);
+  return deepEqual(itemsIn(before), itemsIn(after)) ? SAME : { changed: LEAF, removed: undefined };
 }
 
 function* membersEntries(object: JsonObject): Generator<[string, unknown]> {
@@ -186,7 +220,7 @@ export function removeFields(
 const isEmpty = (value: unknown) =>
   Array.isArray(value) ? value.length === 0 : isJsonObject(value) && Object.keys(value).length === 0;
 
-/** An object as Go makes an empty one of a published kind: the structs it always holds, and the lists it always names. */
+/** An object as Go makes an empty one of a published kind nobody described: the structs it always holds, and the lists it always names. */
 export function emptyOf(schema: Schema | undefined): unknown {
   const members: Record<string, unknown> = {};
   for (const name of Object.keys(schema?.source.properties ?? {})) {

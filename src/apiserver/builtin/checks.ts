@@ -8,8 +8,9 @@ import {
   fieldRequired,
   getPath,
   isJsonObject,
+  LABEL_VALUE,
+  LABEL_VALUE_TEXT,
   labelKeyErrors,
-  labelValueErrors,
 } from "#machinery";
 import type { Json } from "./pod-defaults.ts";
 
@@ -68,6 +69,11 @@ export function cidrErrors(value: unknown, path: string): FieldError[] {
   return isRange ? [] : [fieldInvalid(path, value, CIDR_TEXT)];
 }
 
+const labelValueMistakes = (value: string): readonly string[] => [
+  ...(value.length > 63 ? ["must be no more than 63 bytes"] : []),
+  ...(LABEL_VALUE.test(value) ? [] : [LABEL_VALUE_TEXT]),
+];
+
 const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 /** Mistakes of a label selector's requirements. */
@@ -76,7 +82,7 @@ export function labelSelectorErrors(selector: unknown, path: string): FieldError
     ...Object.entries((valueAt(selector, "matchLabels") ?? {}) as Readonly<Record<string, string>>).flatMap(
       ([key, value]) => [
         ...labelKeyErrors(key).map((text) => fieldInvalid(`${path}.matchLabels`, key, text)),
-        ...labelValueErrors(value, `${path}.matchLabels`),
+        ...labelValueMistakes(String(value)).map((text) => fieldInvalid(`${path}.matchLabels`, value, text)),
       ],
     ),
     ...listAt(selector, "matchExpressions").flatMap((requirement, number) => {
@@ -97,6 +103,9 @@ export function labelSelectorErrors(selector: unknown, path: string): FieldError
               : []
           : [fieldInvalid(`${where}.operator`, operator ?? "", "not a valid selector operator")]),
         ...labelKeyErrors(String(key ?? "")).map((text) => fieldInvalid(`${where}.key`, key ?? "", text)),
+        ...listAt(requirement, "values").flatMap((value, at) =>
+          labelValueMistakes(String(value)).map((text) => fieldInvalid(`${where}.values[${at}]`, value, text)),
+        ),
       ];
     }),
   ];

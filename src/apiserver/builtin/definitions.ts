@@ -1,9 +1,10 @@
 import { EVENT_TTL_MS } from "./event-expiry.ts";
-import { Schema } from "#machinery";
+import { type KubeObject, Schema } from "#machinery";
 import { columnsJson } from "../data/generated-columns.ts";
 import { discoveryJson } from "../data/generated-discovery.ts";
-import type { ResourceDefinition, SubresourceDefinition, TableColumn } from "../definition.ts";
+import type { ResourceDefinition, SubresourceDefinition, TableColumn, VersionConversion } from "../definition.ts";
 import { conversionOf } from "./conversions.ts";
+import { goForm } from "./go-shape.ts";
 import { quantityRewriter } from "./quantities.ts";
 import { builtinSchemas, resolveBuiltin } from "./schemas.ts";
 import { strategyOf } from "./strategies.ts";
@@ -119,6 +120,28 @@ const NEVER_STORED = new Set([
   "componentstatuses",
 ]);
 
+/** A conversion whose results have the form of the version they are in. */
+function settledConversion(
+  group: string,
+  version: string,
+  resource: string,
+  kind: string,
+): VersionConversion | undefined {
+  const conversion = conversionOf(group, version, resource);
+  if (conversion === undefined) return undefined;
+  const key = `${group}/${resource}`;
+  const settlerOf = (inGroup: string, inVersion: string) => {
+    const name = schemaNameOf(inGroup, inVersion, kind);
+    return (name === undefined ? undefined : goForm(name, resolveBuiltin)?.settle) ?? ((object: KubeObject) => object);
+  };
+  const own = settlerOf(group, version);
+  const stored = settlerOf(STORAGE_GROUPS[key] ?? group, STORAGE_VERSIONS[key] ?? version);
+  return {
+    fromStored: (object) => own(conversion.fromStored(object)),
+    toStored: (object, present) => stored(conversion.toStored(object, present)),
+  };
+}
+
 /** The definitions of all built-in kinds, made from Kubernetes' own discovery. */
 export function builtinDefinitions(): readonly ResourceDefinition[] {
   const discovery = JSON.parse(discoveryJson) as Readonly<Record<string, DiscoveryList>>;
@@ -135,7 +158,8 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
           const source = schemaName === undefined ? undefined : builtinSchemas()[schemaName];
           const key = `${groupName === "" ? "" : `${groupName}/`}${version}/${resource.resource}`;
           const spec = source?.properties?.["spec"];
-          const conversion = conversionOf(groupName, version, resource.resource);
+          const form = schemaName === undefined ? undefined : goForm(schemaName, resolveBuiltin);
+          const conversion = settledConversion(groupName, version, resource.resource, kindName);
           const subresources: SubresourceDefinition[] = (resource.subresources ?? []).map((subresource) => ({
             name: subresource.subresource,
             kind: subresource.responseKind,
@@ -168,7 +192,11 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
             strategy:
               source === undefined
                 ? strategyOf(groupName, kindName)
-                : { ...strategyOf(groupName, kindName), normalise: quantityRewriter(source, resolveBuiltin) },
+                : {
+                    ...strategyOf(groupName, kindName),
+                    normalise: quantityRewriter(source, resolveBuiltin),
+                    ...form,
+                  },
             hasGeneration: WITH_GENERATION.has(kindName) || (spec !== undefined && !WITHOUT_GENERATION.has(kindName)),
             ...(DEPRECATIONS[`${groupName}/${version}/${kindName}`] === undefined
               ? {}

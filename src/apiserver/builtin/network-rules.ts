@@ -15,7 +15,7 @@ import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { cidrErrors, filled, ipErrors, isPort, type List, listAt, PORT_TEXT, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
-import { portNameErrors } from "./pod-validation.ts";
+import { portNameErrors } from "./port-names.ts";
 
 const AFFINITY_SECONDS_MAX = 86_400;
 const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;

@@ -1,140 +1,208 @@
+/** What kube-apiserver fills into a pod's spec. */
+import { setPath } from "#machinery";
+
 /** A piece of plain JSON. */
 export type Json = Readonly<Record<string, unknown>>;
 
-const filled = new WeakMap<Json, Json>();
+const known = new WeakMap<Json, Json>();
+const TOKEN_SECONDS = 3600;
+const FILE_MODE = 420;
 
-/** What kube-apiserver fills into a pod's spec. The same input object gives the same output object. */
-export function defaultPodSpec(spec: Json, restartPolicy = "Always"): Json {
-  const known = filled.get(spec);
-  if (known !== undefined) return known;
-  const result: Record<string, unknown> = { ...spec };
-  let isChanged = false;
-  const put = (key: string, value: unknown) => {
-    if (result[key] !== undefined) return;
-    result[key] = value;
-    isChanged = true;
+/** A value that gets members until it is done; what it began with when none came. */
+class Draft {
+  #value: Json;
+  readonly #begun: Json;
+
+  constructor(value: Json) {
+    this.#value = value;
+    this.#begun = value;
+  }
+
+  get(name: string): unknown {
+    return this.#value[name];
+  }
+
+  set(name: string, value: unknown): void {
+    if (this.#value[name] === value) return;
+    this.#value = { ...this.#value, [name]: value };
+  }
+
+  put(name: string, value: unknown): void {
+    if (this.#value[name] === undefined || this.#value[name] === null) this.set(name, value);
+  }
+
+  remove(name: string): void {
+    if (this.#value[name] === undefined) return;
+    const { [name]: _removed, ...rest } = this.#value;
+    this.#value = rest;
+  }
+
+  /** Puts another value in the place of a member that is there. */
+  map(name: string, change: (value: Json) => Json): void {
+    const value = this.#value[name];
+    if (typeof value === "object" && value !== null) this.set(name, change(value as Json));
+  }
+
+  /** The same for each element of a list. */
+  each(name: string, change: (value: Json) => Json): void {
+    const list = this.#value[name];
+    if (!Array.isArray(list)) return;
+    const next = (list as readonly Json[]).map(change);
+    if (next.some((item, at) => item !== list[at])) this.set(name, next);
+  }
+
+  done(): Json {
+    return this.#value === this.#begun ? this.#begun : this.#value;
+  }
+}
+
+const drafted =
+  (change: (draft: Draft) => void) =>
+  (value: Json): Json => {
+    const draft = new Draft(value);
+    change(draft);
+    return draft.done();
   };
-  put("restartPolicy", restartPolicy);
-  put("terminationGracePeriodSeconds", 30);
-  put("dnsPolicy", "ClusterFirst");
-  put("securityContext", {});
-  // A grace of minus one was once written by mistake; it means the shortest.
-  if (result["terminationGracePeriodSeconds"] === -1) {
-    result["terminationGracePeriodSeconds"] = 1;
-    isChanged = true;
+
+/** The same input object gives the same output object. */
+export function defaultPodSpec(spec: Json, restartPolicy = "Always"): Json {
+  const before = known.get(spec);
+  if (before !== undefined) return before;
+  const draft = new Draft(spec);
+  if (draft.get("schedulerName") === "") draft.remove("schedulerName");
+  draft.put("restartPolicy", restartPolicy);
+  draft.put("terminationGracePeriodSeconds", 30);
+  // A grace below zero was once written by mistake; it means the shortest.
+  if (Number(draft.get("terminationGracePeriodSeconds")) < 0) draft.set("terminationGracePeriodSeconds", 1);
+  draft.put("dnsPolicy", "ClusterFirst");
+  draft.put("securityContext", {});
+  draft.put("schedulerName", "default-scheduler");
+  // The account has an old name as well, which follows the new one.
+  const account = draft.get("serviceAccountName") || draft.get("serviceAccount");
+  if (account) {
+    draft.set("serviceAccountName", account);
+    draft.set("serviceAccount", account);
   }
-  if (result["schedulerName"] === "") delete result["schedulerName"];
-  put("schedulerName", "default-scheduler");
-  if (result["serviceAccountName"] !== undefined) put("serviceAccount", result["serviceAccountName"]);
-  for (const list of ["containers", "initContainers", "ephemeralContainers"]) {
-    const containers = spec[list] as readonly Json[] | undefined;
-    if (containers === undefined) continue;
-    const isOnHost = spec["hostNetwork"] === true;
-    const next = containers.map((container) => defaultContainer(container, isOnHost));
-    if (next.some((container, at) => container !== containers[at])) {
-      result[list] = next;
-      isChanged = true;
-    }
-  }
-  const volumes = spec["volumes"] as readonly Json[] | undefined;
-  if (volumes !== undefined) {
-    const next = volumes.map(defaultVolume);
-    if (next.some((volume, at) => volume !== volumes[at])) {
-      result["volumes"] = next;
-      isChanged = true;
-    }
-  }
-  const output = isChanged ? result : spec;
-  filled.set(spec, output);
-  filled.set(output, output);
+  const isOnHost = draft.get("hostNetwork") === true;
+  for (const list of ["containers", "initContainers", "ephemeralContainers"])
+    draft.each(list, (container) => defaultContainer(container, isOnHost));
+  draft.each("volumes", defaultVolume);
+  draft.map("resources", requestsFromLimits);
+  const output = draft.done();
+  known.set(spec, output);
+  known.set(output, output);
   return output;
 }
 
+/** Requests that are left out are what the limits say. */
+function requestsFromLimits(resources: Json): Json {
+  const limits = resources["limits"] as Json | undefined;
+  const requests = resources["requests"] as Json | undefined;
+  if (limits === undefined || limits === null) return resources;
+  const missing = Object.entries(limits).filter(([name]) => requests?.[name] === undefined);
+  return missing.length === 0 ? resources : { ...resources, requests: { ...requests, ...Object.fromEntries(missing) } };
+}
+
 function defaultContainer(container: Json, isOnHost: boolean): Json {
-  const result: Record<string, unknown> = { ...container };
-  let isChanged = false;
-  const put = (key: string, value: unknown) => {
-    if (result[key] !== undefined) return;
-    result[key] = value;
-    isChanged = true;
-  };
-  put("terminationMessagePath", "/dev/termination-log");
-  put("terminationMessagePolicy", "File");
-  put("imagePullPolicy", pullPolicyOf(String(container["image"] ?? "")));
-  put("resources", {});
-  const ports = container["ports"] as readonly Json[] | undefined;
-  const needsHostPort = (port: Json) => isOnHost && port["hostPort"] === undefined;
-  if (ports?.some((port) => port["protocol"] === undefined || needsHostPort(port))) {
-    result["ports"] = ports.map((port) => ({
-      ...(needsHostPort(port) ? { hostPort: port["containerPort"] } : {}),
-      protocol: "TCP",
-      ...port,
-    }));
-    isChanged = true;
-  }
-  // Requests that are left out are what the limits say.
-  const resources = result["resources"] as { readonly limits?: Json; readonly requests?: Json };
-  if (resources.limits !== undefined) {
-    const missing = Object.entries(resources.limits).filter(([name]) => resources.requests?.[name] === undefined);
-    if (missing.length > 0) {
-      result["resources"] = { ...resources, requests: { ...resources.requests, ...Object.fromEntries(missing) } };
-      isChanged = true;
-    }
-  }
-  for (const probe of ["livenessProbe", "readinessProbe", "startupProbe"]) {
-    const value = container[probe] as Json | undefined;
-    if (value === undefined) continue;
-    const next: Record<string, unknown> = {
-      timeoutSeconds: 1,
-      periodSeconds: 10,
-      successThreshold: 1,
-      failureThreshold: 3,
-      ...value,
-    };
-    const http = value["httpGet"] as Json | undefined;
-    if (http !== undefined && (http["scheme"] === undefined || http["path"] === undefined))
-      next["httpGet"] = { path: "/", scheme: "HTTP", ...http };
-    if (Object.keys(next).length !== Object.keys(value).length || next["httpGet"] !== http) {
-      result[probe] = next;
-      isChanged = true;
-    }
-  }
-  const env = container["env"] as readonly Json[] | undefined;
-  if (env?.some((variable) => needsFieldVersion(variable) || needsDivisor(variable))) {
-    result["env"] = env.map((variable) => {
-      if (needsDivisor(variable)) {
-        const { resourceFieldRef } = variable["valueFrom"] as { readonly resourceFieldRef: Json };
-        return { ...variable, valueFrom: { resourceFieldRef: { ...resourceFieldRef, divisor: "0" } } };
-      }
-      if (!needsFieldVersion(variable)) return variable;
-      const from = variable["valueFrom"] as { readonly fieldRef: Json };
-      return { ...variable, valueFrom: { ...from, fieldRef: { apiVersion: "v1", ...from.fieldRef } } };
-    });
-    isChanged = true;
-  }
-  return isChanged ? result : container;
+  const draft = new Draft(container);
+  draft.put("terminationMessagePath", "/dev/termination-log");
+  draft.put("terminationMessagePolicy", "File");
+  draft.put("imagePullPolicy", pullPolicyOf(String(container["image"] ?? "")));
+  draft.put("resources", {});
+  draft.map("resources", requestsFromLimits);
+  draft.each("ports", (port) => {
+    const next = new Draft(port);
+    next.put("protocol", "TCP");
+    if (isOnHost && port["containerPort"] !== undefined) next.put("hostPort", port["containerPort"]);
+    return next.done();
+  });
+  for (const name of ["livenessProbe", "readinessProbe", "startupProbe"]) draft.map(name, defaultProbe);
+  draft.map("lifecycle", defaultLifecycle);
+  draft.each("env", defaultVariable);
+  return draft.done();
 }
 
-function needsFieldVersion(variable: Json): boolean {
-  const field = (variable["valueFrom"] as { readonly fieldRef?: Json } | undefined)?.fieldRef;
-  return field !== undefined && field["apiVersion"] === undefined;
-}
+const defaultHandler = drafted((handler) => {
+  handler.map(
+    "httpGet",
+    drafted((get) => {
+      if (!get.get("path")) get.set("path", "/");
+      if (!get.get("scheme")) get.set("scheme", "HTTP");
+    }),
+  );
+});
 
-function needsDivisor(variable: Json): boolean {
-  const field = (variable["valueFrom"] as { readonly resourceFieldRef?: Json } | undefined)?.resourceFieldRef;
-  return field !== undefined && field["divisor"] === undefined;
-}
+const defaultLifecycle = drafted((lifecycle) => {
+  for (const name of ["postStart", "preStop"]) lifecycle.map(name, defaultHandler);
+});
+
+const defaultProbe = (probe: Json): Json => {
+  const draft = new Draft(defaultHandler(probe));
+  draft.put("timeoutSeconds", 1);
+  draft.put("periodSeconds", 10);
+  draft.put("successThreshold", 1);
+  draft.put("failureThreshold", 3);
+  return draft.done();
+};
+
+const defaultFieldRef = drafted((ref) => {
+  if (!ref.get("apiVersion")) ref.set("apiVersion", "v1");
+});
+const defaultResourceRef = drafted((ref) => ref.put("divisor", "0"));
+
+const withRefs = drafted((holder) => {
+  holder.map("fieldRef", defaultFieldRef);
+  holder.map("resourceFieldRef", defaultResourceRef);
+});
+
+const defaultVariable = drafted((variable) => variable.map("valueFrom", withRefs));
+
+const withMode = (source: Draft) => source.put("defaultMode", FILE_MODE);
+
+const defaultDownward = drafted((source) => source.each("items", withRefs));
+
+const defaultProjection = drafted((source) => {
+  source.map("downwardAPI", defaultDownward);
+  source.map(
+    "serviceAccountToken",
+    drafted((token) => token.put("expirationSeconds", TOKEN_SECONDS)),
+  );
+});
 
 function defaultVolume(volume: Json): Json {
-  if (Object.keys(volume).every((name) => name === "name")) return { ...volume, emptyDir: {} };
-  for (const kind of ["configMap", "secret", "downwardAPI", "projected"]) {
-    const source = volume[kind] as Json | undefined;
-    if (source !== undefined && source["defaultMode"] === undefined)
-      return { ...volume, [kind]: { ...source, defaultMode: 420 } };
-  }
-  const host = volume["hostPath"] as Json | undefined;
-  if (host !== undefined && host["type"] === undefined) return { ...volume, hostPath: { ...host, type: "" } };
-  return volume;
+  const draft = new Draft(volume);
+  if (Object.keys(volume).every((name) => name === "name" || volume[name] === undefined || volume[name] === null))
+    draft.set("emptyDir", {});
+  for (const kind of ["configMap", "secret"]) draft.map(kind, drafted(withMode));
+  draft.map(
+    "downwardAPI",
+    drafted((source) => {
+      withMode(source);
+      source.each("items", withRefs);
+    }),
+  );
+  draft.map(
+    "projected",
+    drafted((source) => {
+      withMode(source);
+      source.each("sources", defaultProjection);
+    }),
+  );
+  draft.map(
+    "hostPath",
+    drafted((source) => source.put("type", "")),
+  );
+  draft.map(
+    "image",
+    drafted((source) => {
+      if (!source.get("pullPolicy")) source.set("pullPolicy", pullPolicyOf(String(source.get("reference") ?? "")));
+    }),
+  );
+  const template = (volume["ephemeral"] as Json | undefined)?.["volumeClaimTemplate"] as Json | undefined;
+  const claim = template?.["spec"] as Json | undefined;
+  if (template !== undefined && claim?.["volumeMode"] === undefined)
+    return setPath(draft.done(), ["ephemeral", "volumeClaimTemplate", "spec", "volumeMode"], "Filesystem");
+  return draft.done();
 }
 
 function pullPolicyOf(image: string): string {

@@ -1,192 +1,260 @@
+/** What a pod must keep to as a whole, and what of it may change, in the order and the words of kube-apiserver. */
 import {
-  compareQuantities,
   type FieldError,
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
-  fieldNotFound,
+  fieldNotSupported,
   fieldRequired,
-  getPath,
   type KubeObject,
-  DNS_LABEL,
-  DNS_LABEL_TEXT,
-  parseQuantity,
 } from "#machinery";
-import { deepEqual } from "#base";
+import { isIP } from "node:net";
+import { validateAnnotations, validateLabels } from "../metadata.ts";
+import { ipErrors, listAt, valueAt } from "./checks.ts";
+import { goValue } from "./go-values.ts";
+import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
+import { allContainerErrors, amountOfResourceErrors, resourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
-import { containerRules, podRules } from "./pod-rules.ts";
+import { affinityErrors, gateErrors, readinessGateErrors, spreadErrors, tolerationErrors } from "./pod-scheduling.ts";
+import { hostProcessErrors, hostUserErrors, podSecurityErrors, systemErrors } from "./pod-security.ts";
+import { volumeErrors } from "./pod-volumes.ts";
 
-type List = readonly Json[];
-
-const PORT_TEXT = "must be between 1 and 65535, inclusive";
-const NOT_NEGATIVE = "must be greater than or equal to 0";
-
-const listOf = (value: Json | undefined, name: string): List =>
-  Array.isArray(value?.[name]) ? (value[name] as List) : [];
-const isPort = (value: unknown) => typeof value === "number" && value >= 1 && value <= 65_535;
-
-/** A name that must be there, be a DNS label, and not be used twice. */
-function nameErrors(name: unknown, path: string, seen: Set<unknown>): FieldError[] {
-  if (!name) return [fieldRequired(path)];
-  if (typeof name === "string" && name.length > 63) return [fieldInvalid(path, name, "must be no more than 63 bytes")];
-  if (typeof name === "string" && !DNS_LABEL.test(name)) return [fieldInvalid(path, name, DNS_LABEL_TEXT)];
-  if (seen.has(name)) return [fieldDuplicate(path, name)];
-  seen.add(name);
-  return [];
-}
+const DEADLINE_MAX = 2_147_483_647;
+const GRACE_DEFAULT = 30;
+const NAMESERVERS_MAX = 3;
+const SEARCHES_MAX = 32;
+const SEARCH_CHARACTERS_MAX = 2048;
+const MIRROR = "kubernetes.io/config.mirror";
+const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
 
 /** Specs without a mistake. A workload's template goes through many hands and stays the same object. */
 const sound = new WeakSet<Json>();
 
-/** Mistakes of a pod's spec, with kube-apiserver's words; `claimed` are volumes that come with the pod's own claims. */
-export function podSpecErrors(spec: Json | undefined, path: string, claimed: readonly unknown[] = []): FieldError[] {
-  if (spec === undefined || claimed.length > 0) return mistakesOf(spec, path, claimed);
+/** Mistakes of a pod's spec; `claimed` are volumes that come with the pod's own claims. */
+export function podSpecErrors(spec: Json, path: string, claimed: readonly unknown[] = []): FieldError[] {
+  if (claimed.length > 0) return mistakesOf(spec, path, claimed);
   if (sound.has(spec)) return [];
   const errors = mistakesOf(spec, path, claimed);
   if (errors.length === 0) sound.add(spec);
   return errors;
 }
 
-function mistakesOf(spec: Json | undefined, path: string, claimed: readonly unknown[]): FieldError[] {
+function mistakesOf(spec: Json, path: string, claimed: readonly unknown[]): FieldError[] {
+  const volumes = new Map<string, Json>();
+  const found = volumeErrors(spec, path, volumes);
+  for (const name of claimed) volumes.set(String(name), { persistentVolumeClaim: {} });
+  const claims = new Set(listAt(spec, "resourceClaims").map(({ name }) => String(name ?? "")));
+  const graceSeconds = Number(spec["terminationGracePeriodSeconds"] ?? GRACE_DEFAULT);
+  return [
+    ...found,
+    ...claimErrors(spec, path),
+    ...allContainerErrors({ spec, volumes, claims, graceSeconds }, path),
+    ...(spec["resources"] === undefined ? [] : resourceErrors(spec["resources"] as Json, `${path}.resources`, claims)),
+    ...oneOf(spec["restartPolicy"], `${path}.restartPolicy`, ["Always", "OnFailure", "Never"]),
+    ...oneOf(spec["dnsPolicy"], `${path}.dnsPolicy`, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
+    ...validateLabels(spec["nodeSelector"] as Readonly<Record<string, string>> | undefined, `${path}.nodeSelector`),
+    ...podSecurityErrors(spec, path),
+    ...affinityErrors(spec, path),
+    ...dnsErrors(spec, path),
+    ...readinessGateErrors(spec, path),
+    ...gateErrors(spec, path),
+    ...spreadErrors(spec, path),
+    ...hostProcessErrors(spec, path),
+    ...hostUserErrors(spec, path),
+    ...subdomainAt(spec, "serviceAccountName", path),
+    ...subdomainAt(spec, "nodeName", path),
+    ...deadlineErrors(spec, path),
+    ...["hostname", "subdomain"].flatMap((name) => (spec[name] ? dnsLabelErrors(spec[name], `${path}.${name}`) : [])),
+    ...hostnameErrors(spec, path),
+    ...tolerationErrors(spec, path),
+    ...listAt(spec, "hostAliases").flatMap((alias, at) => [
+      ...ipErrors(alias["ip"] ?? "", `${path}.hostAliases[${at}].ip`),
+      ...listAt(alias, "hostnames").flatMap((name, number) =>
+        subdomainErrorsAt(name, `${path}.hostAliases[${at}].hostnames[${number}]`),
+      ),
+    ]),
+    ...subdomainAt(spec, "priorityClassName", path),
+    ...subdomainAt(spec, "runtimeClassName", path),
+    ...(spec["preemptionPolicy"] === undefined
+      ? []
+      : oneOf(spec["preemptionPolicy"], `${path}.preemptionPolicy`, ["PreemptLowerPriority", "Never"])),
+    ...Object.entries((spec["overhead"] ?? {}) as Readonly<Record<string, string>>).flatMap(([name, amount]) =>
+      amountOfResourceErrors(name, amount, `${path}.overhead[${name}]`),
+    ),
+    ...systemErrors(spec, path),
+    ...tokenErrors(spec, path),
+  ];
+}
+
+function oneOf(value: unknown, path: string, allowed: readonly string[]): FieldError[] {
+  if (!value) return [fieldRequired(path)];
+  return allowed.includes(String(value)) ? [] : [fieldNotSupported(path, value, allowed)];
+}
+
+const subdomainAt = (spec: Json, name: string, path: string): FieldError[] =>
+  spec[name] ? subdomainErrorsAt(spec[name], `${path}.${name}`) : [];
+
+function deadlineErrors(spec: Json, path: string): FieldError[] {
+  const deadline = spec["activeDeadlineSeconds"];
+  return typeof deadline === "number" && (deadline < 1 || deadline > DEADLINE_MAX)
+    ? [fieldInvalid(`${path}.activeDeadlineSeconds`, deadline, `must be between 1 and ${DEADLINE_MAX}, inclusive`)]
+    : [];
+}
+
+function hostnameErrors(spec: Json, path: string): FieldError[] {
+  const name = spec["hostnameOverride"];
+  if (name === undefined) return [];
+  const where = `${path}.hostnameOverride`;
   const errors: FieldError[] = [];
-  const volumes = new Set<unknown>();
-  for (const [at, volume] of listOf(spec, "volumes").entries()) {
-    errors.push(...nameErrors(volume["name"], `${path}.volumes[${at}].name`, volumes));
-    if (Object.keys(volume).length > 2)
-      errors.push(
-        fieldForbidden(
-          `${path}.volumes[${at}].${Object.keys(volume)
-            .filter((key) => key !== "name")
-            .at(-1)}`,
-          "may not specify more than 1 volume type",
+  if (spec["hostNetwork"] === true) errors.push(fieldForbidden(where, "may not be specified when hostNetwork is true"));
+  if (spec["setHostnameAsFQDN"] === true)
+    errors.push(fieldForbidden(where, "may not be specified when setHostnameAsFQDN is true"));
+  return [...errors, ...subdomainErrorsAt(name, where)];
+}
+
+function claimErrors(spec: Json, path: string): FieldError[] {
+  const seen = new Set<unknown>();
+  return listAt(spec, "resourceClaims").flatMap((claim, at) => {
+    const where = `${path}.resourceClaims[${at}]`;
+    const { name, resourceClaimName: own, resourceClaimTemplateName: template } = claim;
+    const errors: FieldError[] = nameErrorsAt(name, `${where}.name`);
+    if (errors.length === 0 && seen.has(name)) errors.push(fieldDuplicate(`${where}.name`, name));
+    seen.add(name);
+    const refuse = (what: string) => errors.push(fieldInvalid(where, goValue("PodResourceClaim", claim), what));
+    if (own !== undefined && template !== undefined)
+      refuse("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
+    if (own === undefined && template === undefined)
+      refuse("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+    if (own !== undefined) errors.push(...subdomainErrorsAt(own, `${where}.resourceClaimName`));
+    if (template !== undefined) errors.push(...subdomainErrorsAt(template, `${where}.resourceClaimTemplateName`));
+    return errors;
+  });
+}
+
+function dnsErrors(spec: Json, path: string): FieldError[] {
+  const config = spec["dnsConfig"] as Json | undefined;
+  const where = `${path}.dnsConfig`;
+  if (config === undefined)
+    return spec["dnsPolicy"] === "None"
+      ? [fieldRequired(where, "must provide `dnsConfig` when `dnsPolicy` is None")]
+      : [];
+  const errors: FieldError[] = [];
+  const servers = listAt(config, "nameservers");
+  const searches = listAt(config, "searches") as unknown as readonly string[];
+  if (spec["dnsPolicy"] === "None" && servers.length === 0)
+    errors.push(
+      fieldRequired(`${where}.nameservers`, "must provide at least one DNS nameserver when `dnsPolicy` is None"),
+    );
+  if (servers.length > NAMESERVERS_MAX)
+    errors.push(
+      fieldInvalid(`${where}.nameservers`, servers, `must not have more than ${NAMESERVERS_MAX} nameservers`),
+    );
+  for (const [at, server] of servers.entries())
+    if (isIP(String(server)) === 0) errors.push(...ipErrors(server, `${where}.nameservers[${at}]`));
+  if (searches.length > SEARCHES_MAX)
+    errors.push(fieldInvalid(`${where}.searches`, searches, `must not have more than ${SEARCHES_MAX} search paths`));
+  if (searches.join(" ").length > SEARCH_CHARACTERS_MAX)
+    errors.push(
+      fieldInvalid(
+        `${where}.searches`,
+        searches,
+        `must not have more than ${SEARCH_CHARACTERS_MAX} characters (including spaces) in the search list`,
+      ),
+    );
+  for (const [at, search] of searches.entries())
+    errors.push(...searchErrors(search.replace(/\.$/, ""), `${where}.searches[${at}]`));
+  for (const [at, option] of listAt(config, "options").entries())
+    if (!option["name"]) errors.push(fieldRequired(`${where}.options[${at}]`, "must not be empty"));
+  return errors;
+}
+
+const SEARCH = /^_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$/;
+const SEARCH_TEXT =
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
+
+/** A search domain, in which underscores are allowed; the root alone is empty here. */
+const searchErrors = (search: string, path: string): FieldError[] =>
+  search === "" || SEARCH.test(search) ? [] : [fieldInvalid(path, search, SEARCH_TEXT)];
+
+/** Tokens of service accounts need one. */
+const tokenErrors = (spec: Json, path: string): FieldError[] =>
+  spec["serviceAccountName"]
+    ? []
+    : listAt(spec, "volumes").flatMap((volume, at) =>
+        listAt(volume, "projected.sources").flatMap((source, number) =>
+          source["serviceAccountToken"] === undefined
+            ? []
+            : [
+                fieldForbidden(
+                  `${path}.volumes[${at}].projected.sources[${number}].serviceAccountToken`,
+                  "must not be specified when serviceAccountName is not set",
+                ),
+              ],
         ),
       );
-  }
-  for (const name of claimed) volumes.add(name);
-  const containers = listOf(spec, "containers");
-  if (containers.length === 0) errors.push(fieldRequired(`${path}.containers`));
-  const names = new Set<unknown>();
-  for (const list of ["containers", "initContainers"])
-    for (const [at, container] of listOf(spec, list).entries())
-      errors.push(
-        ...containerErrors(container, `${path}.${list}[${at}]`, names, volumes),
-        ...containerRules(container, `${path}.${list}[${at}]`, {
-          isInit: list === "initContainers",
-          onHost: spec?.["hostNetwork"] === true,
-        }),
-      );
-  if (spec !== undefined) errors.push(...podRules(spec, path));
-  const deadline = spec?.["activeDeadlineSeconds"];
-  if (typeof deadline === "number" && (deadline < 1 || deadline > 2_147_483_647))
-    errors.push(fieldInvalid(`${path}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"));
-  return errors;
-}
 
-function containerErrors(
-  container: Json,
-  path: string,
-  names: Set<unknown>,
-  volumes: ReadonlySet<unknown>,
-): FieldError[] {
-  const errors = nameErrors(container["name"], `${path}.name`, names);
-  const image = container["image"];
-  if (!image) errors.push(fieldRequired(`${path}.image`));
-  else if (typeof image === "string" && image.trim() !== image)
-    errors.push(fieldInvalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
-  const portNames = new Set<unknown>();
-  for (const [at, port] of listOf(container, "ports").entries()) {
-    const where = `${path}.ports[${at}]`;
-    if (port["name"]) {
-      if (portNames.has(port["name"])) errors.push(fieldDuplicate(`${where}.name`, port["name"]));
-      portNames.add(port["name"]);
-      errors.push(...portNameErrors(String(port["name"]), `${where}.name`));
-    }
-    if (!port["containerPort"]) errors.push(fieldRequired(`${where}.containerPort`));
-    else if (!isPort(port["containerPort"]))
-      errors.push(fieldInvalid(`${where}.containerPort`, port["containerPort"], PORT_TEXT));
-    if (port["hostPort"] && !isPort(port["hostPort"]))
-      errors.push(fieldInvalid(`${where}.hostPort`, port["hostPort"], PORT_TEXT));
-  }
-  for (const [at, variable] of listOf(container, "env").entries()) {
-    if (!variable["name"]) errors.push(fieldRequired(`${path}.env[${at}].name`));
-    if (variable["value"] && variable["valueFrom"])
-      errors.push(fieldInvalid(`${path}.env[${at}].valueFrom`, "", "may not be specified when `value` is not empty"));
-  }
-  const mounted = new Set<unknown>();
-  for (const [at, mount] of listOf(container, "volumeMounts").entries()) {
-    const where = `${path}.volumeMounts[${at}]`;
-    if (!mount["name"]) errors.push(fieldRequired(`${where}.name`));
-    else if (!volumes.has(mount["name"])) errors.push(fieldNotFound(`${where}.name`, mount["name"]));
-    if (!mount["mountPath"]) errors.push(fieldRequired(`${where}.mountPath`));
-    else if (mounted.has(mount["mountPath"]))
-      errors.push(fieldInvalid(`${where}.mountPath`, mount["mountPath"], "must be unique"));
-    mounted.add(mount["mountPath"]);
-  }
-  errors.push(...resourceErrors(container["resources"] as Json | undefined, `${path}.resources`));
-  return errors;
-}
-
-/** Mistakes of a port's name, all that apply. */
-export function portNameErrors(name: string, path: string): FieldError[] {
-  const wrong: readonly (readonly [boolean, string])[] = [
-    [name.length > 15, "must be no more than 15 characters"],
-    [!/^[-a-z0-9]+$/.test(name), "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"],
-    [!/[a-z]/.test(name), "must contain at least one letter (a-z)"],
-    [name.includes("--"), "must not contain consecutive hyphens"],
-    [/^-|-$/.test(name), "must not begin or end with a hyphen"],
-  ];
-  return wrong.filter(([isWrong]) => isWrong).map(([, text]) => fieldInvalid(path, name, text));
-}
-
-function resourceErrors(resources: Json | undefined, path: string): FieldError[] {
+/** Annotations that mean something for a pod. */
+function annotationErrors(annotations: Readonly<Record<string, string>>, spec: Json, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  const limits = (resources?.["limits"] ?? {}) as Readonly<Record<string, string>>;
-  const requests = (resources?.["requests"] ?? {}) as Readonly<Record<string, string>>;
-  for (const [part, amounts] of [
-    ["limits", limits],
-    ["requests", requests],
-  ] as const)
-    for (const [name, amount] of Object.entries(amounts)) {
-      const quantity = parseQuantity(amount);
-      if (quantity !== undefined && quantity.nano < 0n)
-        errors.push(fieldInvalid(`${path}.${part}[${name}]`, amount, NOT_NEGATIVE));
-    }
-  for (const [name, amount] of Object.entries(requests)) {
-    const request = parseQuantity(amount);
-    const limit = parseQuantity(limits[name] ?? "");
-    if (request !== undefined && limit !== undefined && compareQuantities(request, limit) > 0)
+  if (annotations[MIRROR] !== undefined && !spec["nodeName"])
+    errors.push(
+      fieldInvalid(`${path}[${MIRROR}]`, annotations[MIRROR], "must set spec.nodeName if mirror pod annotation is set"),
+    );
+  for (const [key, profile] of Object.entries(annotations)) {
+    if (!key.startsWith(APP_ARMOR)) continue;
+    const name = key.slice(APP_ARMOR.length);
+    const isThere = ["containers", "initContainers", "ephemeralContainers"].some((list) =>
+      listAt(spec, list).some((container) => container["name"] === name),
+    );
+    if (!isThere) errors.push(fieldInvalid(`${path}[${key}]`, name, "container not found"));
+    else if (!["", "runtime/default", "unconfined"].includes(profile) && !profile.startsWith("localhost/"))
       errors.push(
-        fieldInvalid(`${path}.requests`, amount, `must be less than or equal to ${name} limit of ${limits[name]}`),
+        fieldInvalid(`${path}[${key}]`, profile, `invalid AppArmor profile name: ${JSON.stringify(profile)}`),
       );
   }
   return errors;
 }
 
-const POD_UPDATE =
-  "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-/** A pod keeps its spec: images, tolerations and deadlines may change, and its node may be chosen once. */
-export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
-  const before = (getPath(old, "spec") ?? {}) as Json;
-  const after = (getPath(object, "spec") ?? {}) as Json;
-  if (before === after) return [];
-  const fixed = (spec: Json): Json => {
-    const {
-      activeDeadlineSeconds: _a,
-      tolerations: _t,
-      terminationGracePeriodSeconds: _g,
-      schedulingGates: _s,
-      ephemeralContainers: _e,
-      ...rest
-    } = spec as Json & Record<string, unknown>;
-    if (!before["nodeName"]) delete (rest as Record<string, unknown>)["nodeName"];
-    const withoutImages = (list: unknown) =>
-      Array.isArray(list) ? (list as List).map(({ image: _image, ...container }) => container) : list;
-    return {
-      ...rest,
-      containers: withoutImages(rest["containers"]),
-      initContainers: withoutImages(rest["initContainers"]),
-    };
+/** Mistakes of a template of pods. */
+export function podTemplateErrors(
+  template: Json | undefined,
+  path: string,
+  claimed: readonly unknown[] = [],
+): FieldError[] {
+  const { labels, annotations = {} } = (template?.["metadata"] ?? {}) as {
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
   };
-  return deepEqual(fixed(after), fixed(before)) ? [] : [fieldForbidden("spec", POD_UPDATE)];
+  const spec = (template?.["spec"] ?? {}) as Json;
+  return [
+    ...validateLabels(labels, `${path}.labels`),
+    ...validateAnnotations(annotations, `${path}.annotations`),
+    ...annotationErrors(annotations, spec, `${path}.annotations`),
+    ...podSpecErrors(spec, `${path}.spec`, claimed),
+    ...(listAt(spec, "ephemeralContainers").length > 0
+      ? [fieldForbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template")]
+      : []),
+  ];
+}
+
+/** Mistakes of a pod. */
+export function podErrors(pod: KubeObject): FieldError[] {
+  const spec = (valueAt(pod, "spec") ?? {}) as Json;
+  return [
+    ...annotationErrors(pod.metadata.annotations ?? {}, spec, "metadata.annotations"),
+    ...podSpecErrors(spec, "spec"),
+  ];
+}
+
+/** What only a new pod may not have. */
+export function newPodErrors(pod: KubeObject): FieldError[] {
+  const spec = (valueAt(pod, "spec") ?? {}) as Json;
+  return [
+    ...(listAt(spec, "ephemeralContainers").length > 0
+      ? [fieldForbidden("spec.ephemeralContainers", "cannot be set on create")]
+      : []),
+    ...(spec["nodeName"] && listAt(spec, "schedulingGates").length > 0
+      ? [fieldForbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")]
+      : []),
+  ];
 }

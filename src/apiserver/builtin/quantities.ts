@@ -24,15 +24,25 @@ const canonical = new Map<string | number, string>();
 const CANONICAL_MAX = 4_096;
 
 const amount: Rewrite = (value) => {
-  if (typeof value !== "string" && typeof value !== "number") return value;
+  if (typeof value !== "string" && typeof value !== "number") throw new QuantityError(mistakeIn("{"));
   const seen = canonical.get(value);
   if (seen !== undefined) return seen;
-  if (parseQuantity(value) === undefined) throw new QuantityError();
+  if (parseQuantity(value) === undefined) throw new QuantityError(mistakeIn(String(value)));
   const form = canonicalQuantity(value);
   if (canonical.size >= CANONICAL_MAX) canonical.clear();
   canonical.set(value, form);
   return form;
 };
+
+/** Why a text is no amount, in Kubernetes' words. */
+function mistakeIn(text: string): string {
+  const suffix = /^[+-]?\d*(?:\.\d*)?(.*)$/s.exec(text)?.[1] ?? text;
+  if (text === "" || !/^[eEinumkKMGTP]*[-+]?\d*$/.test(suffix))
+    return "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+  return /^(?:[KMGTPE]i|[numkMGTPE]|[eE][-+]?\d+|)$/.test(suffix)
+    ? "unable to parse numeric part of quantity"
+    : "unable to parse quantity's suffix";
+}
 
 /** A rewriter of one schema, or `undefined` where no amount can be. Schemas that contain themselves hold no amounts. */
 function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefined {
@@ -102,9 +112,7 @@ export function quantityRewriter(
     } catch (error) {
       if (!(error instanceof QuantityError)) throw error;
       const version = JSON.stringify(object.apiVersion.split("/").at(-1) ?? "");
-      throw badRequest(
-        `${object.kind} in version ${version} cannot be handled as a ${object.kind}: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`,
-      );
+      throw badRequest(`${object.kind} in version ${version} cannot be handled as a ${object.kind}: ${error.message}`);
     }
   };
 }

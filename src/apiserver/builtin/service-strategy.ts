@@ -44,7 +44,10 @@ function serviceDefaults(service: KubeObject): KubeObject {
     allocateLoadBalancerNodePorts: type === "LoadBalancer" ? true : undefined,
   });
   if (spec["ports"] === undefined) return { ...service, spec: filled } as KubeObject;
-  const ports = portsOf(spec).map((port) => withDefaults(port, { protocol: "TCP", targetPort: port["port"] }));
+  const ports = portsOf(spec).map(({ targetPort, ...port }) =>
+    // Nothing and zero are the same here.
+    withDefaults(targetPort ? { ...port, targetPort } : port, { protocol: "TCP", targetPort: port["port"] }),
+  );
   return { ...service, spec: { ...filled, ports } } as KubeObject;
 }
 

@@ -309,6 +309,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     ...fixed("handler"),
     validate: (object) => {
       const handler = valueAt(object, "handler");
+      if (!handler) return [fieldRequired("handler")];
       return DNS_LABEL.test(String(handler ?? "")) ? [] : [fieldInvalid("handler", handler ?? "", DNS_LABEL_TEXT)];
     },
   },

@@ -1,3 +1,4 @@
+import { deepEqual } from "#base";
 import {
   addQuantities,
   compareQuantities,
@@ -43,7 +44,14 @@ async function stored(
 
 /** The plugins kube-apiserver turns on by default, as far as stored kinds need them, in its order. */
 export function systemAdmission(server: ApiServer): readonly AdmissionPlugin[] {
-  return [namespaceLifecycle, limitRanger(server), priority(server), defaultTolerations, quota(server)];
+  return [
+    namespaceLifecycle,
+    limitRanger(server),
+    priority(server),
+    defaultTolerations,
+    runtimeClass(server),
+    quota(server),
+  ];
 }
 
 const UNDELETABLE = new Set(["default", "kube-system", "kube-public"]);
@@ -92,6 +100,49 @@ function priority(server: ApiServer): AdmissionPlugin {
           ...spec,
           priority: value,
           ...(chosen === undefined ? {} : { priorityClassName: chosen.metadata.name }),
+        },
+      } as KubeObject;
+    },
+  };
+}
+
+/** What a pod's runtime needs beside its containers, and where it runs, is said by its class. */
+function runtimeClass(server: ApiServer): AdmissionPlugin {
+  return {
+    name: "RuntimeClass",
+    handles: isPodCreate,
+    async mutate({ object, definition, name }: Change) {
+      const spec = getPath(object, "spec") as Json;
+      const wanted = spec["runtimeClassName"];
+      const refuse = (why: string) => forbidden(definition.kind, name, `pod rejected: ${why}`);
+      if (wanted === undefined) {
+        if (!empty((spec["overhead"] ?? {}) as object))
+          throw refuse("Pod Overhead set without corresponding RuntimeClass defined Overhead");
+        return object;
+      }
+      const classes = await stored(server, "node.k8s.io", "runtimeclasses");
+      const found = classes.find(({ metadata }) => metadata.name === wanted);
+      if (found === undefined) throw refuse(`RuntimeClass ${JSON.stringify(wanted)} not found`);
+      const overhead = getPath(found, "overhead", "podFixed") as Amounts | undefined;
+      if (spec["overhead"] !== undefined && !deepEqual(spec["overhead"], overhead ?? {}))
+        throw refuse("Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+      const selector = (getPath(found, "scheduling", "nodeSelector") ?? {}) as Amounts;
+      const own = (spec["nodeSelector"] ?? {}) as Amounts;
+      for (const [key, value] of Object.entries(selector))
+        if (own[key] !== undefined && own[key] !== value)
+          throw refuse(
+            `conflict: runtimeClass.scheduling.nodeSelector[${key}] = ${value}; pod.spec.nodeSelector[${key}] = ${own[key]}`,
+          );
+      const tolerations = listOf(found, "scheduling", "tolerations");
+      const present = listOf(object, "spec", "tolerations");
+      const missing = tolerations.filter((toleration) => !present.some((other) => deepEqual(other, toleration)));
+      return {
+        ...object,
+        spec: {
+          ...spec,
+          ...(overhead === undefined ? {} : { overhead }),
+          ...(empty(selector) ? {} : { nodeSelector: { ...own, ...selector } }),
+          ...(missing.length === 0 ? {} : { tolerations: [...present, ...missing] }),
         },
       } as KubeObject;
     },

@@ -30,7 +30,7 @@ const SELECTABLE_MAX = 8;
 
 /** CustomResourceDefinitions: defaults, what must hold of them, and what their deletion begins with. */
 export const crdStrategy: Strategy = {
-  checksAlone: true,
+  rulesAreWhole: true,
   applyDefaults(object) {
     const spec = (getPath(object, "spec") ?? {}) as Json;
     const names = (spec["names"] ?? {}) as Json;

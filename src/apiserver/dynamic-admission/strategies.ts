@@ -72,17 +72,17 @@ function defaultBinding(object: KubeObject): KubeObject {
 }
 
 const webhookStrategy = (isMutating: boolean): Strategy => ({
-  checksAlone: true,
+  rulesAreWhole: true,
   applyDefaults: (object) => defaultWebhooks(object, isMutating),
   validate: webhookErrors,
 });
 const policyStrategy = (isMutating: boolean): Strategy => ({
-  checksAlone: true,
+  rulesAreWhole: true,
   applyDefaults: defaultPolicy,
   validate: (object) => policyErrors(object, isMutating),
 });
 const bindingStrategy = (isMutating: boolean): Strategy => ({
-  checksAlone: true,
+  rulesAreWhole: true,
   applyDefaults: defaultBinding,
   validate: (object) => bindingErrors(object, isMutating),
 });

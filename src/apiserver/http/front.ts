@@ -543,7 +543,7 @@ function initialEventsOf(query: URLSearchParams): { readonly sendInitialEvents?:
 
 function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
   const isNamed = path.name !== undefined;
-  const wantsWatch = url.searchParams.get("watch") === "true" || url.searchParams.get("watch") === "1";
+  const wantsWatch = booleanOf(url.searchParams, "watch") === true;
   const isWatch = path.isWatch === true || (!isNamed && wantsWatch);
   const verbs: Readonly<Record<string, string>> = {
     GET: isWatch ? "watch" : isNamed ? "get" : "list",

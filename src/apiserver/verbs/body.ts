@@ -94,10 +94,17 @@ export function admitBody(
     }
     object = schema.prune(object, unknown, "", true, known) as KubeObject;
     if (definition.origin === "custom") object = readEmbedded(schema, object, unknown, kind);
+    object = definition.strategy.trim?.(object, known) ?? object;
   }
   refuseStrictly(definition, [...(context.strictErrors ?? []), ...unknown.map(unknownField)], options, context);
-  object = (schema?.applyDefaults(object, known) ?? object) as KubeObject;
-  return definition.strategy.applyDefaults?.(object) ?? object;
+  return filledIn(definition, object, known);
+}
+
+/** With its defaults, and in the form its kind is shown in. */
+function filledIn({ schema, strategy }: ResourceDefinition, object: KubeObject, known?: KubeObject): KubeObject {
+  const filled = (schema?.applyDefaults(object, known) ?? object) as KubeObject;
+  const defaulted = strategy.applyDefaults?.(filled) ?? filled;
+  return strategy.settle?.(defaulted, known) ?? defaulted;
 }
 
 /** Objects of custom kinds say what they are, and are it: nothing is converted while they are read. */
@@ -177,6 +184,5 @@ export function settleMutation(
 /** The object without what the schema does not know, and with all defaults. */
 export function decodedAnew(definition: ResourceDefinition, object: KubeObject, known?: KubeObject): KubeObject {
   const pruned = (definition.schema?.prune(object, [], "", true, known) ?? object) as KubeObject;
-  const filled = (definition.schema?.applyDefaults(pruned, known) ?? pruned) as KubeObject;
-  return definition.strategy.applyDefaults?.(filled) ?? filled;
+  return filledIn(definition, definition.strategy.trim?.(pruned, known) ?? pruned, known);
 }

@@ -4,9 +4,9 @@ import { hasSubresource, type RequestContext, type ResourceDefinition } from "..
 import { metadataForCreate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
 import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
-import { trackFields } from "./field-owners.ts";
+import { ownedKindOf, trackFields } from "./field-owners.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
-import { checkNamespace, validateObject } from "./validation.ts";
+import { checkNamespace, validateObject, warnOf } from "./validation.ts";
 
 const GENERATED_NAME_TRIES_MAX = 8;
 
@@ -40,7 +40,10 @@ export async function createObject(
     const hasStatus = (object as { status?: unknown }).status !== undefined;
     object = withoutStatus(object);
     if (definition.origin === "builtin" && (hasStatus || strategy.emptyStatus !== undefined))
-      object = { ...object, status: strategy.emptyStatus ?? {} } as KubeObject;
+      object = {
+        ...object,
+        status: strategy.emptyStatus ?? ownedKindOf(definition).empty["status"] ?? {},
+      } as KubeObject;
   }
   object = strategy.prepareForCreate?.(object, context) ?? object;
   const namespaces = host.registry.find("", "v1", "namespaces");
@@ -48,8 +51,10 @@ export async function createObject(
   checkNamespace(host, definition, at, metadata.name ?? "");
   const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context);
   object = (await admit(host.admission, request, (changed) => {
-    const settled = settleMutation(definition, changed, object);
+    const mutated = settleMutation(definition, changed, object);
+    const settled = strategy.settleCreated?.(mutated) ?? mutated;
     validateObject(definition, settled, undefined);
+    warnOf(definition, settled, undefined, context.warn);
     return settled;
   })) as KubeObject;
   const key = objectKey(at, object.metadata.name ?? "");

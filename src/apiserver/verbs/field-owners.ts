@@ -1,5 +1,6 @@
 import { apiVersionOf, formatTime, type KubeObject, Schema, type WriteOptions } from "#machinery";
 import { type OwnedKind, trackUpdate } from "../apply/apply.ts";
+import { emptyOf } from "../apply/typed.ts";
 import { builtinSchemas, resolveBuiltin } from "../builtin/schemas.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import type { VerbHost } from "./host.ts";
@@ -21,12 +22,20 @@ export function ownedKindOf(definition: ResourceDefinition): OwnedKind {
               { ...schema.source, properties: { ...schema.source.properties, metadata } },
               { resolve: resolveBuiltin },
             ),
-      isPublished,
+      empty: emptyObject(definition),
       hasStatus: hasSubresource(definition, "status"),
     };
     kinds.set(definition, kind);
   }
   return kind;
+}
+
+/** An object of a kind of which nothing is said, as its type has it in JSON. */
+function emptyObject({ strategy, schema, origin }: ResourceDefinition): Readonly<Record<string, unknown>> {
+  if (strategy.settle === undefined)
+    return origin === "builtin" ? (emptyOf(schema) as Readonly<Record<string, unknown>>) : {};
+  const { metadata: _m, apiVersion: _a, kind: _k, ...rest } = strategy.settle({} as KubeObject);
+  return rest;
 }
 
 /** Keeps the owners of fields: for clients outside always, for our own writes where somebody cares already. */

@@ -16,6 +16,8 @@ export function goMismatch(
     if (typeof value === "string" || Number.isInteger(value)) return undefined;
     return refusal(value, struct, path, "intstr.IntOrString");
   }
+  // JSON that is kept as it came may be anything.
+  if (schema.goName === "RawExtension") return undefined;
   const { type, format } = schema.source;
   switch (type) {
     case "string":

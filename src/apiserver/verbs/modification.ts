@@ -21,7 +21,7 @@ import { decodedAnew, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
 import type { StoredObject } from "../storage/resource-store.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
-import { validateObject } from "./validation.ts";
+import { validateObject, warnOf } from "./validation.ts";
 
 /**
  * The present object where this very definition has looked at all of it: what a new one shares with it need not be
@@ -71,7 +71,8 @@ export async function modifyObject(
       const settled = settleMutation(definition, mutated, object, known);
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
       if (deepEqual(counted, old)) return counted;
-      validateObject(definition, counted, old, known);
+      validateObject(definition, counted, old, { known, subresource: address.subresource });
+      if (address.subresource === undefined) warnOf(definition, counted, old, context.warn);
       return counted;
     })) as KubeObject;
     // A write that changes nothing still moves an object into the form that is stored today.

@@ -1,5 +1,6 @@
+import { podWarnings } from "../builtin/pod-warnings.ts";
 import { hasRules, ruleErrors } from "../custom-resources/rules.ts";
-import { apiError, fieldInvalid, forbidden, invalid, type KubeObject, notFound } from "#machinery";
+import { apiError, type FieldError, fieldInvalid, forbidden, invalid, type KubeObject, notFound } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
 import { validateMetadata } from "../metadata.ts";
 import type { VerbHost } from "./host.ts";
@@ -20,36 +21,81 @@ export function validateObject(
   definition: ResourceDefinition,
   object: KubeObject,
   old: KubeObject | undefined,
-  known?: KubeObject,
+  { known, subresource }: { readonly known?: KubeObject | undefined; readonly subresource?: string | undefined } = {},
 ): void {
-  const { strategy, schema, kind } = definition;
-  const errors = [...validateMetadata(definition, object, old)];
-  if (schema !== undefined && strategy.checksAlone !== true) {
-    let found = schema.validate(object, "", known);
+  const errors = [
+    ...validateMetadata(definition, object, old),
+    ...(definition.origin === "builtin"
+      ? builtinErrors(definition, object, old, { known, subresource })
+      : schemaErrors(definition, object, old, known)),
+  ];
+  // Objects that two groups show are called by the one that stores them.
+  const { kind, storage } = definition;
+  if (errors.length > 0)
+    throw invalid({ ...kind, group: storage.group ?? kind.group }, object.metadata.name ?? "", errors);
+}
+
+/** A kind's own rules speak first; the schema adds what they are silent about. */
+function builtinErrors(
+  { strategy, schema }: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject | undefined,
+  { known, subresource }: { readonly known: KubeObject | undefined; readonly subresource: string | undefined },
+): readonly FieldError[] {
+  if (subresource === "status" && old !== undefined && strategy.rulesAreWhole)
+    return strategy.validateStatus?.(object, old) ?? [];
+  const own = [
+    ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
+    ...(strategy.validate?.(object) ?? []),
+    ...((old === undefined ? undefined : strategy.validateUpdate?.(object, old)) ?? []),
+  ];
+  if (strategy.rulesAreWhole === true || schema === undefined) return own;
+  const told = new Set(own.map(({ field }) => field));
+  const found = schema
+    .validate(object, "", known)
     // A status nobody has written yet is filled with empty parts; what they lack is no mistake of the client.
-    if (definition.origin === "builtin")
-      found = found.filter(({ type, field }) => type !== "FieldValueRequired" || !field.startsWith("status."));
+    .filter(({ type, field }) => !told.has(field) && (type !== "FieldValueRequired" || !field.startsWith("status.")));
+  return [...own, ...found];
+}
+
+function schemaErrors(
+  { strategy, schema, origin }: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject | undefined,
+  known: KubeObject | undefined,
+): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  if (schema !== undefined) {
+    let found = schema.validate(object, "", known);
     // A value that was wrong before and did not change is no new mistake.
-    if (found.length > 0 && old !== undefined && definition.origin !== "builtin") {
-      const known = new Set(schema.validate(old).map(({ field, message }) => `${field} ${message}`));
-      found = found.filter(({ field, message }) => !known.has(`${field} ${message}`));
+    if (found.length > 0 && old !== undefined) {
+      const before = new Set(schema.validate(old).map(({ field, message }) => `${field} ${message}`));
+      found = found.filter(({ field, message }) => !before.has(`${field} ${message}`));
     }
     errors.push(...found);
-    if (definition.origin === "custom" && hasRules(schema.source)) {
+    if (origin === "custom" && hasRules(schema.source)) {
       if (found.some(({ type }) => BLOCKING.has(type))) errors.push(NOT_CHECKED);
       else errors.push(...ruleErrors(schema.source, object, old));
     }
   }
-  if (errors.length === 0 || strategy.checksAlone === true) {
-    if (old === undefined) errors.push(...(strategy.validateCreate?.(object) ?? []));
-    errors.push(...(strategy.validate?.(object) ?? []));
-    errors.push(
-      ...((old === undefined ? strategy.validateCreate?.(object) : strategy.validateUpdate?.(object, old)) ?? []),
-    );
-  }
-  // Objects that two groups show are called by the one that stores them.
-  if (errors.length > 0)
-    throw invalid({ ...kind, group: definition.storage.group ?? kind.group }, object.metadata.name ?? "", errors);
+  if (errors.length > 0) return errors;
+  return [
+    ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
+    ...(strategy.validate?.(object) ?? []),
+    ...((old === undefined ? undefined : strategy.validateUpdate?.(object, old)) ?? []),
+  ];
+}
+
+/** Tells the client what it should know of an object that is taken. */
+export function warnOf(
+  { strategy }: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject | undefined,
+  warn: (message: string) => void,
+): void {
+  const { warnings, hasTemplate } = strategy;
+  for (const text of warnings?.(object, old) ?? []) warn(text);
+  if (hasTemplate !== undefined) for (const text of podWarnings(object, old, hasTemplate)) warn(text);
 }
 
 /** Throws for a namespace that is not there or about to go. */

@@ -280,8 +280,9 @@ export class Schema {
 
   check(value: unknown, path: string, errors: FieldError[], isRoot = false, known?: unknown): void {
     if (value === known && known !== undefined) return;
-    this.#checks ??= valueChecks(this.source);
-    if (value === null && (this.source.nullable || this.source.format === "date-time" || this.preservesUnknown)) return;
+    this.#checks ??= valueChecks(this.source, this.#options.isPublished);
+    const takesNull = this.source.nullable || this.source.format === "date-time" || this.preservesUnknown;
+    if (value === null && (takesNull || this.#options.isPublished)) return;
     const before = errors.length;
     for (const check of this.#checks) check(value, path, errors);
     if (errors.length > before && this.source.type !== undefined && typeMismatch(this.source, value) !== undefined)

@@ -39,8 +39,11 @@ const isMultiple = (value: number, of: number) => {
   return Math.abs(quotient - Math.round(quotient)) < 1e-9 * Math.max(1, Math.abs(quotient));
 };
 
-/** What a schema says of a value itself, ready to be asked; its members have schemas of their own. */
-export function valueChecks(source: JsonSchema): readonly ValueCheck[] {
+/**
+ * What a schema says of a value itself, ready to be asked; its members have schemas of their own. In kinds published from
+ * Go types, an empty text is a missing one.
+ */
+export function valueChecks(source: JsonSchema, isPublished = false): readonly ValueCheck[] {
   const checks: ValueCheck[] = [
     (value, path, errors) => {
       const wanted = typeMismatch(source, value);
@@ -69,7 +72,12 @@ export function valueChecks(source: JsonSchema): readonly ValueCheck[] {
           ),
         );
     });
-  checks.push(...numberChecks(source), ...textChecks(source), ...listChecks(source), ...objectChecks(source));
+  checks.push(
+    ...numberChecks(source),
+    ...textChecks(source),
+    ...listChecks(source),
+    ...objectChecks(source, isPublished),
+  );
   return checks;
 }
 
@@ -190,7 +198,7 @@ export function canonical(value: unknown): string {
   );
 }
 
-function objectChecks(source: JsonSchema): readonly ValueCheck[] {
+function objectChecks(source: JsonSchema, isPublished: boolean): readonly ValueCheck[] {
   const { required, minProperties, maxProperties } = source;
   const checks: ValueCheck[] = [];
   const only = (check: (value: Readonly<Record<string, unknown>>, path: string, errors: FieldError[]) => void) =>
@@ -200,7 +208,12 @@ function objectChecks(source: JsonSchema): readonly ValueCheck[] {
   if (required !== undefined && required.length > 0)
     only((value, path, errors) => {
       for (const name of required)
-        if (!Object.hasOwn(value, name) || value[name] === undefined) errors.push(fieldRequired(join(path, name)));
+        if (
+          !Object.hasOwn(value, name) ||
+          value[name] === undefined ||
+          (isPublished && (value[name] === null || value[name] === ""))
+        )
+          errors.push(fieldRequired(join(path, name)));
     });
   if (minProperties !== undefined)
     only((value, path, errors) => {

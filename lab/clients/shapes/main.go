@@ -1,0 +1,92 @@
+// Command shapes prints how the published Go types of Kubernetes' built-in kinds stand in JSON: the order of their
+// fields, and which are left out when they are empty. One line for each type: its OpenAPI name and its fields. A field is
+// `name`, then `=GoName` where that is not the name with a capital letter, `?` when it is left out while empty, `*` when
+// it is a pointer, `[Type]` for structs of this list.
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"sort"
+	"strings"
+
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+var leaves = map[string]bool{"Time": true, "MicroTime": true, "Quantity": true, "IntOrString": true, "RawExtension": true, "FieldsV1": true, "Duration": true}
+var lines = map[string]string{}
+
+func openAPIName(t reflect.Type) string {
+	path := strings.Replace(t.PkgPath(), "k8s.io/", "io.k8s.", 1)
+	return strings.ReplaceAll(path, "/", ".") + "." + t.Name()
+}
+
+func visit(t reflect.Type) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || leaves[t.Name()] || strings.HasSuffix(t.Name(), "List") && t.Name() != "AllowList" {
+		return
+	}
+	name := openAPIName(t)
+	if _, known := lines[name]; known {
+		return
+	}
+	lines[name] = ""
+	var fields []string
+	collect(t, &fields)
+	lines[name] = strings.Join(fields, " ")
+}
+
+func collect(t reflect.Type, fields *[]string) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		tag := strings.Split(field.Tag.Get("json"), ",")
+		if tag[0] == "-" {
+			continue
+		}
+		if field.Anonymous && tag[0] == "" {
+			inner := field.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			collect(inner, fields)
+			continue
+		}
+		text := tag[0]
+		if text == "" {
+			text = field.Name
+		}
+		if strings.ToUpper(text[:1])+text[1:] != field.Name {
+			text += "=" + field.Name
+		}
+		for _, option := range tag[1:] {
+			if option == "omitempty" && field.Type.Kind() != reflect.Struct || option == "omitzero" {
+				text += "?"
+				break
+			}
+		}
+		if field.Type.Kind() == reflect.Pointer {
+			text += "*"
+		}
+		*fields = append(*fields, text)
+		visit(field.Type)
+	}
+}
+
+func main() {
+	for kind, t := range scheme.Scheme.AllKnownTypes() {
+		if kind.Version != "__internal" && !strings.HasSuffix(kind.Kind, "Options") && !strings.HasSuffix(kind.Kind, "List") {
+			visit(t)
+		}
+	}
+	names := make([]string, 0, len(lines))
+	for name := range lines {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		fmt.Fprintln(os.Stdout, name, lines[name])
+	}
+}

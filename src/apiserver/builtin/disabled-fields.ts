@@ -1,0 +1,59 @@
+/**
+ * Fields behind features that Kubernetes 1.36 has off by default: a client may send them, and owns them, but they are not
+ * kept.
+ */
+import { isJsonObject, type KubeObject } from "#machinery";
+import type { Strategy } from "../definition.ts";
+
+const OF_PODS = ["containers", "initContainers"].map((list) => `${list}[].lifecycle.stopSignal`);
+const ofPods = (path: string) => OF_PODS.map((field) => `${path}.${field}`);
+const ofTemplate = ofPods("spec.template.spec");
+
+/** By kind: paths whose steps end in `[]` where they lead through a list. */
+const DISABLED: Readonly<Record<string, readonly string[]>> = {
+  Pod: ofPods("spec"),
+  PodTemplate: ofPods("template.spec"),
+  ReplicationController: ofTemplate,
+  "apps/Deployment": ofTemplate,
+  "apps/ReplicaSet": ofTemplate,
+  "apps/DaemonSet": ofTemplate,
+  "apps/StatefulSet": [...ofTemplate, "spec.updateStrategy.rollingUpdate.maxUnavailable"],
+  "batch/Job": ofTemplate,
+  "batch/CronJob": ofPods("spec.jobTemplate.spec.template.spec"),
+  "coordination.k8s.io/Lease": ["spec.strategy", "spec.preferredHolder"],
+};
+
+/** The value without what a path leads to; structs that hold nothing then go with it, lists stay. */
+function without(value: unknown, [step = "", ...rest]: readonly string[]): unknown {
+  if (!isJsonObject(value)) return value;
+  const name = step.replace("[]", "");
+  const member = value[name];
+  if (member === undefined || member === null) return value;
+  let next: unknown;
+  if (rest.length === 0) next = undefined;
+  else if (step.endsWith("[]")) next = Array.isArray(member) ? mapped(member, rest) : member;
+  else next = without(member, rest);
+  if (next === member) return value;
+  const isGone = next === undefined || (name === "lifecycle" && isJsonObject(next) && Object.keys(next).length === 0);
+  const { [name]: _removed, ...others } = value;
+  return isGone ? others : { ...value, [name]: next };
+}
+
+function mapped(list: readonly unknown[], rest: readonly string[]): readonly unknown[] {
+  const next = list.map((item) => without(item, rest));
+  return next.every((item, at) => item === list[at]) ? list : next;
+}
+
+/** A strategy that keeps nothing of what is disabled; `key` is the kind with its group. */
+export function withoutDisabled(key: string, strategy: Strategy): Strategy {
+  const paths = DISABLED[key]?.map((path) => path.split("."));
+  if (paths === undefined) return strategy;
+  const drop = (object: KubeObject): KubeObject =>
+    paths.reduce<unknown>((value, path) => without(value, path), object) as KubeObject;
+  const { prepareForCreate, prepareForUpdate } = strategy;
+  return {
+    ...strategy,
+    prepareForCreate: (object, context) => drop(prepareForCreate?.(object, context) ?? object),
+    prepareForUpdate: (object, old, context) => drop(prepareForUpdate?.(object, old, context) ?? object),
+  };
+}

@@ -1,0 +1,222 @@
+/**
+ * How Go's types of built-in kinds stand in JSON. A client may leave a field out or write its zero value: where Go's type
+ * cannot tell the two apart they are one, and answers show it the same way. `goForm` brings a
+ * value into that form.
+ */
+import { isJsonObject, type JsonSchema, type KubeObject, type ResolveRef, setOwn } from "#machinery";
+import { shapesText } from "../data/generated-shapes.ts";
+
+/** One field of a Go type. */
+export interface GoField {
+  readonly json: string;
+  /** Its name in Go, as messages that print Go values show it. */
+  readonly go: string;
+  /** Whether it is left out when it is empty. */
+  readonly omitsEmpty: boolean;
+  /** Whether an empty value differs from an absent one. */
+  readonly isPointer: boolean;
+}
+
+let shapes: ReadonlyMap<string, string> | undefined;
+const fieldsByName = new Map<string, readonly GoField[] | undefined>();
+
+/** The fields of a published type in Go's order; `undefined` for types nobody described. `name` is the schema's. */
+export function goFields(name: string): readonly GoField[] | undefined {
+  if (fieldsByName.has(name)) return fieldsByName.get(name);
+  shapes ??= new Map(
+    shapesText.split("\n").map((line) => {
+      const at = line.indexOf(" ");
+      return [line.slice(0, at), line.slice(at + 1)] as const;
+    }),
+  );
+  const text = shapes.get(name);
+  const fields = text === undefined || text === "" ? undefined : text.split(" ").map(readField);
+  fieldsByName.set(name, fields);
+  return fields;
+}
+
+function readField(text: string): GoField {
+  const [, json = "", go, omits, pointer] = /^([^=?*]+)(?:=([^?*]+))?(\?)?(\*)?$/.exec(text) ?? [];
+  return {
+    json,
+    go: go ?? json.replace(/^./, (letter) => letter.toUpperCase()),
+    omitsEmpty: omits !== undefined,
+    isPointer: pointer !== undefined,
+  };
+}
+
+/**
+ * Gives the value itself when it is in Go's form already. Without `isFilled`, what is absent stays absent. `known` is a
+ * value in that form; what is the same as there is not looked at again.
+ */
+type Settle = (value: unknown, isFilled: boolean, known?: unknown) => unknown;
+
+interface Member {
+  readonly field: GoField;
+  readonly settle: Settle | undefined;
+  readonly zero: () => unknown;
+}
+
+const REF = "#/components/schemas/";
+/** Types that write themselves: their zero value is not that of their members. */
+const ZEROES: Readonly<Record<string, unknown>> = {
+  "io.k8s.apimachinery.pkg.api.resource.Quantity": "0",
+  "io.k8s.apimachinery.pkg.util.intstr.IntOrString": 0,
+  "io.k8s.apimachinery.pkg.apis.meta.v1.Time": null,
+  "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": null,
+  "io.k8s.apimachinery.pkg.runtime.RawExtension": null,
+};
+const METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+const refOf = (schema: JsonSchema): string | undefined =>
+  (schema.$ref ?? (schema.type === undefined && schema.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined))?.slice(
+    REF.length,
+  );
+
+const isZero = (value: unknown): boolean =>
+  value === "" ||
+  value === 0 ||
+  value === false ||
+  (typeof value === "object" &&
+    value !== null &&
+    (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0));
+
+/** Makes settlers of schemas. Types are compiled when their first value comes, so that recursive ones end. */
+class Settlers {
+  readonly #resolve: ResolveRef;
+  readonly #members = new Map<string, readonly Member[]>();
+
+  constructor(resolve: ResolveRef) {
+    this.#resolve = resolve;
+  }
+
+  of(schema: JsonSchema): Settle | undefined {
+    const name = refOf(schema);
+    if (name !== undefined) return this.ofNamed(name);
+    const inner =
+      schema.items ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined);
+    const each = inner === undefined ? undefined : this.of(inner);
+    if (each === undefined) return undefined;
+    return schema.items === undefined
+      ? (value, isFilled, known) => (isJsonObject(value) ? mapMembers(value, each, isFilled, known) : value)
+      : (value, isFilled, known) => (Array.isArray(value) ? mapList(value, each, isFilled, known) : value);
+  }
+
+  ofNamed(name: string): Settle | undefined {
+    return goFields(name) === undefined
+      ? undefined
+      : (value, isFilled, known) => this.#struct(name, value, isFilled, known);
+  }
+
+  #struct(name: string, value: unknown, isFilled: boolean, known: unknown): unknown {
+    if (!isJsonObject(value) || value === known) return value;
+    const before = isJsonObject(known) ? known : undefined;
+    const keys = Object.keys(value);
+    const result: Record<string, unknown> = {};
+    let count = 0;
+    let isSame = true;
+    for (const { field, settle, zero } of this.#membersOf(name)) {
+      const given = value[field.json];
+      let next =
+        given === undefined || given === null || settle === undefined
+          ? (given ?? undefined)
+          : settle(given, isFilled, before?.[field.json]);
+      if (next !== undefined && field.omitsEmpty && !field.isPointer && isZero(next)) next = undefined;
+      if (next === undefined && isFilled && !field.omitsEmpty) next = zero();
+      if (next === undefined) continue;
+      result[field.json] = next;
+      // Only the whole form has an order.
+      if (next !== given || (isFilled && keys[count] !== field.json)) isSame = false;
+      count++;
+    }
+    return isSame && count === keys.length ? value : result;
+  }
+
+  #membersOf(name: string): readonly Member[] {
+    let members = this.#members.get(name);
+    if (members === undefined) {
+      const { properties } = this.#resolve(REF + name) ?? {};
+      members = (goFields(name) ?? []).map((field) => {
+        const schema = properties?.[field.json] ?? {};
+        const isMetadata = refOf(schema) === METADATA;
+        return {
+          field,
+          // What an object's own metadata holds is looked at apart.
+          settle: isMetadata && properties?.["apiVersion"] !== undefined ? undefined : this.of(schema),
+          zero: field.isPointer ? () => null : this.#zeroOf(schema),
+        };
+      });
+      this.#members.set(name, members);
+    }
+    return members;
+  }
+
+  #zeroOf(schema: JsonSchema): () => unknown {
+    const name = refOf(schema);
+    if (name !== undefined && Object.hasOwn(ZEROES, name)) return () => ZEROES[name];
+    if (name !== undefined) {
+      const settle = this.ofNamed(name);
+      return settle === undefined ? () => null : () => settle({}, true);
+    }
+    switch (schema.type) {
+      case "string":
+        return () => (schema.format === "byte" ? null : "");
+      case "integer":
+      case "number":
+        return () => 0;
+      case "boolean":
+        return () => false;
+      default:
+        return () => null;
+    }
+  }
+}
+
+function mapList(list: readonly unknown[], each: Settle, isFilled: boolean, known: unknown): readonly unknown[] {
+  if (list === known) return list;
+  const before = Array.isArray(known) ? (known as readonly unknown[]) : [];
+  let result: unknown[] | undefined;
+  for (const [at, item] of list.entries()) {
+    const next = each(item, isFilled, before[at]);
+    if (next !== item) (result ??= [...list])[at] = next;
+  }
+  return result ?? list;
+}
+
+function mapMembers(
+  map: Readonly<Record<string, unknown>>,
+  each: Settle,
+  isFilled: boolean,
+  known: unknown,
+): Readonly<Record<string, unknown>> {
+  if (map === known) return map;
+  const before = isJsonObject(known) ? known : {};
+  let result: Record<string, unknown> | undefined;
+  for (const [key, item] of Object.entries(map)) {
+    const next = each(item, isFilled, Object.hasOwn(before, key) ? before[key] : undefined);
+    if (next !== item) setOwn((result ??= { ...map }), key, next);
+  }
+  return result ?? map;
+}
+
+let settlers: Settlers | undefined;
+
+/** The two steps that bring objects of a published kind into Go's form. */
+export interface GoForm {
+  /** Drops what cannot be told from absent, so that defaults see it as absent. */
+  trim(object: KubeObject, known?: KubeObject): KubeObject;
+  /** The whole form: zero values where Go writes them, and Go's order. */
+  settle(object: KubeObject, known?: KubeObject): KubeObject;
+}
+
+/** `undefined` for a kind nobody described; `name` is its schema's. */
+export function goForm(name: string, resolve: ResolveRef): GoForm | undefined {
+  settlers ??= new Settlers(resolve);
+  const apply = settlers.ofNamed(name);
+  return apply === undefined
+    ? undefined
+    : {
+        trim: (object, known) => apply(object, false, known) as KubeObject,
+        settle: (object, known) => apply(object, true, known) as KubeObject,
+      };
+}

@@ -1,0 +1,31 @@
+/** Names inside objects, with kube-apiserver's words. */
+import {
+  DNS_LABEL,
+  DNS_LABEL_TEXT,
+  DNS_SUBDOMAIN,
+  DNS_SUBDOMAIN_TEXT,
+  type FieldError,
+  fieldInvalid,
+  fieldRequired,
+} from "#machinery";
+
+/** A label of a domain name; nothing is none. */
+export function dnsLabelErrors(value: unknown, path: string): FieldError[] {
+  const text = String(value ?? "");
+  return [
+    ...(text.length > 63 ? [fieldInvalid(path, text, "must be no more than 63 characters")] : []),
+    ...(DNS_LABEL.test(text) ? [] : [fieldInvalid(path, text, DNS_LABEL_TEXT)]),
+  ];
+}
+
+/** A label of a domain name that must be there. */
+export const nameErrorsAt = (value: unknown, path: string): FieldError[] =>
+  value ? dnsLabelErrors(value, path) : [fieldRequired(path)];
+
+export function subdomainErrorsAt(value: unknown, path: string): FieldError[] {
+  const text = String(value ?? "");
+  return [
+    ...(text.length > 253 ? [fieldInvalid(path, text, "must be no more than 253 characters")] : []),
+    ...(DNS_SUBDOMAIN.test(text) ? [] : [fieldInvalid(path, text, DNS_SUBDOMAIN_TEXT)]),
+  ];
+}

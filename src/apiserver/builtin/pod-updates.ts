@@ -1,0 +1,104 @@
+/** What of a pod may change once it is there, in the order and the words of kube-apiserver. */
+import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, type KubeObject } from "#machinery";
+import { deepEqual } from "#base";
+import { listAt, valueAt } from "./checks.ts";
+import { goValue } from "./go-values.ts";
+import type { Json } from "./pod-defaults.ts";
+import { unifiedDiff } from "./text-diff.ts";
+
+const POD_UPDATE =
+  "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/** Difference of two values as Kubernetes appends it to a refusal. */
+export const goDiff = (type: string, before: unknown, after: unknown): string =>
+  unifiedDiff(
+    JSON.stringify(goValue(type, before), undefined, " "),
+    JSON.stringify(goValue(type, after), undefined, " "),
+  );
+
+/** A pod keeps its spec: images, tolerations and deadlines may change, and gated pods may be told where to run. */
+export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const before = (valueAt(old, "spec") ?? {}) as Json;
+  const after = (valueAt(object, "spec") ?? {}) as Json;
+  if (before === after) return [];
+  const errors: FieldError[] = [];
+  for (const list of ["containers", "initContainers"]) {
+    if (listAt(after, list).length !== listAt(before, list).length)
+      return [...errors, fieldForbidden(`spec.${list}`, "pod updates may not add or remove containers")];
+    for (const [at, container] of listAt(after, list).entries()) {
+      const image = String(container["image"] ?? "");
+      if (image === "") errors.push(fieldRequired(`spec.${list}[${at}].image`));
+      else if (image.trim() !== image)
+        errors.push(fieldInvalid(`spec.${list}[${at}].image`, image, "must not have leading or trailing whitespace"));
+    }
+  }
+  errors.push(...deadlineErrors(after, before), ...gateErrors(after, before));
+  const isGated = listAt(before, "schedulingGates").length > 0;
+  const isAllowed = fixedPart(after, before, isGated);
+  errors.push(...tolerationErrors(after, before));
+  if (errors.length > 0) return errors;
+  if (!deepEqual(isAllowed, before))
+    errors.push(fieldForbidden("spec", `${POD_UPDATE}\n${goDiff("PodSpec", before, isAllowed)}`));
+  return errors;
+}
+
+function deadlineErrors(after: Json, before: Json): FieldError[] {
+  const [now, then] = [after["activeDeadlineSeconds"], before["activeDeadlineSeconds"]];
+  const path = "spec.activeDeadlineSeconds";
+  if (now !== undefined)
+    return then !== undefined && Number(then) < Number(now)
+      ? [fieldInvalid(path, now, "must be less than or equal to previous value")]
+      : [];
+  return then === undefined ? [] : [fieldInvalid(path, null, "must not update from a positive integer to nil value")];
+}
+
+function gateErrors(after: Json, before: Json): FieldError[] {
+  const names = new Set(listAt(before, "schedulingGates").map(({ name }) => name));
+  return listAt(after, "schedulingGates").flatMap(({ name }, at) =>
+    names.has(name)
+      ? []
+      : [
+          fieldForbidden(
+            `spec.schedulingGates[${at}].name`,
+            `only deletion is allowed, but found new scheduling gate '${String(name)}'`,
+          ),
+        ],
+  );
+}
+
+function tolerationErrors(after: Json, before: Json): FieldError[] {
+  const now = listAt(after, "tolerations");
+  const isKept = (toleration: Json) => {
+    const { tolerationSeconds: _seconds, ...rest } = toleration;
+    return now.some(({ tolerationSeconds: _other, ...other }) => deepEqual(rest, other));
+  };
+  return listAt(before, "tolerations").every(isKept)
+    ? []
+    : [fieldForbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")];
+}
+
+/** The spec after the change, with what may change as it was before. */
+function fixedPart(after: Json, before: Json, isGated: boolean): Json {
+  const result: Record<string, unknown> = { ...after };
+  const keep = (name: string) => {
+    if (before[name] === undefined) delete result[name];
+    else result[name] = before[name];
+  };
+  for (const list of ["containers", "initContainers"])
+    if (Array.isArray(after[list]))
+      result[list] = listAt(after, list).map((container, at) => {
+        const image = listAt(before, list)[at]?.["image"];
+        return { ...container, ...(image === undefined ? {} : { image }) };
+      });
+  for (const name of ["activeDeadlineSeconds", "tolerations", "schedulingGates"]) keep(name);
+  if (after["terminationGracePeriodSeconds"] === 1 && Number(before["terminationGracePeriodSeconds"]) < 0)
+    keep("terminationGracePeriodSeconds");
+  if (!isGated) return result;
+  // A pod that waits may be narrowed further.
+  const selector = (before["nodeSelector"] ?? {}) as Json;
+  const wanted = (after["nodeSelector"] ?? {}) as Json;
+  if (Object.entries(selector).every(([key, value]) => wanted[key] === value)) keep("nodeSelector");
+  if (valueAt(after, "affinity.nodeAffinity") !== undefined && valueAt(before, "affinity.nodeAffinity") === undefined)
+    keep("affinity");
+  return result;
+}

@@ -1,0 +1,98 @@
+/** Pods: their defaults, states and what they are selected by. */
+import { getPath, type KubeObject } from "#machinery";
+import type { Strategy } from "../definition.ts";
+import { listAt, valueAt } from "./checks.ts";
+import { defaultPodSpec, type Json } from "./pod-defaults.ts";
+import { podUpdateErrors } from "./pod-updates.ts";
+import { appArmorWarnings } from "./pod-warnings.ts";
+import { newPodErrors, podErrors } from "./pod-validation.ts";
+import { filled } from "./checks.ts";
+import { withSpec } from "./workload-rules.ts";
+
+const GRACE_DEFAULT = 30;
+const GATED = {
+  type: "PodScheduled",
+  status: "False",
+  reason: "SchedulingGated",
+  message: "Scheduling is blocked due to non-empty scheduling gates",
+};
+
+export function qosOf(spec: Json): string {
+  const containers = [...listAt(spec, "containers"), ...listAt(spec, "initContainers")];
+  const parts = spec["resources"] === undefined ? containers : [{ resources: spec["resources"] }];
+  let hasAny = false;
+  let isGuaranteed = parts.length > 0;
+  for (const container of parts) {
+    const requests = (getPath(container, "resources", "requests") ?? {}) as Json;
+    const limits = (getPath(container, "resources", "limits") ?? {}) as Json;
+    for (const name of ["cpu", "memory"]) {
+      if (requests[name] !== undefined || limits[name] !== undefined) hasAny = true;
+      if (limits[name] === undefined || (requests[name] !== undefined && requests[name] !== limits[name]))
+        isGuaranteed = false;
+    }
+  }
+  return isGuaranteed ? "Guaranteed" : hasAny ? "Burstable" : "BestEffort";
+}
+
+/** The status a pod begins with. */
+function begun(pod: KubeObject): KubeObject {
+  const spec = (valueAt(pod, "spec") ?? {}) as Json;
+  const isGated = listAt(spec, "schedulingGates").length > 0;
+  return {
+    ...pod,
+    status: {
+      phase: "Pending",
+      ...(isGated
+        ? {
+            conditions: [
+              {
+                type: GATED.type,
+                status: GATED.status,
+                lastProbeTime: null,
+                lastTransitionTime: pod.metadata.creationTimestamp ?? null,
+                reason: GATED.reason,
+                message: GATED.message,
+              },
+            ],
+          }
+        : {}),
+      qosClass: qosOf(spec),
+    },
+  } as KubeObject;
+}
+
+const text = (object: KubeObject, path: string) => String(valueAt(object, path) ?? "");
+
+export const podStrategy: Strategy = {
+  rulesAreWhole: true,
+  hasTemplate: "",
+  prepareForCreate: (pod, { warn }) => {
+    for (const text of appArmorWarnings(pod)) warn(text);
+    return begun(pod);
+  },
+  // What plugins changed of a new pod decides how it is served.
+  settleCreated: (pod) => {
+    const qosClass = qosOf((valueAt(pod, "spec") ?? {}) as Json);
+    const status = (valueAt(pod, "status") ?? {}) as Json;
+    return status["qosClass"] === qosClass ? pod : ({ ...pod, status: { ...status, qosClass } } as KubeObject);
+  },
+  applyDefaults: withSpec((spec) => filled(defaultPodSpec(spec), { enableServiceLinks: true })),
+  validate: podErrors,
+  validateCreate: newPodErrors,
+  validateUpdate: podUpdateErrors,
+  fields: (object) => ({
+    "spec.nodeName": text(object, "spec.nodeName"),
+    "spec.restartPolicy": text(object, "spec.restartPolicy"),
+    "spec.schedulerName": text(object, "spec.schedulerName"),
+    "spec.serviceAccountName": text(object, "spec.serviceAccountName"),
+    "spec.hostNetwork": String(valueAt(object, "spec.hostNetwork") ?? false),
+    "status.phase": text(object, "status.phase"),
+    "status.podIP": text(object, "status.podIP"),
+    "status.nominatedNodeName": text(object, "status.nominatedNodeName"),
+  }),
+  gracePeriodSeconds: (object, asked) => {
+    const phase = valueAt(object, "status.phase");
+    if (!valueAt(object, "spec.nodeName") || phase === "Failed" || phase === "Succeeded") return 0;
+    return asked ?? (valueAt(object, "spec.terminationGracePeriodSeconds") as number | undefined) ?? GRACE_DEFAULT;
+  },
+};
