@@ -44,6 +44,8 @@ function builtinErrors(
 ): readonly FieldError[] {
   if (subresource === "status" && old !== undefined && strategy.rulesAreWhole)
     return strategy.validateStatus?.(object, old) ?? [];
+  // Other parts of an object change what an update of the whole may not, such as a pod's node.
+  if (subresource !== undefined && strategy.rulesAreWhole) return strategy.validate?.(object) ?? [];
   const own = [
     ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
     ...(strategy.validate?.(object) ?? []),
