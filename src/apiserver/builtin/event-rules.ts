@@ -169,8 +169,8 @@ function changeErrors(event: KubeObject, old: KubeObject): FieldError[] {
 export const coreEventRules: Pick<Strategy, "validate"> = { validate: (event) => commonErrors(event, CORE) };
 
 /** Rules of events.k8s.io/v1. */
-export const newEventRules: Pick<Strategy, "validate" | "validateCreate" | "validateUpdate"> = {
+export const newEventRules: Pick<Strategy, "validate" | "validateNew" | "validateUpdate"> = {
   validate: (event) => commonErrors(event, NEW),
-  validateCreate: newEventErrors,
+  validateNew: newEventErrors,
   validateUpdate: changeErrors,
 };

@@ -78,7 +78,7 @@ export const podStrategy: Strategy = {
   },
   applyDefaults: withSpec((spec) => filled(defaultPodSpec(spec), { enableServiceLinks: true })),
   validate: podErrors,
-  validateCreate: newPodErrors,
+  validateNew: newPodErrors,
   validateUpdate: podUpdateErrors,
   fields: (object) => ({
     "spec.nodeName": text(object, "spec.nodeName"),

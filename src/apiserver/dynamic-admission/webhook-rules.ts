@@ -29,7 +29,7 @@ export function webhookErrors(object: KubeObject): readonly FieldError[] {
       ...ruleErrors(hook.rules, `${field}.rules`),
       ...oneOf(hook.failurePolicy, `${field}.failurePolicy`, ["Fail", "Ignore"]),
       ...oneOf(hook.matchPolicy, `${field}.matchPolicy`, ["Equivalent", "Exact"]),
-      ...(hook.sideEffects === undefined
+      ...(hook.sideEffects === undefined || hook.sideEffects === null
         ? [fieldRequired(`${field}.sideEffects`, "must specify one of None, NoneOnDryRun")]
         : oneOf(hook.sideEffects, `${field}.sideEffects`, SIDE_EFFECTS)),
       ...(seconds < 1 || seconds > 30

@@ -42,14 +42,15 @@ function builtinErrors(
   old: KubeObject | undefined,
   { known, subresource }: { readonly known: KubeObject | undefined; readonly subresource: string | undefined },
 ): readonly FieldError[] {
-  if (subresource === "status" && old !== undefined && strategy.rulesAreWhole)
-    return strategy.validateStatus?.(object, old) ?? [];
+  if (subresource === "status" && old !== undefined && strategy.validateStatus !== undefined)
+    return strategy.validateStatus(object, old);
   // Other parts of an object change what an update of the whole may not, such as a pod's node.
-  if (subresource !== undefined && strategy.rulesAreWhole) return strategy.validate?.(object) ?? [];
+  if (subresource !== undefined && subresource !== "status" && strategy.rulesAreWhole)
+    return strategy.validate?.(object) ?? [];
   const own = [
     ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
     ...(strategy.validate?.(object) ?? []),
-    ...((old === undefined ? undefined : strategy.validateUpdate?.(object, old)) ?? []),
+    ...((old === undefined ? strategy.validateNew?.(object) : strategy.validateUpdate?.(object, old)) ?? []),
   ];
   if (strategy.rulesAreWhole === true || schema === undefined) return own;
   const told = new Set(own.map(({ field }) => field));
@@ -84,7 +85,7 @@ function schemaErrors(
   return [
     ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
     ...(strategy.validate?.(object) ?? []),
-    ...((old === undefined ? undefined : strategy.validateUpdate?.(object, old)) ?? []),
+    ...((old === undefined ? strategy.validateNew?.(object) : strategy.validateUpdate?.(object, old)) ?? []),
   ];
 }
 
