@@ -1,9 +1,10 @@
 import { type AnyBinding, executionNamespace, Work } from "#apis/karmada";
 import { type JsonPatchOperation, type KubeObject, getPath } from "#machinery";
 import { type Connection, kubeconfigFlags, openConnection } from "../connection.ts";
+import { compareAcross, lookAcross } from "../diff/across.ts";
 import { concernedBy, differences, renderTemplate, writtenOver } from "../diff/plan.ts";
 import { type DiffWorld, kindOf, loadDiffWorld, readObjects } from "../diff/world.ts";
-import { parseArguments, withHelp } from "../flags.ts";
+import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { type MemberConnection, openMember } from "../members.ts";
 import { systemClock } from "../process.ts";
 import { resolveType, typeAndName } from "../resolve.ts";
@@ -18,6 +19,8 @@ interface Difference {
 }
 
 /**
+ * `flotilla diff --across TYPE NAME`: how the live objects of a name differ between members.
+ *
  * `flotilla diff (TYPE NAME | -f FILE)`: what stands in members against what would stand there, were the given templates,
  * policies and overrides applied. Exit codes as kubectl diff: 0 equal, 1 different, 2 an error.
  */
@@ -41,10 +44,11 @@ async function diff(words: readonly string[], program: string): Promise<number> 
         short: "f",
         meaning: "file of changed templates, policies or overrides; may stand several times",
       },
-      { name: "cluster", short: "C", meaning: "this member only" },
+      { name: "cluster", short: "C", meaning: "this member only; with --across the one to compare with" },
+      { name: "across", isSwitch: true, meaning: "compare live objects between members" },
       { name: "output", short: "o", default: "text", meaning: "text or json" },
     ],
-    `${program} diff (TYPE NAME | -f FILE) [-C CLUSTER]`,
+    `${program} diff ([--across] TYPE NAME | -f FILE) [-C CLUSTER]`,
   );
   const format = parsed.get("output") ?? "text";
   if (format !== "text" && format !== "json")
@@ -53,6 +57,11 @@ async function diff(words: readonly string[], program: string): Promise<number> 
   const members = new Map<string, Promise<MemberConnection>>();
   try {
     const namespace = parsed.get("namespace") ?? connection.endpoint.namespace ?? "default";
+    if (parsed.isOn("across")) {
+      if (parsed.all("filename").length > 0)
+        throw new Error("--across compares what is live; -f cannot stand beside it");
+      return await diffAcross(parsed, namespace, connection);
+    }
     const nowMs = systemClock.now();
     const world = await loadDiffWorld(connection, readObjects(parsed.all("filename"), namespace), nowMs);
     const templates = [...world.templates];
@@ -100,6 +109,42 @@ async function diff(words: readonly string[], program: string): Promise<number> 
     await connection.transport.close();
   }
 }
+
+async function diffAcross(parsed: Parsed, namespace: string, connection: Connection): Promise<number> {
+  const [type, name] = typeAndName(parsed.args);
+  const kind = await resolveType(connection.transport, type);
+  const at = { namespace: kind.namespaced ? namespace : undefined, name };
+  const { reference, others } = compareAcross(await lookAcross(connection, kind, at), parsed.get("cluster"));
+  if (parsed.get("output") === "json")
+    process.stdout.write(
+      `${JSON.stringify({ reference, members: others.map(({ live: _live, ...rest }) => rest) }, null, 2)}\n`,
+    );
+  else
+    for (const { cluster, state, patch = [], live, message } of others) {
+      const said = {
+        equal: `is as in ${reference}`,
+        different: `differs from ${reference}`,
+        absent: "does not have it",
+        unknown: `cannot be looked at: ${message ?? ""}`,
+      }[state];
+      const rows = patch.map(({ op, path, value }) => {
+        const own = live === undefined ? undefined : getPath(live, ...keysOf(path));
+        const [here, there] = [own, op === "remove" ? undefined : value].map((each) =>
+          each === undefined ? "absent" : JSON.stringify(each),
+        );
+        return `  ${path}: ${here} (${reference}: ${there})`;
+      });
+      process.stdout.write(`${[`${cluster} ${said}`, ...rows].join("\n")}\n`);
+    }
+  if (others.some(({ state }) => state === "unknown")) return 2;
+  return others.some(({ state }) => state === "different") ? 1 : 0;
+}
+
+const keysOf = (pointer: string): readonly string[] =>
+  pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 
 async function diffTemplate(
   template: KubeObject,
@@ -193,11 +238,7 @@ function textOf(found: readonly Difference[]): string {
     .map(({ cluster, object, change, patch = [], live, message }) => {
       const lines = [`${cluster}: ${object} ${CHANGES[change]}${message === undefined ? "" : `: ${message}`}`];
       for (const operation of patch) {
-        const keys = operation.path
-          .split("/")
-          .slice(1)
-          .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-        const before = getPath(live, ...keys);
+        const before = getPath(live, ...keysOf(operation.path));
         if (before !== undefined) lines.push(`- ${operation.path}: ${shown(before)}`);
         if (operation.op !== "remove") lines.push(`+ ${operation.path}: ${shown(operation.value)}`);
       }

@@ -1,4 +1,4 @@
-import { Event } from "#apis/kubernetes";
+import { Event, Pod } from "#apis/kubernetes";
 import {
   type AnyBinding,
   type AnyOverridePolicy,
@@ -13,9 +13,10 @@ import {
   PropagationPolicy,
   ResourceBinding,
   Work,
+  workName,
 } from "#apis/karmada";
-import type { DiscoveredResource } from "#client";
-import { isForbidden, type KubeObject } from "#machinery";
+import type { Client, DiscoveredResource } from "#client";
+import { getPath, isForbidden, type KubeObject } from "#machinery";
 import type { Connection } from "../connection.ts";
 import { openMember } from "../members.ts";
 
@@ -24,6 +25,8 @@ export interface MemberFact {
   readonly cluster: string;
   readonly object?: KubeObject;
   readonly error?: string;
+  /** What the member itself says of a copy that is not well: warnings about it and its pods, and what pods wait for. */
+  readonly complaints?: readonly string[];
 }
 
 /** Everything a trace is made of, as it was at one moment. */
@@ -39,6 +42,7 @@ export interface Facts {
   readonly clusters: readonly Cluster[];
   readonly works: readonly Work[];
   readonly members: readonly MemberFact[];
+  /** Events about template, binding and Works, the oldest first. */
   readonly events: readonly Event[];
 }
 
@@ -100,7 +104,9 @@ export async function gatherFacts(
     ...(binding?.spec.requiredBy ?? []).flatMap(({ clusters: needed = [] }) => needed.map((target) => target.name)),
   ]);
   const looked = [...targets].filter((each) => given.cluster === undefined || each === given.cluster).sort();
-  const works = binding === undefined ? [] : await worksOf(connection, binding, looked);
+  const works = (await worksOf(connection, binding, workName(kind.kind, name, namespace ?? ""))).filter(
+    ({ metadata }) => given.cluster === undefined || metadata.namespace === executionNamespace(given.cluster),
+  );
   const members = await Promise.all(
     looked.map(async (each): Promise<MemberFact> => {
       const cluster = clusters.find(({ metadata }) => metadata.name === each);
@@ -111,7 +117,9 @@ export async function gatherFacts(
         const member = await openMember(connection, cluster);
         try {
           const object = await member.client.find(kind, { namespace, name: manifest?.metadata.name ?? name });
-          return { cluster: each, ...(object === undefined ? {} : { object }) };
+          if (object === undefined) return { cluster: each };
+          const isWell = work?.status?.manifestStatuses?.some(({ health }) => health === "Healthy") === true;
+          return { cluster: each, object, complaints: isWell ? [] : await complaintsOf(member.client, object) };
         } finally {
           await member.close();
         }
@@ -132,31 +140,115 @@ export async function gatherFacts(
     clusters,
     works,
     members,
-    events: events.filter(
-      ({ involvedObject }) =>
-        (involvedObject.kind === kind.kind && involvedObject.name === name) ||
-        (involvedObject.kind?.endsWith("ResourceBinding") && involvedObject.name === at.name),
-    ),
+    events: [
+      ...events.filter(
+        ({ involvedObject }) =>
+          (involvedObject.kind === kind.kind && involvedObject.name === name) ||
+          (involvedObject.kind?.endsWith("ResourceBinding") && involvedObject.name === at.name),
+      ),
+      ...(await eventsOfWorks(connection, works)),
+    ].sort((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1)),
   };
 }
 
-async function worksOf(
-  { client }: Connection,
-  binding: AnyBinding,
-  clusters: readonly string[],
-): Promise<readonly Work[]> {
-  const key = binding.kind === "ClusterResourceBinding" ? "clusterresourcebinding" : "resourcebinding";
-  const label = `${key}.karmada.io/permanent-id`;
-  const id = binding.metadata.labels?.[label] ?? "";
+/** When an event was last seen, as it says. */
+export const timeOf = ({ lastTimestamp, firstTimestamp, metadata }: Event): string =>
+  lastTimestamp ?? firstTimestamp ?? metadata.creationTimestamp ?? "";
+
+async function eventsOfWorks({ client }: Connection, works: readonly Work[]): Promise<readonly Event[]> {
   const lists = await Promise.all(
-    clusters.map((cluster) =>
+    works.map(({ metadata: { namespace = "", name } }) =>
       permitted(
         client
-          .list(Work, { namespace: executionNamespace(cluster), labelSelector: `${label}=${id}` })
+          .list(Event, { namespace, fieldSelector: `involvedObject.kind=Work,involvedObject.name=${name}` })
           .then(({ items }) => items),
         [],
       ),
     ),
   );
   return lists.flat();
+}
+
+const COMPLAINTS_MAX = 5;
+
+/** The last warnings of a member about an object and its pods, and why its pods wait. */
+async function complaintsOf(client: Client, object: KubeObject): Promise<readonly string[]> {
+  const { namespace, name = "" } = object.metadata;
+  if (namespace === undefined) return [];
+  try {
+    const selector = getPath(object, "spec", "selector", "matchLabels") as Readonly<Record<string, string>> | undefined;
+    const [events, pods] = await Promise.all([
+      client.list(Event, { namespace, fieldSelector: "type=Warning" }),
+      selector === undefined || Object.keys(selector).length === 0
+        ? []
+        : client
+            .list(Pod, {
+              namespace,
+              labelSelector: Object.entries(selector)
+                .map(([key, value]) => `${key}=${value}`)
+                .join(","),
+            })
+            .then(({ items }) => items),
+    ]);
+    const names = new Set([name, ...pods.map(({ metadata }) => metadata.name)]);
+    const warnings = events.items
+      .filter(({ involvedObject }) => names.has(involvedObject.name))
+      .sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1))
+      .map(
+        ({ involvedObject, reason, message }) => `${involvedObject.kind} ${involvedObject.name}: ${reason}: ${message}`,
+      );
+    return [...new Set([...pods.flatMap(waitsFor), ...warnings])].slice(0, COMPLAINTS_MAX);
+  } catch {
+    // Only a courtesy: what a member does not let us read is left out.
+    return [];
+  }
+}
+
+interface Waiting {
+  readonly name?: string;
+  readonly state?: { readonly waiting?: { readonly reason?: string; readonly message?: string } };
+}
+
+function waitsFor(pod: Pod): readonly string[] {
+  const {
+    conditions = [],
+    containerStatuses = [],
+    initContainerStatuses = [],
+  } = (pod.status ?? {}) as {
+    readonly conditions?: readonly { type: string; status: string; reason?: string; message?: string }[];
+    readonly containerStatuses?: readonly Waiting[];
+    readonly initContainerStatuses?: readonly Waiting[];
+  };
+  const unscheduled = conditions.find(({ type, status }) => type === "PodScheduled" && status === "False");
+  const reasons = [...initContainerStatuses, ...containerStatuses].flatMap(({ name, state }) =>
+    state?.waiting?.reason === undefined
+      ? []
+      : [
+          `container ${name} waits: ${state.waiting.reason}${state.waiting.message ? `: ${state.waiting.message}` : ""}`,
+        ],
+  );
+  return [
+    ...(unscheduled === undefined ? [] : [`${unscheduled.reason ?? "not scheduled"}: ${unscheduled.message ?? ""}`]),
+    ...reasons,
+  ].map((text) => `Pod ${pod.metadata.name}: ${text}`);
+}
+
+/** Works of a binding wherever they are, and those of the object's name, which outlive a binding that is gone. */
+async function worksOf(
+  { client }: Connection,
+  binding: AnyBinding | undefined,
+  named: string,
+): Promise<readonly Work[]> {
+  const label = `${binding?.kind === "ClusterResourceBinding" ? "clusterresourcebinding" : "resourcebinding"}.karmada.io/permanent-id`;
+  const id = binding?.metadata.labels?.[label];
+  const list = (selector: { readonly labelSelector?: string; readonly fieldSelector?: string }) =>
+    permitted(
+      client.list(Work, selector).then(({ items }) => items),
+      [],
+    );
+  const found = await Promise.all([
+    list({ fieldSelector: `metadata.name=${named}` }),
+    id === undefined ? [] : list({ labelSelector: `${label}=${id}` }),
+  ]);
+  return [...new Map(found.flat().map((work) => [work.metadata.uid, work])).values()];
 }

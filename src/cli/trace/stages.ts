@@ -2,18 +2,21 @@ import {
   type AnyPropagationPolicy,
   CLAIMED_BY,
   CLUSTER_PROPAGATION_POLICY_NAME,
+  clusterOfExecutionNamespace,
   DELETION_PROTECTED,
   executionNamespace,
   isReservedNamespace,
+  KEPT,
   MANAGED,
   PROPAGATION_POLICY_NAME,
+  type Work,
 } from "#apis/karmada";
 import { defaultGates } from "#config";
 import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { getPath, type KubeObject } from "#machinery";
 import { applyOverrides, MATCHES_NONE, OverrideError, selectorsPriority } from "#override";
 import { explainSchedule } from "#scheduler";
-import type { Facts } from "./facts.ts";
+import { type Facts, type MemberFact, timeOf } from "./facts.ts";
 
 export type StageState = "ok" | "wait" | "blocked" | "unknown";
 
@@ -53,6 +56,7 @@ interface Conditioned {
       readonly status: string;
       readonly reason?: string;
       readonly message?: string;
+      readonly lastTransitionTime?: string;
     }[];
   };
 }
@@ -135,6 +139,29 @@ export function rankPolicies(
   });
 }
 
+const NEAR_MISSES_MAX = 5;
+
+/** Policies that speak of the kind and yet do not select the object, and why not. */
+function nearMisses(template: KubeObject, policies: readonly AnyPropagationPolicy[]): readonly string[] {
+  const { namespace, name, labels = {} } = template.metadata;
+  return policies
+    .flatMap((policy) => {
+      const own = policy.spec.resourceSelectors.filter(({ kind }) => kind === template.kind);
+      const [selector] = own;
+      if (selector === undefined) return [];
+      const why =
+        selector.apiVersion !== template.apiVersion
+          ? `it selects ${selector.apiVersion}, this is ${template.apiVersion}`
+          : selector.namespace && selector.namespace !== namespace
+            ? `it selects namespace ${selector.namespace}`
+            : selector.name && own.every((each) => each.name !== name)
+              ? `it selects ${own.map((each) => each.name).join(", ")}`
+              : `its label selector ${JSON.stringify(selector.labelSelector)} does not match ${JSON.stringify(labels)}`;
+      return [`${titleOf(policy)} speaks of ${template.kind}s, but ${why}`];
+    })
+    .slice(0, NEAR_MISSES_MAX);
+}
+
 function policyStage({ template, policies, binding }: Facts): Stage {
   if (template === undefined) return stage("Policy", "unknown", "there is no template");
   const ranked = rankPolicies(template, policies);
@@ -149,20 +176,21 @@ function policyStage({ template, policies, binding }: Facts): Stage {
       };
     return { text: `${how}: ${lost === undefined ? "would have it, but does not preempt" : `lost: ${lost}`}` };
   });
+  const near = nearMisses(template, policies);
   if (ranked.length === 0)
     return binding === undefined
       ? stage(
           "Policy",
           "blocked",
           "no policy selects it",
-          [],
+          near,
           "create a PropagationPolicy or ClusterPropagationPolicy that selects it",
         )
       : stage(
           "Policy",
           "blocked",
           "no policy selects it any more: its copies are frozen as last rendered",
-          [],
+          near,
           "create a policy that selects it, or delete the template to withdraw the copies",
         );
   if (claimed === undefined)
@@ -299,7 +327,7 @@ function overrideStage({ template, overrides, clusters, members }: Facts): Stage
 }
 
 function workStage({ works, members, binding }: Facts): Stage {
-  if (binding === undefined) return stage("Work", "unknown", "there is no binding");
+  if (binding === undefined && works.length === 0) return stage("Work", "unknown", "there is no binding");
   let state: StageState = "ok";
   let hint: string | undefined;
   const evidence = members.map(({ cluster }): Evidence => {
@@ -317,7 +345,11 @@ function workStage({ works, members, binding }: Facts): Stage {
     }
     if (applied?.status === "True") {
       const fight = conditionOf(work, "Contested");
-      return { text: `${cluster}: applied${fight?.status === "True" ? `; contested: ${fight.message ?? ""}` : ""}` };
+      if (fight?.status !== "True") return { text: `${cluster}: applied` };
+      state = "blocked";
+      hint ??=
+        "let the template say what the member wants, keep the field by a retention rule, or stop whoever sets it there";
+      return { text: `${cluster}: applied, but ${fight.message ?? "a field is contested"}`, isWrong: true };
     }
     if (applied?.status !== "False") {
       state = state === "ok" ? "wait" : state;
@@ -330,16 +362,48 @@ function workStage({ works, members, binding }: Facts): Stage {
       : "see the message; the member refused the object";
     return { text: `${cluster}: ${applied.message ?? "failed"}`, isWrong: true };
   });
-  return stage("Work", state, `${works.length} of ${members.length}`, evidence, hint);
+  const leaving = leavingWorks(works, members);
+  if (leaving.some(({ isHeld }) => isHeld)) {
+    state = "blocked";
+    hint ??= `let it go on by flotilla release ${leaving.find(({ isHeld }) => isHeld)?.release ?? "deletions"} CLUSTER`;
+  } else if (leaving.length > 0 && state === "ok") state = "wait";
+  const wanted = works.length - leaving.length;
+  return stage(
+    "Work",
+    state,
+    `${wanted} of ${members.length}${leaving.length === 0 ? "" : `, ${leaving.length} to be withdrawn`}`,
+    [...evidence, ...leaving.map(({ text, isHeld }) => ({ text, isWrong: isHeld }))],
+    hint,
+  );
 }
 
-function clusterStage({ members, clusters }: Facts): Stage {
+/** Works in clusters that are no targets any more: on their way out, held back, or kept. */
+function leavingWorks(works: readonly Work[], members: readonly MemberFact[]) {
+  const targets = new Set(members.map(({ cluster }) => executionNamespace(cluster)));
+  return works
+    .filter(({ metadata }) => !targets.has(metadata.namespace ?? ""))
+    .map((work) => {
+      const cluster = clusterOfExecutionNamespace(work.metadata.namespace) ?? "";
+      const held = conditionOf(work, "DeletionHeld");
+      if (work.metadata.annotations?.[KEPT] !== undefined)
+        return {
+          text: `${cluster}: kept, for its kind vanished from the control plane`,
+          isHeld: true,
+          release: "kept",
+        };
+      return held?.status === "True"
+        ? { text: `${cluster}: its deletion is held: ${held.message ?? ""}`, isHeld: true, release: "deletions" }
+        : { text: `${cluster}: it is being withdrawn`, isHeld: false, release: "deletions" };
+    });
+}
+
+function clusterStage({ members, clusters, nowMs }: Facts): Stage {
   let state: StageState = "ok";
   const evidence = members.map(({ cluster: name }): Evidence => {
     const cluster = clusters.find(({ metadata }) => metadata.name === name);
     const ready = conditionOf(cluster, "Ready");
     const taints = (cluster?.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`);
-    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}`;
+    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready${since(ready, nowMs)}: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}`;
     if (ready?.status !== "True") state = "blocked";
     return { text, isWrong: ready?.status !== "True" };
   });
@@ -347,12 +411,12 @@ function clusterStage({ members, clusters }: Facts): Stage {
   return stage("Cluster", state, state === "ok" ? "all targets are ready" : "a target is not ready", evidence, hint);
 }
 
-function memberStage({ members, template }: Facts): Stage {
+function memberStage({ members, template, works }: Facts): Stage {
   let state: StageState = "ok";
   const worse = (next: StageState) => {
     if (state === "ok" || next === "blocked") state = next;
   };
-  const evidence = members.map(({ cluster, object, error }): Evidence => {
+  const evidence = members.flatMap(({ cluster, object, error, complaints = [] }): Evidence | Evidence[] => {
     if (error !== undefined) {
       worse("unknown");
       return { text: `${cluster}: cannot be looked at: ${error}` };
@@ -365,26 +429,44 @@ function memberStage({ members, template }: Facts): Stage {
       worse("blocked");
       return { text: `${cluster}: an object of that name is there that is not managed`, isWrong: true };
     }
-    let isHealthy: boolean | undefined;
-    try {
-      isHealthy = interpreter.health(object);
-    } catch {
-      isHealthy = undefined;
-    }
+    const isHealthy = healthOf(object, works, cluster);
     const replicas = getPath(object, "spec", "replicas");
     const ready = getPath(object, "status", "readyReplicas");
     const numbers = replicas === undefined ? "" : `, ${String(ready ?? 0)} of ${String(replicas)} replicas ready`;
     if (isHealthy === false) worse("wait");
-    return {
-      text: `${cluster}: present${numbers}${isHealthy === false ? ", not healthy yet" : ""}`,
-      isWrong: isHealthy === false,
-    };
+    return [
+      {
+        text: `${cluster}: present${numbers}${isHealthy === false ? ", not healthy yet" : ""}`,
+        isWrong: isHealthy === false,
+      },
+      ...(isHealthy === false ? complaints.map((text) => ({ text: `${cluster}: ${text}`, isWrong: true })) : []),
+    ];
   });
   if (template === undefined || members.length === 0) return stage("Member", "unknown", "there are no targets");
   return stage("Member", state, state === "ok" ? "every copy is there" : "not every copy is well", evidence);
 }
 
-function statusStage({ binding, members }: Facts): Stage {
+/** What was reflected last, by whatever rules count for the kind, else what built-in rules say of the object now. */
+function healthOf(object: KubeObject, works: readonly Work[], cluster: string): boolean | undefined {
+  const work = works.find(({ metadata }) => metadata.namespace === executionNamespace(cluster));
+  const reflected = work?.status?.manifestStatuses?.[0]?.health;
+  if (reflected === "Healthy" || reflected === "Unhealthy") return reflected === "Healthy";
+  try {
+    return interpreter.health(object);
+  } catch {
+    return undefined;
+  }
+}
+
+/** How long a condition has been as it is, in words; nothing where it does not say. */
+function since(condition: { readonly lastTransitionTime?: string } | undefined, nowMs: number): string {
+  const sinceMs = Date.parse(condition?.lastTransitionTime ?? "");
+  if (Number.isNaN(sinceMs)) return "";
+  const seconds = Math.max(0, Math.round((nowMs - sinceMs) / 1000));
+  return ` for ${seconds < 120 ? `${seconds}s` : seconds < 7200 ? `${Math.round(seconds / 60)}m` : `${Math.round(seconds / 3600)}h`}`;
+}
+
+function statusStage({ binding, members, events }: Facts): Stage {
   if (binding === undefined) return stage("Status", "unknown", "there is no binding");
   const items = binding.status?.aggregatedStatus ?? [];
   const evidence = items.map(
@@ -393,6 +475,19 @@ function statusStage({ binding, members }: Facts): Stage {
       isWrong: applied !== true || health !== "Healthy",
     }),
   );
+  const unknown = items.filter(({ applied, health }) => applied === true && (health ?? "Unknown") === "Unknown");
+  const failed = events.filter(({ reason }) =>
+    ["InterpretHealthFailed", "ReflectStatusFailed", "AggregateStatusFailed"].includes(reason ?? ""),
+  );
+  const last = failed.at(-1);
+  if (unknown.length > 0 && last !== undefined)
+    return stage(
+      "Status",
+      "blocked",
+      "it cannot be told how copies fare",
+      [...evidence, { text: `${last.reason}: ${last.message}`, isWrong: true }],
+      "correct the ResourceInterpreterCustomization, webhook or plugin for its kind (flotilla interpret --check)",
+    );
   const isComplete = items.length >= members.length && items.every(({ applied }) => applied === true);
   return stage(
     "Status",
@@ -425,6 +520,19 @@ export const firstBroken = (stages: readonly Stage[]): Stage | undefined =>
 export function exitCodeOf(stages: readonly Stage[]): number {
   if (stages.some(({ state }) => state === "blocked")) return 2;
   return stages.some(({ state }) => state === "wait") ? 3 : 0;
+}
+
+export const recentEvents = ({ events, nowMs }: Facts, sinceMs: number): Facts["events"] =>
+  events.filter((event) => nowMs - Date.parse(timeOf(event)) <= sinceMs);
+
+/** What happened in the last `sinceMs`, a line an event. */
+export function historyText(facts: Facts, sinceMs: number): string {
+  const rows = recentEvents(facts, sinceMs).map((event) => {
+    const { type, reason, message, involvedObject, source, count = 1 } = event;
+    const about = `${involvedObject.kind} ${involvedObject.namespace ? `${involvedObject.namespace}/` : ""}${involvedObject.name}`;
+    return `  ${timeOf(event)} ${type === "Warning" ? "✗" : " "} ${about} ${reason}: ${message} (${source?.component ?? ""}${count > 1 ? `, ${count} times` : ""})`;
+  });
+  return `\n${rows.length === 0 ? "Nothing happened in that time." : ["What happened:", ...rows].join("\n")}\n`;
 }
 
 const MARKS: Readonly<Record<StageState, string>> = { ok: "✓", wait: "…", blocked: "✗", unknown: "?" };
