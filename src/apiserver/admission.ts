@@ -1,5 +1,12 @@
-import type { KubeObject } from "#machinery";
+import type { KubeObject, ResourceKind } from "#machinery";
 import type { ResourceDefinition, User } from "./definition.ts";
+
+/** An object that is written with the admitted one in one transaction, or neither is. */
+export interface WrittenAlongside {
+  readonly kind: ResourceKind;
+  /** What was read, changed: the store must still hold its resource version, or the request is admitted anew. */
+  readonly object: KubeObject;
+}
 
 /** One write on its way into the store. `object` is absent for deletions. */
 export interface AdmissionRequest {
@@ -15,6 +22,11 @@ export interface AdmissionRequest {
   readonly warn: (message: string) => void;
   /** The options of the request, such as `fieldManager`. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /**
+   * Has another object written in the same transaction, each at most once a request. Absent where the store is not ours,
+   * as behind a webhook.
+   */
+  readonly alongside?: (write: WrittenAlongside) => void;
   /** Notes a fact in the audit log. */
   readonly annotate?: (key: string, value: string) => void;
 }

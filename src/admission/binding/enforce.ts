@@ -1,5 +1,6 @@
 import { FederatedResourceQuota, type ResourceBinding, quotaUsageOf } from "#apis/karmada";
 import { type Clock, sleep } from "#base";
+import type { AdmissionRequest } from "#apiserver";
 import type { Client } from "#client";
 import { isConflict } from "#machinery";
 import { deniedBecause, failed } from "../denied.ts";
@@ -14,26 +15,49 @@ export interface QuotaAccess {
   readonly clock: Clock;
 }
 
-/** Charges what a binding changes to the quotas of its namespace; refuses what they have no room for. */
+/**
+ * Charges what a binding changes to the quotas of its namespace; refuses what they have no room for. Where the store is ours
+ * the charge is part of the very transaction that writes the binding: nothing is charged that is not written, and of two
+ * that fit only one at a time the second is judged anew. Behind a webhook it is charged before.
+ */
 export async function enforceQuotas(
   access: QuotaAccess,
   binding: ResourceBinding,
   old: ResourceBinding | undefined,
-  isDryRun: boolean,
+  { isDryRun, alongside }: Pick<AdmissionRequest, "isDryRun" | "alongside">,
 ): Promise<void> {
   const change = difference(quotaUsageOf(binding), quotaUsageOf(old));
   if (change.size === 0) return;
-  const charged: string[] = [];
+  if (isDryRun || alongside !== undefined) {
+    const quotas = await quotasOf(access, binding.metadata.namespace ?? "");
+    for (const object of charged(quotas, change)) if (!isDryRun) alongside?.({ kind: FederatedResourceQuota, object });
+    return;
+  }
+  await chargeBefore(access, binding, change);
+}
+
+/** The quotas with the change charged to them; throws when one of them has no room for it. */
+function charged(quotas: readonly FederatedResourceQuota[], change: Amounts): readonly FederatedResourceQuota[] {
+  const plans = quotas.map((quota) => ({ quota, plan: charge(quota, change) }));
+  const exceeded = plans.flatMap(({ plan }) => (plan.kind === "exceeded" ? [plan.message] : []));
+  if (exceeded.length > 0) throw deniedBecause(WEBHOOK, "QuotaExceeded", exceeded.join(" "));
+  return plans.flatMap(({ quota, plan }) =>
+    plan.kind === "used" ? [{ ...quota, status: { ...quota.status, overallUsed: plan.overallUsed } }] : [],
+  );
+}
+
+async function chargeBefore(access: QuotaAccess, binding: ResourceBinding, change: Amounts): Promise<void> {
+  const done: string[] = [];
   for (let tryNumber = 1; ; tryNumber++) {
     try {
-      return await pass(access, binding, change, charged, isDryRun);
+      return await pass(access, binding, change, done);
     } catch (error) {
       if (isConflict(error) && tryNumber < TRIES_MAX) {
         await sleep(access.clock, PAUSE_MS);
         continue;
       }
       // Nothing is half charged: quotas that took the change already give it back.
-      await giveBack(access, binding, change, charged);
+      await giveBack(access, binding, change, done);
       if (!isConflict(error)) throw error;
       throw failed(
         WEBHOOK,
@@ -51,31 +75,17 @@ async function quotasOf(access: QuotaAccess, namespace: string) {
   }
 }
 
-async function pass(
-  access: QuotaAccess,
-  binding: ResourceBinding,
-  change: Amounts,
-  charged: string[],
-  isDryRun: boolean,
-): Promise<void> {
+async function pass(access: QuotaAccess, binding: ResourceBinding, change: Amounts, done: string[]): Promise<void> {
   const { namespace = "", name = "" } = binding.metadata;
-  const open = (await quotasOf(access, namespace)).filter(({ metadata }) => !charged.includes(metadata.name ?? ""));
-  const plans = open.map((quota) => ({ quota, plan: charge(quota, change) }));
-  const exceeded = plans.flatMap(({ plan }) => (plan.kind === "exceeded" ? [plan.message] : []));
-  if (exceeded.length > 0) throw deniedBecause(WEBHOOK, "QuotaExceeded", exceeded.join(" "));
-  if (isDryRun) return;
-  for (const { quota, plan } of plans) {
-    if (plan.kind !== "used") continue;
+  const open = (await quotasOf(access, namespace)).filter(({ metadata }) => !done.includes(metadata.name ?? ""));
+  for (const quota of charged(open, change)) {
     try {
-      await access.client().updateStatus(FederatedResourceQuota, {
-        ...quota,
-        status: { ...quota.status, overallUsed: plan.overallUsed },
-      });
+      await access.client().updateStatus(FederatedResourceQuota, quota);
     } catch (error) {
       if (isConflict(error)) throw error;
       throw failed(WEBHOOK, `permanent error updating FRQ statuses for RB ${namespace}/${name}: ${String(error)}`);
     }
-    charged.push(quota.metadata.name ?? "");
+    done.push(quota.metadata.name ?? "");
   }
 }
 
@@ -83,12 +93,12 @@ async function giveBack(
   access: QuotaAccess,
   binding: ResourceBinding,
   change: Amounts,
-  charged: readonly string[],
+  done: readonly string[],
 ): Promise<void> {
-  if (charged.length === 0) return;
+  if (done.length === 0) return;
   const back = difference(new Map(), change);
   for (const quota of await quotasOf(access, binding.metadata.namespace ?? "")) {
-    const plan = charged.includes(quota.metadata.name ?? "") ? charge(quota, back) : undefined;
+    const plan = done.includes(quota.metadata.name ?? "") ? charge(quota, back) : undefined;
     if (plan?.kind === "used")
       // The enforcement controller counts anew from the bindings, so a conflict here heals by itself.
       await access

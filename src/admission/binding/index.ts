@@ -74,14 +74,15 @@ export function bindingAdmission(
       operation !== "CREATE" || object.metadata.labels?.[label]
         ? object
         : withLabels(object, { [label]: random.uuid() }),
-    async validate({ object, oldObject, operation, isDryRun }) {
+    async validate(request) {
+      const { object, oldObject, operation } = request;
       if (isCluster) return;
       const binding = object as ResourceBinding;
       const errors = bindingErrors(binding, options.checksComponents);
       if (errors.length > 0) throw denied(webhook, errors);
       if (options.quotas === undefined || (operation === "CREATE" && (binding.spec.clusters ?? []).length === 0))
         return;
-      await enforceQuotas(options.quotas, binding, oldObject as ResourceBinding | undefined, isDryRun);
+      await enforceQuotas(options.quotas, binding, oldObject as ResourceBinding | undefined, request);
     },
   };
 }

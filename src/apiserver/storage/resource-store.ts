@@ -27,6 +27,14 @@ export interface StoreEvent {
   readonly revision: number;
 }
 
+/** An object of another resource that is written in the same transaction. */
+export interface SideWrite {
+  readonly store: ResourceStore;
+  readonly key: string;
+  readonly object: KubeObject;
+  readonly expected: number;
+}
+
 /**
  * What else a write changes in the store: it comes true together with the write, or neither does. Absent `object` means a
  * deletion, absent `previous` a creation.
@@ -321,18 +329,21 @@ export class ResourceStore {
   }
 
   /**
-   * Writes one object if the revision held is `expected` (0: absent). Gives the stored object, or nothing when another
-   * writer was faster; that writer's object is then to be read here. `admittedBy` says what looked at all of the object.
+   * Writes one object if the revision held is `expected` (0: absent), and others with it or nothing at all. Gives the stored
+   * object, or nothing when another writer was faster, here or there; that writer's object is then to be read. `admittedBy`
+   * says what looked at all of the object.
    */
   async put(
     key: string,
     object: KubeObject,
     expected: number,
     admittedBy?: ResourceDefinition,
+    alongside: readonly SideWrite[] = [],
   ): Promise<StoredObject | undefined> {
     const write = this.putOperation(key, object, expected);
     this.#writing.set(write.value, { object, admittedBy });
-    const operations = this.#withCompanions(write, key, object, expected);
+    const others = alongside.map((side) => side.store.putOperation(side.key, side.object, side.expected));
+    const operations = [...this.#withCompanions(write, key, object, expected), ...others];
     try {
       const result = await this.#measured(expected === 0 ? "create" : "update", () => this.#backend.txn(operations));
       if (result.ok) {
@@ -341,7 +352,8 @@ export class ResourceStore {
           ? stored
           : { object: this.#own(key, object, result.revision), revision: result.revision };
       }
-      await this.#lose(key, result);
+      const side = alongside[others.findIndex((other) => other.key === result.key)];
+      await (side === undefined ? this.#lose(key, result) : side.store.#catchUp(side.key, result.found));
       return undefined;
     } finally {
       this.#writing.delete(write.value);

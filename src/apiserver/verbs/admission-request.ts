@@ -1,5 +1,5 @@
 import type { DeleteOptions, KubeObject, WriteOptions } from "#machinery";
-import type { AdmissionRequest } from "../admission.ts";
+import type { AdmissionRequest, WrittenAlongside } from "../admission.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 
 export function admissionRequest(
@@ -10,6 +10,7 @@ export function admissionRequest(
   subresource: string | undefined,
   options: WriteOptions | DeleteOptions,
   context: RequestContext,
+  alongside?: WrittenAlongside[],
 ): AdmissionRequest {
   const metadata = (object ?? oldObject)?.metadata ?? {};
   return {
@@ -24,6 +25,7 @@ export function admissionRequest(
     isDryRun: options.dryRun ?? false,
     warn: context.warn,
     options: withoutDryRun(options),
+    ...(alongside === undefined ? {} : { alongside: (write: WrittenAlongside) => void alongside.push(write) }),
     ...(context.annotate === undefined ? {} : { annotate: context.annotate }),
   };
 }

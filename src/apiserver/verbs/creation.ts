@@ -1,8 +1,9 @@
 import { alreadyExists, apiError, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
-import { admit } from "../admission.ts";
+import { admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { metadataForCreate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
+import { sideWrites } from "./alongside.ts";
 import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
 import { ownedKindOf, trackFields } from "./field-owners.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
@@ -49,7 +50,8 @@ export async function createObject(
   const namespaces = host.registry.find("", "v1", "namespaces");
   if (namespaces !== undefined) await host.store(namespaces).load();
   checkNamespace(host, definition, at, metadata.name ?? "");
-  const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context);
+  const alongside: WrittenAlongside[] = [];
+  const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context, alongside);
   object = (await admit(host.admission, request, (changed) => {
     const mutated = settleMutation(definition, changed, object);
     const settled = strategy.settleCreated?.(mutated) ?? mutated;
@@ -63,11 +65,14 @@ export async function createObject(
     return object;
   }
   await host.prepareStore(definition, object);
+  const store = host.store(definition);
   const stored = host.forStore(definition, object);
-  const written = await host.store(definition).put(key, stored, 0, stored === object ? definition : undefined);
+  const admittedBy = stored === object ? definition : undefined;
+  const written = await store.put(key, stored, 0, admittedBy, sideWrites(host, alongside));
   if (written === undefined) {
-    // Not the name was taken, but what the object was to have beside it, such as an address.
-    const isTaken = host.store(definition).companions === undefined || host.store(definition).get(key) !== undefined;
+    // Not the name was taken, but what the object was to have beside it, such as an address or a quota's room.
+    const hasOthers = store.companions !== undefined || alongside.length > 0;
+    const isTaken = !hasOthers || store.get(key) !== undefined;
     if (!isTaken && tries < WRITE_TRIES_MAX)
       return createObject(host, definition, namespace, sentBody, options, context, { isApply, tries: tries + 1 });
     if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)

@@ -12,11 +12,12 @@ import {
   withMetadata,
   type WriteOptions,
 } from "#machinery";
-import { admit } from "../admission.ts";
+import { admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { hasSpecFinalizers } from "../deletion.ts";
 import { metadataForUpdate, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
+import { sideWrites } from "./alongside.ts";
 import { decodedAnew, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
 import type { StoredObject } from "../storage/resource-store.ts";
@@ -66,7 +67,17 @@ export async function modifyObject(
     let object = separateStatus(definition, tracked, old, address.subresource);
     object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
     object = countGeneration(definition, object, old);
-    const request = admissionRequest("UPDATE", definition, object, old, address.subresource, options, context);
+    const alongside: WrittenAlongside[] = [];
+    const request = admissionRequest(
+      "UPDATE",
+      definition,
+      object,
+      old,
+      address.subresource,
+      options,
+      context,
+      alongside,
+    );
     object = (await admit(host.admission, request, (mutated) => {
       const settled = settleMutation(definition, mutated, object, known);
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
@@ -90,7 +101,8 @@ export async function modifyObject(
       const stored = host.forStore(definition, object, present.object);
       const isAdmitted =
         stored === object && (known !== undefined || isAdmittedWhole(definition, object, old, address));
-      const written = await store.put(key, stored, present.revision, isAdmitted ? definition : undefined);
+      const admittedBy = isAdmitted ? definition : undefined;
+      const written = await store.put(key, stored, present.revision, admittedBy, sideWrites(host, alongside));
       if (written !== undefined) {
         await host.prepare(definition, [written.object]);
         return show(host.convert(written.object, definition));
