@@ -102,10 +102,9 @@ export function startAgent(options: AgentOptions): Agent {
   return {
     failed,
     async stop() {
-      await stop();
+      await members.stopAfter(stop());
       await work.stop();
       informers.stop();
-      members.stop();
     },
   };
 }

@@ -122,12 +122,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     interpreter,
     deciding: assembled.deps,
     async stop() {
-      await Promise.all([manager.stop(), scheduler.stop()]);
+      await members.stopAfter(Promise.all([manager.stop(), scheduler.stop()]));
       assembled.stop();
       estimators?.stop();
       await interpretation.stop();
       informers.stop();
-      members.stop();
     },
   };
 }

@@ -19,6 +19,8 @@ export interface FlowOptions {
   readonly stallMs?: number;
   /** Answers that take longer than this make room smaller; default 2 s. */
   readonly slowMs?: number;
+  /** Ends the connection: everything that waits for an answer is given up, and what comes later fails at once. */
+  readonly signal?: AbortSignal;
 }
 
 export interface FlowStatus {
@@ -62,6 +64,15 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     stallMs = 10_000,
     slowMs = 2_000,
   } = options;
+  const closed = () => unreachable("the connection was closed");
+  options.signal?.addEventListener(
+    "abort",
+    () => {
+      dismiss(closed());
+      for (const abort of [...inFlight]) abort.abort(closed());
+    },
+    { once: true },
+  );
   let limit = inFlightStart;
   let failuresInRow = 0;
   let brokenUntilMs = 0;
@@ -148,6 +159,7 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
   }
 
   async function once<R>(attempt: (signal: AbortSignal) => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+    if (options.signal?.aborted) throw closed();
     if (isBroken()) throw unreachable(`${failure ?? "it does not answer"}; waiting before the next try`);
     // After the pause exactly one request goes first; the others keep failing fast until it has answered.
     if (failuresInRow >= breakAfterFailures) brokenUntilMs = clock.monotonicMs() + pauseMs;
@@ -182,7 +194,9 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
       } catch (error) {
         if (!isTooManyRequests(error) || tries >= THROTTLE_TRIES_MAX || signal?.aborted) throw error;
         limit = Math.max(1, limit / 2);
-        await sleep(clock, Math.min(RETRY_AFTER_MAX_MS, (error.status.details?.retryAfterSeconds ?? 1) * 1000), signal);
+        const pauseMs = Math.min(RETRY_AFTER_MAX_MS, (error.status.details?.retryAfterSeconds ?? 1) * 1000);
+        const ends = [signal, options.signal].filter((end) => end !== undefined);
+        await sleep(clock, pauseMs, AbortSignal.any(ends));
       }
     }
   }

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import type { Clock, Logger } from "#base";
+import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createClient, createInformers, createKindMapper, type Informers, type KindMapper } from "#client";
 import type { Transport } from "#machinery";
 import { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
@@ -45,7 +45,15 @@ export interface MemberPool {
   /** Tells of present members at once and of later changes. Returns how to stop. */
   follow(react: (change: MemberChange) => void): () => void;
   stop(): void;
+  /**
+   * Stops when `work` that uses the members has ended, or a few seconds after at the latest: nobody waits for a member that
+   * does not answer. Resolves when the work has ended.
+   */
+  stopAfter(work: Promise<unknown>): Promise<void>;
 }
+
+/** How long requests under way may take when everything is to stop. */
+const STOP_PATIENCE_MS = 2_000;
 
 interface Held {
   readonly member: Member;
@@ -72,7 +80,7 @@ export function createMemberPool(options: {
     // Every kind that is followed in the member listens.
     setMaxListeners(0, abort.signal);
     const opened = endpoint.open();
-    const transport = withFlow(opened.transport, { clock, ...options.flow });
+    const transport = withFlow(opened.transport, { clock, ...options.flow, signal: abort.signal });
     const memberLog = log.with({ cluster: endpoint.name });
     const informers = createInformers(transport, { clock, log: memberLog });
     informers.start();
@@ -104,6 +112,11 @@ export function createMemberPool(options: {
     tell({ type: "disconnected", member: gone.member });
   };
 
+  const stop = () => {
+    for (const name of [...held.keys()]) disconnect(name);
+    followers.clear();
+  };
+
   return {
     get: (name) => held.get(name)?.member,
     get all() {
@@ -129,9 +142,15 @@ export function createMemberPool(options: {
       for (const { member } of held.values()) react({ type: "connected", member });
       return () => followers.delete(react);
     },
-    stop() {
-      for (const name of [...held.keys()]) disconnect(name);
-      followers.clear();
+    stop,
+    async stopAfter(work) {
+      const ended = new AbortController();
+      const isOver = work.finally(() => ended.abort());
+      // It is awaited below; a failure before that must not end the process.
+      isOver.catch(() => undefined);
+      await sleep(clock, STOP_PATIENCE_MS, ended.signal);
+      stop();
+      await isOver;
     },
   };
 }

@@ -78,3 +78,23 @@ test("TM-3: a toleration that runs out while no process leads is acted on by the
   expect(seconds).toBeGreaterThanOrEqual(59);
   expect(seconds).toBeLessThanOrEqual(58 + 15 + 2);
 });
+
+test("a control plane that stops does not wait for members that hang", async () => {
+  fleet = await startFailoverFleet({ members: ["m1", "m2", "m3"] });
+  await fleet.plane.create(
+    PropagationPolicy,
+    aPropagationPolicy("web", { clusterAffinity: { clusterNames: ["m1", "m2"] } }),
+  );
+  await fleet.plane.create(Deployment, aDeployment("web", 1));
+  await fleet.until(async () => (await fleet.copy("m2"))?.status?.readyReplicas === 1);
+  for (const name of ["m1", "m3"]) fleet.simulated(name).setFaults({ isHanging: true });
+  await fleet.plane.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+    spec: { replicas: 2 },
+  });
+  await fleet.advance(11_000);
+  const startMs = fleet.clock.now();
+  await fleet.stepDown();
+  expect((fleet.clock.now() - startMs) / 1000).toBeLessThanOrEqual(3);
+  for (const name of ["m1", "m3"]) fleet.simulated(name).setFaults({ isHanging: false });
+  await fleet.until(async () => (await fleet.copy("m1"))?.status?.readyReplicas === 2, 60_000);
+});
