@@ -146,7 +146,14 @@ export async function runCommand(program: string, words: readonly string[]): Pro
   // Timers of our clock never keep a process alive; a command that waits is not done.
   const keepAlive = setInterval(() => undefined, 1 << 30);
   try {
-    if (command === undefined) throw unknownCommand(program, words[0] ?? "");
+    if (command === undefined) {
+      const known = commands.map((each) => each.words).filter(([first]) => first === words[0]);
+      throw unknownCommand(
+        program,
+        words[0] ?? "",
+        known.map((each) => each.join(" ")),
+      );
+    }
     const { run } = await command.load();
     return await run(words.slice(command.words.length), program);
   } catch (error) {

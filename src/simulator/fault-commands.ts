@@ -27,7 +27,10 @@ export interface FaultRequest {
 export const isFaultName = (text: string): text is FaultName => Object.hasOwn(faultNames, text);
 
 /** Carries out a request. Faults add up; `up` ends them all. */
-export async function applyFault(member: SimulatedMember, request: FaultRequest): Promise<void> {
+export async function applyFault(
+  member: Pick<SimulatedMember, "name" | "setFaults" | "setNodesReady" | "setQuotaFull">,
+  request: FaultRequest,
+): Promise<void> {
   const { fault, latencyMs = 500, periodMs = 5000, nodes } = request;
   switch (fault) {
     case "up":

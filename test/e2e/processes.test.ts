@@ -112,6 +112,26 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
     before.metadata.uid,
   );
 
+  // A process of its own fails when it is told to, and its owner can look inside meanwhile.
+  const fault = (...words: string[]) =>
+    program.run("simulate", "fault", ...words, `--data-dir=${memberFolder}`, "--kubeconfig", admin);
+  const isReady = async (status: string) =>
+    (await restarted.get(Cluster, { name: "far" })).status?.conditions?.some(
+      (condition) => condition.type === "Ready" && condition.status === status,
+    );
+  expect(await fault("far", "down")).toMatchObject({ code: 0, stdout: "far down\n" });
+  await eventually(() => isReady("False"), 90_000);
+  const direct = connect(join(memberFolder, "far-direct.kubeconfig"));
+  expect((await direct.get(Deployment, { namespace: "default", name: "web" })).spec?.replicas).toBe(4);
+  expect(await fault("far", "up")).toMatchObject({ code: 0 });
+  await eventually(() => isReady("True"), 90_000);
+  const asked = (member: string, ...more: string[]) =>
+    program.run("simulate", "fault", member, "down", "--kubeconfig", admin, ...more);
+  expect((await asked("near")).stderr).toBe('error: there is no cluster "near"\n');
+  expect((await asked("far", `--data-dir=${folder}`)).stderr).toBe(
+    `error: --data-dir: no simulated member runs in ${folder}\n`,
+  );
+
   // A member with a wrong address becomes a condition with the cause.
   await member.end();
   await eventually(async () =>

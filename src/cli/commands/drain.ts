@@ -4,6 +4,8 @@ import { drainCluster } from "../drain/drain.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
 
+const counted = (count: number) => `${count} workload${count === 1 ? "" : "s"}`;
+
 /** `flotilla drain cluster NAME`: moves all workloads off a cluster, gracefully. `flotilla uncordon NAME` opens it again. */
 export function run(words: readonly string[], program: string): Promise<number> {
   return withHelp(async () => {
@@ -38,7 +40,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
       if (parsed.isOn("dry-run")) return 0;
       for (const workload of pending) process.stdout.write(`${workload} has not left ${name} yet\n`);
       process.stdout.write(
-        `cluster/${name} drained of ${moved.length} workloads${left.length > 0 ? `; ${left.length} stay` : ""}\n`,
+        `cluster/${name} drained of ${counted(moved.length)}${left.length > 0 ? `; ${counted(left.length)} ${left.length === 1 ? "stays" : "stay"}` : ""}\n`,
       );
       return pending.length + left.length > 0 ? 1 : 0;
     } finally {

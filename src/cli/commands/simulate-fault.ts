@@ -1,14 +1,19 @@
-import { SYSTEM_NAMESPACE } from "#apis/karmada";
+import { join } from "node:path";
 import { positiveDuration } from "#config";
 import { faultNames, isFaultName } from "#simulator";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
+import { askForFault, controlSocket } from "../faults/control.ts";
+import { requestFault } from "../faults/follow.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 
 const known = Object.entries(faultNames)
   .map(([name, meaning]) => `  ${name.padEnd(12)} ${meaning}`)
   .join("\n");
 
-/** `flotilla simulate fault MEMBER FAULT`: asks a running `flotilla up` to make a member fail or recover. */
+/**
+ * `flotilla simulate fault MEMBER FAULT`: makes a simulated member fail or recover, one that runs by itself (`simulate
+ * member`) or one of a running `flotilla up`.
+ */
 export function run(words: readonly string[], program: string): Promise<number> {
   return withHelp(async () => {
     const parsed = parseArguments(
@@ -17,6 +22,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "latency", default: "500ms", meaning: "slow: how late each answer is" },
         { name: "period", default: "5s", meaning: "flapping: how long it is down, and then up" },
         { name: "nodes", meaning: "nodes-lost: how many nodes; all where it is not given" },
+        { name: "data-dir", meaning: "folder of a member that runs by itself; default .flotilla/MEMBER" },
         ...kubeconfigFlags,
       ],
       `${program} simulate fault MEMBER FAULT\n\nFaults (they add up):\n${known}`,
@@ -28,34 +34,24 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const nodes = parsed.get("nodes");
     if (nodes !== undefined && !/^[1-9][0-9]*$/.test(nodes))
       throw new Error(`--nodes: ${JSON.stringify(nodes)} is no number of nodes`);
-    const data = {
+    const request = {
       fault,
-      latencyMs: String(positiveDuration.read(parsed.get("latency") ?? "", "--latency")),
-      periodMs: String(positiveDuration.read(parsed.get("period") ?? "", "--period")),
-      ...(nodes === undefined ? {} : { nodes }),
-      // The same fault twice is two requests: this makes the second one a change.
-      askedAt: new Date().toISOString(),
+      latencyMs: positiveDuration.read(parsed.get("latency") ?? "", "--latency"),
+      periodMs: positiveDuration.read(parsed.get("period") ?? "", "--period"),
+      ...(nodes === undefined ? {} : { nodes: Number(nodes) }),
     };
-    const { transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
-    try {
-      const body = JSON.stringify({
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: { name: `simulate-${member}`, namespace: SYSTEM_NAMESPACE },
-        data,
-      });
-      const at = `/api/v1/namespaces/karmada-system/configmaps/simulate-${member}?fieldManager=flotilla&force=true`;
-      const answer = await transport.raw({
-        method: "PATCH",
-        path: at,
-        headers: { "content-type": "application/apply-patch+yaml" },
-        body,
-      });
-      if (answer.status >= 300) throw new Error(new TextDecoder().decode(answer.body));
-      process.stdout.write(`${member} ${fault}\n`);
-      return 0;
-    } finally {
-      await transport.close();
+    const folder = parsed.get("data-dir");
+    const isDone = await askForFault(controlSocket(folder ?? join(".flotilla", member)), request);
+    if (!isDone && folder !== undefined) throw new Error(`--data-dir: no simulated member runs in ${folder}`);
+    if (!isDone) {
+      const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
+      try {
+        await requestFault(client, member, request);
+      } finally {
+        await transport.close();
+      }
     }
+    process.stdout.write(`${member} ${fault}\n`);
+    return 0;
   });
 }

@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { loadPki, writeKubeconfig } from "#certs";
 import { createLogger, startMember } from "#controlplane";
 import { parseQuantity } from "#machinery";
+import { startFaultyProxy } from "#network";
 import { openFileBackend } from "#store";
+import { controlSocket, serveFaults } from "../faults/control.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
@@ -55,15 +57,33 @@ export function run(words: readonly string[], program: string): Promise<number> 
     });
     const listener = await member.api.listen({
       host: "127.0.0.1",
-      port: Number(parsed.get("port")),
+      port: 0,
       certificate: pki.server.certificate,
       key: pki.server.key,
       clientAuthority: pki.authority.certificate,
     });
+    // Whoever joins it comes through a network that can fail; its owner can look inside all the same.
+    const way = await startFaultyProxy({
+      host: "127.0.0.1",
+      port: Number(parsed.get("port")),
+      to: { host: "127.0.0.1", port: listener.port },
+      clock: systemClock,
+    });
+    const faults = await serveFaults(controlSocket(folder), {
+      name,
+      setFaults: (change) => way.setFaults(change),
+      setNodesReady: (isReady, names) => member.setNodesReady(isReady, names),
+      setQuotaFull: (isFull) => member.setQuotaFull(isFull),
+    });
     const kubeconfig = join(folder, `${name}.kubeconfig`);
-    writeKubeconfig(kubeconfig, name, `https://127.0.0.1:${listener.port}`, pki.authority.certificate, pki.admin);
+    const write = (file: string, port: number) =>
+      writeKubeconfig(file, name, `https://127.0.0.1:${port}`, pki.authority.certificate, pki.admin);
+    write(kubeconfig, way.port);
+    write(join(folder, `${name}-direct.kubeconfig`), listener.port);
     process.stdout.write(`${name} is ready: ${kubeconfig}\n`);
     await untilSignal();
+    await faults.close();
+    await way.close();
     await listener.close();
     await member.stop();
     return 0;

@@ -5,7 +5,8 @@ import { boolean, flag, flagHelp, readFlags, serverFlags, wholeNumber } from "#c
 import { type FleetMember, startFleet } from "#controlplane";
 import { loggerOf, realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
-import { followFaults, runTour } from "../tour/tour.ts";
+import { followFaults } from "../faults/follow.ts";
+import { runTour } from "../tour/tour.ts";
 
 /** Members of different size in two regions. */
 function membersOf(count: number): readonly FleetMember[] {

@@ -1,19 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { ConfigMap, Deployment, Pod } from "#apis/kubernetes";
-import {
-  Cluster,
-  ClusterTaintPolicy,
-  OverridePolicy,
-  PropagationPolicy,
-  ResourceBinding,
-  SYSTEM_NAMESPACE,
-} from "#apis/karmada";
+import { Deployment, Pod } from "#apis/kubernetes";
+import { Cluster, ClusterTaintPolicy, OverridePolicy, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { type Client, createClient } from "#client";
 import type { Fleet } from "#controlplane";
-import { type KubeObject, type ResourceKind, withMetadata } from "#machinery";
-import { applyFault, isFaultName } from "#simulator";
+import type { KubeObject, ResourceKind } from "#machinery";
 import { clusterTable } from "../commands/get-clusters.ts";
 import { formatTable } from "../table.ts";
 
@@ -232,28 +224,4 @@ export async function runTour(fleet: Fleet, examples: string, print: (text: stri
       );
     }
   }
-}
-
-/** Follows the requests of `simulate fault`, which travel as ConfigMaps. */
-export function followFaults(fleet: Fleet): void {
-  const apply = (object: KubeObject) => {
-    const name = object.metadata.name?.replace(/^simulate-/, "") ?? "";
-    const member = fleet.members.get(name);
-    const { fault = "", latencyMs, periodMs, nodes } = (object as ConfigMap).data ?? {};
-    if (member === undefined || !isFaultName(fault) || object.metadata.namespace !== SYSTEM_NAMESPACE) return;
-    const request = {
-      fault,
-      ...(latencyMs === undefined ? {} : { latencyMs: Number(latencyMs) }),
-      ...(periodMs === undefined ? {} : { periodMs: Number(periodMs) }),
-      ...(nodes === undefined ? {} : { nodes: Number(nodes) }),
-    };
-    applyFault(member, request).catch((error: unknown) =>
-      process.stderr.write(`${name} ${fault}: ${error instanceof Error ? error.message : String(error)}\n`),
-    );
-  };
-  fleet.controlPlane.manager.informers.of(ConfigMap).handle({
-    add: (object, isInitial) => isInitial || apply(object),
-    update: apply,
-    delete: (object) => apply(withMetadata({ ...object, data: { fault: "up" } }, {})),
-  });
 }

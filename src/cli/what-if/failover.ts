@@ -98,13 +98,13 @@ export function forecastText(forecast: FailoverForecast): string {
   const { failed, simulation, staying, firstSeconds, lastSeconds, isHeld } = forecast;
   const parts = [simulationTable(simulation, [], false).replace(" Nothing was changed.", "")];
   for (const workload of staying) parts.push(`${workload} tolerates the outage and stays where it is\n`);
-  if (simulation.bindings.length > 0)
-    parts.push(
-      `With the NoExecute taint on ${failed.join(", ")}, the first workload leaves after ${seconds(firstSeconds)} and the last after ${seconds(lastSeconds)}. Old copies go when the new ones are healthy, at the latest after their grace period.\n`,
-    );
   if (isHeld)
     parts.push(
       "So many clusters at once would hold all evictions until they are back or released: flotilla release evictions CLUSTER.\n",
+    );
+  if (simulation.bindings.length > 0)
+    parts.push(
+      `${isHeld ? "Once released, with" : "With"} the NoExecute taint on ${failed.join(", ")}, the first workload leaves after ${seconds(firstSeconds)} and the last after ${seconds(lastSeconds)}. Old copies go when the new ones are healthy, at the latest after their grace period.\n`,
     );
   parts.push("Nothing was changed.\n");
   return parts.join("");
