@@ -87,7 +87,14 @@ const forwarding = (to: () => Transport): Transport => ({
   send: async (request) => to().send(request),
   list: async (request) => to().list(request),
   raw: async (request) => to().raw(request),
-  watch: (request, sink) => to().watch(request, sink),
+  watch(request, sink) {
+    try {
+      return to().watch(request, sink);
+    } catch (error) {
+      queueMicrotask(() => sink.closed(error as Error));
+      return { stop() {} };
+    }
+  },
 });
 
 /** What a process has worked off; nothing before it leads for the first time. */
