@@ -50,11 +50,15 @@ export interface Strategy {
   validate?(object: KubeObject): readonly FieldError[];
   /** What only a new object must keep to, before everything else. */
   validateCreate?(object: KubeObject): readonly FieldError[];
+  /** Whether an update leaves the generation as it is; default false. */
+  readonly keepsGeneration?: boolean;
   /** What only a new object must keep to, after everything else. */
   validateNew?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Mistakes of a status written through its own subresource; nothing else is looked at there. */
   validateStatus?(object: KubeObject, old: KubeObject): readonly FieldError[];
+  /** Mistakes of what `/finalize` writes. */
+  validateFinalize?(object: KubeObject): readonly FieldError[];
   /** Whether `validate` says all there is to say, as Kubernetes does: then the schema checks nothing. */
   readonly rulesAreWhole?: boolean;
   /** What a client is told about an object that is taken all the same. */

@@ -180,6 +180,9 @@ function normaliseValue(value: unknown, path: readonly string[]): unknown {
     // Rules are found in no order.
     else if ((key === "resourceRules" || key === "nonResourceRules") && value["incomplete"] !== undefined)
       result[key] = Array.isArray(item) ? item.map((rule) => JSON.stringify(rule)).sort() : item;
+    else if (key === "managedFields" && Array.isArray(item))
+      // Entries stand in the order of their seconds, which two servers need not share.
+      result[key] = item.map((entry) => normaliseValue(entry, [...path, key])).sort(byOwner);
     else if (key === "cells" && Array.isArray(item))
       result[key] = item.map((cell) =>
         typeof cell === "string" && AGE_CELL.test(cell) ? "<age>" : normaliseValue(cell, [...path, key]),
@@ -202,6 +205,15 @@ function withSortedMistakes(status: Readonly<Record<string, unknown>>): Readonly
   const sorted = causes.toSorted((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1));
   const message = String(status["message"]).replace(/ is invalid: \[.*\]$/s, " is invalid: <in any order>");
   return { ...status, message, details: { ...details, causes: sorted } };
+}
+
+function byOwner(left: unknown, right: unknown): number {
+  const [a, b] = [left, right].map((entry) =>
+    isMap(entry)
+      ? ["manager", "operation", "apiVersion", "subresource"].map((part) => String(entry[part] ?? "")).join(" ")
+      : "",
+  ) as [string, string];
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function mask(text: string): string {

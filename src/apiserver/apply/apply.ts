@@ -192,9 +192,10 @@ export function trackUpdate(
   const { schema } = kind;
   const sent = after.metadata.managedFields;
   const stored = before?.metadata.managedFields ?? [];
-  const owners = isReset(sent) ? [] : (usable(sent) ?? readOwners(stored) ?? []);
+  const known = isReset(sent) ? [] : (usable(sent) ?? readOwners(stored) ?? []);
   // Nobody cares for the owners of an object that has none, until somebody applies it.
-  if (before !== undefined && owners.length === 0) return withMetadata(after, { managedFields: undefined });
+  if (before !== undefined && known.length === 0) return withMetadata(after, { managedFields: undefined });
+  const owners = known.filter(isOfGroup(manager));
   const past = before === undefined ? { metadata: {}, ...kind.empty } : owned(before);
   const comparison = compare(past, owned(after), schema);
   const changed = writable(comparison.changed, kind, manager.subresource);
@@ -213,6 +214,12 @@ export function trackUpdate(
   if (deepEqual(managedFields, sent)) return after;
   return withMetadata(after, { managedFields });
 }
+
+/** Owners through another group are forgotten, as Kubernetes cannot read their fields in this one. */
+const isOfGroup = ({ apiVersion }: Manager) => {
+  const { group } = gvkOf({ apiVersion, kind: "" });
+  return ({ entry }: Owner) => gvkOf({ apiVersion: entry.apiVersion ?? "", kind: "" }).group === group;
+};
 
 /** What a client wrote into `managedFields` itself, if it can be read; clients that know nothing of it change nothing. */
 const usable = (sent: readonly ManagedFieldsEntry[] | undefined) =>

@@ -117,6 +117,8 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
   if (before === undefined) return { changed: fieldsOf(after, schema, true), removed: undefined };
   if (after === undefined) return { changed: undefined, removed: fieldsOf(before, schema, true) };
   if (before instanceof Repeated || after instanceof Repeated) return compareRepeated(before, after);
+  // Where nothing was, something that holds nothing is a value all the same.
+  if (before === null && isEmpty(after)) return { changed: LEAF, removed: undefined };
   const isMap = (value: unknown) => isJsonObject(value) && !isAtomicMap(schema);
   if (isMap(after) && (isMap(before) || before === null))
     return compareMembers(membersOf((before ?? {}) as JsonObject), membersOf(after as JsonObject), (element) =>

@@ -30,6 +30,7 @@ const EVENT_NAMES_BACK = Object.fromEntries(Object.entries(EVENT_NAMES).map(([co
 
 const METRICS = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior";
+const CURRENT = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions";
 
 /** The CPU metric that autoscaling/v1 has a field of its own for. */
@@ -57,6 +58,33 @@ function flatMetric(metric: Json): Json {
     ...(isResource ? { targetAverageUtilization: target?.["averageUtilization"] } : {}),
     targetAverageValue: target?.["averageValue"],
     targetValue: target?.["value"],
+  });
+  return { ...metric, [kind]: flat };
+}
+
+/** The flat measurements that version 1 writes into its annotation. */
+function flatCurrent(metric: Json): Json {
+  const kind = Object.keys(metric).find((key) => key !== "type");
+  if (kind === undefined || !isJsonObject(metric[kind])) return metric;
+  const {
+    current,
+    metric: source,
+    describedObject,
+    ...rest
+  } = metric[kind] as Json & {
+    current?: Json;
+    metric?: Json;
+    describedObject?: Json;
+  };
+  const isResource = kind === "resource" || kind === "containerResource";
+  const flat = present({
+    target: describedObject,
+    ...rest,
+    metricName: source?.["name"],
+    [kind === "external" ? "metricSelector" : "selector"]: source?.["selector"],
+    ...(isResource ? { currentAverageUtilization: current?.["averageUtilization"] } : {}),
+    currentValue: current?.["value"],
+    [kind === "object" ? "averageValue" : "currentAverageValue"]: current?.["averageValue"],
   });
   return { ...metric, [kind]: flat };
 }
@@ -142,7 +170,9 @@ const conversions: Readonly<Record<string, VersionConversion>> = {
               }),
             }),
       } as KubeObject;
+      const measured = (status?.["currentMetrics"] ?? []) as readonly Json[];
       return annotated(result, {
+        [CURRENT]: measured.length === 0 ? undefined : JSON.stringify(measured.map(flatCurrent)),
         [METRICS]: others.length === 0 ? undefined : JSON.stringify(others.map(flatMetric)),
         [BEHAVIOR]: spec["behavior"] === undefined ? undefined : JSON.stringify(spec["behavior"]),
         [CONDITIONS]: conditions === undefined || conditions.length === 0 ? undefined : JSON.stringify(conditions),
@@ -182,7 +212,12 @@ const conversions: Readonly<Record<string, VersionConversion>> = {
               }),
             }),
       } as KubeObject;
-      return annotated(result, { [METRICS]: undefined, [BEHAVIOR]: undefined, [CONDITIONS]: undefined });
+      return annotated(result, {
+        [METRICS]: undefined,
+        [BEHAVIOR]: undefined,
+        [CONDITIONS]: undefined,
+        [CURRENT]: undefined,
+      });
     },
   },
 };

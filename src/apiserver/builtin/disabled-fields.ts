@@ -20,6 +20,7 @@ const DISABLED: Readonly<Record<string, readonly string[]>> = {
   "apps/StatefulSet": [...ofTemplate, "spec.updateStrategy.rollingUpdate.maxUnavailable"],
   "batch/Job": ofTemplate,
   "batch/CronJob": ofPods("spec.jobTemplate.spec.template.spec"),
+  Node: ["spec.configSource"],
   "coordination.k8s.io/Lease": ["spec.strategy", "spec.preferredHolder"],
 };
 

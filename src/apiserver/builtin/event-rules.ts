@@ -149,6 +149,8 @@ function changeErrors(event: KubeObject, old: KubeObject): FieldError[] {
     [NEW.first, "firstTimestamp", null],
     [NEW.last, "lastTimestamp", null],
     [NEW.count, "count", 0],
+    // Kubernetes says it twice.
+    ["reason", "reason", ""],
     ["type", "type", ""],
     ["eventTime", "eventTime", null],
     ["action", "action", ""],

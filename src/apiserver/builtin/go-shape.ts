@@ -66,6 +66,20 @@ const ZEROES: Readonly<Record<string, unknown>> = {
   "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": null,
   "io.k8s.apimachinery.pkg.runtime.RawExtension": null,
 };
+const TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
+const MICRO_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+const TIME_TEXT = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)$/;
+
+/** A time as Go writes it: in universal time, with a fixed number of digits behind the seconds. */
+function utcTime(text: string, digits: number): string {
+  const [, seconds, fraction = "", zone] = TIME_TEXT.exec(text) ?? [];
+  if (seconds === undefined || zone === undefined) return text;
+  const shown = digits === 0 ? "" : `.${fraction.slice(0, digits).padEnd(digits, "0")}`;
+  if (zone === "Z") return `${seconds}${shown}Z`;
+  const moved = new Date(`${seconds}${zone}`);
+  return Number.isNaN(moved.getTime()) ? text : `${moved.toISOString().slice(0, seconds.length)}${shown}Z`;
+}
+
 const METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 const refOf = (schema: JsonSchema): string | undefined =>
@@ -103,6 +117,8 @@ class Settlers {
   }
 
   ofNamed(name: string): Settle | undefined {
+    if (name === TIME) return (value) => (typeof value === "string" ? utcTime(value, 0) : value);
+    if (name === MICRO_TIME) return (value) => (typeof value === "string" ? utcTime(value, 6) : value);
     return goFields(name) === undefined
       ? undefined
       : (value, isFilled, known) => this.#struct(name, value, isFilled, known);

@@ -2,6 +2,7 @@
 import { isJsonObject, type JsonSchema } from "#machinery";
 import { goFields } from "./go-shape.ts";
 import { builtinSchemas } from "./schemas.ts";
+import { unifiedDiff } from "./text-diff.ts";
 
 const REF = "#/components/schemas/";
 const CORE = "io.k8s.api.core.v1.";
@@ -36,10 +37,27 @@ const refOf = (schema: JsonSchema | undefined): string | undefined => {
   return ref?.slice(REF.length);
 };
 
+/** Sources of volumes are a type of their own inside kube-apiserver. */
+const VOLUME_SOURCE =
+  "GCEPersistentDisk AWSElasticBlockStore HostPath Glusterfs NFS RBD Quobyte ISCSI FlexVolume Cinder CephFS FC Flocker AzureFile VsphereVolume AzureDisk PhotonPersistentDisk PortworxVolume ScaleIO Local StorageOS CSI".split(
+    " ",
+  );
+
 /** What Go prints of a value of a published type, given by the last part of its name in the core group or by its whole name. */
 export function goValue(type: string, value: unknown): unknown {
+  if (type === "PersistentVolumeSource") {
+    const whole = named(`${CORE}PersistentVolumeSpec`, value ?? {}) as Readonly<Record<string, unknown>>;
+    return Object.fromEntries(VOLUME_SOURCE.map((name) => [name, whole[name]]));
+  }
   return named(type.includes(".") ? type : CORE + type, value ?? {});
 }
+
+/** Difference of two values as Kubernetes appends it to a refusal. */
+export const goDiff = (type: string, before: unknown, after: unknown): string =>
+  unifiedDiff(
+    JSON.stringify(goValue(type, before), undefined, " "),
+    JSON.stringify(goValue(type, after), undefined, " "),
+  );
 
 function named(name: string, value: unknown): unknown {
   const fields = goFields(name);

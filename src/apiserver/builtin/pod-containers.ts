@@ -532,7 +532,11 @@ const isNative = (name: string) => !name.includes("/") || name.includes("kuberne
 const isExtended = (name: string) =>
   !isNative(name) && !name.startsWith("requests.") && labelKeyErrors(`requests.${name}`).length === 0;
 
-function resourceNameErrors(name: string, path: string): FieldError[] {
+/** Whether more of a resource may be asked for than there is. */
+export const canOvercommit = (name: string): boolean => isNative(name) && !isHugePage(name);
+
+/** Mistakes of the name of a resource that containers ask for. */
+export function containerResourceErrors(name: string, path: string): FieldError[] {
   const wrong = labelKeyErrors(name).map((text) => fieldInvalid(path, name, text));
   if (wrong.length === 0 && !name.includes("/") && !isStandardResource(name))
     wrong.push(fieldInvalid(path, name, "must be a standard resource type or fully qualified"));
@@ -545,7 +549,7 @@ function resourceNameErrors(name: string, path: string): FieldError[] {
 }
 
 /** A quantity that counts whole things is whole, and none is negative. */
-export function amountOfResourceErrors(name: string, amount: string, path: string): FieldError[] {
+export function containerAmountErrors(name: string, amount: string, path: string): FieldError[] {
   const quantity = parseQuantity(amount);
   if (quantity === undefined) return [];
   if (quantity.nano < 0n) return [fieldInvalid(path, amount, NOT_NEGATIVE)];
@@ -566,24 +570,23 @@ export function resourceErrors(resources: Json, path: string, claims: ReadonlySe
   };
   for (const [name, amount] of Object.entries(limits)) {
     const where = `${path}.limits[${name}]`;
-    errors.push(...resourceNameErrors(name, where), ...amountOfResourceErrors(name, amount, where));
+    errors.push(...containerResourceErrors(name, where), ...containerAmountErrors(name, amount, where));
     note(name);
   }
   for (const [name, amount] of Object.entries(requests)) {
     const where = `${path}.requests[${name}]`;
-    errors.push(...resourceNameErrors(name, where), ...amountOfResourceErrors(name, amount, where));
-    const canOvercommit = isNative(name) && !isHugePage(name);
+    errors.push(...containerResourceErrors(name, where), ...containerAmountErrors(name, amount, where));
     const limit = limits[name];
     const [asked, most] = [parseQuantity(amount), parseQuantity(limit ?? "")];
     if (limit !== undefined && asked !== undefined && most !== undefined) {
       const order = compareQuantities(asked, most);
-      if (order !== 0 && !canOvercommit)
+      if (order !== 0 && !canOvercommit(name))
         errors.push(fieldInvalid(`${path}.requests`, amount, `must be equal to ${name} limit of ${limit}`));
       else if (order > 0)
         errors.push(
           fieldInvalid(`${path}.requests`, amount, `must be less than or equal to ${name} limit of ${limit}`),
         );
-    } else if (!canOvercommit)
+    } else if (!canOvercommit(name))
       errors.push(fieldRequired(`${path}.limits`, "Limit must be set for non overcommitable resources"));
     note(name);
   }

@@ -2,19 +2,11 @@
 import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, type KubeObject } from "#machinery";
 import { deepEqual } from "#base";
 import { listAt, valueAt } from "./checks.ts";
-import { goValue } from "./go-values.ts";
+import { goDiff } from "./go-values.ts";
 import type { Json } from "./pod-defaults.ts";
-import { unifiedDiff } from "./text-diff.ts";
 
 const POD_UPDATE =
   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-/** Difference of two values as Kubernetes appends it to a refusal. */
-export const goDiff = (type: string, before: unknown, after: unknown): string =>
-  unifiedDiff(
-    JSON.stringify(goValue(type, before), undefined, " "),
-    JSON.stringify(goValue(type, after), undefined, " "),
-  );
 
 /** A pod keeps its spec: images, tolerations and deadlines may change, and gated pods may be told where to run. */
 export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {

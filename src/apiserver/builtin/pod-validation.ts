@@ -13,7 +13,7 @@ import { validateAnnotations, validateLabels } from "../metadata.ts";
 import { ipErrors, listAt, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
-import { allContainerErrors, amountOfResourceErrors, resourceErrors } from "./pod-containers.ts";
+import { allContainerErrors, containerAmountErrors, resourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
 import { affinityErrors, gateErrors, readinessGateErrors, spreadErrors, tolerationErrors } from "./pod-scheduling.ts";
 import { hostProcessErrors, hostUserErrors, podSecurityErrors, systemErrors } from "./pod-security.ts";
@@ -79,7 +79,7 @@ function mistakesOf(spec: Json, path: string, claimed: readonly unknown[]): Fiel
       ? []
       : oneOf(spec["preemptionPolicy"], `${path}.preemptionPolicy`, ["PreemptLowerPriority", "Never"])),
     ...Object.entries((spec["overhead"] ?? {}) as Readonly<Record<string, string>>).flatMap(([name, amount]) =>
-      amountOfResourceErrors(name, amount, `${path}.overhead[${name}]`),
+      containerAmountErrors(name, amount, `${path}.overhead[${name}]`),
     ),
     ...systemErrors(spec, path),
     ...tokenErrors(spec, path),

@@ -59,7 +59,7 @@ function partitionErrors(source: Json, path: string): FieldError[] {
 }
 
 /** A path on a host. */
-export const hostPathErrors: Check = (source, path) => {
+const hostPathErrors: Check = (source, path) => {
   const errors: FieldError[] = [];
   if (!source["path"]) return [fieldRequired(`${path}.path`)];
   if (hasBacksteps(source["path"])) errors.push(fieldInvalid(`${path}.path`, source["path"], "must not contain '..'"));
@@ -70,7 +70,7 @@ export const hostPathErrors: Check = (source, path) => {
   return errors;
 };
 
-export const nfsErrors: Check = (source, path) => [
+const nfsErrors: Check = (source, path) => [
   ...needs(source, path, "server", "path"),
   ...(String(source["path"] ?? "").startsWith("/")
     ? []
@@ -339,6 +339,10 @@ export function volumeErrors(spec: Json, path: string, volumes: Map<string, Json
     return [...found, ...named];
   });
 }
+
+/** Mistakes of one source of a volume, wherever it stands. */
+export const volumeSourceErrors = (kind: string, source: Json, path: string): FieldError[] =>
+  sources.find(([name]) => name === kind)?.[1](source, path) ?? [];
 
 function sourceErrors(volume: Json, path: string): FieldError[] {
   const given = sources.filter(([kind]) => volume[kind] !== undefined);

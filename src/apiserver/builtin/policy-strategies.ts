@@ -9,7 +9,6 @@ import {
   fieldTooLong,
   getPath,
   type KubeObject,
-  parseQuantity,
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -21,7 +20,7 @@ const listOf = (value: unknown, ...path: readonly string[]): List => {
   const found = getPath(value, ...path);
   return Array.isArray(found) ? (found as List) : [];
 };
-const HIGHEST_USER_PRIORITY = 1_000_000_000;
+const _HIGHEST_USER_PRIORITY = 1_000_000_000;
 
 const RBAC = "rbac.authorization.k8s.io";
 
@@ -178,7 +177,7 @@ function backendErrors(backend: Json | undefined, path: string): FieldError[] {
     : [...errors, fieldRequired(path, "port name or number is required")];
 }
 
-const isImmutable = (object: KubeObject, old: KubeObject, path: string): FieldError[] =>
+const _isImmutable = (object: KubeObject, old: KubeObject, path: string): FieldError[] =>
   deepEqual(getPath(object, path), getPath(old, path)) ? [] : [fieldForbidden(path, "may not be changed in an update")];
 
 /** Behaviour of policy, access, networking and bookkeeping kinds. */
@@ -188,15 +187,6 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
     applyDefaults: readRules,
     validate: (object) => [...ruleErrors(false)(object), ...aggregationErrors(object)],
     createsOnUpdate: true,
-  },
-  "policy/PodDisruptionBudget": {
-    emptyStatus: { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
-    validate: (object) => {
-      const spec = specOf(object);
-      return spec["minAvailable"] !== undefined && spec["maxUnavailable"] !== undefined
-        ? [fieldInvalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")]
-        : [];
-    },
   },
   "networking.k8s.io/NetworkPolicy": {
     applyDefaults: (object) => {
@@ -232,97 +222,6 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
       return errors;
     },
   },
-  "scheduling.k8s.io/PriorityClass": {
-    applyDefaults: (object) =>
-      getPath(object, "preemptionPolicy") === undefined
-        ? ({ ...object, preemptionPolicy: "PreemptLowerPriority" } as KubeObject)
-        : object,
-    validate: (object) => {
-      const name = object.metadata.name ?? "";
-      const value = getPath(object, "value");
-      if (name === "system-cluster-critical" || name === "system-node-critical") return [];
-      if (name.startsWith("system-"))
-        return [
-          fieldForbidden(
-            "metadata.name",
-            "priority class names with 'system-' prefix are reserved for system use only",
-          ),
-        ];
-      return typeof value === "number" && value > HIGHEST_USER_PRIORITY
-        ? [fieldForbidden("value", `maximum allowed value of a user defined priority is ${HIGHEST_USER_PRIORITY}`)]
-        : [];
-    },
-    validateUpdate: (object, old) => [
-      ...isImmutable(object, old, "value"),
-      ...isImmutable(object, old, "preemptionPolicy"),
-    ],
-  },
-  "coordination.k8s.io/Lease": {
-    createsOnUpdate: true,
-    validate: (object) => {
-      const seconds = getPath(object, "spec", "leaseDurationSeconds");
-      const transitions = getPath(object, "spec", "leaseTransitions");
-      return [
-        ...(typeof seconds === "number" && seconds <= 0
-          ? [fieldInvalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
-          : []),
-        ...(typeof transitions === "number" && transitions < 0
-          ? [fieldInvalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")]
-          : []),
-      ];
-    },
-  },
-  ResourceQuota: {
-    validate: (object) =>
-      Object.entries((getPath(object, "spec", "hard") ?? {}) as Readonly<Record<string, string>>).flatMap(
-        ([name, amount]) => {
-          const quantity = parseQuantity(amount);
-          return quantity !== undefined && quantity.nano < 0n
-            ? [fieldInvalid(`spec.hard[${name}]`, amount, "must be greater than or equal to 0")]
-            : [];
-        },
-      ),
-    validateUpdate: (object, old) =>
-      deepEqual(getPath(object, "spec", "scopes"), getPath(old, "spec", "scopes"))
-        ? []
-        : [fieldInvalid("spec.scopes", getPath(object, "spec", "scopes"), "field is immutable")],
-  },
-  PersistentVolumeClaim: {
-    applyDefaults: (object) =>
-      getPath(object, "spec", "volumeMode") === undefined
-        ? ({ ...object, spec: { ...specOf(object), volumeMode: "Filesystem" } } as KubeObject)
-        : object,
-    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
-    validate: (object) => [
-      ...(listOf(object, "spec", "accessModes").length === 0
-        ? [fieldRequired("spec.accessModes", "at least 1 access mode is required")]
-        : []),
-      ...(getPath(object, "spec", "resources", "requests", "storage") === undefined
-        ? [fieldRequired("spec.resources[storage]")]
-        : []),
-    ],
-    validateUpdate: (object, old) => {
-      const fixed = (value: KubeObject) => {
-        const {
-          resources: _r,
-          volumeAttributesClassName: _v,
-          ...rest
-        } = specOf(value) as Json & Record<string, unknown>;
-        const isBound = Boolean(getPath(old, "spec", "volumeName"));
-        // A claim without a volume may still be given one.
-        if (!isBound) delete (rest as Record<string, unknown>)["volumeName"];
-        return rest;
-      };
-      return deepEqual(fixed(object), fixed(old))
-        ? []
-        : [
-            fieldForbidden(
-              "spec",
-              "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-            ),
-          ];
-    },
-  },
   "discovery.k8s.io/EndpointSlice": {
     applyDefaults: (object) => {
       const ports = getPath(object, "ports");
@@ -347,54 +246,5 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
       getPath(object, "addressType") === getPath(old, "addressType")
         ? []
         : [fieldInvalid("addressType", getPath(object, "addressType"), "field is immutable")],
-  },
-  "certificates.k8s.io/CertificateSigningRequest": {
-    // Who asks is what the server knows, never what the client says.
-    prepareForCreate: (object, { user }) => {
-      const { uid: _uid, extra: _extra, ...spec } = specOf(object);
-      return {
-        ...object,
-        spec: {
-          usages: ["digital signature", "key encipherment"],
-          ...spec,
-          username: user.name,
-          groups: user.groups,
-          ...(user.uid === undefined ? {} : { uid: user.uid }),
-          ...(user.extra === undefined ? {} : { extra: user.extra }),
-        },
-      } as KubeObject;
-    },
-    // What was asked for never changes; only approval and status do.
-    prepareForUpdate: (object, old) =>
-      deepEqual(getPath(object, "spec"), getPath(old, "spec"))
-        ? object
-        : ({ ...object, spec: specOf(old) } as KubeObject),
-    validate: (object) => {
-      const signer = String(getPath(object, "spec", "signerName") ?? "");
-      const pem = Buffer.from(String(getPath(object, "spec", "request") ?? ""), "base64").toString("latin1");
-      return [
-        ...(pem.includes("-----BEGIN CERTIFICATE REQUEST-----")
-          ? []
-          : [
-              fieldInvalid(
-                "spec.request",
-                getPath(object, "spec", "request") ?? "",
-                "PEM block type must be CERTIFICATE REQUEST",
-              ),
-            ]),
-        ...(signer === ""
-          ? [fieldRequired("spec.signerName")]
-          : /^[^/]+\.[^/]+\/[^/].*$/.test(signer)
-            ? []
-            : [
-                fieldInvalid(
-                  "spec.signerName",
-                  signer,
-                  "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-                ),
-              ]),
-      ];
-    },
-    fields: (object) => ({ "spec.signerName": String(getPath(object, "spec", "signerName") ?? "") }),
   },
 };

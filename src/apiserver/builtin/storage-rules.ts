@@ -1,274 +1,445 @@
-/** What storage, quotas and bookkeeping kinds must keep to, and their further defaults. */
-import { coreEventRules, newEventRules } from "./event-rules.ts";
+/** Claims, volumes and what provides them: defaults, what they must keep to, and what of them may change. */
 import {
   compareQuantities,
-  DNS_LABEL,
-  DNS_LABEL_TEXT,
-  DNS_SUBDOMAIN,
-  DNS_SUBDOMAIN_TEXT,
   type FieldError,
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
+  fieldNotSupported,
   fieldRequired,
+  formatTime,
   type KubeObject,
+  labelKeyErrors,
   parseQuantity,
   setPath,
+  withMetadata,
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { amountErrors, cidrErrors, filled, ipErrors, listAt, valueAt } from "./checks.ts";
+import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, valueAt } from "./checks.ts";
+import { goDiff } from "./go-values.ts";
+import { subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
-
-type Amounts = Readonly<Record<string, string>>;
+import { nodeSelectorErrors } from "./pod-scheduling.ts";
+import { csiDriverErrors, volumeSourceErrors } from "./pod-volumes.ts";
+import { immutableAt } from "./workload-rules.ts";
+import { accessModeErrors, claimSpecErrors } from "./volume-claims.ts";
 
 const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 const withSpec = (object: KubeObject, spec: Json): KubeObject =>
   spec === (object as { spec?: Json }).spec ? object : ({ ...object, spec } as KubeObject);
-const fixed = (...paths: readonly string[]) => ({
-  validateUpdate: (object: KubeObject, old: KubeObject): FieldError[] =>
-    paths.flatMap((path) =>
-      deepEqual(valueAt(object, path), valueAt(old, path))
-        ? []
-        : [fieldInvalid(path, valueAt(object, path), "field is immutable")],
-    ),
-});
-const subdomain = (value: unknown, path: string): FieldError[] =>
-  DNS_SUBDOMAIN.test(String(value ?? "")) ? [] : [fieldInvalid(path, value ?? "", DNS_SUBDOMAIN_TEXT)];
 
-/** Resources that quotas count in whole numbers. */
-const COUNTED = new Set([
-  "pods",
-  "services",
-  "replicationcontrollers",
-  "resourcequotas",
-  "secrets",
-  "configmaps",
-  "persistentvolumeclaims",
-  "services.nodeports",
-  "services.loadbalancers",
-]);
-const QUOTA_RESOURCES = new Set([
-  ...COUNTED,
-  "cpu",
-  "memory",
-  "ephemeral-storage",
-  "storage",
-  ...["cpu", "memory", "ephemeral-storage", "storage"].flatMap((name) => [`requests.${name}`, `limits.${name}`]),
-]);
-const BEST_EFFORT_RESOURCES = new Set(["pods", "count/pods"]);
+const CLAIM_FIXED =
+  "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
-function quotaErrors(object: KubeObject): FieldError[] {
-  const hard = (valueAt(object, "spec.hard") ?? {}) as Amounts;
-  const scopes = listAt(object, "spec.scopes") as unknown as readonly string[];
-  const errors = Object.entries(hard).flatMap(([name, amount]) => {
-    const path = `spec.hard[${name}]`;
-    const isKnown = name.includes("/") || QUOTA_RESOURCES.has(name) || /^(requests\.|limits\.)?hugepages-/.test(name);
-    const quantity = parseQuantity(amount);
-    return [
-      ...(isKnown
-        ? []
-        : [
-            fieldInvalid(path, name, "must be a standard resource type or fully qualified"),
-            fieldInvalid(path, name, "must be a standard resource for quota"),
-          ]),
-      ...(quantity !== undefined && COUNTED.has(name) && quantity.nano % 1_000_000_000n !== 0n
-        ? [fieldInvalid(path, amount, "must be an integer")]
-        : []),
-    ];
+/** What a claim is filled from: an old field for claims and snapshots, and a new one for everything. */
+function withSources(claim: KubeObject): KubeObject {
+  const spec = specOf(claim);
+  const isOld = (source: Json) =>
+    (!source["apiGroup"] && source["kind"] === "PersistentVolumeClaim") ||
+    (source["apiGroup"] === "snapshot.storage.k8s.io" && source["kind"] === "VolumeSnapshot");
+  const given = spec["dataSource"] as Json | undefined;
+  const source = given !== undefined && spec["dataSourceRef"] === undefined && !isOld(given) ? undefined : given;
+  const reference = (spec["dataSourceRef"] ?? source) as Json | undefined;
+  const { namespace, ...local } = (reference ?? {}) as Record<string, unknown>;
+  const { dataSource: _source, dataSourceRef: _reference, ...rest } = spec as Record<string, unknown>;
+  if (reference === undefined) return given === undefined ? claim : withSpec(claim, rest);
+  return withSpec(claim, {
+    ...rest,
+    ...(source === undefined && namespace ? {} : { dataSource: source ?? { apiGroup: null, ...local } }),
+    dataSourceRef: { apiGroup: null, ...reference },
   });
-  if (scopes.includes("BestEffort") && scopes.includes("NotBestEffort"))
-    errors.push(fieldInvalid("spec.scopes", scopes, "conflicting scopes"));
-  else if (scopes.includes("BestEffort") && Object.keys(hard).some((name) => !BEST_EFFORT_RESOURCES.has(name)))
-    errors.push(fieldInvalid("spec.scopes", scopes, "unsupported scope applied to resource"));
+}
+
+function sourceMismatch(spec: Json): FieldError[] {
+  const [source, reference] = [spec["dataSource"], spec["dataSourceRef"]] as (Json | undefined)[];
+  if (source === undefined || reference === undefined) return [];
+  const shown = (value: Json) => [value["apiGroup"] ?? "", value["kind"] ?? "", value["name"] ?? ""];
+  return deepEqual(shown(source), shown(reference)) ? [] : [fieldInvalid("spec", {}, "must match dataSourceRef")];
+}
+
+function claimUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const [spec, before] = [specOf(object), specOf(old)];
+  const isBound = valueAt(object, "status.phase") === "Bound";
+  let expected: Json = before["volumeName"] ? before : { ...before, volumeName: spec["volumeName"] ?? "" };
+  if (!expected["volumeName"]) {
+    const { volumeName: _none, ...rest } = expected as Record<string, unknown>;
+    expected = rest;
+  }
+  let changed: Json = spec;
+  if (isBound) {
+    const storage = valueAt(before, "resources.requests.storage");
+    if (storage !== undefined && valueAt(spec, "resources.requests.storage") !== undefined)
+      changed = setPath(changed, ["resources", "requests", "storage"], storage);
+    const { volumeAttributesClassName: _class, ...rest } = changed as Record<string, unknown>;
+    changed =
+      before["volumeAttributesClassName"] === undefined
+        ? rest
+        : { ...rest, volumeAttributesClassName: before["volumeAttributesClassName"] };
+  }
+  const errors: FieldError[] = [];
+  if (!deepEqual(changed, expected))
+    errors.push(fieldForbidden("spec", `${CLAIM_FIXED}\n${goDiff("PersistentVolumeClaimSpec", expected, changed)}`));
+  const [asked, had] = [spec, before].map((value) =>
+    parseQuantity(String(valueAt(value, "resources.requests.storage") ?? "")),
+  );
+  const has = parseQuantity(String(valueAt(old, "status.capacity.storage") ?? ""));
+  if (
+    asked !== undefined &&
+    had !== undefined &&
+    compareQuantities(asked, had) < 0 &&
+    has !== undefined &&
+    compareQuantities(asked, has) <= 0
+  )
+    errors.push(fieldForbidden("spec.resources.requests.storage", "field can not be less than status.capacity"));
+  if (!deepEqual(spec["volumeMode"], before["volumeMode"]))
+    errors.push(fieldInvalid("volumeMode", spec["volumeMode"] ?? null, "field is immutable"));
   return errors;
 }
 
-const LIMIT_TYPES = new Set(["Pod", "Container", "PersistentVolumeClaim"]);
-
-/** What a container is given when it says nothing follows from what it may have at most. */
-function limitDefaults(item: Json): Json {
-  if (item["type"] !== "Container") return item;
-  const max = (item["max"] ?? {}) as Amounts;
-  const limits: Amounts = { ...max, ...(item["default"] as Amounts | undefined) };
-  const requests: Amounts = {
-    ...(item["min"] as Amounts | undefined),
-    ...limits,
-    ...(item["defaultRequest"] as Amounts | undefined),
-  };
-  const keep = (name: string, value: Amounts) => (Object.keys(value).length === 0 ? {} : { [name]: value });
-  const next = { ...item, ...keep("default", limits), ...keep("defaultRequest", requests) };
-  return deepEqual(next, item) ? item : next;
-}
-
-const isMore = (left: string | undefined, right: string | undefined): boolean => {
-  const [a, b] = [parseQuantity(left ?? ""), parseQuantity(right ?? "")];
-  return a !== undefined && b !== undefined && compareQuantities(a, b) > 0;
+const fractions = (amount: unknown, path: string): string[] => {
+  const quantity = amount === undefined ? undefined : parseQuantity(String(amount));
+  return quantity === undefined || quantity.nano % 1_000_000_000n === 0n
+    ? []
+    : [`${path}: fractional byte value ${JSON.stringify(amount)} is invalid, must be an integer`];
 };
 
-function limitErrors(object: KubeObject): FieldError[] {
-  const seen = new Set<unknown>();
-  return listAt(object, "spec.limits").flatMap((item, at) => {
-    const path = `spec.limits[${at}]`;
-    const type = String(item["type"] ?? "");
-    const errors: FieldError[] = [];
-    if (!LIMIT_TYPES.has(type) && !type.includes("/"))
-      errors.push(fieldInvalid(`${path}.type`, type, "must be a standard limit type or fully qualified"));
-    if (seen.has(type)) errors.push(fieldDuplicate(`${path}.type`, type));
-    seen.add(type);
-    if (type === "Pod")
-      for (const part of ["default", "defaultRequest"])
-        if (item[part] !== undefined)
-          errors.push(fieldForbidden(`${path}.${part}`, "may not be specified when `type` is 'Pod'"));
-    const part = (name: string) => (item[name] ?? {}) as Amounts;
-    const [min, max, request, limit] = [part("min"), part("max"), part("defaultRequest"), part("default")];
-    const names = new Set([min, max, request, limit].flatMap((amounts) => Object.keys(amounts)));
-    for (const name of type === "Pod" ? [] : [...names].sort()) {
-      const [least, most, asked, given] = [min[name], max[name], request[name], limit[name]];
-      const wrong = (field: string, value: string | undefined, text: string) =>
-        errors.push(fieldInvalid(`${path}.${field}[${name}]`, value, text));
-      if (isMore(least, most)) wrong("min", least, `min value ${least} is greater than max value ${most}`);
-      if (isMore(least, asked))
-        wrong("defaultRequest", asked, `min value ${least} is greater than default request value ${asked}`);
-      if (isMore(asked, most))
-        wrong("defaultRequest", asked, `default request value ${asked} is greater than max value ${most}`);
-      if (isMore(asked, given))
-        wrong("defaultRequest", asked, `default request value ${asked} is greater than default limit value ${given}`);
-      if (isMore(least, given)) wrong("default", least, `min value ${least} is greater than default value ${given}`);
-      if (isMore(given, most)) wrong("default", most, `default value ${given} is greater than max value ${most}`);
+const VOLUME_SOURCES = [
+  "gcePersistentDisk",
+  "awsElasticBlockStore",
+  "hostPath",
+  "glusterfs",
+  "nfs",
+  "rbd",
+  "quobyte",
+  "iscsi",
+  "flexVolume",
+  "cinder",
+  "cephfs",
+  "fc",
+  "flocker",
+  "azureFile",
+  "vsphereVolume",
+  "azureDisk",
+  "photonPersistentDisk",
+  "portworxVolume",
+  "scaleIO",
+  "local",
+  "storageos",
+  "csi",
+];
+/** In the order kube-apiserver looks at them. */
+const LOOKED_AT = [
+  "hostPath",
+  "gcePersistentDisk",
+  "awsElasticBlockStore",
+  "glusterfs",
+  "flocker",
+  "nfs",
+  "rbd",
+  "quobyte",
+  "cephfs",
+  "iscsi",
+  "cinder",
+  "fc",
+  "flexVolume",
+  "azureFile",
+  "vsphereVolume",
+  "photonPersistentDisk",
+  "portworxVolume",
+  "azureDisk",
+  "scaleIO",
+  "local",
+  "storageos",
+  "csi",
+];
+
+function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
+  switch (kind) {
+    case "local":
+      return source["path"]
+        ? String(source["path"]).split("/").includes("..")
+          ? [fieldInvalid(`${path}.path`, source["path"], "must not contain '..'")]
+          : []
+        : [fieldRequired(`${path}.path`)];
+    case "csi":
+      return [
+        ...csiDriverErrors(source["driver"], `${path}.driver`),
+        ...(source["volumeHandle"] ? [] : [fieldRequired(`${path}.volumeHandle`)]),
+        ...[
+          "controllerPublishSecretRef",
+          "controllerExpandSecretRef",
+          "nodePublishSecretRef",
+          "nodeExpandSecretRef",
+        ].flatMap((name) => {
+          const reference = source[name] as Json | undefined;
+          return reference === undefined
+            ? []
+            : ["name", "namespace"].flatMap((part) =>
+                reference[part] ? [] : [fieldRequired(`${path}.${name}.${part}`)],
+              );
+        }),
+      ];
+    default:
+      return volumeSourceErrors(kind, source, path);
+  }
+}
+
+function capacityErrors(spec: Json): FieldError[] {
+  const capacity = (spec["capacity"] ?? {}) as Readonly<Record<string, string>>;
+  const names = Object.keys(capacity);
+  const shown = names.length === 0 ? "null" : JSON.stringify(capacity);
+  const errors: FieldError[] = names.length === 0 ? [fieldRequired("spec.capacity")] : [];
+  if (names.length !== 1 || capacity["storage"] === undefined)
+    errors.push({
+      type: "FieldValueNotSupported",
+      field: "spec.capacity",
+      message: `Unsupported value: ${shown}: supported values: "storage"`,
+    });
+  for (const [name, amount] of Object.entries(capacity)) {
+    const quantity = parseQuantity(amount);
+    if (quantity !== undefined && quantity.nano <= 0n && name === "storage")
+      errors.push(fieldInvalid(`spec.capacity[${name}]`, amount, "must be greater than zero"));
+  }
+  return errors;
+}
+
+const RECLAIM = ["Delete", "Recycle", "Retain"];
+
+function volumeErrors(object: KubeObject): FieldError[] {
+  const spec = specOf(object);
+  const errors = [...accessModeErrors(spec, "spec"), ...capacityErrors(spec)];
+  const policy = spec["persistentVolumeReclaimPolicy"];
+  if (policy && !RECLAIM.includes(String(policy)))
+    errors.push(fieldNotSupported("spec.persistentVolumeReclaimPolicy", policy, RECLAIM));
+  const required = valueAt(spec, "nodeAffinity.required") as Json | undefined;
+  if (spec["nodeAffinity"] !== undefined && required === undefined)
+    errors.push(fieldRequired("spec.nodeAffinity.required", "must specify required node constraints"));
+  if (required !== undefined) errors.push(...nodeSelectorErrors(required, "spec.nodeAffinity.required"));
+  const [first, ...others] = LOOKED_AT.filter((kind) => spec[kind] !== undefined);
+  if (first === undefined) errors.push(fieldRequired("spec", "must specify a volume type"));
+  else errors.push(...sourceErrors(first, spec[first] as Json, `spec.${first}`));
+  for (const other of others) errors.push(fieldForbidden(`spec.${other}`, "may not specify more than 1 volume type"));
+  if (first === "local" && spec["nodeAffinity"] === undefined)
+    errors.push(fieldRequired("spec.nodeAffinity", "Local volume requires node affinity"));
+  if (
+    policy === "Recycle" &&
+    String(valueAt(spec, "hostPath.path") ?? "").replace(/\/+$/, "") === "" &&
+    spec["hostPath"] !== undefined
+  )
+    errors.push(
+      fieldForbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"),
+    );
+  if (spec["storageClassName"]) errors.push(...subdomainErrorsAt(spec["storageClassName"], "spec.storageClassName"));
+  const mode = spec["volumeMode"];
+  if (mode !== undefined && mode !== "Block" && mode !== "Filesystem")
+    errors.push(fieldNotSupported("spec.volumeMode", mode, ["Block", "Filesystem"]));
+  return errors;
+}
+
+const sourceOf = (object: KubeObject): Json =>
+  Object.fromEntries(
+    VOLUME_SOURCES.flatMap((kind) => {
+      const source = specOf(object)[kind];
+      return source === undefined ? [] : [[kind, source]];
+    }),
+  );
+
+function volumeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const [source, before] = [sourceOf(object), sourceOf(old)];
+  const errors: FieldError[] = [];
+  if (!deepEqual(source, before))
+    errors.push(
+      fieldForbidden(
+        "spec.persistentvolumesource",
+        `spec.persistentvolumesource is immutable after creation\n${goDiff("PersistentVolumeSource", before, source)}`,
+      ),
+    );
+  if (!deepEqual(specOf(object)["volumeMode"], specOf(old)["volumeMode"]))
+    errors.push(fieldInvalid("volumeMode", specOf(object)["volumeMode"] ?? null, "field is immutable"));
+  const [affinity, had] = [specOf(object)["nodeAffinity"], specOf(old)["nodeAffinity"]];
+  if (had !== undefined && !deepEqual(affinity, had))
+    errors.push(
+      fieldInvalid("nodeAffinity", affinity ?? null, "field is immutable, except for updating from beta label to GA"),
+    );
+  return errors;
+}
+
+function classErrors(object: KubeObject): FieldError[] {
+  const provisioner = String(valueAt(object, "provisioner") ?? "");
+  const errors: FieldError[] =
+    provisioner === ""
+      ? [fieldRequired("provisioner")]
+      : labelKeyErrors(provisioner.toLowerCase()).map((text) => fieldInvalid("provisioner", provisioner, text));
+  if (Object.hasOwn((valueAt(object, "parameters") ?? {}) as object, ""))
+    errors.push(fieldInvalid("parameters", "", "field can not be empty."));
+  for (const [path, allowed] of [
+    ["reclaimPolicy", ["Delete", "Retain"]],
+    ["volumeBindingMode", ["Immediate", "WaitForFirstConsumer"]],
+  ] as const) {
+    const value = valueAt(object, path);
+    if (!allowed.includes(value as never)) errors.push(fieldNotSupported(path, value ?? "", allowed));
+  }
+  const terms = listAt(object, "allowedTopologies");
+  return [...errors, ...terms.flatMap((term, at) => topologyErrors(term, `allowedTopologies[${at}]`))];
+}
+
+function topologyErrors(term: Json, path: string): FieldError[] {
+  const keys = new Set<unknown>();
+  return listAt(term, "matchLabelExpressions").flatMap((expression, at) => {
+    const where = `${path}.matchLabelExpressions[${at}]`;
+    const values = listAt(expression, "values") as unknown as readonly string[];
+    const errors: FieldError[] = values.length === 0 ? [fieldRequired(`${where}.values`)] : [];
+    const seen = new Set<string>();
+    for (const [number, value] of values.entries()) {
+      if (seen.has(value)) errors.push(fieldDuplicate(`${where}.values[${number}]`, value));
+      seen.add(value);
     }
+    const { key } = expression;
+    errors.push(...labelKeyErrors(String(key ?? "")).map((text) => fieldInvalid(`${where}.key`, key ?? "", text)));
+    if (keys.has(key)) errors.push(fieldDuplicate(`${where}.key`, key));
+    keys.add(key);
     return errors;
   });
 }
 
-/** Members of a volume's spec that are no source of it. */
-const VOLUME_FACTS = new Set([
-  "capacity",
-  "accessModes",
-  "claimRef",
-  "persistentVolumeReclaimPolicy",
-  "storageClassName",
-  "mountOptions",
-  "volumeMode",
-  "nodeAffinity",
-  "volumeAttributesClassName",
-]);
+const TOKEN_SECONDS_MIN = 600;
 
-function volumeErrors(object: KubeObject): FieldError[] {
+function driverErrors(object: KubeObject): FieldError[] {
   const spec = specOf(object);
+  const errors: FieldError[] = [];
+  const groups = ["File", "None", "ReadWriteOnceWithFSType"];
+  if (spec["fsGroupPolicy"] !== undefined && !groups.includes(String(spec["fsGroupPolicy"])))
+    errors.push(fieldNotSupported("spec.fsGroupPolicy", spec["fsGroupPolicy"], groups));
+  const seen = new Set<unknown>();
+  for (const [at, { audience, expirationSeconds }] of listAt(spec, "tokenRequests").entries()) {
+    const path = `spec.tokenRequests[${at}]`;
+    if (seen.has(audience)) {
+      errors.push(fieldDuplicate(`${path}.audience`, audience));
+      continue;
+    }
+    seen.add(audience);
+    if (expirationSeconds !== undefined && Number(expirationSeconds) < TOKEN_SECONDS_MIN)
+      errors.push(
+        fieldInvalid(`${path}.expirationSeconds`, expirationSeconds, "may not specify a duration less than 10 minutes"),
+      );
+  }
+  for (const mode of listAt(spec, "volumeLifecycleModes") as readonly unknown[])
+    if (mode !== "Persistent" && mode !== "Ephemeral")
+      errors.push(fieldNotSupported("spec.volumeLifecycleModes", mode, ["Persistent", "Ephemeral"]));
+  return errors;
+}
+
+function driverUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   return [
-    ...(listAt(spec, "accessModes").length === 0 ? [fieldRequired("spec.accessModes")] : []),
-    ...(Object.keys((spec["capacity"] ?? {}) as object).length === 0
-      ? [
-          fieldRequired("spec.capacity"),
-          {
-            type: "FieldValueNotSupported" as const,
-            field: "spec.capacity",
-            message: 'Unsupported value: null: supported values: "storage"',
-          },
-        ]
-      : []),
-    ...(Object.keys(spec).every((name) => VOLUME_FACTS.has(name))
-      ? [fieldRequired("spec", "must specify a volume type")]
-      : []),
+    ...(valueAt(object, "spec.attachRequired") === valueAt(old, "spec.attachRequired")
+      ? []
+      : [fieldInvalid("spec.attachedRequired", valueAt(object, "spec.attachRequired") ?? null, "field is immutable")]),
+    ...immutableAt(object, old, "spec.volumeLifecycleModes"),
   ];
 }
 
-function taintErrors(object: KubeObject): FieldError[] {
-  const seen = new Set<string>();
-  return listAt(object, "spec.taints").flatMap(({ key, value, effect }, at) => {
-    const pair = `${String(key)}/${String(effect)}`;
-    const isTwice = seen.has(pair);
-    seen.add(pair);
-    const shown = JSON.stringify({ Key: key ?? "", Value: value ?? "", Effect: effect ?? "", TimeAdded: null });
-    return isTwice
-      ? [
-          {
-            type: "FieldValueDuplicate" as const,
-            field: `metadata.taints[${at}]`,
-            message: `Duplicate value: ${shown}: taints must be unique by key and effect pair`,
-          },
-        ]
-      : [];
+function nodeErrors(object: KubeObject): FieldError[] {
+  const names = new Set<unknown>();
+  return listAt(object, "spec.drivers").flatMap((driver, at) => {
+    const path = `spec.drivers[${at}]`;
+    const errors = csiDriverErrors(driver["name"], `${path}.name`);
+    if (!driver["nodeID"]) errors.push(fieldRequired(`${path}.nodeID`));
+    const count = valueAt(driver, "allocatable.count");
+    if (typeof count === "number" && count < 0)
+      errors.push(fieldInvalid(`${path}.allocatable.count`, count, NOT_NEGATIVE));
+    const keys = new Set<unknown>();
+    for (const key of listAt(driver, "topologyKeys") as readonly unknown[]) {
+      errors.push(...labelKeyErrors(String(key)).map((text) => fieldInvalid(path, key, text)));
+      if (keys.has(key)) errors.push(fieldDuplicate(path, key));
+      keys.add(key);
+    }
+    if (names.has(driver["name"])) errors.push(fieldDuplicate(`${path}.name`, driver["name"]));
+    names.add(driver["name"]);
+    return errors;
   });
 }
 
+function attachmentErrors(object: KubeObject): FieldError[] {
+  const spec = specOf(object);
+  const source = (spec["source"] ?? {}) as Json;
+  const [inline, volume] = [source["inlineVolumeSpec"], source["persistentVolumeName"]];
+  const errors = csiDriverErrors(spec["attacher"], "spec.attacher");
+  if ((inline === undefined) === (volume === undefined || volume === null))
+    errors.push(
+      inline === undefined
+        ? fieldRequired("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+        : fieldForbidden("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+    );
+  else if (inline === undefined) {
+    const path = "spec.source.persistentVolumeName";
+    if (volume === "") errors.push(fieldRequired(path, "must specify non empty persistentVolumeName"));
+    errors.push(...subdomainErrorsAt(volume, path));
+  }
+  return [...errors, ...subdomainErrorsAt(spec["nodeName"], "spec.nodeName")];
+}
+
+function capacityReportErrors(object: KubeObject): FieldError[] {
+  const topology = valueAt(object, "nodeTopology");
+  const capacity = valueAt(object, "capacity");
+  const quantity = capacity === undefined ? undefined : parseQuantity(String(capacity));
+  return [
+    ...subdomainErrorsAt(valueAt(object, "storageClassName"), "storageClassName"),
+    ...(topology === undefined ? [] : labelSelectorErrors(topology, "nodeTopology")),
+    ...(quantity !== undefined && quantity.nano < 0n ? [fieldInvalid("capacity", capacity, NOT_NEGATIVE)] : []),
+  ];
+}
+
+const nowOf = (object: KubeObject) => object.metadata.creationTimestamp ?? formatTime(Date.parse("1970-01-01"));
+
 export const storageRules: Readonly<Record<string, Strategy>> = {
-  ConfigMap: {
-    validate: (object) => {
-      const data = (valueAt(object, "data") ?? {}) as object;
-      const binary = (valueAt(object, "binaryData") ?? {}) as object;
-      return [
-        ...[data, binary].flatMap((part, at) =>
-          Object.keys(part)
-            .filter((key) => /^\.\.?$/.test(key) || key.startsWith(".."))
-            .map((key) =>
-              fieldInvalid(
-                `${at === 0 ? "data" : "binaryData"}[${key}]`,
-                key,
-                key === "." || key === ".." ? `must not be '${key}'` : "must not start with '..'",
-              ),
-            ),
-        ),
-        ...Object.keys(data)
-          .filter((key) => Object.hasOwn(binary, key))
-          .map((key) => fieldInvalid(`data[${key}]`, key, "duplicate of key present in binaryData")),
-      ];
-    },
-  },
-  ResourceQuota: { validate: quotaErrors },
-  LimitRange: {
-    applyDefaults: (object) => {
-      const limits = listAt(object, "spec.limits");
-      const next = limits.map(limitDefaults);
-      return next.every((item, at) => item === limits[at]) ? object : setPath(object, ["spec", "limits"], next);
-    },
-    validate: limitErrors,
-  },
-  PersistentVolume: {
-    applyDefaults: (object) => {
-      const host = valueAt(object, "spec.hostPath") as Json | undefined;
-      return host === undefined || host["type"] !== undefined
-        ? object
-        : setPath(object, ["spec", "hostPath"], { ...host, type: "" });
-    },
-    validate: volumeErrors,
-  },
   PersistentVolumeClaim: {
-    applyDefaults: (object) => {
-      const spec = specOf(object);
-      const source = spec["dataSource"] as Json | undefined;
-      if (source === undefined || spec["dataSourceRef"] !== undefined) return object;
-      return withSpec(object, { ...spec, dataSourceRef: source });
-    },
-    validate: (object) => {
-      const storage = valueAt(object, "spec.resources.requests.storage") as string | undefined;
-      const quantity = parseQuantity(storage ?? "");
-      const name = valueAt(object, "spec.storageClassName");
-      return [
-        ...(quantity !== undefined && quantity.nano <= 0n
-          ? [fieldInvalid("spec.resources[storage]", storage, "must be greater than zero")]
-          : []),
-        ...(name ? subdomain(name, "spec.storageClassName") : []),
-      ];
-    },
-  },
-  "storage.k8s.io/StorageClass": {
-    ...fixed("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
-    validate: (object) => [
-      ...(Object.hasOwn((valueAt(object, "parameters") ?? {}) as object, "")
-        ? [fieldInvalid("parameters", "", "field can not be empty.")]
-        : []),
-      ...listAt(object, "allowedTopologies").flatMap((term, at) =>
-        listAt(term, "matchLabelExpressions").flatMap((expression, number) =>
-          listAt(expression, "values").length === 0
-            ? [fieldRequired(`allowedTopologies[${at}].matchLabelExpressions[${number}].values`)]
-            : [],
-        ),
-      ),
+    rulesAreWhole: true,
+    applyDefaults: (object) => withSpec(object, filled(specOf(object), { volumeMode: "Filesystem" })),
+    prepareForCreate: (object) => ({ ...withSources(object), status: { phase: "Pending" } }) as KubeObject,
+    validate: (object) => [...claimSpecErrors(specOf(object), "spec"), ...sourceMismatch(specOf(object))],
+    validateUpdate: claimUpdateErrors,
+    warnings: (object) => [
+      ...fractions(valueAt(object, "spec.resources.requests.storage"), "spec.resources.requests[storage]"),
     ],
   },
+  PersistentVolume: {
+    rulesAreWhole: true,
+    applyDefaults: (object) => {
+      const complete = filled(specOf(object), {
+        volumeMode: "Filesystem",
+        persistentVolumeReclaimPolicy: "Retain",
+      });
+      const host = complete["hostPath"] as Json | undefined;
+      return withSpec(
+        object,
+        host === undefined || host["type"] !== undefined ? complete : { ...complete, hostPath: { ...host, type: "" } },
+      );
+    },
+    prepareForCreate: (object) =>
+      ({ ...object, status: { phase: "Pending", lastPhaseTransitionTime: nowOf(object) } }) as KubeObject,
+    validate: volumeErrors,
+    validateUpdate: volumeUpdateErrors,
+  },
+  "storage.k8s.io/StorageClass": {
+    rulesAreWhole: true,
+    applyDefaults: (object) => ({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate", ...object }) as KubeObject,
+    validate: classErrors,
+    validateUpdate: (object, old) =>
+      immutableAt(object, old, "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
+  },
+  "storage.k8s.io/VolumeAttributesClass": {
+    rulesAreWhole: true,
+    validate: (object) => [
+      ...csiDriverErrors(valueAt(object, "driverName"), "driverName"),
+      ...(Object.keys((valueAt(object, "parameters") ?? {}) as object).length === 0
+        ? [fieldRequired("parameters", "must contain at least one key/value pair")]
+        : []),
+    ],
+    validateUpdate: (object, old) => immutableAt(object, old, "driverName", "parameters"),
+  },
   "storage.k8s.io/CSIDriver": {
+    rulesAreWhole: true,
     applyDefaults: (object) =>
       withSpec(
         object,
@@ -282,112 +453,23 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
           seLinuxMount: false,
         }),
       ),
+    // Its first version has no number.
+    prepareForUpdate: (object, old) =>
+      deepEqual(specOf(object), specOf(old))
+        ? object
+        : withMetadata(object, { generation: (old.metadata.generation ?? 0) + 1 }),
+    validate: driverErrors,
+    validateUpdate: driverUpdateErrors,
   },
-  "storage.k8s.io/CSINode": {
-    validate: (object) =>
-      listAt(object, "spec.drivers").flatMap((driver, at) =>
-        driver["nodeID"] ? [] : [fieldRequired(`spec.drivers[${at}].nodeID`)],
-      ),
-  },
+  "storage.k8s.io/CSINode": { rulesAreWhole: true, validate: nodeErrors },
   "storage.k8s.io/VolumeAttachment": {
-    emptyStatus: { attached: false },
-    validate: (object) => {
-      const source = (valueAt(object, "spec.source") ?? {}) as Json;
-      return [
-        ...(valueAt(object, "spec.attacher") ? [] : [fieldRequired("spec.attacher")]),
-        ...(Object.keys(source).length === 1
-          ? []
-          : [fieldRequired("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName")]),
-        ...subdomain(valueAt(object, "spec.nodeName"), "spec.nodeName"),
-      ];
-    },
+    rulesAreWhole: true,
+    validate: attachmentErrors,
+    validateUpdate: (object, old) => immutableAt(object, old, "spec"),
   },
   "storage.k8s.io/CSIStorageCapacity": {
-    validate: (object) => subdomain(valueAt(object, "storageClassName"), "storageClassName"),
+    rulesAreWhole: true,
+    validate: capacityReportErrors,
+    validateUpdate: (object, old) => immutableAt(object, old, "nodeTopology", "storageClassName"),
   },
-  "node.k8s.io/RuntimeClass": {
-    ...fixed("handler"),
-    validate: (object) => {
-      const handler = valueAt(object, "handler");
-      if (!handler) return [fieldRequired("handler")];
-      return DNS_LABEL.test(String(handler ?? "")) ? [] : [fieldInvalid("handler", handler ?? "", DNS_LABEL_TEXT)];
-    },
-  },
-  Node: {
-    prepareForCreate: (object) => {
-      const capacity = valueAt(object, "status.capacity");
-      const range = valueAt(object, "spec.podCIDR");
-      let next = object;
-      if (capacity !== undefined && valueAt(object, "status.allocatable") === undefined)
-        next = setPath(next, ["status", "allocatable"], capacity);
-      if (range && valueAt(object, "spec.podCIDRs") === undefined) next = setPath(next, ["spec", "podCIDRs"], [range]);
-      return next;
-    },
-    validate: (object) => [
-      ...taintErrors(object),
-      ...listAt(object, "spec.podCIDRs").flatMap((range, at) => cidrErrors(range, `spec.podCIDRs[${at}]`)),
-    ],
-  },
-  Event: coreEventRules,
-  "events.k8s.io/Event": newEventRules,
-  "policy/PodDisruptionBudget": {
-    validate: (object) =>
-      ["minAvailable", "maxUnavailable"].flatMap((part) =>
-        amountErrors(valueAt(object, `spec.${part}`), `spec.${part}`),
-      ),
-  },
-  "flowcontrol.apiserver.k8s.io/FlowSchema": {
-    applyDefaults: (object) =>
-      specOf(object)["matchingPrecedence"] ? object : setPath(object, ["spec", "matchingPrecedence"], 1000),
-  },
-  "apiregistration.k8s.io/APIService": {
-    applyDefaults: (object) => {
-      const service = valueAt(object, "spec.service") as Json | undefined;
-      return service === undefined || service["port"] !== undefined
-        ? object
-        : setPath(object, ["spec", "service"], { ...service, port: 443 });
-    },
-    validate: apiServiceErrors,
-  },
-  "networking.k8s.io/ServiceCIDR": {
-    validate: (object) => {
-      const ranges = listAt(object, "spec.cidrs");
-      return ranges.length === 0
-        ? [fieldRequired("spec.cidrs", "at least one CIDR required")]
-        : ranges.flatMap((range, at) => cidrErrors(range, `spec.cidrs[${at}]`));
-    },
-  },
-  "networking.k8s.io/IPAddress": { validate: (object) => ipErrors(object.metadata.name, "metadata.name") },
 };
-
-function apiServiceErrors(object: KubeObject): FieldError[] {
-  const { group = "", version = "", groupPriorityMinimum, versionPriority, service } = specOf(object);
-  const name = `${String(version)}.${String(group)}`;
-  const isBetween = (value: unknown, most: number) => typeof value === "number" && value > 0 && value <= most;
-  const isLocal = service === undefined;
-  return [
-    ...(object.metadata.name === name || group === ""
-      ? []
-      : [
-          fieldInvalid(
-            "metadata.name",
-            object.metadata.name,
-            `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(name)}`,
-          ),
-        ]),
-    ...(isBetween(groupPriorityMinimum, 20_000)
-      ? []
-      : [fieldInvalid("spec.groupPriorityMinimum", groupPriorityMinimum ?? 0, "must be positive and less than 20000")]),
-    ...(isBetween(versionPriority, 1000)
-      ? []
-      : [fieldInvalid("spec.versionPriority", versionPriority ?? 0, "must be positive and less than 1000")]),
-    ...(isLocal
-      ? []
-      : ["namespace", "name"].flatMap((part) =>
-          valueAt(service, part) ? [] : [fieldRequired(`spec.service.${part}`)],
-        )),
-    ...(valueAt(object, "spec.insecureSkipTLSVerify") === true && valueAt(object, "spec.caBundle")
-      ? [fieldInvalid("spec.insecureSkipTLSVerify", true, "may not be true if caBundle is present")]
-      : []),
-  ];
-}

@@ -1,22 +1,18 @@
-import {
-  type FieldError,
-  fieldForbidden,
-  fieldInvalid,
-  fieldRequired,
-  getPath,
-  type KubeObject,
-  setPath,
-  withLabels,
-} from "#machinery";
+import { coreEventRules, newEventRules } from "./event-rules.ts";
+import { type FieldError, fieldInvalid, getPath, type KubeObject, setPath, withLabels } from "#machinery";
 import { deepEqual } from "#base";
 import { crdStrategy } from "../custom-resources/crd-strategy.ts";
 import type { Strategy } from "../definition.ts";
+import { autoscalingRules } from "./autoscaling-rules.ts";
+import { bookkeepingRules } from "./bookkeeping-rules.ts";
+import { configRules } from "./config-rules.ts";
+import { quotaRules } from "./quota-rules.ts";
 import { withoutDisabled } from "./disabled-fields.ts";
 import { jobRules } from "./job-rules.ts";
 import type { Json } from "./pod-defaults.ts";
 import { podStrategy } from "./pods.ts";
 import { networkRules } from "./network-rules.ts";
-import { bindingErrors, policyStrategies, readBinding, secretTypeErrors } from "./policy-strategies.ts";
+import { bindingErrors, policyStrategies, readBinding } from "./policy-strategies.ts";
 import { serviceStrategy } from "./service-strategy.ts";
 import { storageRules } from "./storage-rules.ts";
 import { workloadRules } from "./workload-rules.ts";
@@ -25,7 +21,16 @@ import { workloadRules } from "./workload-rules.ts";
 export function strategyOf(group: string, kind: string): Strategy {
   const key = group === "" ? kind : `${group}/${kind}`;
   const own = strategies[key] ?? policyStrategies[key] ?? {};
-  const rules = workloadRules[key] ?? jobRules[key] ?? networkRules[key] ?? storageRules[key];
+  const rules =
+    workloadRules[key] ??
+    jobRules[key] ??
+    configRules[key] ??
+    quotaRules[key] ??
+    autoscalingRules[key] ??
+    bookkeepingRules[key] ??
+    eventRules[key] ??
+    networkRules[key] ??
+    storageRules[key];
   return withoutDisabled(key, rules === undefined ? own : together(own, rules));
 }
 
@@ -62,12 +67,17 @@ function together(first: Strategy, second: Strategy): Strategy {
   };
 }
 
+const eventRules: Readonly<Record<string, Strategy>> = {
+  Event: coreEventRules,
+  "events.k8s.io/Event": newEventRules,
+};
+
 type Fill = (spec: Json, object: KubeObject) => Json;
 
 const specOf = (object: KubeObject): Json => ((object as { spec?: Json }).spec ?? {}) as Json;
 
 /** Defaults of `spec`: `fill` gives the members that are missing. */
-const withSpec =
+const _withSpec =
   (fill: Fill) =>
   (object: KubeObject): KubeObject => {
     const spec = specOf(object);
@@ -76,14 +86,14 @@ const withSpec =
   };
 
 /** Adds members that are absent; gives the value itself when none was. */
-function fill(value: Json, defaults: Json): Json {
+function _fill(value: Json, defaults: Json): Json {
   let result: Record<string, unknown> | undefined;
   for (const [key, fallback] of Object.entries(defaults))
     if (value[key] === undefined && fallback !== undefined) (result ??= { ...value })[key] = fallback;
   return result ?? value;
 }
 
-function immutable(object: KubeObject, old: KubeObject, ...paths: readonly string[][]): FieldError[] {
+function _immutable(object: KubeObject, old: KubeObject, ...paths: readonly string[][]): FieldError[] {
   return paths
     .filter((path) => !deepEqual(getPath(object, ...path), getPath(old, ...path)))
     .map((path) => fieldInvalid(path.join("."), getPath(object, ...path), "field is immutable"));
@@ -93,18 +103,43 @@ const strategies: Readonly<Record<string, Strategy>> = {
   Pod: podStrategy,
   Namespace: {
     applyDefaults: (object) => withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name || undefined }),
-    prepareForCreate: (object) =>
-      ({
-        ...withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name ?? "" }),
-        spec: { finalizers: ["kubernetes"] },
-        status: { phase: "Active" },
-      }) as unknown as KubeObject,
-    prepareForUpdate: (object, old) => {
-      const finalizers = getPath(object, "spec", "finalizers") ?? getPath(old, "spec", "finalizers");
+    rulesAreWhole: true,
+    prepareForCreate: (object) => {
+      const given = (getPath(object, "spec", "finalizers") ?? []) as readonly string[];
       return {
         ...withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name ?? "" }),
-        spec: { finalizers },
+        spec: { finalizers: given.includes("kubernetes") ? given : [...given, "kubernetes"] },
+        status: { phase: "Active" },
       } as unknown as KubeObject;
+    },
+    // What holds a namespace is written by `/finalize` alone.
+    prepareForUpdate: (object, old) =>
+      ({
+        ...withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name ?? "" }),
+        spec: getPath(old, "spec") ?? {},
+      }) as unknown as KubeObject,
+    validateFinalize: (object) =>
+      ((getPath(object, "spec", "finalizers") ?? []) as readonly string[]).flatMap((finalizer, at) =>
+        finalizer.includes("/") || finalizer === "kubernetes"
+          ? []
+          : [
+              fieldInvalid(
+                `spec.finalizers[${at}]`,
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+              ),
+            ],
+      ),
+    validateStatus: (object) => {
+      const phase = getPath(object, "status", "phase") ?? "";
+      const isGoing = object.metadata.deletionTimestamp !== undefined;
+      if (isGoing)
+        return phase === "Terminating"
+          ? []
+          : [fieldInvalid("status.Phase", phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")];
+      return phase === "Active"
+        ? []
+        : [fieldInvalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")];
     },
     prepareForDelete: (object) => setPath(object, ["status", "phase"], "Terminating"),
     fields: (object) => ({
@@ -128,93 +163,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
     }),
   },
   Endpoints: { createsOnUpdate: true },
-  LimitRange: { createsOnUpdate: true },
-  Node: {
-    keepsStatusOnCreate: true,
-    fields: (object) => ({ "spec.unschedulable": String(getPath(object, "spec", "unschedulable") ?? false) }),
-  },
   Service: serviceStrategy,
-  Secret: {
-    applyDefaults: (object) => {
-      const { stringData, ...rest } = object as KubeObject & {
-        stringData?: Record<string, string>;
-        data?: Record<string, string>;
-        type?: string;
-      };
-      const typed = rest.type === undefined ? { ...rest, type: "Opaque" } : rest;
-      if (stringData === undefined) return typed;
-      const data = { ...rest.data };
-      for (const [key, value] of Object.entries(stringData)) data[key] = Buffer.from(value).toString("base64");
-      return { ...typed, data } as KubeObject;
-    },
-    validate: (object) => {
-      const { data = {} } = object as { data?: Record<string, string> };
-      return [
-        ...secretTypeErrors(object),
-        ...Object.entries(data).flatMap(([key, value]) => [
-          ...(/^[-._a-zA-Z0-9]+$/.test(key)
-            ? []
-            : [
-                fieldInvalid(
-                  `data[${key}]`,
-                  key,
-                  "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
-                ),
-              ]),
-          ...(typeof value === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(value)
-            ? []
-            : [fieldInvalid(`data[${key}]`, "<redacted>", "must be base64")]),
-        ]),
-      ];
-    },
-    validateUpdate: (object, old) => [
-      ...immutable(object, old, ["type"]),
-      ...(getPath(old, "immutable") === true
-        ? [
-            ...(getPath(object, "immutable") === true
-              ? []
-              : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
-            ...(deepEqual(getPath(object, "data"), getPath(old, "data"))
-              ? []
-              : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
-          ]
-        : []),
-    ],
-    fields: (object) => ({ type: String(getPath(object, "type") ?? "") }),
-  },
-  ConfigMap: {
-    validate: (object) =>
-      ["data", "binaryData"].flatMap((part) =>
-        Object.keys((getPath(object, part) ?? {}) as object).flatMap((key) =>
-          /^[-._a-zA-Z0-9]+$/.test(key)
-            ? []
-            : [
-                fieldInvalid(
-                  `${part}[${key}]`,
-                  key,
-                  "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
-                ),
-              ],
-        ),
-      ),
-    validateUpdate: (object, old) =>
-      getPath(old, "immutable") === true
-        ? [
-            ...(getPath(object, "immutable") === true
-              ? []
-              : [fieldForbidden("immutable", "field is immutable when `immutable` is set")]),
-            ...(deepEqual(getPath(object, "data"), getPath(old, "data"))
-              ? []
-              : [fieldForbidden("data", "field is immutable when `immutable` is set")]),
-          ]
-        : [],
-  },
-  PersistentVolume: {
-    applyDefaults: withSpec((spec) =>
-      fill(spec, { volumeMode: "Filesystem", persistentVolumeReclaimPolicy: "Retain" }),
-    ),
-    prepareForCreate: (object) => ({ ...object, status: { phase: "Pending" } }) as KubeObject,
-  },
   Event: {
     createsOnUpdate: true,
     fields: (object) => ({
@@ -242,41 +191,6 @@ const strategies: Readonly<Record<string, Strategy>> = {
     validate: bindingErrors(false),
     validateUpdate: roleRefUpdate,
     createsOnUpdate: true,
-  },
-  "autoscaling/HorizontalPodAutoscaler": {
-    applyDefaults: withSpec((spec) => {
-      const isOld = spec["targetCPUUtilizationPercentage"] !== undefined;
-      return fill(spec, {
-        minReplicas: 1,
-        ...(isOld
-          ? {}
-          : {
-              metrics: [
-                {
-                  type: "Resource",
-                  resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } },
-                },
-              ],
-            }),
-      });
-    }),
-    validate: (object) => {
-      const target = getPath(object, "spec", "scaleTargetRef") as Json | undefined;
-      const missing = ["kind", "name"]
-        .filter((part) => !target?.[part])
-        .map((part) => fieldRequired(`spec.scaleTargetRef.${part}`));
-      if (missing.length > 0) return missing;
-      const max = getPath(object, "spec", "maxReplicas");
-      const min = getPath(object, "spec", "minReplicas");
-      if (typeof max !== "number" || max < 1)
-        return [fieldInvalid("spec.maxReplicas", max ?? 0, "must be greater than 0")];
-      return typeof min === "number" && max < min
-        ? [fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to `minReplicas`")]
-        : [];
-    },
-  },
-  "storage.k8s.io/StorageClass": {
-    applyDefaults: (object) => ({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate", ...object }) as KubeObject,
   },
   "apiextensions.k8s.io/CustomResourceDefinition": crdStrategy,
 };

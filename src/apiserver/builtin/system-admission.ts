@@ -14,6 +14,7 @@ import {
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { ApiServer } from "../server.ts";
 import type { Json } from "./pod-defaults.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { usageOf } from "./quota.ts";
 
 type Change = AdmissionRequest & { readonly object: KubeObject };
@@ -46,10 +47,11 @@ async function stored(
 export function systemAdmission(server: ApiServer): readonly AdmissionPlugin[] {
   return [
     namespaceLifecycle,
-    limitRanger(server),
+    limitRanger((namespace) => stored(server, "", "limitranges", namespace)),
     priority(server),
     defaultTolerations,
     runtimeClass(server),
+    claimResize(server),
     quota(server),
   ];
 }
@@ -102,6 +104,34 @@ function priority(server: ApiServer): AdmissionPlugin {
           ...(chosen === undefined ? {} : { priorityClassName: chosen.metadata.name }),
         },
       } as KubeObject;
+    },
+  };
+}
+
+/** A claim grows only where the class that made its volume says that volumes may. */
+function claimResize(server: ApiServer): AdmissionPlugin {
+  const sizeOf = (claim: KubeObject | undefined) =>
+    parseQuantity(String(getPath(claim, "spec", "resources", "requests", "storage") ?? "0")) ?? zeroQuantity;
+  return {
+    name: "PersistentVolumeClaimResize",
+    handles: ({ operation, subresource, definition, object, oldObject }) =>
+      operation === "UPDATE" &&
+      subresource === undefined &&
+      definition.kind.group === "" &&
+      definition.kind.resource === "persistentvolumeclaims" &&
+      compareQuantities(sizeOf(object), sizeOf(oldObject)) > 0,
+    async validate({ oldObject, definition, name }) {
+      if (getPath(oldObject, "status", "phase") !== "Bound")
+        throw forbidden(definition.kind, name, "only bound persistent volume claims can be expanded");
+      const wanted = getPath(oldObject, "spec", "storageClassName");
+      const classes = await stored(server, "storage.k8s.io", "storageclasses");
+      const found = classes.find(({ metadata }) => metadata.name === wanted);
+      if (getPath(found, "allowVolumeExpansion") !== true)
+        throw forbidden(
+          definition.kind,
+          name,
+          "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+        );
     },
   };
 }
@@ -171,69 +201,7 @@ const defaultTolerations: AdmissionPlugin = {
 
 type Amounts = Readonly<Record<string, string>>;
 
-/** Containers get the defaults of the namespace's LimitRanges and must keep to their bounds. */
-function limitRanger(server: ApiServer): AdmissionPlugin {
-  return {
-    name: "LimitRanger",
-    handles: isPodCreate,
-    async mutate({ object, definition, name, namespace }: Change) {
-      const ranges = (await stored(server, "", "limitranges", namespace)).flatMap((range) =>
-        listOf(range, "spec", "limits"),
-      );
-      const forContainers = ranges.filter(({ type }) => type === "Container");
-      if (forContainers.length === 0) return object;
-      const errors: string[] = [];
-      const fill = (container: Json): Json => {
-        let limits = (getPath(container, "resources", "limits") ?? {}) as Amounts;
-        let requests = (getPath(container, "resources", "requests") ?? {}) as Amounts;
-        for (const range of forContainers) {
-          limits = { ...(range["default"] as Amounts | undefined), ...limits };
-          requests = { ...((range["defaultRequest"] ?? range["default"]) as Amounts | undefined), ...requests };
-          errors.push(...boundErrors(range, limits, requests));
-        }
-        return {
-          ...container,
-          resources: {
-            ...(container["resources"] as Json | undefined),
-            ...(empty(limits) ? {} : { limits }),
-            ...(empty(requests) ? {} : { requests }),
-          },
-        };
-      };
-      let result = object;
-      for (const list of ["containers", "initContainers"]) {
-        const containers = getPath(object, "spec", list) as List | undefined;
-        if (containers !== undefined) result = setPath(result, ["spec", list], containers.map(fill));
-      }
-      if (errors.length > 0)
-        throw forbidden(definition.kind, name, errors.length === 1 ? (errors[0] as string) : `[${errors.join(", ")}]`);
-      return result;
-    },
-  };
-}
-
 const empty = (value: object) => Object.keys(value).length === 0;
-
-function boundErrors(range: Json, limits: Amounts, requests: Amounts): string[] {
-  const errors: string[] = [];
-  for (const [resource, bound] of Object.entries((range["min"] ?? {}) as Amounts)) {
-    const request = requests[resource];
-    if (request === undefined)
-      errors.push(`minimum ${resource} usage per Container is ${bound}.  No request is specified`);
-    else if (isMore(bound, request))
-      errors.push(`minimum ${resource} usage per Container is ${bound}, but request is ${request}`);
-  }
-  for (const [resource, bound] of Object.entries((range["max"] ?? {}) as Amounts)) {
-    const limit = limits[resource];
-    if (limit === undefined) errors.push(`maximum ${resource} usage per Container is ${bound}.  No limit is specified`);
-    else if (isMore(limit, bound))
-      errors.push(`maximum ${resource} usage per Container is ${bound}, but limit is ${limit}`);
-  }
-  return errors;
-}
-
-const isMore = (left: string, right: string) =>
-  compareQuantities(parseQuantity(left) ?? zeroQuantity, parseQuantity(right) ?? zeroQuantity) > 0;
 
 /** For how long an object that was let through counts although it is not stored: by then it is, or was refused. */
 const RESERVED_MS = 1000;

@@ -29,6 +29,7 @@ export function goMismatch(
           format === "byte" ? "[]uint8" : format === "date-time" ? "v1.Time" : "string",
         );
       if (format === "byte") return base64Mistake(value);
+      if (schema.goName === "MicroTime") return timeMistake(value, MICRO_TIME);
       if (format === "date-time" && Number.isNaN(Date.parse(value)))
         return `parsing time ${JSON.stringify(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(value)} as "2006"`;
       return undefined;
@@ -79,6 +80,36 @@ function refusal(value: unknown, struct: string, path: string, type: string): st
   // Go shows numbers that do not fit into an integer.
   const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
   return `json: cannot unmarshal ${shown} into Go struct field ${struct}${path === "" ? "" : `.${path}`} of type ${type}`;
+}
+
+/** Go's layout of times with six digits behind the seconds, part by part, and what each part matches. */
+const MICRO_TIME: readonly (readonly [string, RegExp])[] = [
+  ["2006", /^\d{4}/],
+  ["-", /^-/],
+  ["01", /^(?:0[1-9]|1[0-2])/],
+  ["-", /^-/],
+  ["02", /^(?:0[1-9]|[12]\d|3[01])/],
+  ["T", /^T/],
+  ["15", /^(?:[01]\d|2[0-3])/],
+  [":", /^:/],
+  ["04", /^[0-5]\d/],
+  [":", /^:/],
+  ["05", /^[0-5]\d/],
+  [".000000", /^[.,]\d{6}/],
+  ["Z07:00", /^(?:Z|[+-]\d\d:\d\d)/],
+];
+
+/** Why a text is no time of a layout, in Go's words. */
+function timeMistake(text: string, layout: readonly (readonly [string, RegExp])[]): string | undefined {
+  const whole = layout.map(([part]) => part).join("");
+  let rest = text;
+  for (const [part, form] of layout) {
+    const found = form.exec(rest)?.[0];
+    if (found === undefined)
+      return `parsing time ${JSON.stringify(text)} as ${JSON.stringify(whole)}: cannot parse ${JSON.stringify(rest)} as ${JSON.stringify(part)}`;
+    rest = rest.slice(found.length);
+  }
+  return rest === "" ? undefined : `parsing time ${JSON.stringify(text)}: extra text: ${JSON.stringify(rest)}`;
 }
 
 function jsonType(value: unknown): string {

@@ -65,7 +65,9 @@ export async function modifyObject(
       ? withMetadata(changed, { managedFields: sent.managedFields })
       : trackFields(host, definition, old, changed, options, address.subresource, context);
     let object = separateStatus(definition, tracked, old, address.subresource);
-    object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
+    // What `/finalize` writes is what other updates keep.
+    if (address.subresource !== "finalize")
+      object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
     object = countGeneration(definition, object, old);
     const alongside: WrittenAlongside[] = [];
     const request = admissionRequest(
@@ -162,7 +164,7 @@ function separateStatus(
 }
 
 function countGeneration(definition: ResourceDefinition, object: KubeObject, old: KubeObject): KubeObject {
-  if (!definition.hasGeneration) return object;
+  if (!definition.hasGeneration || definition.strategy.keepsGeneration === true) return object;
   const generation = (old.metadata.generation ?? 0) + (isSameDesire(object, old) ? 0 : 1);
   return generation === (object.metadata.generation ?? 0) ? object : withMetadata(object, { generation });
 }
