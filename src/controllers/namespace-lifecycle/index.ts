@@ -69,7 +69,12 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
       return requeueAfter(LOOK_AGAIN_MS);
     }
     const finalizers = (namespace.spec?.finalizers ?? []).filter((finalizer) => finalizer !== "kubernetes");
-    await client.update(Namespace, { ...namespace, spec: { finalizers } } as Namespace & KubeObject);
+    await client.subresource(Namespace, { name: request.name }, "finalize", "update", {
+      ...namespace,
+      apiVersion: "v1",
+      kind: "Namespace",
+      spec: { finalizers },
+    } as unknown as KubeObject);
     return done;
   } catch (error) {
     if (isNotFound(error)) return done;
