@@ -51,7 +51,7 @@ describe("ClusterTaintPolicy", () => {
   const errors = (taints: readonly object[], allow = false) =>
     texts(clusterTaintPolicyErrors(named({ taints }) as ClusterTaintPolicy, allow));
 
-  it("may set NoExecute only where the operator allows it", () => {
+  it("TA-9: may set NoExecute only where the operator allows it", () => {
     expect(errors([{ key: "a", effect: "NoExecute" }])).toEqual([
       "spec.taints[0]: Forbidden: Configuring taint with NoExecute effect is not allowed, this capability must be explicitly enabled by administrators through command-line flags",
     ]);
@@ -83,7 +83,7 @@ describe("ClusterTaintPolicy", () => {
   });
 });
 
-describe("FederatedResourceQuota", () => {
+describe("FQ-6 FederatedResourceQuota", () => {
   const errors = (spec: object, name?: string) =>
     texts(federatedResourceQuotaErrors(named(spec, name) as FederatedResourceQuota));
 

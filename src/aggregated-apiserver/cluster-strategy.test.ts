@@ -8,7 +8,7 @@ const errors = (spec: object, name = "m1") =>
     ({ field, message }) => `${field}: ${message}`,
   );
 
-describe("a Cluster", () => {
+describe("CL-4 a Cluster", () => {
   it.each([
     ["as it should be", { apiEndpoint: "https://10.0.0.1:6443", proxyURL: "socks5://p:1080" }, []],
     [

@@ -305,7 +305,7 @@ describe("clusters that come and go", () => {
     expect(await fleet.copy("m2")).toBeDefined();
   });
 
-  test("a member that comes back with another identity is probed under its new one, and its copies are made anew", async () => {
+  test("D-26 CL-25: a member that is found under another address is probed under its new one, and its copies are made anew", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2"] });
     await fleet.plane.create(
       PropagationPolicy,
