@@ -13,6 +13,8 @@ export interface RealMemberOptions extends RealApiServerOptions {
   /** What each node has to give; default 32 CPUs, 128 GiB, 110 pods. */
   readonly nodeCapacity?: Readonly<Record<string, string>>;
   readonly nodeLabels?: Readonly<Record<string, string>>;
+  /** Requests a second that its controllers and its scheduler may make; default theirs, 20 and 50. */
+  readonly qps?: number;
 }
 
 /** A whole cluster: API server, controllers, scheduler, and nodes whose pods become ready. */
@@ -30,8 +32,10 @@ export async function startRealMember(options: RealMemberOptions = {}): Promise<
   const api = await startRealApiServer({ name: "member", ...options });
   const started: LabProcess[] = [];
   try {
+    const paced =
+      options.qps === undefined ? [] : [`--kube-api-qps=${options.qps}`, `--kube-api-burst=${2 * options.qps}`];
     for (const start of [startControllerManager, startScheduler, startKwok])
-      started.push(await start(api, options.lifetime));
+      started.push(await start(api, options.lifetime, paced));
     const transport = createHttpTransport({ ...api.endpoint, timeoutMs: 5000 });
     try {
       await createNodes(transport, options);
@@ -83,7 +87,11 @@ async function componentConfig(api: RealApiServer, user: string): Promise<string
   return path;
 }
 
-async function startControllerManager(api: RealApiServer, lifetime: RealMemberOptions["lifetime"]) {
+async function startControllerManager(
+  api: RealApiServer,
+  lifetime: RealMemberOptions["lifetime"],
+  paced: readonly string[],
+) {
   const config = await componentConfig(api, "kube-controller-manager");
   const file = (name: string) => join(api.folder, name);
   return startPart(
@@ -102,13 +110,14 @@ async function startControllerManager(api: RealApiServer, lifetime: RealMemberOp
       "--bind-address=127.0.0.1",
       `--secure-port=${await freePort()}`,
       `--cert-dir=${file("kube-controller-manager-serving")}`,
+      ...paced,
       "--profiling=false",
     ],
     lifetime,
   );
 }
 
-async function startScheduler(api: RealApiServer, lifetime: RealMemberOptions["lifetime"]) {
+async function startScheduler(api: RealApiServer, lifetime: RealMemberOptions["lifetime"], paced: readonly string[]) {
   const config = await componentConfig(api, "kube-scheduler");
   return startPart(
     api,
@@ -121,6 +130,7 @@ async function startScheduler(api: RealApiServer, lifetime: RealMemberOptions["l
       "--bind-address=127.0.0.1",
       `--secure-port=${await freePort()}`,
       `--cert-dir=${join(api.folder, "kube-scheduler-serving")}`,
+      ...paced,
     ],
     lifetime,
   );

@@ -12,6 +12,8 @@ import { fleet } from "./bench/fleet.ts";
 import { interpret } from "./bench/interpret.ts";
 import type { Bench, Row } from "./bench/measure.ts";
 import { propagate } from "./bench/propagate.ts";
+import { propagateReal } from "./bench/propagate-real.ts";
+import { restart } from "./bench/restart.ts";
 import { decisions } from "./bench/schedule.ts";
 import { start } from "./bench/start.ts";
 import { store } from "./bench/store.ts";
@@ -25,20 +27,33 @@ const benches: Readonly<Record<string, Bench>> = {
   failover,
   fleet,
   interpret,
+  restart,
 };
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: "string" }, size: { type: "string", multiple: true, default: [] } },
+  options: {
+    json: { type: "string" },
+    size: { type: "string", multiple: true, default: [] },
+    real: { type: "boolean", default: false },
+  },
   allowPositionals: true,
 });
+/** What `--real` measures instead, on members of real Kubernetes. */
+const onRealMembers: Readonly<Record<string, Bench>> = { propagate: propagateReal };
+/** Left out unless they are named: they start real members and take minutes. */
+const NAMED_ONLY = new Set(["restart"]);
+
 const unknown = positionals.filter((name) => benches[name] === undefined);
 if (unknown.length > 0)
   throw new Error(`no such benchmark: ${unknown.join(", ")}; there are ${Object.keys(benches).join(", ")}`);
 const rows: Row[] = [];
-for (const name of positionals.length > 0 ? positionals : Object.keys(benches)) {
+for (const name of positionals.length > 0 ? positionals : Object.keys(benches).filter((own) => !NAMED_ONLY.has(own))) {
   const scratch = mkdtempSync(join(tmpdir(), "flotilla-bench-"));
   try {
-    const found = await (benches[name] as Bench)({ scratch, words: values.size });
+    const found = await (((values.real ? onRealMembers[name] : undefined) ?? benches[name]) as Bench)({
+      scratch,
+      words: values.size,
+    });
     rows.push(...found);
     for (const row of found)
       console.log(

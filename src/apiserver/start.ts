@@ -26,6 +26,7 @@ import { builtinDefinitions } from "./builtin/definitions.ts";
 import { expireEvents } from "./builtin/event-expiry.ts";
 import { ServiceAllocation, type ServiceRanges } from "./builtin/service-allocation.ts";
 import { advertisedAddress, publishKubernetesService } from "./builtin/kubernetes-service.ts";
+import { type LiveServer, LiveServers } from "./builtin/live-servers.ts";
 import { systemAdmission } from "./builtin/system-admission.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { type ResourceDefinition, systemUser, type User, type VersionConversion } from "./definition.ts";
@@ -97,6 +98,10 @@ export interface RunningApiServer {
   listen(options: Parameters<typeof listen>[1]): Promise<Listener>;
   /** Whether `/readyz` says ok; the composition root sets it when its controllers run. */
   setReady(isReady: boolean): void;
+  /** All servers of the store this one shares with others, itself included. */
+  readonly liveServers: readonly LiveServer[];
+  /** Tells clients and other replicas to ask elsewhere from now on. */
+  withdraw(): Promise<void>;
   stop(): void;
 }
 
@@ -218,6 +223,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await dynamic.start();
   await aggregator?.start();
   const stopExpiry = expireEvents(server);
+  let live: LiveServers | undefined;
   return {
     server,
     front,
@@ -229,12 +235,31 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     async listen(listenOptions) {
       listenAuthority = listenOptions.clientAuthority;
       listener = await listen(front, listenOptions);
-      await publishKubernetesService(
-        server.transport(systemUser),
-        advertisedAddress(listenOptions.host),
-        listener.port,
-      );
+      const { port } = listener;
+      const address = listenOptions.advertisedAddress ?? advertisedAddress(listenOptions.host);
+      const publish = (all: readonly { readonly address?: string; readonly port: number }[]) =>
+        publishKubernetesService(
+          server.transport(systemUser),
+          all.flatMap((one) => (one.address === undefined ? [] : [{ address: one.address, port: one.port }])),
+          port,
+        );
+      const own = { port, ...(address === undefined ? {} : { address }) };
+      const { identity } = listenOptions;
+      if (identity === undefined) {
+        await publish([own]);
+        return listener;
+      }
+      const host = /^(0\.0\.0\.0|::)$/.test(listenOptions.host) ? (address ?? "127.0.0.1") : listenOptions.host;
+      const reached = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
+      live = new LiveServers({ backend, clock, log, own: { ...own, identity, server: reached }, changed: publish });
+      await live.start();
       return listener;
+    },
+    get liveServers() {
+      return live?.all ?? [];
+    },
+    async withdraw() {
+      await live?.stop();
     },
     setReady(value) {
       isReady = value;

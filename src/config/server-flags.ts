@@ -35,6 +35,13 @@ const ownServerFlags = {
     by: "apiserver",
     upstream: "443, 8443",
   }),
+  advertiseAddress: flag(
+    "advertise-address",
+    optionalText,
+    "",
+    "address others reach this server by; default its first one that is no loopback address",
+    { of: "flotilla", by: "apiserver" },
+  ),
   bindAddress: flag("bind-address", text, "127.0.0.1", "address the API server listens on", {
     of: ["flotilla", "aggregated-apiserver", "search", "webhook"],
     by: "apiserver",

@@ -24,7 +24,7 @@ export {
 } from "./definition.ts";
 export { createEventRecorder, type EventRecorder, type ObjectReference } from "./event-recorder.ts";
 export { createLeaderElector, type LeaderElector, type LeaderElectionOptions } from "./leader-election.ts";
-export { lead } from "./lead.ts";
+export { lead, type Led } from "./lead.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
 export { Settling } from "./settling.ts";
 export { Turns } from "./turns.ts";

@@ -79,6 +79,32 @@ describe("one of two works", () => {
     expect([told, b.isLeader]).toEqual([["a begins", "a ends", "b begins"], true]);
   });
 
+  test("two that wait never end with one lease each", async () => {
+    const client = createClient(server.inside);
+    const dead = (name: string, leaseDurationSeconds: number) =>
+      client.create(Lease, {
+        apiVersion: "coordination.k8s.io/v1",
+        kind: "Lease",
+        metadata: { namespace: "default", name },
+        spec: { holderIdentity: "dead", leaseDurationSeconds },
+      });
+    await dead("first", 14);
+    await dead("second", 13);
+    const a = start("a", 1);
+    await clock.advance(500);
+    // The holder's last breath: who looks next counts from there, the other from two seconds later.
+    await client.patch(Lease, { namespace: "default", name: "second" }, "application/merge-patch+json", {
+      spec: { leaseTransitions: 1 },
+    });
+    await clock.advance(500);
+    const b = start("b", 2);
+    await clock.advance(60_000);
+    expect([a.isLeader, b.isLeader, told]).toEqual([true, false, ["a begins"]]);
+    await a.stop();
+    await clock.advance(5_000);
+    expect([b.isLeader, told]).toEqual([true, ["a begins", "a ends", "b begins"]]);
+  });
+
   test("one of its leases stolen ends the work, refuses its writes from then on, and it begins anew when the lease is free", async () => {
     const a = start("a", 1);
     await clock.advance(0);

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import type { Clock, Logger, Metrics, Random } from "#base";
 import { createClient } from "#client";
 import { conflict, type Transport } from "#machinery";
-import { createLeaderElector } from "./leader-election.ts";
+import { createLeaderElector, type LeaderElector } from "./leader-election.ts";
 
 export interface LeadOptions {
   readonly transport: Transport;
@@ -28,6 +28,8 @@ export interface LeadOptions {
 /** Work done by one of several processes. */
 export interface Led {
   readonly isLeader: boolean;
+  /** What stands in a lease that is held here. */
+  readonly identity: string;
   /** Rejects when the work could not start, or the lead was lost and that ends it. It never resolves. */
   readonly failed: Promise<never>;
   /** Ends the work, then gives the leases back, so that another replica takes over at once. */
@@ -74,15 +76,18 @@ export function lead(options: LeadOptions): Led {
       return undefined;
     });
   };
+  const later = (name: string) => electors[leases.indexOf(name) + 1];
   const hold = (name: string) => {
     status?.set(1, { name });
     held.add(name);
+    later(name)?.hurry();
     if (held.size === leases.length) begin();
   };
   const lose = (name: string) => {
     status?.set(0, { name });
     const wasWhole = held.size === leases.length;
     held.delete(name);
+    later(name)?.hurry();
     if (!wasWhole || isStopping) return;
     fence?.close();
     end();
@@ -91,7 +96,7 @@ export function lead(options: LeadOptions): Led {
   const client = createClient(transport, { fieldManager: "leader-election" });
   const identity = `${hostname()}_${options.random.uuid()}`;
   for (const name of leases) status?.set(0, { name });
-  const electors = config.leaderElect
+  const electors: readonly LeaderElector[] = config.leaderElect
     ? leases.map((name) =>
         createLeaderElector({
           client,
@@ -103,6 +108,8 @@ export function lead(options: LeadOptions): Led {
           leaseDurationMs: config.leaderElectLeaseDurationMs,
           renewDeadlineMs: config.leaderElectRenewDeadlineMs,
           retryPeriodMs: config.leaderElectRetryPeriodMs,
+          // One after the other: of two processes that each held one lease, neither would ever get the other's.
+          mayHold: () => leases.slice(0, leases.indexOf(name)).every((before) => held.has(before)),
           onStarted: () => hold(name),
           onStopped: () => lose(name),
         }),
@@ -114,6 +121,7 @@ export function lead(options: LeadOptions): Led {
     get isLeader() {
       return isLeader;
     },
+    identity,
     failed,
     async stop() {
       // The work ends before the leases are given back: two may never write at once.

@@ -32,6 +32,8 @@ export interface LeaderElectionOptions {
   readonly leaseDurationMs?: number;
   readonly renewDeadlineMs?: number;
   readonly retryPeriodMs?: number;
+  /** Whether the lease may be held now; while not, it is only looked at, and given back if it is held. Default always. */
+  readonly mayHold?: () => boolean;
   /** Called when leadership is won. */
   readonly onStarted: () => void;
   /** Called when it is lost or given back. The caller must stop writing before it returns. */
@@ -41,6 +43,8 @@ export interface LeaderElectionOptions {
 export interface LeaderElector {
   readonly isLeader: boolean;
   start(): void;
+  /** Tries now and not when the retry period is over: something has changed. */
+  hurry(): void;
   /** Gives the lease back, so that another replica takes over at once. */
   stop(): Promise<void>;
 }
@@ -48,6 +52,7 @@ export interface LeaderElector {
 /** Leader election by Lease, compatible with client-go: other holders are judged by when *we* saw them renew. */
 export function createLeaderElector(options: LeaderElectionOptions): LeaderElector {
   const { client, clock, log, namespace, name, identity } = options;
+  const { mayHold = () => true } = options;
   const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2_000 } = options;
   let isLeader = false;
   let isStopped = true;
@@ -62,6 +67,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     const lease = await client.find(LeaseKind, { namespace, name });
     const leaseDurationSeconds = Math.round(leaseDurationMs / 1000);
     if (lease === undefined) {
+      if (!mayHold()) return false;
       await client.create(LeaseKind, {
         apiVersion: "coordination.k8s.io/v1",
         kind: "Lease",
@@ -73,6 +79,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     const spec = lease.spec ?? {};
     const resourceVersion = lease.metadata.resourceVersion ?? "";
     if (observed?.resourceVersion !== resourceVersion) observed = { resourceVersion, atMs: nowMs };
+    if (!mayHold()) return false;
     const isHeldByOther =
       spec.holderIdentity !== undefined && spec.holderIdentity !== "" && spec.holderIdentity !== identity;
     const durationMs = (spec.leaseDurationSeconds ?? leaseDurationSeconds) * 1000;
@@ -100,7 +107,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error)) log.warn("lease not written", { lease: name, error });
       // A leader that cannot renew stays leader until the deadline: others must wait for the lease to run out anyway.
-      holds = isLeader && clock.monotonicMs() < renewedMs + renewDeadlineMs;
+      holds = isLeader && mayHold() && clock.monotonicMs() < renewedMs + renewDeadlineMs;
       if (holds) return;
     }
     if (isStopped) return;
@@ -113,6 +120,20 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       isLeader = false;
       log.warn("lost leadership", { lease: name, identity });
       options.onStopped();
+      if (!mayHold()) await giveBack();
+    }
+  }
+
+  async function giveBack(): Promise<void> {
+    try {
+      const lease = await client.find(LeaseKind, { namespace, name });
+      if (lease?.spec?.holderIdentity === identity)
+        await client.update(LeaseKind, {
+          ...lease,
+          spec: { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1 },
+        });
+    } catch (error) {
+      log.debug("lease not given back", { lease: name, error });
     }
   }
 
@@ -131,6 +152,13 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       isStopped = false;
       loop();
     },
+    hurry() {
+      void running.then(() => {
+        if (isStopped) return;
+        timer?.cancel();
+        loop();
+      });
+    },
     async stop() {
       if (isStopped) return;
       isStopped = true;
@@ -139,16 +167,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       if (!isLeader) return;
       isLeader = false;
       options.onStopped();
-      try {
-        const lease = await client.find(LeaseKind, { namespace, name });
-        if (lease?.spec?.holderIdentity === identity)
-          await client.update(LeaseKind, {
-            ...lease,
-            spec: { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1 },
-          });
-      } catch (error) {
-        log.debug("lease not given back", { lease: name, error });
-      }
+      await giveBack();
     },
   };
 }

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { Secret } from "#apis/kubernetes";
 import {
   Cluster,
@@ -8,12 +9,12 @@ import {
 } from "#apis/karmada";
 import { karmadaAdmission } from "#admission";
 import { aggregatedDefinitions, clusterProxy, type ClusterSource } from "#aggregated-apiserver";
-import { type Listener, type RunningApiServer, startApiServer } from "#apiserver";
+import { type FrontRequest, type Listener, type RunningApiServer, startApiServer, type User } from "#apiserver";
 import { type Clock, type Logger, type Metrics, type Random, sleep } from "#base";
 import type { Pki } from "#certs";
 import { type Client, createClient } from "#client";
 import type { ServerConfig } from "#config";
-import { lead, type Manager, type Turns } from "#controller-runtime";
+import { lead, type Manager, type Turns, type Led } from "#controller-runtime";
 import type { TemplateKinds } from "#controllers/detector";
 import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
@@ -25,8 +26,9 @@ import { accessOptions, askedAuthorities } from "./access.ts";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
 import { addKubernetesControllers } from "./controllers.ts";
+import { askLeader } from "./ask-leader.ts";
 import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
-import { type Engine, LEASES, startEngine } from "./engine.ts";
+import { type Engine, LEASES, SCHEDULER_LEASE, startEngine } from "./engine.ts";
 import { luaSyntaxError } from "./interpretation.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { followServing, type Serving } from "./serving.ts";
@@ -67,13 +69,17 @@ export interface ControlPlane {
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { config, clock, random, log, pki, backend } = options;
+  checkAdvertised(config.advertiseAddress);
   const decisions = createDecisionLog();
   const told = createDecisionLog();
   let client: Client | undefined;
   const ownClient = (): Client => (client ??= createClient(api.transport()));
   let engine: Engine | undefined;
+  let leadership: Led | undefined;
+  const schedulerLease = { namespace: config.leaderElectResourceNamespace, name: SCHEDULER_LEASE };
   // A replica that does not lead keeps no decisions and asks no estimators; it computes from what is stored.
   const deciding = (): DecisionApiParts => {
+    const identity = leadership?.identity ?? "";
     const live = engine?.deciding ?? {};
     const plugins = choosePlugins(config.plugins, [...builtinPlugins, ...(live.pluginHosts ?? [])]);
     const propagatesEmptyWorkloads = config.enableEmptyWorkloadPropagation;
@@ -85,6 +91,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       client: ownClient(),
       clock,
       options: { gates: config.gates, plugins, propagatesEmptyWorkloads },
+      ...(leadership === undefined || leadership.isLeader
+        ? {}
+        : {
+            askLeader: (request: FrontRequest, user: User, body: Buffer) =>
+              askLeader(
+                { api, client: ownClient(), pki: ownPki, lease: schedulerLease, identity },
+                request,
+                user,
+                body,
+              ),
+          }),
     };
   };
   const proxied = clusterProxy(clusterSource(ownClient), (request, user) =>
@@ -118,7 +135,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(options.metrics === undefined ? {} : { measures: options.metrics }),
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
     connect: async (request, path, user) =>
-      (await proxied(request, path, user)) ?? answerDecision(deciding(), request, path),
+      (await proxied(request, path, user)) ?? answerDecision(deciding(), request, path, user),
   });
   const transport = api.transport();
   const kinds = servedKinds(api);
@@ -138,7 +155,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
   // Nobody else can write to a store of this process alone: there is no lead to take.
   const isAlone = backend.settle === undefined || !config.leaderElect;
-  const leadership = isAlone
+  leadership = isAlone
     ? undefined
     : lead({
         transport,
@@ -202,7 +219,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     transport,
     async listen() {
       serving = followServing({ config, clock, log, pki, ...renewal, authorities: () => askedAuthorities(access) });
-      listener = await api.listen({ host: config.bindAddress, port: config.securePort, ...serving.present });
+      listener = await api.listen({
+        host: config.bindAddress,
+        port: config.securePort,
+        ...(config.advertiseAddress === undefined ? {} : { advertisedAddress: config.advertiseAddress }),
+        ...(leadership === undefined ? {} : { identity: leadership.identity }),
+        ...serving.present,
+      });
       serving.follow(listener);
       const host = config.bindAddress === "0.0.0.0" ? (config.tlsSans[0] ?? "127.0.0.1") : config.bindAddress;
       const address = `https://${host.includes(":") ? `[${host}]` : host}:${listener.port}`;
@@ -220,7 +243,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       api.setReady(false);
       stopCompaction();
       serving?.stop();
+      const withdrawn = api
+        .withdraw()
+        .catch((error: unknown) => log.warn("this server could not be taken out of those that serve", { error }));
       if (listener !== undefined) await sleep(clock, config.shutdownDelayMs);
+      await withdrawn;
       await listener?.close();
       // A leader gives its lease back through its own API server, so that another replica goes on at once.
       await leadership?.stop();
@@ -231,6 +258,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await backend.close();
     },
   };
+}
+
+/** Addresses of Endpoints are for others; what none of them could use is refused by name. */
+function checkAdvertised(address: string | undefined): void {
+  if (address !== undefined && (isIP(address) === 0 || /^(127\.|0\.0\.0\.0$|::1?$)/.test(address)))
+    throw new Error(`--advertise-address: ${JSON.stringify(address)} is no IP address that others can use`);
 }
 
 /** Clusters and Secrets as they are stored now. */

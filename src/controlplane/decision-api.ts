@@ -1,5 +1,5 @@
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
-import type { FrontAnswer, FrontRequest, ResourcePath } from "#apiserver";
+import type { FrontAnswer, FrontRequest, ResourcePath, User } from "#apiserver";
 import type { Clock } from "#base";
 import type { Client } from "#client";
 import { apiError, badRequest, requestEntityTooLarge } from "#machinery";
@@ -12,6 +12,7 @@ import {
   type ScheduleCause,
   type SimulationOptions,
 } from "#scheduler";
+import type { LeaderAnswer } from "./ask-leader.ts";
 
 /** The subresource of bindings that says why they are where they are. */
 export const DECISION_SUBRESOURCE = "decision";
@@ -30,6 +31,8 @@ export interface SchedulingDecision {
   readonly decision?: Decision;
   /** Why there is none. */
   readonly error?: string;
+  /** Why a replica answers that decides nothing itself: which one leads, and what is with it. */
+  readonly leader?: string;
 }
 
 export interface DecisionApiParts extends LiveParts {
@@ -41,6 +44,8 @@ export interface DecisionApiParts extends LiveParts {
   readonly client: Client;
   readonly clock: Clock;
   readonly options: Omit<SimulationOptions, "nowMs">;
+  /** Asks the replica whose scheduler decides; absent where that is this one. */
+  readonly askLeader?: (request: FrontRequest, user: User, body: Buffer) => Promise<LeaderAnswer | undefined>;
 }
 
 /** Answers for the `decision` subresource of bindings of both kinds; `undefined` for all else. It writes nothing. */
@@ -48,6 +53,7 @@ export async function answerDecision(
   parts: DecisionApiParts,
   request: FrontRequest,
   path: ResourcePath,
+  user: User,
 ): Promise<FrontAnswer | undefined> {
   if (path.subresource !== DECISION_SUBRESOURCE || path.group !== "work.karmada.io") return undefined;
   const kinds = [ResourceBinding, ClusterResourceBinding] as const;
@@ -56,6 +62,9 @@ export async function answerDecision(
   if (request.method !== "GET" && request.method !== "PUT")
     throw apiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
   const { client, clock, schedulerName } = parts;
+  const body = request.method === "PUT" ? await request.body() : Buffer.alloc(0);
+  const led = await parts.askLeader?.(request, user, body);
+  if (led?.kind === "answered") return led.answer;
   const name = path.name ?? "";
   const at = { namespace: path.namespace, name };
   const binding = (await client.get(kind as typeof ResourceBinding, at)) as AnyBinding;
@@ -63,14 +72,18 @@ export async function answerDecision(
   const isOther = scheduler !== schedulerName;
   if (request.method === "PUT") {
     if (!isOther) throw badRequest(`the binding is handed to the server's own scheduler ${JSON.stringify(scheduler)}`);
-    const decision = readDecision(await request.body(), decisionKey(binding));
+    const decision = readDecision(body, decisionKey(binding));
     parts.told.keep(decision);
     return json({ ...headOf(path, name), source: "kept", scheduler, isCurrent: true, decision });
   }
   const decisions = isOther ? parts.told : parts.decisions;
   const isFresh = new URL(request.url, "http://localhost").searchParams.get("fresh") === "true";
   const kept = isFresh ? undefined : decisions.get(decisionKey(binding));
-  const head = { ...headOf(path, name), ...(isOther ? { scheduler } : {}) };
+  const head = {
+    ...headOf(path, name),
+    ...(isOther ? { scheduler } : {}),
+    ...(led === undefined ? {} : { leader: led.why }),
+  };
   if (kept !== undefined) {
     // Writing the result made a new generation by itself; what counts is whether the scheduler has seen this one.
     const isCurrent = binding.status?.schedulerObservedGeneration === binding.metadata.generation;

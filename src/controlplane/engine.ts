@@ -20,7 +20,8 @@ import { discoveryOf, pluginUrl } from "./scheduling.ts";
  * Locks of controllers and scheduler together, by the names upstream's programs take (wire): another controller manager, or
  * another scheduler of that name, must not work beside ours.
  */
-export const LEASES = ["karmada-controller-manager", "karmada-scheduler"];
+export const SCHEDULER_LEASE = "karmada-scheduler";
+export const LEASES = ["karmada-controller-manager", SCHEDULER_LEASE];
 
 export interface EngineOptions {
   readonly config: EngineConfig;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ConfigMap, Deployment, Lease } from "#apis/kubernetes";
+import { ConfigMap, Deployment, Endpoints, EndpointSlice, Lease } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
@@ -26,12 +26,34 @@ describeReal("replicas on one etcd", ["etcd"], () => {
   let etcd: Etcd;
 
   const dataDir = (name: string) => join(folder, name);
+  /** Nobody connects to it: it only stands in Endpoints. */
+  const addressOf = (name: string) => `10.99.0.${name.charCodeAt(0)}`;
+  const AT = { namespace: "default", name: "kubernetes" };
+  /** Whom `default/kubernetes` leads to, by Endpoints and by EndpointSlices. */
+  const servers = async (through: Client) => {
+    const { items } = await through.list(EndpointSlice, {
+      namespace: AT.namespace,
+      labelSelector: "kubernetes.io/service-name=kubernetes",
+    });
+    const endpoints = await through.get(Endpoints, AT);
+    return [
+      (endpoints.subsets ?? []).flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip)).sort(),
+      items.flatMap((slice) => (slice.endpoints ?? []).flatMap(({ addresses }) => addresses)).sort(),
+    ];
+  };
+  const untilServers = (through: Client, ...names: readonly string[]) =>
+    eventually(async () => {
+      const wanted = names.map(addressOf).sort();
+      expect(await servers(through)).toEqual([wanted, wanted]);
+      return true;
+    }, 60_000);
   async function start(name: string): Promise<Replica> {
     const running = await program.start(
       [
         "server",
         `--data-dir=${dataDir(name)}`,
         "--secure-port=0",
+        `--advertise-address=${addressOf(name)}`,
         `--store=etcd://${new URL(etcd.url).host}`,
         "--cluster-status-update-frequency=500ms",
         "--cluster-success-threshold=1s",
@@ -139,6 +161,24 @@ describeReal("replicas on one etcd", ["etcd"], () => {
     expect(leaders).toHaveLength(1);
   });
 
+  test("the leader's own decisions are given by every replica", async () => {
+    const path = "/apis/work.karmada.io/v1alpha2/namespaces/default/resourcebindings/first-deployment/decision";
+    for (const { name, client } of replicas.values()) {
+      const { status, body } = await client.transport.raw({ method: "GET", path });
+      const answer = JSON.parse(Buffer.from(body).toString("utf8")) as object;
+      expect({ name, status, ...answer }).toMatchObject({
+        status: 200,
+        source: "kept",
+        metadata: { name: "first-deployment" },
+      });
+      expect(answer).not.toHaveProperty("leader");
+    }
+  });
+
+  test("default/kubernetes leads to all replicas", async () => {
+    for (const { client } of replicas.values()) await untilServers(client, "a", "b", "c");
+  });
+
   test("[RN-36] when the leader is killed another works within fifteen seconds, and nothing is lost", async () => {
     const leader = replica(await leaderName());
     const { client } = await follower();
@@ -150,6 +190,7 @@ describeReal("replicas on one etcd", ["etcd"], () => {
     // By the lease's own times: how long nobody led. The rest depends on how busy the machine is.
     expect((await leaseTimes(client)).acquiredMs - renewedMs).toBeLessThan(15_000);
     expect(await holder(client)).not.toBe(before);
+    await untilServers(client, ...replicas.keys());
     expect(await client.find(ConfigMap, { namespace: "default", name: "at-once-59" })).toBeDefined();
     await start(leader.name);
   });
@@ -162,6 +203,7 @@ describeReal("replicas on one etcd", ["etcd"], () => {
     const stoppedMs = Date.now();
     await untilPropagated(client, "after-stop", 60_000);
     expect((await leaseTimes(client)).acquiredMs - stoppedMs).toBeLessThan(5_000);
+    await untilServers(client, ...replicas.keys());
     await start(leader.name);
   });
 
@@ -192,13 +234,16 @@ describeReal("replicas on one etcd", ["etcd"], () => {
         else count++;
       }
     })();
-    for (const name of ["a", "b", "c"]) {
-      const old = replica(name);
-      await old.running.end("SIGTERM");
-      replicas.delete(name);
-      await start(name);
+    try {
+      for (const name of ["a", "b", "c"]) {
+        const old = replica(name);
+        await old.running.end("SIGTERM");
+        replicas.delete(name);
+        await start(name);
+      }
+    } finally {
+      isOver = true;
     }
-    isOver = true;
     await working;
     expect(failures).toEqual([]);
     const { items } = await replica("a").client.list(ConfigMap, { namespace: "default" });

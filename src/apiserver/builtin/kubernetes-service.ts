@@ -16,34 +16,74 @@ export function advertisedAddress(host: string): string | undefined {
     .find((found) => found !== undefined && found.family === "IPv4" && !found.internal)?.address;
 }
 
-/** Writes Service, Endpoints and EndpointSlice where they are not there yet or say something else. */
+export interface ServingAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * Writes Service, Endpoints and EndpointSlices where they are not there yet or say something else: every address once, those
+ * of one port together. `own` is the port this server listens on.
+ */
 export async function publishKubernetesService(
   transport: Transport,
-  address: string | undefined,
-  port: number,
+  addresses: readonly ServingAddress[],
+  own: number,
 ): Promise<void> {
-  const ports = [{ name: "https", port, protocol: "TCP" }];
   await ensure(transport, { group: "", version: "v1", resource: "services" }, {
     apiVersion: "v1",
     kind: "Service",
     metadata: { ...AT, labels: LABELS },
-    spec: { ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }], type: "ClusterIP" },
+    spec: { ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: own }], type: "ClusterIP" },
   } as KubeObject);
-  if (address === undefined) return;
+  const groups = byPort(addresses);
+  if (groups.length === 0) return;
+  const portsOf = (port: number) => [{ name: "https", port, protocol: "TCP" }];
   await ensure(transport, { group: "", version: "v1", resource: "endpoints" }, {
     apiVersion: "v1",
     kind: "Endpoints",
     metadata: { ...AT, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
-    subsets: [{ addresses: [{ ip: address }], ports }],
+    subsets: groups.map(({ port, ips }) => ({ addresses: ips.map((ip) => ({ ip })), ports: portsOf(port) })),
   } as KubeObject);
-  await ensure(transport, { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" }, {
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: { ...AT, labels: { "kubernetes.io/service-name": AT.name } },
-    addressType: "IPv4",
-    endpoints: [{ addresses: [address], conditions: { ready: true } }],
-    ports,
-  } as KubeObject);
+  const wanted = new Set<string>();
+  for (const [place, { port, ips }] of groups.entries())
+    for (const family of ["IPv4", "IPv6"] as const) {
+      const mine = ips.filter((ip) => ip.includes(":") === (family === "IPv6"));
+      if (mine.length === 0) continue;
+      const name = wanted.size === 0 && place === 0 ? AT.name : `${AT.name}-${family.toLowerCase()}-${port}`;
+      wanted.add(name);
+      await ensure(transport, SLICES, {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { ...AT, name, labels: { "kubernetes.io/service-name": AT.name } },
+        addressType: family,
+        endpoints: mine.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
+        ports: portsOf(port),
+      } as KubeObject);
+    }
+  const { items } = await transport.list({
+    ...SLICES,
+    namespace: AT.namespace,
+    labelSelector: `kubernetes.io/service-name=${AT.name}`,
+  });
+  for (const { metadata } of items)
+    if (/^kubernetes-ipv[46]-\d+$/.test(metadata.name ?? "") && !wanted.has(metadata.name ?? ""))
+      await transport
+        .send({ verb: "delete", ...SLICES, namespace: AT.namespace, name: metadata.name ?? "" })
+        .catch((error: unknown) => {
+          if (!isNotFound(error)) throw error;
+        });
+}
+
+const SLICES = { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" };
+
+/** Addresses by port, both in order, so that every replica writes the same. */
+function byPort(
+  addresses: readonly ServingAddress[],
+): readonly { readonly port: number; readonly ips: readonly string[] }[] {
+  const groups = new Map<number, Set<string>>();
+  for (const { address, port } of addresses) groups.set(port, (groups.get(port) ?? new Set()).add(address));
+  return [...groups].sort(([one], [other]) => one - other).map(([port, ips]) => ({ port, ips: [...ips].sort() }));
 }
 
 async function ensure(
@@ -52,14 +92,15 @@ async function ensure(
   wanted: KubeObject,
 ): Promise<void> {
   try {
-    const present = await transport.send({ verb: "get", ...kind, ...AT });
+    const at = { namespace: AT.namespace, name: wanted.metadata.name ?? AT.name };
+    const present = await transport.send({ verb: "get", ...kind, ...at });
     const { spec, metadata: _metadata, ...rest } = wanted as KubeObject & { readonly spec?: object };
     const next = {
       ...present,
       ...rest,
       ...(spec === undefined ? {} : { spec: { ...(present as { readonly spec?: object }).spec, ...spec } }),
     };
-    if (!deepEqual(next, present)) await transport.send({ verb: "update", ...kind, ...AT, body: next });
+    if (!deepEqual(next, present)) await transport.send({ verb: "update", ...kind, ...at, body: next });
   } catch (error) {
     // Another replica of the same store may be writing it too.
     if (isConflict(error)) return;

@@ -20,6 +20,10 @@ export interface ListenOptions extends ServingCertificate {
   readonly host: string;
   /** 0 chooses a free port. */
   readonly port: number;
+  /** Address others reach this server by; default its first own one that is no loopback address. */
+  readonly advertisedAddress?: string;
+  /** As which it takes leases, where several serve over one store. */
+  readonly identity?: string;
 }
 
 /** What a server proves who it is with, and whose clients it asks for certificates; all PEM. */

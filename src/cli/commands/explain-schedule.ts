@@ -12,6 +12,7 @@ interface Answer {
   readonly isCurrent: boolean;
   readonly decision?: Decision;
   readonly error?: string;
+  readonly leader?: string;
 }
 
 /** `flotilla explain schedule deployment/nginx`: why a workload is where it is, from the scheduler's own record. */
@@ -68,7 +69,7 @@ function messageOf(text: string): string | undefined {
   }
 }
 
-function inWords({ source, scheduler, isCurrent, decision, error }: Answer, binding: AnyBinding): string {
+function inWords({ source, scheduler, isCurrent, decision, error, leader }: Answer, binding: AnyBinding): string {
   const lines: string[] = [];
   if (decision !== undefined) lines.push(...describeDecision(decision));
   if (error !== undefined) lines.push(`No decision: ${error}`);
@@ -78,6 +79,7 @@ function inWords({ source, scheduler, isCurrent, decision, error }: Answer, bind
     );
   else if (source === "computed")
     lines.push("This is what the scheduler would decide now, were it to place the workload; it has written nothing.");
+  if (leader !== undefined) lines.push(`Answered by a replica that does not decide: ${leader}.`);
   if (!isCurrent) lines.push("The binding has changed since, and the scheduler has not finished with it.");
   const { suspension, schedulerName = "default-scheduler" } = binding.spec;
   if (suspension?.scheduling === true) lines.push("Scheduling of it is suspended (spec.suspension.scheduling).");
