@@ -31,6 +31,7 @@ const parts = {
   kwok: KWOK,
   "typed-client": client("typed"),
   "controller-runtime-manager": client("manager"),
+  "agent-protocol": client("agent"),
 } satisfies Readonly<Record<string, Part>>;
 
 export type PartName = keyof typeof parts;
