@@ -1,5 +1,5 @@
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, rootCertificates } from "node:tls";
 import { SocksClient } from "socks";
 
 /** How the other side proves who it is, and we to it. PEM texts. */
@@ -49,7 +49,7 @@ export async function dial(options: DialOptions): Promise<Socket> {
     socket =
       options.proxy === undefined
         ? await opened(connectTcp({ host, port: options.port }), "connect")
-        : await throughProxy(options.proxy, host, options.port, (own) => (socket = own), limit);
+        : await throughProxy(options.proxy, host, options, (own) => (socket = own), limit);
     if (options.tls !== undefined) {
       socket = secured(socket, host, options.tls);
       await opened(socket, "secureConnect");
@@ -96,10 +96,18 @@ function opened(socket: Socket, event: "connect" | "secureConnect"): Promise<Soc
   });
 }
 
+/** An https proxy may have its certificate from whom the target has its own, as in Go, or from a public authority. */
+const trustOfProxy = (tls: TlsOptions | undefined): TlsOptions =>
+  tls?.isInsecure === true
+    ? { isInsecure: true }
+    : tls?.ca === undefined || tls.ca === ""
+      ? {}
+      : { ca: [...rootCertificates, tls.ca].join("\n") };
+
 async function throughProxy(
   proxy: ProxyOptions,
   host: string,
-  port: number,
+  { port, tls }: Pick<DialOptions, "port" | "tls">,
   hold: (socket: Socket) => void,
   signal: AbortSignal,
 ): Promise<Socket> {
@@ -132,7 +140,7 @@ async function throughProxy(
       "connect",
     );
     hold(socket);
-    if (isSecure) socket = await opened(secured(socket, proxyHost, {}), "secureConnect");
+    if (isSecure) socket = await opened(secured(socket, proxyHost, trustOfProxy(tls)), "secureConnect");
     await askForTunnel(socket, host, port, user, password, proxy.headers, signal);
     return socket;
   } catch (error) {

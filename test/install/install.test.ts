@@ -1,5 +1,5 @@
 /** The ways to install: the package, manifests and units are looked at, and their commands run as plain processes. */
-import { execFileSync, type ChildProcess, spawn } from "node:child_process";
+import { execFileSync, type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -153,6 +153,23 @@ describe("manifests", () => {
         expect(answer).toMatch(
           /(?:statefulset\.apps\/flotilla|deployment\.apps\/karmada-agent) created \(server dry run\)/,
         );
+      }
+    },
+  );
+});
+
+describe("units", () => {
+  const analyze = ["/usr/bin/systemd-analyze", "/bin/systemd-analyze"].find((path) => existsSync(path));
+  test.skipIf(analyze === undefined)(
+    "are what systemd understands, to the word (skipped without systemd-analyze)",
+    () => {
+      for (const name of readdirSync(join(install, "systemd"))) {
+        // An instance of a template is looked at, not the template.
+        const unitName = name.replace("@.", "@edge.");
+        cpSync(join(install, "systemd", name), join(folder, unitName));
+        const { stderr } = spawnSync(analyze ?? "", ["verify", join(folder, unitName)], { encoding: "utf8" });
+        // What else it says is about the machine it runs on.
+        expect(stderr.split("\n").filter((line) => line.includes(unitName))).toEqual([]);
       }
     },
   );
