@@ -430,7 +430,7 @@ func (p *program) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	later := metav1.NewMicroTime(now.Add(10 * time.Second))
+	later := metav1.NewMicroTime(now.Add(10 * time.Second).Truncate(time.Microsecond))
 	lease.Spec.RenewTime = &later
 	written, err := leases.Update(ctx, lease, metav1.UpdateOptions{})
 	if err != nil {
