@@ -54,9 +54,12 @@ export async function probe(
   }
 }
 
-/** The innermost reason of a failed connection: libraries wrap it. */
+/** The innermost reason of a failed connection: libraries wrap it. What says that reason and where it arose says more. */
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error) return causeOf(error.cause);
+  if (error.cause instanceof Error) {
+    const inner = causeOf(error.cause);
+    return error.message.includes(inner) ? error.message : inner;
+  }
   return error.message || (error as { code?: string }).code || error.name;
 }
