@@ -28,6 +28,7 @@ export async function startRealFleet(
   scratch: string,
   count: number,
   options: RealMemberOptions = {},
+  flags: readonly string[] = [],
 ): Promise<RealFleet> {
   const data = join(scratch, "plane");
   const transports: HttpTransport[] = [];
@@ -62,9 +63,13 @@ export async function startRealFleet(
     },
     kill: () => end("SIGKILL"),
     async start() {
-      const child = spawn(process.execPath, ["bin/flotilla.mjs", "server", `--data-dir=${data}`, "--secure-port=0"], {
-        stdio: ["ignore", "ignore", "pipe"],
-      });
+      const child = spawn(
+        process.execPath,
+        ["bin/flotilla.mjs", "server", `--data-dir=${data}`, "--secure-port=0", ...flags],
+        {
+          stdio: ["ignore", "ignore", "pipe"],
+        },
+      );
       server = child;
       await new Promise<void>((resolve, reject) => {
         let said = "";

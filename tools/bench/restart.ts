@@ -36,10 +36,10 @@ export const restart: Bench = async ({ scratch, words }) => {
     const policy = join(folder, "audit-policy.yaml");
     const log = join(folder, "audit.log");
     writeFileSync(policy, JSON.stringify(AUDIT_POLICY));
-    const fleet = await startRealFleet(folder, 1, {
-      qps: 2_000,
-      args: [`--audit-policy-file=${policy}`, `--audit-log-path=${log}`, "--audit-log-maxsize=1000"],
-    });
+    const audited = [`--audit-policy-file=${policy}`, `--audit-log-path=${log}`, "--audit-log-maxsize=1000"];
+    // Workloads without replicas are propagated with this flag only; upstream's default is not to.
+    const flags = ["--enable-empty-workload-propagation=true"];
+    const fleet = await startRealFleet(folder, 1, { qps: 2_000, args: audited }, flags);
     try {
       rows.push(...(await measure(fleet, count, log)));
     } finally {

@@ -523,17 +523,33 @@ func (p *program) rotate(ctx context.Context) error {
 
 func (p *program) leave(ctx context.Context) error {
 	own := p.untyped.Resource(works).Namespace(space)
-	if err := own.Delete(ctx, "collected", metav1.DeleteOptions{}); err != nil {
-		return err
-	}
-	// The agent carries deletions out, and then lets go.
-	found, err := own.Get(ctx, "collected", metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	found.SetFinalizers(nil)
-	if _, err := own.Update(ctx, found, metav1.UpdateOptions{}); err != nil {
-		return err
+	// All Works go first, those of the control plane too: the agent carries deletions out, and then lets go.
+	for {
+		list, err := own.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if len(list.Items) == 0 {
+			break
+		}
+		for _, item := range list.Items {
+			err := own.Delete(ctx, item.GetName(), metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+			found, err := own.Get(ctx, item.GetName(), metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			found.SetFinalizers(nil)
+			_, err = own.Update(ctx, found, metav1.UpdateOptions{})
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+				return err
+			}
+		}
 	}
 	if err := p.untyped.Resource(clusters).Delete(ctx, cluster, metav1.DeleteOptions{}); err != nil {
 		return err
