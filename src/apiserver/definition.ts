@@ -81,6 +81,8 @@ export interface Strategy {
   readonly needsVersionOnUpdate?: boolean;
   /** What becomes of dependents when a deletion does not say; default `Background`. */
   readonly dependentsByDefault?: "Orphan";
+  /** Whether a deletion that is done answers with the object instead of a Status; default false. */
+  readonly returnsDeleted?: boolean;
   /** Marks an object whose deletion begins, as Namespaces' phase. */
   prepareForDelete?(object: KubeObject, time: string): KubeObject;
   /** A finalizer that deletions leave behind, for whoever cleans up. */

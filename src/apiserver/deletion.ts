@@ -55,7 +55,7 @@ export function planDeletion(
     object: withMetadata(begun, {
       deletionTimestamp:
         isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
-      deletionGracePeriodSeconds: deletionFinalizer === undefined ? seconds : undefined,
+      deletionGracePeriodSeconds: deletionFinalizer === undefined && old.kind !== "Namespace" ? seconds : undefined,
       finalizers: finalizers.length === 0 ? undefined : finalizers,
       generation:
         definition.hasGeneration && deletionFinalizer === undefined

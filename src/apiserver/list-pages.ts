@@ -21,6 +21,7 @@ type Head = { readonly apiVersion: string; readonly kind: string };
 
 interface Continuation {
   readonly items: readonly KubeObject[];
+  readonly lastKey: string;
   readonly revision: number;
   readonly untilMs: number;
 }
@@ -139,21 +140,33 @@ export class ListPages {
       limit,
       scope,
       isSelected,
-    }: { readonly limit: number | undefined; readonly scope: string; readonly isSelected: boolean },
+      lastKey = "",
+    }: {
+      readonly limit: number | undefined;
+      readonly scope: string;
+      readonly isSelected: boolean;
+      /** The last key that was looked at: a full page goes on while there are others, whether they are selected or not. */
+      readonly lastKey?: string | undefined;
+    },
   ): KubeList {
     const resourceVersion = String(revision);
-    if (limit === undefined || limit <= 0 || items.length <= limit)
+    const keyOf = ({ metadata: { namespace, name = "" } }: KubeObject) => objectKey(namespace, name);
+    if (
+      limit === undefined ||
+      limit <= 0 ||
+      items.length < limit ||
+      (items.length === limit && !(isSelected && keyOf(items[limit - 1] as KubeObject) < lastKey))
+    )
       return { ...head, metadata: { resourceVersion }, items };
     const nowMs = this.#clock.now();
     for (const [key, { untilMs }] of this.#continuations) {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
       this.#continuations.delete(key);
     }
-    const { namespace, name = "" } = (items[limit - 1] as KubeObject).metadata;
-    const token = writeToken({ revision, afterKey: objectKey(namespace, name) });
+    const token = writeToken({ revision, afterKey: keyOf(items[limit - 1] as KubeObject) });
     const key = `${scope} ${token}`;
     this.#continuations.delete(key);
-    this.#continuations.set(key, { items: items.slice(limit), revision, untilMs: nowMs + CONTINUE_MS });
+    this.#continuations.set(key, { items: items.slice(limit), lastKey, revision, untilMs: nowMs + CONTINUE_MS });
     return {
       ...head,
       metadata: {
@@ -167,7 +180,7 @@ export class ListPages {
   }
 
   /** What is kept for a token of the same question. */
-  kept(token: string, scope: string): { readonly items: readonly KubeObject[]; readonly revision: number } | undefined {
+  kept(token: string, scope: string): Omit<Continuation, "untilMs"> | undefined {
     const rest = this.#continuations.get(`${scope} ${token}`);
     return rest === undefined || rest.untilMs < this.#clock.now() ? undefined : rest;
   }

@@ -135,7 +135,11 @@ const VALID: Readonly<Record<string, object>> = {
     roleRef: { kind: "Role", name: "r" },
   },
   "autoscaling/v1/horizontalpodautoscalers": {
-    spec: { maxReplicas: 3, targetCPUUtilizationPercentage: 5, scaleTargetRef: { kind: "Deployment", name: "d" } },
+    spec: {
+      maxReplicas: 3,
+      targetCPUUtilizationPercentage: 5,
+      scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "d" },
+    },
   },
   "v1/persistentvolumeclaims": {
     spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },

@@ -28,6 +28,8 @@ export function compileFilter(
     throw badRequest(error instanceof Error ? error.message : String(error));
   }
   if (name !== undefined) terms = [...terms, { field: "metadata.name", operator: "=", value: name }];
+  // A term that says nothing selects everything.
+  terms = terms.filter(({ field, value }) => field !== "" || value !== "");
   for (const { field } of terms) if (!isSelectable(definition, field)) throw notSelectable(definition, field);
   if (labels === undefined && terms.length === 0) return undefined;
   const { fields } = definition.strategy;

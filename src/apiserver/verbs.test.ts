@@ -365,7 +365,8 @@ describe("delete", () => {
     });
     expect(
       await server.send("delete", "v1/pods", { ...at, name: "p", options: { gracePeriodSeconds: 0 } }),
-    ).toMatchObject({ kind: "Status" });
+    ).toMatchObject({ kind: "Pod", metadata: { deletionGracePeriodSeconds: 0 } });
+    await expect(server.send("get", "v1/pods", { ...at, name: "p" })).rejects.toMatchObject({ code: 404 });
   });
 
   it("deletes a collection by its selector", async () => {

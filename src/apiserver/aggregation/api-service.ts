@@ -1,4 +1,4 @@
-import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, formatTime, type KubeObject } from "#machinery";
+import { type FieldError, fieldInvalid, fieldRequired, formatTime, type KubeObject } from "#machinery";
 import type { Clock } from "#base";
 import type { ResourceDefinition, Strategy } from "../definition.ts";
 
@@ -91,6 +91,6 @@ function apiServiceErrors({ metadata, spec = {} }: ApiService): readonly FieldEr
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     errors.push(fieldInvalid("spec.service.port", port, "port is not valid: must be between 1 and 65535, inclusive"));
   if (spec.insecureSkipTLSVerify && spec.caBundle)
-    errors.push(fieldForbidden("spec.insecureSkipTLSVerify", "may not be true if caBundle is present"));
+    errors.push(fieldInvalid("spec.insecureSkipTLSVerify", true, "may not be true if caBundle is present"));
   return errors;
 }

@@ -178,16 +178,8 @@ describe("server-side apply", () => {
 
   it.each<[string, object, string]>([
     ["a field nobody declares", { spec: { colour: 1 } }, ".spec.colour: field not declared in schema"],
-    [
-      "a text for a number",
-      { spec: { replicas: "x" } },
-      '.spec.replicas: expected numeric (int or float), got &value.valueUnstructured{Value:"x"}',
-    ],
-    [
-      "an object for a list",
-      { spec: { words: {} } },
-      ".spec.words: expected list, got &value.valueUnstructured{Value:map[string]interface {}{}}",
-    ],
+    ["a text for a number", { spec: { replicas: "x" } }, ".spec.replicas: expected numeric (int or float), got string"],
+    ["an object for a list", { spec: { words: {} } }, ".spec.words: expected list, got &{map[]}"],
     [
       "a key twice, by default",
       { spec: { ports: [{ port: 1 }, { port: 1, protocol: "TCP" }] } },

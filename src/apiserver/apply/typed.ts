@@ -1,5 +1,5 @@
 import { deepEqual } from "#base";
-import { isJsonObject, type Schema, setOwn } from "#machinery";
+import { goText, isJsonObject, type Schema, setOwn } from "#machinery";
 import { type FieldSet, holdsSelf, LEAF, nodeOf, shownKeys } from "./field-set.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -237,17 +237,16 @@ export function emptyOf(schema: Schema | undefined): unknown {
 /** What is wrong with a value that is to be merged by its schema, in the words of Kubernetes' typed values. */
 export function typedErrors(value: unknown, schema: Schema | undefined, path = ""): string[] {
   if (value === null || value === undefined || schema === undefined || schema.isIntOrString) return [];
-  const expected = (what: string) => [
-    `${path}: expected ${what}, got &value.valueUnstructured{Value:${goSyntax(value)}}`,
-  ];
+  // Kubernetes shows what it found in three ways, by what it looked for.
+  const expected = (what: string, got = `&{${goText(value)}}`) => [`${path}: expected ${what}, got ${got}`];
   switch (schema.type) {
     case "string":
-      return typeof value === "string" ? [] : expected("string");
+      return typeof value === "string" ? [] : expected("string", `&value.valueUnstructured{Value:${goSyntax(value)}}`);
     case "boolean":
       return typeof value === "boolean" ? [] : expected("boolean");
     case "integer":
     case "number":
-      return typeof value === "number" ? [] : expected("numeric (int or float)");
+      return typeof value === "number" ? [] : expected("numeric (int or float)", goTypeOf(value));
     case "array": {
       if (!Array.isArray(value)) return expected("list");
       const kind = listKind(schema);
@@ -298,6 +297,11 @@ export function typedErrors(value: unknown, schema: Schema | undefined, path = "
 
 const shownOf = (element: string, kind: string) =>
   kind === "set" ? `[=${element.slice(2)}]` : `[${shownKeys(JSON.parse(element.slice(2)) as JsonObject)}]`;
+
+function goTypeOf(value: unknown): string {
+  if (Array.isArray(value)) return "[]interface {}";
+  return isJsonObject(value) ? "map[string]interface {}" : typeof value === "boolean" ? "bool" : typeof value;
+}
 
 /** A value as Go writes it in its own syntax. */
 function goSyntax(value: unknown): string {

@@ -202,7 +202,12 @@ function autoscalerErrors(object: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
   const min = spec["minReplicas"];
   const max = Number(spec["maxReplicas"] ?? 0);
-  const metrics = listAt(spec, "metrics");
+  const cpu = spec["targetCPUUtilizationPercentage"];
+  // The older version has a field of its own for one metric.
+  const metrics =
+    cpu === undefined
+      ? listAt(spec, "metrics")
+      : [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: cpu } } }];
   if (min !== undefined && Number(min) < 1)
     errors.push(fieldInvalid("spec.minReplicas", min, "must be greater than or equal to 1"));
   if (max < 1) errors.push(fieldRequired("spec.maxReplicas", "must be set and greater than 0"));
@@ -211,7 +216,8 @@ function autoscalerErrors(object: KubeObject): FieldError[] {
   const reference = (spec["scaleTargetRef"] ?? {}) as Json;
   errors.push(...referenceErrors(reference, "spec.scaleTargetRef"));
   const version = String(reference["apiVersion"] ?? "");
-  if (!version.includes("/"))
+  const group = version.slice(0, Math.max(0, version.indexOf("/")));
+  if (group === "" && reference["kind"] !== "ReplicationController")
     errors.push(fieldInvalid("spec.scaleTargetRef.apiVersion", version, "apiVersion must specify API group"));
   for (const [at, metric] of metrics.entries()) errors.push(...metricErrors(metric, `spec.metrics[${at}]`));
   if (Number(min) === 0 && !metrics.some(({ type }) => type === "Object" || type === "External"))

@@ -314,14 +314,20 @@ describe("validation", () => {
       "PodDisruptionBudget",
       { spec: { minAvailable: 1, maxUnavailable: 1 } },
       [
-        'spec: Invalid value: {"minAvailable":1,"maxUnavailable":1}: minAvailable and maxUnavailable cannot be both set',
+        'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set',
       ],
     ],
     [
       "an autoscaler below its floor",
       "autoscaling/v2/horizontalpodautoscalers",
       "HorizontalPodAutoscaler",
-      { spec: { minReplicas: 5, maxReplicas: 3, scaleTargetRef: { kind: "Deployment", name: "d" } } },
+      {
+        spec: {
+          minReplicas: 5,
+          maxReplicas: 3,
+          scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "d" },
+        },
+      },
       ["spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`"],
     ],
     [
@@ -456,7 +462,11 @@ describe("services", () => {
 describe("versions", () => {
   it("an autoscaler written as v1 is read as v2, and back", async () => {
     const v1 = await create("autoscaling/v1/horizontalpodautoscalers", "HorizontalPodAutoscaler", {
-      spec: { maxReplicas: 3, targetCPUUtilizationPercentage: 70, scaleTargetRef: { kind: "Deployment", name: "d" } },
+      spec: {
+        maxReplicas: 3,
+        targetCPUUtilizationPercentage: 70,
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "d" },
+      },
     });
     expect(getPath(v1, "spec", "targetCPUUtilizationPercentage")).toBe(70);
     const at = { namespace: "default", name: v1.metadata.name };

@@ -152,6 +152,7 @@ export const configRules: Readonly<Record<string, Strategy>> = {
   },
   ServiceAccount: {
     rulesAreWhole: true,
+    returnsDeleted: true,
     warnings: (object, old) =>
       object.metadata.annotations?.[ENFORCE] === undefined || old?.metadata.annotations?.[ENFORCE] !== undefined
         ? []

@@ -87,14 +87,22 @@ export function defaultPodSpec(spec: Json, restartPolicy = "Always"): Json {
   for (const list of ["containers", "initContainers", "ephemeralContainers"])
     draft.each(list, (container) => defaultContainer(container, isOnHost));
   draft.each("volumes", defaultVolume);
-  draft.map("resources", requestsFromLimits);
   const output = draft.done();
   known.set(spec, output);
   known.set(output, output);
   return output;
 }
 
-/** Requests that are left out are what the limits say. */
+/** Of a pod, not of a template: requests that are left out are what the limits say. */
+export const withRequests = drafted((spec) => {
+  for (const list of ["containers", "initContainers", "ephemeralContainers"])
+    spec.each(
+      list,
+      drafted((container) => container.map("resources", requestsFromLimits)),
+    );
+  spec.map("resources", requestsFromLimits);
+});
+
 function requestsFromLimits(resources: Json): Json {
   const limits = resources["limits"] as Json | undefined;
   const requests = resources["requests"] as Json | undefined;
@@ -109,7 +117,6 @@ function defaultContainer(container: Json, isOnHost: boolean): Json {
   draft.put("terminationMessagePolicy", "File");
   draft.put("imagePullPolicy", pullPolicyOf(String(container["image"] ?? "")));
   draft.put("resources", {});
-  draft.map("resources", requestsFromLimits);
   draft.each("ports", (port) => {
     const next = new Draft(port);
     next.put("protocol", "TCP");

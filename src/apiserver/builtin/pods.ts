@@ -2,7 +2,7 @@
 import { getPath, type KubeObject } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import { listAt, valueAt } from "./checks.ts";
-import { defaultPodSpec, type Json } from "./pod-defaults.ts";
+import { defaultPodSpec, type Json, withRequests } from "./pod-defaults.ts";
 import { podUpdateErrors } from "./pod-updates.ts";
 import { appArmorWarnings } from "./pod-warnings.ts";
 import { newPodErrors, podErrors } from "./pod-validation.ts";
@@ -66,6 +66,7 @@ const text = (object: KubeObject, path: string) => String(valueAt(object, path) 
 export const podStrategy: Strategy = {
   rulesAreWhole: true,
   hasTemplate: "",
+  returnsDeleted: true,
   prepareForCreate: (pod, { warn }) => {
     for (const text of appArmorWarnings(pod)) warn(text);
     return begun(pod);
@@ -76,7 +77,7 @@ export const podStrategy: Strategy = {
     const status = (valueAt(pod, "status") ?? {}) as Json;
     return status["qosClass"] === qosClass ? pod : ({ ...pod, status: { ...status, qosClass } } as KubeObject);
   },
-  applyDefaults: withSpec((spec) => filled(defaultPodSpec(spec), { enableServiceLinks: true })),
+  applyDefaults: withSpec((spec) => filled(withRequests(defaultPodSpec(spec)), { enableServiceLinks: true })),
   validate: podErrors,
   validateNew: newPodErrors,
   validateUpdate: podUpdateErrors,

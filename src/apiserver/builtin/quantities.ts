@@ -27,12 +27,26 @@ const amount: Rewrite = (value) => {
   if (typeof value !== "string" && typeof value !== "number") throw new QuantityError(mistakeIn("{"));
   const seen = canonical.get(value);
   if (seen !== undefined) return seen;
-  if (parseQuantity(value) === undefined) throw new QuantityError(mistakeIn(String(value)));
-  const form = canonicalQuantity(value);
+  const given = complete(String(value));
+  if (parseQuantity(given) === undefined) throw new QuantityError(mistakeIn(given));
+  const form = canonicalOf(given);
   if (canonical.size >= CANONICAL_MAX) canonical.clear();
   canonical.set(value, form);
   return form;
 };
+
+/** Without spaces around it, and with the zero that Go reads where no digits are. */
+function complete(given: string): string {
+  const text = given.trim();
+  const [, sign, suffix] = /^([+-]?)\.?([KMGTPE]i|[numkMGTPE]|[eE][-+]?\d+|)$/.exec(text) ?? [];
+  return text === "" || sign === undefined ? text : `${sign}0${suffix}`;
+}
+
+/** An exponent keeps the letter it was written with. */
+function canonicalOf(text: string): string {
+  const form = canonicalQuantity(text);
+  return form.toLowerCase() === text.toLowerCase() && /\dE\d/.test(text) ? text : form;
+}
 
 /** Why a text is no amount, in Kubernetes' words. */
 function mistakeIn(text: string): string {

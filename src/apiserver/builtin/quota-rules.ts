@@ -176,6 +176,17 @@ function quotaErrors(object: KubeObject): FieldError[] {
   ];
 }
 
+/** What may be asked for should not be more than what may be used. */
+const limitWarnings = (hard: Amounts): string[] =>
+  ["cpu", "memory", "ephemeral-storage"].flatMap((name) => {
+    const limit = hard[`limits.${name}`];
+    return [name, `requests.${name}`].flatMap((asked) =>
+      isMore(hard[asked], limit)
+        ? [`ResourceQuota ${asked} (${hard[asked]}) should be less than limits.${name} (${limit})`]
+        : [],
+    );
+  });
+
 /** What a container is given when it says nothing follows from what it may have at most. */
 function limitDefaults(item: Json): Json {
   if (item["type"] !== "Container") return item;
@@ -296,11 +307,13 @@ function orderErrors(
 export const quotaRules: Readonly<Record<string, Strategy>> = {
   ResourceQuota: {
     rulesAreWhole: true,
+    returnsDeleted: true,
     validate: quotaErrors,
     validateUpdate: (object, old) =>
       deepEqual(listAt(object, "spec.scopes"), listAt(old, "spec.scopes"))
         ? []
         : [fieldInvalid("spec.scopes", listAt(object, "spec.scopes"), "field is immutable")],
+    warnings: (object) => limitWarnings((valueAt(object, "spec.hard") ?? {}) as Amounts),
     validateStatus: (object) => [
       ...amountErrors(valueAt(object, "status.hard"), "status.hard"),
       ...amountErrors(valueAt(object, "status.used"), "status.used"),

@@ -395,6 +395,7 @@ const nowOf = (object: KubeObject) => object.metadata.creationTimestamp ?? forma
 export const storageRules: Readonly<Record<string, Strategy>> = {
   PersistentVolumeClaim: {
     rulesAreWhole: true,
+    returnsDeleted: true,
     applyDefaults: (object) => withSpec(object, filled(specOf(object), { volumeMode: "Filesystem" })),
     prepareForCreate: (object) => ({ ...withSources(object), status: { phase: "Pending" } }) as KubeObject,
     validate: (object) => [...claimSpecErrors(specOf(object), "spec"), ...sourceMismatch(specOf(object))],
@@ -405,6 +406,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
   },
   PersistentVolume: {
     rulesAreWhole: true,
+    returnsDeleted: true,
     applyDefaults: (object) => {
       const complete = filled(specOf(object), {
         volumeMode: "Filesystem",
@@ -423,6 +425,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
   },
   "storage.k8s.io/StorageClass": {
     rulesAreWhole: true,
+    returnsDeleted: true,
     applyDefaults: (object) => ({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate", ...object }) as KubeObject,
     validate: classErrors,
     validateUpdate: (object, old) =>
@@ -440,6 +443,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
   },
   "storage.k8s.io/CSIDriver": {
     rulesAreWhole: true,
+    returnsDeleted: true,
     applyDefaults: (object) =>
       withSpec(
         object,
@@ -461,9 +465,10 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     validate: driverErrors,
     validateUpdate: driverUpdateErrors,
   },
-  "storage.k8s.io/CSINode": { rulesAreWhole: true, validate: nodeErrors },
+  "storage.k8s.io/CSINode": { rulesAreWhole: true, returnsDeleted: true, validate: nodeErrors },
   "storage.k8s.io/VolumeAttachment": {
     rulesAreWhole: true,
+    returnsDeleted: true,
     validate: attachmentErrors,
     validateUpdate: (object, old) => immutableAt(object, old, "spec"),
   },

@@ -163,7 +163,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
     }),
   },
   Endpoints: { createsOnUpdate: true },
-  Service: serviceStrategy,
+  Service: { ...serviceStrategy, returnsDeleted: true },
   Event: {
     createsOnUpdate: true,
     fields: (object) => ({

@@ -184,7 +184,11 @@ const TOLERATED = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachab
 /** Pods stay five minutes on a node that is gone, unless they say otherwise. */
 const defaultTolerations: AdmissionPlugin = {
   name: "DefaultTolerationSeconds",
-  handles: isPodCreate,
+  handles: ({ definition, operation, subresource }) =>
+    (operation === "CREATE" || operation === "UPDATE") &&
+    subresource === undefined &&
+    definition.kind.group === "" &&
+    definition.kind.resource === "pods",
   mutate({ object }: Change) {
     const present = listOf(object, "spec", "tolerations");
     const isCovered = (taint: string) =>

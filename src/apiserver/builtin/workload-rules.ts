@@ -557,6 +557,7 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
   },
   PodTemplate: {
     rulesAreWhole: true,
+    returnsDeleted: true,
     createsOnUpdate: true,
     applyDefaults: (object) => {
       const template = (valueAt(object, "template") ?? {}) as Json;
@@ -576,7 +577,15 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
   },
   "apps/ControllerRevision": {
     rulesAreWhole: true,
-    validate: (object) => [...dataErrors(valueAt(object, "data")), ...notNegativeAt(object, "revision")],
-    validateUpdate: (object, old) => immutableAt(object, old, "data"),
+    validate: (object) => [...notNegativeAt(object, "revision"), ...dataErrors(valueAt(object, "data"))],
+    validateUpdate: (object, old) => {
+      const data = valueAt(object, "data");
+      if (deepEqual(data, valueAt(old, "data"))) return [];
+      // A patch leaves members in the order of their names.
+      const shown = isMap(data)
+        ? Object.fromEntries(Object.entries(data).sort(([left], [right]) => (left < right ? -1 : 1)))
+        : data;
+      return [fieldInvalid("data", shown, "field is immutable")];
+    },
   },
 };

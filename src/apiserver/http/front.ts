@@ -93,6 +93,11 @@ const text = (status: number, value: string): FrontAnswer => ({
   body: Buffer.from(value),
 });
 
+const warningHeader = (warnings: readonly string[]): { readonly warning?: string[] } =>
+  warnings.length === 0
+    ? {}
+    : { warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`) };
+
 /** Who asks. */
 interface Asking {
   readonly user: User;
@@ -139,13 +144,13 @@ export class Front {
       const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
       return passage.finish(connected ?? (await this.#resource(request, url, path, attributes, user, passage)));
     } catch (error) {
-      return passage.finish(this.#failure(error, header(request, "accept")), error);
+      return passage.finish(this.#failure(error, header(request, "accept"), passage.warnings), error);
     } finally {
       passage.leave();
     }
   }
 
-  #failure(error: unknown, accept: string | undefined): FrontAnswer {
+  #failure(error: unknown, accept: string | undefined, warnings: readonly string[] = []): FrontAnswer {
     const { status } = error instanceof ApiError ? error : internalError(error);
     if (!(error instanceof ApiError)) this.#parts.server.log.error("request failed", { error });
     const retry = status.details?.retryAfterSeconds;
@@ -154,6 +159,7 @@ export class Front {
       status: status.code ?? 500,
       headers: {
         "content-type": contentType,
+        ...warningHeader(warnings),
         ...NOT_CACHED,
         ...(this.#denials.has(error as object) ? { "x-content-type-options": "nosniff" } : {}),
         ...(retry === undefined ? {} : { "retry-after": String(retry) }),
@@ -307,6 +313,7 @@ export class Front {
     mustBeServed(definition, path, attributes.verb, request.method);
     const query = url.searchParams;
     const warnings: string[] = definition.deprecation === undefined ? [] : [definition.deprecation];
+    passage.warnings = warnings;
     let isCreated = false;
     const context: RequestContext = {
       user,
@@ -332,11 +339,7 @@ export class Front {
       const { contentType, body } = encodeAnswer(definition, form, object, include, server.clock.now());
       const headers = {
         "content-type": contentType,
-        ...(warnings.length === 0
-          ? {}
-          : {
-              warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`),
-            }),
+        ...warningHeader(warnings),
         ...NOT_CACHED,
       };
       return { status, headers, body };

@@ -23,6 +23,8 @@ export class Passage {
   audit: AuditTrail = silent;
   /** The object of the answer, for the audit log. */
   answered: unknown;
+  /** What the client is told beside the answer, also where that is a refusal. */
+  warnings: readonly string[] = [];
   readonly #request: FrontRequest;
   readonly #parts: PassageParts;
   readonly #id: string;

@@ -1,5 +1,6 @@
 import {
   conflict,
+  formatTime,
   type DeleteOptions,
   isNotFound,
   type KubeObject,
@@ -7,6 +8,7 @@ import {
   objectKey,
   type ResourceRequest,
   staleConflict,
+  withMetadata,
 } from "#machinery";
 import { admit } from "../admission.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
@@ -48,12 +50,11 @@ export async function deleteObject(
       (object) => object,
     );
     const plan = planDeletion(definition, old, options, host.clock.now());
-    if (options.dryRun)
-      return plan.type === "remove" ? (successStatus(old, 200, definition.kind) as unknown as KubeObject) : plan.object;
+    if (options.dryRun) return plan.type === "remove" ? deletedAnswer(definition, old, host.clock.now()) : plan.object;
     if (plan.type === "keep") return plan.object;
     if (plan.type === "remove") {
       const removed = await store.delete(key, present.revision);
-      if (removed !== undefined) return successStatus(old, 200, definition.kind) as unknown as KubeObject;
+      if (removed !== undefined) return deletedAnswer(definition, old, host.clock.now());
     } else {
       await host.prepareStore(definition, plan.object);
       const stored = host.forStore(definition, plan.object, present.object);
@@ -66,6 +67,19 @@ export async function deleteObject(
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, name);
   }
+}
+
+/** What is said of an object that is gone: a Status, or the object as it was when it went. */
+function deletedAnswer(definition: ResourceDefinition, old: KubeObject, nowMs: number): KubeObject {
+  const { strategy, kind } = definition;
+  if (strategy.returnsDeleted !== true) return successStatus(old, 200, kind) as unknown as KubeObject;
+  if (strategy.gracePeriodSeconds === undefined) return old;
+  const isMarked = old.metadata.deletionTimestamp !== undefined;
+  return withMetadata(old, {
+    deletionTimestamp: formatTime(nowMs),
+    deletionGracePeriodSeconds: 0,
+    generation: (old.metadata.generation ?? 0) + (isMarked ? 0 : 1),
+  });
 }
 
 /** Deletes what the selection finds, one by one; what is gone meanwhile is no error. */

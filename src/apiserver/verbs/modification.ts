@@ -156,11 +156,18 @@ function separateStatus(
     );
   }
   if (subresource === "finalize")
-    return setPath(old, ["spec", "finalizers"], getPath(object, "spec", "finalizers") ?? []);
+    return withFinalizers(old, (getPath(object, "spec", "finalizers") ?? []) as readonly string[]);
   if (!hasSubresource(definition, "status")) return object;
   const { status: _sent, ...rest } = object as KubeObject & { status?: unknown };
   const status = (old as { status?: unknown }).status;
   return (status === undefined ? rest : { ...rest, status }) as KubeObject;
+}
+
+/** What holds a namespace; nothing is left out. */
+function withFinalizers(namespace: KubeObject, finalizers: readonly string[]): KubeObject {
+  if (finalizers.length > 0) return setPath(namespace, ["spec", "finalizers"], finalizers);
+  const { finalizers: _none, ...spec } = (getPath(namespace, "spec") ?? {}) as Record<string, unknown>;
+  return { ...namespace, spec } as KubeObject;
 }
 
 function countGeneration(definition: ResourceDefinition, object: KubeObject, old: KubeObject): KubeObject {

@@ -2,6 +2,7 @@ import {
   ApiError,
   apiError,
   apiVersionOf,
+  goJson,
   goText,
   plainFailure,
   applyJsonPatch,
@@ -21,6 +22,7 @@ import {
   requestEntityTooLarge,
   type ResourceRequest,
 } from "#machinery";
+import { goFields } from "../builtin/go-shape.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { applyScale, scaleOf } from "../scale.ts";
 import { admitBody, isKnownIn, mustBeAddressed } from "./body.ts";
@@ -88,10 +90,73 @@ function asPatch(patchType: string, body: unknown, patched: KubeObject, decode: 
     return decode();
   } catch (error) {
     if (!(error instanceof ApiError) || error.reason !== "BadRequest") throw error;
-    const shown = patchType === "application/strategic-merge-patch+json" ? goText(body) : JSON.stringify(patched);
-    const why = error.message.replace(/^\S* ?in version "[^"]*" cannot be handled as a \w+: /, "");
+    const shown = patchType === "application/strategic-merge-patch+json" ? goText(body) : patchedText(patched, body);
+    const plain = error.message.replace(/^\S* ?in version "[^"]*" cannot be handled as a \w+: /, "");
+    const why = patchType === "application/strategic-merge-patch+json" ? restoring(plain) : plain;
     throw invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, why)]);
   }
+}
+
+const GO_KINDS: Readonly<Record<string, string>> = { object: "map", array: "slice", number: "int64" };
+
+/** Strategic patches are decoded another way than JSON, and fail in other words. */
+function restoring(text: string): string {
+  const [, found = "", type] = /^json: cannot unmarshal (\w+).* of type (.*)$/.exec(text) ?? [];
+  if (type === undefined) return text;
+  const kind = GO_KINDS[found] ?? found;
+  if (type.startsWith("[]")) return `cannot restore slice from ${kind}`;
+  if (type.startsWith("map[")) return `cannot restore map from ${kind}`;
+  return type.startsWith("v1.") ? `cannot restore struct from: ${kind}` : `unrecognized type: ${type}`;
+}
+
+/** Members a patch leads through; those of the others stand as they were. */
+interface Touched {
+  readonly [member: string]: Touched;
+}
+
+function touchedBy(body: unknown): Touched {
+  return Array.isArray(body) ? touchedBySteps(body) : touchedByMerge(body);
+}
+
+function touchedByMerge(body: unknown): Touched {
+  return isJsonObject(body)
+    ? Object.fromEntries(Object.entries(body).map(([key, value]) => [key, touchedByMerge(value)]))
+    : {};
+}
+
+function touchedBySteps(steps: readonly unknown[]): Touched {
+  const root: Record<string, Touched> = {};
+  for (const each of steps) {
+    const path = isJsonObject(each) ? each["path"] : undefined;
+    let at: Record<string, Touched> = root;
+    for (const step of String(path ?? "")
+      .split("/")
+      .slice(1)) {
+      const next = Object.hasOwn(at, step) ? (at[step] as Record<string, Touched>) : {};
+      at[step] = next;
+      at = next;
+    }
+  }
+  return root;
+}
+
+const METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/** The object a patch led to as Go writes it: what it went through by the order of names, all else in the order of types. */
+function patchedText(patched: KubeObject, body: unknown): string {
+  const order = (goFields(METADATA) ?? []).map(({ json }) => json);
+  const metadata = Object.fromEntries(
+    Object.entries(patched.metadata ?? {}).sort(([left], [right]) => order.indexOf(left) - order.indexOf(right)),
+  );
+  return textOf({ ...patched, metadata }, touchedBy(body));
+}
+
+function textOf(value: unknown, touched: Touched | undefined): string {
+  if (touched === undefined || !isJsonObject(value) || Object.keys(touched).length === 0) return goJson(value ?? null);
+  const members = Object.entries(value)
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([key, member]) => `${goJson(key)}:${textOf(member, Object.hasOwn(touched, key) ? touched[key] : undefined)}`);
+  return `{${members.join(",")}}`;
 }
 
 /** The target after the patch, whatever came of it. */
@@ -117,7 +182,7 @@ function patchedBy(definition: ResourceDefinition, { patchType, body }: PatchReq
     if (!(error instanceof PatchError)) throw error;
     if (patchType === "application/json-patch+json" && Array.isArray(body))
       throw apiError(422, "Invalid", "the server rejected our request due to an error in our request", {});
-    if (error.message.includes("does not contain declared merge key")) throw plainFailure(error.message);
+    if (error.isFailure) throw plainFailure(error.message);
     throw badRequest(error.message);
   }
   if (!isJsonObject(patched)) throw badRequest("the patched object is no object");

@@ -75,6 +75,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   const namespace = definition.kind.namespaced ? request.namespace : undefined;
   const scope = JSON.stringify([head, namespace, labelSelector ?? "", fieldSelector ?? "", request.name ?? ""]);
   const isSelected = filter !== undefined;
+  let lastKey: string | undefined;
   const take = async (given: Iterable<readonly [string, StoredObject]>, afterKey = "") => {
     const items: KubeObject[] = [];
     let range = given;
@@ -88,6 +89,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     }
     for (const [key, { object }] of range) {
       if (key <= afterKey) continue;
+      lastKey = key;
       const shown = host.convert(object, definition);
       if (filter === undefined || filter(shown)) items.push(shown);
     }
@@ -96,7 +98,8 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   if (request.continue) {
     if (wanted !== 0) throw badRequest("specifying resource version is not allowed when using continue");
     const kept = host.pages.kept(request.continue, scope);
-    if (kept !== undefined) return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected });
+    if (kept !== undefined)
+      return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected, lastKey: kept.lastKey });
     const point = readToken(request.continue);
     const revision = point.revision === "present" ? store.revision : point.revision;
     if (revision > store.revision) throw continueExpired(point);
@@ -107,10 +110,11 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
       if (isExpired(error)) throw continueExpired(point);
       throw error;
     }
-    return host.pages.cut(head, await take(range, point.afterKey), revision, { limit, scope, isSelected });
+    const rest = await take(range, point.afterKey);
+    return host.pages.cut(head, rest, revision, { limit, scope, isSelected, lastKey });
   }
   if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
   const isExact = match === "Exact" || (match === undefined && wanted !== 0 && limit !== undefined && limit > 0);
   const items = await take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
-  return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected });
+  return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected, lastKey });
 }

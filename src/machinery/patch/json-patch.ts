@@ -19,7 +19,14 @@ export interface JsonPatchOptions {
 }
 
 /** Says which operation could not be carried out, and why. */
-export class PatchError extends Error {}
+export class PatchError extends Error {
+  /** Whether it comes from so deep inside that a server has no better answer than that it failed. */
+  readonly isFailure: boolean;
+  constructor(message: string, isFailure = false) {
+    super(message);
+    this.isFailure = isFailure;
+  }
+}
 
 export function parsePointer(pointer: string): string[] {
   if (pointer === "") return [];
@@ -92,7 +99,11 @@ function applyOne(document: unknown, operation: JsonPatchOperation, options: Jso
       );
     }
     case "copy": {
-      const value = read(document, parsePointer(operation.from ?? ""));
+      const from = parsePointer(operation.from ?? "");
+      const found = read(document, from);
+      // A member that is not there is copied as null, as kube-apiserver does.
+      const isMissing = options.replacesMissing && isJsonObject(read(document, from.slice(0, -1)));
+      const value = found === undefined && isMissing ? null : found;
       if (value === undefined)
         throw new PatchError(
           `copy operation does not apply: doc is missing from path: ${operation.from}: missing value`,

@@ -93,7 +93,7 @@ function mergeList(
     if (!isJsonObject(item)) throw new PatchError(`an element of a list that merges by ${key} must be an object`);
     const directive = own(item, DIRECTIVE);
     if (directive !== undefined && !["merge", "replace", "delete"].includes(directive as string))
-      throw new PatchError(`unknown patch type: ${goText(directive)} in map: ${goText(item)}`);
+      throw new PatchError(`unknown patch type: ${goText(directive)} in map: ${goText(item)}`, true);
   }
   const items = patch as readonly JsonObject[];
   if (items.some((item) => own(item, DIRECTIVE) === "replace"))
@@ -103,14 +103,16 @@ function mergeList(
   let result = [...target];
   for (const item of items) {
     const value = own(item, key);
-    if (value === undefined) throw new PatchError(`map: ${goText(item)} does not contain declared merge key: ${key}`);
+    if (value === undefined)
+      throw new PatchError(`map: ${goText(item)} does not contain declared merge key: ${key}`, true);
     const isSame = (other: unknown) => isJsonObject(other) && deepEqual(own(other, key), value);
     if (own(item, DIRECTIVE) === "delete") {
       result = result.filter((other) => !isSame(other));
       continue;
     }
     const at = result.findIndex(isSame);
-    if (at < 0) result.push(mergeObject({}, item, schema.items));
+    // A new element is taken as it was sent, with directives that stand in it.
+    if (at < 0) result.push(own(item, DIRECTIVE) === undefined ? item : without(item, DIRECTIVE));
     else result[at] = mergeObject(result[at] as JsonObject, item, schema.items);
   }
   const kept = items.filter((item) => own(item, DIRECTIVE) !== "delete");
