@@ -1,7 +1,7 @@
 import type { KubeObject } from "#machinery";
 import { AnswerBook, type Answers, Unanswered } from "./answers.ts";
 import { nativeKinds } from "./native/kinds.ts";
-import { statusOf } from "./parts.ts";
+import { isMap, statusOf } from "./parts.ts";
 import type { AggregatedItem, Dependency, Json, KindRules, Operation, Replicas } from "./rules.ts";
 
 const PARTS: Readonly<Record<Operation, keyof KindRules>> = {
@@ -51,6 +51,17 @@ const native = new Map(Object.entries(nativeKinds).map(([key, rules]) => [key, {
 /** The built-in rules; of every other kind the status is reflected whole. */
 export const nativeSource: RuleSource = (apiVersion, kind) => native.get(`${apiVersion}/${kind}`) ?? others;
 
+/** What a rule made of an object, when it is still one: scripts and webhooks may leave anything. */
+function whole(made: KubeObject, operation: Operation): KubeObject {
+  const missing = !isMap(made)
+    ? "it"
+    : ((["apiVersion", "kind"] as const).find((field) => typeof made[field] !== "string" || made[field] === "") ??
+      (isMap(made.metadata) ? undefined : "metadata"));
+  if (missing !== undefined)
+    throw new Error(`${operation} leaves no object: ${missing === "it" ? "it is none" : `${missing} is missing`}`);
+  return made;
+}
+
 /** An interpreter over sources in order of precedence. */
 export function createInterpreter(sources: readonly RuleSource[] = [nativeSource]): Interpreter {
   const over = (answers: Answers | undefined): Interpreter => {
@@ -69,8 +80,9 @@ export function createInterpreter(sources: readonly RuleSource[] = [nativeSource
       hasHook: (kind, operation) => rule(kind, PARTS[operation]) !== undefined,
       replicas: (object) => rule(object, "replicas")?.(object),
       components: (object) => rule(object, "components")?.(object),
-      revise: (object, count) => rule(object, "revise")?.(object, count) ?? object,
-      retain: (desired, observed) => (rule(desired, "retain") ?? rule(desired, "keep"))?.(desired, observed) ?? desired,
+      revise: (object, count) => whole(rule(object, "revise")?.(object, count) ?? object, "ReviseReplica"),
+      retain: (desired, observed) =>
+        whole((rule(desired, "retain") ?? rule(desired, "keep"))?.(desired, observed) ?? desired, "Retain"),
       aggregate: (object, items, nowMs) => rule(object, "aggregate")?.(object, items, nowMs),
       templateStatus(object, items, nowMs) {
         const rules = rulesWith(object, "aggregate");

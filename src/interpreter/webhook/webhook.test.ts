@@ -117,9 +117,38 @@ describe("a webhook interpreter", () => {
     ["forgets the answer", { uid: "1", successful: true }, 200, "nil response.replicas"],
     ["answers no JSON", "<html>", 200, "the answer is not JSON"],
     ["answers 404", {}, 404, "the server answered 404"],
-    ["patches without a type", good({ replicas: "3" }), 200, "nil response.replicas"],
+    ["answers a text for a number", good({ replicas: "3" }), 200, "nil response.replicas"],
   ])("that %s fails the operation", async (_what, answer, status, message) => {
     await expect(asking(() => answer, status).interpreter.ask((asked) => asked.replicas(object))).rejects.toThrow(
+      message,
+    );
+  });
+
+  const replaceAll = [{ op: "replace", path: "", value: 3 }];
+  it.each<[string, object, string]>([
+    ["without a type", { patch: patch([]) }, "nil response.patchType"],
+    ["with a type alone", { patchType: "JSONPatch" }, "nil response.patch"],
+    [
+      "of a type nobody knows",
+      { patch: patch([]), patchType: "MergePatch" },
+      'invalid response.patchType of "MergePatch"',
+    ],
+    ["that is no base64 of JSON", { patch: "%%%", patchType: "JSONPatch" }, "no base64 of JSON"],
+    ["that is no list", { patch: patch({}), patchType: "JSONPatch" }, "must be a list of operations"],
+    ["that does not apply", { patch: patch([{ op: "remove", path: "/x/y" }]), patchType: "JSONPatch" }, "missing"],
+    ["that leaves a number", { patch: patch(replaceAll), patchType: "JSONPatch" }, "leaves no object"],
+    [
+      "that takes the metadata",
+      { patch: patch([{ op: "remove", path: "/metadata" }]), patchType: "JSONPatch" },
+      "ReviseReplica leaves no object: metadata is missing",
+    ],
+    [
+      "that takes the kind",
+      { patch: patch([{ op: "replace", path: "/kind", value: "" }]), patchType: "JSONPatch" },
+      "ReviseReplica leaves no object: kind is missing",
+    ],
+  ])("a patch %s fails the operation", async (_what, answer, message) => {
+    await expect(asking(() => good(answer)).interpreter.ask((asked) => asked.revise(object, 3))).rejects.toThrow(
       message,
     );
   });
