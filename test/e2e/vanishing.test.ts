@@ -137,20 +137,21 @@ describe("a CustomResourceDefinition", () => {
     await fleet.until(async () => (await definitionInMember()) === undefined);
   });
 
-  test.each(["works", "resourcebindings"])(
-    "of the control plane itself, %s: what its objects made stays in members",
-    async (resource) => {
-      const uid = await withWidget();
-      await fleet.plane.delete(CustomResourceDefinition, { name: `${resource}.work.karmada.io` });
-      await fleet.until(
-        async () =>
-          (await fleet.plane.find(CustomResourceDefinition, { name: `${resource}.work.karmada.io` })) === undefined,
-      );
-      await fleet.advance(60_000);
-      expect((await inMember("w"))?.metadata.uid).toBe(uid);
-      expect(await definitionInMember()).toBeDefined();
-    },
-  );
+  test.each([
+    "works.work.karmada.io",
+    "resourcebindings.work.karmada.io",
+    "clusterresourcebindings.work.karmada.io",
+    "clusters.cluster.karmada.io",
+    "propagationpolicies.policy.karmada.io",
+    "clusterpropagationpolicies.policy.karmada.io",
+  ])("of the control plane itself, %s: what its objects made stays in members", async (name) => {
+    const uid = await withWidget();
+    await fleet.plane.delete(CustomResourceDefinition, { name });
+    await fleet.until(async () => (await fleet.plane.find(CustomResourceDefinition, { name })) === undefined);
+    await fleet.advance(60_000);
+    expect((await inMember("w"))?.metadata.uid).toBe(uid);
+    expect(await definitionInMember()).toBeDefined();
+  });
 });
 
 test("10.3 a namespace goes with its content; with the brake on it waits for what is held of it", async () => {

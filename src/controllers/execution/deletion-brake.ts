@@ -10,7 +10,8 @@ export interface BrakeOptions {
 interface Window {
   readonly startMs: number;
   readonly limit: number;
-  deleted: number;
+  /** Uids of what was let go on; a deletion that is tried again counts once. */
+  readonly admitted: Set<string>;
 }
 
 /**
@@ -30,15 +31,16 @@ export class DeletionBrake {
     return this.#options.massDeletionShare > 0;
   }
 
-  /** Counts one deletion in and says whether it may go on. `total` is asked for once a window. */
-  admits(cluster: string, total: () => number, nowMs: number): boolean {
+  /** Counts the deletion of one Work in, once, and says whether it may go on. `total` is asked for once a window. */
+  admits(cluster: string, uid: string, total: () => number, nowMs: number): boolean {
     let window = this.#windows.get(cluster);
     if (window === undefined || nowMs - window.startMs >= this.#options.massDeletionWindowMs) {
       const limit = Math.max(this.#options.massDeletionFloor, Math.floor(total() * this.#options.massDeletionShare));
-      this.#windows.set(cluster, (window = { startMs: nowMs, limit, deleted: 0 }));
+      this.#windows.set(cluster, (window = { startMs: nowMs, limit, admitted: new Set() }));
     }
-    if (window.deleted >= window.limit) return false;
-    window.deleted++;
+    if (window.admitted.has(uid)) return true;
+    if (window.admitted.size >= window.limit) return false;
+    window.admitted.add(uid);
     return true;
   }
 

@@ -135,7 +135,9 @@ describe("the mass-deletion brake", () => {
   const brake = (massDeletionShare: number, massDeletionFloor = 2) =>
     new DeletionBrake({ massDeletionShare, massDeletionFloor, massDeletionWindowMs: 1000 });
   const admitted = (subject: DeletionBrake, count: number, nowMs: number, total = 100) =>
-    Array.from({ length: count }, () => subject.admits("m1", () => total, nowMs)).filter(Boolean).length;
+    Array.from({ length: count }, () => subject.admits("m1", String(next++), () => total, nowMs)).filter(Boolean)
+      .length;
+  let next = 0;
 
   test("is off by default share and on above it", () => {
     expect(brake(0).isOn).toBe(false);
@@ -150,7 +152,18 @@ describe("the mass-deletion brake", () => {
   test("never holds fewer than the floor, and counts members apart", () => {
     const subject = brake(0.1, 5);
     expect(admitted(subject, 50, 0, 10)).toBe(5);
-    expect(subject.admits("m2", () => 10, 0)).toBe(true);
+    expect(subject.admits("m2", "a", () => 10, 0)).toBe(true);
+  });
+  test("counts a deletion that is tried again once", () => {
+    const subject = brake(0.1, 2);
+    expect(["a", "a", "b", "a", "b", "c"].map((uid) => subject.admits("m1", uid, () => 10, 0))).toEqual([
+      true,
+      true,
+      true,
+      true,
+      true,
+      false,
+    ]);
   });
   test("knows how many are held", () => {
     const subject = brake(0.1);

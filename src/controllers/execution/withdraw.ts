@@ -167,6 +167,7 @@ async function isHeld(
     (!wasHeld &&
       brake.admits(
         clusterName,
+        work.metadata.uid ?? "",
         () => context.cache(Work).list(work.metadata.namespace).length,
         context.clock.monotonicMs(),
       ))
