@@ -11,6 +11,7 @@ import { failover } from "./bench/failover.ts";
 import { fleet } from "./bench/fleet.ts";
 import { interpret } from "./bench/interpret.ts";
 import type { Bench, Row } from "./bench/measure.ts";
+import { objects } from "./bench/objects.ts";
 import { propagate } from "./bench/propagate.ts";
 import { propagateReal } from "./bench/propagate-real.ts";
 import { restart } from "./bench/restart.ts";
@@ -23,6 +24,7 @@ const benches: Readonly<Record<string, Bench>> = {
   start,
   propagate,
   api,
+  objects,
   schedule: decisions,
   failover,
   fleet,

@@ -29,6 +29,7 @@ import { horizontalPodAutoscaler } from "./controllers/horizontal-pod-autoscaler
 import { resourceQuotaController } from "./controllers/resource-quota.ts";
 import { simulatedExec } from "./exec.ts";
 import { simulatedLogs } from "./logs.ts";
+import { simulatedPortForward } from "./port-forward.ts";
 import { type Faults, isRefusing, NO_FAULTS, withFaults } from "./faults.ts";
 import { metricsDefinitions } from "./metrics-api.ts";
 
@@ -120,13 +121,15 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
   let manager: Manager | undefined;
   const logs = simulatedLogs(() => api);
   const exec = simulatedExec(() => api);
+  const portForward = simulatedPortForward(() => api);
   const api: RunningApiServer = await startApiServer({
     backend: options.backend ?? createMemoryBackend(),
     clock,
     random,
     log,
     serviceAccountKeys: options.serviceAccountKeys,
-    connect: async (request, path, user) => (await logs(request, path, user)) ?? exec(request, path, user),
+    connect: async (request, path, user) =>
+      (await logs(request, path, user)) ?? (await exec(request, path, user)) ?? portForward(request, path, user),
     aggregated: metricsDefinitions(() => {
       if (manager === undefined) throw serviceUnavailable("metrics are not there yet");
       const { informers } = manager;

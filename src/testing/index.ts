@@ -8,6 +8,6 @@ export { eventually, settle } from "./eventually.ts";
 export { FAILOVER_FLAGS, type FailoverFleet, startFailoverFleet } from "./failover-fleet.ts";
 export { startTestFleet } from "./fleet.ts";
 export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
-export { hasKubectl, kubectl } from "./kubectl.ts";
+export { hasKubectl, kubectl, type RunningKubectl, startKubectl } from "./kubectl.ts";
 export { createTestServer, type TestServer, watchInto } from "./test-server.ts";
 export { startVirtualFleet, type VirtualFleet } from "./virtual-fleet.ts";

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -19,13 +19,70 @@ export function hasKubectl(): boolean {
 }
 
 /** Runs the real kubectl; gives standard output. Rejects with its standard error when it fails. */
-export async function kubectl(kubeconfig: string, words: readonly string[], input?: string): Promise<string> {
+export async function kubectl(
+  kubeconfig: string,
+  words: readonly string[],
+  input?: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const child = execute(program, ["--kubeconfig", kubeconfig, ...words], {
     maxBuffer: 16 * 1024 * 1024,
     timeout: 30_000,
-    env: { ...process.env, HOME: "/nonexistent" },
+    env: { ...process.env, HOME: "/nonexistent", ...env },
   });
   if (input !== undefined) child.child.stdin?.end(input);
   const { stdout, stderr } = await child;
   return stdout + stderr;
+}
+
+/** A kubectl that runs on, such as `port-forward`. */
+export interface RunningKubectl {
+  /** Resolves with the groups of an expression once what was printed fits it; rejects when kubectl ends before. */
+  until(wanted: RegExp): Promise<readonly string[]>;
+  stop(): Promise<void>;
+}
+
+export function startKubectl(
+  kubeconfig: string,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): RunningKubectl {
+  const child = spawn(program, ["--kubeconfig", kubeconfig, ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, HOME: "/nonexistent", ...env },
+  });
+  let printed = "";
+  const listeners = new Set<() => void>();
+  const tell = () => {
+    for (const listener of [...listeners]) listener();
+  };
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => {
+      printed += chunk.toString();
+      tell();
+    });
+  const ended = new Promise<void>((resolve) => {
+    child.once("close", () => {
+      resolve();
+      tell();
+    });
+  });
+  return {
+    until: (wanted) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const found = wanted.exec(printed);
+          if (found === null && child.exitCode === null && child.signalCode === null) return;
+          listeners.delete(look);
+          if (found === null) reject(new Error(`kubectl ended without ${String(wanted)}: ${printed}`));
+          else resolve(found.slice(1));
+        };
+        listeners.add(look);
+        look();
+      }),
+    async stop() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
 }

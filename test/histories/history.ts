@@ -56,6 +56,8 @@ export async function recordHistory(replicas: readonly Transport[], options: His
   const known = new Map<string, number>();
 
   const replica = (): Transport => replicas[random.below(replicas.length)] as Transport;
+  // A replica keeps changes from its first look at a kind on; a watch it is asked for must not be from before that.
+  for (const one of replicas) await one.list(ADDRESS);
   const start = await replica().list(ADDRESS);
   const from = Number(start.metadata.resourceVersion);
   const watchers = Array.from({ length: options.watchers }, () => watchOn(replica, from, random));

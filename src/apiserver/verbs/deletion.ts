@@ -30,6 +30,8 @@ export async function deleteObject(
   // Kubernetes names the kind here, not the resource.
   const mismatch = (why: string) => conflict({ ...definition.kind, resource: definition.kind.kind }, name, why);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
+  // What is demanded of the object may be another replica's doing: nothing is refused for not knowing that yet.
+  if (Object.keys(options.preconditions ?? {}).length > 0) await host.settle();
   for (let tries = 0; ; tries++) {
     const present = store.get(key);
     if (present === undefined) throw notFound(definition.kind, name);

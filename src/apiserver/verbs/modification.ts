@@ -50,11 +50,18 @@ export async function modifyObject(
     throw plainFailure(`strconv.ParseUint: parsing ${JSON.stringify(expectedVersion)}: invalid syntax`);
   const store = host.store(definition);
   const key = objectKey(definition.kind.namespaced ? address.namespace : undefined, address.name);
+  let hasSettled = false;
   for (let tries = 0; ; tries++) {
     const present = store.get(key);
     if (present === undefined) throw notFound(definition.kind, address.name);
-    if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision))
-      throw staleConflict(definition.kind, address.name);
+    if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision)) {
+      // A version newer than the one shown here may be another replica's, and the present one.
+      const settling = hasSettled || Number(expectedVersion) < present.revision ? undefined : host.settle();
+      if (settling === undefined) throw staleConflict(definition.kind, address.name);
+      await settling;
+      hasSettled = true;
+      continue;
+    }
     await host.prepare(definition, [present.object]);
     const old = host.convert(present.object, definition);
     const known = knownOf(definition, present);
