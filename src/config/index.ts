@@ -30,4 +30,4 @@ export {
   schedulerFlags,
 } from "./scheduling-flags.ts";
 export * from "./values.ts";
-export { VERSION } from "./version.ts";
+export { BUILD, VERSION } from "./version.ts";

@@ -43,6 +43,8 @@ export interface FleetOptions {
   readonly log: Logger;
   /** Keeps nothing on disk but kubeconfigs. */
   readonly isInMemory?: boolean;
+  /** Keeps what members store in memory, and the control plane's on disk. */
+  readonly membersInMemory?: boolean;
   readonly podReadyMs?: number;
 }
 
@@ -69,7 +71,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const started = await Promise.all(
     options.members.map(async (member) => {
       // Members of the tour share the control plane's authority: one set of certificates starts faster than many.
-      const memberBackend = options.isInMemory ? undefined : openFileBackend(join(folder, "members", member.name));
+      const isKept = !(options.isInMemory || options.membersInMemory);
+      const memberBackend = isKept ? openFileBackend(join(folder, "members", member.name)) : undefined;
       const simulated = await startMember({
         ...member,
         pki,

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Metrics } from "#base";
-import { VERSION } from "#config";
+import { BUILD, VERSION } from "#config";
 
 /** Metrics in Prometheus' format, and their text. */
 export function createMetrics(): { readonly metrics: Metrics; readonly text: () => Promise<string> } {
@@ -10,11 +10,24 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
   new Gauge({
     name: "karmada_build_info",
     help: "What this program was built from; always 1",
-    labelNames: ["git_version", "go_version", "compiler", "platform"],
+    labelNames: [
+      "git_version",
+      "git_commit",
+      "git_short_commit",
+      "git_tree_state",
+      "build_date",
+      "go_version",
+      "compiler",
+      "platform",
+    ],
     registers: [registry],
   }).set(
     {
       git_version: VERSION,
+      git_commit: BUILD.commit,
+      git_short_commit: BUILD.commit === "unknown" ? BUILD.commit : BUILD.commit.slice(0, 9),
+      git_tree_state: BUILD.treeState,
+      build_date: BUILD.date,
       go_version: "none",
       compiler: `node ${process.version}`,
       platform: `${process.platform}/${process.arch}`,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Deployment, Node, Pod, ReplicaSet } from "#apis/kubernetes";
 import type { RunningApiServer } from "#apiserver";
-import { seededRandom, silentLogger, VirtualClock } from "#base";
+import { type MetricLabels, type Metrics, seededRandom, silentLogger, silentMetrics, VirtualClock } from "#base";
 import { type Client, createClient } from "#client";
 import { createMemberPool, type MemberPool } from "#member";
 import { settle, startTestApiServer } from "#testing";
@@ -96,6 +96,66 @@ describe("the estimator of a connected member", () => {
     members.disconnect("m1");
     expect(await ask()).toBe(UNKNOWN);
     stop();
+  });
+
+  it("is measured by upstream's names of questions and steps", async () => {
+    const seen = new Set<string>();
+    const note =
+      (name: string) =>
+      (_: number, labels: MetricLabels = {}) =>
+        seen.add(`${name.replace("karmada_scheduler_estimator_", "")} ${Object.values(labels).join(" ")}`);
+    const metrics: Metrics = {
+      ...silentMetrics,
+      counter: (name) => ({ add: note(name) }),
+      gauge: (name) => ({ set: note(name), remove: () => undefined }),
+      histogram: (name) => ({ observe: note(name) }),
+    };
+    const deployment = await client.create(Deployment, {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: { name: "web", namespace: "default" },
+      spec: {
+        selector: { matchLabels: { app: "web" } },
+        template: { metadata: { labels: { app: "web" } }, spec: { containers: containers("1") } },
+      },
+    });
+    const server = await serveMember({
+      cluster: "m1",
+      transport: api.transport(),
+      clock,
+      log: silentLogger,
+      metrics,
+      gates: new Set(["ResourceQuotaEstimate"]),
+      host: "127.0.0.1",
+      port: 0,
+    });
+    const remote = await dialEstimator({ addresses: [`127.0.0.1:${server.port}`], cluster: "m1" });
+    const asking = { signal: new AbortController().signal };
+    const web = {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      namespace: "default",
+      name: deployment.metadata.name ?? "",
+    };
+    await remote.maxReplicas({ resourceRequest: { cpu: "1" } }, asking);
+    await remote.maxSets([{ name: "a", replicas: 1 }], "default", asking);
+    await remote.unschedulableReplicas(web, 0, asking);
+    await settle();
+    await remote.unschedulableReplicas(web, 0, asking);
+    await expect(remote.unschedulableReplicas({ ...web, name: "none" }, 0, asking)).rejects.toThrow("not found");
+    remote.close?.();
+    await server.stop();
+    expect([...seen]).toEqual(
+      expect.arrayContaining([
+        "estimating_request_total success MaxAvailableReplicas",
+        "estimating_request_total success MaxAvailableComponentSets",
+        "estimating_request_total error GetUnschedulableReplicas",
+        "estimating_algorithm_duration_seconds success MaxAvailableReplicas Total",
+        "estimating_algorithm_duration_seconds success GetUnschedulableReplicas GetObjectFromCache",
+        "estimating_algorithm_duration_seconds success GetUnschedulableReplicas GetWorkloadUnschedulablePods",
+        "estimating_algorithm_duration_seconds error GetUnschedulableReplicas GetObjectFromCache",
+      ]),
+    );
   });
 
   it("serves one member as a program of its own", async () => {

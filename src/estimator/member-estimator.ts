@@ -3,6 +3,7 @@ import { type Clock, exponentialBuckets, type Metrics } from "#base";
 import type { Informer } from "#client";
 import type { MemberPool } from "#member";
 import { controllerOf, type KubeObject, objectKey, type ResourceKind } from "#machinery";
+import { algorithmTimer, timedStep } from "./algorithm-metrics.ts";
 import { NodeAccounts } from "./node-accounts.ts";
 import { estimateNodeReplicas, estimateNodeSets, type NodeEstimateOptions } from "./node-estimate.ts";
 import { type ClusterEstimator, type MutableEstimatorPool, UNKNOWN } from "./pool.ts";
@@ -51,6 +52,7 @@ const OWNER_INDEX = "estimatorOwner";
  */
 export function createMemberEstimator({ cache, clock, gates, metrics }: MemberEstimatorOptions): ClusterEstimator {
   const accounts = new NodeAccounts();
+  const timer = metrics === undefined ? undefined : algorithmTimer(metrics);
   const measured = estimateMetrics(metrics) ?? ((_name, run) => run(undefined));
   const ownerOf = (object: KubeObject) => {
     const uid = controllerOf(object)?.uid;
@@ -103,17 +105,18 @@ export function createMemberEstimator({ cache, clock, gates, metrics }: MemberEs
       if (kind !== "Deployment")
         throw new EstimateError(`kind(${kind}) of workload(${namespace ?? ""}/${name}) is not supported`);
       if (!cache(Deployment).hasSynced || !cache(ReplicaSet).hasSynced) return UNKNOWN;
-      const workload = cache(Deployment).get(objectKey(namespace, name));
-      if (workload === undefined) throw new EstimateError(`${apiVersion} ${kind} ${namespace ?? ""}/${name} not found`);
-      const replicaSets = cache(ReplicaSet).byIndex(OWNER_INDEX, workload.metadata.uid ?? "");
-      const pods = replicaSets.flatMap(({ metadata }) => cache(Pod).byIndex(OWNER_INDEX, metadata.uid ?? ""));
-      // Members may leave the kind out of cached objects.
-      return countUnschedulable({
-        workload: { ...workload, kind },
-        replicaSets,
-        pods,
-        thresholdMs,
-        nowMs: clock.now(),
+      const type = "GetUnschedulableReplicas";
+      const workload = timedStep(timer, type, "GetObjectFromCache", () => {
+        const found = cache(Deployment).get(objectKey(namespace, name));
+        if (found === undefined) throw new EstimateError(`${apiVersion} ${kind} ${namespace ?? ""}/${name} not found`);
+        return found;
+      });
+      return timedStep(timer, type, "GetWorkloadUnschedulablePods", () => {
+        const replicaSets = cache(ReplicaSet).byIndex(OWNER_INDEX, workload.metadata.uid ?? "");
+        const pods = replicaSets.flatMap(({ metadata }) => cache(Pod).byIndex(OWNER_INDEX, metadata.uid ?? ""));
+        // Members may leave the kind out of cached objects.
+        const found = { ...workload, kind };
+        return countUnschedulable({ workload: found, replicaSets, pods, thresholdMs, nowMs: clock.now() });
       });
     },
     close() {

@@ -71,6 +71,9 @@ test("every metric that is served is documented, and those of the contract are s
   const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1] as string);
   expect(WIRE.filter((name) => !served.includes(name))).toEqual([]);
   expect(served.filter((name) => !/^(process|nodejs)_/.test(name) && !documented.has(name))).toEqual([]);
+  expect(text).toMatch(
+    /^karmada_build_info\{git_version="[^"]+",git_commit="[^"]+",git_short_commit="[^"]+",git_tree_state="[^"]+",build_date="[^"]+",go_version="[^"]+",compiler="[^"]+",platform="[^"]+"\} 1$/m,
+  );
   expect(text).toMatch(/policy_apply_attempts_total\{result="success"\} [1-9]/);
 });
 

@@ -119,22 +119,23 @@ export function measureDecisions(): readonly Measure[] {
     });
   }
   const many = Array.from({ length: CLUSTERS_MANY }, (_, at) => aCluster(at));
-  for (const [at, placement] of PLACEMENTS.entries()) {
-    const decideAll = () => {
-      for (let round = 0; round < ROUNDS; round++) decide(aBinding(round, 5_000 + round, placement), many);
-    };
-    decideAll();
-    // CPU time: a decision is one turn of one thread, and what else the machine does is not its cost.
-    const cpu = process.cpuUsage();
-    decideAll();
-    const { user, system } = process.cpuUsage(cpu);
-    result.push({
-      what: `one decision over 5 000 clusters, ${NAMES[at]}, CPU time`,
-      value: (user + system) / 1000 / ROUNDS,
-      unit: "ms",
-      goal: 5,
-    });
-  }
+  for (const explains of [false, true])
+    for (const [at, placement] of PLACEMENTS.entries()) {
+      const decideAll = () => {
+        for (let round = 0; round < ROUNDS; round++) decide(aBinding(round, 5_000 + round, placement), many, explains);
+      };
+      decideAll();
+      // CPU time: a decision is one turn of one thread, and what else the machine does is not its cost.
+      const cpu = process.cpuUsage();
+      decideAll();
+      const { user, system } = process.cpuUsage(cpu);
+      result.push({
+        what: `one decision over 5 000 clusters, ${NAMES[at]}${explains ? ", with reasons" : ""}, CPU time`,
+        value: (user + system) / 1000 / ROUNDS,
+        unit: "ms",
+        goal: 5,
+      });
+    }
   for (const replicas of [1, 1_000_000]) {
     const startMs = performance.now();
     for (let round = 0; round < 500; round++) decide(aBinding(0, replicas), hundred);

@@ -108,8 +108,12 @@ export function startProbe(fleet: Fleet) {
   };
 }
 
-export const residentMiB = () =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) / 1024;
+/** Memory of this process by the kernel's account: all of it, and its pages of mapped files, which it may drop at any time. */
+export function residentMiB(of: "RSS" | "file" = "RSS"): number {
+  const status = readFileSync("/proc/self/status", "utf8");
+  const field = of === "RSS" ? /VmRSS:\s+(\d+) kB/ : /RssFile:\s+(\d+) kB/;
+  return Number(field.exec(status)?.[1] ?? 0) / 1024;
+}
 
 /** Pods that ask for little, so that members hold them all. */
 export function small(name: string, replicas: number, labels: Readonly<Record<string, string>> = {}): Deployment {

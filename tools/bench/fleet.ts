@@ -68,6 +68,8 @@ async function run(word: string, size: Size, folder: string): Promise<Row[]> {
     clock: systemClock,
     random: seededRandom(1),
     log: createLogger("silent"),
+    // The control plane's store is durable; that of members, which stand for clusters elsewhere, is none of its cost.
+    membersInMemory: true,
     members: names.map((name, at) => ({
       name,
       region: `region-${at % 10}`,

@@ -1,5 +1,6 @@
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
-import { exponentialBuckets, type Logger, type Metrics, silentMetrics } from "#base";
+import { type Logger, type Metrics, silentMetrics } from "#base";
+import { algorithmTimer } from "../algorithm-metrics.ts";
 import type { ClusterEstimator, ObjectRef } from "../pool.ts";
 import { requireCluster } from "../unschedulable.ts";
 import { assumedFromWire, componentsFromWire, requirementsFromWire } from "./convert.ts";
@@ -105,12 +106,7 @@ export async function startEstimatorServer(options: EstimatorServerOptions): Pro
     "Requests to the estimator",
     ["result", "type"],
   );
-  const seconds = metrics.histogram(
-    "karmada_scheduler_estimator_estimating_algorithm_duration_seconds",
-    "Time of one estimate",
-    ["result", "type", "step"],
-    exponentialBuckets(0.001, 2, 10),
-  );
+  const took = algorithmTimer(metrics);
   const server = new Server();
   const abort = new AbortController();
   const answers = answersOf(options);
@@ -132,7 +128,7 @@ export async function startEstimatorServer(options: EstimatorServerOptions): Pro
     const startedMs = performance.now();
     const settle = (result: "success" | "error") => {
       requests.add(1, { result, type: name });
-      seconds.observe((performance.now() - startedMs) / 1000, { result, type: name, step: "Total" });
+      took(name, "Total", result, performance.now() - startedMs);
     };
     answers[name](call.request, abort.signal).then(
       (answer) => {
