@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Cluster } from "#apis/karmada";
+import type { Cluster, Placement, TargetCluster } from "#apis/karmada";
 import { seededRandom } from "#base";
 import { type Candidate, compareCandidates, ordered } from "./candidates.ts";
 import { Fleet, fleetOf, followed } from "./fleet.ts";
+import { builtinPlugins, planPass } from "./index.ts";
 
 const cluster = (name: string, pods: number, isLeaving = false): Cluster => ({
   apiVersion: "cluster.karmada.io/v1alpha1",
@@ -64,6 +65,66 @@ describe("a fleet that follows a changing list", () => {
     followed(fleet, [cluster("a", 7), before[1] as Cluster]);
     expect([...fleetOf(before).column("pods", "", podsOf)]).toEqual([1, 1]);
     expect([...fleet.column("pods", "", podsOf)]).toEqual([7, 1]);
+  });
+});
+
+describe("a decision over 5 000 clusters", () => {
+  const many = Array.from({ length: 5_000 }, (_, at) => {
+    const made = cluster(`c${String(at).padStart(4, "0")}`, 1 + (at % 97));
+    const apiEnablements = [{ groupVersion: "apps/v1", resources: [{ kind: "Deployment", name: "deployments" }] }];
+    return { ...made, status: { ...made.status, apiEnablements } };
+  });
+  const decide = (placement: Placement, replicas: number, clusters: readonly TargetCluster[] = []) =>
+    planPass({
+      binding: {
+        apiVersion: "work.karmada.io/v1alpha2",
+        kind: "ResourceBinding",
+        metadata: { name: "web-deployment", namespace: "default", generation: 1 },
+        spec: {
+          resource: { apiVersion: "apps/v1", kind: "Deployment", name: "web", namespace: "default", uid: "u" },
+          replicas,
+          replicaRequirements: {},
+          placement,
+          clusters,
+        },
+      },
+      clusters: many,
+      gates: new Set(),
+      algorithm: { plugins: builtinPlugins },
+      nowMs: 0,
+      explains: true,
+    });
+  const sum = (targets: readonly TargetCluster[] = []) =>
+    targets.reduce((total, { replicas = 0 }) => total + replicas, 0);
+  const dynamic: Placement = {
+    replicaScheduling: {
+      replicaSchedulingType: "Divided",
+      replicaDivisionPreference: "Weighted",
+      weightPreference: { dynamicWeight: "AvailableReplicas" },
+    },
+  };
+
+  it("has all replicas, by room, and moves nothing that runs when it is scaled up", () => {
+    const first = decide(dynamic, 123_456).clusters ?? [];
+    expect(sum(first)).toBe(123_456);
+    const room = new Map(many.map((one) => [one.metadata.name, podsOf(one)]));
+    for (const { name, replicas = 0 } of first) expect(replicas).toBeLessThanOrEqual(room.get(name) ?? 0);
+    const more = new Map((decide(dynamic, 130_000, first).clusters ?? []).map((one) => [one.name, one.replicas ?? 0]));
+    expect([...more.values()].reduce((total, one) => total + one, 0)).toBe(130_000);
+    for (const { name, replicas = 0 } of first) expect(more.get(name)).toBeGreaterThanOrEqual(replicas);
+  });
+
+  it("keeps a record of bounded size", () => {
+    const [term] = decide(dynamic, 10).decision?.terms ?? [];
+    expect(term?.candidates).toHaveLength(100);
+    expect(term?.omitted).toBe(4_900);
+    const { decision, condition } = decide({ ...dynamic, clusterAffinity: { clusterNames: ["none"] } }, 10);
+    expect(decision?.terms[0]?.refused).toHaveLength(100);
+    expect(condition).toMatchObject({
+      reason: "NoClusterFit",
+      message:
+        "0/5000 clusters are available: 5000 cluster(s) did not match the placement cluster affinity constraint.",
+    });
   });
 });
 

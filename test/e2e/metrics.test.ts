@@ -39,6 +39,9 @@ const WIRE = [
   "karmada_scheduler_e2e_scheduling_duration_seconds",
   "karmada_scheduler_scheduling_algorithm_duration_seconds",
   "karmada_scheduler_queue_incoming_bindings_total",
+  "karmada_scheduler_framework_extension_point_duration_seconds",
+  "karmada_scheduler_plugin_execution_duration_seconds",
+  "scheduler_pending_bindings",
   "karmada_build_info",
   "workqueue_queue_duration_seconds",
 ];
