@@ -12,6 +12,7 @@ import {
   eventually,
   isApplied,
   isEvicted,
+  LOOK_MS,
   residentMiB,
   small,
   startProbe,
@@ -50,6 +51,7 @@ const SIZES: Readonly<Record<string, Storm>> = {
   bindings: { members: 20, nodes: 50, workloads: [{ count: 5_000, replicas: 1 }] },
 };
 
+const MANY = 2_000;
 const GOAL_APPLIED_S = 60;
 const GOAL_READY_S = 90;
 
@@ -103,11 +105,13 @@ async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
     await taint(plane, victim);
     const startedMs = performance.now();
     fleet.members.get(victim)?.setFaults({ isDown: true });
-    await eventually(() => isEvicted(fleet, total, victim), 3_600_000);
+    // A look at thousands of objects takes its time from what is looked at.
+    const lookMs = total > MANY ? 1_000 : LOOK_MS;
+    await eventually(() => isEvicted(fleet, total, victim), 3_600_000, lookMs);
     const evictedS = (performance.now() - startedMs) / 1000;
-    await eventually(() => isApplied(fleet, total, names, victim), 3_600_000);
+    await eventually(() => isApplied(fleet, total, names, victim), 3_600_000, lookMs);
     const appliedS = (performance.now() - startedMs) / 1000;
-    await eventually(async () => (await countHealthy(fleet, names, victim)) === total, 3_600_000);
+    await eventually(async () => (await countHealthy(fleet, names, victim)) === total, 3_600_000, lookMs);
     const readyS = (performance.now() - startedMs) / 1000;
     const cpu = process.cpuUsage(cpuBefore);
     const what = `${size}: ${pods} pods of ${total} Deployments leave a member of ${storm.nodes} nodes`;
@@ -124,6 +128,7 @@ async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
       row("  all pods ready", readyS, "s", GOAL_READY_S),
       row("  CPU time for each binding", (cpu.user + cpu.system) / 1000 / total, "ms"),
       row("  API latency meanwhile, p99", probe.p99(), "ms", 200),
+      row("  – by CPU time spent while a request was under way, p99", probe.p99ByCpu(), "ms", 200),
       row("  memory, control plane and members", residentMiB(), "MiB", 2_048),
       row("  – of it, pages of the stores' mapped files", residentMiB("file"), "MiB"),
     ];
