@@ -1,12 +1,12 @@
 import { exponentialBuckets, type Metrics } from "#base";
 
 /** Questions an estimator is asked, by upstream's names (wire). */
-export type EstimateType = "MaxAvailableReplicas" | "MaxAvailableComponentSets" | "GetUnschedulableReplicas";
+type EstimateType = "MaxAvailableReplicas" | "MaxAvailableComponentSets" | "GetUnschedulableReplicas";
 /** Parts of an answer, by upstream's names (wire). */
-export type EstimateStep = "Total" | "GetObjectFromCache" | "GetWorkloadUnschedulablePods";
+type EstimateStep = "Total" | "GetObjectFromCache" | "GetWorkloadUnschedulablePods";
 
 /** Told how long a step of an answer took. */
-export type StepTimer = (
+type StepTimer = (
   type: EstimateType,
   step: EstimateStep,
   result: "success" | "error",
