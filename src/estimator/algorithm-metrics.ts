@@ -6,12 +6,7 @@ type EstimateType = "MaxAvailableReplicas" | "MaxAvailableComponentSets" | "GetU
 type EstimateStep = "Total" | "GetObjectFromCache" | "GetWorkloadUnschedulablePods";
 
 /** Told how long a step of an answer took. */
-type StepTimer = (
-  type: EstimateType,
-  step: EstimateStep,
-  result: "success" | "error",
-  durationMs: number,
-) => void;
+type StepTimer = (type: EstimateType, step: EstimateStep, result: "success" | "error", durationMs: number) => void;
 
 /** The histogram of estimates by step; server and estimator share it. */
 export function algorithmTimer(metrics: Metrics): StepTimer {
