@@ -77,7 +77,9 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     } as unknown as KubeObject);
     return done;
   } catch (error) {
-    if (isNotFound(error)) return done;
+    // What is gone may be one of its objects, deleted by somebody else between list and delete, and not the namespace.
+    if (isNotFound(error))
+      return (await client.find(Namespace, { name: request.name })) === undefined ? done : requeueAfter(LOOK_AGAIN_MS);
     if (isConflict(error)) return requeueAfter(1);
     throw error;
   }
