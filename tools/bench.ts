@@ -15,6 +15,7 @@ import { objects } from "./bench/objects.ts";
 import { propagate } from "./bench/propagate.ts";
 import { propagateReal } from "./bench/propagate-real.ts";
 import { restart } from "./bench/restart.ts";
+import { scale } from "./bench/scale.ts";
 import { decisions } from "./bench/schedule.ts";
 import { start } from "./bench/start.ts";
 import { store } from "./bench/store.ts";
@@ -23,6 +24,7 @@ const benches: Readonly<Record<string, Bench>> = {
   store,
   start,
   propagate,
+  scale,
   api,
   objects,
   schedule: decisions,

@@ -98,6 +98,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
         takenMs: context.clock.monotonicMs(),
         parked: undefined,
         priority: priorityOf(first, context),
+        isOfStart: false,
       }),
     );
   record.attempts++;
@@ -142,7 +143,7 @@ export async function reconcile(request: Request, context: SchedulerContext): Pr
     if (context.deps.gates.has("SchedulingOvercommitProtection"))
       state.assumed.remember(binding, plan.clusters, context.clock.monotonicMs());
   }
-  const written = await writePlan(binding, plan, request, context);
+  const written = await writePlan(binding, plan, request, context, record);
   if (isOwnResult) {
     if (written.binding === undefined) state.results.forget(keyOf(binding));
     else state.results.written(written.binding as ResourceBinding);

@@ -26,6 +26,8 @@ export interface QueueRecord {
   /** Where it waits, when it is not active. `nofit` waits for an event only. */
   parked: "backoff" | "unschedulable" | "nofit" | undefined;
   readonly priority: number;
+  /** Whether nothing but the start of the scheduler has queued it. */
+  readonly isOfStart: boolean;
 }
 
 export interface SchedulerMetrics {

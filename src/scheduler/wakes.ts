@@ -54,13 +54,20 @@ export function mayDecide(binding: AnyBinding, { options }: SchedulerContext): b
 }
 
 /** A fresh record and the request that goes with it; attempts start anew. */
-function inserted(binding: AnyBinding, kind: ResourceKind, context: SchedulerContext, state: SchedulerState): Wakeup {
+function inserted(
+  binding: AnyBinding,
+  kind: ResourceKind,
+  context: SchedulerContext,
+  state: SchedulerState,
+  isOfStart = false,
+): Wakeup {
   const record: QueueRecord = {
     attempts: 0,
     insertedMs: context.clock.monotonicMs(),
     takenMs: context.clock.monotonicMs(),
     parked: undefined,
     priority: priorityOf(binding, context),
+    isOfStart,
   };
   state.records.set(decisionKey(binding), record);
   return {
@@ -102,7 +109,8 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     if (!bindingEnqueues(old, binding, context.options.schedulerName)) return [];
     if (old !== undefined && state.patches.isOwn(decisionKey(binding), old, binding)) return [];
     state.metrics.incoming(old === undefined ? "BindingAdd" : "BindingUpdate");
-    return [inserted(binding, kind as unknown as ResourceKind, context, state)];
+    const isOfStart = change.type === "added" && change.isInitial;
+    return [inserted(binding, kind as unknown as ResourceKind, context, state, isOfStart)];
   });
 }
 

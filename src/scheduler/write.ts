@@ -139,13 +139,14 @@ async function patchSpec(
 
 /**
  * Writes a pass: spec, then events, then status; each only if it changes something. Of a binding that has moved meanwhile
- * nothing is written: its change brings it back.
+ * nothing is written: its change brings it back. A pass of a start that finds everything as it was says so to nobody.
  */
 export async function writePlan(
   binding: AnyBinding,
   plan: PassPlan,
   request: Request,
   context: SchedulerContext,
+  { isOfStart = false }: { readonly isOfStart?: boolean } = {},
 ): Promise<Written> {
   const { client, options } = context;
   const kind = request.kind as typeof ResourceBinding;
@@ -164,6 +165,7 @@ export async function writePlan(
     const done = await patchSpec(binding, plan, request, context);
     if (done === undefined) return { retry: "none", isFailed: true, isSuperseded: true };
     patched = done;
+    if (isOfStart && done.to === undefined && isAsWritten(binding, plan)) return { retry, isFailed };
     for (const event of plan.events) say(event.type, event.reason, event.message);
   } catch (error) {
     if (isNotFound(error) || isTerminating(error)) return { retry: "none", isFailed: true };
@@ -194,6 +196,16 @@ export async function writePlan(
     retry = "backoff";
   }
   return { retry, isFailed, ...(patched.to === undefined ? {} : { binding: patched.to }) };
+}
+
+/** Whether a binding's status says already what a pass that succeeded would write, but for the time. */
+function isAsWritten({ status = {} }: AnyBinding, plan: PassPlan): boolean {
+  const { lastScheduledTime: _now, observedAffinityName: name, ...rest } = plan;
+  return (
+    plan.condition?.status === "True" &&
+    (name === undefined || name === (status.schedulerObservingAffinityName ?? "")) &&
+    statusPatch(status as ResourceBindingStatus, rest, plan.condition) === undefined
+  );
 }
 
 function resourceOf(binding: AnyBinding): KubeObject {

@@ -97,12 +97,15 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         if (kind.group === "" && kind.kind === "ConfigMap" && isOwnOfEachCluster(namespace, name)) return [];
         const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
         const byMarks = { ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) };
+        const templateKey = `${namespace ?? ""}/${wakeup.name}`;
         if (change.type === "deleted") {
-          state.waiting.delete(`${namespace ?? ""}/${wakeup.name}`);
+          state.waiting.delete(templateKey);
+          state.changed.delete(templateKey);
           return [];
         }
         if (change.type === "updated") {
           if (!isRelevant(change.old, object)) return [];
+          state.changed.set(templateKey, object.metadata.resourceVersion ?? "");
           // A change that is only marks is nothing the user did; lazily activated policies wait for the user.
           if (isClaimedLazily(object, context) && isChangedByMarksOnly(change.old, object)) return [byMarks];
         }

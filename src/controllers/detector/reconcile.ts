@@ -40,13 +40,16 @@ interface State {
   readonly waiting: Map<string, Waiting>;
   /** Kinds whose templates are watched. */
   readonly followed: Map<string, ResourceKind>;
+  /** Versions to which templates were seen to change since their binding was last written, by namespace and request name. */
+  readonly changed: Map<string, string>;
 }
 
 const states = new WeakMap<AbortSignal, State>();
 
 export function stateOf(context: { readonly signal: AbortSignal }): State {
   let state = states.get(context.signal);
-  if (state === undefined) states.set(context.signal, (state = { waiting: new Map(), followed: new Map() }));
+  if (state === undefined)
+    states.set(context.signal, (state = { waiting: new Map(), followed: new Map(), changed: new Map() }));
   return state;
 }
 
@@ -237,7 +240,8 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
       ...(components === undefined ? {} : { components }),
       ...(priority === undefined ? {} : { priority }),
     }) as ResourceBinding;
-    if (present !== undefined && deepEqual(present, wanted)) return false;
+    if (present !== undefined && deepEqual(present, wanted)) return settleChange(template, context);
+    if (present !== undefined && isSameBesidesVersion(present, wanted) && !isChanged(template, context)) return false;
     const events = context.events.from("resource-detector");
     if (components !== undefined)
       events.normal(template, "GetComponentsSucceed", "Get components of resource template successfully.");
@@ -245,8 +249,33 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
       events.normal(template, "GetReplicasSucceed", "Get replicas of resource template successfully.");
     if (present === undefined) await client.create(kind, wanted);
     else await client.update(kind, wanted);
+    settleChange(template, context);
     return true;
   });
+}
+
+const templateKeyOf = ({ apiVersion, kind, metadata }: KubeObject): string =>
+  `${metadata.namespace ?? ""}/${requestName(apiVersion, kind, metadata.name ?? "")}`;
+
+const isChanged = (template: KubeObject, context: Context): boolean =>
+  stateOf(context).changed.has(templateKeyOf(template));
+
+/** The binding says what this version of the template says; a later change is still to be told. */
+function settleChange(template: KubeObject, context: Context): false {
+  const { changed } = stateOf(context);
+  const key = templateKeyOf(template);
+  if (Number(changed.get(key) ?? 0) <= Number(template.metadata.resourceVersion)) changed.delete(key);
+  return false;
+}
+
+/**
+ * Whether a binding would only be given another version of its template. Where the template itself was not seen to change,
+ * as at a start, that is the version of a status: Works are rendered from what the template says now, whatever it says.
+ */
+function isSameBesidesVersion(present: AnyBinding, wanted: ResourceBinding): boolean {
+  const { resourceVersion } = present.spec.resource;
+  const resource = { ...wanted.spec.resource, resourceVersion };
+  return deepEqual(present, { ...wanted, spec: { ...wanted.spec, resource } });
 }
 
 /** What the template asks for. A failure is said on the template. */

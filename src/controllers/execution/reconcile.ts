@@ -1,4 +1,5 @@
 import { Cluster, clusterOfExecutionNamespace, TEMPLATE_UID, Work } from "#apis/karmada";
+import type { Informer } from "#client";
 import { done, type Request, type Result, terminal } from "#controller-runtime";
 import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member } from "#member";
@@ -139,12 +140,35 @@ async function kindIn(member: Member, manifest: KubeObject): Promise<ResourceKin
   return kind;
 }
 
-async function observe(member: Member, kind: ResourceKind, object: KubeObject): Promise<KubeObject | undefined> {
+/** How long a cache may take to be filled before the member is asked for each object: at a start one list spares thousands. */
+const FIRST_LIST_MS = 2_000;
+
+async function observe(
+  member: Member,
+  kind: ResourceKind,
+  object: KubeObject,
+  context: Context,
+): Promise<KubeObject | undefined> {
   const informer = member.informers.of(kind);
+  if (!informer.hasSynced) await whenSynced(informer, context);
   const at = { namespace: kind.namespaced ? object.metadata.namespace : undefined, name: object.metadata.name ?? "" };
   if (informer.isHealthy) return informer.get(at.namespace === undefined ? at.name : `${at.namespace}/${at.name}`);
   return member.client.find(kind, at);
 }
+
+const whenSynced = (informer: Informer, { clock, signal }: Context): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = clock.after(FIRST_LIST_MS, resolve);
+    const done = () => {
+      timer.cancel();
+      resolve();
+    };
+    signal.addEventListener("abort", done, { once: true });
+    void informer.whenSynced().then(() => {
+      signal.removeEventListener("abort", done);
+      done();
+    });
+  });
 
 /** Creates or updates one manifest; true when the member was written. */
 async function apply(
@@ -157,7 +181,7 @@ async function apply(
   const kind = await kindIn(member, manifest);
   follow(member, kind);
   const labels = { apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name };
-  let observed = await observe(member, kind, manifest);
+  let observed = await observe(member, kind, manifest, context);
   for (let tries = 0; ; tries++) {
     const present = observed;
     const contested = record.contests.yieldedFor(contestKey(member, manifest), manifest);
