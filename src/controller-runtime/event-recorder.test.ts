@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { Event, Namespace } from "#apis/kubernetes";
-import { seededRandom, silentLogger } from "#base";
+import { seededRandom, silentLogger, VirtualClock } from "#base";
 import { createClient } from "#client";
 import type { KubeObject } from "#machinery";
-import { createTestServer } from "#testing";
+import { createTestServer, settle } from "#testing";
 import { createEventRecorder } from "./event-recorder.ts";
 
 const about = (name: string): KubeObject => ({
@@ -13,7 +13,8 @@ const about = (name: string): KubeObject => ({
 });
 
 async function start() {
-  const { inside, clock } = await createTestServer();
+  const clock = new VirtualClock(Date.UTC(2026, 0, 1), settle);
+  const { inside } = await createTestServer({ clock });
   const client = createClient(inside);
   const recorder = createEventRecorder({
     client,
@@ -30,7 +31,7 @@ async function start() {
         count,
       }))
       .sort((one, other) => (one.on + one.says < other.on + other.says ? -1 : 1));
-  return { client, recorder, shown };
+  return { client, clock, recorder, shown };
 }
 
 it("writes equal events that come before it is written as one with their count, and counts on afterwards", async () => {
@@ -72,4 +73,33 @@ it("loses one event only where it cannot be written", async () => {
   await recorder.flush();
   expect((await shown()).map(({ on }) => on)).toEqual(["Deployment/api uid-of-api 7"]);
   expect(await client.find(Namespace, { name: "nowhere" })).toBeUndefined();
+});
+
+it("gives up what it cannot write before a stop has to be over", async () => {
+  const { client, clock, shown } = await start();
+  let answer = () => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const slow = {
+    ...client,
+    create: (async (...asked: Parameters<typeof client.create>) => {
+      await answered;
+      return client.create(...asked);
+    }) as typeof client.create,
+  };
+  const recorder = createEventRecorder({
+    client: slow,
+    clock,
+    random: seededRandom(1),
+    log: silentLogger,
+    component: "tester",
+  });
+  for (let at = 0; at < 40; at++) recorder.normal(about(`app-${at}`), "Scaled", "up");
+  const flushed = recorder.flush(2_000);
+  await clock.advance(2_000);
+  answer();
+  await flushed;
+  // Those that were being written.
+  expect(await shown()).toHaveLength(16);
 });

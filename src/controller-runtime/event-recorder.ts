@@ -19,8 +19,11 @@ export interface EventRecorder {
   warning(about: KubeObject, reason: string, message: string): void;
   /** A recorder under another source component (wire: the e2e suite filters by it). */
   from(component: string): EventRecorder;
-  /** Resolves when everything recorded so far has been written or given up. */
-  flush(): Promise<void>;
+  /**
+   * Resolves when everything recorded so far has been written or given up; what is not being written after `limitMs`
+   * milliseconds is given up then. Default no limit.
+   */
+  flush(limitMs?: number): Promise<void>;
 }
 
 /** client-go's spam filter: a burst per object and source, then one event each five minutes. */
@@ -160,6 +163,26 @@ export function createEventRecorder(options: {
 
   const pump = () => turns.ask(turn, "background");
 
+  function wakeIfIdle(): void {
+    if (pending.size + writing.size > 0) return;
+    const wake = waiting;
+    waiting = [];
+    for (const done of wake) done();
+  }
+
+  async function flush(limitMs?: number): Promise<void> {
+    if (pending.size + writing.size === 0) return;
+    const limit =
+      limitMs === undefined
+        ? undefined
+        : clock.after(limitMs, () => {
+            pending.clear();
+            wakeIfIdle();
+          });
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    limit?.cancel();
+  }
+
   function turn(endMs: number): boolean {
     for (const [key, event] of pending) {
       if (writing.size >= WRITERS) return false;
@@ -173,11 +196,7 @@ export function createEventRecorder(options: {
         .finally(() => {
           writing.delete(key);
           if (pending.size > 0) pump();
-          else if (writing.size === 0) {
-            const wake = waiting;
-            waiting = [];
-            for (const done of wake) done();
-          }
+          else wakeIfIdle();
         });
       if (performance.now() > endMs) return pending.size > 0;
     }
@@ -188,8 +207,7 @@ export function createEventRecorder(options: {
     normal: (about, reason, message) => record(component, "Normal", about, reason, message),
     warning: (about, reason, message) => record(component, "Warning", about, reason, message),
     from,
-    flush: () =>
-      writing.size === 0 && pending.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
+    flush,
   });
   return from(options.component);
 }

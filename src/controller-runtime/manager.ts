@@ -52,6 +52,9 @@ export interface Manager {
   readonly depth: number;
 }
 
+/** How long a manager that stops goes on writing events: they are a courtesy, and a stop is waited for. */
+const LAST_EVENTS_MS = 2_000;
+
 interface Running {
   readonly name: string;
   start(): Promise<void>;
@@ -252,7 +255,7 @@ export function createManager(options: ManagerOptions): Manager {
       if (state === "stopped") return;
       state = "stopped";
       await Promise.all(controllers.map((controller) => controller.stop()));
-      await events.flush();
+      await events.flush(LAST_EVENTS_MS);
       if (options.informers === undefined) informers.stop();
     },
     async whenIdle() {

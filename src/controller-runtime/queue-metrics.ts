@@ -34,10 +34,18 @@ export function queueMetrics(metrics: Metrics): (name: string) => QueueMeasure {
   );
   return (name) => {
     const of = { controller: name, name };
+    // Counted here and told when somebody reads: they change several times for every item.
+    let added = 0;
+    let waiting = 0;
+    metrics.onRead(() => {
+      adds.add(added, of);
+      added = 0;
+      depth.set(waiting, of);
+    });
     return {
-      added: () => adds.add(1, of),
+      added: () => void added++,
       retried: () => retries.add(1, of),
-      depth: (count) => depth.set(count, of),
+      depth: (count) => void (waiting = count),
       waited: (durationMs) => waited.observe(durationMs / 1000, of),
       worked: (durationMs) => worked.observe(durationMs / 1000, of),
       running: (startsMs) =>

@@ -57,12 +57,15 @@ describe("a work queue", () => {
     const seen = new Map<string, number>();
     const note = (name: string) => (amount: number, labels?: MetricLabels) =>
       seen.set(`${name}{${labels?.["controller"]},${labels?.["name"]}}`, amount);
-    let read = () => {};
+    const updates: (() => void)[] = [];
+    const read = () => {
+      for (const update of updates) update();
+    };
     const metrics: Metrics = {
       counter: (name) => ({ add: note(name) }),
       gauge: (name) => ({ set: note(name), remove: () => undefined }),
       histogram: (name) => ({ observe: note(name) }),
-      onRead: (update) => void (read = update),
+      onRead: (update) => void updates.push(update),
     };
     let failures = 0;
     let running: unknown;

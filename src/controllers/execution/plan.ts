@@ -38,10 +38,18 @@ export type ManifestPlan =
  */
 export const MANIFEST_DIGEST = "execution.flotilla.io/manifest-digest";
 
+/** Digests of manifests and observed objects, which are asked for several times in one go. */
+const digests = new WeakMap<KubeObject, string>();
+
 /** A digest of what an object says, apart from metadata and status. */
 export function contentDigest(object: KubeObject): string {
-  const { metadata: _metadata, status: _status, ...content } = object as KubeObject & { readonly status?: unknown };
-  return createHash("sha256").update(JSON.stringify(content)).digest("base64url").slice(0, 27);
+  let digest = digests.get(object);
+  if (digest === undefined) {
+    const { metadata: _metadata, status: _status, ...content } = object as KubeObject & { readonly status?: unknown };
+    digest = createHash("sha256").update(JSON.stringify(content)).digest("base64url").slice(0, 27);
+    digests.set(object, digest);
+  }
+  return digest;
 }
 
 /**
