@@ -23,7 +23,10 @@ export async function startPair(): Promise<Pair> {
     args: ["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"],
   });
   const pki = await loadPki(undefined);
-  const api = await startTestApiServer({ serviceAccountKeys: pki.serviceAccount });
+  const api = await startTestApiServer({
+    serviceAccountKeys: pki.serviceAccount,
+    aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
+  });
   const listener = await api.listen({
     host: "127.0.0.1",
     port: 0,

@@ -1,4 +1,14 @@
-import { conflict, type FieldError, formatTime, getPath, invalid, type KubeObject, notFound } from "#machinery";
+import {
+  badRequest,
+  conflict,
+  type FieldError,
+  formatTime,
+  getPath,
+  invalid,
+  type KubeObject,
+  notFound,
+  parseApiVersion,
+} from "#machinery";
 import type { ApiServer } from "../server.ts";
 import type { BoundObject } from "./service-account-tokens.ts";
 import type { TokenAuthenticator } from "./tokens.ts";
@@ -24,7 +34,7 @@ interface BoundRef {
 export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
   return async (account: KubeObject, body: KubeObject): Promise<KubeObject> => {
     const { name = "", namespace = "" } = account.metadata;
-    const refuse = (...errors: FieldError[]) => invalid(KIND, name, errors);
+    const refuse = (...errors: FieldError[]) => invalid(KIND, "", errors);
     const seconds = Number(getPath(body, "spec", "expirationSeconds") ?? SECONDS_DEFAULT);
     const wrongTime = (message: string): FieldError => ({
       type: "FieldValueInvalid",
@@ -53,6 +63,12 @@ export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
   };
 }
 
+/** A group, version and kind as Go prints them. */
+function shownKind({ apiVersion = "", kind = "" }: BoundRef): string {
+  const { group, version } = parseApiVersion(apiVersion);
+  return `${group}/${version}, Kind=${kind}`;
+}
+
 async function boundObject(
   server: ApiServer,
   account: KubeObject,
@@ -62,11 +78,7 @@ async function boundObject(
   const kind = ref.kind as "Pod" | "Secret" | "Node";
   const resource = BINDABLE.get(kind);
   if (resource === undefined || ref.apiVersion !== "v1")
-    throw refuse({
-      type: "FieldValueNotSupported",
-      field: "spec.boundObjectRef",
-      message: `Unsupported value: ${JSON.stringify(`${ref.apiVersion ?? ""}, Kind=${ref.kind ?? ""}`)}: cannot bind token to this kind; supported are Pod, Secret and Node of v1`,
-    });
+    throw badRequest(`cannot bind token to object of type ${shownKind(ref)}`);
   const { namespace = "", name: accountName } = account.metadata;
   const find = async (what: string, key: string) => {
     const definition = server.registry.find("", "v1", what);

@@ -59,14 +59,54 @@ export function amountErrors(value: unknown, path: string): FieldError[] {
   return Number(value.slice(0, -1)) > 100 ? [fieldInvalid(path, value, "must not be greater than 100%")] : [];
 }
 
-export const ipErrors = (value: unknown, path: string): FieldError[] =>
-  isIP(String(value)) === 0 ? [fieldInvalid(path, value, IP_TEXT)] : [];
+const LEADING_ZERO = /(?:^|\.)0\d/;
+const MAPPED = /^::ffff:\d+\.\d+\.\d+\.\d+$/i;
+
+/** An address as it is written today: without the forms that programs read in different ways. */
+export function ipErrors(value: unknown, path: string): FieldError[] {
+  const text = String(value);
+  const refuse = (why: string) => [fieldInvalid(path, value, why)];
+  if (/^\d+(?:\.\d+){3}$/.test(text) && LEADING_ZERO.test(text) && isIP(withoutZeros(text)) !== 0)
+    return refuse("must not have leading 0s");
+  if (isIP(text) === 0) return refuse(IP_TEXT);
+  return MAPPED.test(text) ? refuse("must not be an IPv4-mapped IPv6 address") : [];
+}
+
+export const withoutZeros = (address: string) => address.replace(/(^|\.)0+(?=\d)/g, "$1");
 
 export function cidrErrors(value: unknown, path: string): FieldError[] {
-  const [address = "", bits = ""] = String(value).split("/");
+  const [address = "", bits = "", ...more] = String(value).split("/");
   const family = isIP(address);
-  const isRange = family !== 0 && /^\d+$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
-  return isRange ? [] : [fieldInvalid(path, value, CIDR_TEXT)];
+  const refuse = (why: string) => [fieldInvalid(path, value, why)];
+  const isRange = family !== 0 && more.length === 0 && /^\d+$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+  if (!isRange) return refuse(CIDR_TEXT);
+  if (bits !== String(Number(bits))) return refuse("must not have leading 0s in prefix length");
+  return addressBits(address).slice(Number(bits)).includes("1")
+    ? refuse("must not have bits set beyond the prefix length")
+    : [];
+}
+
+/** The bits of an address as a text of zeros and ones. */
+export function addressBits(address: string): string {
+  if (isIP(address) === 4)
+    return address
+      .split(".")
+      .map((part) => Number(part).toString(2).padStart(8, "0"))
+      .join("");
+  const whole = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_all, a: string, b: string, c: string, d: string) =>
+    [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map((group) => group.toString(16)).join(":"),
+  );
+  const [head = "", tail] = whole.split("::");
+  const groups = (text: string) => (text === "" ? [] : text.split(":"));
+  const [first, last] = [groups(head), groups(tail ?? "")];
+  const middle = tail === undefined ? [] : Array.from({ length: 8 - first.length - last.length }, () => "0");
+  return [...first, ...middle, ...last].map((part) => Number.parseInt(part, 16).toString(2).padStart(16, "0")).join("");
+}
+
+/** An address of six as it should be written (RFC 5952). */
+export function canonicalAddress(address: string): string {
+  if (isIP(address) !== 6) return address;
+  return new URL(`http://[${address}]/`).hostname.slice(1, -1);
 }
 
 const labelValueMistakes = (value: string): readonly string[] => [

@@ -86,6 +86,7 @@ const WITHOUT_GENERATION = new Set([
   "VolumeAttachment",
   "HorizontalPodAutoscaler",
   "APIService",
+  "IPAddress",
 ]);
 /** Kinds without a spec whose changes are counted all the same. */
 const WITH_GENERATION = new Set([

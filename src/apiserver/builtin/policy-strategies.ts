@@ -1,7 +1,6 @@
 import { deepEqual } from "#base";
 import {
   type FieldError,
-  fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
@@ -115,7 +114,7 @@ export function bindingErrors(isNamespaced: boolean) {
   };
 }
 
-const POLICY_TYPES = (spec: Json) => ["Ingress", ...(spec["egress"] === undefined ? [] : ["Egress"])];
+const POLICY_TYPES = (spec: Json) => ["Ingress", ...(listOf(spec, "egress").length === 0 ? [] : ["Egress"])];
 const withTcp = (rules: unknown) =>
   Array.isArray(rules)
     ? (rules as List).map((rule) =>
@@ -166,19 +165,6 @@ function isJson(encoded: string): boolean {
   }
 }
 
-function backendErrors(backend: Json | undefined, path: string): FieldError[] {
-  if (backend === undefined) return [fieldRequired(path)];
-  const service = backend["service"] as Json | undefined;
-  if (service === undefined) return backend["resource"] === undefined ? [fieldRequired(path)] : [];
-  const errors = service["name"] ? [] : [fieldRequired(`${path}.service.name`)];
-  const port = service["port"] as Json | undefined;
-  return port?.["name"] || port?.["number"]
-    ? errors
-    : [...errors, fieldRequired(path, "port name or number is required")];
-}
-
-const _isImmutable = (object: KubeObject, old: KubeObject, path: string): FieldError[] =>
-  deepEqual(getPath(object, path), getPath(old, path)) ? [] : [fieldForbidden(path, "may not be changed in an update")];
 
 /** Behaviour of policy, access, networking and bookkeeping kinds. */
 export const policyStrategies: Readonly<Record<string, Strategy>> = {
@@ -201,50 +187,5 @@ export const policyStrategies: Readonly<Record<string, Strategy>> = {
         },
       } as KubeObject;
     },
-  },
-  "networking.k8s.io/Ingress": {
-    validate: (object) => {
-      const spec = specOf(object);
-      const rules = listOf(spec, "rules");
-      const errors: FieldError[] = [];
-      if (spec["defaultBackend"] === undefined && rules.length === 0)
-        errors.push(fieldInvalid("spec", spec, "either `defaultBackend` or `rules` must be specified"));
-      if (spec["defaultBackend"] !== undefined)
-        errors.push(...backendErrors(spec["defaultBackend"] as Json, "spec.defaultBackend"));
-      for (const [at, rule] of rules.entries())
-        for (const [pathAt, item] of listOf(rule, "http", "paths").entries()) {
-          const path = `spec.rules[${at}].http.paths[${pathAt}]`;
-          if (!item["pathType"]) errors.push(fieldRequired(`${path}.pathType`, "pathType must be specified"));
-          else if (item["pathType"] !== "ImplementationSpecific" && !String(item["path"] ?? "").startsWith("/"))
-            errors.push(fieldInvalid(`${path}.path`, item["path"] ?? "", "must be an absolute path"));
-          errors.push(...backendErrors(item["backend"] as Json | undefined, `${path}.backend`));
-        }
-      return errors;
-    },
-  },
-  "discovery.k8s.io/EndpointSlice": {
-    applyDefaults: (object) => {
-      const ports = getPath(object, "ports");
-      return Array.isArray(ports)
-        ? ({ ...object, ports: (ports as List).map((port) => ({ name: "", protocol: "TCP", ...port })) } as KubeObject)
-        : object;
-    },
-    validate: (object) => {
-      const errors: FieldError[] = [];
-      if (!getPath(object, "addressType")) errors.push(fieldRequired("addressType"));
-      const names = new Set<unknown>();
-      for (const [at, port] of listOf(object, "ports").entries()) {
-        if (names.has(port["name"])) errors.push(fieldDuplicate(`ports[${at}].name`, port["name"]));
-        names.add(port["name"]);
-      }
-      for (const [at, endpoint] of listOf(object, "endpoints").entries())
-        if (listOf(endpoint, "addresses").length === 0)
-          errors.push(fieldRequired(`endpoints[${at}].addresses`, "must contain at least 1 address"));
-      return errors;
-    },
-    validateUpdate: (object, old) =>
-      getPath(object, "addressType") === getPath(old, "addressType")
-        ? []
-        : [fieldInvalid("addressType", getPath(object, "addressType"), "field is immutable")],
   },
 };

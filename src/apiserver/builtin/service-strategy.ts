@@ -1,15 +1,5 @@
 import { deepEqual } from "#base";
-import {
-  type FieldError,
-  fieldDuplicate,
-  fieldInvalid,
-  fieldRequired,
-  getPath,
-  type KubeObject,
-  DNS_LABEL,
-  DNS_LABEL_TEXT,
-  setPath,
-} from "#machinery";
+import { fieldInvalid, getPath, type KubeObject, setPath } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import type { Json } from "./pod-defaults.ts";
 
@@ -19,7 +9,6 @@ const specOf = (service: KubeObject): Json => (getPath(service, "spec") ?? {}) a
 const portsOf = (spec: Json): List => (Array.isArray(spec["ports"]) ? (spec["ports"] as List) : []);
 const hasAddress = (spec: Json) => spec["type"] !== "ExternalName";
 const hasNodePorts = (spec: Json) => spec["type"] === "NodePort" || spec["type"] === "LoadBalancer";
-const PORT_TEXT = "must be between 1 and 65535, inclusive";
 const CLIENT_IP_SECONDS = 10_800;
 
 /** Members that are absent get their default; those that are there stay. */
@@ -35,14 +24,17 @@ function serviceDefaults(service: KubeObject): KubeObject {
   const type = spec["type"] ?? "ClusterIP";
   const isExternallyReachable = type === "LoadBalancer" || type === "NodePort";
   const affinity = spec["sessionAffinity"] ?? "None";
-  const filled = withDefaults(spec, {
-    type,
-    sessionAffinity: affinity,
-    sessionAffinityConfig: affinity === "ClientIP" ? { clientIP: { timeoutSeconds: CLIENT_IP_SECONDS } } : undefined,
-    ...(type === "ExternalName" ? {} : { internalTrafficPolicy: "Cluster" }),
-    externalTrafficPolicy: isExternallyReachable ? "Cluster" : undefined,
-    allocateLoadBalancerNodePorts: type === "LoadBalancer" ? true : undefined,
-  });
+  const timeout = getPath(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds") ?? CLIENT_IP_SECONDS;
+  const filled = withDefaults(
+    affinity === "ClientIP" ? { ...spec, sessionAffinityConfig: { clientIP: { timeoutSeconds: timeout } } } : spec,
+    {
+      type,
+      sessionAffinity: affinity,
+      ...(type === "ExternalName" ? {} : { internalTrafficPolicy: "Cluster" }),
+      externalTrafficPolicy: isExternallyReachable ? "Cluster" : undefined,
+      allocateLoadBalancerNodePorts: type === "LoadBalancer" ? true : undefined,
+    },
+  );
   if (spec["ports"] === undefined) return { ...service, spec: filled } as KubeObject;
   const ports = portsOf(spec).map(({ targetPort, ...port }) =>
     // Nothing and zero are the same here.
@@ -51,37 +43,7 @@ function serviceDefaults(service: KubeObject): KubeObject {
   return { ...service, spec: { ...filled, ports } } as KubeObject;
 }
 
-function serviceErrors(service: KubeObject): FieldError[] {
-  const spec = specOf(service);
-  const ports = portsOf(spec);
-  const errors: FieldError[] = [];
-  const isHeadless = spec["clusterIP"] === "None";
-  if (ports.length === 0 && hasAddress(spec) && !isHeadless) errors.push(fieldRequired("spec.ports"));
-  if (spec["type"] === "ExternalName" && !spec["externalName"]) errors.push(fieldRequired("spec.externalName"));
-  if (hasNodePorts(spec) && isHeadless)
-    errors.push(fieldInvalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${spec["type"]} services`));
-  const names = new Set<unknown>();
-  const used = new Set<string>();
-  for (const [at, port] of ports.entries()) {
-    const path = `spec.ports[${at}]`;
-    const { name, protocol } = port;
-    if (!name && ports.length > 1) errors.push(fieldRequired(`${path}.name`));
-    if (name) {
-      if (!DNS_LABEL.test(String(name)) || String(name).length > 63)
-        errors.push(fieldInvalid(`${path}.name`, name, DNS_LABEL_TEXT));
-      else if (names.has(name)) errors.push(fieldDuplicate(`${path}.name`, name));
-      names.add(name);
-    }
-    const isPort = (value: unknown) => typeof value === "number" && value >= 1 && value <= 65_535;
-    if (!isPort(port["port"])) errors.push(fieldInvalid(`${path}.port`, port["port"] ?? 0, PORT_TEXT));
-    if (typeof port["targetPort"] === "number" && !isPort(port["targetPort"]))
-      errors.push(fieldInvalid(`${path}.targetPort`, port["targetPort"], PORT_TEXT));
-    const key = `${protocol}/${port["port"]}`;
-    if (used.has(key)) errors.push(fieldDuplicate(path, { port: port["port"], protocol }));
-    used.add(key);
-  }
-  return errors;
-}
+const isNone = (value: unknown) => !value || (Array.isArray(value) && value.length === 0);
 
 /** A service that changes its type gives back what only the old type had, unless the client names it anew. */
 function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
@@ -91,8 +53,15 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
     for (const name of names) if (deepEqual(spec[name], before[name])) delete spec[name];
   };
   if (hasAddress(spec) && hasAddress(before)) {
+    // The address is said twice; whoever changes it in one place means both.
+    if (
+      spec["clusterIP"] &&
+      spec["clusterIP"] !== before["clusterIP"] &&
+      deepEqual(spec["clusterIPs"], before["clusterIPs"])
+    )
+      spec["clusterIPs"] = [spec["clusterIP"]];
     for (const field of ["clusterIP", "clusterIPs"])
-      if (!spec[field] && before[field] !== undefined) spec[field] = before[field];
+      if (isNone(spec[field]) && before[field] !== undefined) spec[field] = before[field];
     if (
       hasNodePorts(spec) &&
       !spec["healthCheckNodePort"] &&
@@ -101,6 +70,7 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
     )
       spec["healthCheckNodePort"] = before["healthCheckNodePort"];
   }
+  if (spec["externalTrafficPolicy"] !== "Local") drop("healthCheckNodePort");
   if (!hasAddress(spec) && hasAddress(before))
     drop("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy");
   if (hasNodePorts(spec)) spec = keepPorts(spec, before);
@@ -145,7 +115,6 @@ export const serviceStrategy: Strategy = {
   applyDefaults: serviceDefaults,
   prepareForCreate: (service) => withFamilies(setPath(service, ["status"], { loadBalancer: {} })),
   prepareForUpdate: (service, old) => carryAllocated(withFamilies(service, old), old),
-  validate: serviceErrors,
   validateUpdate: (service, old) => {
     const before = getPath(old, "spec", "clusterIP");
     const after = getPath(service, "spec", "clusterIP");

@@ -8,6 +8,7 @@ import { bookkeepingRules } from "./bookkeeping-rules.ts";
 import { configRules } from "./config-rules.ts";
 import { quotaRules } from "./quota-rules.ts";
 import { withoutDisabled } from "./disabled-fields.ts";
+import { warningsOf } from "./further-warnings.ts";
 import { jobRules } from "./job-rules.ts";
 import type { Json } from "./pod-defaults.ts";
 import { podStrategy } from "./pods.ts";
@@ -31,7 +32,8 @@ export function strategyOf(group: string, kind: string): Strategy {
     eventRules[key] ??
     networkRules[key] ??
     storageRules[key];
-  return withoutDisabled(key, rules === undefined ? own : together(own, rules));
+  const made = withoutDisabled(key, rules === undefined ? own : together(own, rules));
+  return made.warnings === undefined ? { ...made, ...warningsOf(key) } : made;
 }
 
 /** A kind's own behaviour first, then the rules that stand in a file by topic. */

@@ -93,10 +93,12 @@ const text = (status: number, value: string): FrontAnswer => ({
   body: Buffer.from(value),
 });
 
-const warningHeader = (warnings: readonly string[]): { readonly warning?: string[] } =>
-  warnings.length === 0
+const warningHeader = (warnings: ReadonlySet<string>): Readonly<Record<string, string[]>> =>
+  warnings.size === 0
     ? {}
-    : { warning: warnings.map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`) };
+    : {
+        warning: [...warnings].map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`),
+      };
 
 /** Who asks. */
 interface Asking {
@@ -150,7 +152,7 @@ export class Front {
     }
   }
 
-  #failure(error: unknown, accept: string | undefined, warnings: readonly string[] = []): FrontAnswer {
+  #failure(error: unknown, accept: string | undefined, warnings: ReadonlySet<string>): FrontAnswer {
     const { status } = error instanceof ApiError ? error : internalError(error);
     if (!(error instanceof ApiError)) this.#parts.server.log.error("request failed", { error });
     const retry = status.details?.retryAfterSeconds;
@@ -312,12 +314,12 @@ export class Front {
     if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));
     mustBeServed(definition, path, attributes.verb, request.method);
     const query = url.searchParams;
-    const warnings: string[] = definition.deprecation === undefined ? [] : [definition.deprecation];
-    passage.warnings = warnings;
+    const { warnings } = passage;
+    if (definition.deprecation !== undefined) warnings.add(definition.deprecation);
     let isCreated = false;
     const context: RequestContext = {
       user,
-      warn: (message) => warnings.push(message),
+      warn: (message) => warnings.add(message),
       annotate: (key, value) => passage.audit.annotate(key, value),
       tracksFields: true,
       beforeCreateInstead: () => {

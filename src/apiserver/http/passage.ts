@@ -23,12 +23,12 @@ export class Passage {
   audit: AuditTrail = silent;
   /** The object of the answer, for the audit log. */
   answered: unknown;
-  /** What the client is told beside the answer, also where that is a refusal. */
-  warnings: readonly string[] = [];
   readonly #request: FrontRequest;
   readonly #parts: PassageParts;
   readonly #id: string;
   readonly #startedMs = performance.now();
+  /** What the client should know beside its answer, each thing once. */
+  readonly warnings = new Set<string>();
   #facts: RequestFacts;
   #admitted: Admitted | undefined;
   #left: (() => void) | undefined;

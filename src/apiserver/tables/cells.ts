@@ -119,6 +119,12 @@ const hpaCells: Cells = (hpa, nowMs) => {
     const now = at(list(hpa, "status", "currentMetrics")[index], "resource", "current", "averageUtilization");
     return `${at(metric, "resource", "name") ?? ""}: ${now === undefined ? "<unknown>" : `${now}%`}/${wanted ?? "<unknown>"}%`;
   });
+  // The first version knows one metric, by a name of its own.
+  const simple = at(hpa, "spec", "targetCPUUtilizationPercentage");
+  if (metrics.length === 0 && simple !== undefined) {
+    const now = at(hpa, "status", "currentCPUUtilizationPercentage");
+    metrics.push(`cpu: ${now === undefined ? "<unknown>" : `${String(now)}%`}/${String(simple)}%`);
+  }
   return [
     name(hpa),
     `${target?.kind}/${target?.name}`,

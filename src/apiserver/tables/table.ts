@@ -43,9 +43,18 @@ export function tableOf(
       : [],
     rows: items.map((object) => ({
       cells: rowOf(definition, object, columns, nowMs),
+      ...endOf(definition, object),
       object: include === "None" ? null : include === "Object" ? object : partialOf(object),
     })),
   };
+}
+
+/** A pod that is done says so in its row, which clients may leave out. */
+function endOf({ kind }: ResourceDefinition, object: KubeObject): { readonly conditions?: readonly object[] } {
+  const phase = kind.group === "" && kind.kind === "Pod" ? getPath(object, "status", "phase") : undefined;
+  if (phase !== "Succeeded" && phase !== "Failed") return {};
+  const message = phase === "Succeeded" ? "The pod has completed successfully." : "The pod failed.";
+  return { conditions: [{ type: "Completed", status: "True", reason: phase, message }] };
 }
 
 /** What columns show that every kind has, in the words of its schema. */

@@ -1,0 +1,133 @@
+/** What Endpoints, their slices and the kinds of addresses must keep to. */
+import {
+  type FieldError,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  type KubeObject,
+  labelKeyErrors,
+  labelValueErrors,
+  subdomainErrors,
+} from "#machinery";
+import { label, specialIpErrors } from "./address-checks.ts";
+import { cidrErrors, ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
+import type { Json } from "./pod-defaults.ts";
+
+const PROTOCOLS = ["SCTP", "TCP", "UDP"];
+
+const protocolErrors = (protocol: unknown, path: string): FieldError[] =>
+  protocol === undefined || PROTOCOLS.includes(String(protocol)) ? [] : [fieldNotSupported(path, protocol, PROTOCOLS)];
+const appProtocolErrors = (value: unknown, path: string): FieldError[] =>
+  typeof value === "string" ? labelKeyErrors(value).map((text) => fieldInvalid(path, value, text)) : [];
+
+/** Loopback addresses are taken: a control plane in one process has its webhooks on the same machine. */
+function endpointAddressErrors({ ip, hostname, nodeName }: Json, path: string): FieldError[] {
+  const address = String(ip ?? "");
+  const wrong = ipErrors(address, `${path}.ip`);
+  return [
+    ...wrong,
+    ...(hostname ? label(String(hostname), `${path}.hostname`) : []),
+    ...(nodeName === undefined ? [] : subdomainErrors(String(nodeName), `${path}.nodeName`)),
+    ...(wrong.length > 0
+      ? [fieldInvalid(`${path}.ip`, address, "must be a valid IP address")]
+      : specialIpErrors(address, `${path}.ip`, true)),
+  ];
+}
+
+export function endpointsErrors(object: KubeObject): FieldError[] {
+  return listAt(object, "subsets").flatMap((subset, at) => {
+    const path = `subsets[${at}]`;
+    const ports = listAt(subset, "ports");
+    const addresses = (part: string) =>
+      listAt(subset, part).flatMap((address, number) => endpointAddressErrors(address, `${path}.${part}[${number}]`));
+    return [
+      ...(listAt(subset, "addresses").length + listAt(subset, "notReadyAddresses").length === 0
+        ? [fieldRequired(path, "must specify `addresses` or `notReadyAddresses`")]
+        : []),
+      ...addresses("addresses"),
+      ...addresses("notReadyAddresses"),
+      ...ports.flatMap(({ name, port, protocol, appProtocol }, number) => {
+        const where = `${path}.ports[${number}]`;
+        return [
+          ...(name ? label(String(name), `${where}.name`) : ports.length > 1 ? [fieldRequired(`${where}.name`)] : []),
+          ...(isPort(port) ? [] : [fieldInvalid(`${where}.port`, port ?? 0, PORT_TEXT)]),
+          ...protocolErrors(protocol, `${where}.protocol`),
+          ...appProtocolErrors(appProtocol, `${where}.appProtocol`),
+        ];
+      }),
+    ];
+  });
+}
+
+const ADDRESS_TYPES = ["FQDN", "IPv4", "IPv6"];
+
+export function endpointSliceErrors(slice: KubeObject): FieldError[] {
+  const type = valueAt(slice, "addressType");
+  return [
+    ...(type
+      ? ADDRESS_TYPES.includes(String(type))
+        ? []
+        : [fieldNotSupported("addressType", type, ADDRESS_TYPES)]
+      : [fieldRequired("addressType")]),
+    ...slicePortErrors(slice),
+    ...listAt(slice, "endpoints").flatMap((endpoint, at) =>
+      sliceEndpointErrors(endpoint, String(type ?? ""), `endpoints[${at}]`),
+    ),
+  ];
+}
+
+function slicePortErrors(slice: KubeObject): FieldError[] {
+  const names = new Set<string>();
+  return listAt(slice, "ports").flatMap(({ name, protocol, appProtocol }, at) => {
+    const path = `ports[${at}]`;
+    const text = String(name ?? "");
+    const isTaken = names.has(text);
+    names.add(text);
+    return [
+      ...(text === "" ? [] : label(text, `${path}.name`)),
+      ...(isTaken ? [fieldDuplicate(`${path}.name`, text)] : []),
+      ...protocolErrors(protocol, `${path}.protocol`),
+      ...appProtocolErrors(appProtocol, `${path}.appProtocol`),
+    ];
+  });
+}
+
+function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldError[] {
+  const addresses = listAt(endpoint, "addresses") as unknown as readonly string[];
+  const { nodeName, hostname } = endpoint;
+  const zones = new Set<string>();
+  return [
+    ...(addresses.length === 0 ? [fieldRequired(`${path}.addresses`, "must contain at least 1 address")] : []),
+    ...addresses.flatMap((address, at) => {
+      const where = `${path}.addresses[${at}]`;
+      if (type === "FQDN") return subdomainErrors(address, where);
+      const wrong = ipErrors(address, where);
+      if (wrong.length > 0) return wrong;
+      if ((type === "IPv4") === address.includes(":") && (type === "IPv4" || type === "IPv6"))
+        return [fieldInvalid(`${path}.addresses`, address, `must be an ${type} address`)];
+      return specialIpErrors(address, where);
+    }),
+    ...(nodeName === undefined ? [] : subdomainErrors(String(nodeName), `${path}.nodeName`)),
+    ...(hostname === undefined ? [] : label(String(hostname), `${path}.hostname`)),
+    ...listAt(endpoint, "hints.forZones").flatMap(({ name }, at) => {
+      const where = `${path}.hints.forZones[${at}].name`;
+      const zone = String(name ?? "");
+      const isTaken = zones.has(zone);
+      zones.add(zone);
+      return isTaken ? [fieldDuplicate(where, zone)] : labelValueErrors(zone, where);
+    }),
+  ];
+}
+
+export function ipAddressErrors(object: KubeObject): FieldError[] {
+  const parent = valueAt(object, "spec.parentRef") as Json | undefined;
+  if (parent === undefined || Object.keys(parent).length === 0) return [fieldRequired("spec.parentRef")];
+  return ["resource", "name"].flatMap((member) => (parent[member] ? [] : [fieldRequired(`spec.parentRef.${member}`)]));
+}
+
+export function serviceCidrErrors(object: KubeObject): FieldError[] {
+  const ranges = (valueAt(object, "spec.cidrs") ?? []) as readonly string[];
+  if (ranges.length === 0) return [fieldRequired("spec.cidrs", "at least one CIDR required")];
+  return ranges.flatMap((range, at) => cidrErrors(range, `spec.cidrs[${at}]`));
+}

@@ -1,0 +1,120 @@
+/** What writers of other kinds should know, in kube-apiserver's words. */
+import { type JsonSchema, type KubeObject, parseQuantity } from "#machinery";
+import type { Strategy } from "../definition.ts";
+import { listAt, valueAt } from "./checks.ts";
+import type { Json } from "./pod-defaults.ts";
+import { fractionWarnings, oldLabelWarning, oldVolumeWarnings, termWarnings } from "./warning-checks.ts";
+
+const CLASS = "volume.beta.kubernetes.io/storage-class";
+const OLD_CLASS = `metadata.annotations[${CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead`;
+const MOUNTABLE = "kubernetes.io/enforce-mountable-secrets";
+
+const annotated = (object: KubeObject, key: string) => object.metadata.annotations?.[key] !== undefined;
+
+/** What is asked for should not be more than what is allowed. */
+function quotaWarnings(quota: KubeObject): readonly string[] {
+  const hard = (valueAt(quota, "spec.hard") ?? {}) as Readonly<Record<string, string>>;
+  return ["cpu", "memory", "ephemeral-storage"].flatMap((name) => {
+    const asked = hard[`requests.${name}`] === undefined ? name : `requests.${name}`;
+    const [request, limit] = [hard[asked], hard[`limits.${name}`]].map((text) =>
+      text === undefined ? undefined : parseQuantity(text)?.nano,
+    );
+    return request !== undefined && limit !== undefined && request > limit
+      ? [`ResourceQuota ${asked} (${hard[asked]}) should be less than limits.${name} (${hard[`limits.${name}`]})`]
+      : [];
+  });
+}
+
+function volumeWarnings(volume: KubeObject): readonly string[] {
+  const spec = (valueAt(volume, "spec") ?? {}) as Json;
+  const path = "spec.nodeAffinity.required.nodeSelectorTerms";
+  return [
+    ...(annotated(volume, CLASS) ? [OLD_CLASS] : []),
+    ...(spec["persistentVolumeReclaimPolicy"] === "Recycle"
+      ? [
+          "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
+        ]
+      : []),
+    ...termWarnings(listAt(spec, "nodeAffinity.required.nodeSelectorTerms"), path),
+    ...oldVolumeWarnings(spec, "spec"),
+  ];
+}
+
+const nodeWarnings = (node: KubeObject): readonly string[] => [
+  ...(valueAt(node, "spec.externalID")
+    ? ["spec.externalID: this field is deprecated, and is unused by Kubernetes"]
+    : []),
+];
+
+/** Formats that Kubernetes reads without checking them. */
+const KNOWN_FORMATS = new Set(
+  "bsonobjectid uri email hostname ipv4 ipv6 cidr mac uuid uuid3 uuid4 uuid5 isbn isbn10 isbn13 creditcard ssn hexcolor rgbcolor byte password duration datetime date-time date k8s-short-name k8s-long-name int32 int64 float double".split(
+    " ",
+  ),
+);
+const NUMBER_FORMATS = new Set(["int32", "int64", "float", "double"]);
+const DEPTH_MAX = 100;
+
+function formatsOf(schema: JsonSchema | undefined, depth = 0): readonly string[] {
+  if (typeof schema !== "object" || schema === null || depth > DEPTH_MAX) return [];
+  const { format, type, properties = {}, items, additionalProperties } = schema;
+  const isNumber = type === "integer" || type === "number";
+  const isUnknown =
+    format !== undefined && format !== "" && !(KNOWN_FORMATS.has(format) && isNumber === NUMBER_FORMATS.has(format));
+  return [
+    ...(isUnknown ? [format] : []),
+    ...Object.values(properties).flatMap((child) => formatsOf(child, depth + 1)),
+    ...(Array.isArray(items) ? [] : formatsOf(items, depth + 1)),
+    ...(typeof additionalProperties === "object" ? formatsOf(additionalProperties, depth + 1) : []),
+  ];
+}
+
+function definitionWarnings(crd: KubeObject, old: KubeObject | undefined): readonly string[] {
+  const formats = (object: KubeObject | undefined) =>
+    listAt(object, "spec.versions").flatMap((version) =>
+      formatsOf(valueAt(version, "schema.openAPIV3Schema") as JsonSchema | undefined),
+    );
+  const before = new Set(old === undefined ? [] : formats(old));
+  return [...new Set(formats(crd))]
+    .filter((format) => !before.has(format))
+    .sort()
+    .map((format) => `unrecognized format ${JSON.stringify(format)}`);
+}
+
+const furtherWarnings: Readonly<Record<string, Strategy>> = {
+  ResourceQuota: { warnings: quotaWarnings },
+  ServiceAccount: {
+    warnings: (object, old) =>
+      annotated(object, MOUNTABLE) && (old === undefined || !annotated(old, MOUNTABLE))
+        ? [
+            `metadata.annotations[${MOUNTABLE}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`,
+          ]
+        : [],
+  },
+  PersistentVolume: { warnings: volumeWarnings },
+  PersistentVolumeClaim: {
+    warnings: (claim) => [
+      ...(annotated(claim, CLASS) ? [OLD_CLASS] : []),
+      ...fractionWarnings(valueAt(claim, "spec.resources.requests"), ["storage"], "spec.resources.requests"),
+    ],
+  },
+  Node: { warnings: nodeWarnings },
+  "storage.k8s.io/StorageClass": {
+    warnings: (object) =>
+      listAt(object, "allowedTopologies").flatMap((term, at) =>
+        listAt(term, "matchLabelExpressions").flatMap(({ key }, number) =>
+          oldLabelWarning(key, `allowedTopologies[${at}].matchLabelExpressions[${number}].key`, false),
+        ),
+      ),
+  },
+  "node.k8s.io/RuntimeClass": {
+    warnings: (object) =>
+      Object.keys((valueAt(object, "scheduling.nodeSelector") ?? {}) as object)
+        .sort()
+        .flatMap((key) => oldLabelWarning(key, "scheduling.nodeSelector", false)),
+  },
+  "apiextensions.k8s.io/CustomResourceDefinition": { warnings: definitionWarnings },
+};
+
+/** Warnings of a kind that stand here rather than with its other rules. */
+export const warningsOf = (key: string): Strategy | undefined => furtherWarnings[key];

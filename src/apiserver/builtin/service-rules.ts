@@ -1,0 +1,264 @@
+/** What Services must keep to. */
+import {
+  type FieldError,
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  type KubeObject,
+  labelKeyErrors,
+  labelMapErrors,
+  subdomainErrors,
+} from "#machinery";
+import { isAddress, label, reachableIpErrors } from "./address-checks.ts";
+import { cidrErrors, ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
+import type { Json } from "./pod-defaults.ts";
+import { portNameErrors } from "./port-names.ts";
+
+const AFFINITY_SECONDS_MAX = 86_400;
+const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const PROTOCOLS = ["SCTP", "TCP", "UDP"];
+const DISTRIBUTIONS = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+const ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'";
+const ONLY_LOCAL = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+
+const specOf = (service: KubeObject): Json => (valueAt(service, "spec") ?? {}) as Json;
+const textsAt = (spec: Json, path: string) => listAt(spec, path) as unknown as readonly string[];
+const oneOf = (value: unknown, path: string, allowed: readonly string[]): FieldError[] =>
+  value === undefined || allowed.includes(String(value)) ? [] : [fieldNotSupported(path, value, allowed)];
+
+export function serviceErrors(service: KubeObject): FieldError[] {
+  const spec = specOf(service);
+  const { type, clusterIP, selector } = spec;
+  const ports = listAt(spec, "ports");
+  const isHeadless = clusterIP === "None";
+  return [
+    ...(ports.length === 0 && !isHeadless && type !== "ExternalName" ? [fieldRequired("spec.ports")] : []),
+    ...typeErrors(spec, isHeadless),
+    ...portErrors(spec),
+    ...(selector === undefined ? [] : labelMapErrors(selector as Readonly<Record<string, string>>, "spec.selector")),
+    ...affinityErrors(spec),
+    ...addressErrors(spec),
+    ...textsAt(spec, "externalIPs").flatMap((address, at) => reachableIpErrors(address, `spec.externalIPs[${at}]`)),
+    ...oneOf(type, "spec.type", TYPES),
+    ...nodePortErrors(spec),
+    ...balancerErrors(spec),
+    ...trafficErrors(spec),
+    ...statusErrors(service),
+  ];
+}
+
+function typeErrors(spec: Json, isHeadless: boolean): FieldError[] {
+  const { type, externalName } = spec;
+  const never = "may not be set for ExternalName services";
+  if (type === "LoadBalancer" || type === "NodePort")
+    return isHeadless
+      ? [fieldInvalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`)]
+      : [];
+  if (type !== "ExternalName") return [];
+  const name = String(externalName ?? "").replace(/\.$/, "");
+  return [
+    ...(spec["clusterIP"] || textsAt(spec, "clusterIPs").length > 0 ? [fieldForbidden("spec.clusterIPs", never)] : []),
+    ...(textsAt(spec, "ipFamilies").length > 0 ? [fieldForbidden("spec.ipFamilies", never)] : []),
+    ...(spec["ipFamilyPolicy"] === undefined ? [] : [fieldForbidden("spec.ipFamilyPolicy", never)]),
+    ...(name === "" ? [fieldRequired("spec.externalName")] : subdomainErrors(name, "spec.externalName")),
+  ];
+}
+
+function portErrors(spec: Json): FieldError[] {
+  const ports = listAt(spec, "ports");
+  const names = new Set<unknown>();
+  return ports.flatMap((port, at) => {
+    const path = `spec.ports[${at}]`;
+    const { name, protocol, targetPort, appProtocol } = port;
+    const isTaken = names.has(name);
+    if (name && label(String(name), "").length === 0) names.add(name);
+    return [
+      ...(name
+        ? isTaken
+          ? [fieldDuplicate(`${path}.name`, name)]
+          : label(String(name), `${path}.name`)
+        : ports.length > 1
+          ? [fieldRequired(`${path}.name`)]
+          : []),
+      ...(isPort(port["port"]) ? [] : [fieldInvalid(`${path}.port`, port["port"] ?? 0, PORT_TEXT)]),
+      ...oneOf(protocol, `${path}.protocol`, PROTOCOLS),
+      ...(typeof targetPort === "number" && !isPort(targetPort)
+        ? [fieldInvalid(`${path}.targetPort`, targetPort, PORT_TEXT)]
+        : typeof targetPort === "string"
+          ? portNameErrors(targetPort, `${path}.targetPort`)
+          : []),
+      ...(typeof appProtocol === "string"
+        ? labelKeyErrors(appProtocol).map((text) => fieldInvalid(`${path}.appProtocol`, appProtocol, text))
+        : []),
+    ];
+  });
+}
+
+function affinityErrors(spec: Json): FieldError[] {
+  const { sessionAffinity, sessionAffinityConfig } = spec;
+  const seconds = valueAt(sessionAffinityConfig, "clientIP.timeoutSeconds");
+  const path = "spec.sessionAffinityConfig";
+  if (sessionAffinity === "ClientIP" && typeof seconds === "number" && (seconds <= 0 || seconds > AFFINITY_SECONDS_MAX))
+    return [
+      fieldInvalid(
+        `${path}.clientIP.timeoutSeconds`,
+        seconds,
+        `must be greater than 0 and less than ${AFFINITY_SECONDS_MAX}`,
+      ),
+    ];
+  if (sessionAffinity === "None" && sessionAffinityConfig !== undefined)
+    return [fieldForbidden(path, "must not be set when session affinity is None")];
+  return oneOf(sessionAffinity, "spec.sessionAffinity", ["ClientIP", "None"]);
+}
+
+/** Addresses inside the cluster and their families; this server gives addresses of one family. */
+function addressErrors(spec: Json): FieldError[] {
+  const { type, clusterIP, ipFamilyPolicy } = spec;
+  if (type === "ExternalName") return [];
+  const addresses = textsAt(spec, "clusterIPs");
+  const families = textsAt(spec, "ipFamilies");
+  const isOpen = clusterIP === "None" && Object.keys((spec["selector"] ?? {}) as object).length === 0;
+  const errors: FieldError[] = [];
+  if (!clusterIP && addresses.length > 0)
+    errors.push(fieldInvalid("spec.clusterIPs", addresses, "must be empty when `clusterIP` is not specified"));
+  else if (clusterIP && addresses.length > 0 && addresses[0] !== clusterIP)
+    errors.push(fieldInvalid("spec.clusterIPs", addresses, "first value must match `clusterIP`"));
+  for (const [at, family] of families.entries())
+    if (family !== "IPv4" && family !== "IPv6")
+      errors.push(fieldNotSupported(`spec.ipFamilies[${at}]`, family, ["IPv4", "IPv6"]));
+    else if (families.indexOf(family) < at) errors.push(fieldDuplicate(`spec.ipFamilies[${at}]`, family));
+    else if (family === "IPv6" && !isOpen)
+      errors.push(fieldInvalid(`spec.ipFamilies[${at}]`, family, "not configured on this cluster"));
+  errors.push(...oneOf(ipFamilyPolicy, "spec.ipFamilyPolicy", ["PreferDualStack", "RequireDualStack", "SingleStack"]));
+  if (ipFamilyPolicy === "RequireDualStack" && !isOpen)
+    errors.push(
+      fieldInvalid("spec.ipFamilyPolicy", ipFamilyPolicy, "this cluster is not configured for dual-stack services"),
+    );
+  if (addresses.length > 2) errors.push(fieldInvalid("spec.clusterIPs", addresses, "may only hold up to 2 values"));
+  const areKnown = errors.every(({ field }) => !field.startsWith("spec.ipFamilies"));
+  for (const [at, address] of (addresses.length > 0 ? addresses : clusterIP ? [String(clusterIP)] : []).entries()) {
+    if (address === "None") continue;
+    const path = `spec.clusterIPs[${at}]`;
+    const wrong = ipErrors(address, path);
+    errors.push(...wrong);
+    const family = families[at];
+    const isRight = (address.includes(":") ? "IPv6" : "IPv4") === family;
+    if (areKnown && wrong.length === 0 && family !== undefined && !isRight && isAddress(address))
+      errors.push(fieldInvalid(path, address, `expected an ${family} value as indicated by \`ipFamilies[${at}]\``));
+  }
+  return errors;
+}
+
+/** A port as Kubernetes shows it where it is there twice. */
+const shownPort = (port: Json) => ({
+  Name: "",
+  Protocol: port["protocol"],
+  AppProtocol: null,
+  Port: port["port"],
+  TargetPort: 0,
+  NodePort: 0,
+});
+
+function nodePortErrors(spec: Json): FieldError[] {
+  const ports = listAt(spec, "ports");
+  const used = new Set<string>();
+  const keyOf = (port: Json) => `${port["protocol"]}/${port["port"]}`;
+  return [
+    ...(spec["type"] === "ClusterIP"
+      ? ports.flatMap(({ nodePort }, at) =>
+          nodePort ? [fieldForbidden(`spec.ports[${at}].nodePort`, "may not be used when `type` is 'ClusterIP'")] : [],
+        )
+      : []),
+    ...ports.flatMap((port, at) => {
+      const isTaken = used.has(keyOf(port));
+      used.add(keyOf(port));
+      return isTaken ? [fieldDuplicate(`spec.ports[${at}]`, shownPort(port))] : [];
+    }),
+  ];
+}
+
+function balancerErrors(spec: Json): FieldError[] {
+  const isBalanced = spec["type"] === "LoadBalancer";
+  const ranges = textsAt(spec, "loadBalancerSourceRanges");
+  const { loadBalancerClass, allocateLoadBalancerNodePorts } = spec;
+  return [
+    ...(ranges.length > 0 && !isBalanced ? [fieldForbidden("spec.LoadBalancerSourceRanges", ONLY_BALANCED)] : []),
+    ...(isBalanced
+      ? ranges.flatMap((range, at) => cidrErrors(range.trim(), `spec.LoadBalancerSourceRanges[${at}]`))
+      : []),
+    ...(allocateLoadBalancerNodePorts !== undefined && !isBalanced
+      ? [fieldForbidden("spec.allocateLoadBalancerNodePorts", ONLY_BALANCED)]
+      : []),
+    ...(loadBalancerClass === undefined
+      ? []
+      : isBalanced
+        ? labelKeyErrors(String(loadBalancerClass)).map((text) =>
+            fieldInvalid("spec.loadBalancerClass", loadBalancerClass, text),
+          )
+        : [fieldForbidden("spec.loadBalancerClass", ONLY_BALANCED)]),
+  ];
+}
+
+function trafficErrors(spec: Json): FieldError[] {
+  const { type, externalTrafficPolicy, healthCheckNodePort, internalTrafficPolicy, trafficDistribution } = spec;
+  const isReachable =
+    type === "NodePort" || type === "LoadBalancer" || (type === "ClusterIP" && textsAt(spec, "externalIPs").length > 0);
+  const path = "spec.externalTrafficPolicy";
+  return [
+    ...(externalTrafficPolicy === undefined
+      ? []
+      : isReachable
+        ? oneOf(externalTrafficPolicy, path, ["Cluster", "Local"])
+        : [fieldInvalid(path, externalTrafficPolicy, "may only be set for externally-accessible services")]),
+    ...(healthCheckNodePort && !(type === "LoadBalancer" && externalTrafficPolicy === "Local")
+      ? [fieldInvalid("spec.healthCheckNodePort", healthCheckNodePort, ONLY_LOCAL)]
+      : []),
+    ...oneOf(internalTrafficPolicy, "spec.internalTrafficPolicy", ["Cluster", "Local"]),
+    ...oneOf(trafficDistribution, "spec.trafficDistribution", DISTRIBUTIONS),
+  ];
+}
+
+/** What a Service keeps as long as it is balanced. */
+export function serviceUpdateErrors(service: KubeObject, old: KubeObject): FieldError[] {
+  const [spec, before] = [specOf(service), specOf(old)];
+  if (spec["type"] !== "LoadBalancer" || before["type"] !== "LoadBalancer") return [];
+  const isLocal = (one: Json) => one["externalTrafficPolicy"] === "Local";
+  return [
+    ...(spec["loadBalancerClass"] === before["loadBalancerClass"]
+      ? []
+      : [fieldInvalid("spec.loadBalancerClass", spec["loadBalancerClass"] ?? null, "may not change once set")]),
+    ...(isLocal(spec) && isLocal(before) && spec["healthCheckNodePort"] !== before["healthCheckNodePort"]
+      ? [fieldForbidden("spec.healthCheckNodePort", "field is immutable")]
+      : []),
+  ];
+}
+
+function statusErrors(service: KubeObject): FieldError[] {
+  const path = "status.loadBalancer.ingress";
+  const ingress = listAt(service, path);
+  if (ingress.length > 0 && valueAt(service, "spec.type") !== "LoadBalancer")
+    return [fieldForbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")];
+  return ingress.flatMap(({ ip, hostname, ipMode }, at) => {
+    const where = `${path}[${at}]`;
+    const host = String(hostname ?? "");
+    return [
+      ...(ip ? ipErrors(ip, `${where}.ip`) : []),
+      ...(ip && ipMode !== undefined && ipMode !== "VIP" && ipMode !== "Proxy"
+        ? [fieldNotSupported(`${where}.ipMode`, ipMode, ["VIP", "Proxy"])]
+        : []),
+      ...(!ip && ipMode !== undefined
+        ? [fieldForbidden(`${where}.ipMode`, "may not be specified when `ip` is not set")]
+        : []),
+      ...(host === ""
+        ? []
+        : [
+            ...subdomainErrors(host, `${where}.hostname`),
+            ...(isAddress(host)
+              ? [fieldInvalid(`${where}.hostname`, host, "must be a DNS name, not an IP address")]
+              : []),
+          ]),
+    ];
+  });
+}
