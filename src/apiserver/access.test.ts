@@ -372,7 +372,7 @@ describe("service account tokens", () => {
     expect((await as({ token }).ask("GET", "/api")).status).toBe(200);
     expect((await request("bound", { boundObjectRef: { ...ref, uid: "other" } })).status).toBe(409);
     expect((await request("bound", { boundObjectRef: { ...ref, name: "none" } })).status).toBe(404);
-    expect((await request("bound", { boundObjectRef: { ...ref, kind: "ConfigMap" } })).status).toBe(422);
+    expect((await request("bound", { boundObjectRef: { ...ref, kind: "ConfigMap" } })).status).toBe(400);
     must(await admin.ask("DELETE", `${ns}/secrets/holder`));
     expect((await as({ token }).ask("GET", "/api")).status).toBe(401);
     const plain = tokenOf(await request("bound", {}));

@@ -34,6 +34,8 @@ export interface AdmissionRequest {
 /** Changes or refuses writes. A refusal is a thrown `ApiError`. */
 export interface AdmissionPlugin {
   readonly name: string;
+  /** Whether it looks at connections too, such as those to a pod's shell; default false. */
+  readonly seesConnections?: boolean;
   handles(request: AdmissionRequest): boolean;
   /** Gives the object to go on with. */
   mutate?(request: AdmissionRequest & { readonly object: KubeObject }): KubeObject | Promise<KubeObject>;

@@ -285,7 +285,7 @@ describe("validation", () => {
       "networking.k8s.io/v1/ingresses",
       "Ingress",
       { spec: {} },
-      ["spec: Invalid value: {}: either `defaultBackend` or `rules` must be specified"],
+      ["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"],
     ],
     [
       "a priority only the system may have",

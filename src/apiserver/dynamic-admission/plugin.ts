@@ -24,6 +24,7 @@ interface Step {
  */
 export class DynamicAdmission implements AdmissionPlugin {
   readonly name = "DynamicAdmission";
+  readonly seesConnections = true;
   readonly #parts: WebhookParts;
   readonly #mutating;
   readonly #validating;

@@ -2,11 +2,10 @@ import { apiVersionOf, type KubeObject } from "#machinery";
 import type { AdmissionRequest } from "../admission.ts";
 import type { ResourceDefinition, User } from "../definition.ts";
 
-const OPTIONS_KIND: Readonly<Record<AdmissionRequest["operation"], string>> = {
+const OPTIONS_KIND: Readonly<Record<Exclude<AdmissionRequest["operation"], "CONNECT">, string>> = {
   CREATE: "CreateOptions",
   UPDATE: "UpdateOptions",
   DELETE: "DeleteOptions",
-  CONNECT: "PodExecOptions",
 };
 
 /** `userInfo` as admission and CEL show it. */
@@ -23,8 +22,8 @@ export function requestFacts(
   matched: ResourceDefinition,
   uid: string,
 ): Readonly<Record<string, unknown>> {
-  const kindOf = ({ kind }: ResourceDefinition) => {
-    const own = subresourceKind(matched, request.subresource) ?? kind;
+  const kindOf = (definition: ResourceDefinition) => {
+    const own = connectedKind(definition, request) ?? subresourceKind(matched, request.subresource) ?? definition.kind;
     return { group: own.group, version: own.version, kind: own.kind };
   };
   const resourceOf = ({ kind }: ResourceDefinition) => ({
@@ -47,13 +46,23 @@ export function requestFacts(
     operation: request.operation,
     userInfo: userInfo(request.user),
     dryRun: request.isDryRun,
-    options: {
-      kind: OPTIONS_KIND[request.operation],
-      apiVersion: "meta.k8s.io/v1",
-      ...(request.isDryRun ? { dryRun: ["All"] } : {}),
-      ...request.options,
-    },
+    // What a connection is made with is its object.
+    ...(request.operation === "CONNECT"
+      ? {}
+      : {
+          options: {
+            kind: OPTIONS_KIND[request.operation],
+            apiVersion: "meta.k8s.io/v1",
+            ...(request.isDryRun ? { dryRun: ["All"] } : {}),
+            ...request.options,
+          },
+        }),
   };
+}
+
+/** A connection is about the options it is made with. */
+function connectedKind({ subresources }: ResourceDefinition, { operation, subresource }: AdmissionRequest) {
+  return operation === "CONNECT" ? subresources.find(({ name }) => name === subresource)?.kind : undefined;
 }
 
 function subresourceKind(definition: ResourceDefinition, subresource: string | undefined) {
@@ -71,7 +80,11 @@ export function admissionReview(
   uid: string,
 ): Readonly<Record<string, unknown>> {
   const shown = (one: KubeObject | undefined) =>
-    one === undefined ? null : { ...one, apiVersion: apiVersionOf(matched.kind), kind: matched.kind.kind };
+    one === undefined
+      ? null
+      : request.operation === "CONNECT"
+        ? one
+        : { ...one, apiVersion: apiVersionOf(matched.kind), kind: matched.kind.kind };
   return {
     kind: "AdmissionReview",
     apiVersion: "admission.k8s.io/v1",

@@ -17,6 +17,13 @@ const encodeText = (encoding: AnswerForm["encoding"], value: unknown): Encoded =
     ? { contentType: "application/yaml", body: Buffer.from(toYaml(value)) }
     : { contentType: "application/json", body: Buffer.from(JSON.stringify(value)) };
 
+function encodePartial(form: AnswerForm, value: { readonly apiVersion: string; readonly kind: string }): Encoded {
+  const packed = form.encoding === "protobuf" ? encodeProtobuf(value) : undefined;
+  return packed === undefined
+    ? encodeText(form.encoding, value)
+    : { contentType: "application/vnd.kubernetes.protobuf", body: packed };
+}
+
 /** A Status in the encoding the client asked for. */
 export function encodeStatus(status: Status, form: AnswerForm | undefined): Encoded {
   const packed = form?.encoding === "protobuf" ? encodeProtobuf(status as unknown as KubeObject) : undefined;
@@ -52,13 +59,13 @@ export function encodeAnswer(
         throw unfit(
           `you requested PartialObjectMetadata, but the requested object is a list (*${goNameOf(definition)}List)`,
         );
-      return encodeText(form.encoding, partialOf(object as KubeObject));
+      return encodePartial(form, partialOf(object as KubeObject));
     case "PartialObjectMetadataList":
       if (!isList)
         throw unfit(
           `you requested PartialObjectMetadataList, but the requested object is not a list (*${goNameOf(definition)})`,
         );
-      return encodeText(form.encoding, partialListOf(object as KubeList));
+      return encodePartial(form, partialListOf(object as KubeList));
     case "object": {
       const packed = form.encoding === "protobuf" ? encodeProtobuf(object as KubeObject) : undefined;
       if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };

@@ -1,6 +1,7 @@
 import {
   ApiError,
   apiError,
+  apiVersionOf,
   badRequest,
   forbidden,
   internalError,
@@ -38,6 +39,7 @@ import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
 import type { Connect, FrontAnswer, FrontOutcome, FrontRequest, FrontStream } from "./exchange.ts";
 import type { HealthChecks } from "./health.ts";
+import { type AdmissionRequest, admit } from "../admission.ts";
 import type { RequestMeasures } from "./measures.ts";
 import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
 import { booleanOf, deleteOptions, integerOf, listOptions, writeOptions } from "./options.ts";
@@ -100,6 +102,19 @@ const warningHeader = (warnings: ReadonlySet<string>): Readonly<Record<string, s
         warning: [...warnings].map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`),
       };
 
+const OLD_SCHEMA_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/** Names of the same form: the second is no media type, and still what clients ask for. */
+const OLD_SCHEMA_NAMES = new Set([OLD_SCHEMA_PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]);
+
+/** The form of the old schemas that a client wants. */
+function oldSchemaForm(accept: string | undefined): "json" | "protobuf" | undefined {
+  for (const { type } of parseAccept(accept)) {
+    if (OLD_SCHEMA_NAMES.has(type)) return "protobuf";
+    if (type === "application/json" || type === "application/*" || type === "*/*") return "json";
+  }
+  return undefined;
+}
+
 /** Who asks. */
 interface Asking {
   readonly user: User;
@@ -143,6 +158,7 @@ export class Front {
       const elsewhere = await this.#parts.aggregate?.(request, url, user);
       if (elsewhere !== undefined) return passage.finish(elsewhere);
       if (path === undefined) return passage.finish(await this.#nonResource(request, url));
+      await this.#admitConnection(url, path, user, passage);
       const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
       return passage.finish(connected ?? (await this.#resource(request, url, path, attributes, user, passage)));
     } catch (error) {
@@ -150,6 +166,40 @@ export class Front {
     } finally {
       passage.leave();
     }
+  }
+
+  /** Webhooks and policies may refuse connections to what an object stands for. */
+  async #admitConnection(url: URL, path: ResourcePath, user: User, passage: Passage): Promise<void> {
+    const { registry, admission } = this.#parts.server;
+    const definition = registry.find(path.group, path.version, path.resource);
+    const subresource = definition?.subresources.find(({ name }) => name === path.subresource);
+    if (definition === undefined || subresource === undefined || !subresource.kind.kind.endsWith("Options")) return;
+    const { group, version, kind } = subresource.kind;
+    const asked = Object.fromEntries(
+      [...new Set(url.searchParams.keys())].map((key) => {
+        const values = url.searchParams.getAll(key);
+        return [key, values.length > 1 || key === "command" ? values : values[0]] as const;
+      }),
+    );
+    const object = { ...asked, apiVersion: apiVersionOf({ group, version }), kind, metadata: {} } as KubeObject;
+    const connection: AdmissionRequest = {
+      operation: "CONNECT",
+      definition,
+      object,
+      oldObject: undefined,
+      subresource: path.subresource,
+      namespace: path.namespace,
+      name: path.name ?? "",
+      user,
+      isDryRun: false,
+      warn: (message) => passage.warnings.add(message),
+      annotate: (key, value) => passage.audit.annotate(key, value),
+    };
+    await admit(
+      admission.filter(({ seesConnections }) => seesConnections === true),
+      connection,
+      (same) => same,
+    );
   }
 
   #failure(error: unknown, accept: string | undefined, warnings: ReadonlySet<string>): FrontAnswer {
@@ -239,9 +289,14 @@ export class Front {
       };
     }
     if (path === "/openapi/v2") {
-      if (/protobuf/.test(header(request, "accept") ?? "") && !/json/.test(header(request, "accept") ?? ""))
-        throw apiError(406, "NotAcceptable", "only the following media types are accepted: application/json");
-      return json(200, openapi.v2());
+      const form = oldSchemaForm(header(request, "accept"));
+      if (form === undefined) return { status: 406, headers: NOT_CACHED, body: Buffer.alloc(0) };
+      const document = openapi.v2();
+      const etag = `"${document.hash}"`;
+      const known = { etag, vary: "Accept" };
+      if (header(request, "if-none-match") === etag) return { status: 304, headers: known, body: Buffer.alloc(0) };
+      const type = form === "json" ? "application/json" : OLD_SCHEMA_PROTOBUF;
+      return { status: 200, headers: { "content-type": type, ...known }, body: document[form] };
     }
     if (path === "/api" || path === "/apis") {
       const wantsAggregated = parseAccept(header(request, "accept")).find(
@@ -453,7 +508,10 @@ export class Front {
               );
               isFirst = false;
             } else if (form.as !== "object")
-              write(Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`));
+              write(
+                (form.encoding === "protobuf" ? encodeWatchFrame(type, partialOf(object)) : undefined) ??
+                  Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`),
+              );
             else
               write(
                 (form.encoding === "protobuf" ? encodeWatchFrame(type, object) : undefined) ?? frameOf(type, object),

@@ -29,6 +29,10 @@ export interface AnswerForm {
   readonly as: "object" | "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
 }
 
+/** Metadata has a form of its own in every encoding, whatever it is the metadata of. */
+const isPartial = (as: string | undefined): as is "PartialObjectMetadata" | "PartialObjectMetadataList" =>
+  as === "PartialObjectMetadata" || as === "PartialObjectMetadataList";
+
 /** Chooses the first form that can be given; `undefined` when none can (406). */
 export function chooseForm(header: string | undefined, canProtobuf: boolean): AnswerForm | undefined {
   for (const { type, parameters } of parseAccept(header)) {
@@ -38,14 +42,14 @@ export function chooseForm(header: string | undefined, canProtobuf: boolean): An
         ? "json"
         : type === "application/yaml"
           ? "yaml"
-          : type === "application/vnd.kubernetes.protobuf" && canProtobuf
+          : type === "application/vnd.kubernetes.protobuf" && (canProtobuf || isPartial(as))
             ? "protobuf"
             : undefined;
     if (encoding === undefined) continue;
     if (as === undefined) return { encoding, as: "object" };
     if (parameters["g"] !== "meta.k8s.io" || (parameters["v"] !== "v1" && parameters["v"] !== "v1beta1")) continue;
-    if (encoding === "json" && (as === "Table" || as === "PartialObjectMetadata" || as === "PartialObjectMetadataList"))
-      return { encoding, as };
+    if (isPartial(as) && encoding !== "yaml") return { encoding, as };
+    if (encoding === "json" && as === "Table") return { encoding, as };
   }
   return undefined;
 }

@@ -1,5 +1,6 @@
 import protobuf from "protobufjs/minimal.js";
 import { ApiError, apiVersionOf, badRequest, isJsonObject, type KubeObject, parseTime } from "#machinery";
+import { type GoField, goFields } from "../builtin/go-shape.ts";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import { protobufJson } from "../data/generated-protobuf.ts";
 
@@ -33,6 +34,8 @@ interface Message {
   readonly byId: ReadonlyMap<number, Field>;
   readonly fields: readonly Field[];
   readonly required: ReadonlySet<string>;
+  /** How Go writes each field, where that is known. */
+  readonly forms: ReadonlyMap<string, GoField>;
 }
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00]);
@@ -105,7 +108,9 @@ function message(name: string): Message {
       isInline: INLINE.has(fieldName) && INLINE_PARENTS.test(name),
     }),
   );
-  const made: Message = { name, byId: new Map(fields.map((field) => [field.id, field])), fields, required };
+  const goName = name.replace(/^k8s\.io\./, "io.k8s.").replace(/(apiextensions|kube)_(apiserver|aggregator)/, "$1-$2");
+  const forms = new Map((goFields(goName) ?? []).map((form) => [form.json, form] as const));
+  const made: Message = { name, forms, byId: new Map(fields.map((field) => [field.id, field])), fields, required };
   messages.set(name, made);
   return made;
 }
@@ -357,6 +362,13 @@ function decodeMessage(shape: Message, reader: protobuf.Reader, end: number): Re
       continue;
     }
     if (value === undefined || value === null) continue;
+    const isZero = value === "" || value === 0 || value === false;
+    const form = isZero ? shape.forms.get(field.name) : undefined;
+    if (form !== undefined) {
+      // A pointer to nothing is something; a value that is left out when it is nothing is not.
+      if (form.isPointer || !form.omitsEmpty) result[field.name] = value;
+      continue;
+    }
     if (value === "" && !shape.required.has(field.name) && !EMPTY_TEXT_COUNTS.has(field.name)) continue;
     if (
       (value === 0 || value === false) &&
@@ -402,6 +414,17 @@ function writeValue(writer: protobuf.Writer, id: number, type: string, value: un
   }
 }
 
+const TIME = "k8s.io.apimachinery.pkg.apis.meta.v1.Time";
+
+/** Go writes values that are no pointers whether somebody set them or not. */
+function writeAbsent(writer: protobuf.Writer, shape: Message, field: Field): void {
+  const form = shape.forms.get(field.name);
+  if (form === undefined || form.isPointer || field.isRepeated || field.keyType !== undefined) return;
+  if (field.type === TIME) writer.uint32((field.id << 3) | 2).bytes(new Uint8Array());
+  else if (SCALARS.has(field.type) && field.type !== "bytes")
+    writeValue(writer, field.id, field.type, zeroOf(field.type));
+}
+
 function encodeMessage(shape: Message, object: Readonly<Record<string, unknown>>): Uint8Array {
   const writer = Writer.create();
   for (const field of shape.fields) {
@@ -410,7 +433,10 @@ function encodeMessage(shape: Message, object: Readonly<Record<string, unknown>>
       continue;
     }
     const value = object[field.name];
-    if (value === undefined || value === null) continue;
+    if (value === undefined || value === null) {
+      writeAbsent(writer, shape, field);
+      continue;
+    }
     if (field.keyType !== undefined)
       for (const [key, member] of Object.entries(value)) {
         const entry = Writer.create().uint32(10).string(key);
@@ -431,12 +457,20 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "apiregistration.k8s.io": "kube_aggregator.pkg.apis.apiregistration",
 };
 
+const META_KINDS = new Set([
+  "DeleteOptions",
+  "Status",
+  "WatchEvent",
+  "PartialObjectMetadata",
+  "PartialObjectMetadataList",
+]);
+
 function messageNameOf(apiVersion: string, kind: string): string | undefined {
   const slash = apiVersion.indexOf("/");
   const group = slash < 0 ? "" : apiVersion.slice(0, slash);
   const version = slash < 0 ? apiVersion : apiVersion.slice(slash + 1);
   const meta = `k8s.io.apimachinery.pkg.apis.meta.v1.${kind}`;
-  if (["DeleteOptions", "Status", "WatchEvent"].includes(kind) && nodeAt(meta.split(".")) !== undefined) return meta;
+  if (META_KINDS.has(kind) && nodeAt(meta.split(".")) !== undefined) return meta;
   const short = group.split(".")[0] as string;
   const special = PACKAGES[group];
   for (const name of [

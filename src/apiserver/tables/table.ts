@@ -65,11 +65,21 @@ function descriptionOf({ name, jsonPath }: TableColumn): string {
   return member === undefined ? "" : (metadata?.[member]?.description ?? "");
 }
 
-export function partialOf(object: KubeObject): unknown {
+/** The metadata of an object alone. */
+export function partialOf(object: KubeObject): {
+  readonly kind: string;
+  readonly apiVersion: string;
+  readonly metadata: unknown;
+} {
   return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
 }
 
-export function partialListOf(list: KubeList): unknown {
+export function partialListOf(list: KubeList): {
+  readonly kind: string;
+  readonly apiVersion: string;
+  readonly metadata: unknown;
+  readonly items: readonly unknown[];
+} {
   return {
     kind: "PartialObjectMetadataList",
     apiVersion: "meta.k8s.io/v1",
