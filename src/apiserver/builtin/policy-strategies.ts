@@ -1,7 +1,5 @@
-import { deepEqual } from "#base";
 import {
   type FieldError,
-  fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
@@ -164,7 +162,6 @@ function isJson(encoded: string): boolean {
     return false;
   }
 }
-
 
 /** Behaviour of policy, access, networking and bookkeeping kinds. */
 export const policyStrategies: Readonly<Record<string, Strategy>> = {
