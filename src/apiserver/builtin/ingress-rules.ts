@@ -71,7 +71,8 @@ function pathErrors(item: Json, where: string): FieldError[] {
   const path = String(item["path"] ?? "");
   const field = `${where}.path`;
   const errors: FieldError[] = [];
-  if (pathType === undefined) return [fieldRequired(`${where}.pathType`, "pathType must be specified")];
+  if (pathType === undefined || pathType === null)
+    return [fieldRequired(`${where}.pathType`, "pathType must be specified")];
   if (pathType === "Exact" || pathType === "Prefix") {
     if (!path.startsWith("/")) errors.push(fieldInvalid(field, path, "must be an absolute path"));
     for (const bad of BAD_IN_PATH.filter((text) => path.includes(text)))
