@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import type { Random } from "#base";
 import {
   badRequest,
@@ -43,8 +42,6 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
     if (name === "." || name === "..") return [`may not be '${name}'`];
     return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
   }
-  if (group === "networking.k8s.io" && resource === "ipaddresses")
-    return isIP(name) === 0 ? ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"] : [];
   const errors: string[] = [];
   if (group === "batch" && resource === "cronjobs" && name.length > 52)
     errors.push("must be no more than 52 characters");

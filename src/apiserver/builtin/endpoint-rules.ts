@@ -1,4 +1,4 @@
-/** What Endpoints, their slices and the kinds of addresses must keep to. */
+/** What Endpoints and their slices must keep to. */
 import {
   type FieldError,
   fieldDuplicate,
@@ -11,7 +11,7 @@ import {
   subdomainErrors,
 } from "#machinery";
 import { label, specialIpErrors } from "./address-checks.ts";
-import { cidrErrors, ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
+import { ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
@@ -118,16 +118,4 @@ function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldE
       return isTaken ? [fieldDuplicate(where, zone)] : labelValueErrors(zone, where);
     }),
   ];
-}
-
-export function ipAddressErrors(object: KubeObject): FieldError[] {
-  const parent = valueAt(object, "spec.parentRef") as Json | undefined;
-  if (parent === undefined || Object.keys(parent).length === 0) return [fieldRequired("spec.parentRef")];
-  return ["resource", "name"].flatMap((member) => (parent[member] ? [] : [fieldRequired(`spec.parentRef.${member}`)]));
-}
-
-export function serviceCidrErrors(object: KubeObject): FieldError[] {
-  const ranges = (valueAt(object, "spec.cidrs") ?? []) as readonly string[];
-  if (ranges.length === 0) return [fieldRequired("spec.cidrs", "at least one CIDR required")];
-  return ranges.flatMap((range, at) => cidrErrors(range, `spec.cidrs[${at}]`));
 }

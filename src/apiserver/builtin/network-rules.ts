@@ -3,7 +3,7 @@ import { fieldInvalid, type KubeObject, setPath } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { filled, listAt, valueAt } from "./checks.ts";
-import { endpointsErrors, endpointSliceErrors, ipAddressErrors, serviceCidrErrors } from "./endpoint-rules.ts";
+import { endpointsErrors, endpointSliceErrors } from "./endpoint-rules.ts";
 import { ingressClassErrors, ingressErrors, newIngressErrors } from "./ingress-rules.ts";
 import { networkPolicyErrors } from "./network-policy-rules.ts";
 import { ingressWarnings, serviceWarnings } from "./network-warnings.ts";
@@ -63,8 +63,6 @@ export const networkRules: Readonly<Record<string, Strategy>> = {
         : [fieldInvalid("spec.controller", valueAt(object, "spec.controller"), "field is immutable")],
   },
   "networking.k8s.io/NetworkPolicy": { rulesAreWhole: true, validate: networkPolicyErrors },
-  "networking.k8s.io/IPAddress": { validate: ipAddressErrors },
-  "networking.k8s.io/ServiceCIDR": { rulesAreWhole: true, validate: serviceCidrErrors },
   Endpoints: {
     rulesAreWhole: true,
     applyDefaults: (object) => {

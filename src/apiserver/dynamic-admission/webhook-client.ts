@@ -17,6 +17,10 @@ const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const AGENTS_MAX = 100;
 
 /** Calls webhooks over HTTPS with kept connections, one set a destination and authority. */
+/** What a connection failed for, in Go's words where both say the same. */
+const dialled = (message: string) =>
+  message.replace(/^connect ECONNREFUSED (\S+)$/, "dial tcp $1: connect: connection refused");
+
 export class WebhookClient {
   readonly #server: ApiServer;
   readonly #agents = new Map<string, Agent>();
@@ -63,7 +67,7 @@ export class WebhookClient {
       const why = abort.signal.aborted
         ? "context deadline exceeded"
         : error instanceof Error
-          ? error.message
+          ? dialled(error.message)
           : String(error);
       throw new Error(`failed to call webhook: Post ${JSON.stringify(String(target))}: ${why}`, { cause: error });
     } finally {
