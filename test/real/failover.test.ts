@@ -534,7 +534,10 @@ describeReal("failover on real Kubernetes", memberParts, () => {
     await eventually(async () => (await copy("west", "watched")) !== undefined, 60_000);
     await agent.end("SIGKILL");
     await untilReady("west", "Unknown");
-    expect((await cluster("west")).spec?.taints?.map(({ key }) => key)).toContain("cluster.karmada.io/unreachable");
+    await eventually(
+      async () => (await cluster("west")).spec?.taints?.some(({ key }) => key === "cluster.karmada.io/unreachable"),
+      60_000,
+    );
     await untilIn("north", "watched");
     expect(await copy("west", "watched")).toBeDefined();
     await startAgent();
