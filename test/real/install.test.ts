@@ -72,7 +72,9 @@ function stagesOf(text: string): readonly (readonly Step[])[] {
   for (const line of lines) {
     if (line.trim() === "" || line.startsWith("#")) continue;
     const [, instruction = "", words = ""] = /^([A-Z]+)\s+(.*)$/.exec(line) ?? [];
-    if (!["FROM", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD"].includes(instruction))
+    if (
+      !["FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD"].includes(instruction)
+    )
       throw new Error(`the recipe has a line nobody here knows: ${line}`);
     if (instruction === "FROM") stages.push([]);
     stages[stages.length - 1]?.push({ instruction, words });
@@ -128,6 +130,7 @@ describe("the image and the package", () => {
     const places = stages.map((_, at) => join(folder, `stage-${at}`));
     let user: { uid?: number; gid?: number } = {};
     let command: readonly string[] = [];
+    const surroundings: Record<string, string> = {};
     for (const [at, steps] of stages.entries()) {
       const place = places[at] as string;
       // What the base image has.
@@ -166,6 +169,12 @@ describe("the image and the package", () => {
               stdio: "pipe",
             });
             break;
+          case "ENV": {
+            const [, name = "", value = ""] = /^(\w+)=(\S+)$/.exec(words) ?? [];
+            expect(name, words).not.toBe("");
+            surroundings[name] = value;
+            break;
+          }
           case "USER": {
             const [uid, gid] = words.split(":").map(Number);
             if (isRoot && uid !== undefined && gid !== undefined) user = { uid, gid };
@@ -190,7 +199,7 @@ describe("the image and the package", () => {
     await ready(
       entry,
       words.map((word) => word.replace("--secure-port=5443", "--secure-port=0").replace("0.0.0.0", "127.0.0.1")),
-      user,
+      { ...user, env: { PATH: process.env["PATH"], ...surroundings } },
     );
     expect(existsSync(join(data, "admin.kubeconfig"))).toBe(true);
   });
