@@ -1,7 +1,7 @@
 import type { Cluster, Component, ReplicaRequirements } from "#apis/karmada";
 import { parseQuantity } from "#machinery";
 import { addDemand, amountOf, clampAnswer, type Demand, demandOf } from "./amounts.ts";
-import { type NodeGroup, packSets, type Part, place } from "./packing.ts";
+import { fitsOn, type NodeGroup, packSets, type Part, place } from "./packing.ts";
 
 /** A workload that was placed but does not show in the cluster's figures yet. */
 export interface AssumedWorkload {
@@ -21,17 +21,31 @@ const NO_ASSUMED: readonly AssumedWorkload[] = [];
 type Amounts = Readonly<Record<string, string | number>>;
 type Summary = NonNullable<NonNullable<Cluster["status"]>["resourceSummary"]>;
 
-/** What a cluster's status says, read once a revision: free amounts by resource, and the virtual nodes of its models. */
-interface Room {
-  readonly free: Demand;
-  readonly nodes: readonly NodeGroup[] | undefined;
-  /** Resources all models range over. */
-  readonly modelled: ReadonlySet<string>;
-  /** Answers with models and nothing assumed, by demand: most workloads ask for what others asked for. */
-  readonly answers: Map<Demand, number>;
+/** What models say of one demand: how often one node of each grade holds it, and what only the summary knows of it. */
+interface ByGrade {
+  readonly modelled: Demand;
+  readonly other: Demand;
+  readonly perNode: readonly number[];
 }
 
-const ANSWERS_MAX = 64;
+/** Resource models by content: thousands of clusters have the same, and a demand is fitted into each of them once. */
+interface Models {
+  readonly grades: readonly { readonly grade: number; readonly free: Demand }[];
+  /** Resources all models range over. */
+  readonly modelled: ReadonlySet<string>;
+  readonly byDemand: Map<Demand, ByGrade>;
+}
+
+/** What a cluster's status says, read once a revision: free amounts by resource, and how many nodes each grade has. */
+interface Room {
+  readonly free: Demand;
+  readonly models: Models;
+  /** By place in `models.grades`; absent where the cluster has no models to go by. */
+  readonly counts: readonly number[] | undefined;
+}
+
+const DEMANDS_MAX = 64;
+const MODELS_MAX = 256;
 
 const NANO = 1_000_000_000n;
 const MICRO = 1_000_000n;
@@ -53,41 +67,69 @@ function freeOf(summary: Summary): Demand {
   return free;
 }
 
-function virtualNodes(
-  models: NonNullable<Cluster["spec"]["resourceModels"]>,
+type ResourceModels = NonNullable<Cluster["spec"]["resourceModels"]>;
+
+const modelsByContent = new Map<string, Models>();
+
+function modelsOf(given: ResourceModels): Models {
+  const text = JSON.stringify(given);
+  const known = modelsByContent.get(text);
+  if (known !== undefined) return known;
+  const models: Models = {
+    grades: [...given]
+      .sort((a, b) => a.grade - b.grade)
+      .map(({ grade, ranges }) => ({
+        grade,
+        free: new Map(ranges.map(({ name, min }) => [name, amountOf(name, min)])),
+      })),
+    modelled: new Set(given.flatMap(({ ranges }) => ranges.map(({ name }) => name))),
+    byDemand: new Map(),
+  };
+  if (modelsByContent.size >= MODELS_MAX) modelsByContent.clear();
+  modelsByContent.set(text, models);
+  return models;
+}
+
+function countsOf(
+  { grades }: Models,
   counts: NonNullable<Summary["allocatableModelings"]>,
-): readonly NodeGroup[] | undefined {
-  if (counts.length === 0 || models.length === 0 || counts.some(({ count }) => count < 0)) return undefined;
+): readonly number[] | undefined {
+  if (counts.length === 0 || grades.length === 0 || counts.some(({ count }) => count < 0)) return undefined;
   const byGrade = new Map<number, number>();
   for (const { grade, count } of counts) byGrade.set(grade, (byGrade.get(grade) ?? 0) + count);
-  return [...models]
-    .sort((a, b) => a.grade - b.grade)
-    .flatMap(({ grade, ranges }) => {
-      const count = byGrade.get(grade) ?? 0;
-      if (count <= 0) return [];
-      return [
-        {
-          count,
-          free: new Map(ranges.map(({ name, min }) => [name, amountOf(name, min)])),
-          pods: PODS_PER_NODE,
-          index: 0,
-        },
-      ];
-    });
+  return grades.map(({ grade }) => byGrade.get(grade) ?? 0);
+}
+
+const nodeOf = (free: Demand, count: number): NodeGroup => ({ count, free, pods: PODS_PER_NODE, index: 0 });
+
+const virtualNodes = ({ grades }: Models, counts: readonly number[]): readonly NodeGroup[] =>
+  grades.flatMap(({ free }, at) => ((counts[at] ?? 0) > 0 ? [nodeOf(free, counts[at] as number)] : []));
+
+/** Splits a request into what the models speak of and what only the summary knows (docs/decisions/0501). */
+function byGrade(models: Models, demand: Demand): ByGrade {
+  const known = models.byDemand.get(demand);
+  if (known !== undefined) return known;
+  const modelled = new Map<string, number>();
+  const other = new Map<string, number>();
+  for (const [name, amount] of demand) (models.modelled.has(name) ? modelled : other).set(name, amount);
+  const part: Part = { replicas: 1, demand: modelled };
+  const answer = { modelled, other, perNode: models.grades.map(({ free }) => fitsOn(nodeOf(free, 1), part)) };
+  if (models.byDemand.size >= DEMANDS_MAX) models.byDemand.clear();
+  models.byDemand.set(demand, answer);
+  return answer;
 }
 
 /** Keyed by the summary, beside the models it was read with: both are immutable parts of one cluster revision. */
 const rooms = new WeakMap<Summary, { readonly models: unknown; readonly room: Room }>();
+const NO_MODELS: ResourceModels = [];
 
 function roomOf(cluster: Cluster): Room | undefined {
   const summary = cluster.status?.resourceSummary;
   if (summary === undefined || summary === null) return undefined;
-  const models = cluster.spec?.resourceModels ?? [];
   const known = rooms.get(summary);
   if (known !== undefined && known.models === cluster.spec?.resourceModels) return known.room;
-  const nodes = virtualNodes(models, summary.allocatableModelings ?? []);
-  const modelled = new Set(nodes === undefined ? [] : models.flatMap(({ ranges }) => ranges.map(({ name }) => name)));
-  const room: Room = { free: freeOf(summary), nodes, modelled, answers: new Map() };
+  const models = modelsOf(cluster.spec?.resourceModels ?? NO_MODELS);
+  const room: Room = { free: freeOf(summary), models, counts: countsOf(models, summary.allocatableModelings ?? []) };
   rooms.set(summary, { models: cluster.spec?.resourceModels, room });
   return room;
 }
@@ -134,17 +176,6 @@ function quotient(room: Room, taken: Taken, demand: Demand, bound: number): numb
   return most;
 }
 
-/** Splits a request into what the models speak of and what only the summary knows (docs/decisions/0501). */
-function split(room: Room, demand: Demand): { readonly modelled: Demand; readonly other: Demand } {
-  let isWhole = true;
-  for (const name of demand.keys()) if (!room.modelled.has(name)) isWhole = false;
-  if (isWhole) return { modelled: demand, other: NOTHING_TAKEN.amounts };
-  const modelled = new Map<string, number>();
-  const other = new Map<string, number>();
-  for (const [name, amount] of demand) (room.modelled.has(name) ? modelled : other).set(name, amount);
-  return { modelled, other };
-}
-
 /** Replicas with the given requirements that a cluster has room for, from its summary and models. */
 export function estimateReplicas(
   cluster: Cluster,
@@ -159,17 +190,18 @@ export function estimateReplicas(
   if (pods <= 0) return 0;
   if (requirements === undefined || requirements === null) return clampAnswer(pods);
   const demand = demandOf(requirements);
-  if (!usesModels || room.nodes === undefined) return clampAnswer(quotient(room, taken, demand, pods));
-  const known = assumed.length === 0 ? room.answers.get(demand) : undefined;
-  if (known !== undefined) return known;
-  const { modelled, other } = split(room, demand);
-  const byModels = packSets(occupied(room.nodes, assumed), [{ replicas: 1, demand: modelled }], pods);
-  const answer = clampAnswer(quotient(room, taken, other, byModels));
-  if (assumed.length === 0) {
-    if (room.answers.size >= ANSWERS_MAX) room.answers.clear();
-    room.answers.set(demand, answer);
-  }
-  return answer;
+  if (!usesModels || room.counts === undefined) return clampAnswer(quotient(room, taken, demand, pods));
+  const { modelled, other, perNode } = byGrade(room.models, demand);
+  let byModels = 0;
+  if (assumed.length === 0)
+    for (let at = 0; at < perNode.length; at++) byModels += (room.counts[at] as number) * (perNode[at] as number);
+  else
+    byModels = packSets(
+      occupied(virtualNodes(room.models, room.counts), assumed),
+      [{ replicas: 1, demand: modelled }],
+      pods,
+    );
+  return clampAnswer(quotient(room, taken, other, Math.min(byModels, pods)));
 }
 
 /** Whole sets of components that a cluster has room for. */
@@ -193,7 +225,7 @@ export function estimateSets(cluster: Cluster, components: readonly Component[],
   const byPods = Math.floor(pods / podsPerSet);
   if (total.size === 0) return clampAnswer(byPods);
   const bound = quotient(room, taken, total, byPods);
-  if (!usesModels || room.nodes === undefined || bound <= 0) return clampAnswer(bound);
-  const onModels = parts.map((part) => ({ ...part, demand: split(room, part.demand).modelled }));
-  return clampAnswer(packSets(occupied(room.nodes, assumed), onModels, bound));
+  if (!usesModels || room.counts === undefined || bound <= 0) return clampAnswer(bound);
+  const onModels = parts.map((part) => ({ ...part, demand: byGrade(room.models, part.demand).modelled }));
+  return clampAnswer(packSets(occupied(virtualNodes(room.models, room.counts), assumed), onModels, bound));
 }
