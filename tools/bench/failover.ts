@@ -7,11 +7,11 @@ import { parseFlags } from "#config";
 import { createLogger, startFleet } from "#controlplane";
 import { aPropagationPolicy } from "#testing";
 import {
+  countApplied,
+  countEvicted,
   countHealthy,
   countReady,
   eventually,
-  isApplied,
-  isEvicted,
   LOOK_MS,
   residentMiB,
   small,
@@ -107,12 +107,19 @@ async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
     fleet.members.get(victim)?.setFaults({ isDown: true });
     // A look at thousands of objects takes its time from what is looked at.
     const lookMs = total > MANY ? 1_000 : LOOK_MS;
-    await eventually(() => isEvicted(fleet, total, victim), 3_600_000, lookMs);
-    const evictedS = (performance.now() - startedMs) / 1000;
-    await eventually(() => isApplied(fleet, total, names, victim), 3_600_000, lookMs);
-    const appliedS = (performance.now() - startedMs) / 1000;
-    await eventually(async () => (await countHealthy(fleet, names, victim)) === total, 3_600_000, lookMs);
-    const readyS = (performance.now() - startedMs) / 1000;
+    const curve: (readonly [seconds: number, evicted: number, applied: number, ready: number])[] = [];
+    const since = (at: 1 | 2 | 3) => curve.find((moment) => moment[at] === total)?.[0] ?? Number.NaN;
+    await eventually(
+      async () => {
+        const ready = await countHealthy(fleet, names, victim);
+        const [evicted, applied] = [countEvicted(fleet, victim), countApplied(fleet, names, victim)];
+        curve.push([(performance.now() - startedMs) / 1000, evicted, applied, ready]);
+        return [evicted, applied, ready].every((count) => count === total);
+      },
+      3_600_000,
+      lookMs,
+    );
+    const [evictedS, appliedS, readyS] = [since(1), since(2), since(3)];
     const cpu = process.cpuUsage(cpuBefore);
     const what = `${size}: ${pods} pods of ${total} Deployments leave a member of ${storm.nodes} nodes`;
     const row = (measure: string, value: number, unit: string, goal?: number): Row => ({
@@ -123,7 +130,7 @@ async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
       ...(goal === undefined ? {} : { reference: `goal ${goal} ${unit}`, ratio: value / goal }),
     });
     return [
-      row(`${what}: all evicted`, evictedS, "s"),
+      { ...row(`${what}: all evicted`, evictedS, "s"), curve },
       row("  all new copies applied", appliedS, "s", GOAL_APPLIED_S),
       row("  all pods ready", readyS, "s", GOAL_READY_S),
       row("  CPU time for each binding", (cpu.user + cpu.system) / 1000 / total, "ms"),

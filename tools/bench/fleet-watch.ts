@@ -41,13 +41,15 @@ export async function countReady(plane: Client): Promise<number> {
   ).length;
 }
 
-export function isEvicted(fleet: Fleet, total: number, victim: string): boolean {
-  const all = bindings(fleet).list();
-  return all.length === total && all.every(({ spec }) => !(spec.clusters ?? []).some(({ name }) => name === victim));
+/** Bindings that name the dead cluster no more. */
+export function countEvicted(fleet: Fleet, victim: string): number {
+  return bindings(fleet)
+    .list()
+    .filter(({ spec }) => !(spec.clusters ?? []).some(({ name }) => name === victim)).length;
 }
 
-/** Every binding is placed in full, and each of its Works is applied. */
-export function isApplied(fleet: Fleet, total: number, names: readonly string[], victim: string): boolean {
+/** Bindings that are placed in full, with each of their Works applied. */
+export function countApplied(fleet: Fleet, names: readonly string[], victim: string): number {
   const applied = new Set<string>();
   for (const name of names) {
     if (name === victim) continue;
@@ -55,15 +57,13 @@ export function isApplied(fleet: Fleet, total: number, names: readonly string[],
       if (status?.conditions?.some(({ type, status: is }) => type === "Applied" && is === "True"))
         applied.add(`${name}/${metadata.annotations?.["resourcebinding.karmada.io/name"] ?? ""}`);
   }
-  const all = bindings(fleet).list();
-  return (
-    all.length === total &&
-    all.every(({ metadata, spec }) => {
+  return bindings(fleet)
+    .list()
+    .filter(({ metadata, spec }) => {
       const targets = spec.clusters ?? [];
       const placed = targets.reduce((sum, { replicas = 0 }) => sum + replicas, 0);
       return placed === spec.replicas && targets.every(({ name }) => applied.has(`${name}/${metadata.name}`));
-    })
-  );
+    }).length;
 }
 
 /** Workloads that run in full where they are now. */

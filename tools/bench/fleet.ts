@@ -7,11 +7,11 @@ import { parseFlags } from "#config";
 import { createLogger, type Fleet, startFleet } from "#controlplane";
 import { aPropagationPolicy } from "#testing";
 import {
+  countApplied,
+  countEvicted,
   countHealthy,
   countReady,
   eventually,
-  isApplied,
-  isEvicted,
   residentMiB,
   small,
   startProbe,
@@ -165,7 +165,10 @@ async function fail(running: Fleet, names: readonly string[], total: number) {
   await taint(plane, victim);
   const startedMs = performance.now();
   running.members.get(victim)?.setFaults({ isDown: true });
-  await eventually(() => isEvicted(running, total, victim) && isApplied(running, total, names, victim), PATIENCE_MS);
+  await eventually(
+    () => countEvicted(running, victim) === total && countApplied(running, names, victim) === total,
+    PATIENCE_MS,
+  );
   const appliedS = (performance.now() - startedMs) / 1000;
   await eventually(async () => (await countHealthy(running, names, victim)) === total, PATIENCE_MS, LOOK_MS);
   return { appliedS, readyS: (performance.now() - startedMs) / 1000 };

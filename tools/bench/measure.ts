@@ -7,6 +7,8 @@ export interface Row {
   /** What the figure stands beside: measured in the same run, or a goal. */
   readonly reference?: string;
   readonly ratio?: number;
+  /** What `--json` has for a plot: a moment a row, seconds first. */
+  readonly curve?: readonly (readonly number[])[];
 }
 
 /** A benchmark: works in a folder of its own and ends what it starts. */
