@@ -49,7 +49,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works through its agent, and unregisters", {
+test("[DR-3] E24 AG-3 AG-4 CL-10 CL-11 CL-19 a cluster registers with a token, runs Works through its agent, and unregisters", {
   timeout: 120_000,
 }, async () => {
   const { start, run } = programs;
@@ -221,13 +221,32 @@ test("[DR-3] AG-3 AG-4 CL-10 CL-11 a cluster registers with a token, runs Works 
   // A push command refuses it; unregister works with the agent's own rights.
   expect((await run("unjoin", "edge", "--kubeconfig", admin)).stderr).toContain("is a Pull mode member cluster");
   expect(eager.isRunning()).toBe(true);
-  const gone = await run("unregister", "edge", "--cluster-kubeconfig", memberConfig, "--wait=30s");
+  const unregister = () => run("unregister", "edge", "--cluster-kubeconfig", memberConfig, "--wait=120s");
+  const gone = await unregister();
   expect(gone).toMatchObject({ code: 0, stderr: expect.stringContaining("the agent may not remove its own rights") });
   expect(await plane.find(Cluster, { name: "edge" })).toBeUndefined();
   expect(await plane.find(Namespace, { name: "karmada-es-edge" })).toBeUndefined();
   for (const name of ["karmada-agent", "karmada-agent-sa"])
     expect(await member.find(Deployment, { namespace: "karmada-system", name })).toBeUndefined();
   expect(await member.find(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" })).toBeUndefined();
+
+  // A second life, without a pin and on the user's own word that the address can be trusted.
+  await eager.end();
+  expect(await register("--token", token, "--discovery-token-unsafe-skip-ca-verification")).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("cluster(edge) is joined successfully\n"),
+  });
+  const anew = await member.get(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" });
+  writeFileSync(agentConfig, Buffer.from(anew.data?.["karmada-kubeconfig"] ?? "", "base64"), { mode: 0o600 });
+  await start(agentWords, /the agent looks after its member/);
+  await eventually(async () =>
+    (await plane.find(Cluster, { name: "edge" }))?.status?.conditions?.some(
+      ({ type, status }) => type === "Ready" && status === "True",
+    ),
+  );
+  expect((await unregister()).code).toBe(0);
+  expect(await plane.find(Cluster, { name: "edge" })).toBeUndefined();
+
   const deleted = await run("token", "delete", token, "--kubeconfig", admin);
   expect(deleted.stdout).toBe(`bootstrap token "${token.slice(0, 6)}" deleted\n`);
   expect((await run("token", "delete", token, "--kubeconfig", admin)).stderr).toContain(
