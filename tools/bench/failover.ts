@@ -1,10 +1,6 @@
-import { join } from "node:path";
 import { Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
-import { seededRandom, systemClock } from "#base";
 import { type Client, createClient } from "#client";
-import { parseFlags } from "#config";
-import { createLogger, startFleet } from "#controlplane";
 import { aPropagationPolicy } from "#testing";
 import {
   countApplied,
@@ -16,9 +12,10 @@ import {
   residentMiB,
   small,
   startProbe,
+  startStormFleet,
   taint,
 } from "./fleet-watch.ts";
-import { type Bench, manyWriters, type Row } from "./measure.ts";
+import { bySize, manyWriters, type Row } from "./measure.ts";
 
 /** One storm: workloads on one member, which dies. */
 interface Storm {
@@ -56,38 +53,19 @@ const GOAL_APPLIED_S = 60;
 const GOAL_READY_S = 90;
 
 /** A member with thousands of pods dies: how long until all its workloads stand, and run, elsewhere. */
-export const failover: Bench = async ({ scratch, words }) => {
-  const rows: Row[] = [];
-  for (const word of words.length === 0 ? ["small"] : words) {
-    const storm = SIZES[word];
-    if (storm === undefined) throw new Error(`no such size: ${word}; there are ${Object.keys(SIZES).join(", ")}`);
-    rows.push(...(await run(word, storm, join(scratch, word))));
-  }
-  return rows;
-};
+export const failover = bySize(SIZES, run);
 
 async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
   const names = Array.from({ length: storm.members }, (_, at) => `m${at + 1}`);
   const victim = names[0] as string;
-  const fleet = await startFleet({
-    config: parseFlags([
-      `--data-dir=${folder}`,
-      "--secure-port=0",
-      "--feature-gates=Failover=true",
-      "--enable-no-execute-taint-eviction=true",
-      "--allow-no-execute-taint-policy=true",
-    ]),
-    clock: systemClock,
-    random: seededRandom(1),
-    log: createLogger("silent"),
-    // The control plane's store is durable; that of members, which stand for clusters elsewhere, is none of its cost.
-    membersInMemory: true,
-    members: names.map((name) => ({
+  const fleet = await startStormFleet(
+    folder,
+    names.map((name) => ({
       name,
       region: "local",
       nodes: [{ count: storm.nodes, cpu: "64", memory: "256Gi" }],
     })),
-  });
+  );
   const probe = startProbe(fleet);
   try {
     const plane = createClient(fleet.controlPlane.transport);

@@ -2,8 +2,10 @@
 import { readFileSync } from "node:fs";
 import { Cluster, ResourceBinding, Work } from "#apis/karmada";
 import { Deployment } from "#apis/kubernetes";
+import { seededRandom, systemClock } from "#base";
 import { type Client, createClient } from "#client";
-import type { Fleet } from "#controlplane";
+import { parseFlags } from "#config";
+import { createLogger, type Fleet, startFleet } from "#controlplane";
 import { aDeployment } from "#testing";
 
 /** Looks every now and then: a look costs as much as there are workloads. */
@@ -20,6 +22,24 @@ export async function eventually(
 }
 
 export const LOOK_MS = 250;
+
+/** A durable control plane in `folder` that evicts from what fails. Members stand for clusters elsewhere: their store costs nothing. */
+export const startStormFleet = (folder: string, members: Parameters<typeof startFleet>[0]["members"]): Promise<Fleet> =>
+  startFleet({
+    config: parseFlags([
+      `--data-dir=${folder}`,
+      "--secure-port=0",
+      "--feature-gates=Failover=true",
+      "--enable-no-execute-taint-eviction=true",
+      "--allow-no-execute-taint-policy=true",
+    ]),
+    clock: systemClock,
+    random: seededRandom(1),
+    log: createLogger("silent"),
+    membersInMemory: true,
+    members,
+  });
+
 export async function taint(plane: Client, name: string): Promise<void> {
   for (;;)
     try {

@@ -1,10 +1,7 @@
-import { join } from "node:path";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
 import { Deployment } from "#apis/kubernetes";
-import { seededRandom, systemClock } from "#base";
 import { createClient } from "#client";
-import { parseFlags } from "#config";
-import { createLogger, type Fleet, startFleet } from "#controlplane";
+import type { Fleet } from "#controlplane";
 import { aPropagationPolicy } from "#testing";
 import {
   countApplied,
@@ -15,9 +12,10 @@ import {
   residentMiB,
   small,
   startProbe,
+  startStormFleet,
   taint,
 } from "./fleet-watch.ts";
-import { type Bench, manyWriters, type Row } from "./measure.ts";
+import { bySize, manyWriters, type Row } from "./measure.ts";
 
 /** A fleet that stands for a while, and of which one member then fails. */
 interface Size {
@@ -41,15 +39,7 @@ const GOAL_MEMORY_MIB = 8_192;
 const LOOK_MS = 2_000;
 const PATIENCE_MS = 7_200_000;
 
-export const fleet: Bench = async ({ scratch, words }) => {
-  const rows: Row[] = [];
-  for (const word of words.length === 0 ? ["small"] : words) {
-    const size = SIZES[word];
-    if (size === undefined) throw new Error(`no such size: ${word}; there are ${Object.keys(SIZES).join(", ")}`);
-    rows.push(...(await run(word, size, join(scratch, word))));
-  }
-  return rows;
-};
+export const fleet = bySize(SIZES, run);
 
 const million = (count: number) => (count >= 1_000_000 ? `${count / 1_000_000} M` : String(count));
 
@@ -57,20 +47,9 @@ async function run(word: string, size: Size, folder: string): Promise<Row[]> {
   const names = Array.from({ length: size.members }, (_, at) => `m${at + 1}`);
   const total = size.members * size.deployments;
   const startedMs = performance.now();
-  const running = await startFleet({
-    config: parseFlags([
-      `--data-dir=${folder}`,
-      "--secure-port=0",
-      "--feature-gates=Failover=true",
-      "--enable-no-execute-taint-eviction=true",
-      "--allow-no-execute-taint-policy=true",
-    ]),
-    clock: systemClock,
-    random: seededRandom(1),
-    log: createLogger("silent"),
-    // The control plane's store is durable; that of members, which stand for clusters elsewhere, is none of its cost.
-    membersInMemory: true,
-    members: names.map((name, at) => ({
+  const running = await startStormFleet(
+    folder,
+    names.map((name, at) => ({
       name,
       region: `region-${at % 10}`,
       isSummarised: true,
@@ -79,7 +58,7 @@ async function run(word: string, size: Size, folder: string): Promise<Row[]> {
         { count: size.nodes / 2, cpu: "64", memory: "256Gi", labels: { size: "large" } },
       ],
     })),
-  });
+  );
   const probe = startProbe(running);
   const row = (measure: string, value: number, unit: string, goal?: number): Row => ({
     name: "fleet",

@@ -1,3 +1,5 @@
+import { join } from "node:path";
+
 /** One figure of a benchmark. The ratio counts; absolute values belong to the machine. */
 export interface Row {
   readonly name: string;
@@ -30,4 +32,20 @@ export async function manyWriters(
     }),
   );
   return perSecond(count, startedMs);
+}
+
+/** A benchmark of one run for each size that is named; `small` where none is. Throws when there is no such size. */
+export function bySize<Size>(
+  sizes: Readonly<Record<string, Size>>,
+  run: (word: string, size: Size, folder: string) => Promise<Row[]>,
+): Bench {
+  return async ({ scratch, words }) => {
+    const rows: Row[] = [];
+    for (const word of words.length === 0 ? ["small"] : words) {
+      const size = sizes[word];
+      if (size === undefined) throw new Error(`no such size: ${word}; there are ${Object.keys(sizes).join(", ")}`);
+      rows.push(...(await run(word, size, join(scratch, word))));
+    }
+    return rows;
+  };
 }
