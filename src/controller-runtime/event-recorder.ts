@@ -2,7 +2,7 @@ import { type Clock, fnv1a32, type Logger, type Random } from "#base";
 import { Event } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { formatTime, isAlreadyExists, isNotFound, type KubeObject } from "#machinery";
-import { Turns } from "./turns.ts";
+import { type Share, Turns } from "./turns.ts";
 
 export interface ObjectReference {
   readonly apiVersion?: string;
@@ -183,12 +183,14 @@ export function createEventRecorder(options: {
     limit?.cancel();
   }
 
-  function turn(endMs: number): boolean {
+  function turn(share: Share): boolean {
     for (const [key, event] of pending) {
       if (writing.size >= WRITERS) return false;
+      if (share.items <= 0) return true;
       if (writing.has(key)) continue;
       pending.delete(key);
       writing.add(key);
+      share.items--;
       void write(key, event)
         .catch((error: unknown) => {
           if (!isAlreadyExists(error)) log.debug("event not written", { error });
@@ -198,7 +200,7 @@ export function createEventRecorder(options: {
           if (pending.size > 0) pump();
           else wakeIfIdle();
         });
-      if (performance.now() > endMs) return pending.size > 0;
+      if (performance.now() > share.endMs) return pending.size > 0;
     }
     return false;
   }

@@ -1,16 +1,30 @@
 import { expect, it } from "vitest";
-import { Turns } from "./turns.ts";
+import { type Turn, Turns } from "./turns.ts";
 
 const immediates = async (count: number) => {
   for (let at = 0; at < count; at++) await new Promise((resolve) => setImmediate(resolve));
 };
+
+/** Begins items of a millisecond each until its share is used up. */
+function endless(clock: { nowMs: number }) {
+  const counted = { items: 0 };
+  const turn: Turn = (share) => {
+    while (share.items > 0 && clock.nowMs < share.endMs) {
+      share.items--;
+      counted.items++;
+      clock.nowMs++;
+    }
+    return true;
+  };
+  return { counted, turn };
+}
 
 it("lets background queues take turns in one common time, so that each of them comes", async () => {
   let nowMs = 0;
   const turns = new Turns(() => nowMs);
   const served: string[] = [];
   for (const name of ["a", "b", "c"])
-    turns.ask((endMs) => {
+    turns.ask(({ endMs }) => {
       served.push(name);
       nowMs = endMs;
       return served.length < 9;
@@ -19,25 +33,36 @@ it("lets background queues take turns in one common time, so that each of them c
   expect(served.slice(0, 9)).toEqual(["a", "b", "c", "a", "b", "c", "a", "b", "c"]);
 });
 
-it("carries out normal work first, and keeps a small share for background work", async () => {
-  let nowMs = 0;
-  const turns = new Turns(() => nowMs);
-  const served = { normal: 0, background: 0 };
-  turns.ask((endMs) => {
-    served.normal++;
-    nowMs = endMs;
-    return served.normal < 100;
+it("carries out normal work first, keeps a small share for background work, and a larger one when it lasts", async () => {
+  const clock = { nowMs: 0 };
+  const turns = new Turns(() => clock.nowMs);
+  let normal = 0;
+  const { counted, turn } = endless(clock);
+  turns.ask((share) => {
+    normal++;
+    clock.nowMs = share.endMs;
+    return normal < 1_000;
   }, "normal");
-  turns.ask((endMs) => {
-    served.background++;
-    nowMs = endMs;
-    return true;
-  }, "background");
-  await immediates(80);
-  expect(served.normal).toBe(80);
-  expect(served.background).toBeGreaterThan(5);
-  expect(served.background).toBeLessThan(20);
-  await immediates(60);
-  expect(served.normal).toBe(100);
-  expect(served.background).toBeGreaterThan(40);
+  turns.ask(turn, "background");
+  await immediates(500);
+  expect(normal).toBe(500);
+  expect(counted.items).toBeGreaterThan(200);
+  expect(counted.items).toBeLessThan(500);
+  await immediates(600);
+  expect(normal).toBe(1_000);
+  expect(counted.items).toBeGreaterThan(800);
+});
+
+it("begins background work one by one while normal work waits, and at leisure when there is none", async () => {
+  const clock = { nowMs: 0 };
+  const turns = new Turns(() => clock.nowMs);
+  const { counted, turn } = endless(clock);
+  turns.began();
+  turns.ask(turn, "background");
+  await immediates(10);
+  expect(counted.items).toBeGreaterThanOrEqual(9);
+  expect(counted.items).toBeLessThanOrEqual(10);
+  turns.ended();
+  await immediates(10);
+  expect(counted.items).toBeGreaterThan(40);
 });

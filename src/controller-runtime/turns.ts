@@ -2,32 +2,45 @@
 const TURN_MS = 8;
 /** The same for all background work together, while nothing else waits: whoever comes then must not wait for long. */
 const BACKGROUND_TURN_MS = 4;
-/** The same in the gaps of a burst, in which normal work waits for the disk only and is about to go on. */
-const GAP_TURN_MS = 1;
-/** Normal work that was there so shortly ago is about to come again. */
-const BURST_MS = 20;
-/** Background work gets a turn after this time even if normal work never ends: a share of one in ten at least. */
+/** Background work gets a turn after this time even if normal work never ends. */
 const STARVED_MS = 40;
+/** What it may begin then: most of the cost of an item comes after its beginning, where no clock sees it. */
+const STARVED_ITEMS = 8;
+/** The same once normal work has not ended for `LONG_MS`: a share of one in four, so that nothing waits for ever. */
+const LONG_STARVED_ITEMS = 64;
+const LONG_MS = 5_000;
 
 /** Normal work carries out what users asked for; background work reports on it, or plays a member's part. */
 export type Urgency = "normal" | "background";
 
-/** Works until `endMs` of `performance.now()` at the latest, and says whether more is waiting. */
-export type Turn = (endMs: number) => boolean;
+/** What a turn may take. */
+export interface Share {
+  /** By `performance.now()`. */
+  readonly endMs: number;
+  /** Items that may still be begun; a turn counts down what it begins. */
+  items: number;
+}
+
+/** Works until its share is used up, and says whether more is waiting. */
+export type Turn = (share: Share) => boolean;
 
 /**
  * Shares one thread among work queues. Every turn of the event loop serves each queue that has normal work once, then
- * background queues in rotation as far as their common time goes. These wait while normal ones have work, so that a burst
- * is carried out first and reported on after, when many reports on one object have become one.
+ * background queues in rotation as far as their common share goes. These wait while normal ones have work, so that a burst
+ * is carried out first and reported on after, when many reports on one object have become one. While normal work only
+ * waits, for a disk or a member, background work is begun one by one: it must not be in the way of what comes back.
  */
 export class Turns {
   readonly #normal = new Set<Turn>();
   /** In the order in which they are served; who was served goes last. */
   readonly #background = new Set<Turn>();
   #isScheduled = false;
-  #normalMs = Number.NEGATIVE_INFINITY;
   readonly #now: () => number;
-  #backgroundMs = 0;
+  /** Normal items that were begun and have not ended. */
+  #running = 0;
+  #backgroundMs = Number.NEGATIVE_INFINITY;
+  /** Since when background work has been waiting for normal work. */
+  #waitingSinceMs: number | undefined;
 
   /** `now` counts milliseconds as `performance.now` does, which is the default. */
   constructor(now: () => number = () => performance.now()) {
@@ -40,6 +53,15 @@ export class Turns {
     this.#schedule();
   }
 
+  /** Told of each normal item when it begins, and `ended` when it ends. */
+  began(): void {
+    this.#running++;
+  }
+
+  ended(): void {
+    this.#running--;
+  }
+
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
@@ -48,24 +70,34 @@ export class Turns {
 
   #run(): void {
     this.#isScheduled = false;
-    const isBusy = this.#normal.size > 0;
     const turns = [...this.#normal];
     this.#normal.clear();
-    for (const turn of turns) if (turn(this.#now() + TURN_MS)) this.#normal.add(turn);
-    const nowMs = this.#now();
-    if (isBusy) this.#normalMs = nowMs;
-    const isStarved = nowMs - this.#backgroundMs >= STARVED_MS;
-    const isBurst = nowMs - this.#normalMs < BURST_MS;
-    if (!isBusy || isStarved) this.#serveBackground(nowMs + (isBurst && !isStarved ? GAP_TURN_MS : BACKGROUND_TURN_MS));
+    for (const turn of turns)
+      if (turn({ endMs: this.#now() + TURN_MS, items: Number.POSITIVE_INFINITY })) this.#normal.add(turn);
+    if (this.#background.size > 0) this.#serveBackground(turns.length > 0, this.#now());
     if (this.#normal.size + this.#background.size > 0) this.#schedule();
   }
 
-  #serveBackground(endMs: number): void {
+  #serveBackground(isBusy: boolean, nowMs: number): void {
+    if (!isBusy) {
+      this.#waitingSinceMs = undefined;
+      return this.#rotate({
+        endMs: nowMs + BACKGROUND_TURN_MS,
+        items: this.#running > 0 ? 1 : Number.POSITIVE_INFINITY,
+      });
+    }
+    this.#waitingSinceMs ??= nowMs;
+    if (nowMs - this.#backgroundMs < STARVED_MS) return;
+    const items = nowMs - this.#waitingSinceMs > LONG_MS ? LONG_STARVED_ITEMS : STARVED_ITEMS;
+    this.#rotate({ endMs: nowMs + BACKGROUND_TURN_MS, items });
+  }
+
+  #rotate(share: Share): void {
     for (const turn of [...this.#background]) {
       this.#background.delete(turn);
-      if (turn(endMs)) this.#background.add(turn);
+      if (turn(share)) this.#background.add(turn);
       this.#backgroundMs = this.#now();
-      if (this.#backgroundMs >= endMs) return;
+      if (this.#backgroundMs >= share.endMs || share.items <= 0) return;
     }
   }
 }

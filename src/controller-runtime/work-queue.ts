@@ -224,22 +224,26 @@ export class WorkQueue<K extends string> {
   }
 
   /** Starts as many items as may run, then yields, so that timers and sockets are served between turns. */
-  readonly #turn: Turn = (endMs) => {
+  readonly #turn: Turn = (share) => {
     while (this.#active.size < this.#concurrency) {
+      if (share.items <= 0) return this.#priorityOf.size > 0;
       const key = this.#take();
       if (key === undefined) return false;
       const startedMs = this.#measure === undefined ? 0 : performance.now();
       this.#active.set(key, startedMs);
+      share.items--;
       void this.#runOne(key, startedMs);
-      if (performance.now() > endMs) return this.#priorityOf.size > 0 && this.#active.size < this.#concurrency;
+      if (performance.now() > share.endMs) return this.#priorityOf.size > 0 && this.#active.size < this.#concurrency;
     }
     return false;
   };
 
   async #runOne(key: K, startedMs: number): Promise<void> {
+    if (this.#urgency === "normal") this.#turns.began();
     try {
       await this.#process(key);
     } finally {
+      if (this.#urgency === "normal") this.#turns.ended();
       this.#measure?.worked(performance.now() - startedMs);
       this.#processed++;
       this.#active.delete(key);
