@@ -197,6 +197,37 @@ describe("update", () => {
     expect(spec).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 5 }, status: { replicas: 3 } });
   });
 
+  it("changes the status with the rest in one write where a caller in the process asks for it", async () => {
+    await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
+    const both = await server.send("patch", "apps/v1/deployments", {
+      ...at,
+      name: "a",
+      patchType: "application/merge-patch+json",
+      body: { spec: { replicas: 5 }, status: { replicas: 9 } },
+      options: { statusPatch: { replicas: 3, unheardOf: true } },
+    });
+    expect(both).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 5 }, status: { replicas: 3 } });
+    expect(both).not.toHaveProperty("status.unheardOf");
+    const same = await server.send("patch", "apps/v1/deployments", {
+      ...at,
+      name: "a",
+      patchType: "application/merge-patch+json",
+      body: { spec: { replicas: 5 } },
+      options: { statusPatch: { replicas: 3 } },
+    });
+    expect(same.metadata.resourceVersion).toBe(both.metadata.resourceVersion);
+    const refused = await failure(
+      server.send("patch", "apps/v1/deployments", {
+        ...at,
+        name: "a",
+        patchType: "application/merge-patch+json",
+        body: {},
+        options: { statusPatch: { replicas: -1 } },
+      }),
+    );
+    expect(refused.status).toMatchObject({ code: 422, reason: "Invalid" });
+  });
+
   it("scales through the scale subresource", async () => {
     await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
     const scale = await server.send("get", "apps/v1/deployments", { ...at, name: "a", subresource: "scale" });

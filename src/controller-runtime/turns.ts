@@ -79,16 +79,15 @@ export class Turns {
   }
 
   #serveBackground(isBusy: boolean, nowMs: number): void {
-    if (!isBusy) {
+    let items: number;
+    if (isBusy) {
+      this.#waitingSinceMs ??= nowMs;
+      if (nowMs - this.#backgroundMs < STARVED_MS) return;
+      items = nowMs - this.#waitingSinceMs > LONG_MS ? LONG_STARVED_ITEMS : STARVED_ITEMS;
+    } else {
       this.#waitingSinceMs = undefined;
-      return this.#rotate({
-        endMs: nowMs + BACKGROUND_TURN_MS,
-        items: this.#running > 0 ? 1 : Number.POSITIVE_INFINITY,
-      });
+      items = this.#running > 0 ? 1 : Number.POSITIVE_INFINITY;
     }
-    this.#waitingSinceMs ??= nowMs;
-    if (nowMs - this.#backgroundMs < STARVED_MS) return;
-    const items = nowMs - this.#waitingSinceMs > LONG_MS ? LONG_STARVED_ITEMS : STARVED_ITEMS;
     this.#rotate({ endMs: nowMs + BACKGROUND_TURN_MS, items });
   }
 

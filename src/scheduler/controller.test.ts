@@ -111,8 +111,10 @@ describe("the running scheduler", () => {
     await start();
     await addCluster("m1");
     await addBinding("web");
+    const made = await read("web");
     await settle();
     const binding = await read("web");
+    expect(Number(binding.metadata.resourceVersion) - Number(made.metadata.resourceVersion), "one write").toBe(1);
     expect(binding.spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
     expect(JSON.parse(binding.metadata.annotations?.["policy.karmada.io/applied-placement"] ?? "")).toEqual(AGGREGATED);
     expect(conditionOf(binding)).toMatchObject({

@@ -28,8 +28,12 @@ export interface Written {
  * The result as a patch that holds for the generation it was made for and no other: somebody who evicts the binding at the
  * same time, or takes an eviction back, must not lose to a result that did not know of it.
  */
-function specPatch(binding: AnyBinding, { clusters, appliedPlacement }: PassPlan): readonly object[] | undefined {
+function specPatch(
+  binding: AnyBinding,
+  { clusters, appliedPlacement }: PassPlan,
+): { readonly steps: readonly object[]; readonly movesGeneration: boolean } | undefined {
   const patch: object[] = [];
+  let movesGeneration = false;
   const { annotations } = binding.metadata;
   if (appliedPlacement !== undefined && annotations?.[APPLIED_PLACEMENT] !== appliedPlacement)
     patch.push(
@@ -41,14 +45,17 @@ function specPatch(binding: AnyBinding, { clusters, appliedPlacement }: PassPlan
             value: appliedPlacement,
           },
     );
-  if (clusters !== undefined && !deepEqual(clusters, binding.spec.clusters ?? []))
+  if (clusters !== undefined && !deepEqual(clusters, binding.spec.clusters ?? [])) {
+    movesGeneration = true;
     patch.push(
       clusters.length === 0
         ? { op: "remove", path: "/spec/clusters" }
         : { op: "add", path: "/spec/clusters", value: clusters },
     );
+  }
   if (patch.length === 0) return undefined;
-  return [{ op: "test", path: "/metadata/generation", value: binding.metadata.generation ?? 0 }, ...patch];
+  const test = { op: "test", path: "/metadata/generation", value: binding.metadata.generation ?? 0 };
+  return { steps: [test, ...patch], movesGeneration };
 }
 
 function statusPatch(
@@ -66,7 +73,8 @@ function statusPatch(
       change["schedulerObservedGeneration"] = observedGeneration;
     if (lastScheduledTime !== undefined && status.lastScheduledTime !== lastScheduledTime)
       change["lastScheduledTime"] = lastScheduledTime;
-    if (observedAffinityName !== undefined) change["schedulerObservingAffinityName"] = observedAffinityName || null;
+    if (observedAffinityName !== undefined && observedAffinityName !== (status.schedulerObservingAffinityName ?? ""))
+      change["schedulerObservingAffinityName"] = observedAffinityName || null;
   }
   return Object.keys(change).length === 0 ? undefined : change;
 }
@@ -107,6 +115,19 @@ interface Patched {
   readonly to?: AnyBinding;
 }
 
+/**
+ * The status as it is to be once the spec is patched. It comes true in the same write where the API server is in this
+ * process; elsewhere it is written after.
+ */
+function statusAlongside(from: AnyBinding, plan: PassPlan, movesGeneration: boolean) {
+  const seen =
+    plan.observedGeneration === undefined || !movesGeneration
+      ? plan
+      : { ...plan, observedGeneration: (from.metadata.generation ?? 0) + 1 };
+  const change = statusPatch((from.status ?? {}) as ResourceBindingStatus, seen, plan.condition);
+  return change === undefined ? {} : { statusPatch: change };
+}
+
 /** Patches the spec; `undefined` when the binding is another by now, so that the result answers a question of the past. */
 async function patchSpec(
   binding: AnyBinding,
@@ -123,7 +144,9 @@ async function patchSpec(
     if (patch === undefined) return { from };
     try {
       if (plan.clusters !== undefined) patches.sent(decisionKey(from), from, plan.clusters);
-      return { from, to: await client.patch(kind, request, JSON_PATCH, patch) };
+      const { steps, movesGeneration } = patch;
+      const alongside = statusAlongside(from, plan, movesGeneration);
+      return { from, to: await client.patch(kind, request, JSON_PATCH, steps, alongside) };
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 422) throw error;
       const latest = await client.find(kind, request);
@@ -138,7 +161,7 @@ async function patchSpec(
 }
 
 /**
- * Writes a pass: spec, then events, then status; each only if it changes something. Of a binding that has moved meanwhile
+ * Writes a pass: spec and status, in one write where that is possible, and events; each only if it changes something. Of a binding that has moved meanwhile
  * nothing is written: its change brings it back. A pass of a start that finds everything as it was says so to nobody.
  */
 export async function writePlan(
@@ -188,7 +211,7 @@ export async function writePlan(
   }
   try {
     const seen = patched.to === undefined ? plan : { ...plan, ...observedAfter(patched.from, patched.to, plan) };
-    const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, seen, condition);
+    const change = statusPatch(((patched.to ?? binding).status ?? {}) as ResourceBindingStatus, seen, condition);
     if (change !== undefined) await client.patch(kind, request, MERGE, { status: change }, { subresource: "status" });
   } catch (error) {
     if (isNotFound(error) || isTerminating(error)) return { retry: "none", isFailed };

@@ -1,6 +1,7 @@
 import { deepEqual } from "#base";
 import {
   apiVersionOf,
+  applyMergePatch,
   getPath,
   type KubeObject,
   notFound,
@@ -72,6 +73,8 @@ export async function modifyObject(
       ? withMetadata(changed, { managedFields: sent.managedFields })
       : trackFields(host, definition, old, changed, options, address.subresource, context);
     let object = separateStatus(definition, tracked, old, address.subresource);
+    if (options.statusPatch !== undefined && address.subresource === undefined)
+      object = withStatusPatch(definition, object, options.statusPatch, known);
     // What `/finalize` writes is what other updates keep.
     if (address.subresource !== "finalize")
       object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
@@ -92,6 +95,8 @@ export async function modifyObject(
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
       if (deepEqual(counted, old)) return counted;
       validateObject(definition, counted, old, { known, subresource: address.subresource });
+      if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
+        validateObject(definition, counted, old, { known, subresource: "status" });
       if (address.subresource === undefined) warnOf(definition, counted, old, context.warn);
       return counted;
     })) as KubeObject;
@@ -168,6 +173,17 @@ function separateStatus(
   const { status: _sent, ...rest } = object as KubeObject & { status?: unknown };
   const status = (old as { status?: unknown }).status;
   return (status === undefined ? rest : { ...rest, status }) as KubeObject;
+}
+
+/** The object with a status that is changed by the same write. */
+function withStatusPatch(
+  definition: ResourceDefinition,
+  object: KubeObject,
+  patch: Readonly<Record<string, unknown>>,
+  known: KubeObject | undefined,
+): KubeObject {
+  const { status } = object as { readonly status?: unknown };
+  return decodedAnew(definition, { ...object, status: applyMergePatch(status ?? {}, patch) } as KubeObject, known);
 }
 
 /** What holds a namespace; nothing is left out. */
