@@ -32,6 +32,7 @@ export {
   kubeconfigText,
   parseKubeconfig,
   readKubeconfig,
+  refuseOutside,
   resolveContext,
   withClient,
   writeKubeconfig,

@@ -129,6 +129,21 @@ export function readKubeconfig(text: string, path = "kubeconfig"): Kubeconfig {
   };
 }
 
+/** Members of a kubeconfig that lead outside it: to files of whoever reads it, or to programs to run. */
+const OUTSIDE = ["certificate-authority", "client-certificate", "client-key", "tokenFile", "exec", "auth-provider"];
+
+/** Refuses a kubeconfig that came from elsewhere and leads outside itself: nobody's files may be read by its say. */
+export function refuseOutside({ clusters, users }: Kubeconfig): void {
+  for (const [list, entries] of Object.entries({ clusters, users }))
+    for (const { name, value } of entries) {
+      const found = OUTSIDE.find((member) => value[member] !== undefined && value[member] !== "");
+      if (found !== undefined)
+        throw new Error(
+          `${list} ${JSON.stringify(name)}: ${found} leads outside the kubeconfig, which must hold everything`,
+        );
+    }
+}
+
 /** The endpoint a context names; the current one by default. */
 export function resolveContext(config: Kubeconfig, context?: string): KubeconfigEndpoint {
   const wanted = context ?? config.currentContext;

@@ -62,7 +62,7 @@ describe("the table of flags", () => {
     ["a flag nobody knows", ["--no-such-flag=1"], /^unknown flag: --no-such-flag$/],
     ["a word that is no flag", ["serve"], /^unknown argument: serve$/],
     ["a flag without its value", ["--secure-port"], /^flag needs an argument: --secure-port$/],
-    ["one we cannot honour", ["--cluster-api-kubeconfig=x"], /^flag --cluster-api-kubeconfig cannot be honoured: /],
+    ["one we cannot honour", ["--resync-period=1m"], /^flag --resync-period cannot be honoured: /],
     ["one given as two words", ["--etcd-servers", "http://x"], /^flag --etcd-servers cannot be honoured: /],
     ["a switch we cannot honour", ["--enable-pprof"], /^flag --enable-pprof cannot be honoured: /],
     ["a port out of range", ["--secure-port=65536"], /^--secure-port: "65536" must be a whole number from 0 to 65535$/],

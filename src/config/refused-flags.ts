@@ -77,13 +77,6 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "federated autoscaling is not there yet",
   ),
   ...refused(
-    "controller-manager",
-    "cluster-api-kubeconfig cluster-api-context",
-    "",
-    "joining clusters of Cluster API is not there yet",
-    [""],
-  ),
-  ...refused(
     "webhook",
     "cert-dir tls-cert-file-name tls-private-key-file-name",
     "",

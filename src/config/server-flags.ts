@@ -234,6 +234,17 @@ const engineFlags = {
     of: [MANAGER, "scheduler", "descheduler", "agent"],
     by: "client",
   }),
+  clusterApiKubeconfig: flag(
+    "cluster-api-kubeconfig",
+    optionalText,
+    "",
+    "kubeconfig of a Cluster API management cluster, whose clusters are joined",
+    { of: MANAGER, by: "controllers/cluster-api" },
+  ),
+  clusterApiContext: flag("cluster-api-context", optionalText, "", "context in it; default is the current one", {
+    of: MANAGER,
+    by: "controllers/cluster-api",
+  }),
   clusterApiQps: flag("cluster-api-qps", amount, "0", "requests a second to each member; 0 adapts to its answers", {
     of: [MANAGER, "agent", "search"],
     by: "member",

@@ -25,6 +25,7 @@ import { type Backend, startCompaction } from "#store";
 import { accessOptions, askedAuthorities } from "./access.ts";
 import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
+import { managementEndpoint } from "./cluster-api.ts";
 import { addKubernetesControllers } from "./controllers.ts";
 import { askLeader } from "./ask-leader.ts";
 import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
@@ -70,6 +71,8 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { config, clock, random, log, pki, backend } = options;
   checkAdvertised(config.advertiseAddress);
+  // A replica that leads only later has its mistakes told now.
+  managementEndpoint(config);
   const decisions = createDecisionLog();
   const told = createDecisionLog();
   let client: Client | undefined;

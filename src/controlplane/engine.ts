@@ -1,4 +1,4 @@
-import type { Cluster } from "#apis/karmada";
+import { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import { createInformers, withRateLimit, restMetrics } from "#client";
 import type { EngineConfig } from "#config";
@@ -10,6 +10,7 @@ import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
 import { assembleScheduler, type DecisionLog, type LiveParts, schedulerController } from "#scheduler";
+import { followManagement, managementEndpoint } from "./cluster-api.ts";
 import { connectMember } from "./connect-member.ts";
 import { type AddController, addKarmadaControllers, controllerAdder } from "./controllers.ts";
 import { createInterpretation } from "./interpretation.ts";
@@ -56,6 +57,7 @@ export interface Engine {
 /** Starts everything that works on objects; resolves when all of it runs. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { config, transport, clock, random, log, decisions, templates } = options;
+  const management = managementEndpoint(config);
   const informers = createInformers(transport, { clock, log });
   const members = createMemberPool({ clock, log });
   const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
@@ -116,6 +118,16 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   informers.start();
   await interpretation.start();
   await Promise.all([manager.start(), scheduler.start()]);
+  const clusterApi =
+    management === undefined
+      ? undefined
+      : followManagement(management, {
+          plane: manager.client,
+          clusters: informers.of(Cluster),
+          clock,
+          random,
+          log: log.with({ controller: "cluster-api" }),
+        });
   return {
     manager,
     scheduler,
@@ -123,6 +135,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     interpreter,
     deciding: assembled.deps,
     async stop() {
+      await clusterApi?.stop();
       await members.stopAfter(Promise.all([manager.stop(), scheduler.stop()]));
       assembled.stop();
       estimators?.stop();

@@ -7,7 +7,15 @@
  */
 export { IMPERSONATOR, memberAccount, type MemberCredentials, obtainCredentials } from "./credentials.ts";
 export { memberAddress, type MemberAddress, secretText } from "./address.ts";
-export { registerMember, renewCredentials } from "./joining.ts";
+export {
+  joinMember,
+  type MemberAccess,
+  memberId,
+  ownCredentials,
+  refuseRegistered,
+  registerMember,
+  renewCredentials,
+} from "./joining.ts";
 export { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
 export {
   createMemberPool,

@@ -1,8 +1,9 @@
 import { Namespace, Secret } from "#apis/kubernetes";
 import { Cluster, SYSTEM } from "#apis/karmada";
+import type { Clock } from "#base";
 import { type Client, ensureObject, retryOnConflict } from "#client";
 import { controllerReference, isAlreadyExists, withMetadata } from "#machinery";
-import type { MemberCredentials } from "./credentials.ts";
+import { type MemberCredentials, obtainCredentials } from "./credentials.ts";
 
 const LABELS = { [SYSTEM]: "true" };
 
@@ -12,12 +13,60 @@ interface Place {
   readonly namespace: string;
 }
 
+/** What a Cluster is made of besides its credentials. */
+interface ClusterBody {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** A member as its administrator reaches it. */
+export interface MemberAccess {
+  readonly client: Client;
+  readonly endpoint: {
+    readonly server: string;
+    readonly insecureSkipTlsVerify?: boolean;
+    readonly proxyUrl?: string;
+  };
+}
+
+/** What makes a member the same under any name: the UID of its `kube-system` namespace (`CL-6`). */
+export async function memberId(member: Client): Promise<string> {
+  return (await member.get(Namespace, { name: "kube-system" })).metadata.uid ?? "";
+}
+
+/** Refuses a member that is registered already, by its id or by its name (`CL-7`). */
+export function refuseRegistered(clusters: readonly Cluster[], name: string, id: string): void {
+  if (clusters.some((cluster) => cluster.metadata.name === name || (id !== "" && cluster.spec?.id === id)))
+    throw new Error(`the cluster ID ${id} or the cluster name ${name} has been registered`);
+}
+
+/** Makes accounts in a member and registers it in push mode (`CL-8`, `CL-9`); `spec` adds to what its address says. */
+export async function joinMember(
+  plane: Client,
+  place: Place,
+  { client, endpoint }: MemberAccess,
+  { spec, ...body }: ClusterBody,
+  clock: Clock,
+): Promise<Cluster> {
+  const credentials = await obtainCredentials(client, place.cluster, place.namespace, clock);
+  return registerMember(plane, place, credentials, {
+    ...body,
+    spec: {
+      apiEndpoint: endpoint.server,
+      ...(endpoint.insecureSkipTlsVerify ? { insecureSkipTLSVerification: true } : {}),
+      ...(endpoint.proxyUrl === undefined ? {} : { proxyURL: endpoint.proxyUrl }),
+      ...spec,
+    },
+  });
+}
+
 /** Puts credentials and the Cluster into the control plane; the credentials go with the Cluster. Gives the Cluster. */
 export async function registerMember(
   plane: Client,
   { cluster: name, namespace }: Place,
   credentials: MemberCredentials,
-  body: { readonly labels?: Readonly<Record<string, string>>; readonly spec: Readonly<Record<string, unknown>> },
+  { spec, ...marks }: ClusterBody,
 ): Promise<Cluster> {
   await ensureObject(plane, Namespace, {
     apiVersion: "v1",
@@ -30,24 +79,32 @@ export async function registerMember(
     cluster = await plane.create(Cluster, {
       apiVersion: "cluster.karmada.io/v1alpha1",
       kind: "Cluster",
-      metadata: { name, ...(body.labels === undefined ? {} : { labels: body.labels }) },
+      metadata: { name, ...marks },
       spec: {
         syncMode: "Push",
         secretRef: { namespace, name },
         impersonatorSecretRef: { namespace, name: `${name}-impersonator` },
-        ...body.spec,
+        ...spec,
       },
     } as unknown as Cluster);
   } catch (error) {
     if (isAlreadyExists(error)) throw new Error(`cluster(${name}) already exist`, { cause: error });
     throw error;
   }
+  await ownCredentials(plane, cluster, namespace);
+  return cluster;
+}
+
+/** Makes the credentials go with their Cluster; nothing is written where they do. */
+export async function ownCredentials(plane: Client, cluster: Cluster, namespace: string): Promise<void> {
+  const owner = controllerReference(cluster);
+  const name = cluster.metadata.name ?? "";
   for (const secretName of [name, `${name}-impersonator`])
     await retryOnConflict(async () => {
       const present = await plane.get(Secret, { namespace, name: secretName });
-      await plane.update(Secret, withMetadata(present, { ownerReferences: [controllerReference(cluster)] }));
+      if (present.metadata.ownerReferences?.some(({ uid }) => uid === owner.uid) === true) return;
+      await plane.update(Secret, withMetadata(present, { ownerReferences: [owner] }));
     });
-  return cluster;
 }
 
 /** Puts what a member gave into the Secrets of the control plane. */

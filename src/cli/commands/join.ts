@@ -1,7 +1,6 @@
-import { Namespace } from "#apis/kubernetes";
 import { Cluster, CLUSTER_NAMESPACE, SYSTEM_NAMESPACE } from "#apis/karmada";
 import { DNS_LABEL } from "#machinery";
-import { obtainCredentials, registerMember } from "#member";
+import { joinMember, memberId, refuseRegistered } from "#member";
 import { impersonationFlags, impersonationOf, kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
@@ -45,30 +44,22 @@ export function run(words: readonly string[], program: string): Promise<number> 
     });
     const member = openConnection(parsed.get("cluster-kubeconfig"), parsed.get("cluster-context"));
     try {
-      const id = (await member.client.get(Namespace, { name: "kube-system" })).metadata.uid ?? "";
-      const { items } = await plane.client.list(Cluster);
-      if (items.some((cluster) => cluster.metadata.name === name || (id !== "" && cluster.spec?.id === id)))
-        throw new Error(`the cluster ID ${id} or the cluster name ${name} has been registered`);
+      const id = await memberId(member.client);
+      refuseRegistered((await plane.client.list(Cluster)).items, name, id);
       if (parsed.isOn("dry-run")) {
         process.stdout.write(`cluster(${name}) is joined successfully\n`);
         return 0;
       }
-      const options = { cluster: name, namespace };
-      const credentials = await obtainCredentials(member.client, name, namespace, systemClock);
       const zones = parsed.get("cluster-zones")?.split(",").filter(Boolean);
       const provider = parsed.get("cluster-provider");
       const region = parsed.get("cluster-region");
-      await registerMember(plane.client, options, credentials, {
-        spec: {
-          id,
-          apiEndpoint: member.endpoint.server,
-          ...(member.endpoint.insecureSkipTlsVerify ? { insecureSkipTLSVerification: true } : {}),
-          ...(member.endpoint.proxyUrl === undefined ? {} : { proxyURL: member.endpoint.proxyUrl }),
-          ...(provider === undefined ? {} : { provider }),
-          ...(region === undefined ? {} : { region }),
-          ...(zones === undefined ? {} : { zones }),
-        },
-      });
+      const spec = {
+        id,
+        ...(provider === undefined ? {} : { provider }),
+        ...(region === undefined ? {} : { region }),
+        ...(zones === undefined ? {} : { zones }),
+      };
+      await joinMember(plane.client, { cluster: name, namespace }, member, { spec }, systemClock);
       process.stdout.write(`cluster(${name}) is joined successfully\n`);
       return 0;
     } finally {

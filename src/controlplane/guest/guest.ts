@@ -6,6 +6,7 @@ import type { GuestConfig } from "#config";
 import { lead } from "#controller-runtime";
 import type { Transport } from "#machinery";
 import { createDecisionLog } from "#scheduler";
+import { managementEndpoint } from "../cluster-api.ts";
 import { LEASES, startEngine } from "../engine.ts";
 import { luaSyntaxError } from "../interpretation.ts";
 import { startPlainListeners } from "../plain-listeners.ts";
@@ -40,6 +41,7 @@ const RENEW_EVERY_MS = 30 * 24 * 3_600_000;
 /** Runs controllers, scheduler and admission on an API server that is there already. */
 export async function startGuest(options: GuestOptions): Promise<Guest> {
   const { config, clock, random, log, metrics } = options;
+  managementEndpoint(config);
   const transport = keptClusters(options.transport);
   const client = createClient(transport, { fieldManager: "flotilla" });
   const authority = await createCertificateAuthority("flotilla-webhook", () => clock.now());
