@@ -4,10 +4,22 @@
  */
 export { startTestApiServer } from "./api-server.ts";
 export { aDeployment, aPropagationPolicy } from "./builders.ts";
+export {
+  aDefinition,
+  aFlinkJob,
+  aWidget,
+  FLINK_JOB_LABEL,
+  FlinkDeployment,
+  flinkDefinition,
+  flinkPolicy,
+  flinkStatus,
+  Widget,
+} from "./custom-kinds.ts";
 export { eventually, settle } from "./eventually.ts";
 export { FAILOVER_FLAGS, type FailoverFleet, startFailoverFleet } from "./failover-fleet.ts";
 export { startTestFleet } from "./fleet.ts";
 export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
+export { kubeconfigClients } from "./kubeconfig-clients.ts";
 export { hasKubectl, kubectl, type RunningKubectl, startKubectl } from "./kubectl.ts";
 export { createTestServer, type TestServer, watchInto } from "./test-server.ts";
 export { startVirtualFleet, type VirtualFleet } from "./virtual-fleet.ts";

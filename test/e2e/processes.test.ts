@@ -6,21 +6,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ClusterRoleBinding, ConfigMap, Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
-import { parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
-import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Program } from "../program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "flotilla-processes-"));
-const transports: HttpTransport[] = [];
+const { connect, close: closeClients } = kubeconfigClients();
 let program: Program;
-
-function connect(kubeconfig: string): Client {
-  const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-  const transport = createHttpTransport(endpoint);
-  transports.push(transport);
-  return createClient(transport);
-}
 
 const dataDir = join(folder, "plane");
 const admin = join(dataDir, "admin.kubeconfig");
@@ -37,7 +28,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all(transports.map((transport) => transport.close()));
+  await closeClients();
   await program.close();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -2,44 +2,13 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { ConfigMap, CustomResourceDefinition, Namespace } from "#apis/kubernetes";
 import { Cluster, ClusterPropagationPolicy, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
-import type { KubeObject, ResourceKind } from "#machinery";
-import { startVirtualFleet, type VirtualFleet } from "#testing";
+import type { KubeObject } from "#machinery";
+import { aDefinition, aWidget, startVirtualFleet, type VirtualFleet, Widget } from "#testing";
 
 let fleet: VirtualFleet;
 afterEach(() => fleet.stop());
 
-const Widget: ResourceKind = {
-  group: "example.io",
-  version: "v1",
-  kind: "Widget",
-  resource: "widgets",
-  namespaced: true,
-};
-const definition = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: "widgets.example.io" },
-  spec: {
-    group: "example.io",
-    scope: "Namespaced",
-    names: { kind: "Widget", listKind: "WidgetList", plural: "widgets", singular: "widget" },
-    versions: [
-      {
-        name: "v1",
-        served: true,
-        storage: true,
-        schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-      },
-    ],
-  },
-} as unknown as CustomResourceDefinition;
-const widget = (name: string) =>
-  ({
-    apiVersion: "example.io/v1",
-    kind: "Widget",
-    metadata: { namespace: "default", name },
-    spec: { n: 1 },
-  }) as KubeObject;
+const definition = aDefinition(Widget);
 const at = (name: string) => ({ namespace: "default", name });
 const inMember = (name: string) => fleet.member("m1").find(Widget, at(name));
 const definitionInMember = () => fleet.member("m1").find(CustomResourceDefinition, { name: "widgets.example.io" });
@@ -82,7 +51,7 @@ async function withWidget() {
   await policies();
   await fleet.plane.create(CustomResourceDefinition, definition);
   await fleet.until(definitionInMember);
-  await fleet.plane.create(Widget, widget("w"));
+  await fleet.plane.create(Widget, aWidget("w"));
   await fleet.until(() => inMember("w"));
   return (await inMember("w"))?.metadata.uid;
 }
@@ -103,7 +72,7 @@ describe("a CustomResourceDefinition", () => {
     expect((await workOf("Widget"))?.metadata.annotations?.["binding.flotilla.io/kept"]).toBe("KindVanished");
     await fleet.plane.create(CustomResourceDefinition, definition);
     await fleet.until(async () => {
-      await fleet.plane.create(Widget, { ...widget("w"), spec: { n: 2 } } as KubeObject);
+      await fleet.plane.create(Widget, { ...aWidget("w"), spec: { n: 2 } } as KubeObject);
       return true;
     });
     await fleet.until(async () => ((await inMember("w")) as { spec?: { n?: number } } | undefined)?.spec?.n === 2);
@@ -128,7 +97,7 @@ describe("a CustomResourceDefinition", () => {
     expect(await workOf("CustomResourceDefinition")).toBeUndefined();
     await fleet.plane.create(CustomResourceDefinition, definition);
     await fleet.until(definitionInMember);
-    await fleet.member("m1").create(Widget, widget("own"));
+    await fleet.member("m1").create(Widget, aWidget("own"));
     await fleet.plane.delete(CustomResourceDefinition, { name: "widgets.example.io" });
     await fleet.until(async () => (await held("CustomResourceDefinition")) !== undefined);
     await fleet.advance(60_000);

@@ -4,55 +4,29 @@ import { CustomResourceDefinition } from "#apis/kubernetes";
 import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import type { AdmissionPlugin } from "#apiserver";
 import { createClient } from "#client";
-import { getPath, type KubeObject, type ResourceKind, setPath } from "#machinery";
-import { aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
+import { getPath, type KubeObject, setPath } from "#machinery";
+import {
+  aFlinkJob,
+  aPropagationPolicy,
+  type FailoverFleet,
+  FLINK_JOB_LABEL,
+  flinkDefinition,
+  FlinkDeployment,
+  flinkPolicy,
+  flinkStatus,
+  startFailoverFleet,
+} from "#testing";
 
 let fleet: FailoverFleet;
 afterEach(() => fleet.stop());
 
-const JOB_LABEL = "application.karmada.io/failover-jobid";
-const Flink: ResourceKind = {
-  group: "flink.apache.org",
-  version: "v1beta1",
-  kind: "FlinkDeployment",
-  resource: "flinkdeployments",
-  namespaced: true,
-};
-const definition = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: "flinkdeployments.flink.apache.org" },
-  spec: {
-    group: Flink.group,
-    names: { kind: Flink.kind, plural: Flink.resource, singular: "flinkdeployment", listKind: "FlinkDeploymentList" },
-    scope: "Namespaced",
-    versions: [
-      {
-        name: Flink.version,
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        schema: {
-          openAPIV3Schema: {
-            type: "object",
-            properties: {
-              spec: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-              status: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-            },
-          },
-        },
-      },
-    ],
-  },
-} as unknown as CustomResourceDefinition;
-
 /** What Kyverno would be told: a new job that carries the id of its predecessor starts from its last checkpoint. */
 const startsFromCheckpoint = (created: KubeObject[]): AdmissionPlugin => ({
   name: "start-from-checkpoint",
-  handles: ({ definition: { kind }, operation }) => kind.kind === Flink.kind && operation === "CREATE",
+  handles: ({ definition: { kind }, operation }) => kind.kind === FlinkDeployment.kind && operation === "CREATE",
   mutate({ object }) {
     created.push(object);
-    const id = object.metadata.labels?.[JOB_LABEL];
+    const id = object.metadata.labels?.[FLINK_JOB_LABEL];
     if (id === undefined) return object;
     const path = `/shared/${object.metadata.namespace}/${id}/checkpoints/chk-42`;
     return setPath(object, ["spec", "job", "initialSavepointPath"], path);
@@ -65,10 +39,10 @@ test("[RN-6] [RN-10] [RN-11] [RN-12] [RN-13] [RN-14] [RN-15] S16: the job's id t
     flags: ["--feature-gates=Failover=true,StatefulFailoverInjection=true"],
   });
   const created: KubeObject[] = [];
-  await fleet.plane.create(CustomResourceDefinition, definition);
+  await fleet.plane.create(CustomResourceDefinition, flinkDefinition());
   for (const [name, member] of fleet.members) {
     member.api.server.admission.push(startsFromCheckpoint(created));
-    await createClient(member.api.transport()).create(CustomResourceDefinition, definition);
+    await createClient(member.api.transport()).create(CustomResourceDefinition, flinkDefinition());
     expect(name).toMatch(/^m/);
   }
   await fleet.advance(15_000);
@@ -81,47 +55,32 @@ test("[RN-6] [RN-10] [RN-11] [RN-12] [RN-13] [RN-14] [RN-15] S16: the job's id t
         spreadConstraints: [{ spreadByField: "cluster", minGroups: 1, maxGroups: 1 }],
       },
       "default",
-      {
-        resourceSelectors: [{ apiVersion: "flink.apache.org/v1beta1", kind: "FlinkDeployment" }],
-        propagateDeps: true,
-        failover: {
-          application: {
-            decisionConditions: { tolerationSeconds: 60 },
-            purgeMode: "Immediately",
-            statePreservation: { rules: [{ aliasLabelName: JOB_LABEL, jsonPath: "{.jobStatus.jobID}" }] },
-          },
-        },
-      },
+      flinkPolicy(60, "Immediately"),
     ),
   );
   const at = { namespace: "default", name: "stream" };
-  await fleet.plane.create(Flink, {
-    apiVersion: "flink.apache.org/v1beta1",
-    kind: "FlinkDeployment",
-    metadata: at,
-    spec: { job: { jarURI: "local:///job.jar", parallelism: 2 }, flinkConfiguration: {} },
-  } as unknown as KubeObject);
+  await fleet.plane.create(FlinkDeployment, aFlinkJob("stream"));
   const binding = () => fleet.plane.get(ResourceBinding, { namespace: "default", name: "stream-flinkdeployment" });
   const where = async () => ((await binding()).spec.clusters ?? []).map(({ name }) => name).join();
   await fleet.until(async () => (await where()) !== "");
   const first = await where();
   const second = first === "m1" ? "m2" : "m1";
-  const job = (cluster: string) => fleet.member(cluster).find(Flink, at);
+  const job = (cluster: string) => fleet.member(cluster).find(FlinkDeployment, at);
   await fleet.until(async () => (await job(first)) !== undefined);
   const report = async (cluster: string, jobID: string, state: string) => {
     const object = (await job(cluster)) as KubeObject;
-    const status = { jobManagerDeploymentStatus: "READY", lifecycleState: "STABLE", jobStatus: { jobID, state } };
-    await fleet.member(cluster).updateStatus(Flink, { ...object, status } as KubeObject);
+    const status = flinkStatus(jobID, state);
+    await fleet.member(cluster).updateStatus(FlinkDeployment, { ...object, status } as KubeObject);
     await fleet.advance(5_000);
   };
   await report(first, "a3f8c1d2e4", "RUNNING");
-  expect(created[0]?.metadata.labels?.[JOB_LABEL]).toBeUndefined();
+  expect(created[0]?.metadata.labels?.[FLINK_JOB_LABEL]).toBeUndefined();
   // It cannot run there any more, and says so.
   await report(first, "a3f8c1d2e4", "CREATED");
   await fleet.until(async () => (await job(second)) !== undefined, 120_000);
   expect(await job(first)).toBeUndefined();
   const request = created.at(-1);
-  expect(request?.metadata.labels?.[JOB_LABEL]).toBe("a3f8c1d2e4");
+  expect(request?.metadata.labels?.[FLINK_JOB_LABEL]).toBe("a3f8c1d2e4");
   const path = async () => getPath((await job(second)) as KubeObject, "spec", "job", "initialSavepointPath");
   expect(await path()).toBe("/shared/default/a3f8c1d2e4/checkpoints/chk-42");
   const { resourceVersion } = (await job(second))?.metadata ?? {};
@@ -130,6 +89,6 @@ test("[RN-6] [RN-10] [RN-11] [RN-12] [RN-13] [RN-14] [RN-15] S16: the job's id t
   await report(second, "b1", "RUNNING");
   await fleet.until(async () => (await binding()).spec.gracefulEvictionTasks === undefined, 600_000);
   await fleet.advance(10_000);
-  expect((await job(second))?.metadata.labels?.[JOB_LABEL]).toBeUndefined();
+  expect((await job(second))?.metadata.labels?.[FLINK_JOB_LABEL]).toBeUndefined();
   expect(await path()).toBe("/shared/default/a3f8c1d2e4/checkpoints/chk-42");
 });

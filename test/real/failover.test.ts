@@ -17,24 +17,27 @@ import {
   ResourceBinding,
 } from "#apis/karmada";
 import { systemClock } from "#base";
-import { parseKubeconfig, resolveContext, writeKubeconfig } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport, retryOnConflict } from "#client";
+import { writeKubeconfig } from "#certs";
+import { type Client, retryOnConflict } from "#client";
 import { freePort, type RealApiServer, type RealMember, startRealApiServer, startRealMember } from "#lab";
 import { getPath, type KubeObject, type ResourceKind } from "#machinery";
 import { type FaultyProxy, startFaultyProxy } from "#network";
-import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import {
+  aDeployment,
+  aFlinkJob,
+  aPropagationPolicy,
+  eventually,
+  FLINK_JOB_LABEL,
+  flinkDefinition,
+  FlinkDeployment,
+  flinkPolicy,
+  flinkStatus,
+  kubeconfigClients,
+} from "#testing";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 import { describeReal, memberParts } from "./parts.ts";
 
 const PUSH = ["north", "south", "east"];
-const Flink: ResourceKind = {
-  group: "flink.apache.org",
-  version: "v1beta1",
-  kind: "FlinkDeployment",
-  resource: "flinkdeployments",
-  namespaced: true,
-};
-const JOB_LABEL = "application.karmada.io/failover-jobid";
 const at = (name: string) => ({ namespace: "default", name });
 /** The first of these clusters that can take it, in this order. */
 const inOrder = (...names: string[]) => ({
@@ -47,7 +50,7 @@ describeReal("failover on real Kubernetes", memberParts, () => {
   const admin = join(folder, "plane", "admin.kubeconfig");
   const members = new Map<string, RealMember>();
   const ways = new Map<string, FaultyProxy>();
-  const transports: HttpTransport[] = [];
+  const { connect, close: closeClients } = kubeconfigClients();
   let west: RealApiServer;
   let program: Program;
   let server: Running;
@@ -94,12 +97,6 @@ describeReal("failover on real Kubernetes", memberParts, () => {
       /the agent looks after its member/,
     );
   };
-  function connect(kubeconfig: string): Client {
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    return createClient(transport);
-  }
   const member = (name: string) => members.get(name) as RealMember;
   const way = (name: string) => ways.get(name) as FaultyProxy;
   const inside = new Map<string, Client>();
@@ -189,7 +186,7 @@ describeReal("failover on real Kubernetes", memberParts, () => {
   });
 
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
+    await closeClients();
     await program?.close();
     await Promise.all([...ways.values()].map((one) => one.close()));
     await Promise.all([...members.values(), west].map((real) => real?.stop()));
@@ -370,46 +367,7 @@ describeReal("failover on real Kubernetes", memberParts, () => {
   });
 
   test("[RN-6] [RN-12] [RN-13] S16: a Flink job that fails goes on from its checkpoint elsewhere: a MutatingAdmissionPolicy of the member reads its id from the creation request", async () => {
-    const definition = {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: { name: "flinkdeployments.flink.apache.org" },
-      spec: {
-        group: Flink.group,
-        names: { kind: Flink.kind, plural: Flink.resource, singular: "flinkdeployment", listKind: `${Flink.kind}List` },
-        scope: "Namespaced",
-        versions: [
-          {
-            name: Flink.version,
-            served: true,
-            storage: true,
-            subresources: { status: {} },
-            schema: {
-              openAPIV3Schema: {
-                type: "object",
-                properties: {
-                  spec: {
-                    type: "object",
-                    "x-kubernetes-preserve-unknown-fields": true,
-                    properties: {
-                      job: {
-                        type: "object",
-                        properties: {
-                          jarURI: { type: "string" },
-                          parallelism: { type: "integer" },
-                          initialSavepointPath: { type: "string" },
-                        },
-                      },
-                    },
-                  },
-                  status: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-                },
-              },
-            },
-          },
-        ],
-      },
-    } as unknown as CustomResourceDefinition;
+    const definition = flinkDefinition();
     const policies: ResourceKind = {
       group: "admissionregistration.k8s.io",
       version: "v1",
@@ -430,24 +388,24 @@ describeReal("failover on real Kubernetes", memberParts, () => {
           matchConstraints: {
             resourceRules: [
               {
-                apiGroups: [Flink.group],
-                apiVersions: [Flink.version],
+                apiGroups: [FlinkDeployment.group],
+                apiVersions: [FlinkDeployment.version],
                 operations: ["CREATE"],
-                resources: [Flink.resource],
+                resources: [FlinkDeployment.resource],
               },
             ],
           },
           matchConditions: [
             {
               name: "carries-a-job",
-              expression: `has(object.metadata.labels) && '${JOB_LABEL}' in object.metadata.labels`,
+              expression: `has(object.metadata.labels) && '${FLINK_JOB_LABEL}' in object.metadata.labels`,
             },
           ],
           mutations: [
             {
               patchType: "ApplyConfiguration",
               applyConfiguration: {
-                expression: `Object{spec: Object.spec{job: Object.spec.job{initialSavepointPath: '/shared/' + object.metadata.namespace + '/' + object.metadata.labels['${JOB_LABEL}'] + '/checkpoints/chk-42'}}}`,
+                expression: `Object{spec: Object.spec{job: Object.spec.job{initialSavepointPath: '/shared/' + object.metadata.namespace + '/' + object.metadata.labels['${FLINK_JOB_LABEL}'] + '/checkpoints/chk-42'}}}`,
               },
             },
           ],
@@ -478,35 +436,16 @@ describeReal("failover on real Kubernetes", memberParts, () => {
     );
     await plane.create(
       PropagationPolicy,
-      aPropagationPolicy("flink", inOrder("south", "north"), "default", {
-        resourceSelectors: [{ apiVersion: "flink.apache.org/v1beta1", kind: Flink.kind }],
-        propagateDeps: true,
-        failover: {
-          application: {
-            decisionConditions: { tolerationSeconds: 2 },
-            purgeMode: "Directly",
-            statePreservation: { rules: [{ aliasLabelName: JOB_LABEL, jsonPath: "{.jobStatus.jobID}" }] },
-          },
-        },
-      }),
+      aPropagationPolicy("flink", inOrder("south", "north"), "default", flinkPolicy(2, "Directly")),
     );
-    await plane.create(Flink, {
-      apiVersion: "flink.apache.org/v1beta1",
-      kind: Flink.kind,
-      metadata: at("stream"),
-      spec: { job: { jarURI: "local:///job.jar", parallelism: 2 } },
-    } as unknown as KubeObject);
-    const job = (name: string) => inMember(name).find(Flink, at("stream"));
+    await plane.create(FlinkDeployment, aFlinkJob("stream"));
+    const job = (name: string) => inMember(name).find(FlinkDeployment, at("stream"));
     await eventually(async () => (await job("south")) !== undefined, 60_000);
     const report = (state: string) =>
       retryOnConflict(async () => {
         const object = (await job("south")) as KubeObject;
-        const status = {
-          jobManagerDeploymentStatus: "READY",
-          lifecycleState: "STABLE",
-          jobStatus: { jobID: "a3f8c1d2e4", state },
-        };
-        await inMember("south").updateStatus(Flink, { ...object, status } as KubeObject);
+        const status = flinkStatus("a3f8c1d2e4", state);
+        await inMember("south").updateStatus(FlinkDeployment, { ...object, status } as KubeObject);
       });
     await report("RUNNING");
     await eventually(
@@ -518,7 +457,7 @@ describeReal("failover on real Kubernetes", memberParts, () => {
     expect(getPath((await job("south")) as KubeObject, "spec", "job", "initialSavepointPath")).toBeUndefined();
     await report("CREATED");
     const moved = await eventually(() => job("north"), 60_000);
-    expect(moved.metadata.labels?.[JOB_LABEL]).toBe("a3f8c1d2e4");
+    expect(moved.metadata.labels?.[FLINK_JOB_LABEL]).toBe("a3f8c1d2e4");
     expect(getPath(moved, "spec", "job", "initialSavepointPath")).toBe("/shared/default/a3f8c1d2e4/checkpoints/chk-42");
     expect(await job("south")).toBeUndefined();
   });

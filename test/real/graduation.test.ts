@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadPki, parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, createKindMapper, type HttpTransport } from "#client";
+import { loadPki } from "#certs";
+import { type Client, createKindMapper } from "#client";
 import { systemClock } from "#base";
 import { type Etcd, startEtcd, startRealApiServer } from "#lab";
 import type { KubeObject, ResourceKind } from "#machinery";
 import { openBackend } from "#store";
-import { eventually, kubectl } from "#testing";
+import { eventually, kubeconfigClients, kubectl } from "#testing";
 import { apiServerParts, describeReal } from "./parts.ts";
 import { bundleProgram, type Program } from "../program.ts";
 import { lateObjects, objects, shop, upstreamRegistry } from "./every-kind.ts";
@@ -17,19 +17,13 @@ import { lateObjects, objects, shop, upstreamRegistry } from "./every-kind.ts";
 const yaml = (documents: readonly object[]) => documents.map((document) => JSON.stringify(document)).join("\n---\n");
 describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-graduation-"));
-  const transports: HttpTransport[] = [];
+  const { connect, close: closeClients } = kubeconfigClients();
   const plane = join(folder, "plane");
   const admin = join(plane, "admin.kubeconfig");
   const all = [...objects, ...lateObjects, upstreamRegistry];
   let program: Program;
   let etcd: Etcd;
 
-  function connect(kubeconfig: string): Client {
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    return createClient(transport);
-  }
   const startServer = () =>
     program.start(
       ["server", `--data-dir=${plane}`, "--secure-port=0", `--store=etcd://${new URL(etcd.url).host}`],
@@ -58,7 +52,7 @@ describeReal("graduation to kube-apiserver and back", apiServerParts, () => {
     etcd = await startEtcd({ version: "3.6", isUnsafe: true });
   });
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
+    await closeClients();
     await program?.close();
     await etcd?.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -8,10 +8,10 @@ import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ClusterRole, ClusterRoleBinding, Secret } from "#apis/kubernetes";
 import { Cluster } from "#apis/karmada";
-import { createCertificateAuthority, kubeconfigText, parseKubeconfig, resolveContext, writeKubeconfig } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { createCertificateAuthority, kubeconfigText, writeKubeconfig } from "#certs";
+import type { Client } from "#client";
 import { type RealApiServer, startRealApiServer } from "#lab";
-import { aDeployment, eventually, kubectl } from "#testing";
+import { aDeployment, eventually, kubeconfigClients, kubectl } from "#testing";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 import { apiServerParts, describeReal } from "./parts.ts";
 
@@ -20,7 +20,7 @@ const CLUSTERS = "/apis/cluster.karmada.io/v1alpha1/clusters";
 
 describeReal("the cluster proxy of a guest", apiServerParts, () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-guest-proxy-"));
-  const transports: HttpTransport[] = [];
+  const { connect, close: closeClients } = kubeconfigClients();
   let program: Program;
   let real: RealApiServer;
   let guest: Running;
@@ -41,12 +41,6 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
       ],
       /controllers run/,
     );
-  function connect(kubeconfig: string): Client {
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    return createClient(transport);
-  }
   /** A kubeconfig of a user that addresses a member through the proxy. */
   async function through(cluster: string, user?: string): Promise<string> {
     const path = join(folder, `${user ?? "admin"}-${cluster}.kubeconfig`);
@@ -111,7 +105,7 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
     await eventually(async () => (await raw(`${CLUSTERS}/far/proxy/readyz`)).text === "ok", PATIENCE_MS);
   });
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
+    await closeClients();
     await program?.close();
     await real?.stop();
     for (const socket of sockets) socket.destroy();

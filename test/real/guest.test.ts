@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cluster, ClusterPropagationPolicy, PropagationPolicy, Work } from "#apis/karmada";
 import { ConfigMap, Deployment, Namespace, Service } from "#apis/kubernetes";
-import { parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import type { Client } from "#client";
 import { type RealMember, startRealMember } from "#lab";
 import { getPath, type KubeObject, type ResourceKind } from "#machinery";
-import { aDeployment, aPropagationPolicy, eventually, kubectl } from "#testing";
+import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients, kubectl } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 
@@ -18,7 +17,7 @@ const file = (name: string) =>
 
 describeReal("controllers on a production cluster", memberParts, () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-guest-"));
-  const transports: HttpTransport[] = [];
+  const { connect, close: closeClients } = kubeconfigClients();
   let program: Program;
   let guest: Running;
   let production: RealMember;
@@ -26,12 +25,6 @@ describeReal("controllers on a production cluster", memberParts, () => {
   let here: Client;
   let there: Client;
 
-  function connect(kubeconfig: string): Client {
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    return createClient(transport);
-  }
   const startControllers = (...more: string[]) =>
     program.start(
       [
@@ -72,7 +65,7 @@ describeReal("controllers on a production cluster", memberParts, () => {
     expect(joined).toMatchObject({ code: 0 });
   });
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
+    await closeClients();
     await program?.close();
     await Promise.all([production?.stop(), standby?.stop()]);
     rmSync(folder, { recursive: true, force: true });

@@ -1,7 +1,4 @@
 /** Rules of propagation on a real cluster: what its API server fills in, keeps and refuses must not disturb them. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   ConfigMap,
@@ -13,13 +10,11 @@ import {
   Pod,
   Service,
 } from "#apis/kubernetes";
-import { Cluster, ClusterPropagationPolicy, PropagationPolicy, Work } from "#apis/karmada";
-import { parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport, retryOnConflict } from "#client";
-import { type RealMember, startRealMember } from "#lab";
+import { ClusterPropagationPolicy, PropagationPolicy, Work } from "#apis/karmada";
+import { type Client, retryOnConflict } from "#client";
 import { getPath, type KubeObject, type ResourceKind } from "#machinery";
-import { aDeployment, eventually } from "#testing";
-import { bundleProgram, type Program } from "../program.ts";
+import { aDefinition, aDeployment, aWidget, eventually, Widget } from "#testing";
+import { type PushFleet, startPushFleet } from "./push-fleet.ts";
 import { describeReal, memberParts } from "./parts.ts";
 
 const LIMIT_MS = 90_000;
@@ -27,19 +22,10 @@ const at = (name: string) => ({ namespace: "default", name });
 const merge = "application/merge-patch+json";
 
 describeReal("propagation to a real cluster", memberParts, () => {
-  const folder = mkdtempSync(join(tmpdir(), "flotilla-real-"));
-  const transports: HttpTransport[] = [];
-  let program: Program;
-  let real: RealMember;
+  let fleet: PushFleet;
   let plane: Client;
   let member: Client;
 
-  function connect(kubeconfig: string): Client {
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    return createClient(transport);
-  }
   const soon = <T>(look: () => T | Promise<T>) => eventually(look, LIMIT_MS);
   const policy = (name: string, apiVersion: string, kind: string, more: object = {}) =>
     plane.create(PropagationPolicy, {
@@ -68,35 +54,15 @@ describeReal("propagation to a real cluster", memberParts, () => {
       ?.status?.conditions?.find(({ type }) => type === "Applied");
 
   beforeAll(async () => {
-    program = await bundleProgram();
-    await program.start(
-      [
-        "server",
-        `--data-dir=${join(folder, "plane")}`,
-        "--secure-port=0",
-        "--cluster-status-update-frequency=500ms",
-        "--cluster-success-threshold=1s",
-      ],
-      /control plane is ready/,
-    );
-    const admin = join(folder, "plane", "admin.kubeconfig");
-    plane = connect(admin);
-    real = await startRealMember({ name: "real", folder: join(folder, "real"), isUnsafe: true });
-    member = connect(real.kubeconfig);
-    const joined = await program.run("join", "real", "--kubeconfig", admin, "--cluster-kubeconfig", real.kubeconfig);
-    expect(joined.code).toBe(0);
-    await soon(async () =>
-      (await plane.get(Cluster, { name: "real" })).status?.conditions?.some(
-        ({ type, status }) => type === "Ready" && status === "True",
-      ),
-    );
+    fleet = await startPushFleet({ members: ["real"] });
+    ({ plane } = fleet);
+    member = fleet.inMember("real");
+    expect((await fleet.join("real")).code).toBe(0);
+    await fleet.untilReady("real", "True");
   });
 
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
-    await program?.close();
-    await real?.stop();
-    rmSync(folder, { recursive: true, force: true });
+    await fleet?.stop();
   });
 
   test("8.2 [DR-34] what is there already is left alone, unless policy or template say to take it over", async () => {
@@ -270,31 +236,7 @@ describeReal("propagation to a real cluster", memberParts, () => {
   });
 
   test("2.1 [DR-18] a kind nobody knew is propagated by policy alone; its definition goes after its objects only", async () => {
-    const definition = {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: { name: "widgets.example.io" },
-      spec: {
-        group: "example.io",
-        scope: "Namespaced",
-        names: { kind: "Widget", listKind: "WidgetList", plural: "widgets", singular: "widget" },
-        versions: [
-          {
-            name: "v1",
-            served: true,
-            storage: true,
-            schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-          },
-        ],
-      },
-    } as unknown as CustomResourceDefinition;
-    const Widget: ResourceKind = {
-      group: "example.io",
-      version: "v1",
-      kind: "Widget",
-      resource: "widgets",
-      namespaced: true,
-    };
+    const definition = aDefinition(Widget);
     await plane.create(ClusterPropagationPolicy, {
       apiVersion: "policy.karmada.io/v1alpha1",
       kind: "ClusterPropagationPolicy",
@@ -309,14 +251,7 @@ describeReal("propagation to a real cluster", memberParts, () => {
     await plane.create(CustomResourceDefinition, definition);
     await soon(() => member.find(CustomResourceDefinition, { name: "widgets.example.io" }));
     await policy("w", "example.io/v1", "Widget");
-    await soon(() =>
-      plane.create(Widget, {
-        apiVersion: "example.io/v1",
-        kind: "Widget",
-        metadata: at("w"),
-        spec: { n: 1 },
-      } as KubeObject),
-    );
+    await soon(() => plane.create(Widget, aWidget("w", 1)));
     const { uid } = (await soon(() => member.find(Widget, at("w")))).metadata;
     await plane.delete(CustomResourceDefinition, { name: "widgets.example.io" });
     await soon(async () =>
@@ -328,14 +263,7 @@ describeReal("propagation to a real cluster", memberParts, () => {
     );
     expect((await member.get(Widget, at("w"))).metadata.uid).toBe(uid);
     await plane.create(CustomResourceDefinition, definition);
-    await soon(() =>
-      plane.create(Widget, {
-        apiVersion: "example.io/v1",
-        kind: "Widget",
-        metadata: at("w"),
-        spec: { n: 2 },
-      } as KubeObject),
-    );
+    await soon(() => plane.create(Widget, aWidget("w", 2)));
     await soon(async () => getPath(await member.get(Widget, at("w")), "spec", "n") === 2);
     expect((await member.get(Widget, at("w"))).metadata.uid).toBe(uid);
     await plane.delete(Widget, at("w"));

@@ -1,74 +1,41 @@
 /** Real clusters as push members: joined, given workloads, broken in every way that production knows, and let go. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ClusterRole, ClusterRoleBinding, Deployment, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
 import { Cluster, OverridePolicy, PropagationPolicy, Work } from "#apis/karmada";
-import { parseKubeconfig, resolveContext, writeKubeconfig } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
-import { type RealMember, startRealMember } from "#lab";
+import { writeKubeconfig } from "#certs";
+import type { Client } from "#client";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
-import { bundleProgram, type Program } from "../program.ts";
+import { provisioned, putProvisioned, serveClusterApi } from "../cluster-api.ts";
+import { type PushFleet, startPushFleet } from "./push-fleet.ts";
 
 describeReal("push members on real Kubernetes", memberParts, () => {
-  const folder = mkdtempSync(join(tmpdir(), "flotilla-real-"));
-  const admin = join(folder, "plane", "admin.kubeconfig");
-  const members = new Map<string, RealMember>();
-  const transports: HttpTransport[] = [];
-  let program: Program;
+  let fleet: PushFleet;
   let plane: Client;
 
-  function connect(kubeconfig: string): Client {
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig));
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    return createClient(transport);
-  }
-  const member = (name: string): RealMember => {
-    const found = members.get(name);
-    if (found === undefined) throw new Error(`there is no ${name}`);
-    return found;
-  };
-  const inMember = (name: string) => connect(member(name).kubeconfig);
-  const ready = async (name: string) =>
-    (await plane.get(Cluster, { name })).status?.conditions?.find(({ type }) => type === "Ready");
-  const untilReady = (name: string, status: string, limitMs = 60_000) =>
-    eventually(async () => ((await ready(name))?.status === status ? await ready(name) : undefined), limitMs);
+  const member = (name: string) => fleet.member(name);
+  const inMember = (name: string) => fleet.inMember(name);
+  const untilReady = (name: string, status: string, limitMs?: number) => fleet.untilReady(name, status, limitMs);
   const replicasIn = async (name: string) =>
     (await inMember(name).find(Deployment, { namespace: "default", name: "nginx" }))?.spec?.replicas;
-  const join1 = (name: string, ...more: string[]) =>
-    program.run("join", name, "--kubeconfig", admin, "--cluster-kubeconfig", member(name).kubeconfig, ...more);
 
   beforeAll(async () => {
-    program = await bundleProgram();
-    await program.start(
-      [
-        "server",
-        `--data-dir=${join(folder, "plane")}`,
-        "--secure-port=0",
-        "--cluster-status-update-frequency=500ms",
-        "--cluster-failure-threshold=1s",
-        "--cluster-success-threshold=1s",
-      ],
-      /control plane is ready/,
-    );
-    plane = connect(admin);
-    for (const name of ["north", "south"])
-      members.set(name, await startRealMember({ name, folder: join(folder, name), isUnsafe: true }));
+    fleet = await startPushFleet({
+      members: ["north", "south"],
+      flags: (members) => [`--cluster-api-kubeconfig=${members.get("north")?.kubeconfig}`],
+    });
+    ({ plane } = fleet);
   });
 
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
-    await program?.close();
-    await Promise.all([...members.values()].map((real) => real.stop()));
-    rmSync(folder, { recursive: true, force: true });
+    await fleet?.stop();
   });
 
   test("[DR-3] [DR-36] join makes them members and their status tells what they are", async () => {
     for (const name of ["north", "south"])
-      expect(await join1(name, `--cluster-region=${name}`, "--cluster-provider=lab")).toMatchObject({
+      expect(await fleet.join(name, `--cluster-region=${name}`, "--cluster-provider=lab")).toMatchObject({
         code: 0,
         stdout: `cluster(${name}) is joined successfully\n`,
       });
@@ -203,23 +170,30 @@ describeReal("push members on real Kubernetes", memberParts, () => {
   });
 
   test("joining the same cluster twice, or without rights, is refused by name", async () => {
-    const twice = await join1("north");
+    const twice = await fleet.join("north");
     expect(twice.code).toBe(1);
     expect(twice.stderr).toMatch(/the cluster ID \S+ or the cluster name north has been registered/);
-    const other = await program.run(
+    const other = await fleet.program.run(
       "join",
       "again",
       "--kubeconfig",
-      admin,
+      fleet.admin,
       "--cluster-kubeconfig",
       member("north").kubeconfig,
     );
     expect(other.stderr).toMatch(/the cluster ID \S+ or the cluster name again has been registered/);
-    const powerless = join(folder, "powerless.kubeconfig");
+    const powerless = join(fleet.folder, "powerless.kubeconfig");
     const { authority } = member("north").pki;
     const nobody = await authority.issueClient("nobody");
     writeKubeconfig(powerless, "north", member("north").server, authority.certificate, nobody);
-    const refused = await program.run("join", "again", "--kubeconfig", admin, "--cluster-kubeconfig", powerless);
+    const refused = await fleet.program.run(
+      "join",
+      "again",
+      "--kubeconfig",
+      fleet.admin,
+      "--cluster-kubeconfig",
+      powerless,
+    );
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(
       /namespaces "kube-system" is forbidden: User "nobody" cannot get resource "namespaces"/,
@@ -229,11 +203,11 @@ describeReal("push members on real Kubernetes", memberParts, () => {
 
   test("unjoin takes back what was given and what was made", async () => {
     expect(
-      await program.run(
+      await fleet.program.run(
         "unjoin",
         "south",
         "--kubeconfig",
-        admin,
+        fleet.admin,
         "--cluster-kubeconfig",
         member("south").kubeconfig,
         "--wait=60s",
@@ -253,5 +227,28 @@ describeReal("push members on real Kubernetes", memberParts, () => {
     expect(await south.find(ServiceAccount, { namespace: "karmada-cluster", name: "karmada-south" })).toBeUndefined();
     expect(await south.find(Deployment, { namespace: "default", name: "nginx" })).toBeUndefined();
     expect(await replicasIn("north")).toBe(6);
+  });
+
+  test("a cluster that a management cluster provisions is joined by itself, and leaves with its object", async () => {
+    const source = inMember("north");
+    await serveClusterApi(source);
+    const at = { namespace: "default", name: "south" };
+    const kubeconfig = readFileSync(member("south").kubeconfig, "utf8");
+    await putProvisioned(source, { ...at, phase: "Provisioned", kubeconfig });
+    await eventually(() => plane.find(Cluster, { name: "south" }), 60_000);
+    await untilReady("south", "True");
+    const { uid } = (await source.get(provisioned, at)).metadata;
+    expect((await plane.get(Cluster, { name: "south" })).metadata.annotations).toMatchObject({
+      "cluster-api.flotilla.io/object": "default/south",
+      "cluster-api.flotilla.io/uid": uid,
+    });
+    // A later event of an object that was joined asks for nothing more.
+    await source.patch(provisioned, at, "application/merge-patch+json", { metadata: { labels: { seen: "again" } } });
+    await source.delete(provisioned, at);
+    await eventually(async () => (await plane.find(Cluster, { name: "south" })) === undefined, 60_000);
+    expect(fleet.server.output()).not.toContain("has been registered");
+    // What belongs to the member stays there.
+    const account = { namespace: "karmada-cluster", name: "karmada-south" };
+    expect(await inMember("south").find(ServiceAccount, account)).toBeDefined();
   });
 });
