@@ -91,6 +91,11 @@ export interface ControllerContext<Deps = unknown, Options = unknown> {
   readonly deps: Deps;
   /** Queues a request of the controller's own. */
   enqueue(wakeup: Wakeup): void;
+  /**
+   * Has a write done that only tells what a request came to, as background work: it waits while others carry out what users
+   * asked for. One that waits for the same request is replaced. When it fails, the request itself is tried again later.
+   */
+  report(request: Request, write: () => Promise<void>): void;
   /** Follows a kind that is known only at run time; the same wake rule as in the definition. Returns how to stop. */
   follow<T extends KubeObject>(
     kind: ResourceKind<T>,

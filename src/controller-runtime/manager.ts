@@ -59,10 +59,12 @@ interface Running {
   readonly name: string;
   start(): Promise<void>;
   stop(): Promise<void>;
-  readonly queue: WorkQueue<string>;
+  /** Of requests and of reports. */
+  readonly queues: readonly WorkQueue<string>[];
 }
 
 const kindKey = (kind: ResourceKind) => `${kind.group}/${kind.resource}`;
+const itemOf = (kind: ResourceKind, key: string) => `${kindKey(kind)}|${key}`;
 
 export function createManager(options: ManagerOptions): Manager {
   const { transport, clock, random, log } = options;
@@ -125,7 +127,7 @@ export function createManager(options: ManagerOptions): Manager {
 
     const enqueue = (wakeup: Wakeup) => {
       const kind = wakeup.kind ?? firstKind;
-      queue.add(`${kindKey(kind)}|${objectKey(wakeup.namespace, wakeup.name)}`, wakeup);
+      queue.add(itemOf(kind, objectKey(wakeup.namespace, wakeup.name)), wakeup);
     };
     const context: ControllerContext<Deps, Options> = {
       name,
@@ -139,6 +141,11 @@ export function createManager(options: ManagerOptions): Manager {
       options: controllerOptions,
       deps,
       enqueue,
+      report: (request, write) => {
+        const item = itemOf(request.kind, request.key);
+        reports.set(item, write);
+        reporting.add(item);
+      },
       follow: (kind, requests) => {
         const stop = handle(kind, (change) => {
           for (const wakeup of requests(change as never)) enqueue(wakeup);
@@ -160,6 +167,19 @@ export function createManager(options: ManagerOptions): Manager {
       },
       process,
     );
+
+    const reports = new Map<string, () => Promise<void>>();
+    const reporting = new WorkQueue<string>({ clock, concurrency, turns, urgency: "background" }, async (item) => {
+      const write = reports.get(item);
+      reports.delete(item);
+      try {
+        await write?.();
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        controllerLog.debug("report not written", { item, error });
+        queue.addFailed(item);
+      }
+    });
 
     async function process(item: string): Promise<void> {
       const bar = item.indexOf("|");
@@ -202,7 +222,7 @@ export function createManager(options: ManagerOptions): Manager {
 
     return {
       name,
-      queue,
+      queues: [queue, reporting],
       async start() {
         for (const { kind, name: index, of } of definition.indexes ?? []) informers.of(kind).addIndex(index, of);
         const needed = [
@@ -228,14 +248,16 @@ export function createManager(options: ManagerOptions): Manager {
             for (const wakeup of rule.requests(change as Change<KubeObject>, context)) enqueue(wakeup);
           });
         queue.start();
+        reporting.start();
       },
       async stop() {
         abort.abort();
-        await queue.stop();
+        await Promise.all([queue.stop(), reporting.stop()]);
       },
     };
   }
 
+  const queues = () => controllers.flatMap((controller) => controller.queues);
   const manager: Manager = {
     client,
     informers,
@@ -259,13 +281,13 @@ export function createManager(options: ManagerOptions): Manager {
       if (options.informers === undefined) informers.stop();
     },
     async whenIdle() {
-      while (manager.depth > 0) await Promise.all(controllers.map((controller) => controller.queue.whenIdle()));
+      while (manager.depth > 0) await Promise.all(queues().map((queue) => queue.whenIdle()));
     },
     get processed() {
-      return controllers.reduce((sum, controller) => sum + controller.queue.processed, 0);
+      return queues().reduce((sum, { processed }) => sum + processed, 0);
     },
     get depth() {
-      return controllers.reduce((sum, controller) => sum + controller.queue.depth, 0);
+      return queues().reduce((sum, { depth }) => sum + depth, 0);
     },
   };
   return manager;

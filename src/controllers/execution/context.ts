@@ -3,6 +3,7 @@ import type { Interpreter } from "#interpreter";
 import type { MemberPool } from "#member";
 import type { Contests } from "./contest.ts";
 import type { DeletionBrake } from "./deletion-brake.ts";
+import type { WorkCondition } from "./plan.ts";
 import type { VersionRecord } from "./version-record.ts";
 
 export type Context = ControllerContext<
@@ -15,4 +16,6 @@ export interface Memory {
   readonly versions: VersionRecord;
   readonly contests: Contests;
   readonly brake: DeletionBrake;
+  /** Conditions of Works that were carried out and that are still to be written, by request. */
+  readonly untold: Map<string, readonly WorkCondition[]>;
 }

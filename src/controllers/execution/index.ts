@@ -24,6 +24,7 @@ import type { Interpreter } from "#interpreter";
 import { gvkOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
+import type { Memory } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
 import { isClusterReady, RELEASE_DELETIONS } from "./withdraw.ts";
 import { Contests } from "./contest.ts";
@@ -52,6 +53,7 @@ const records = new WeakMap<
     readonly brake: DeletionBrake;
     readonly steps: StepCounts;
     readonly contests: Contests;
+    readonly untold: Memory["untold"];
     readonly followed: Set<string>;
   }
 >();
@@ -66,6 +68,7 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
         brake: new DeletionBrake(context.options),
         steps: new StepCounts(),
         contests: new Contests(),
+        untold: new Map(),
         followed: new Set(),
       }),
     );

@@ -6,7 +6,7 @@ import { aggregatedDefinitions } from "#aggregated-apiserver";
 import type { RunningApiServer } from "#apiserver";
 import { seededRandom, silentLogger, systemClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
-import { createManager, type Manager } from "#controller-runtime";
+import { createManager, type Manager, Turns } from "#controller-runtime";
 import { createInterpreter } from "#interpreter";
 import { createMemberPool } from "#member";
 import { eventually, startTestApiServer } from "#testing";
@@ -36,7 +36,23 @@ const server = async (isPlane: boolean) => {
   return started;
 };
 
-async function start(options: object = {}): Promise<Manager> {
+/** Turns that keep background work waiting until it is let go. */
+class HeldTurns extends Turns {
+  readonly #held: (() => void)[] = [];
+  #isHeld = true;
+
+  override ask(...[turn, urgency]: Parameters<Turns["ask"]>): void {
+    if (this.#isHeld && urgency === "background") this.#held.push(() => super.ask(turn, urgency));
+    else super.ask(turn, urgency);
+  }
+
+  letGo(): void {
+    this.#isHeld = false;
+    for (const ask of this.#held) ask();
+  }
+}
+
+async function start(options: object = {}, turns = new Turns()): Promise<Manager> {
   const members = createMemberPool({ clock, log: silentLogger });
   members.connect({ name: "m1", fingerprint: "1", open: () => ({ transport: servers[1]?.transport() as never }) });
   const manager = createManager({
@@ -44,6 +60,7 @@ async function start(options: object = {}): Promise<Manager> {
     clock,
     random: seededRandom(2),
     log: silentLogger,
+    turns,
   });
   manager.add(execution, { deps: { members, interpreter: createInterpreter() }, options });
   await manager.start();
@@ -111,6 +128,23 @@ const condition = async (name: string, type: string) =>
   (await plane.find(Work, at(name)))?.status?.conditions?.find((present) => present.type === type);
 
 describe("execution", () => {
+  test("tells that a Work is applied when there is time, and not what has been overtaken meanwhile", async () => {
+    const turns = new HeldTurns();
+    const manager = await start({}, turns);
+    await work("a", { at: "1" });
+    await work("b", { at: "1" });
+    await eventually(async () => (await found("a")) !== undefined && (await found("b")) !== undefined);
+    expect(await condition("a", "Applied")).toBeUndefined();
+    const suspended = await plane.get(Work, at("b"));
+    await plane.update(Work, { ...suspended, spec: { ...suspended.spec, suspendDispatching: true } } as Work);
+    await eventually(async () => (await condition("b", "Dispatching"))?.status === "False");
+    turns.letGo();
+    await eventually(async () => (await condition("a", "Applied"))?.status === "True");
+    await manager.whenIdle();
+    expect(await condition("b", "Dispatching")).toMatchObject({ status: "False", reason: "SuspendDispatching" });
+    expect(await condition("b", "Applied")).toBeUndefined();
+  });
+
   test("[RN-14] a field that flips between us and somebody in the member is left to the member, and said so", async () => {
     await start();
     await work("f", { ours: "1", both: "ours" });

@@ -7,7 +7,15 @@ import { CONTESTED_FIELDS, type Contested, contestMessage, rememberedText, yield
 import type { Context, Memory } from "./context.ts";
 import { isDeletedWhenUnused } from "./definitions.ts";
 import { contentDigest, MANIFEST_DIGEST, planManifest, type WorkCondition } from "./plan.ts";
-import { deleteWhenUnused, finalize, isClusterReady, isOurs, noLongerHeld, writeConditions } from "./withdraw.ts";
+import {
+  deleteWhenUnused,
+  finalize,
+  isClusterReady,
+  isOurs,
+  noLongerHeld,
+  statusWith,
+  writeConditions,
+} from "./withdraw.ts";
 
 type Follow = (member: Member, kind: ResourceKind) => void;
 
@@ -15,6 +23,8 @@ type Follow = (member: Member, kind: ResourceKind) => void;
 const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
 
 export async function reconcile(request: Request, context: Context, record: Memory, follow: Follow): Promise<Result> {
+  // What an earlier look led to is not said any more; this one says what holds now.
+  record.untold.delete(request.key);
   const work = context.cache(Work).get(request.key);
   if (work === undefined) return done;
   const clusterName = clusterOfExecutionNamespace(request.namespace);
@@ -97,11 +107,9 @@ export async function reconcile(request: Request, context: Context, record: Memo
         message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`,
       };
   const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
-  await writeConditions(
-    work,
-    [dispatching, applied, ...noLongerHeld(work), ...contestedCondition(work, member, record)],
-    context,
-  );
+  const conditions = [dispatching, applied, ...noLongerHeld(work), ...contestedCondition(work, member, record)];
+  if (isApplied) tellLater(request, work, conditions, record, context);
+  else await writeConditions(work, conditions, context);
   await rememberContests(work, manifests, member, record, context);
   if (!isApplied) {
     events.warning(
@@ -114,6 +122,25 @@ export async function reconcile(request: Request, context: Context, record: Memo
   if (wasApplied !== "True")
     events.normal(work, "SyncSucceed", `Sync work(${keyOf(work)}) to cluster(${clusterName}) successful.`);
   return done;
+}
+
+/** A success is told when there is time: the member has what it is to have, and a start finds that out again. */
+function tellLater(
+  request: Request,
+  work: Work,
+  conditions: readonly WorkCondition[],
+  { untold }: Memory,
+  context: Context,
+): void {
+  if (statusWith(work, conditions, context.clock.now()) === work.status) return;
+  untold.set(request.key, conditions);
+  const isCurrent = () => untold.get(request.key) === conditions;
+  context.report(request, async () => {
+    const latest = context.cache(Work).get(request.key) ?? work;
+    if (!isCurrent() || latest.metadata.uid !== work.metadata.uid) return;
+    await writeConditions(latest, conditions, context, isCurrent);
+    if (isCurrent()) untold.delete(request.key);
+  });
 }
 
 const describe = ({ metadata }: KubeObject) => `${metadata.namespace ?? ""}/${metadata.name ?? ""}`;

@@ -60,15 +60,22 @@ export async function deleteWhenUnused(
 const isReleased = (cluster: Cluster, nowMs: number): boolean =>
   (Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") || 0) > nowMs;
 
+/** The status of a Work with conditions; the very same where it says them already. */
+export function statusWith(work: Work, conditions: readonly WorkCondition[], nowMs: number): Work["status"] {
+  let status = work.status ?? {};
+  for (const condition of conditions) status = withCondition({ ...work, status } as Work, condition, nowMs);
+  return status;
+}
+
+/** Writes conditions if they are news, as long as they are `stillWanted` when another writer was faster. */
 export async function writeConditions(
   work: Work,
   conditions: readonly WorkCondition[],
   context: Context,
+  stillWanted: () => boolean = () => true,
 ): Promise<void> {
   const write = async (latest: Work) => {
-    let status = latest.status ?? {};
-    for (const condition of conditions)
-      status = withCondition({ ...latest, status } as Work, condition, context.clock.now());
+    const status = statusWith(latest, conditions, context.clock.now());
     if (status === latest.status) return;
     await context.client.updateStatus(Work, { ...latest, status } as Work);
   };
@@ -81,7 +88,7 @@ export async function writeConditions(
       namespace: work.metadata.namespace,
       name: work.metadata.name ?? "",
     });
-    if (latest !== undefined) await write(latest);
+    if (latest !== undefined && stillWanted()) await write(latest);
   }
 }
 
