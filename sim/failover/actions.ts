@@ -3,25 +3,22 @@ import { Cluster, evicted, OverridePolicy, type ResourceBinding, WorkloadRebalan
 import { retryOnConflict } from "#client";
 import { formatTime, isAlreadyExists, isNotFound } from "#machinery";
 import type { Action } from "../world.ts";
-import { editBinding, type FailoverWorld, TAINT } from "./world.ts";
+import { conditionActions } from "./conditions.ts";
+import { membershipActions } from "./membership.ts";
+import {
+  aCluster,
+  act,
+  blind,
+  editBinding,
+  editCluster,
+  type FailoverWorld,
+  seeing,
+  TAINT,
+  withTaints,
+} from "./world.ts";
 import { templateOf } from "./workloads.ts";
 
 type FailoverAction = Action<FailoverWorld>;
-
-/** How long after a repair what a member reports is what runs there: its watches must come back first. */
-const SIGHT_MS = 60_000;
-
-function act(
-  name: string,
-  weight: number,
-  run: (world: FailoverWorld) => string | undefined | Promise<string | undefined>,
-): FailoverAction {
-  return { name, weight, run: async (world) => run(world) };
-}
-
-const blind = (world: FailoverWorld, cluster: string) => world.blindUntilMs.set(cluster, Number.POSITIVE_INFINITY);
-const seeing = (world: FailoverWorld, cluster: string) =>
-  world.blindUntilMs.set(cluster, world.fleet.clock.now() + SIGHT_MS);
 
 /** Something wrong between the control plane and a member; what runs in the member goes on. */
 function fault(name: string, weight: number, faults: (world: FailoverWorld) => object): FailoverAction {
@@ -123,26 +120,19 @@ const processes: readonly FailoverAction[] = [
   }),
 ];
 
-export const editCluster = (world: FailoverWorld, name: string, edit: (cluster: Cluster) => Cluster) =>
-  retryOnConflict(async () => {
-    await world.fleet.plane.update(Cluster, edit(await world.fleet.plane.get(Cluster, { name })));
-  });
-const withTaints = (cluster: Cluster, taints: readonly object[]): Cluster =>
-  ({ ...cluster, spec: { ...cluster.spec, taints } }) as Cluster;
-
 const taints: readonly FailoverAction[] = [
   act("somebody taints a cluster", 3, async (world) => {
-    const cluster = world.pick(world.clusters);
+    const cluster = aCluster(world);
     await world.fleet.taint(cluster, true, TAINT);
     return `tainted ${cluster}`;
   }),
   act("somebody takes the taint away", 4, async (world) => {
-    const cluster = world.pick(world.clusters);
+    const cluster = aCluster(world);
     await world.fleet.taint(cluster, false, TAINT);
     return `took the taint of ${cluster} away`;
   }),
   act("somebody edits all taints by hand", 1, async (world) => {
-    const name = world.pick(world.clusters);
+    const name = aCluster(world);
     const timeAdded = formatTime(world.fleet.clock.now() + world.pick([-3_600_000, 3_600_000]));
     const how = world.pick(["none", "doubled values", "other times"]);
     await editCluster(world, name, (cluster) => {
@@ -161,7 +151,7 @@ const taints: readonly FailoverAction[] = [
     return `edited the taints of ${name}: ${how}`;
   }),
   act("somebody lies about a cluster's readiness", 1, async (world) => {
-    const name = world.pick(world.clusters);
+    const name = aCluster(world);
     const status = world.pick(["True", "False", "Unknown"]);
     const lastTransitionTime = formatTime(world.fleet.clock.now() + world.pick([-7_200_000, 0, 7_200_000]));
     await retryOnConflict(async () => {
@@ -254,7 +244,7 @@ const users: readonly FailoverAction[] = [
     return done ? `let kept copies of ${name} go` : undefined;
   }),
   act("a workload is broken in a cluster", 2, async (world) => {
-    const cluster = world.pick(world.clusters);
+    const cluster = aCluster(world);
     const { name } = world.pick(world.workloads);
     try {
       await world.fleet.plane.create(OverridePolicy, {
@@ -313,7 +303,8 @@ export async function restore(world: FailoverWorld, name: string): Promise<void>
   }
 }
 
-export const failoverActions: readonly FailoverAction[] = [
+/** What happens to a fleet whose clusters stay. Seeds of tests named for a symptom were found with these. */
+export const steadyActions: readonly FailoverAction[] = [
   fault("a member goes down", 4, () => ({ isDown: true })),
   fault("a member hangs", 2, () => ({ isHanging: true })),
   fault("a member is slow", 1, (world) => ({ latencyMs: 100 + world.random.below(3_000) })),
@@ -327,6 +318,8 @@ export const failoverActions: readonly FailoverAction[] = [
   ...taints,
   ...users,
 ];
+
+export const failoverActions: readonly FailoverAction[] = [...steadyActions, ...membershipActions, ...conditionActions];
 
 /** Time that passes after an action, in milliseconds: thresholds are half a minute, tasks live for three. */
 export function failoverPauseMs(world: FailoverWorld): number {

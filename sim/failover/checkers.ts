@@ -5,6 +5,7 @@ import {
   type GracefulEvictionTask,
   type ResourceBinding,
 } from "#apis/karmada";
+import type { Deployment } from "#apis/kubernetes";
 import { deepEqual } from "#base";
 import { parseTime } from "#machinery";
 import type { Checker } from "../world.ts";
@@ -24,6 +25,11 @@ const availableIn = ({ chronicle }: FailoverWorld, cluster: string, name: string
   chronicle.copies.get(`${cluster} ${name}`)?.status?.availableReplicas ?? 0;
 const isBlind = (world: FailoverWorld, cluster: string) =>
   (world.blindUntilMs.get(cluster) ?? 0) > world.fleet.clock.now();
+/** Whether a cluster is being removed, or is gone: then everything leaves it, with or without a task. */
+const isLeaving = ({ chronicle }: FailoverWorld, cluster: string) => {
+  const present = chronicle.clusters.get(cluster);
+  return present === undefined || present.metadata.deletionTimestamp !== undefined;
+};
 const isReady = ({ status }: Cluster) =>
   status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") ?? false;
 
@@ -61,6 +67,7 @@ const graceful = following("no old copy goes in a graceful eviction before the n
       const bornMs = createdMs(task);
       if (bornMs !== undefined && nowMs > bornMs + graceMs(task) - 1_000) continue;
       if (targetsOf(now).some((target) => target.name === fromCluster)) continue;
+      if (isLeaving(world, fromCluster)) continue;
       if (targetsOf(now).length === 0) breach(`${name} was given up in ${fromCluster} although it has no other place`);
       for (const target of targetsOf(now)) {
         const available = availableIn(world, target.name, name);
@@ -89,6 +96,37 @@ const single = following("never two copies where the old one must go first", (wo
       if (world.fleet.clock.now() - (changedMs.get(fromCluster) ?? 0) < 2_000) continue;
       breach(`${name} was made in ${cluster} while ${fromCluster}, which is ready, still had its copy`);
     }
+  });
+});
+
+const carried = following("what an application leaves behind reaches its next cluster", (world, breach) => {
+  const recorded = new Map<string, Set<string | undefined>>();
+  world.chronicle.onBinding((name, { before, now }) => {
+    for (const task of tasksOf(now)) {
+      const state = task.preservedLabelState?.["carried-replicas"];
+      if (state === undefined) continue;
+      const known = recorded.get(name) ?? new Set();
+      recorded.set(name, known.add(state));
+      if (tasksOf(before).some((old) => old.fromCluster === task.fromCluster)) continue;
+      const item = before?.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === task.fromCluster);
+      const reported = (item?.status as { readonly replicas?: number } | undefined)?.replicas;
+      if (String(reported) !== state)
+        breach(`${name} took ${state} along from ${task.fromCluster}, which reported ${reported}`);
+    }
+  });
+  world.chronicle.onWork((cluster, name, { before, now }) => {
+    if (before !== undefined || now === undefined) return;
+    const binding = world.chronicle.bindings.get(name);
+    const task = tasksOf(binding).at(-1);
+    if (task?.preservedLabelState === undefined || currentPurgeMode(task.purgeMode) !== "Directly") return;
+    if (targetsOf(binding).length !== 1 || targetsOf(binding)[0]?.name !== cluster) return;
+    if (task.clustersBeforeFailover?.includes(cluster) === true || task.fromCluster === cluster) return;
+    const [manifest] = (now.spec?.workload?.manifests ?? []) as unknown as readonly Deployment[];
+    const label = manifest?.metadata.labels?.["carried-replicas"];
+    if (label === undefined || recorded.get(name)?.has(label) !== true)
+      breach(
+        `${name} was made in ${cluster} with the state ${label} instead of ${JSON.stringify(task.preservedLabelState)}`,
+      );
   });
 });
 
@@ -127,7 +165,7 @@ const reasons = following("every eviction has its reason recorded", (world, brea
       return;
     if (!deepEqual(before.spec.placement, now.spec.placement) || before.spec.replicas !== now.spec.replicas) return;
     for (const { name: cluster } of targetsOf(before)) {
-      if (targetsOf(now).some((target) => target.name === cluster)) continue;
+      if (targetsOf(now).some((target) => target.name === cluster) || isLeaving(world, cluster)) continue;
       if (!tasksOf(now).some(({ fromCluster }) => fromCluster === cluster))
         breach(`${name} left ${cluster} and no task says why`);
     }
@@ -164,7 +202,9 @@ const rest: FailoverChecker = {
   // eslint-disable-next-line @typescript-eslint/require-await
   async settled(world) {
     const { chronicle } = world;
-    for (const [name, cluster] of chronicle.clusters) {
+    for (const name of world.clusters) {
+      const cluster = chronicle.clusters.get(name);
+      if (cluster === undefined) throw new Error(`${name} does not belong to the fleet`);
       if (!isReady(cluster)) throw new Error(`${name} is not ready: ${JSON.stringify(cluster.status?.conditions)}`);
       const taints = cluster.spec?.taints ?? [];
       if (taints.length > 0) throw new Error(`${name} is tainted: ${JSON.stringify(taints)}`);
@@ -186,7 +226,8 @@ const rest: FailoverChecker = {
         const target = targets.find((found) => found.name === cluster);
         const copy = chronicle.copies.get(`${cluster} ${name}`);
         if (target === undefined) {
-          if (copy !== undefined) throw new Error(`${name} is left in ${cluster}, targets are ${text}`);
+          if (copy !== undefined && !world.orphans.has(`${cluster} ${name}`))
+            throw new Error(`${name} is left in ${cluster}, targets are ${text}`);
           if (chronicle.works.has(`${cluster} ${name}`)) throw new Error(`a Work of ${name} is left for ${cluster}`);
           continue;
         }
@@ -203,4 +244,4 @@ const rest: FailoverChecker = {
   },
 };
 
-export const failoverCheckers: readonly FailoverChecker[] = [graceful, single, reasons, tasksEnd, rest];
+export const failoverCheckers: readonly FailoverChecker[] = [graceful, single, carried, reasons, tasksEnd, rest];

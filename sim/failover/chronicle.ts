@@ -21,6 +21,8 @@ export interface Chronicle {
   onBinding(react: (name: string, change: Change<ResourceBinding>) => void): void;
   onWork(react: (cluster: string, name: string, change: Change<Work>) => void): void;
   onCluster(react: (name: string, change: Change<Cluster>) => void): void;
+  /** Looks into the member that stands behind a cluster's name from now on, and forgets the copies of the one before. */
+  followMember(cluster: string): void;
   stop(): void;
 }
 
@@ -73,6 +75,7 @@ export function keepChronicle(fleet: FailoverFleet): Chronicle {
       closed() {},
     });
     stops.push(stop);
+    return stop;
   };
   const bindings = new Map<string, ResourceBinding>();
   const clusters = new Map<string, Cluster>();
@@ -109,14 +112,19 @@ export function keepChronicle(fleet: FailoverFleet): Chronicle {
       for (const react of bindingReactions) react(name, change);
     },
   );
-  for (const [cluster, member] of fleet.members)
-    follow<Deployment>(
-      member.api.server.backend,
-      "/registry/deployments/",
-      ({ metadata }) => (metadata.labels?.["karmada.io/managed"] === "true" ? `${cluster} ${metadata.name}` : ""),
-      copies,
-      () => undefined,
+  const ends = new Map<string, () => void>();
+  const followMember = (cluster: string) => {
+    ends.get(cluster)?.();
+    for (const key of [...copies.keys()]) if (key.startsWith(`${cluster} `)) copies.delete(key);
+    const { backend } = fleet.simulated(cluster).api.server;
+    const isOurs = ({ metadata }: Deployment) => metadata.labels?.["karmada.io/managed"] === "true";
+    const keyOf = (copy: Deployment) => (isOurs(copy) ? `${cluster} ${copy.metadata.name}` : "");
+    ends.set(
+      cluster,
+      follow<Deployment>(backend, "/registry/deployments/", keyOf, copies, () => undefined),
     );
+  };
+  for (const cluster of fleet.members.keys()) followMember(cluster);
   return {
     bindings,
     clusters,
@@ -126,6 +134,7 @@ export function keepChronicle(fleet: FailoverFleet): Chronicle {
     onBinding: (react) => bindingReactions.push(react),
     onWork: (react) => workReactions.push(react),
     onCluster: (react) => clusterReactions.push(react),
+    followMember,
     stop: () => {
       for (const stop of stops) stop();
     },

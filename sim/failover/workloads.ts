@@ -28,7 +28,7 @@ const application = (more: object) => ({
   propagateDeps: true,
   failover: { application: { decisionConditions: { tolerationSeconds: 30 }, ...more } },
 });
-const KEYS = ["cluster.karmada.io/not-ready", "cluster.karmada.io/unreachable", "fail-test"];
+const KEYS = ["cluster.karmada.io/not-ready", "cluster.karmada.io/unreachable", "fail-test", "network-down"];
 
 export const workloads: readonly Workload[] = [
   { name: "pair", placement: spread(2), policy: NONE, clusters: 2 },

@@ -1,14 +1,16 @@
 import { Deployment } from "#apis/kubernetes";
-import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { type Random, seededRandom } from "#base";
 import { retryOnConflict } from "#client";
 import { type FailoverFleet, startFailoverFleet } from "#testing";
 import { type Chronicle, keepChronicle } from "./chronicle.ts";
+import type { Action } from "../world.ts";
 import { CLUSTERS, policyOf, templateOf, type Workload, workloads } from "./workloads.ts";
 
 /** `--graceful-eviction-timeout` of the simulation. */
 export const TIMEOUT_SECONDS = 180;
 export const TAINT = "fail-test";
+export const NETWORK_TAINT = "network-down";
 const WORKLOADS = 5;
 
 /** What a simulation of failover acts on, and what it must remember to judge. */
@@ -23,6 +25,10 @@ export interface FailoverWorld {
   readonly chronicle: Chronicle;
   /** Until when what a cluster reports may differ from what runs there, in milliseconds; infinite while it is broken. */
   readonly blindUntilMs: Map<string, number>;
+  /** Clusters that belong to the fleet at present; others were asked to leave. */
+  readonly joined: Set<string>;
+  /** Copies that were left in a member when its cluster was removed: `cluster name`. Nobody looks after them. */
+  readonly orphans: Set<string>;
   /** Agents that run at present. */
   readonly agents: Set<string>;
   /** Mends the leader's way to the store, while it is cut. */
@@ -62,6 +68,8 @@ export async function startWorld(seed: number): Promise<FailoverWorld> {
     workloads: chosen,
     chronicle: keepChronicle(fleet),
     blindUntilMs: new Map(),
+    joined: new Set(CLUSTERS),
+    orphans: new Set(),
     agents: new Set(pull),
     mend: undefined,
     breaches: [],
@@ -73,6 +81,13 @@ export async function startWorld(seed: number): Promise<FailoverWorld> {
       await fleet.stop();
     },
   };
+  world.chronicle.onCluster((cluster, { now }) => {
+    if (now !== undefined) return;
+    for (const key of world.chronicle.copies.keys()) if (key.startsWith(`${cluster} `)) world.orphans.add(key);
+  });
+  world.chronicle.onWork((cluster, name, { now }) => {
+    if (now !== undefined) world.orphans.delete(`${cluster} ${name}`);
+  });
   await fleet.addOutagePolicies();
   for (const workload of chosen) {
     await fleet.plane.create(PropagationPolicy, policyOf(workload));
@@ -81,6 +96,36 @@ export async function startWorld(seed: number): Promise<FailoverWorld> {
   await fleet.advance(20_000);
   return world;
 }
+
+/** An action of this world, of its name, weight and deed. */
+export function act(
+  name: string,
+  weight: number,
+  run: (world: FailoverWorld) => string | undefined | Promise<string | undefined>,
+): Action<FailoverWorld> {
+  return { name, weight, run: async (world) => run(world) };
+}
+
+/** One of the clusters that belong to the fleet. */
+export const aCluster = (world: FailoverWorld): string => world.pick([...world.joined].sort());
+
+/** How long after a repair what a member reports is what runs there: its watches must come back first. */
+const SIGHT_MS = 60_000;
+
+/** Until it is mended, what a cluster reports may differ from what runs there. */
+export const blind = (world: FailoverWorld, cluster: string) =>
+  world.blindUntilMs.set(cluster, Number.POSITIVE_INFINITY);
+
+export const seeing = (world: FailoverWorld, cluster: string) =>
+  world.blindUntilMs.set(cluster, world.fleet.clock.now() + SIGHT_MS);
+
+export const editCluster = (world: FailoverWorld, name: string, edit: (cluster: Cluster) => Cluster) =>
+  retryOnConflict(async () => {
+    await world.fleet.plane.update(Cluster, edit(await world.fleet.plane.get(Cluster, { name })));
+  });
+
+export const withTaints = (cluster: Cluster, taints: readonly object[]): Cluster =>
+  ({ ...cluster, spec: { ...cluster.spec, taints } }) as Cluster;
 
 export const workloadOf = ({ workloads: all }: FailoverWorld, name: string): Workload | undefined =>
   all.find((workload) => workload.name === name);

@@ -164,8 +164,28 @@ export function clusterErrors(cluster: Cluster): FieldError[] {
   return [...errors, ...taintErrors(spec.taints ?? []), ...(model === undefined ? [] : [model])];
 }
 
+/** Conditions as Go's types read and write them: whoever reports one may leave its texts and its time out. */
+function withWholeConditions(object: KubeObject): KubeObject {
+  const { status, ...rest } = object as Cluster;
+  const conditions = status?.conditions;
+  if (!Array.isArray(conditions) || conditions.every(isWhole)) return object;
+  const whole = conditions.map((condition) =>
+    isWhole(condition) ? condition : { lastTransitionTime: null, reason: "", message: "", ...condition },
+  );
+  return { ...rest, status: { ...status, conditions: whole } } as unknown as KubeObject;
+}
+
+function isWhole(condition: object | null): boolean {
+  return (
+    typeof condition !== "object" ||
+    condition === null ||
+    ("message" in condition && "reason" in condition && "lastTransitionTime" in condition)
+  );
+}
+
 export function clusterStrategy(clock: Clock): Strategy {
   return {
+    applyDefaults: withWholeConditions,
     prepareForCreate: (object) => settled(object, clock, true),
     prepareForUpdate: (object) => settled(object, clock, false),
     validate: (object) => clusterErrors(object as Cluster),

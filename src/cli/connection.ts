@@ -1,7 +1,14 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { expiredSince, type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport, type HttpTransportOptions } from "#client";
+import {
+  type Client,
+  createClient,
+  createHttpTransport,
+  type HttpTransport,
+  type HttpTransportOptions,
+  retryOnConflict,
+} from "#client";
 import { Cluster, TAINT_UNSCHEDULABLE } from "#apis/karmada";
 import type { FlagSpec, Parsed } from "./flags.ts";
 
@@ -61,17 +68,21 @@ export function openConnection(
 }
 
 /** Sets or removes the taint that keeps new workloads away from a cluster. */
-export async function setSchedulable(client: Client, name: string, isSchedulable: boolean): Promise<boolean> {
+export function setSchedulable(client: Client, name: string, isSchedulable: boolean): Promise<boolean> {
   const key = TAINT_UNSCHEDULABLE;
-  const cluster = await client.get(Cluster, { name });
-  const taints = cluster.spec?.taints ?? [];
-  const isCordoned = taints.some((taint) => taint.key === key && taint.effect === "NoSchedule");
-  if (isCordoned !== isSchedulable) return false;
-  const next = isSchedulable
-    ? taints.filter((taint) => !(taint.key === key && taint.effect === "NoSchedule"))
-    : [...taints, { key, effect: "NoSchedule" }];
-  await client.patch(Cluster, { name }, "application/merge-patch+json", {
-    spec: { taints: next.length === 0 ? null : next },
+  return retryOnConflict(async () => {
+    const cluster = await client.get(Cluster, { name });
+    const taints = cluster.spec?.taints ?? [];
+    const isCordoned = taints.some((taint) => taint.key === key && taint.effect === "NoSchedule");
+    if (isCordoned !== isSchedulable) return false;
+    const next = isSchedulable
+      ? taints.filter((taint) => !(taint.key === key && taint.effect === "NoSchedule"))
+      : [...taints, { key, effect: "NoSchedule" }];
+    // The whole list is written: a taint that somebody else sets meanwhile must not be lost.
+    await client.patch(Cluster, { name }, "application/merge-patch+json", {
+      metadata: { resourceVersion: cluster.metadata.resourceVersion },
+      spec: { taints: next.length === 0 ? null : next },
+    });
+    return true;
   });
-  return true;
 }

@@ -8,6 +8,9 @@ import { unknownCommand, UsageError } from "./errors.ts";
 
 export { runTour } from "./tour/tour.ts";
 
+/** What `flotilla drain cluster` does, for whoever drains without a command line. */
+export const loadDrain = () => import("./drain/drain.ts");
+
 interface Command {
   readonly words: readonly string[];
   readonly summary: string;

@@ -268,12 +268,14 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
         return;
       }
       const secretRef = { namespace: CLUSTER_NAMESPACE, name };
-      await plane.create(Secret, {
-        apiVersion: "v1",
-        kind: "Secret",
-        metadata: secretRef,
-        data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" },
-      });
+      // A cluster that joins again finds the Secret of the first time.
+      if ((await plane.find(Secret, secretRef)) === undefined)
+        await plane.create(Secret, {
+          apiVersion: "v1",
+          kind: "Secret",
+          metadata: secretRef,
+          data: { token: Buffer.from("in-process").toString("base64"), caBundle: "" },
+        });
       await plane.create(Cluster, {
         apiVersion: "cluster.karmada.io/v1alpha1",
         kind: "Cluster",
