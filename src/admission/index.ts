@@ -6,6 +6,7 @@ import type { AdmissionPlugin } from "#apiserver";
 import type { Clock, Random } from "#base";
 import type { Client } from "#client";
 import type { ResourceKind } from "#machinery";
+import { createChargeBook } from "./binding/charge-book.ts";
 import { bindingAdmission } from "./binding/index.ts";
 import { clusterTaintPolicyAdmission } from "./cluster-taint-policy/index.ts";
 import { cronFederatedHpaAdmission } from "./cron-federated-hpa/index.ts";
@@ -50,7 +51,9 @@ export function karmadaAdmission(random: Random, options: KarmadaAdmissionOption
     overridePolicyAdmission(true, client),
     bindingAdmission(false, random, {
       checksComponents: gates.has("MultiplePodTemplatesScheduling"),
-      ...(gates.has("FederatedQuotaEnforcement") ? { quotas: { client, clock } } : {}),
+      ...(gates.has("FederatedQuotaEnforcement")
+        ? { quotas: { client, clock, book: createChargeBook({ client, clock }) } }
+        : {}),
     }),
     bindingAdmission(true, random),
     workAdmission(random),

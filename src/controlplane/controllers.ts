@@ -104,6 +104,8 @@ export interface KarmadaParts {
   readonly interpreter: Interpreter;
   readonly templates: TemplateKinds;
   readonly connect: (cluster: Cluster) => Promise<Member>;
+  /** Whether the API server is another's, and admission a webhook of it. */
+  readonly isGuest: boolean;
 }
 
 /** Where a fresh schedule would place a binding now; `undefined` when it would fail. */
@@ -169,7 +171,11 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
   add(remedy, { deps: {} });
   add(federatedResourceQuotaSync, { deps: {} });
   add(federatedResourceQuotaStatus, { deps: { gates } });
-  add(federatedResourceQuotaEnforcement, { deps: {}, options: config }, gates.has("FederatedQuotaEnforcement"));
+  add(
+    federatedResourceQuotaEnforcement,
+    { deps: { keepsBook: parts.isGuest }, options: config },
+    gates.has("FederatedQuotaEnforcement"),
+  );
   add(detector, {
     deps: { interpreter, gates, templates },
     options: {

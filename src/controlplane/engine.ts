@@ -39,6 +39,8 @@ export interface EngineOptions {
   readonly inProcess?: ReadonlyMap<string, Transport>;
   /** Whom the controllers share the thread with, besides each other. */
   readonly turns?: Turns;
+  /** Whether the API server is another's, and admission a webhook of it; default false. */
+  readonly isGuest?: boolean;
   /** Adds what the API server needs beside Karmada's controllers; an existing cluster has its own. */
   readonly addOthers?: (add: AddController) => void;
 }
@@ -91,7 +93,15 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     connectMember(cluster, manager, members, rated, options.inProcess, measure);
   const adder = controllerAdder(config, manager);
   options.addOthers?.(adder.add);
-  addKarmadaControllers(adder.add, { config, manager, members, interpreter, templates, connect });
+  addKarmadaControllers(adder.add, {
+    config,
+    manager,
+    members,
+    interpreter,
+    templates,
+    connect,
+    isGuest: options.isGuest ?? false,
+  });
   adder.refuseMissing();
   const estimators =
     config.enableSchedulerEstimator || config.enableDescheduler

@@ -27,4 +27,11 @@ export {
 
 export type * from "./parts.ts";
 export { inlineOf, matchesAffinity, overflowOf, overflowOrder, termNamed } from "./affinity.ts";
+export {
+  isChargeOver,
+  type QuotaCharge,
+  quotaChargeData,
+  quotaChargesOf,
+  readQuotaCharges,
+} from "./quota-charges.ts";
 export { addRequests, type QuotaAmounts, quotaUsageOf } from "./quota-usage.ts";

@@ -1,10 +1,23 @@
 /**
  * Federated resource quota enforcement: counts what the bindings of a namespace use of its quotas (gate
- * `FederatedQuotaEnforcement`). Admission charges each change as it is made; this count repairs what was missed.
+ * `FederatedQuotaEnforcement`). In our own API server admission charges each change as it is made, and this count repairs
+ * what was missed. On a foreign one admission only keeps room, in a book: the count follows every change, for all quotas of
+ * the namespace together, and strikes from the book what it has seen.
  */
-import { addRequests, FederatedResourceQuota, quotaUsageOf, ResourceBinding } from "#apis/karmada";
+import { ConfigMap } from "#apis/kubernetes";
+import {
+  addRequests,
+  FederatedResourceQuota,
+  isChargeOver,
+  quotaChargeData,
+  quotaChargesOf,
+  quotaUsageOf,
+  readQuotaCharges,
+  ResourceBinding,
+} from "#apis/karmada";
 import { deepEqual } from "#base";
 import {
+  type Change,
   type ControllerContext,
   defineController,
   done,
@@ -19,7 +32,12 @@ interface Options {
   readonly federatedResourceQuotaSyncPeriodMs: number;
 }
 
-export const federatedResourceQuotaEnforcement = defineController<unknown, Options>({
+interface Deps {
+  /** Whether admission keeps room in a book of charges, as it must behind a webhook. */
+  readonly keepsBook: boolean;
+}
+
+export const federatedResourceQuotaEnforcement = defineController<Deps, Options>({
   name: "federatedResourceQuotaEnforcement",
   reconciles: [FederatedResourceQuota],
   when: (change) =>
@@ -30,9 +48,9 @@ export const federatedResourceQuotaEnforcement = defineController<unknown, Optio
         (change.old as FederatedResourceQuota).spec.overall,
       )),
   wakes: [
-    // What goes is given back by counting anew; what comes was charged on its way in.
-    wake(ResourceBinding, (change, context: ControllerContext<unknown, unknown>) =>
-      change.type !== "deleted"
+    // What goes is given back by counting anew; what comes was charged on its way in, or is counted as well.
+    wake(ResourceBinding, (change, context: ControllerContext<Deps, unknown>) =>
+      change.type !== "deleted" && !(context.deps.keepsBook && movesUse(change))
         ? []
         : context
             .cache(FederatedResourceQuota)
@@ -40,34 +58,83 @@ export const federatedResourceQuotaEnforcement = defineController<unknown, Optio
             .map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "" })),
     ),
   ],
-  writes: [{ kind: FederatedResourceQuota, verbs: ["update"], subresources: ["status"] }],
+  writes: [
+    { kind: FederatedResourceQuota, verbs: ["update"], subresources: ["status"] },
+    { kind: ConfigMap, verbs: ["update", "delete"] },
+  ],
   options: { federatedResourceQuotaSyncPeriodMs: 300_000 },
   reconcile,
 });
 
-async function reconcile(request: Request, context: ControllerContext<unknown, Options>): Promise<Result> {
-  const events = context.events.from("federated-resource-quota-enforcement-controller");
+/** Whether a binding uses more or less than before. */
+function movesUse(change: Change<ResourceBinding>): boolean {
+  if (change.type !== "updated") return true;
+  const { spec } = change.object;
+  const { spec: before } = change.old;
+  return !(
+    deepEqual(spec.clusters, before.clusters) &&
+    deepEqual(spec.components, before.components) &&
+    deepEqual(spec.replicaRequirements, before.replicaRequirements)
+  );
+}
+
+async function reconcile(request: Request, context: ControllerContext<Deps, Options>): Promise<Result> {
   const again = requeueAfter(context.options.federatedResourceQuotaSyncPeriodMs);
-  // The live object first: a charge made between reading and writing fails the write, and the count starts anew.
-  const quota = await context.client.find(FederatedResourceQuota, request);
-  if (quota === undefined || quota.metadata.deletionTimestamp !== undefined) return done;
+  const { namespace = "" } = request;
+  // Live objects, and the bindings last: a charge made between reading and writing fails the write or stays in the book.
+  const quotas = context.deps.keepsBook
+    ? (await context.client.list(FederatedResourceQuota, { namespace })).items
+    : [await context.client.find(FederatedResourceQuota, request)];
+  const book = context.deps.keepsBook ? await context.client.find(ConfigMap, quotaChargesOf(namespace)) : undefined;
+  const present = quotas.filter((quota) => quota !== undefined && quota.metadata.deletionTimestamp === undefined);
+  if (present.length === 0) {
+    if (book !== undefined) await context.client.delete(ConfigMap, quotaChargesOf(namespace));
+    return done;
+  }
+  let bindings: readonly ResourceBinding[] = [];
+  for (const quota of present as readonly FederatedResourceQuota[]) {
+    try {
+      if (bindings.length === 0) ({ items: bindings } = await context.client.list(ResourceBinding, { namespace }));
+      await count(quota, bindings, context);
+    } catch (error) {
+      if (isNotFound(error)) continue;
+      if (isConflict(error)) return requeueAfter(1);
+      const message = error instanceof Error ? error.message : String(error);
+      events(context).warning(quota, "CollectOverallStatusFailed", message);
+      throw error;
+    }
+  }
+  if (book === undefined) return again;
+  const charges = readQuotaCharges(book);
+  const stored = new Map(bindings.map((binding) => [binding.metadata.name ?? "", binding]));
+  const left = charges.filter((charge) => !isChargeOver(charge, stored.get(charge.binding)));
+  if (left.length === charges.length) return again;
   try {
-    const { items } = await context.client.list(ResourceBinding, { namespace: request.namespace ?? "" });
-    const status = { ...quota.status, overall: quota.spec.overall, overallUsed: planOverallUsed(quota, items) };
-    if (deepEqual(status, quota.status ?? {})) return again;
-    await context.client.updateStatus(FederatedResourceQuota, { ...quota, status });
+    await context.client.update(ConfigMap, { ...book, data: quotaChargeData(left) });
   } catch (error) {
-    if (isNotFound(error)) return done;
     if (isConflict(error)) return requeueAfter(1);
-    events.warning(quota, "CollectOverallStatusFailed", error instanceof Error ? error.message : String(error));
     throw error;
   }
-  events.normal(
+  return again;
+}
+
+const events = (context: ControllerContext<Deps, Options>) =>
+  context.events.from("federated-resource-quota-enforcement-controller");
+
+async function count(
+  quota: FederatedResourceQuota,
+  bindings: readonly ResourceBinding[],
+  context: ControllerContext<Deps, Options>,
+): Promise<void> {
+  const status = { ...quota.status, overall: quota.spec.overall, overallUsed: planOverallUsed(quota, bindings) };
+  if (deepEqual(status, quota.status ?? {})) return;
+  await context.client.updateStatus(FederatedResourceQuota, { ...quota, status });
+  const { namespace, name } = quota.metadata;
+  events(context).normal(
     quota,
     "CollectOverallStatusSucceed",
-    `Collect status of FederatedResourceQuota(${request.key}) succeed.`,
+    `Collect status of FederatedResourceQuota(${namespace}/${name}) succeed.`,
   );
-  return again;
 }
 
 /** What bindings use of the resources a quota bounds. */

@@ -110,6 +110,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
         log,
         decisions,
         templates,
+        isGuest: true,
         ...(metrics === undefined ? {} : { metrics }),
       });
       log.info("controllers run");
