@@ -1,5 +1,6 @@
 import { Cluster, TAINT_UNSCHEDULABLE } from "#apis/karmada";
 import { loadDrain } from "#cli";
+import { simulateSchedule } from "#scheduler";
 import { isConflict, isNotFound } from "#machinery";
 import { aCluster, act, editCluster, type FailoverWorld, seeing, withTaints } from "./world.ts";
 
@@ -55,7 +56,8 @@ function drain(world: FailoverWorld, cluster: string): string {
   void drainCluster(cluster, {
     client: fleet.plane,
     clock: fleet.clock,
-    gates: fleet.gates,
+    simulate: (snapshot, changes) =>
+      Promise.resolve(simulateSchedule(snapshot, changes, { gates: fleet.gates, nowMs: fleet.clock.now() })),
     isForced,
     isDryRun: false,
     ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),

@@ -114,6 +114,8 @@ export interface ControllerDefinition<Deps = unknown, Options = unknown> {
   readonly name: string;
   /** The controller's own kinds; twins such as ResourceBinding and ClusterResourceBinding stand together. */
   readonly reconciles: readonly ResourceKind[];
+  /** Upstream's names of its reconcilers in metrics, in the order of the kinds (wire); default `name`. */
+  readonly reconcilers?: readonly string[];
   /** Changes of own kinds that matter; default all. */
   when?(change: Change, context: ControllerContext<Deps, Options>): boolean;
   readonly wakes?: readonly Wake<Deps, Options>[];

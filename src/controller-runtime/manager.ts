@@ -102,6 +102,12 @@ export function createManager(options: ManagerOptions): Manager {
     const name = definition.name;
     const kinds = new Map(definition.reconciles.map((kind) => [kindKey(kind), kind]));
     const firstKind = definition.reconciles[0] as ResourceKind;
+    // Upstream has a reconciler for each kind, and measures it by a name of its own.
+    const { reconcilers = [] } = definition;
+    const names = new Map(
+      definition.reconciles.map((kind, at) => [kindKey(kind), reconcilers[at] ?? reconcilers[0] ?? name]),
+    );
+    const nameOf = (item: string) => names.get(item.slice(0, item.indexOf("|"))) ?? reconcilers[0] ?? name;
     const allowed = new Set(
       definition.writes.flatMap(({ kind, verbs, subresources = [] }) =>
         verbs.flatMap((verb) => [
@@ -163,7 +169,7 @@ export function createManager(options: ManagerOptions): Manager {
         urgency: definition.urgency ?? options.urgency ?? "normal",
         ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
         ...(options.retryRate === undefined ? {} : { retryRate: options.retryRate }),
-        measure: measureQueue(name),
+        measure: measureQueue([...new Set(names.values())], nameOf),
       },
       process,
     );
@@ -186,19 +192,20 @@ export function createManager(options: ManagerOptions): Manager {
       const key = item.slice(bar + 1);
       const request: Request = { kind: kinds.get(item.slice(0, bar)) ?? firstKind, ...splitKey(key), key };
       const startedMs = performance.now();
+      const controller = nameOf(item);
       try {
         const result = await definition.reconcile(request, context);
         queue.forget(item);
-        reconcileTotal.add(1, { controller: name, result: result.outcome === "requeue" ? "requeue_after" : "success" });
+        reconcileTotal.add(1, { controller, result: result.outcome === "requeue" ? "requeue_after" : "success" });
         if (result.outcome === "requeue") queue.add(item, { afterMs: Math.max(1, result.afterMs) });
         else if (result.outcome === "terminal") controllerLog.warn("gave up", { key, reason: result.reason });
       } catch (error) {
         if (abort.signal.aborted) return;
-        reconcileTotal.add(1, { controller: name, result: "error" });
+        reconcileTotal.add(1, { controller, result: "error" });
         controllerLog.debug("reconcile failed", { key, error, failures: queue.failuresOf(item) });
         queue.addFailed(item);
       } finally {
-        reconcileSeconds.observe((performance.now() - startedMs) / 1000, { controller: name });
+        reconcileSeconds.observe((performance.now() - startedMs) / 1000, { controller });
       }
     }
 

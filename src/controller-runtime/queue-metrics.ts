@@ -1,11 +1,16 @@
-import { exponentialBuckets, type Metrics } from "#base";
+import { assert, exponentialBuckets, type Metrics } from "#base";
 import type { QueueMeasure } from "./work-queue.ts";
 
 /** 10 ns to 1 000 s, tenfold, as controller-runtime has them. */
 const BUCKETS = exponentialBuckets(1e-8, 10, 12);
 
-/** Measurements of work queues by the names client-go and controller-runtime give them (wire). */
-export function queueMetrics(metrics: Metrics): (name: string) => QueueMeasure {
+/**
+ * Measurements of work queues by the names client-go and controller-runtime give them (wire). A queue that upstream has as
+ * several, one for each kind, is told of as these: `nameOf` says which one a key belongs to.
+ */
+export function queueMetrics(
+  metrics: Metrics,
+): (names: readonly string[], nameOf: (key: string) => string) => QueueMeasure {
   const labels = ["controller", "name"];
   const adds = metrics.counter("workqueue_adds_total", "Total number of adds handled by workqueue", labels);
   const retries = metrics.counter("workqueue_retries_total", "Total number of retries handled by workqueue", labels);
@@ -32,30 +37,46 @@ export function queueMetrics(metrics: Metrics): (name: string) => QueueMeasure {
     "How many seconds has the longest running processor for workqueue been running.",
     labels,
   );
-  return (name) => {
-    const of = { controller: name, name };
+  return (names, nameOf) => {
     // Counted here and told when somebody reads: they change several times for every item.
-    let added = 0;
-    let waiting = 0;
+    const counts = new Map(names.map((name) => [name, { added: 0, waiting: 0, of: { controller: name, name } }]));
+    const of = (key: string) => {
+      const found = counts.get(nameOf(key));
+      assert(found !== undefined, "a queue has the names its keys belong to");
+      return found;
+    };
     metrics.onRead(() => {
-      adds.add(added, of);
-      added = 0;
-      depth.set(waiting, of);
+      for (const count of counts.values()) {
+        adds.add(count.added, count.of);
+        count.added = 0;
+        depth.set(count.waiting, count.of);
+      }
     });
     return {
-      added: () => void added++,
-      retried: () => retries.add(1, of),
-      depth: (count) => void (waiting = count),
-      waited: (durationMs) => waited.observe(durationMs / 1000, of),
-      worked: (durationMs) => worked.observe(durationMs / 1000, of),
+      added(key) {
+        const count = of(key);
+        count.added++;
+        count.waiting++;
+      },
+      retried: (key) => retries.add(1, of(key).of),
+      waited(key, durationMs) {
+        const count = of(key);
+        count.waiting--;
+        waited.observe(durationMs / 1000, count.of);
+      },
+      worked: (key, durationMs) => worked.observe(durationMs / 1000, of(key).of),
       running: (startsMs) =>
         metrics.onRead(() => {
-          const ages = [...startsMs()].map((startMs) => (performance.now() - startMs) / 1000);
-          unfinished.set(
-            ages.reduce((sum, age) => sum + age, 0),
-            of,
-          );
-          longest.set(Math.max(0, ...ages), of);
+          const nowMs = performance.now();
+          const ages = new Map<string, number[]>(names.map((name) => [name, []]));
+          for (const [key, startMs] of startsMs()) ages.get(nameOf(key))?.push((nowMs - startMs) / 1000);
+          for (const [name, seconds] of ages) {
+            unfinished.set(
+              seconds.reduce((sum, age) => sum + age, 0),
+              { controller: name, name },
+            );
+            longest.set(Math.max(0, ...seconds), { controller: name, name });
+          }
         }),
     };
   };

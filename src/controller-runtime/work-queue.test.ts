@@ -69,11 +69,14 @@ describe("a work queue", () => {
     };
     let failures = 0;
     let running: unknown;
-    const queue = new WorkQueue<string>({ clock, measure: queueMetrics(metrics)("mine") }, async (key) => {
-      if (failures++ === 0) queue.addFailed(key);
-      read();
-      running = [...seen].filter(([name]) => name.includes("_seconds{") && !name.includes("duration"));
-    });
+    const queue = new WorkQueue<string>(
+      { clock, measure: queueMetrics(metrics)(["mine"], () => "mine") },
+      async (key) => {
+        if (failures++ === 0) queue.addFailed(key);
+        read();
+        running = [...seen].filter(([name]) => name.includes("_seconds{") && !name.includes("duration"));
+      },
+    );
     queue.add("a");
     queue.start();
     await queue.whenIdle();

@@ -14,15 +14,14 @@ export interface AddOptions {
 
 /** Told what happens in a queue. */
 export interface QueueMeasure {
-  added(): void;
-  retried(): void;
-  /** Waiting items, whenever it changes. */
-  depth(count: number): void;
-  /** An item was taken after so long. */
-  waited(durationMs: number): void;
-  worked(durationMs: number): void;
-  /** Told once how to learn when each item that is being processed was taken, by `performance.now()`. */
-  running(startsMs: () => Iterable<number>): void;
+  /** A key waits from now on. */
+  added(key: string): void;
+  retried(key: string): void;
+  /** A key was taken after so long. */
+  waited(key: string, durationMs: number): void;
+  worked(key: string, durationMs: number): void;
+  /** Told once how to learn when each key that is being processed was taken, by `performance.now()`. */
+  running(startsMs: () => Iterable<readonly [key: string, startMs: number]>): void;
 }
 
 /** `burst` at once, then `perSecond`. */
@@ -92,7 +91,7 @@ export class WorkQueue<K extends string> {
     this.#turns = options.turns ?? new Turns();
     this.#urgency = options.urgency ?? "normal";
     this.#measure = options.measure;
-    this.#measure?.running(() => this.#active.values());
+    this.#measure?.running(() => this.#active);
   }
 
   /** Waiting and running items; delayed ones are not counted. */
@@ -139,7 +138,7 @@ export class WorkQueue<K extends string> {
   addFailed(key: K, priority = PRIORITY_NORMAL): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    this.#measure?.retried();
+    this.#measure?.retried(key);
     const ownMs = this.#backoff(failures);
     this.#addLater(key, Math.max(ownMs, this.#retries?.reserveMs() ?? 0), priority);
   }
@@ -200,8 +199,7 @@ export class WorkQueue<K extends string> {
       this.#priorities.sort((a, b) => b - a);
     }
     level.set(key, { key, priority, addedMs: performance.now() });
-    this.#measure?.added();
-    this.#measure?.depth(this.#priorityOf.size);
+    this.#measure?.added(key);
   }
 
   #take(): K | undefined {
@@ -211,8 +209,7 @@ export class WorkQueue<K extends string> {
       for (const [key, { addedMs }] of level) {
         level.delete(key);
         this.#priorityOf.delete(key);
-        this.#measure?.waited(performance.now() - addedMs);
-        this.#measure?.depth(this.#priorityOf.size);
+        this.#measure?.waited(key, performance.now() - addedMs);
         return key;
       }
     }
@@ -244,7 +241,7 @@ export class WorkQueue<K extends string> {
       await this.#process(key);
     } finally {
       if (this.#urgency === "normal") this.#turns.ended();
-      this.#measure?.worked(performance.now() - startedMs);
+      this.#measure?.worked(key, performance.now() - startedMs);
       this.#processed++;
       this.#active.delete(key);
       const again = this.#again.get(key);

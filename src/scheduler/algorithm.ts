@@ -24,13 +24,16 @@ export interface AlgorithmOptions {
 
 export type Step = "Filter" | "Score" | "Select" | "AssignReplicas";
 
+/** What a plugin is called for, by upstream's names (wire). */
+export type PluginPoint = "Filter" | "Score" | "ScoreExtensionNormalize";
+
 /** A stopwatch and where its readings go. */
 export interface StepMeasure {
   /** Milliseconds from any fixed point. */
   nowMs(): number;
   took(step: Step, durationMs: number, result: StepResult): void;
   /** Told of every single call of a plugin; left out in most passes, since telling takes longer than most plugins do. */
-  ran?(plugin: string, step: "Filter" | "Score", durationMs: number, result: StepResult): void;
+  ran?(plugin: string, point: PluginPoint, durationMs: number, result: StepResult): void;
 }
 
 /** `Unschedulable`: a filter refused. */

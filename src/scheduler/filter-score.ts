@@ -80,6 +80,33 @@ function scoresOf(plugin: SchedulerPlugin, pass: Pass): Scores {
   return (place) => plugin.score?.(pass, pass.clusters[place] as Cluster) ?? Number.NaN;
 }
 
+function mustBeScore(plugin: SchedulerPlugin, score: unknown): void {
+  if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
+    throw schedulerError(
+      `plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`,
+    );
+}
+
+/** Puts a plugin's normalised scores in the place of its raw ones. */
+function normalise(
+  plugin: SchedulerPlugin,
+  pass: Pass,
+  places: readonly number[],
+  scores: Float64Array,
+  ran: AlgorithmOptions["measure"],
+): void {
+  const { names } = pass.fleet;
+  const raw = new Map(places.map((place, at) => [names[place] as string, scores[at] as number]));
+  const startedMs = ran === undefined ? 0 : ran.nowMs();
+  const normalised = plugin.normalizeScores?.(pass, raw);
+  ran?.ran?.(plugin.name, "ScoreExtensionNormalize", ran.nowMs() - startedMs, "Success");
+  for (const [at, place] of places.entries()) {
+    const score = normalised?.get(names[place] as string);
+    mustBeScore(plugin, score);
+    scores[at] = score as number;
+  }
+}
+
 /** The sum of all scores of each place in turn. */
 export function scorePlaces(
   pass: Pass,
@@ -99,19 +126,17 @@ export function scorePlaces(
         if (prepared !== 0) for (let at = 0; at < totals.length; at++) totals[at] = (totals[at] as number) + prepared;
         continue;
       }
-      const own = record === undefined ? undefined : new Float64Array(places.length);
+      const own = new Float64Array(places.length);
       for (let at = 0; at < places.length; at++) {
         const startedMs = ran === undefined ? 0 : ran.nowMs();
         const score: unknown = typeof prepared === "number" ? prepared : prepared(places[at] as number);
         ran?.ran?.(plugin.name, "Score", ran.nowMs() - startedMs, "Success");
-        if (typeof score !== "number" || !(score >= 0 && score <= SCORE_MAX))
-          throw schedulerError(
-            `plugin ${JSON.stringify(plugin.name)} must score from 0 to ${SCORE_MAX}, not ${describe(score)}`,
-          );
-        if (own !== undefined) own[at] = score;
-        totals[at] = (totals[at] as number) + score;
+        if (plugin.normalizeScores === undefined) mustBeScore(plugin, score);
+        own[at] = score as number;
       }
-      if (own !== undefined) record?.scored(plugin.name, own);
+      if (plugin.normalizeScores !== undefined) normalise(plugin, pass, places, own, ran);
+      for (let at = 0; at < own.length; at++) totals[at] = (totals[at] as number) + (own[at] as number);
+      record?.scored(plugin.name, own);
     }
   } catch (error) {
     throw failureOf(current, error);

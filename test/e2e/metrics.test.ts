@@ -77,6 +77,13 @@ test("every metric that is served is documented, and those of the contract are s
   expect(text).toMatch(
     /^karmada_build_info\{git_version="[^"]+",git_commit="[^"]+",git_short_commit="[^"]+",git_tree_state="[^"]+",build_date="[^"]+",go_version="[^"]+",compiler="[^"]+",platform="[^"]+"\} 1$/m,
   );
+  // Queues have upstream's names, one for each of its reconcilers.
+  for (const name of ["binding-controller", "execution-controller", "cluster-controller", "work-status-controller"])
+    expect(text).toMatch(
+      new RegExp(`^workqueue_queue_duration_seconds_sum\\{controller="${name}",name="${name}"\\} \\d`, "m"),
+    );
+  const idle = "cluster-resource-binding-controller";
+  expect(text).toContain(`workqueue_depth{controller="${idle}",name="${idle}"} 0`);
   expect(text).toMatch(/policy_apply_attempts_total\{result="success"\} [1-9]/);
 });
 

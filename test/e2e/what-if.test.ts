@@ -186,6 +186,27 @@ describe("flotilla simulate schedule", () => {
     );
   });
 
+  it("foretells failovers and drains with the same plugins and switches", async () => {
+    const text = 'filter: ({ cluster }) => cluster.metadata.name === "member2" ? "too far" : undefined';
+    writeFileSync(
+      at("far.mjs"),
+      `export default { apiVersion: "flotilla.io/scheduler-plugin/v1", name: "Far", ${text} };`,
+    );
+    const far = ["--scheduler-plugin", at("far.mjs")];
+    const failover = async (...words: readonly string[]) =>
+      (await run("simulate", "failover", "--cluster=member1", ...words)).stdout;
+    expect(await failover()).toMatch(/Deployment default\/web +member1:\d,member2:\d +member2:4 +would change/);
+    expect(await failover(...far)).toContain("too far");
+    expect(await failover(...far, "--plugins=*,-Far")).toContain("member2:4");
+    const drain = async (...words: readonly string[]) =>
+      (await run("drain", "cluster", "member1", "--dry-run", ...words)).stderr;
+    expect(await drain()).toContain("Deployment default/web would move to member2");
+    expect(await drain(...far)).toMatch(/Deployment default\/web stays: .*too far/);
+    expect((await run("simulate", "failover", "--cluster=member1", "--feature-gates=Magic=true")).stderr).toContain(
+      'there is no gate "Magic"',
+    );
+  });
+
   it("names what is wrong with its input", async () => {
     const refused = async (...words: readonly string[]) => (await run("simulate", "schedule", ...words)).stderr;
     expect(await refused("--remove-cluster=member7")).toContain('--remove-cluster: there is no cluster "member7"');

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment, Endpoints, EndpointSlice, Lease } from "#apis/kubernetes";
-import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { type Etcd, startEtcd } from "#lab";
@@ -172,6 +172,42 @@ describeReal("replicas on one etcd", ["etcd"], () => {
         metadata: { name: "first-deployment" },
       });
       expect(answer).not.toHaveProperty("leader");
+    }
+  });
+
+  test("what a scheduler of its own tells one replica, every replica gives", async () => {
+    const { client } = await follower();
+    await client.create(
+      PropagationPolicy,
+      aPropagationPolicy("elsewhere", { clusterAffinity: { clusterNames: ["m1"] } }, "default", {
+        resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name: "told" }],
+        schedulerName: "mine",
+      }),
+    );
+    await client.create(Deployment, aDeployment("told", 1));
+    const at = { namespace: "default", name: "told-deployment" };
+    const { metadata } = await eventually(() => client.find(ResourceBinding, at), 20_000);
+    const path = `/apis/work.karmada.io/v1alpha2/namespaces/default/resourcebindings/${at.name}/decision`;
+    const decision = {
+      binding: `ResourceBinding/default/${at.name}`,
+      time: new Date().toISOString(),
+      generation: metadata.generation ?? 1,
+      clusters: 1,
+      cause: "placement",
+      terms: [],
+      result: [{ name: "m1", replicas: 1 }],
+    };
+    const told = await client.transport.raw({
+      method: "PUT",
+      path,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ decision }),
+    });
+    expect(told.status).toBe(200);
+    for (const { name, client: asked } of replicas.values()) {
+      const { body } = await asked.transport.raw({ method: "GET", path });
+      const answer = JSON.parse(Buffer.from(body).toString("utf8")) as object;
+      expect({ name, ...answer }).toMatchObject({ source: "kept", scheduler: "mine", decision });
     }
   });
 

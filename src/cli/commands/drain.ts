@@ -1,8 +1,9 @@
-import { duration, parseFeatureGates, wholeNumber } from "#config";
+import { duration, wholeNumber } from "#config";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { drainCluster } from "../drain/drain.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
+import { schedulerFlags, withScheduler } from "../what-if/scheduler-flags.ts";
 
 const counted = (count: number) => `${count} workload${count === 1 ? "" : "s"}`;
 
@@ -17,7 +18,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "grace-period", meaning: "seconds an old copy waits for its successor; default is the server's" },
         { name: "force", isSwitch: true, meaning: "move workloads that fit nowhere else as well" },
         { name: "dry-run", isSwitch: true, meaning: "only say what would happen" },
-        { name: "feature-gates", default: "", meaning: "gates of the scheduler, as the server's flag" },
+        ...schedulerFlags,
       ],
       `${program} drain cluster NAME`,
     );
@@ -27,16 +28,18 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const grace = parsed.get("grace-period");
     const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
     try {
-      const { moved, left, pending } = await drainCluster(name, {
-        client,
-        clock: systemClock,
-        gates: parseFeatureGates(parsed.get("feature-gates") ?? ""),
-        isForced: parsed.isOn("force"),
-        isDryRun: parsed.isOn("dry-run"),
-        ...(grace === undefined ? {} : { gracePeriodSeconds: wholeNumber(1).read(grace, "--grace-period") }),
-        timeoutMs: duration.read(parsed.get("timeout") ?? "15m", "--timeout"),
-        say: (line) => process.stderr.write(`${line}\n`),
-      });
+      const { moved, left, pending } = await withScheduler(parsed, systemClock, (simulate) =>
+        drainCluster(name, {
+          client,
+          clock: systemClock,
+          simulate,
+          isForced: parsed.isOn("force"),
+          isDryRun: parsed.isOn("dry-run"),
+          ...(grace === undefined ? {} : { gracePeriodSeconds: wholeNumber(1).read(grace, "--grace-period") }),
+          timeoutMs: duration.read(parsed.get("timeout") ?? "15m", "--timeout"),
+          say: (line) => process.stderr.write(`${line}\n`),
+        }),
+      );
       if (parsed.isOn("dry-run")) return 0;
       for (const workload of pending) process.stdout.write(`${workload} has not left ${name} yet\n`);
       process.stdout.write(

@@ -1,8 +1,9 @@
-import { amount, parseFeatureGates } from "#config";
+import { amount } from "#config";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
 import { forecastFailover, forecastText } from "../what-if/failover.ts";
+import { listOf, schedulerFlags, withScheduler } from "../what-if/scheduler-flags.ts";
 import { readSnapshot, takeSnapshot } from "../what-if/snapshot.ts";
 
 /** Three workers evict at `--resource-eviction-rate` each. */
@@ -20,24 +21,20 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "against", default: "live", meaning: "the fleet: live, or a file of simulate snapshot" },
         { name: "resource-eviction-rate", default: "100", meaning: "as the server's flag" },
         { name: "eviction-brake-share", default: "0.75", meaning: "as the server's flag" },
-        { name: "feature-gates", default: "", meaning: "gates of the scheduler, as the server's flag" },
+        ...schedulerFlags,
         { name: "output", short: "o", default: "table", meaning: "table or json" },
       ],
       `${program} simulate failover --cluster NAME [--at-once NAME,…]`,
     );
-    const failed = [...parsed.all("cluster"), ...parsed.all("at-once")].flatMap((value) =>
-      value.split(",").filter(Boolean),
-    );
+    const failed = [...listOf(parsed, "cluster"), ...listOf(parsed, "at-once")];
     if (failed.length === 0) throw new Error("--cluster is required");
     const output = parsed.get("output") ?? "table";
     if (output !== "table" && output !== "json")
       throw new Error(`--output: ${JSON.stringify(output)} must be one of table, json`);
     const number = (name: string) => amount.read(parsed.get(name) ?? "", `--${name}`);
     const settings = {
-      gates: parseFeatureGates(parsed.get("feature-gates") ?? ""),
       evictionsPerSecond: number("resource-eviction-rate") * WORKERS,
       brakeShare: number("eviction-brake-share"),
-      nowMs: systemClock.now(),
     };
     const against = parsed.get("against") ?? "live";
     const { client, transport } =
@@ -46,7 +43,9 @@ export function run(words: readonly string[], program: string): Promise<number> 
         : { client: undefined, transport: undefined };
     try {
       const fleet = client === undefined ? readSnapshot(against) : await takeSnapshot(client, systemClock.now());
-      const forecast = forecastFailover(fleet, [...new Set(failed)], settings);
+      const forecast = await withScheduler(parsed, systemClock, (simulate) =>
+        forecastFailover(fleet, [...new Set(failed)], { ...settings, simulate }),
+      );
       if (output === "table") process.stdout.write(forecastText(forecast));
       else {
         const bindings = forecast.simulation.bindings.map(({ decision: _decision, ...rest }) => rest);

@@ -1,14 +1,11 @@
 import type { Cluster } from "#apis/karmada";
-import { silentLogger } from "#base";
-import { parseFeatureGates } from "#config";
-import { pluginUrl } from "#controlplane";
 import { createCustomizations, createInterpreter, createLuaEngine, nativeSource, thirdPartySource } from "#interpreter";
-import { assembleScheduler, builtinPlugins, choosePlugins, type Simulation, simulateWithPlugins } from "#scheduler";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
 import { clustersAmong, customizationsAmong, planManifests, readManifests } from "../what-if/manifests.ts";
 import { simulationTable } from "../what-if/report.ts";
+import { listOf, schedulerFlags, withScheduler } from "../what-if/scheduler-flags.ts";
 import { type FleetFile, readSnapshot, takeSnapshot } from "../what-if/snapshot.ts";
 
 /** `flotilla simulate schedule`: what the scheduler would do, were things different. It changes nothing. */
@@ -38,10 +35,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "output", short: "o", default: "table", meaning: "table or json" },
         { name: "all", isSwitch: true, meaning: "show workloads that stay as well" },
         { name: "explain", isSwitch: true, meaning: "put the decisions into the JSON" },
-        { name: "feature-gates", default: "", meaning: "gates of the scheduler, as the server's flag" },
-        { name: "plugins", default: "*", meaning: "plugins of the scheduler, as the server's flag" },
-        { name: "scheduler-plugin", meaning: "a plugin of one's own, as the server's flag; may be given again" },
-        { name: "enable-empty-workload-propagation", isSwitch: true, meaning: "as the server's flag" },
+        ...schedulerFlags,
       ],
       `${program} simulate schedule [-f MANIFESTS] [--against live|FILE] [--remove-cluster NAME] [--add-cluster …]`,
     );
@@ -51,42 +45,29 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const against = parsed.get("against") ?? "live";
     const fleet = against === "live" ? await live(parsed) : readSnapshot(against);
     const objects = listOf(parsed, "filename").flatMap(readManifests);
-    const gates = parseFeatureGates(parsed.get("feature-gates") ?? "");
     const now = () => systemClock.now();
     const scripts = createCustomizations({ engine: createLuaEngine({ now: () => now() / 1000 }), now });
     scripts.set(customizationsAmong(objects, fleet));
-    const { clusters, bindings, unclaimed } = planManifests(objects, fleet, {
-      interpreter: createInterpreter([scripts.source, thirdPartySource, nativeSource]),
-      namespace: parsed.get("namespace") ?? "default",
-      gates,
-    });
-    const addClusters = [...clusters, ...listOf(parsed, "add-cluster").flatMap((word) => addedClusters(word, fleet))];
-    const removeClusters = listOf(parsed, "remove-cluster");
-    for (const name of removeClusters)
-      if (![...fleet.clusters, ...addClusters].some(({ metadata }) => metadata.name === name))
-        throw new Error(`--remove-cluster: there is no cluster ${JSON.stringify(name)}`);
-    const pluginUrls = listOf(parsed, "scheduler-plugin").map((given) => pluginUrl(given, "--scheduler-plugin"));
-    const assembled = await assembleScheduler({ clock: systemClock, log: silentLogger, gates, pluginUrls });
-    let simulation: Simulation;
-    try {
-      const { pluginHosts = [] } = assembled.deps;
-      simulation = await simulateWithPlugins(
+    const { simulation, unclaimed } = await withScheduler(parsed, systemClock, async (simulate, gates) => {
+      const planned = planManifests(objects, fleet, {
+        interpreter: createInterpreter([scripts.source, thirdPartySource, nativeSource]),
+        namespace: parsed.get("namespace") ?? "default",
+        gates,
+      });
+      const addClusters = [
+        ...planned.clusters,
+        ...listOf(parsed, "add-cluster").flatMap((word) => addedClusters(word, fleet)),
+      ];
+      const removeClusters = listOf(parsed, "remove-cluster");
+      for (const name of removeClusters)
+        if (![...fleet.clusters, ...addClusters].some(({ metadata }) => metadata.name === name))
+          throw new Error(`--remove-cluster: there is no cluster ${JSON.stringify(name)}`);
+      const simulation = await simulate(
         { clusters: fleet.clusters, bindings: fleet.bindings },
-        { removeClusters, addClusters, addBindings: bindings, rebalances: parsed.isOn("rebalance") },
-        {
-          gates,
-          plugins: choosePlugins(parsed.get("plugins") ?? "*", [
-            ...builtinPlugins,
-            ...pluginHosts.map(({ name }) => ({ name })),
-          ]),
-          propagatesEmptyWorkloads: parsed.isOn("enable-empty-workload-propagation"),
-          nowMs: now(),
-        },
-        pluginHosts,
+        { removeClusters, addClusters, addBindings: planned.bindings, rebalances: parsed.isOn("rebalance") },
       );
-    } finally {
-      assembled.stop();
-    }
+      return { simulation, unclaimed: planned.unclaimed };
+    });
     if (output === "table") process.stdout.write(simulationTable(simulation, unclaimed, parsed.isOn("all")));
     else {
       const shown = simulation.bindings.map(({ decision, ...rest }) =>
@@ -100,10 +81,6 @@ export function run(words: readonly string[], program: string): Promise<number> 
     return 0;
   });
 }
-
-/** The values of a flag that may stand several times, each with commas in it. */
-const listOf = (parsed: Parsed, name: string): readonly string[] =>
-  parsed.all(name).flatMap((value) => value.split(",").filter(Boolean));
 
 async function live(parsed: Parsed): Promise<FleetFile> {
   const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));

@@ -2,8 +2,10 @@
 import { afterEach, expect, test } from "vitest";
 import { Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
+import { simulateSchedule } from "#scheduler";
 import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
 import { forecastFailover, forecastText } from "../what-if/failover.ts";
+import type { Simulate } from "../what-if/scheduler-flags.ts";
 import { takeSnapshot } from "../what-if/snapshot.ts";
 import { drainCluster, type DrainOptions, type DrainResult } from "./drain.ts";
 
@@ -28,13 +30,16 @@ async function deploy(name: string, clusterNames: readonly string[], more: objec
   await fleet.until(async () => (await fleet.copy(clusterNames[0] as string, name)) !== undefined);
 }
 
+const simulate: Simulate = (snapshot, changes) =>
+  Promise.resolve(simulateSchedule(snapshot, changes, { gates: fleet.gates, nowMs: fleet.clock.now() }));
+
 async function drain(name: string, more: Partial<DrainOptions> = {}) {
   const lines: string[] = [];
   let result: DrainResult | undefined;
   const work = drainCluster(name, {
     client: fleet.plane,
     clock: fleet.clock,
-    gates: fleet.gates,
+    simulate,
     isForced: false,
     isDryRun: false,
     timeoutMs: 900_000,
@@ -103,10 +108,10 @@ test("[GF-1] what if: who moves where, what does not fit, how long it takes; and
   });
   await deploy("stubborn", ["m1"], { clusterTolerations: [{ operator: "Exists" }] });
   await fleet.advance(10_000);
-  const settings = { gates: fleet.gates, evictionsPerSecond: 1.5, brakeShare: 0.75, nowMs: fleet.clock.now() };
+  const settings = { simulate, evictionsPerSecond: 1.5, brakeShare: 0.75 };
   const snapshot = await takeSnapshot(fleet.plane, fleet.clock.now());
   const { revision } = fleet.controlPlane.api.server.backend;
-  const forecast = forecastFailover(snapshot, ["m1"], settings);
+  const forecast = await forecastFailover(snapshot, ["m1"], settings);
   expect(forecast.simulation.bindings.map(({ resource, after, outcome }) => [resource, outcome, after])).toEqual([
     ["apps/v1 Deployment default/bound", "failed", []],
     ["apps/v1 Deployment default/patient", "changed", [{ name: "m3", replicas: 2 }]],
@@ -118,10 +123,10 @@ test("[GF-1] what if: who moves where, what does not fit, how long it takes; and
   expect(text).toContain("Deployment default/stubborn tolerates the outage and stays where it is");
   expect(text).toContain("the first workload leaves after 0 s and the last after 90 s");
   expect(fleet.controlPlane.api.server.backend.revision).toBe(revision);
-  expect(forecastText(forecastFailover(snapshot, ["m1", "m2", "m3"], settings))).toContain(
+  expect(forecastText(await forecastFailover(snapshot, ["m1", "m2", "m3"], settings))).toContain(
     "flotilla release evictions",
   );
-  expect(() => forecastFailover(snapshot, ["m9"], settings)).toThrow('there is no cluster "m9"');
+  await expect(forecastFailover(snapshot, ["m9"], settings)).rejects.toThrow('there is no cluster "m9"');
   // The real thing.
   await fleet.addOutagePolicies();
   fleet.simulated("m1").setFaults({ isDown: true });

@@ -2,8 +2,8 @@ import { type AnyBinding, ClusterResourceBinding, evicted, ResourceBinding } fro
 import { type Clock, sleep } from "#base";
 import { type Client, retryOnConflict } from "#client";
 import { keyOf, type ResourceKind } from "#machinery";
-import { type Gates, simulateSchedule } from "#scheduler";
 import { setSchedulable } from "../connection.ts";
+import type { Simulate } from "../what-if/scheduler-flags.ts";
 import { takeSnapshot } from "../what-if/snapshot.ts";
 
 /** Who asks for an eviction, and why, in the task it leaves. */
@@ -13,7 +13,8 @@ export const DRAIN_REASON = "ClusterDrain";
 export interface DrainOptions {
   readonly client: Client;
   readonly clock: Clock;
-  readonly gates: Gates;
+  /** The scheduler that says what finds another place. */
+  readonly simulate: Simulate;
   /** Workloads that find no other place leave as well. */
   readonly isForced: boolean;
   /** Only says what would happen. */
@@ -54,11 +55,7 @@ export async function drainCluster(name: string, options: DrainOptions): Promise
   if (!snapshot.clusters.some(({ metadata }) => metadata.name === name))
     throw new Error(`there is no cluster ${JSON.stringify(name)}`);
   const here = snapshot.bindings.filter(({ spec }) => (spec.clusters ?? []).some((target) => target.name === name));
-  const { bindings: outcomes } = simulateSchedule(
-    snapshot,
-    { removeClusters: [name] },
-    { gates: options.gates, nowMs: clock.now() },
-  );
+  const { bindings: outcomes } = await options.simulate(snapshot, { removeClusters: [name] });
   const outcomeOf = new Map(outcomes.map((outcome) => [outcome.binding, outcome]));
   const left: { workload: string; why: string }[] = [];
   const leaving = here.filter((binding) => {

@@ -1,15 +1,16 @@
 import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type Placement, TAINT_NOT_READY } from "#apis/karmada";
 import { tolerates } from "#machinery";
-import { type Gates, type Simulation, simulateSchedule } from "#scheduler";
+import type { Simulation } from "#scheduler";
 import { simulationTable } from "./report.ts";
+import type { Simulate } from "./scheduler-flags.ts";
 
 /** What is known of the control plane's settings; the defaults are those of `flotilla server`. */
 export interface FailoverSettings {
-  readonly gates: Gates;
+  /** The scheduler that places anew what moves. */
+  readonly simulate: Simulate;
   /** Evictions a second, all workers together. */
   readonly evictionsPerSecond: number;
   readonly brakeShare: number;
-  readonly nowMs: number;
 }
 
 /** What the loss of clusters would do. */
@@ -47,11 +48,11 @@ function toleratedSeconds(binding: AnyBinding): number {
 }
 
 /** Foretells a failover by the scheduler's own code. It changes nothing. */
-export function forecastFailover(
+export async function forecastFailover(
   fleet: { readonly clusters: readonly Cluster[]; readonly bindings: readonly AnyBinding[] },
   failed: readonly string[],
   settings: FailoverSettings,
-): FailoverForecast {
+): Promise<FailoverForecast> {
   for (const name of failed)
     if (!fleet.clusters.some(({ metadata }) => metadata.name === name))
       throw new Error(`there is no cluster ${JSON.stringify(name)}`);
@@ -60,10 +61,9 @@ export function forecastFailover(
   const staying = hit.filter((binding) => toleratedSeconds(binding) === Number.POSITIVE_INFINITY);
   const moving = hit.filter((binding) => !staying.includes(binding));
   const keys = new Set(moving.map(keyOf));
-  const whole = simulateSchedule(
+  const whole = await settings.simulate(
     { clusters: fleet.clusters, bindings: fleet.bindings.filter((binding) => !staying.includes(binding)) },
     { removeClusters: failed },
-    { gates: settings.gates, nowMs: settings.nowMs },
   );
   const simulation = { ...whole, bindings: whole.bindings.filter(({ binding }) => keys.has(binding)) };
   const waits = moving.map(toleratedSeconds).sort((left, right) => left - right);

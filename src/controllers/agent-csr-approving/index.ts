@@ -18,6 +18,7 @@ import { isUndecided, recognize, type Recognizer } from "./plan.ts";
 export const agentCsrApproving = defineController<unknown, Record<string, never>>({
   name: "agentcsrapproving",
   reconciles: [CertificateSigningRequest],
+  reconcilers: ["agent-csr-approving-controller"],
   when: ({ type, object }) => type !== "deleted" && isUndecided(object as CertificateSigningRequest),
   writes: [
     { kind: CertificateSigningRequest, verbs: ["update"], subresources: ["approval"] },

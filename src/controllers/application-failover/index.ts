@@ -11,6 +11,10 @@ import { reconcile } from "./reconcile.ts";
 export const applicationFailover = defineController<ApplicationFailoverDeps, Record<string, never>>({
   name: "applicationFailover",
   reconciles: [ResourceBinding, ClusterResourceBinding],
+  reconcilers: [
+    "resource-binding-application-failover-controller",
+    "cluster-resource-binding-application-failover-controller",
+  ],
   when: (change) =>
     (change.object as AnyBinding).spec.failover?.application !== undefined ||
     (change.type === "updated" && (change.old as AnyBinding).spec.failover?.application !== undefined),

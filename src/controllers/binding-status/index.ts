@@ -53,6 +53,7 @@ const KEYS = [RESOURCE_BINDING_ID, CLUSTER_RESOURCE_BINDING_ID] as const;
 export const bindingStatus = defineController<Deps, Options>({
   name: "bindingStatus",
   reconciles: [ResourceBinding, ClusterResourceBinding],
+  reconcilers: ["resource-binding-status-controller", "cluster-resource-binding-status-controller"],
   when: (change) => {
     if (change.type === "deleted") return false;
     const now = change.object as AnyBinding;

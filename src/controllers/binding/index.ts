@@ -35,6 +35,7 @@ export { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./conte
 export const bindingController = defineController<BindingDeps, BindingOptions>({
   name: "binding",
   reconciles: [ResourceBinding, ClusterResourceBinding],
+  reconcilers: ["binding-controller", "cluster-resource-binding-controller"],
   when: (change) =>
     change.type !== "updated" ||
     change.object.metadata.generation !== change.old.metadata.generation ||

@@ -15,6 +15,7 @@ export { observeReady, readyCondition } from "./plan.ts";
 export const clusterStatus = defineController<ClusterStatusDeps, ClusterStatusOptions>({
   name: "clusterStatus",
   reconciles: [Cluster],
+  reconcilers: ["cluster-status-controller"],
   when: (change) => {
     if (change.type !== "updated") return true;
     const had = (change.old.metadata.finalizers ?? []).includes(CLUSTER_FINALIZER);

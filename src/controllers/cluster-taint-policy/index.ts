@@ -21,6 +21,7 @@ export { planPolicyTaints } from "./plan.ts";
 export const clusterTaintPolicy = defineController<unknown, Record<string, never>>({
   name: "clustertaintpolicy",
   reconciles: [Cluster],
+  reconcilers: ["cluster-taint-policy-controller"],
   when: (change) =>
     change.type !== "deleted" &&
     (change.type === "added" ||

@@ -29,6 +29,7 @@ const targets = ({ spec }: AnyBinding) => (spec.clusters ?? []).map(({ name }) =
 export const clusterController = defineController<ClusterDeps, ClusterOptions>({
   name: "cluster",
   reconciles: [Cluster],
+  reconcilers: ["cluster-controller"],
   wakes: [
     // What blocks a deletion going away lets it go on at once.
     wake(Namespace, (change) =>

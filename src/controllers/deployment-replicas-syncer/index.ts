@@ -44,6 +44,7 @@ export function planReplicas(deployment: Deployment, binding: ResourceBinding | 
 export const deploymentReplicasSyncer = defineController<unknown, object>({
   name: "deploymentReplicasSyncer",
   reconciles: [Deployment],
+  reconcilers: ["deployment-replicas-syncer"],
   when: isConcerned,
   reads: [ResourceBinding],
   writes: [{ kind: Deployment, verbs: ["update"] }],

@@ -78,6 +78,7 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
 export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   name: "execution",
   reconciles: [Work],
+  reconcilers: ["execution-controller"],
   when: (change) =>
     change.type !== "deleted" &&
     (change.type === "added" ||

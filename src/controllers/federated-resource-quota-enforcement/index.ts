@@ -40,6 +40,7 @@ interface Deps {
 export const federatedResourceQuotaEnforcement = defineController<Deps, Options>({
   name: "federatedResourceQuotaEnforcement",
   reconciles: [FederatedResourceQuota],
+  reconcilers: ["federated-resource-quota-enforcement-controller"],
   when: (change) =>
     change.type === "added" ||
     (change.type === "updated" &&

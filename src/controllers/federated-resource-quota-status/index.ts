@@ -37,6 +37,7 @@ function quotaOfWork({ metadata }: Work): readonly string[] {
 export const federatedResourceQuotaStatus = defineController<Deps, Record<string, never>>({
   name: "federatedResourceQuotaStatus",
   reconciles: [FederatedResourceQuota],
+  reconcilers: ["federated-resource-quota-status-controller"],
   when: (change) =>
     change.type === "added" ||
     (change.type === "updated" && change.object.metadata.generation !== change.old.metadata.generation),

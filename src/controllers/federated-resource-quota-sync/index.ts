@@ -30,6 +30,7 @@ const assigned = ({ spec }: FederatedResourceQuota) => spec.staticAssignments ??
 export const federatedResourceQuotaSync = defineController<unknown, Record<string, never>>({
   name: "federatedResourceQuotaSync",
   reconciles: [FederatedResourceQuota],
+  reconcilers: ["federated-resource-quota-sync-controller"],
   when: (change) =>
     change.type !== "updated" ||
     !deepEqual(assigned(change.object as FederatedResourceQuota), assigned(change.old as FederatedResourceQuota)),

@@ -24,6 +24,10 @@ interface Options {
 export const gracefulEviction = defineController<unknown, Options>({
   name: "gracefulEviction",
   reconciles: [ResourceBinding, ClusterResourceBinding],
+  reconcilers: [
+    "resource-binding-graceful-eviction-controller",
+    "cluster-resource-binding-graceful-eviction-controller",
+  ],
   when: ({ type, object }) =>
     type !== "deleted" && ((object as AnyBinding).spec.gracefulEvictionTasks?.length ?? 0) > 0,
   writes: [

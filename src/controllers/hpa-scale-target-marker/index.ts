@@ -47,6 +47,7 @@ export const isPropagated = ({ metadata }: KubeObject): boolean =>
 export const hpaScaleTargetMarker = defineController<MarkerDeps, object>({
   name: "hpaScaleTargetMarker",
   reconciles: [HorizontalPodAutoscaler],
+  reconcilers: ["hpa-scale-target-marker"],
   // Requests are about targets; an autoscaler that changes wakes its targets, before and after.
   when: () => false,
   wakes: [wake(HorizontalPodAutoscaler, targetsOfChange)],

@@ -46,6 +46,7 @@ type Context = ControllerContext<unknown, Options>;
 export const namespaceSync = defineController<unknown, Options>({
   name: "namespace",
   reconciles: [Namespace],
+  reconcilers: ["namespace-sync-controller"],
   when: (change) =>
     change.type !== "deleted" &&
     (change.type === "added" ||

@@ -19,6 +19,7 @@ import { concerns, planActions } from "./plan.ts";
 export const remedy = defineController<unknown, Record<string, never>>({
   name: "remedy",
   reconciles: [Cluster],
+  reconcilers: ["remedy-controller"],
   when: (change) =>
     change.type === "added" ||
     (change.type === "updated" &&

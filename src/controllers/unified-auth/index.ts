@@ -44,6 +44,7 @@ const sides = <T extends KubeObject>(change: Change<T>): readonly T[] =>
 export const unifiedAuth = defineController<unknown, Record<string, never>>({
   name: "unifiedAuth",
   reconciles: [Cluster],
+  reconcilers: ["unified-auth-controller"],
   // Upstream looks at new clusters only; a reference that is added later counts as well (decision 332).
   when: (change) =>
     change.type === "added" ||

@@ -44,6 +44,7 @@ const isApplied = (work: Work) =>
 export const workStatus = defineController<Deps, Options>({
   name: "workStatus",
   reconciles: [Work],
+  reconcilers: ["work-status-controller"],
   when: (change) =>
     change.type !== "deleted" &&
     isApplied(change.object as Work) &&

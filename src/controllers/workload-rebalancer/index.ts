@@ -18,6 +18,7 @@ import { planObserved } from "./plan.ts";
 export const workloadRebalancer = defineController<unknown, Record<string, never>>({
   name: "workloadRebalancer",
   reconciles: [WorkloadRebalancer],
+  reconcilers: ["workload-rebalancer"],
   when: (change) =>
     change.type === "added" ||
     (change.type === "updated" && change.object.metadata.generation !== change.old.metadata.generation),

@@ -24,6 +24,8 @@ interface Loaded {
 
 interface Answers {
   readonly reasons: Readonly<Record<string, string>>;
+  /** As the plugin scored, and after its normalisation. */
+  readonly raw: Readonly<Record<string, number>>;
   readonly scores: Readonly<Record<string, number>>;
   readonly estimates: Readonly<Record<string, number>>;
 }
@@ -62,7 +64,7 @@ export async function startPluginHost(options: PluginHostOptions): Promise<Plugi
   const askNow = async (binding: AnyBinding, clusters: readonly Cluster[]): Promise<HostedPlugin> => {
     let points: readonly string[] = [];
     try {
-      const { reasons, scores, estimates } = (await module.ask((life) => {
+      const { reasons, raw, scores, estimates } = (await module.ask((life) => {
         let told = known.get(life);
         if (told === undefined) known.set(life, (told = new Map()));
         tellClusters(life, told, clusters);
@@ -73,7 +75,8 @@ export async function startPluginHost(options: PluginHostOptions): Promise<Plugi
       return {
         name,
         ...(points.includes("filter") ? { filter: (_: unknown, cluster: Cluster) => reasons[nameOf(cluster)] } : {}),
-        ...(points.includes("score") ? { score: (_: unknown, cluster: Cluster) => scores[nameOf(cluster)] ?? 0 } : {}),
+        ...(points.includes("score") ? { score: (_: unknown, cluster: Cluster) => raw[nameOf(cluster)] ?? 0 } : {}),
+        ...(points.includes("normalizeScores") ? { normalizeScores: () => new Map(Object.entries(scores)) } : {}),
         ...(points.includes("estimate") ? { estimates: new Map(Object.entries(estimates)) } : {}),
       };
     } catch (error) {

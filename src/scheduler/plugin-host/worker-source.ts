@@ -7,7 +7,7 @@ const clusters = new Map();
 function check(plugin) {
   for (const point of ["filter", "score", "normalizeScores", "estimate"])
     if (plugin[point] !== undefined && typeof plugin[point] !== "function") throw new Error(point + " must be a function");
-  return { name: plugin.name, points: ["filter", "score", "estimate"].filter((point) => plugin[point] !== undefined) };
+  return { name: plugin.name, points: ["filter", "score", "normalizeScores", "estimate"].filter((point) => plugin[point] !== undefined) };
 }
 
 function hear({ set, gone }) {
@@ -36,6 +36,7 @@ async function answer({ names, binding }) {
       estimates[name] = room ?? -1;
     }
   }
+  const raw = { ...scores };
   if (plugin.score !== undefined) {
     const final = plugin.normalizeScores === undefined ? scores : await plugin.normalizeScores({ binding, scores });
     for (const name of fitting) {
@@ -44,6 +45,6 @@ async function answer({ names, binding }) {
       scores[name] = score;
     }
   }
-  return { reasons, scores, estimates };
+  return { reasons, raw, scores, estimates };
 }
 `;

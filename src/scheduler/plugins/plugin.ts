@@ -2,13 +2,15 @@ import type { AnyBinding, Cluster } from "#apis/karmada";
 import type { SchedulingInput } from "../facts.ts";
 import { type Pass, passOf } from "../place.ts";
 
-/** A scheduler plugin. Both parts are optional; scores lie in 0..100. */
+/** A scheduler plugin. All parts are optional; scores lie in 0..100, after normalisation where there is one. */
 export interface SchedulerPlugin {
   /** Upstream's name in `--plugins` (wire). */
   readonly name: string;
   /** The reason a cluster is refused; `undefined` when it may be used. */
   filter?(input: SchedulingInput, cluster: Cluster): string | undefined;
   score?(input: SchedulingInput, cluster: Cluster): number;
+  /** Brings the scores of all clusters that fit, by their names, to 0..100; told once all are known. */
+  normalizeScores?(input: SchedulingInput, scores: ReadonlyMap<string, number>): ReadonlyMap<string, number>;
   /** `filter` for a whole pass; the scheduler asks this one where there is one. */
   prepareFilter?(pass: Pass): Verdicts;
   /** `score` for a whole pass. */
