@@ -3,8 +3,11 @@ const LOOK_MS = 500;
 
 interface Lease {
   readonly revision: number;
-  readonly untilMs: number;
+  readonly slot: number;
 }
+
+/** Leases end in slots of time: a look costs what is due, and events alone are tens of thousands that are not. */
+const slotOf = (untilMs: number): number => Math.ceil(untilMs / LOOK_MS);
 
 /**
  * Keys of an embedded driver that end by themselves. A lease belongs to one revision of its key: a later write without a
@@ -12,6 +15,7 @@ interface Lease {
  */
 export class LeaseTable {
   readonly #leases = new Map<string, Lease>();
+  readonly #slots = new Map<number, Set<string>>();
   readonly #end: (key: string, revision: number) => Promise<unknown>;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
@@ -26,7 +30,7 @@ export class LeaseTable {
    * ends, `null` where one has ended, nothing where there is and was none.
    */
   note(key: string, revision: number, leaseSeconds: number | undefined): number | null | undefined {
-    if (leaseSeconds === undefined) return this.#leases.delete(key) ? null : undefined;
+    if (leaseSeconds === undefined) return this.#forget(key) ? null : undefined;
     const untilMs = Date.now() + leaseSeconds * 1000;
     this.restore(key, revision, untilMs);
     return untilMs;
@@ -34,14 +38,30 @@ export class LeaseTable {
 
   /** Takes over a lease that was written down. */
   restore(key: string, revision: number, untilMs: number): void {
-    this.#leases.set(key, { revision, untilMs });
+    this.#forget(key);
+    const slot = slotOf(untilMs);
+    this.#leases.set(key, { revision, slot });
+    const keys = this.#slots.get(slot);
+    if (keys === undefined) this.#slots.set(slot, new Set([key]));
+    else keys.add(key);
     this.#arm();
+  }
+
+  #forget(key: string): boolean {
+    const lease = this.#leases.get(key);
+    if (lease === undefined) return false;
+    this.#leases.delete(key);
+    const keys = this.#slots.get(lease.slot);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#slots.delete(lease.slot);
+    return true;
   }
 
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     this.#leases.clear();
+    this.#slots.clear();
   }
 
   #arm(): void {
@@ -55,8 +75,11 @@ export class LeaseTable {
 
   async #look(): Promise<void> {
     const nowMs = Date.now();
-    const due = [...this.#leases].filter(([, { untilMs }]) => untilMs <= nowMs);
-    await Promise.allSettled(due.map(([key, { revision }]) => this.#end(key, revision)));
+    const due: Promise<unknown>[] = [];
+    for (const [slot, keys] of [...this.#slots])
+      if (slot * LOOK_MS <= nowMs)
+        for (const key of [...keys]) due.push(this.#end(key, (this.#leases.get(key) as Lease).revision));
+    await Promise.allSettled(due);
     this.#arm();
   }
 }

@@ -26,12 +26,13 @@ export class FrontProxyAuthenticator {
 
   authenticate(headers: Headers, peer: PeerChain, nowMs: number): User | undefined {
     const { allowedNames, userHeaders, uidHeaders, groupHeaders, extraPrefixes } = this.#options;
+    const first = (names: readonly string[]) => names.map((name) => headerOf(headers, name)).find(Boolean);
+    const name = first(userHeaders);
+    // Most requests come from no proxy; whether one might is seen sooner than proved.
+    if (name === undefined) return undefined;
     const subject = this.#verifier.verify(peer, nowMs);
     if ("error" in subject) return undefined;
     if (allowedNames.length > 0 && !allowedNames.includes(subject.commonName)) return undefined;
-    const first = (names: readonly string[]) => names.map((name) => headerOf(headers, name)).find(Boolean);
-    const name = first(userHeaders);
-    if (name === undefined) return undefined;
     const uid = first(uidHeaders);
     const extra = Object.assign({}, ...extraPrefixes.map((prefix) => extraHeaders(headers, prefix) ?? {})) as Record<
       string,
