@@ -70,19 +70,12 @@ export class CertificateVerifier {
   }
 
   /** The time for which a way to an authority is good; `undefined` where there is none. */
-  #leadsToAuthority(
-    certificate: X509Certificate,
-    others: PeerChain,
-    nowMs: number,
-    depth = 0,
-  ): Period | undefined {
+  #leadsToAuthority(certificate: X509Certificate, others: PeerChain, nowMs: number, depth = 0): Period | undefined {
     if (depth >= CHAIN_MAX) return undefined;
     const issued = (candidate: X509Certificate): Period | undefined => {
       if (!candidate.ca) return undefined;
       const period = periodOf(candidate);
-      return isWithin(period, nowMs) &&
-        certificate.checkIssued(candidate) &&
-        certificate.verify(candidate.publicKey)
+      return isWithin(period, nowMs) && certificate.checkIssued(candidate) && certificate.verify(candidate.publicKey)
         ? period
         : undefined;
     };

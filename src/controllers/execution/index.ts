@@ -25,6 +25,7 @@ import { gvkOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
 import type { Memory } from "./context.ts";
+import { mayDrift } from "./drift.ts";
 import { reconcile } from "./reconcile.ts";
 import { isClusterReady, RELEASE_DELETIONS } from "./withdraw.ts";
 import { Contests } from "./contest.ts";
@@ -144,24 +145,7 @@ function follow(member: Member, kind: ResourceKind, context: ExecutionContext): 
     },
     update: (object, old) => {
       const written = record.versions.get(member.name, old);
-      // A status or another harmless change moves the version too; the comparison of the reconcile decides.
-      if (
-        written !== undefined &&
-        object.metadata.resourceVersion !== written &&
-        object.metadata.generation !== old.metadata.generation
-      )
-        enqueueFor(old);
-      else if (
-        object.metadata.labels !== old.metadata.labels ||
-        object.metadata.annotations !== old.metadata.annotations
-      ) {
-        if (written !== object.metadata.resourceVersion) enqueueFor(old);
-      } else if (
-        object.metadata.generation === undefined &&
-        written !== undefined &&
-        object.metadata.resourceVersion !== written
-      )
-        enqueueFor(old);
+      if (mayDrift(object, old, written, () => manifestOf(old, context))) enqueueFor(old);
     },
     delete: (object) => {
       record.versions.delete(member.name, object);
@@ -175,6 +159,17 @@ function follow(member: Member, kind: ResourceKind, context: ExecutionContext): 
   void informer.whenSynced().then(() => {
     if (!member.signal.aborted && !context.signal.aborted) enqueueMissing(member, kind, context);
   });
+}
+
+/** The manifest an object was written from; nothing where its Work says something else by now. */
+function manifestOf(object: KubeObject, context: ExecutionContext): KubeObject | undefined {
+  const { name, namespace, annotations = {} } = object.metadata;
+  const work = context.cache(Work).get(`${annotations[WORK_NAMESPACE]}/${annotations[WORK_NAME]}`);
+  const manifests = (work?.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  return manifests.find(
+    (manifest) =>
+      manifest.kind === object.kind && manifest.metadata.name === name && manifest.metadata.namespace === namespace,
+  );
 }
 
 /** What was applied before the first list of its kind and is not in it was deleted in between: no event says so. */
