@@ -2,9 +2,16 @@
  * The state a simulation must come to, computed directly: no queues, no caches, no order of events. It knows the words of
  * `propagation.md` and nothing of how the controllers go about it.
  */
-import { ClusterOverridePolicy, ClusterPropagationPolicy, OverridePolicy, PropagationPolicy } from "#apis/karmada";
+import {
+  bindingName,
+  ClusterOverridePolicy,
+  ClusterPropagationPolicy,
+  OverridePolicy,
+  PropagationPolicy,
+  ResourceBinding,
+} from "#apis/karmada";
 import { getPath, type KubeObject, setPath, type StringMap } from "#machinery";
-import { policiesOf, type Policy, type World } from "./world.ts";
+import { NAMESPACE, policiesOf, type Policy, type World } from "./world.ts";
 
 interface Selector {
   readonly apiVersion: string;
@@ -97,6 +104,51 @@ export const isClaimed = ({ metadata: { labels = {} } }: KubeObject): boolean =>
 
 export const namedClusters = ({ spec }: Policy): readonly string[] =>
   (getPath(spec, "placement", "clusterAffinity", "clusterNames") ?? []) as readonly string[];
+
+/** Bindings by name. */
+export async function allBindings(world: World): Promise<ReadonlyMap<string, ResourceBinding>> {
+  const { items } = await world.fleet.plane.list(ResourceBinding, { namespace: NAMESPACE });
+  return new Map(items.map((binding) => [binding.metadata.name ?? "", binding]));
+}
+
+export const bindingFor = (bindings: ReadonlyMap<string, ResourceBinding>, { kind, metadata }: KubeObject) => {
+  const found = bindings.get(bindingName(kind, metadata.name ?? ""));
+  return found?.spec.resource.uid === metadata.uid ? found : undefined;
+};
+
+export const clustersOf = (binding: ResourceBinding | undefined): readonly string[] =>
+  (binding?.spec.clusters ?? []).map(({ name }) => name);
+
+/** Clusters a ConfigMap is needed in: wherever a workload runs that names it and brings along what it needs. */
+export function neededIn(
+  template: KubeObject,
+  templates: readonly KubeObject[],
+  bindings: ReadonlyMap<string, ResourceBinding>,
+): readonly string[] {
+  if (template.kind !== "ConfigMap") return [];
+  const found = new Set<string>();
+  for (const workload of templates) {
+    const sources = getPath(workload, "spec", "template", "spec", "containers", 0, "envFrom") as
+      | readonly { readonly configMapRef?: { readonly name: string } }[]
+      | undefined;
+    if (!sources?.some(({ configMapRef }) => configMapRef?.name === template.metadata.name)) continue;
+    const binding = bindingFor(bindings, workload);
+    if (binding?.spec.propagateDeps !== true || binding.metadata.deletionTimestamp !== undefined) continue;
+    for (const cluster of clustersOf(binding)) found.add(cluster);
+  }
+  return [...found];
+}
+
+/** Whether nothing is carried out in a cluster for the time being. */
+export function isSuspendedIn({ spec }: Pick<Policy, "spec">, cluster: string): boolean {
+  const { dispatching, dispatchingOnClusters } = (spec["suspension"] ?? {}) as {
+    readonly dispatching?: boolean;
+    readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] };
+  };
+  return dispatching === true || dispatchingOnClusters?.clusterNames?.includes(cluster) === true;
+}
+
+export const isLazy = ({ spec }: Policy): boolean => spec["activationPreference"] === "Lazy";
 
 /** Whether every named cluster gets a copy, whatever the numbers. */
 export const isDuplicated = (template: KubeObject, { spec }: Policy): boolean =>

@@ -1,6 +1,7 @@
-/** `npm run sim -- --seed N --steps M [--seeds K] [--profile failover] [--verbose]`: runs K simulations from seed N on; exit code 1 when one fails. */
+/** `npm run sim -- --seed N --steps M [--seeds K] [--profile policies|failover] [--verbose]`: runs K simulations from seed N on; exit code 1 when one fails. */
 import { freezeObjects } from "#base";
 import { failoverProfile } from "./failover/index.ts";
+import { policiesProfile } from "./policies/index.ts";
 import { runProfile, runSimulation } from "./simulation.ts";
 
 function textOf(name: string): string | undefined {
@@ -24,6 +25,7 @@ const steps = numberOf("steps", 40);
 const seeds = numberOf("seeds", 1);
 const profiles = {
   propagation: runSimulation,
+  policies: (options: { readonly seed: number; readonly steps: number }) => runProfile(policiesProfile, options),
   failover: (options: { readonly seed: number; readonly steps: number }) => runProfile(failoverProfile, options),
 };
 const profile = textOf("profile") ?? "propagation";

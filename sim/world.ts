@@ -1,12 +1,13 @@
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { ClusterOverridePolicy, ClusterPropagationPolicy, OverridePolicy, PropagationPolicy } from "#apis/karmada";
 import { type Random, seededRandom } from "#base";
-import { retryOnConflict } from "#client";
-import type { KubeObject, ResourceKind } from "#machinery";
+import { type Client, retryOnConflict } from "#client";
+import { apiVersionOf, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 import type { VirtualFleet } from "#testing";
 
 export const NAMESPACE = "default";
-export const TEMPLATE_KINDS = [ConfigMap, Deployment] as const;
+/** Kinds of templates, unless a profile says more. */
+const TEMPLATE_KINDS = [ConfigMap, Deployment] as const;
 const POLICY_KINDS = [PropagationPolicy, ClusterPropagationPolicy, OverridePolicy, ClusterOverridePolicy] as const;
 
 /** An object of a member that is none of ours, as it must stay. */
@@ -28,11 +29,25 @@ export interface World {
   readonly foreign: Foreign[];
   /** Copies somebody deleted in a member on purpose: their going is no fault. `cluster kind/name`. */
   readonly deletedInMembers: Set<string>;
+  /** Copies somebody changed or deleted in a member on purpose, since a checker last asked. `cluster kind/name`. */
+  readonly changedInMembers: Set<string>;
+  /** Kinds templates may have. */
+  readonly kinds: readonly ResourceKind[];
+  /** How often somebody changed an object, by UID. */
+  readonly edits: Map<string, number>;
+  /** UIDs of templates somebody deleted. */
+  readonly deletedTemplates: Set<string>;
+  /** When somebody last took a definition out of a cluster, in virtual milliseconds. */
+  readonly droppedMs: Map<string, number>;
   pick<T>(items: readonly T[]): T;
   chance(share: number): boolean;
 }
 
-export function createWorld(fleet: VirtualFleet, seed: number): World {
+export function createWorld(
+  fleet: VirtualFleet,
+  seed: number,
+  kinds: readonly ResourceKind[] = TEMPLATE_KINDS as unknown as readonly ResourceKind[],
+): World {
   const random = seededRandom(seed);
   return {
     fleet,
@@ -41,6 +56,11 @@ export function createWorld(fleet: VirtualFleet, seed: number): World {
     history: [],
     foreign: [],
     deletedInMembers: new Set(),
+    changedInMembers: new Set(),
+    kinds,
+    edits: new Map(),
+    deletedTemplates: new Set(),
+    droppedMs: new Map(),
     pick: (items) => items[random.below(items.length)] as (typeof items)[number],
     chance: (share) => random.next() < share,
   };
@@ -72,14 +92,35 @@ export async function policiesOf(world: World, kind: (typeof POLICY_KINDS)[numbe
   return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined) as unknown as readonly Policy[];
 }
 
-/** Every template there is: ConfigMaps and Deployments the simulation made. */
+/** Every template there is: objects the simulation made. */
 export async function templatesOf(world: World): Promise<readonly KubeObject[]> {
-  const lists = await Promise.all(
-    TEMPLATE_KINDS.map((kind) => world.fleet.plane.list(kind as ResourceKind, { namespace: NAMESPACE })),
+  return (await objectsOf(world, world.fleet.plane)).filter(
+    ({ metadata }) => metadata.labels?.["sim"] === "template" && metadata.deletionTimestamp === undefined,
   );
-  return lists
-    .flatMap(({ items }) => items)
-    .filter(({ metadata }) => metadata.labels?.["sim"] === "template" && metadata.deletionTimestamp === undefined);
+}
+
+/** Every object of the kinds templates may have, in the control plane or a member; none of a kind that is not there. */
+export async function objectsOf({ kinds }: World, client: Client): Promise<readonly KubeObject[]> {
+  const lists = await Promise.all(
+    kinds.map(async (kind) => {
+      try {
+        const { items } = await client.list(kind, { namespace: NAMESPACE });
+        return items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.kind }));
+      } catch (error) {
+        if (isNotFound(error)) return [];
+        throw error;
+      }
+    }),
+  );
+  return lists.flat();
+}
+
+export const isManaged = ({ metadata }: KubeObject): boolean => metadata.labels?.["karmada.io/managed"] === "true";
+
+export function kindOf({ kinds }: World, { kind }: Pick<KubeObject, "kind">): ResourceKind {
+  const found = kinds.find((each) => each.kind === kind);
+  if (found === undefined) throw new Error(`${kind} is no kind of template`);
+  return found;
 }
 
 /** Writes what `edit` makes of an object that is there; false when it is gone. */
@@ -94,6 +135,8 @@ export async function change(
     const present = await world.fleet.plane.find(kind, at);
     if (present === undefined || present.metadata.deletionTimestamp !== undefined) return false;
     await world.fleet.plane.update(kind, edit(present));
+    const { uid = "" } = present.metadata;
+    world.edits.set(uid, (world.edits.get(uid) ?? 0) + 1);
     return true;
   });
 }

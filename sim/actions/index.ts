@@ -7,7 +7,7 @@ import { memberActions } from "./members.ts";
 import { policyActions } from "./policies.ts";
 import { templateActions } from "./templates.ts";
 
-const restart: Action = {
+export const restart: Action = {
   name: "restart the control plane",
   weight: 1,
   async run(world) {

@@ -1,20 +1,19 @@
-import { ConfigMap, Deployment } from "#apis/kubernetes";
+import { ConfigMap } from "#apis/kubernetes";
 import { isAlreadyExists, type KubeObject, type ResourceKind } from "#machinery";
-import { type Action, NAMESPACE, TEMPLATE_KINDS, type World } from "../world.ts";
+import { type Action, isManaged, kindOf, NAMESPACE, objectsOf, type World } from "../world.ts";
 
 /** Managed copies of a member, as its own administrator sees them. */
-async function copiesIn(world: World, cluster: string): Promise<readonly KubeObject[]> {
-  const lists = await Promise.all(
-    TEMPLATE_KINDS.map((kind) => world.fleet.member(cluster).list(kind as ResourceKind, { namespace: NAMESPACE })),
-  );
-  return lists
-    .flatMap(({ items }) => items)
-    .filter(({ metadata }) => metadata.labels?.["karmada.io/managed"] === "true");
+export async function copiesIn(world: World, cluster: string): Promise<readonly KubeObject[]> {
+  return (await objectsOf(world, world.fleet.member(cluster))).filter(isManaged);
 }
 
-const kindOf = (object: KubeObject): ResourceKind =>
-  (object.kind === "ConfigMap" ? ConfigMap : Deployment) as ResourceKind;
 const merge = "application/merge-patch+json";
+
+const DRIFTS: Readonly<Record<string, object>> = {
+  ConfigMap: { data: { value: "drifted" } },
+  Deployment: { spec: { replicas: 9 } },
+  Widget: { spec: { value: "drifted" } },
+};
 
 const drift: Action = {
   name: "change a copy in a member",
@@ -25,8 +24,9 @@ const drift: Action = {
     if (copies.length === 0) return undefined;
     const copy = world.pick(copies);
     const name = copy.metadata.name ?? "";
-    const body = copy.kind === "ConfigMap" ? { data: { value: "drifted" } } : { spec: { replicas: 9 } };
-    await world.fleet.member(cluster).patch(kindOf(copy), { namespace: NAMESPACE, name }, merge, body);
+    const body = DRIFTS[copy.kind];
+    world.changedInMembers.add(`${cluster} ${copy.kind}/${name}`);
+    await world.fleet.member(cluster).patch(kindOf(world, copy), { namespace: NAMESPACE, name }, merge, body);
     return `changed the copy of ${copy.kind} ${name} in ${cluster}`;
   },
 };
@@ -41,7 +41,8 @@ const remove: Action = {
     const copy = world.pick(copies);
     const name = copy.metadata.name ?? "";
     world.deletedInMembers.add(`${cluster} ${copy.kind}/${name}`);
-    await world.fleet.member(cluster).delete(kindOf(copy), { namespace: NAMESPACE, name });
+    world.changedInMembers.add(`${cluster} ${copy.kind}/${name}`);
+    await world.fleet.member(cluster).delete(kindOf(world, copy), { namespace: NAMESPACE, name });
     return `deleted the copy of ${copy.kind} ${name} in ${cluster}`;
   },
 };

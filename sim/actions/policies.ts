@@ -7,8 +7,8 @@ const KINDS = [
   { apiVersion: "apps/v1", kind: "Deployment" },
 ];
 
-function selector(world: World): object {
-  const of = world.pick(KINDS);
+export function selector(world: World, kinds: readonly object[] = KINDS): object {
+  const of = world.pick(kinds);
   if (world.chance(0.35)) return { ...of, namespace: NAMESPACE, name: world.pick(["a", "b", "c", "d"]) };
   const tier = world.pick(["front", "back"]);
   if (world.chance(0.5))
@@ -21,7 +21,7 @@ function someClusters(world: World): readonly string[] {
   return chosen.length > 0 ? chosen : [world.pick(world.clusters)];
 }
 
-function placement(world: World): object {
+export function placement(world: World): object {
   const clusterNames = someClusters(world);
   const affinity = { clusterAffinity: { clusterNames } };
   if (world.chance(0.5)) return affinity;
@@ -74,7 +74,7 @@ const overrideSpec = (world: World) => ({
 });
 
 /** Creates a policy, or replaces what it says when it is there already. */
-function put(
+export function put(
   name: string,
   weight: number,
   choose: (world: World) => readonly [ResourceKind, string],

@@ -1,15 +1,15 @@
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { isAlreadyExists, type KubeObject, type ResourceKind } from "#machinery";
-import { type Action, change, NAMESPACE, templatesOf, type World } from "../world.ts";
+import { type Action, change, kindOf, NAMESPACE, templatesOf, type World } from "../world.ts";
 
-const NAMES = ["a", "b", "c", "d"];
+export const NAMES = ["a", "b", "c", "d"];
 const TIERS = ["front", "back"];
 
-function metadata(world: World, name: string) {
+export function metadata(world: World, name: string) {
   return { namespace: NAMESPACE, name, labels: { sim: "template", tier: world.pick(TIERS) } };
 }
 
-const configMap = (world: World, name: string) =>
+export const configMap = (world: World, name: string) =>
   ({
     apiVersion: "v1",
     kind: "ConfigMap",
@@ -17,7 +17,7 @@ const configMap = (world: World, name: string) =>
     data: { value: String(world.random.below(100)) },
   }) as unknown as ConfigMap;
 
-const deployment = (world: World, name: string) =>
+export const deployment = (world: World, name: string) =>
   ({
     apiVersion: "apps/v1",
     kind: "Deployment",
@@ -51,9 +51,6 @@ const make: Action = {
   },
 };
 
-const kindOf = (object: KubeObject): ResourceKind =>
-  (object.kind === "ConfigMap" ? ConfigMap : Deployment) as ResourceKind;
-
 const edit: Action = {
   name: "change a template",
   weight: 8,
@@ -64,11 +61,12 @@ const edit: Action = {
     const name = template.metadata.name ?? "";
     const value = world.random.below(100);
     const what = world.pick(["content", "content", "labels"]);
-    const done = await change(world, kindOf(template), name, (present) => {
+    const done = await change(world, kindOf(world, template), name, (present) => {
       if (what === "labels") {
         const labels = { ...present.metadata.labels, tier: world.pick(TIERS), extra: String(value) };
         return { ...present, metadata: { ...present.metadata, labels } };
       }
+      if (present.kind === "Widget") return { ...present, spec: { value: String(value) } } as KubeObject;
       if (present.kind === "ConfigMap") return { ...present, data: { value: String(value) } } as KubeObject;
       const { spec } = present as unknown as Deployment;
       return { ...present, spec: { ...spec, replicas: 1 + (value % 6) } } as unknown as KubeObject;
@@ -85,7 +83,8 @@ const remove: Action = {
     if (templates.length === 0) return undefined;
     const template = world.pick(templates);
     const name = template.metadata.name ?? "";
-    await world.fleet.plane.delete(kindOf(template), { namespace: NAMESPACE, name });
+    world.deletedTemplates.add(template.metadata.uid ?? "");
+    await world.fleet.plane.delete(kindOf(world, template), { namespace: NAMESPACE, name });
     return `deleted ${template.kind} ${name}`;
   },
 };

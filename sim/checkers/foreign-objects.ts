@@ -1,16 +1,31 @@
+import { ClusterPropagationPolicy, PropagationPolicy } from "#apis/karmada";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import type { ResourceKind } from "#machinery";
-import { type Checker, NAMESPACE, type World } from "../world.ts";
+import { type Checker, type Foreign, isManaged, NAMESPACE, policiesOf, type World } from "../world.ts";
+
+/** Whether any policy lets us take over what a member has. Which one claims what is not asked: it may have changed. */
+async function mayTake(world: World): Promise<boolean> {
+  const policies = await Promise.all(
+    [PropagationPolicy, ClusterPropagationPolicy].map((kind) => policiesOf(world, kind)),
+  );
+  return policies.flat().some(({ spec }) => spec["conflictResolution"] === "Overwrite");
+}
 
 /** No member object is touched that is not ours: what members own stays to the letter, and gets no mark of ours. */
-async function check(world: World): Promise<void> {
-  for (const { cluster, kind, name, uid, text } of world.foreign) {
+async function check(world: World, couldTake: boolean): Promise<boolean> {
+  const canTake = await mayTake(world);
+  const taken: Foreign[] = [];
+  for (const own of world.foreign) {
+    const { cluster, kind, name, uid, text } = own;
     const found = await world.fleet.member(cluster).find(kind, { namespace: NAMESPACE, name });
     if (found === undefined) throw new Error(`${kind.kind} ${name} of ${cluster}'s own was deleted`);
     if (found.metadata.uid !== uid) throw new Error(`${kind.kind} ${name} of ${cluster}'s own was replaced`);
-    if (JSON.stringify(found) !== text)
-      throw new Error(`${kind.kind} ${name} of ${cluster}'s own was changed: ${JSON.stringify(found)}`);
+    if (JSON.stringify(found) === text) continue;
+    // A name no template ever has is nobody's to take, whatever policies say.
+    if (isManaged(found) && (couldTake || canTake) && !name.startsWith("own-")) taken.push(own);
+    else throw new Error(`${kind.kind} ${name} of ${cluster}'s own was changed: ${JSON.stringify(found)}`);
   }
+  for (const own of taken) world.foreign.splice(world.foreign.indexOf(own), 1);
   for (const cluster of world.clusters)
     for (const kind of [ConfigMap, Deployment] as const)
       for (const { metadata } of (
@@ -18,10 +33,11 @@ async function check(world: World): Promise<void> {
       ).items)
         if (metadata.labels?.["karmada.io/managed"] === "true")
           throw new Error(`${kind.kind} ${metadata.name} of ${cluster}'s system namespace carries our mark`);
+  return canTake;
 }
 
 export const foreignObjects: Checker = {
   name: "no member object is touched that is not ours",
-  watch: async (world) => check(world),
-  settled: check,
+  watch: async (world, before) => check(world, before === true),
+  settled: async (world) => void (await check(world, false)),
 };

@@ -1,19 +1,33 @@
 import { bindingName, ResourceBinding } from "#apis/karmada";
 import { Deployment } from "#apis/kubernetes";
-import { getPath, type ResourceKind } from "#machinery";
-import { isClaimed } from "../expected.ts";
-import { type Checker, NAMESPACE, templatesOf, type World } from "../world.ts";
+import { expectedClusters } from "#interpreter";
+import { getPath, type KubeObject, type ResourceKind } from "#machinery";
+import { allPolicies, claimOf, isClaimed, isSuspendedIn } from "../expected.ts";
+import { type Checker, isManaged, kindOf, NAMESPACE, templatesOf, type World } from "../world.ts";
+
+/** Whether a member holds back what is wanted there: it is suspended, or an object of its own stands in the way. */
+async function isHeldBack(world: World, template: KubeObject, binding: ResourceBinding): Promise<boolean> {
+  const at = { namespace: NAMESPACE, name: template.metadata.name ?? "" };
+  for (const name of expectedClusters(binding)) {
+    if (isSuspendedIn(binding as unknown as Parameters<typeof isSuspendedIn>[0], name)) return true;
+    const object = await world.fleet.member(name).find(kindOf(world, template), at);
+    if (object !== undefined && !isManaged(object)) return true;
+  }
+  return false;
+}
 
 async function check(world: World): Promise<void> {
+  const policies = await allPolicies(world);
   for (const template of await templatesOf(world)) {
     const { name = "" } = template.metadata;
-    if (!isClaimed(template)) continue;
+    if (!isClaimed(template) || claimOf(template, policies) === undefined) continue;
     const what = `${template.kind} ${name}`;
     const binding = await world.fleet.plane.find(ResourceBinding, {
       namespace: NAMESPACE,
       name: bindingName(template.kind, name),
     });
     if (binding === undefined) throw new Error(`${what} has no binding`);
+    if (await isHeldBack(world, template, binding)) continue;
     const applied = binding.status?.conditions?.find(({ type }) => type === "FullyApplied");
     if (applied?.status !== "True")
       throw new Error(

@@ -350,3 +350,23 @@ describe("10. a namespace", () => {
     expect(await isThere("m1", "theirs")).toBe(true);
   });
 });
+
+test("9.1 12.5n an object that is deleted where it is not made again is no longer reported as it was", async () => {
+  await fleet.plane.create(Deployment, aDeployment("held") as unknown as Deployment);
+  await policy("held", select("apps/v1", "Deployment", "held"));
+  const item = async () => (await binding("held-deployment"))?.status?.aggregatedStatus?.[0];
+  await fleet.until(async () => getPath(await item(), "status", "readyReplicas") === 1);
+  await edit(PropagationPolicy, "held", (object) => ({
+    ...object,
+    spec: { ...object.spec, suspension: { dispatching: true } },
+  }));
+  await fleet.until(async () => (await workOf("m1", "held"))?.spec?.suspendDispatching === true);
+  expect(await item()).toMatchObject({ health: "Healthy" });
+  await fleet.member("m1").delete(Deployment, at("held"));
+  await fleet.until(async () => (await item())?.health === "Unknown");
+  expect(await item()).toEqual({ clusterName: "m1", applied: true, health: "Unknown" });
+  expect(getPath(await fleet.plane.get(Deployment, at("held")), "status", "readyReplicas") ?? 0).toBe(0);
+  await edit(PropagationPolicy, "held", (object) => ({ ...object, spec: { ...object.spec, suspension: {} } }));
+  await fleet.until(async () => getPath(await item(), "status", "readyReplicas") === 1);
+  expect(await item()).toMatchObject({ applied: true, health: "Healthy" });
+});

@@ -22,9 +22,3 @@ export interface DetectorOptions {
   readonly skippedPropagatingNamespaces: readonly string[];
   readonly concurrentSyncs: number;
 }
-
-/** Templates that no policy wanted yet, by their queue key. */
-export interface Waiting {
-  readonly kind: ResourceKind;
-  readonly object: KubeObject;
-}

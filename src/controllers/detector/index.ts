@@ -29,9 +29,8 @@ import {
 } from "#controller-runtime";
 import { type KubeObject, objectKey, type ResourceKind, withMetadata } from "#machinery";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
-import { isAsLastSeen, isChangedByMarksOnly, isLazy } from "./lazy.ts";
-import { claimOf } from "./plan.ts";
-import { reconcile, requestName, stateOf } from "./reconcile.ts";
+import { isAsLastSeen, isChangedByMarksOnly } from "./lazy.ts";
+import { isClaimedLazily, reconcile, requestName, stateOf } from "./reconcile.ts";
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
 export type { DetectorDeps, DetectorOptions, TemplateKinds } from "./context.ts";
@@ -99,7 +98,7 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         const byMarks = { ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) };
         const templateKey = `${namespace ?? ""}/${wakeup.name}`;
         if (change.type === "deleted") {
-          state.waiting.delete(templateKey);
+          state.waiting.delete(templateKey, object);
           state.changed.delete(templateKey);
           return [];
         }
@@ -126,17 +125,7 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
   context.signal.addEventListener("abort", stop, { once: true });
 }
 
-function isClaimedLazily(object: KubeObject, context: ControllerContext<DetectorDeps, DetectorOptions>): boolean {
-  const claim = claimOf(object);
-  if (claim === undefined) return false;
-  const policy =
-    claim.kind === "PropagationPolicy"
-      ? context.cache(PropagationPolicy).get(`${claim.namespace}/${claim.name}`)
-      : context.cache(ClusterPropagationPolicy).get(claim.name);
-  return policy !== undefined && isLazy(policy);
-}
-
-/** A policy whose priority sinks may lose templates to those between its old and new priority that preempt. */
+/** A policy whose priority sinks may lose templates to those that preempt and were not above it before, but are now. */
 function policiesThatMayPreempt<P extends AnyPropagationPolicy>(
   change: Change<P>,
   context: ControllerContext<unknown, unknown>,
@@ -152,7 +141,7 @@ function policiesThatMayPreempt<P extends AnyPropagationPolicy>(
   const { namespace } = change.object.metadata;
   const kind = (namespace === undefined ? ClusterPropagationPolicy : PropagationPolicy) as typeof PropagationPolicy;
   return (context.cache(kind).list(namespace) as readonly AnyPropagationPolicy[])
-    .filter(({ spec }) => spec.preemption === "Always" && (spec.priority ?? 0) > now && (spec.priority ?? 0) < before)
+    .filter(({ spec }) => spec.preemption === "Always" && (spec.priority ?? 0) > now && (spec.priority ?? 0) <= before)
     .sort((a, b) => (b.spec.priority ?? 0) - (a.spec.priority ?? 0))
     .map(({ metadata }) => ({ kind, namespace, name: metadata.name ?? "" }));
 }

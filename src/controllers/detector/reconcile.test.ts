@@ -84,6 +84,39 @@ test("a policy of higher priority preempts, also when the other's priority sinks
   );
 });
 
+test("a policy as high as the holder was preempts once the holder's priority sinks", async () => {
+  await settings("level");
+  await policy("level-holder", "level", { priority: 5 });
+  await eventually(async () => (await claim("level")) === "level-holder");
+  await policy("level-other", "level", { priority: 5, preemption: "Always" });
+  await fleet.controlPlane.manager.whenIdle();
+  expect(await claim("level")).toBe("level-holder");
+  await edit("level-holder", { priority: 1 });
+  await eventually(async () => (await claim("level")) === "level-other");
+});
+
+test("a template a lazy policy preempted stays as it is when the policy it was taken from changes or goes", async () => {
+  await settings("taken");
+  await policy("loser", "taken", { priority: 1 });
+  await eventually(() => binding("taken"));
+  await policy("lazy-winner", "taken", {
+    priority: 5,
+    preemption: "Always",
+    activationPreference: "Lazy",
+    conflictResolution: "Overwrite",
+  });
+  await eventually(async () => (await claim("taken")) === "lazy-winner");
+  await edit("loser", { preserveResourcesOnDeletion: true });
+  await fleet.controlPlane.manager.whenIdle();
+  expect((await binding("taken"))?.spec.conflictResolution).toBe("Abort");
+  await plane.delete(PropagationPolicy, at("loser"));
+  await eventually(async () => (await plane.find(PropagationPolicy, at("loser"))) === undefined);
+  await fleet.controlPlane.manager.whenIdle();
+  expect(await claim("taken")).toBe("lazy-winner");
+  await touch("taken");
+  await eventually(async () => (await binding("taken"))?.spec.conflictResolution === "Overwrite");
+});
+
 test.each([53, 63, 253])(
   "[DR-43] [DR-44] a name of %i characters reaches the member and reports back",
   async (length) => {

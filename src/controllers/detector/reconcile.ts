@@ -29,15 +29,25 @@ import {
   withoutFinalizer,
 } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
-import type { DetectorDeps, DetectorOptions, Waiting } from "./context.ts";
-import { type BindingInput, buildBinding, choosePolicy, claimed, claimOf, isClusterPolicy, unclaimed } from "./plan.ts";
+import type { DetectorDeps, DetectorOptions } from "./context.ts";
+import {
+  type BindingInput,
+  buildBinding,
+  choosePolicy,
+  type Claim,
+  claimed,
+  claimOf,
+  isClusterPolicy,
+  unclaimed,
+} from "./plan.ts";
 import { isLazy, TEMPLATE_DIGEST, userDigest } from "./lazy.ts";
 import { withQuotaFacts } from "./quota-facts.ts";
+import { WaitingTemplates } from "./waiting.ts";
 
 type Context = ControllerContext<DetectorDeps, DetectorOptions>;
 
 interface State {
-  readonly waiting: Map<string, Waiting>;
+  readonly waiting: WaitingTemplates;
   /** Kinds whose templates are watched. */
   readonly followed: Map<string, ResourceKind>;
   /** Versions to which templates were seen to change since their binding was last written, by namespace and request name. */
@@ -49,7 +59,7 @@ const states = new WeakMap<AbortSignal, State>();
 export function stateOf(context: { readonly signal: AbortSignal }): State {
   let state = states.get(context.signal);
   if (state === undefined)
-    states.set(context.signal, (state = { waiting: new Map(), followed: new Map(), changed: new Map() }));
+    states.set(context.signal, (state = { waiting: new WaitingTemplates(), followed: new Map(), changed: new Map() }));
   return state;
 }
 
@@ -94,7 +104,7 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
   const waitingKey = `${request.namespace ?? ""}/${requestName(apiVersion, kindName, name)}`;
   const template = context.cache(kind).get(objectKey(kind.namespaced ? request.namespace : undefined, name));
   if (template === undefined || template.metadata.labels?.[CLAIMED_BY]) {
-    waiting.delete(waitingKey);
+    waiting.delete(waitingKey, { apiVersion, kind: kindName });
     return done;
   }
   // What is being deleted gets no new claim; its binding goes with it.
@@ -106,12 +116,12 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
     const key = claim.kind === "PropagationPolicy" ? `${claim.namespace}/${claim.name}` : claim.name;
     policy = context.cache(policyKind as typeof PropagationPolicy).get(key);
     if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) {
-      if (policy === undefined) await release(kind, template, claim.kind, context);
+      if (policy === undefined) await release(kind, template, claim, context);
       return done;
     }
     // A template that left its policy's selectors is handed back at once and looks for another one.
     if (selectorsPriority(policy.spec.resourceSelectors, template) === MATCHES_NONE) {
-      await release(kind, template, claim.kind, context);
+      await release(kind, template, claim, context);
       return done;
     }
   } else {
@@ -132,7 +142,7 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
   // Until its overrides are there it waits like one without a policy; their coming wakes the policy.
   waiting.set(waitingKey, { kind, object: template });
   mustHaveOverrides(policy, context);
-  waiting.delete(waitingKey);
+  waiting.delete(waitingKey, template);
   await apply(kind, template, policy, isByMarks, context);
   return done;
 }
@@ -316,11 +326,14 @@ function priorityOf(policy: AnyPropagationPolicy, context: Context): number | un
   return (found as { readonly value?: number }).value ?? 0;
 }
 
-/** Takes the marks off: the binding first, so that nothing is scheduled in between, then the template. */
+/**
+ * Takes the marks of one policy off: the binding first, so that nothing is scheduled in between, then the template. Marks
+ * of another policy, which may have taken over meanwhile, stay.
+ */
 async function release(
   kind: ResourceKind,
   template: KubeObject,
-  claimKind: "PropagationPolicy" | "ClusterPropagationPolicy",
+  claim: Pick<Claim, "kind" | "id">,
   context: Context,
 ): Promise<void> {
   const bindingKind = (
@@ -333,14 +346,27 @@ async function release(
   ) => {
     await retryOnConflict(async () => {
       const present = await client.find(objectKind, at);
-      if (present === undefined) return;
-      const stripped = unclaimed(present, claimKind);
-      if (!deepEqual(stripped, present)) await client.update(objectKind, stripped);
+      if (present === undefined || !isMarkedBy(present, claim)) return;
+      await client.update(objectKind, unclaimed(present, claim.kind));
     });
   };
   const { namespace, name = "" } = template.metadata;
   await strip(bindingKind, { namespace, name: bindingName(template.kind, name) });
   await strip(kind, { namespace, name });
+}
+
+const isMarkedBy = ({ metadata }: KubeObject, { kind, id }: Pick<Claim, "kind" | "id">): boolean =>
+  metadata.labels?.[kind === "PropagationPolicy" ? PROPAGATION_POLICY_ID : CLUSTER_PROPAGATION_POLICY_ID] === id;
+
+/** Whether the policy that claims a template waits for the template's user. */
+export function isClaimedLazily(object: KubeObject, context: Context): boolean {
+  const claim = claimOf(object);
+  if (claim === undefined) return false;
+  const policy =
+    claim.kind === "PropagationPolicy"
+      ? context.cache(PropagationPolicy).get(`${claim.namespace}/${claim.name}`)
+      : context.cache(ClusterPropagationPolicy).get(claim.name);
+  return policy !== undefined && isLazy(policy);
 }
 
 async function reconcilePolicy(request: Request, context: Context): Promise<Result> {
@@ -350,6 +376,7 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
   if (policy === undefined) return done;
   const claimKind = isCluster ? "ClusterPropagationPolicy" : "PropagationPolicy";
   const id = policy.metadata.labels?.[isCluster ? CLUSTER_PROPAGATION_POLICY_ID : PROPAGATION_POLICY_ID] ?? "";
+  const claim = { kind: claimKind, id } as const;
   const bindings = [ResourceBinding, ...(isCluster ? [ClusterResourceBinding] : [])].flatMap(
     (kind) => context.cache(kind as typeof ResourceBinding).byIndex("claim", id) as readonly AnyBinding[],
   );
@@ -361,7 +388,7 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
       .map((template) => ({ kind, template })),
   );
   if (policy.metadata.deletionTimestamp !== undefined) {
-    await Promise.all(claimedTemplates.map(({ kind, template }) => release(kind, template, claimKind, context)));
+    await Promise.all(claimedTemplates.map(({ kind, template }) => release(kind, template, claim, context)));
     await Promise.all(
       bindings.map(async (binding) => {
         const kind = (binding.metadata.namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
@@ -369,7 +396,8 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
           namespace: binding.metadata.namespace,
           name: binding.metadata.name ?? "",
         });
-        if (present !== undefined) await context.client.update(kind, unclaimed(present, claimKind));
+        if (present !== undefined && isMarkedBy(present, claim))
+          await context.client.update(kind, unclaimed(present, claimKind));
       }),
     );
     try {
@@ -385,18 +413,23 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
     }
     return done;
   }
-  const enqueue = (apiVersion: string, kind: string, namespace: string | undefined, name: string) =>
+  const enqueue = (apiVersion: string, kindName: string, namespace: string | undefined, name: string) => {
+    const kind = context.deps.templates.find(apiVersion, kindName);
+    const template = kind === undefined ? undefined : context.cache(kind).get(objectKey(namespace || undefined, name));
+    // A binding may still carry this policy's mark while the template went to a policy that waits for its user.
+    const isClaimed = template !== undefined && claimOf(template) !== undefined;
     context.enqueue({
       ...(namespace ? { namespace } : {}),
-      name: requestName(apiVersion, kind, name, isLazy(policy)),
+      name: requestName(apiVersion, kindName, name, isClaimed ? isClaimedLazily(template, context) : isLazy(policy)),
       priority: PRIORITY_LOW,
     });
+  };
   // A template may carry the mark while its binding is still being written.
   for (const { template } of claimedTemplates)
     enqueue(template.apiVersion, template.kind, template.metadata.namespace, template.metadata.name ?? "");
   for (const { spec } of bindings)
     enqueue(spec.resource.apiVersion, spec.resource.kind, spec.resource.namespace, spec.resource.name);
-  for (const { object } of stateOf(context).waiting.values()) {
+  for (const { object } of stateOf(context).waiting.selectable(policy.spec.resourceSelectors)) {
     if (!isCluster && object.metadata.namespace !== policy.metadata.namespace) continue;
     if (selectorsPriority(policy.spec.resourceSelectors, object) === MATCHES_NONE) continue;
     enqueue(object.apiVersion, object.kind, object.metadata.namespace, object.metadata.name ?? "");

@@ -83,7 +83,7 @@ function follow(member: Member, kind: ResourceKind, context: Context): void {
     if (namespace && name && clusterOfExecutionNamespace(namespace) === member.name)
       context.enqueue({ namespace, name, afterMs: GATHER_MS });
   };
-  const stop = member.informers.of(kind).handle({ add: enqueueFor, update: enqueueFor });
+  const stop = member.informers.of(kind).handle({ add: enqueueFor, update: enqueueFor, delete: enqueueFor });
   member.signal.addEventListener("abort", stop, { once: true });
   context.signal.addEventListener("abort", stop, { once: true });
 }
@@ -104,7 +104,8 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
     settling.forget(request.key);
     return done;
   }
-  if (statuses.some(({ health }) => health === "Unhealthy")) {
+  // What is missing for a moment is about to be made again.
+  if (statuses.some(({ health, status }) => health === "Unhealthy" || (health === "Unknown" && status === undefined))) {
     const leftMs = settling.holdMs(request.key, context.clock.monotonicMs());
     if (leftMs > 0) return requeueAfter(leftMs);
   }
@@ -125,29 +126,35 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
 /** What the member's objects of a Work say now; nothing where there is nothing to say of it. */
 async function observe(request: Request, context: Context): Promise<readonly ManifestStatus[] | undefined> {
   const work = context.cache(Work).get(request.key);
-  if (work === undefined || work.metadata.deletionTimestamp !== undefined || !isApplied(work)) return undefined;
+  if (work === undefined || work.metadata.deletionTimestamp !== undefined) return undefined;
   const clusterName = clusterOfExecutionNamespace(request.namespace);
   const member = clusterName === undefined ? undefined : context.deps.members.get(clusterName);
-  if (member === undefined || work.spec?.suspendDispatching === true) return undefined;
+  if (member === undefined) return undefined;
+  const isReported = isApplied(work) && work.spec?.suspendDispatching !== true;
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
   const statuses: ManifestStatus[] = [];
   for (const [ordinal, manifest] of manifests.entries()) {
-    const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
-    if (kind === undefined) continue;
-    follow(member, kind, context);
-    const informer = member.informers.of(kind);
-    // The first list brings the object and with it the next request.
-    if (!informer.hasSynced) continue;
-    const { namespace, name = "" } = manifest.metadata;
-    const object = informer.get(kind.namespaced && namespace !== undefined ? `${namespace}/${name}` : name);
     const before = work.status?.manifestStatuses?.find(({ identifier }) => identifier.ordinal === ordinal);
-    if (object === undefined) {
+    const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
+    if (kind !== undefined && isApplied(work)) follow(member, kind, context);
+    const seen = kind === undefined ? "unseen" : look(member, kind, manifest);
+    if (seen === "unseen" || (typeof seen === "object" && !isReported)) {
       if (before !== undefined) statuses.push(before);
-      continue;
-    }
-    statuses.push(await statusOf(work, object, ordinal, before, context));
+    } else if (typeof seen === "object") statuses.push(await statusOf(work, seen, ordinal, before, context));
+    // What it said when it was last seen holds no longer.
+    else if (before !== undefined)
+      statuses.push({ identifier: before.identifier, health: "Unknown" } as unknown as ManifestStatus);
   }
   return statuses.length === 0 ? undefined : statuses;
+}
+
+/** A manifest's object as a member's cache has it; `unseen` while the cache knows nothing: its first list brings the next request. */
+function look(member: Member, kind: ResourceKind, { metadata }: KubeObject): KubeObject | "missing" | "unseen" {
+  const informer = member.informers.of(kind);
+  if (!informer.hasSynced) return "unseen";
+  const { namespace, name = "" } = metadata;
+  const object = informer.get(kind.namespaced && namespace !== undefined ? `${namespace}/${name}` : name);
+  return object ?? (informer.isHealthy ? "missing" : "unseen");
 }
 
 async function statusOf(
