@@ -6,6 +6,7 @@ import {
   bindingName,
   ClusterOverridePolicy,
   ClusterPropagationPolicy,
+  isReleasedBinding,
   OverridePolicy,
   PropagationPolicy,
   ResourceBinding,
@@ -119,6 +120,17 @@ export const bindingFor = (bindings: ReadonlyMap<string, ResourceBinding>, { kin
 export const clustersOf = (binding: ResourceBinding | undefined): readonly string[] =>
   (binding?.spec.clusters ?? []).map(({ name }) => name);
 
+/** Names of the ConfigMaps a workload needs; one that was let go needs what it needed then. */
+function needsOf(workload: KubeObject, binding: ResourceBinding | undefined): readonly (string | undefined)[] {
+  const record = binding?.metadata.annotations?.["resourcebinding.karmada.io/dependencies"];
+  if (binding !== undefined && record !== undefined && isReleasedBinding(binding))
+    return (JSON.parse(record) as readonly { readonly name?: string }[]).map(({ name }) => name);
+  const sources = getPath(workload, "spec", "template", "spec", "containers", 0, "envFrom");
+  return ((sources ?? []) as readonly { readonly configMapRef?: { readonly name: string } }[]).map(
+    ({ configMapRef }) => configMapRef?.name,
+  );
+}
+
 /** Clusters a ConfigMap is needed in: wherever a workload runs that names it and brings along what it needs. */
 export function neededIn(
   template: KubeObject,
@@ -128,11 +140,8 @@ export function neededIn(
   if (template.kind !== "ConfigMap") return [];
   const found = new Set<string>();
   for (const workload of templates) {
-    const sources = getPath(workload, "spec", "template", "spec", "containers", 0, "envFrom") as
-      | readonly { readonly configMapRef?: { readonly name: string } }[]
-      | undefined;
-    if (!sources?.some(({ configMapRef }) => configMapRef?.name === template.metadata.name)) continue;
     const binding = bindingFor(bindings, workload);
+    if (!needsOf(workload, binding).includes(template.metadata.name)) continue;
     if (binding?.spec.propagateDeps !== true || binding.metadata.deletionTimestamp !== undefined) continue;
     for (const cluster of clustersOf(binding)) found.add(cluster);
   }

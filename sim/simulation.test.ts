@@ -1,8 +1,11 @@
 import { expect, test } from "vitest";
 import { ConfigMap } from "#apis/kubernetes";
+import { PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
+import { type KubeObject, type ResourceKind, setPath } from "#machinery";
 import { actions } from "./actions/index.ts";
-import { runSimulation } from "./simulation.ts";
-import { type Action, NAMESPACE } from "./world.ts";
+import { policiesProfile } from "./policies/index.ts";
+import { runProfile, runSimulation } from "./simulation.ts";
+import { type Action, change, isManaged, kindOf, NAMESPACE, objectsOf, templatesOf, type World } from "./world.ts";
 
 const told = ({ failure, history }: Awaited<ReturnType<typeof runSimulation>>) =>
   failure === undefined ? "" : `${failure.checker}: ${failure.message}\n${history.join("\n")}`;
@@ -21,6 +24,16 @@ test.each([
   [1298, "a copy deleted between its writing and the first list of its kind was not made again"],
 ])("seed %i: %s", async (seed) => {
   expect(told(await runSimulation({ seed, steps: seed < 3000 ? 60 : 70 }))).toBe("");
+});
+
+test.each([
+  [1, "policies in full"],
+  [16, "policies in full, with a pull member"],
+  [5, "a policy that changed activated a template a lazy policy had taken from it"],
+  [2042, "a workload its policy had let go lost at a restart what it needed"],
+  [2081, "a start activated a lazy policy for a template another one's binding depended on"],
+])("[DR-26] seed %i: %s", async (seed) => {
+  expect(told(await runProfile(policiesProfile, { seed, steps: seed === 5 ? 60 : 70 }))).toBe("");
 });
 
 /** What must not happen, done by hand: a checker that misses it is none. */
@@ -61,6 +74,89 @@ test.each(sabotages)("when %s, a checker says so", async (_what, checker, run) =
     if (failure !== undefined) failures.add(failure.checker);
   }
   expect([...failures]).toContain(checker);
+});
+
+const bindings = async ({ fleet }: World) => (await fleet.plane.list(ResourceBinding, { namespace: NAMESPACE })).items;
+const editBinding = (world: World, { metadata }: ResourceBinding, path: readonly string[], value: unknown) =>
+  change(world, ResourceBinding as ResourceKind, metadata.name ?? "", (present) => setPath(present, path, value));
+
+const policySabotages: readonly (readonly [string, string, Action["run"]])[] = [
+  [
+    "a lazily claimed binding is changed",
+    "a lazily activated policy changes nothing until its user changes the template",
+    async (world) => {
+      for (const binding of await bindings(world)) {
+        const name = binding.metadata.annotations?.["propagationpolicy.karmada.io/name"] ?? "";
+        const policy = await world.fleet.plane.find(PropagationPolicy, { namespace: NAMESPACE, name });
+        if (policy?.spec.activationPreference !== "Lazy") continue;
+        await editBinding(world, binding, ["spec", "conflictResolution"], "Overwrite");
+        return `sabotaged ${binding.metadata.name}`;
+      }
+      return undefined;
+    },
+  ],
+  [
+    "a binding whose scheduling is suspended is given other clusters",
+    "a binding whose scheduling is suspended keeps its clusters",
+    async (world) => {
+      for (const binding of await bindings(world)) {
+        const isSuspended = (binding.spec.suspension as { readonly scheduling?: boolean } | undefined)?.scheduling;
+        if (isSuspended !== true) continue;
+        await editBinding(world, binding, ["spec", "clusters"], [{ name: "m9" }]);
+        return `sabotaged ${binding.metadata.name}`;
+      }
+      return undefined;
+    },
+  ],
+  [
+    "a copy is changed while it is suspended",
+    "nothing is carried out in members while dispatching is suspended",
+    async (world) => {
+      for (const { metadata, spec } of (await world.fleet.plane.list(Work)).items) {
+        const cluster = metadata.namespace?.replace("karmada-es-", "") ?? "";
+        if (spec?.suspendDispatching !== true) continue;
+        for (const copy of (await objectsOf(world, world.fleet.member(cluster))).filter(isManaged)) {
+          if (copy.metadata.annotations?.["work.karmada.io/name"] !== metadata.name) continue;
+          const body = { metadata: { labels: { sabotaged: String(world.history.length) } } };
+          const at = { namespace: NAMESPACE, name: copy.metadata.name ?? "" };
+          const kind = kindOf(world, copy);
+          await world.fleet.member(cluster).patch(kind, at, "application/merge-patch+json", body);
+          return `sabotaged ${copy.metadata.name} in ${cluster}`;
+        }
+      }
+      for (const { metadata } of (await world.fleet.plane.list(PropagationPolicy)).items)
+        await change(world, PropagationPolicy as ResourceKind, metadata.name ?? "", (present) =>
+          setPath(present, ["spec", "suspension"], { dispatching: true }),
+        );
+      return "suspended all policies of the namespace";
+    },
+  ],
+  [
+    "what is to be preserved is deleted with its template",
+    "what is to be preserved when its template goes stays in members",
+    async (world) => {
+      for (const template of await templatesOf(world)) {
+        const at = { namespace: NAMESPACE, name: template.metadata.name ?? "" };
+        const binding = (await bindings(world)).find(({ spec }) => spec.resource.uid === template.metadata.uid);
+        if (binding?.spec.preserveResourcesOnDeletion !== true) continue;
+        world.deletedTemplates.add(template.metadata.uid ?? "");
+        const kind = kindOf(world, template as KubeObject);
+        await world.fleet.plane.delete(kind, at);
+        for (const cluster of world.clusters) await world.fleet.member(cluster).delete(kind, at);
+        return `sabotaged ${template.kind} ${at.name}`;
+      }
+      return undefined;
+    },
+  ],
+];
+
+test.each(policySabotages)("when %s, a checker of policies says so", async (_what, checker, run) => {
+  const profile = { ...policiesProfile, actions: [...policiesProfile.actions, { name: "sabotage", weight: 15, run }] };
+  const found = policiesProfile.checkers.filter(({ name }) => name === checker);
+  let failure: string | undefined;
+  for (let seed = 1; seed <= 10 && failure === undefined; seed++)
+    failure = (await runProfile({ ...profile, checkers: found }, { seed, steps: 50 })).failure?.checker;
+  expect(failure).toBe(checker);
 });
 
 test("the same seed does the same again", async () => {

@@ -13,6 +13,8 @@ function paced<T>(
   name: string,
   look: (world: World) => Promise<T>,
   compare: (before: T, now: T, world: World) => void,
+  /** Looks at what happens between the two states: gives the first anew when it must not be compared as it was. */
+  meanwhile?: (before: T, world: World) => Promise<T>,
 ): Checker {
   interface Memory {
     readonly seen: T;
@@ -27,7 +29,8 @@ function paced<T>(
       const nowMs = world.fleet.clock.monotonicMs();
       const memory = before as Memory | undefined;
       const isAtRest = memory !== undefined && nowMs - memory.lastMs >= REST_MS;
-      if (memory !== undefined && !isAtRest) return { ...memory, lastMs: nowMs };
+      if (memory !== undefined && !isAtRest)
+        return { ...memory, seen: (await meanwhile?.(memory.seen, world)) ?? memory.seen, lastMs: nowMs };
       const seen = await look(world);
       if (memory?.isAtRest) compare(memory.seen, seen, world);
       return { seen, atMs: nowMs, isAtRest, lastMs: nowMs };
@@ -52,28 +55,30 @@ interface Waiting {
   readonly decided: unknown;
 }
 
+async function waiting(world: World): Promise<ReadonlyMap<string, Waiting>> {
+  const [templates, policies, bindings] = await Promise.all([
+    templatesOf(world),
+    allPolicies(world),
+    allBindings(world),
+  ]);
+  const found = new Map<string, Waiting>();
+  for (const template of templates) {
+    const policy = claimOf(template, policies);
+    if (policy === undefined || !isLazy(policy) || !isClaimedBy(template, policy)) continue;
+    found.set(`${template.kind} ${template.metadata.name}`, {
+      template: template.metadata.uid,
+      edits: world.edits.get(template.metadata.uid ?? "") ?? 0,
+      policy: `${policy.kind} ${policy.metadata.uid}`,
+      generation: policy.metadata.generation ?? 0,
+      decided: decided(bindingFor(bindings, template)),
+    });
+  }
+  return found;
+}
+
 const laziness = paced<ReadonlyMap<string, Waiting>>(
   "a lazily activated policy changes nothing until its user changes the template",
-  async (world) => {
-    const [templates, policies, bindings] = await Promise.all([
-      templatesOf(world),
-      allPolicies(world),
-      allBindings(world),
-    ]);
-    const found = new Map<string, Waiting>();
-    for (const template of templates) {
-      const policy = claimOf(template, policies);
-      if (policy === undefined || !isLazy(policy) || !isClaimedBy(template, policy)) continue;
-      found.set(`${template.kind} ${template.metadata.name}`, {
-        template: template.metadata.uid,
-        edits: world.edits.get(template.metadata.uid ?? "") ?? 0,
-        policy: `${policy.kind} ${policy.metadata.uid}`,
-        generation: policy.metadata.generation ?? 0,
-        decided: decided(bindingFor(bindings, template)),
-      });
-    }
-    return found;
-  },
+  waiting,
   (before, now) => {
     for (const [key, old] of before) {
       const present = now.get(key);
@@ -88,6 +93,11 @@ const laziness = paced<ReadonlyMap<string, Waiting>>(
           `the binding of ${key} says ${JSON.stringify(present.decided)} instead of ${JSON.stringify(old.decided)}, nobody changed its template`,
         );
     }
+  },
+  // A template that went to another policy and came back is claimed anew, which takes effect.
+  async (before, world) => {
+    const now = await waiting(world);
+    return new Map([...before].filter(([key, { policy }]) => now.get(key)?.policy === policy));
   },
 );
 

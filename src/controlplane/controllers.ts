@@ -188,7 +188,10 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
     dependenciesDistributor,
     {
       deps: { interpreter, kindOf, templateOf },
-      options: { concurrentSyncs: config.concurrentDependentResourceSyncs },
+      options: {
+        unclaimedBindings: config.unclaimedBindings,
+        concurrentSyncs: config.concurrentDependentResourceSyncs,
+      },
     },
     gates.has("PropagateDeps"),
   );

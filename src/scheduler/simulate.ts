@@ -1,11 +1,17 @@
-import type { AnyBinding, Cluster, ResourceBinding, ResourceBindingSpec, TargetCluster } from "#apis/karmada";
+import {
+  type AnyBinding,
+  type Cluster,
+  isClaimedBinding,
+  type ResourceBinding,
+  type ResourceBindingSpec,
+  type TargetCluster,
+} from "#apis/karmada";
 import type { AssumedWorkload } from "#estimator";
 import { formatTime, parseTime } from "#machinery";
 import type { Decision } from "./decision.ts";
 import type { Gates } from "./facts.ts";
 import { ScheduleError } from "./errors.ts";
 import { decisionKey, failedPlan, type PassPlan, planPass } from "./pass.ts";
-import { isClaimed } from "./triggers.ts";
 import { builtinPlugins } from "./plugins/index.ts";
 import type { AlgorithmOptions, Estimator } from "./algorithm.ts";
 import type { HostedPlugin, PluginHost, SchedulerPlugin } from "./plugins/plugin.ts";
@@ -155,7 +161,8 @@ class Run {
   /** Whether the scheduler would leave the binding alone. */
   isHeld(binding: AnyBinding): boolean {
     return (
-      binding.spec.suspension?.scheduling === true || !(this.#added.has(decisionKey(binding)) || isClaimed(binding))
+      binding.spec.suspension?.scheduling === true ||
+      !(this.#added.has(decisionKey(binding)) || isClaimedBinding(binding))
     );
   }
 

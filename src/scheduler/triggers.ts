@@ -1,10 +1,4 @@
-import {
-  type AnyBinding,
-  CLUSTER_PROPAGATION_POLICY_ID,
-  type Cluster,
-  PROPAGATION_POLICY_ID,
-  BINDING_MANAGED_BY,
-} from "#apis/karmada";
+import { type AnyBinding, type Cluster, isClaimedBinding } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { parseQuantity } from "#machinery";
 import { inlineOf, matchesAffinity, overflowOf, termNamed } from "#apis/karmada";
@@ -17,16 +11,8 @@ export function isOurs(binding: AnyBinding, schedulerName: string): boolean {
   return (spec.schedulerName || DEFAULT_NAME) === schedulerName && spec.suspension?.scheduling !== true;
 }
 
-/** Whether something claims the binding: a policy, or a manager of its own. */
-export function isClaimed(binding: AnyBinding): boolean {
-  const labels = binding.metadata.labels ?? {};
-  return [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID, BINDING_MANAGED_BY].some(
-    (key) => (labels[key] ?? "") !== "",
-  );
-}
-
 export const isHandled = (binding: AnyBinding, schedulerName: string): boolean =>
-  isOurs(binding, schedulerName) && isClaimed(binding);
+  isOurs(binding, schedulerName) && isClaimedBinding(binding);
 
 /** Whether a change of a binding calls for a pass. */
 export function bindingEnqueues(

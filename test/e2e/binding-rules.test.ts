@@ -10,7 +10,7 @@ import {
   Work,
 } from "#apis/karmada";
 import { retryOnConflict } from "#client";
-import { getPath, type KubeObject, type ResourceKind } from "#machinery";
+import { getPath, type KubeObject, type ResourceKind, setPath } from "#machinery";
 import { aDeployment, startVirtualFleet, type VirtualFleet } from "#testing";
 
 let fleet: VirtualFleet;
@@ -125,6 +125,28 @@ describe("5.3 a dependency of two owners", () => {
     await fleet.until(async () => (await copy("m1", "common")) === undefined);
     await fleet.until(async () => (await copy("m2", "common")) === undefined);
   });
+});
+
+test("5.3 12.2 what was let go goes on needing what it needed then, over changes of its template and a restart", async () => {
+  await policy("freed", select("apps/v1", "Deployment", "freed", { propagateDeps: true }));
+  await configMap("freed-before");
+  await configMap("freed-after");
+  await workload("freed", "freed-before");
+  await fleet.until(() => copy("m1", "freed-before"));
+  await fleet.plane.delete(PropagationPolicy, at("freed"));
+  await fleet.until(
+    async () =>
+      (await binding("freed-deployment"))?.metadata.labels?.["propagationpolicy.karmada.io/permanent-id"] === undefined,
+  );
+  await edit(Deployment, "freed", (object) =>
+    setPath(object, ["spec", "template", "spec", "volumes"], [{ name: "v", configMap: { name: "freed-after" } }]),
+  );
+  await fleet.restart();
+  await rest();
+  expect(await copy("m1", "freed-before")).toBeDefined();
+  expect(await copy("m1", "freed-after")).toBeUndefined();
+  await policy("freed-again", select("apps/v1", "Deployment", "freed", { propagateDeps: true }));
+  await fleet.until(async () => (await copy("m1", "freed-after")) && (await copy("m1", "freed-before")) === undefined);
 });
 
 test("7.2 completions of a divided Job follow its replicas, a number nobody counts to as well", async () => {

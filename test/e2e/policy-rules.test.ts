@@ -11,7 +11,7 @@ import {
   Work,
 } from "#apis/karmada";
 import { retryOnConflict } from "#client";
-import type { KubeObject, ResourceKind } from "#machinery";
+import { type KubeObject, type ResourceKind, setPath } from "#machinery";
 import { aDeployment, startVirtualFleet, type VirtualFleet } from "#testing";
 
 let fleet: VirtualFleet;
@@ -265,6 +265,29 @@ describe("4.7 lazy activation", () => {
     expect(await binding("lazy-3")).toBeUndefined();
     await touch("lazy-3");
     await fleet.until(() => copy("m1", "lazy-3"));
+  });
+
+  test("a template that waits and that others depend on is not activated by a restart either", async () => {
+    await fleet.plane.create(ConfigMap, configMap("lazy-6"));
+    await rest();
+    await policy("lazy-6", { name: "lazy-6" }, { ...lazy, placement: clusters("m1", "m2") });
+    await fleet.until(async () => (await holder("lazy-6")) === "lazy-6");
+    await policy("needs-6", { apiVersion: "apps/v1", kind: "Deployment", name: "needs-6" }, { propagateDeps: true });
+    await fleet.plane.create(
+      Deployment,
+      setPath(
+        aDeployment("needs-6"),
+        ["spec", "template", "spec", "volumes"],
+        [{ name: "v", configMap: { name: "lazy-6" } }],
+      ),
+    );
+    await fleet.until(() => copy("m1", "lazy-6"));
+    await fleet.restart();
+    await rest();
+    expect((await binding("lazy-6"))?.spec.placement).toBeUndefined();
+    expect(await copy("m2", "lazy-6")).toBeUndefined();
+    await touch("lazy-6");
+    await fleet.until(() => copy("m2", "lazy-6"));
   });
 
   test("what the user changed while nobody looked counts at the next start", async () => {

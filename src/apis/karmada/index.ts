@@ -25,6 +25,7 @@ export {
   withoutTarget,
 } from "./eviction.ts";
 
+export { isClaimedBinding, isReleasedBinding } from "./claims.ts";
 export type * from "./parts.ts";
 export { inlineOf, matchesAffinity, overflowOf, overflowOrder, termNamed } from "./affinity.ts";
 export {

@@ -1,15 +1,13 @@
 import {
   type AnyBinding,
   BINDING_FINALIZER,
-  BINDING_MANAGED_BY,
   Cluster,
   CLUSTER_BINDING_FINALIZER,
-  CLUSTER_PROPAGATION_POLICY_ID,
   ClusterOverridePolicy,
   ClusterResourceBinding,
   clusterOfExecutionNamespace,
+  isReleasedBinding,
   OverridePolicy,
-  PROPAGATION_POLICY_ID,
   ResourceBinding,
   Work,
 } from "#apis/karmada";
@@ -97,7 +95,7 @@ export async function reconcile(
     return done;
   }
   if (id === undefined) return done;
-  if (context.options.unclaimedBindings === "freeze" && !isClaimed(binding)) return done;
+  if (context.options.unclaimedBindings === "freeze" && isReleasedBinding(binding)) return done;
   const orphans = planOrphans(binding, works).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   try {
     await Promise.all(planUnpreserved(binding, works).map((work) => client.update(Work, work)));
@@ -220,16 +218,6 @@ function isSameWork(present: Work, wanted: Work): boolean {
     deepEqual(present.metadata.labels, wanted.metadata.labels) &&
     deepEqual(present.metadata.annotations, wanted.metadata.annotations) &&
     deepEqual(present.metadata.finalizers, wanted.metadata.finalizers)
-  );
-}
-
-/** A policy's binding, one with a manager of its own, or one that exists only because others depend on it. */
-function isClaimed(binding: AnyBinding): boolean {
-  const labels = binding.metadata.labels ?? {};
-  return (
-    Boolean(labels[PROPAGATION_POLICY_ID] || labels[CLUSTER_PROPAGATION_POLICY_ID] || labels[BINDING_MANAGED_BY]) ||
-    (binding.spec.requiredBy ?? []).length > 0 ||
-    binding.spec.placement === undefined
   );
 }
 

@@ -14,6 +14,8 @@ export interface DistributorDeps {
 }
 
 export interface DistributorOptions {
+  /** Whether a binding that no policy claims any more keeps what it was given as it is. */
+  readonly unclaimedBindings: "freeze" | "follow";
   readonly concurrentSyncs: number;
 }
 

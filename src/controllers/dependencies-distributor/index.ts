@@ -41,7 +41,7 @@ export const dependenciesDistributor = defineController<DistributorDeps, Distrib
     ),
   ],
   writes: [{ kind: ResourceBinding, verbs: ["create", "update"] }],
-  options: { concurrentSyncs: 64 },
+  options: { unclaimedBindings: "freeze", concurrentSyncs: 64 },
   concurrency: ({ concurrentSyncs }) => concurrentSyncs,
   reconcile,
 });

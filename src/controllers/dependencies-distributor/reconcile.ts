@@ -3,6 +3,7 @@ import {
   bindingName,
   bindingReferenceKey,
   DEPENDENCIES_FINALIZER,
+  isReleasedBinding,
   ResourceBinding,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
@@ -49,10 +50,13 @@ export async function reconcile(request: Request, context: Context): Promise<Res
   const template = await context.deps.templateOf({ apiVersion, kind, namespace, name });
   if (template === undefined) throw new Error(`the template ${kind} ${namespace}/${name} is not there`);
   if (!context.deps.interpreter.hasHook(template, "InterpretDependency")) return done;
-  const references = await dependenciesOf(template, binding, context);
+  const record = binding.metadata.annotations?.[BINDING_DEPENDENCIES];
+  // What stands frozen in members goes on needing what it needed, whatever its template says by now.
+  const isFrozen = context.options.unclaimedBindings === "freeze" && record !== undefined && isReleasedBinding(binding);
+  const references = isFrozen ? recordedDependencies(record) : await dependenciesOf(template, binding, context);
   // First the record, so that changes of what is needed find their way here from now on.
   for (const reference of references) follow(reference, context);
-  const text = JSON.stringify(references);
+  const text = isFrozen ? record : JSON.stringify(references);
   const current = await change(
     binding,
     (latest) =>

@@ -1,5 +1,5 @@
 import type { Interpreter } from "#interpreter";
-import type { KubeObject, ResourceKind } from "#machinery";
+import type { ResourceKind } from "#machinery";
 
 export interface DetectorDeps {
   readonly interpreter: Interpreter;

@@ -45,6 +45,10 @@ export function userDigest(object: KubeObject): string {
     .slice(0, 27);
 }
 
-/** Whether a template a lazy policy claims is as it was when that policy last acted on it: a start activates nothing. */
+/**
+ * Whether a template a lazy policy claims is as it was when that policy last acted on it: a start activates nothing. A
+ * binding that others depend on may be there before the policy has acted; then the template itself still tells.
+ */
 export const isAsLastSeen = (template: KubeObject, binding: AnyBinding | undefined): boolean =>
-  (binding ?? template).metadata.annotations?.[TEMPLATE_DIGEST] === userDigest(template);
+  [binding, template].map((object) => object?.metadata.annotations?.[TEMPLATE_DIGEST]).find((digest) => digest) ===
+  userDigest(template);
