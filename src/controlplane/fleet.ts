@@ -8,7 +8,7 @@ import { createClient, retryOnConflict } from "#client";
 import type { ServerConfig } from "#config";
 import { Turns } from "#controller-runtime";
 import type { Transport } from "#machinery";
-import { type MemberCredentials, obtainCredentials, registerMember, renewCredentials } from "#member";
+import { type MemberCredentials, memberId, obtainCredentials, registerMember, renewCredentials } from "#member";
 import type { NodeClass, SimulatedMember } from "#simulator";
 import { createMemoryBackend, openBackend, openFileBackend } from "#store";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
@@ -97,6 +97,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     readonly member: FleetMember;
     readonly endpoint: string;
     readonly credentials: Promise<MemberCredentials>;
+    readonly id: Promise<string>;
   }[] = [];
   for (const { member, simulated, listener } of started) {
     const endpoint = `https://127.0.0.1:${listener.port}`;
@@ -108,7 +109,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     const credentials = obtainCredentials(inside, member.name, CLUSTER_NAMESPACE, clock);
     // It is awaited below; a failure before that must not end the process.
     credentials.catch(() => {});
-    joins.push({ member, endpoint, credentials });
+    const id = memberId(inside);
+    id.catch(() => {});
+    joins.push({ member, endpoint, credentials, id });
   }
   const controlPlane = await startControlPlane({
     config,
@@ -125,8 +128,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const listener = await controlPlane.listen();
   keep("flotilla", "admin.kubeconfig", `https://127.0.0.1:${listener.port}`, pki);
   await Promise.all(
-    joins.map(async ({ member, endpoint, credentials }) =>
-      joinMember(controlPlane, member, endpoint, await credentials),
+    joins.map(async ({ member, endpoint, credentials, id }) =>
+      joinMember(controlPlane, member, { apiEndpoint: endpoint, id: await id }, await credentials),
     ),
   );
   return {
@@ -146,13 +149,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 async function joinMember(
   controlPlane: ControlPlane,
   member: FleetMember,
-  apiEndpoint: string,
+  found: { readonly apiEndpoint: string; readonly id: string },
   credentials: MemberCredentials,
 ): Promise<void> {
   const client = createClient(controlPlane.transport, { fieldManager: "flotilla" });
   const { name, region, zone, provider } = member;
   const spec = {
-    apiEndpoint,
+    ...found,
     region,
     ...(zone === undefined ? {} : { zones: [zone] }),
     ...(provider === undefined ? {} : { provider }),

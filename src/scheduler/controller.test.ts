@@ -190,7 +190,7 @@ describe("the running scheduler", () => {
     expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
   });
 
-  it("tries an unschedulable binding again after five minutes without any event", async () => {
+  it("SC-7: tries an unschedulable binding again after five minutes without any event", async () => {
     await start();
     await addCluster("m1", "2");
     await addBinding("web");
@@ -369,7 +369,7 @@ describe("the running scheduler", () => {
     expect((await read("web")).spec.clusters?.map(({ name }) => name)).toEqual(["m1", "m2"]);
   });
 
-  it("rebalances even when it is asked to in the second of the last schedule, and once only", async () => {
+  it("D-22: rebalances even when it is asked to in the second of the last schedule, and once only", async () => {
     await start();
     await addCluster("m1");
     const placement: Placement = {

@@ -1,5 +1,6 @@
 /** A pull member as users meet it: control plane, member and agent are programs of their own. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -40,6 +41,15 @@ const memberFolder = join(folder, "member");
 const memberConfig = join(memberFolder, "edge.kubeconfig");
 const agentConfig = join(folder, "agent", "karmada-kubeconfig");
 
+/** A port of the loopback that nobody uses. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 beforeAll(async () => {
   programs = await bundleProgram();
 });
@@ -49,8 +59,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("[DR-3] E24 AG-3 AG-4 CL-10 CL-11 CL-19 a cluster registers with a token, runs Works through its agent, and unregisters", {
-  timeout: 120_000,
+test("[DR-3] E24 AG-1 AG-3 AG-4 AG-5 D-18 D-19 CL-10 CL-11 CL-19 a cluster registers with a token, runs Works through its agent, and unregisters", {
+  timeout: 300_000,
 }, async () => {
   const { start, run } = programs;
   await start(["server", `--data-dir=${dataDir}`, "--secure-port=0"], /control plane is ready/);
@@ -126,6 +136,7 @@ test("[DR-3] E24 AG-3 AG-4 CL-10 CL-11 CL-19 a cluster registers with a token, r
   const text = Buffer.from(secret.data?.["karmada-kubeconfig"] ?? "", "base64").toString();
   mkdirSync(join(folder, "agent"), { recursive: true });
   writeFileSync(agentConfig, text, { mode: 0o600 });
+  const probe = await freePort();
   const words = command.slice(1).map((word) =>
     word
       .replace("/etc/kubeconfig/karmada-kubeconfig", agentConfig)
@@ -146,6 +157,7 @@ test("[DR-3] E24 AG-3 AG-4 CL-10 CL-11 CL-19 a cluster registers with a token, r
     memberConfig,
     "--cluster-success-threshold=300ms",
     "--cert-rotation-checking-interval=500ms",
+    `--health-probe-bind-address=127.0.0.1:${probe}`,
     `--interpreter-plugin=${plugin}`,
   ];
   const agent = await start(agentWords, /the agent looks after its member/);
@@ -186,6 +198,8 @@ test("[DR-3] E24 AG-3 AG-4 CL-10 CL-11 CL-19 a cluster registers with a token, r
   });
   expect((await plane.get(Lease, { namespace: "karmada-cluster", name: "edge" })).spec?.holderIdentity).toBe("edge");
 
+  expect((await fetch(`http://127.0.0.1:${probe}/healthz`)).status).toBe(200);
+
   // The agent's rights end where its cluster ends.
   const own = connectText(text);
   await expect(own.list(Work, { namespace: "karmada-es-other" })).rejects.toMatchObject({ code: 403 });
@@ -196,10 +210,13 @@ test("[DR-3] E24 AG-3 AG-4 CL-10 CL-11 CL-19 a cluster registers with a token, r
   // A certificate near its end is renewed, and the agent goes on with the new one without a restart.
   const before = resolveContext(readKubeconfig(text)).clientCertificate;
   await agent.end();
+  // Its flags say another region by now: it may not write that, says so, and works.
   const eager = await start(
-    [...agentWords, "--cert-rotation-remaining-time-threshold=1"],
+    [...agentWords, "--cluster-region=south", "--cert-rotation-remaining-time-threshold=1"],
     /rotated the agent's certificate/,
   );
+  expect(eager.output()).toContain("the Cluster differs from the agent's flags, and the agent may not change it");
+  expect((await plane.get(Cluster, { name: "edge" })).spec?.region).toBe("north");
   const renewed = await eventually(async () => {
     const present = await member.get(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" });
     const now = Buffer.from(present.data?.["karmada-kubeconfig"] ?? "", "base64").toString();

@@ -422,7 +422,7 @@ describe("taints and tolerations", () => {
 });
 
 describe("pace", () => {
-  test("TM-7 §20.2: at upstream's rate of 0.5 the n-th binding leaves floor(n/3) × 2 s after the first", async () => {
+  test("TM-7 D-7 §20.2: at upstream's rate of 0.5 the n-th binding leaves floor(n/3) × 2 s after the first", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--resource-eviction-rate=0.5"] });
     await fleet.plane.create(PropagationPolicy, aPropagationPolicy("web", oneOf("m1", "m2")));
     const names = Array.from({ length: 10 }, (_, at) => `app-${at}`);

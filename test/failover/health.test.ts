@@ -81,6 +81,23 @@ describe("a push cluster", () => {
     expect(await taints()).toEqual([]);
   });
 
+  test("ST-3 ST-5: each change of what is observed starts the clock anew, for each cluster by itself", async () => {
+    fleet = await startVirtualFleet({ members: ["m1", "m2"] });
+    fleet.simulated("m2").setFaults({ isDown: true });
+    // Never 30 s in one state, and seen in both: m1 keeps its condition for as long as that goes on.
+    for (let at = 0; at < 6; at++) {
+      fleet.simulated("m1").setFaults({ isDown: true });
+      await fleet.advance(20_000);
+      expect(await ready("m1")).toBe("True/ClusterReady");
+      fleet.simulated("m1").setFaults({ isDown: false });
+      await fleet.advance(20_000);
+      expect(await ready("m1")).toBe("True/ClusterReady");
+      if (at > 1) expect(await ready("m2")).toBe("False/ClusterNotReachable");
+    }
+    fleet.simulated("m1").setFaults({ isDown: true });
+    between(await fleet.until(async () => (await ready("m1"))?.startsWith("False")), 30, 40);
+  });
+
   test("§20.1 black hole: packets vanish, each probe costs its whole timeout, and the others are probed as ever", async () => {
     fleet = await startVirtualFleet({ members: ["m1", "m2"] });
     fleet.simulated("m1").setFaults({ isHanging: true });
@@ -122,7 +139,7 @@ describe("a push cluster", () => {
 });
 
 describe("what a cluster reports", () => {
-  test("[GF-9] ST-10 §3.3 D-8: nodes, resources and models follow change; full nodes are passed over, foreign conditions stay", async () => {
+  test("[GF-9] ST-10 §3.3 D-8 D-25: nodes, resources and models follow change; full nodes are passed over, foreign conditions stay", async () => {
     fleet = await startVirtualFleet({ members: ["m1"], nodes: [{ count: 2, cpu: "8", memory: "32Gi", pods: 2 }] });
     const status = async () => (await cluster()).status;
     expect(await status()).toMatchObject({
@@ -271,6 +288,43 @@ describe("a pull cluster", () => {
     expect(await taints("renewing")).toEqual(["not-ready:NoSchedule"]);
   });
 
+  test("HM-1: clusters are judged every 5 s; a judgement that cannot be written is tried for 100 ms, then left to the next one", async () => {
+    fleet = await startVirtualFleet({ members: ["m2"] });
+    const silent = async (name: string) => {
+      await fleet.plane.create(Cluster, {
+        apiVersion: "cluster.karmada.io/v1alpha1",
+        kind: "Cluster",
+        metadata: { name },
+        spec: { syncMode: "Pull" },
+      } as unknown as Cluster);
+      return fleet.clock.now();
+    };
+    await silent("first");
+    await fleet.until(async () => (await ready("first")) !== undefined);
+    // When clusters are judged, from now on every five seconds.
+    const judgedMs = fleet.clock.now();
+    const lateBy = (ms: number) => (fleet.clock.now() - judgedMs - ms) % 5_000;
+    await fleet.advance(1_500);
+    for (const [name, cutMs, isWritten] of [
+      ["second", 60, true],
+      ["third", 400, false],
+    ] as const) {
+      await silent(name);
+      // Its minute is over by then, and was not five seconds before.
+      const dueMs = judgedMs + Math.ceil((fleet.clock.now() + 60_000 - judgedMs) / 5_000) * 5_000;
+      await fleet.advance(dueMs - fleet.clock.now() - 10);
+      const mend = fleet.cutLeader();
+      await fleet.advance(cutMs);
+      mend();
+      await fleet.advance(100);
+      expect((await ready(name)) !== undefined, name).toBe(isWritten);
+      await fleet.advance(5_000);
+      expect(await ready(name)).toBe("Unknown/ClusterStatusNeverUpdated");
+      expect(lateBy(cutMs + 90)).toBe(0);
+      await fleet.advance(1_410 - cutMs);
+    }
+  });
+
   test("HM-2: the monitor never makes a push cluster Unknown", async () => {
     fleet = await startVirtualFleet({ members: ["m1"] });
     fleet.simulated("m1").setFaults({ isHanging: true });
@@ -345,5 +399,20 @@ describe("taints by policy", () => {
     await fleet.plane.update(Cluster, { ...latest, spec: { ...latest.spec, taints: [] } } as Cluster);
     await fleet.advance(60_000);
     expect(await taints("m2")).toEqual([]);
+  });
+
+  test("TA-5 D-17: of policies made in the same second the one whose name comes later has the last word", async () => {
+    fleet = await startVirtualFleet({ members: ["m1"], flags });
+    const adding = { addOnConditions: [on("NetworkReady", "False")] };
+    const removing = { removeOnConditions: [on("NetworkReady", "False")] };
+    const taintsOf = (key: string) => ({ taints: [{ key, effect: "NoSchedule" }] });
+    await policy("b-adds", { ...adding, ...taintsOf("stays") });
+    await policy("a-removes", { ...removing, ...taintsOf("stays") });
+    await policy("d-removes", { ...removing, ...taintsOf("goes") });
+    await policy("c-adds", { ...adding, ...taintsOf("goes") });
+    const born = (await fleet.plane.list(ClusterTaintPolicy)).items.map(({ metadata }) => metadata.creationTimestamp);
+    expect(new Set(born).size).toBe(1);
+    await setConditions("m1", { NetworkReady: "False" });
+    expect(await taints("m1")).toEqual(["stays:NoSchedule"]);
   });
 });

@@ -158,6 +158,62 @@ describe("a cluster's own life", () => {
     expect(fleet.clock.now() - startMs).toBeLessThanOrEqual(5_000);
   });
 
+  test("AG-2 AG-5: what is done in a pull member its agent does, all else the control plane; and it comes out as in push mode", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"], pull: ["m2"] });
+    expect([fleet.controlPlane.members.get("m1"), fleet.controlPlane.members.get("m2")]).toEqual([
+      expect.anything(),
+      undefined,
+    ]);
+    await fleet.agent("m2").kill();
+    const policy = (name: string, more: object = {}) =>
+      fleet.plane.create(
+        PropagationPolicy,
+        aPropagationPolicy(name, { clusterAffinity: { clusterNames: ["m1", "m2"] } }, "default", {
+          resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name }],
+          ...more,
+        }),
+      );
+    await policy("web");
+    await policy("held", { suspension: { dispatching: true } });
+    await policy("clash");
+    for (const name of ["m1", "m2"]) await fleet.member(name).create(Deployment, aDeployment("clash", 1));
+    for (const name of ["web", "held", "clash"]) await fleet.plane.create(Deployment, aDeployment(name, 2));
+    await fleet.advance(10_000);
+    const shown = async (cluster: string, name: string) => {
+      const item = (await fleet.binding(name)).status?.aggregatedStatus?.find((one) => one.clusterName === cluster);
+      const work = await fleet.work(cluster, name);
+      return JSON.parse(
+        JSON.stringify({
+          applied: item?.applied,
+          health: item?.health,
+          message: item?.appliedMessage,
+          status: item?.status,
+          conditions: work?.status?.conditions?.map(({ type, status, reason, message }) => [
+            type,
+            status,
+            reason,
+            message,
+          ]),
+          replicas: (await fleet.copy(cluster, name))?.spec?.replicas,
+        }).replaceAll(cluster, "CLUSTER"),
+      ) as Readonly<Record<string, unknown>>;
+    };
+    // Scheduled, with a Work, by the control plane; carried out and reported on by nobody yet.
+    expect(await fleet.targets()).toBe("m1:2,m2:2");
+    expect(await fleet.work("m2")).toBeDefined();
+    expect(await shown("m1", "web")).toMatchObject({ applied: true, health: "Healthy", replicas: 2 });
+    expect(await shown("m2", "web")).toEqual({ health: "Unknown" });
+    await fleet.agent("m2").start();
+    await fleet.advance(20_000);
+    for (const name of ["web", "held", "clash"]) expect(await shown("m2", name)).toEqual(await shown("m1", name));
+    expect(await shown("m2", "web")).toMatchObject({ applied: true, health: "Healthy", replicas: 2 });
+    expect(await fleet.copy("m2", "held")).toBeUndefined();
+    expect(await shown("m2", "held")).toMatchObject({
+      conditions: [["Dispatching", "False", expect.anything(), expect.anything()]],
+    });
+    expect(await shown("m2", "clash")).toMatchObject({ message: expect.stringMatching(/conflict|exist/), replicas: 1 });
+  });
+
   test("ST-1 ST-8 D-1: a member without /readyz is asked for /healthz; without modelling its nodes are left alone", async () => {
     fleet = await startFailoverFleet({
       members: ["m1"],

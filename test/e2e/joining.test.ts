@@ -1,0 +1,160 @@
+/** What joining a push member leaves behind in both clusters, and what it refuses (failover.md §2.2). */
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
+import { Cluster } from "#apis/karmada";
+import { parseKubeconfig, resolveContext } from "#certs";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import { runCommand } from "#cli";
+import type { Fleet } from "#controlplane";
+import { eventually, startTestFleet } from "#testing";
+
+let fleet: Fleet;
+let plane: Client;
+let member: Client;
+let transport: HttpTransport;
+const SPACE = "karmada-cluster";
+
+beforeAll(async () => {
+  fleet = await startTestFleet(["member1", "member2"]);
+  plane = createClient(fleet.controlPlane.transport);
+  const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig("member1")));
+  transport = createHttpTransport(endpoint);
+  member = createClient(transport);
+}, 60_000);
+afterAll(async () => {
+  await transport.close();
+  await fleet.stop();
+});
+
+const kubeconfig = (name: string) => fleet.kubeconfigs.get(name) ?? "";
+
+async function run(...words: readonly string[]): Promise<string> {
+  let written = "";
+  const spies = (["stdout", "stderr"] as const).map((stream) =>
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      written += String(text);
+      return true;
+    }),
+  );
+  try {
+    await runCommand("flotilla", [...words, "--kubeconfig", kubeconfig("flotilla")]);
+    return written;
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+const joinAs = (name: string, ...more: readonly string[]) =>
+  run("join", name, "--cluster-kubeconfig", kubeconfig("member1"), ...more);
+const text = (secret: Secret | undefined, key: string) =>
+  Buffer.from(secret?.data?.[key] ?? "", "base64").toString("utf8");
+const secretOf = (client: Client, name: string) => client.find(Secret, { namespace: SPACE, name });
+
+test("CL-6 CL-7 CL-8 CL-9 D-20: a member is known by its kube-system; nobody joins twice; accounts there and credentials here belong together, replace stale ones and go with the Cluster", async () => {
+  const id = (await member.get(Namespace, { name: "kube-system" })).metadata.uid;
+  expect((await plane.get(Cluster, { name: "member1" })).spec?.id).toBe(id);
+  // Neither under another name nor under its own; and nothing was made for the one that was refused.
+  const registered = (name: string) => `the cluster ID ${id} or the cluster name ${name} has been registered`;
+  expect(await joinAs("other")).toContain(registered("other"));
+  expect(await joinAs("member2")).toContain(registered("member2"));
+  expect([await plane.find(Cluster, { name: "other" }), await secretOf(plane, "other")]).toEqual([
+    undefined,
+    undefined,
+  ]);
+  expect(await member.find(ServiceAccount, { namespace: SPACE, name: "karmada-other" })).toBeUndefined();
+
+  expect(await run("unjoin", "member1", "--cluster-kubeconfig", kubeconfig("member1"))).toContain(
+    "cluster(member1) is unjoined successfully",
+  );
+  // The credentials go with the Cluster.
+  await eventually(async () => {
+    const left = [await secretOf(plane, "member1"), await secretOf(plane, "member1-impersonator")];
+    return left.every((secret) => secret === undefined);
+  }, 30_000);
+  await plane.create(Secret, {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { namespace: SPACE, name: "member1" },
+    data: { token: Buffer.from("stale").toString("base64"), caBundle: "" },
+  });
+  expect(await joinAs("member1", "--cluster-provider=own", "--cluster-region=north", "--cluster-zones=a,b")).toBe(
+    "cluster(member1) is joined successfully\n",
+  );
+
+  const labels = { "karmada.io/system": "true" };
+  expect((await member.get(Namespace, { name: SPACE })).metadata.labels).toMatchObject(labels);
+  for (const name of ["karmada-impersonator", "karmada-member1"]) {
+    expect(await member.find(ServiceAccount, { namespace: SPACE, name })).toBeDefined();
+    const secret = await secretOf(member, name);
+    expect(secret?.type).toBe("kubernetes.io/service-account-token");
+    expect(text(secret, "token")).toMatch(/^ey/);
+  }
+  const role = "karmada-controller-manager:karmada-member1";
+  expect((await member.get(ClusterRole, { name: role })).rules).toEqual([
+    { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+    { verbs: ["get"], nonResourceURLs: ["*"] },
+  ]);
+  expect(await member.get(ClusterRoleBinding, { name: role })).toMatchObject({
+    subjects: [{ kind: "ServiceAccount", name: "karmada-member1", namespace: SPACE }],
+    roleRef: { kind: "ClusterRole", name: role },
+  });
+
+  const cluster = await plane.get(Cluster, { name: "member1" });
+  expect(cluster.spec).toMatchObject({
+    id,
+    syncMode: "Push",
+    apiEndpoint: resolveContext(parseKubeconfig(kubeconfig("member1"))).server,
+    secretRef: { namespace: SPACE, name: "member1" },
+    impersonatorSecretRef: { namespace: SPACE, name: "member1-impersonator" },
+    provider: "own",
+    region: "north",
+    zones: ["a", "b"],
+  });
+  const [own, impersonator] = [await secretOf(plane, "member1"), await secretOf(plane, "member1-impersonator")];
+  const theirs = await secretOf(member, "karmada-member1");
+  expect([text(own, "token"), text(own, "caBundle")]).toEqual([text(theirs, "token"), text(theirs, "ca.crt")]);
+  expect(text(impersonator, "token")).toBe(text(await secretOf(member, "karmada-impersonator"), "token"));
+  for (const secret of [own, impersonator])
+    expect(secret?.metadata.ownerReferences).toEqual([
+      {
+        apiVersion: "cluster.karmada.io/v1alpha1",
+        kind: "Cluster",
+        name: "member1",
+        uid: cluster.metadata.uid,
+        controller: true,
+        blockOwnerDeletion: true,
+      },
+    ]);
+  await eventually(async () =>
+    (await plane.get(Cluster, { name: "member1" })).status?.conditions?.some(
+      ({ type, status }) => type === "Ready" && status === "True",
+    ),
+  );
+  // Only those who join look for the id: the API server takes it twice.
+  const spec = { syncMode: "Pull", id } as unknown as Cluster["spec"];
+  const twin = { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name: "twin" }, spec };
+  expect((await plane.create(Cluster, twin as unknown as Cluster)).spec?.id).toBe(id);
+}, 120_000);
+
+test("AG-1: an agent does not start without a name for its cluster, with a lease that lasts no time, or with a share of it that is none", async () => {
+  const refused = async (...words: readonly string[]) => {
+    let written = "";
+    const spy = vi.spyOn(process.stderr, "write").mockImplementation((chunk) => {
+      written += String(chunk);
+      return true;
+    });
+    try {
+      expect(await runCommand("flotilla", ["agent", "--karmada-kubeconfig=x", ...words])).toBe(1);
+      return written;
+    } finally {
+      spy.mockRestore();
+    }
+  };
+  expect(await refused()).toContain('--cluster-name: "" must be');
+  expect(await refused("--cluster-name=No_Label")).toContain('--cluster-name: "No_Label" must be');
+  expect(await refused(`--cluster-name=${"a".repeat(49)}`)).toContain("no more than 48 characters");
+  expect(await refused("--cluster-name=m1", "--cluster-lease-duration=-1s")).toContain("--cluster-lease-duration");
+  for (const fraction of ["0", "1", "1.5"])
+    expect(await refused("--cluster-name=m1", `--cluster-lease-renew-interval-fraction=${fraction}`)).toContain(
+      `--cluster-lease-renew-interval-fraction: "${fraction}"`,
+    );
+});
