@@ -50,7 +50,7 @@ describe.skipIf(!hasKubectl())("kubectl through the cluster proxy (skipped witho
     expect(await kubectl(admin, WORKS)).toBe(version);
   });
 
-  test("workloads of members are made, watched and removed through it", async () => {
+  test("[GF-47] workloads of members are made, watched and removed through it", async () => {
     await one("create", "deployment", "web", "--image=nginx");
     await one("rollout", "status", "deployment/web", "--timeout=20s");
     expect(await one("get", "pods", "-l", "app=web")).toMatch(/web-\S+ +1\/1 +Running/);

@@ -152,7 +152,7 @@ const healthOf = async (kind: ResourceKind, name: string) =>
   (await bindingOf(kind, name))?.status?.aggregatedStatus?.[0]?.health;
 
 describe("customizations in Lua", () => {
-  test("[DR-18] [O-5b] say how many replicas, how to set them, what to reflect and what is healthy; changes count at once", async () => {
+  test("[DR-18] [O-5b] [GF-48] say how many replicas, how to set them, what to reflect and what is healthy; changes count at once", async () => {
     await plane.create(
       ResourceInterpreterCustomization,
       customization("widgets", {

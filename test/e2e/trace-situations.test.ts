@@ -212,7 +212,7 @@ test("pods wait: the member says what for; then the member is down", async () =>
   fleet.members.get("member3")?.setFaults({ isDown: true });
   const { out } = await explained("deployment/big", "Cluster");
   expect(out).toMatch(/✗ member3: not ready for \d+s: ClusterNotReachable/);
-  expect(out).toContain("Next: bring the cluster back, or let failover move the workload.");
+  expect(out).toContain("Next: bring the cluster back; nothing leaves it without a NoExecute taint");
 });
 
 test("--watch shows it anew when it changes, until interrupted", async () => {

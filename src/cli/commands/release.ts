@@ -1,6 +1,7 @@
 import { Cluster, executionNamespace, KEPT, Work } from "#apis/karmada";
 import type { Client } from "#client";
 import { duration } from "#config";
+import { parseTime } from "#machinery";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
@@ -47,16 +48,26 @@ const deletions: Brake = {
   },
 };
 
+const EVICTIONS = "failover.flotilla.io/release-evictions-until";
+
+/** What is said of a cluster that was let go already: its condition follows within moments. */
+const releasedUntil = (until: string | undefined) =>
+  (parseTime(until) ?? 0) > systemClock.now() ? `released until ${until}` : undefined;
+
 const evictions: Brake = {
   name: "evictions",
-  annotation: "failover.flotilla.io/release-evictions-until",
+  annotation: EVICTIONS,
   headings: ["CLUSTER", "SINCE", "WHY"],
   held: (_client, clusters) =>
     Promise.resolve(
       clusters.flatMap(({ metadata, status }) =>
         (status?.conditions ?? [])
           .filter(({ type, status: is }) => type === "EvictionHeld" && is === "True")
-          .map(({ lastTransitionTime, message }) => [metadata.name ?? "", lastTransitionTime ?? "", message ?? ""]),
+          .map(({ lastTransitionTime, message }) => [
+            metadata.name ?? "",
+            lastTransitionTime ?? "",
+            releasedUntil(metadata.annotations?.[EVICTIONS]) ?? message ?? "",
+          ]),
       ),
     ),
 };

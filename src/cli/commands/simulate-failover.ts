@@ -1,8 +1,9 @@
+import { ClusterTaintPolicy } from "#apis/karmada";
 import { amount } from "#config";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
-import { forecastFailover, forecastText } from "../what-if/failover.ts";
+import { forecastFailover, forecastText, meansOutages } from "../what-if/failover.ts";
 import { listOf, schedulerFlags, withScheduler } from "../what-if/scheduler-flags.ts";
 import { readSnapshot, takeSnapshot } from "../what-if/snapshot.ts";
 
@@ -46,10 +47,16 @@ export function run(words: readonly string[], program: string): Promise<number> 
       const forecast = await withScheduler(parsed, systemClock, (simulate) =>
         forecastFailover(fleet, [...new Set(failed)], { ...settings, simulate }),
       );
-      if (output === "table") process.stdout.write(forecastText(forecast));
-      else {
+      if (output === "table") {
+        process.stdout.write(forecastText(forecast));
+        if (client !== undefined && !(await client.list(ClusterTaintPolicy)).items.some(meansOutages))
+          process.stdout.write(
+            "No ClusterTaintPolicy gives clusters that are not ready a NoExecute taint: unless somebody taints them, or the server runs with --failover-profile=v1.3 or v1.12, nothing leaves them.\n",
+          );
+      } else {
         const bindings = forecast.simulation.bindings.map(({ decision: _decision, ...rest }) => rest);
-        const answer = { ...forecast, simulation: { ...forecast.simulation, bindings } };
+        const { placed: _placed, ...told } = forecast;
+        const answer = { ...told, simulation: { ...forecast.simulation, bindings } };
         process.stdout.write(
           `${JSON.stringify({ apiVersion: "flotilla.io/v1alpha1", kind: "FailoverSimulation", ...answer }, undefined, 4)}\n`,
         );

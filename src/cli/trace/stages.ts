@@ -16,7 +16,8 @@ import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } f
 import { getPath, type KubeObject } from "#machinery";
 import { applyOverrides, MATCHES_NONE, OverrideError, selectorsPriority } from "#override";
 import { explainSchedule } from "#scheduler";
-import { type Facts, type MemberFact, timeOf } from "./facts.ts";
+import { leavingText, nowhereHint, outageHint } from "./evictions.ts";
+import { type Facts, timeOf } from "./facts.ts";
 
 export type StageState = "ok" | "wait" | "blocked" | "unknown";
 
@@ -261,11 +262,14 @@ function schedulingStage({ binding, clusters, nowMs }: Facts): Stage {
   const evidence: Evidence[] = targets.map(({ name, replicas }) => ({
     text: `${name}: in${replicas === undefined ? "" : `, ${replicas} replicas`}`,
   }));
+  const refused: { readonly plugin: string; readonly reason: string }[] = [];
   try {
     const decision = explainSchedule(binding, { clusters, bindings: [binding] }, { gates: defaultGates(), nowMs });
     for (const term of decision?.terms ?? [])
-      for (const { cluster, plugin, reason } of term.refused)
+      for (const { cluster, plugin, reason } of term.refused) {
+        refused.push({ plugin, reason });
         evidence.push({ text: `${cluster}: out, refused by ${plugin}: ${reason}` });
+      }
   } catch (error) {
     evidence.push({
       text: `the filters could not be asked again: ${error instanceof Error ? error.message : String(error)}`,
@@ -277,7 +281,7 @@ function schedulingStage({ binding, clusters, nowMs }: Facts): Stage {
       "blocked",
       `${scheduled.reason ?? ""}: ${scheduled.message ?? ""}`,
       evidence,
-      "change the placement of the policy, or the clusters it names",
+      nowhereHint(refused),
     );
   if (targets.length === 0 && (binding.spec.requiredBy ?? []).length === 0)
     return stage("Scheduling", "wait", "no cluster has been chosen yet", evidence);
@@ -326,7 +330,8 @@ function overrideStage({ template, overrides, clusters, members }: Facts): Stage
       );
 }
 
-function workStage({ works, members, binding }: Facts): Stage {
+function workStage(facts: Facts): Stage {
+  const { works, members, binding } = facts;
   if (binding === undefined && works.length === 0) return stage("Work", "unknown", "there is no binding");
   let state: StageState = "ok";
   let hint: string | undefined;
@@ -362,7 +367,7 @@ function workStage({ works, members, binding }: Facts): Stage {
       : "see the message; the member refused the object";
     return { text: `${cluster}: ${applied.message ?? "failed"}`, isWrong: true };
   });
-  const leaving = leavingWorks(works, members);
+  const leaving = leavingWorks(facts);
   if (leaving.some(({ isHeld }) => isHeld)) {
     state = "blocked";
     hint ??= `let it go on by flotilla release ${leaving.find(({ isHeld }) => isHeld)?.release ?? "deletions"} CLUSTER`;
@@ -378,7 +383,8 @@ function workStage({ works, members, binding }: Facts): Stage {
 }
 
 /** Works in clusters that are no targets any more: on their way out, held back, or kept. */
-function leavingWorks(works: readonly Work[], members: readonly MemberFact[]) {
+function leavingWorks(facts: Facts) {
+  const { works, members } = facts;
   const targets = new Set(members.map(({ cluster }) => executionNamespace(cluster)));
   return works
     .filter(({ metadata }) => !targets.has(metadata.namespace ?? ""))
@@ -393,7 +399,16 @@ function leavingWorks(works: readonly Work[], members: readonly MemberFact[]) {
         };
       return held?.status === "True"
         ? { text: `${cluster}: its deletion is held: ${held.message ?? ""}`, isHeld: true, release: "deletions" }
-        : { text: `${cluster}: it is being withdrawn`, isHeld: false, release: "deletions" };
+        : {
+            text: leavingText(
+              cluster,
+              facts.binding,
+              facts.clusters.find(({ metadata }) => metadata.name === cluster),
+              facts.nowMs,
+            ),
+            isHeld: false,
+            release: "deletions",
+          };
     });
 }
 
@@ -407,7 +422,8 @@ function clusterStage({ members, clusters, nowMs }: Facts): Stage {
     if (ready?.status !== "True") state = "blocked";
     return { text, isWrong: ready?.status !== "True" };
   });
-  const hint = state === "ok" ? undefined : "bring the cluster back, or let failover move the workload";
+  const targets = members.map(({ cluster }) => clusters.find(({ metadata }) => metadata.name === cluster));
+  const hint = state === "ok" ? undefined : outageHint(targets);
   return stage("Cluster", state, state === "ok" ? "all targets are ready" : "a target is not ready", evidence, hint);
 }
 
@@ -551,7 +567,7 @@ export function traceText(stages: readonly Stage[]): string {
   else if (broken.state === "wait") lines.push(`It is in progress at ${broken.name}: ${broken.summary}.`);
   else
     lines.push(
-      `It stops at ${broken.name}: ${broken.summary}.${broken.hint === undefined ? "" : ` Next: ${broken.hint}.`}`,
+      `It stops at ${broken.name}: ${broken.summary.replace(/\.$/, "")}.${broken.hint === undefined ? "" : ` Next: ${broken.hint}.`}`,
     );
   return `${lines.join("\n")}\n`;
 }

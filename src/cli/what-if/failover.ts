@@ -1,7 +1,14 @@
-import { type AnyBinding, APPLIED_PLACEMENT, type Cluster, type Placement, TAINT_NOT_READY } from "#apis/karmada";
+import {
+  type AnyBinding,
+  APPLIED_PLACEMENT,
+  type Cluster,
+  type ClusterTaintPolicy,
+  type Placement,
+  TAINT_NOT_READY,
+} from "#apis/karmada";
 import { tolerates } from "#machinery";
 import type { Simulation } from "#scheduler";
-import { simulationTable } from "./report.ts";
+import { type Placed, simulationTable } from "./report.ts";
 import type { Simulate } from "./scheduler-flags.ts";
 
 /** What is known of the control plane's settings; the defaults are those of `flotilla server`. */
@@ -18,6 +25,8 @@ export interface FailoverForecast {
   readonly failed: readonly string[];
   /** What would be placed anew, and what would fit nowhere; only workloads that leave a failed cluster. */
   readonly simulation: Simulation;
+  /** Everything that runs in the fleet, and where it would. */
+  readonly placed: readonly Placed[];
   /** Workloads that tolerate the outage for ever and stay where they are. */
   readonly staying: readonly string[];
   /** Seconds until the first and the last workload leave, from the moment the NoExecute taint is there. */
@@ -75,9 +84,11 @@ export async function forecastFailover(
     atSeconds = leaveSeconds + pause;
     return leaveSeconds;
   });
+  const stays = staying.map(({ spec: { clusters = [] } }) => ({ before: clusters, after: clusters }));
   return {
     failed,
     simulation,
+    placed: [...whole.bindings, ...stays],
     staying: staying.map(describe),
     firstSeconds: leaves[0] ?? 0,
     lastSeconds: leaves.at(-1) ?? 0,
@@ -93,10 +104,18 @@ function keyOf(binding: AnyBinding): string {
 const seconds = (value: number) =>
   Number.isFinite(value) ? (value < 120 ? `${Math.ceil(value)} s` : `${Math.ceil(value / 60)} min`) : "never";
 
+/** Whether a policy taints clusters that fail so that workloads leave them. */
+export function meansOutages({ spec }: ClusterTaintPolicy): boolean {
+  return (
+    spec.taints.some(({ effect }) => effect === "NoExecute") &&
+    (spec.addOnConditions ?? []).some(({ conditionType }) => conditionType === "Ready")
+  );
+}
+
 /** A forecast in words, for people. */
 export function forecastText(forecast: FailoverForecast): string {
-  const { failed, simulation, staying, firstSeconds, lastSeconds, isHeld } = forecast;
-  const parts = [simulationTable(simulation, [], false).replace(" Nothing was changed.", "")];
+  const { failed, simulation, placed, staying, firstSeconds, lastSeconds, isHeld } = forecast;
+  const parts = [simulationTable(simulation, [], false, placed).replace(" Nothing was changed.", "")];
   for (const workload of staying) parts.push(`${workload} tolerates the outage and stays where it is\n`);
   if (isHeld)
     parts.push(

@@ -5,8 +5,11 @@ import { formatTable } from "../table.ts";
 const shown = (targets: readonly TargetCluster[]): string =>
   targets.length === 0 ? "-" : targets.map(({ name, replicas = 0 }) => `${name}:${replicas}`).join(",");
 
+/** Where a workload runs, and where it would. */
+export type Placed = Pick<SimulatedBinding, "before" | "after">;
+
 /** Replicas on each cluster before and after. */
-function totals({ clusters, bindings }: Simulation): readonly (readonly string[])[] {
+function totals(clusters: readonly string[], bindings: readonly Placed[]): readonly (readonly string[])[] {
   const count = (which: "before" | "after") => {
     const sums = new Map<string, number>();
     for (const binding of bindings)
@@ -31,9 +34,17 @@ const OUTCOMES: Readonly<Record<SimulatedBinding["outcome"], string>> = {
   held: "held",
 };
 
-/** A simulation as a table for people; only what changes or fails unless `isComplete`. */
-export function simulationTable(simulation: Simulation, unclaimed: readonly string[], isComplete: boolean): string {
-  const { bindings } = simulation;
+/**
+ * A simulation as a table for people; only what changes or fails unless `isComplete`. `all` is what runs on the clusters,
+ * where that is more than what was simulated.
+ */
+export function simulationTable(
+  simulation: Simulation,
+  unclaimed: readonly string[],
+  isComplete: boolean,
+  all: readonly Placed[] = simulation.bindings,
+): string {
+  const { bindings, clusters } = simulation;
   const rows = bindings
     .filter(({ outcome }) => isComplete || outcome === "changed" || outcome === "failed")
     .map(({ resource, before, after, outcome, message }) => [
@@ -45,7 +56,7 @@ export function simulationTable(simulation: Simulation, unclaimed: readonly stri
     ]);
   const parts: string[] = [];
   if (rows.length > 0) parts.push(formatTable(["WORKLOAD", "NOW", "THEN", "OUTCOME", ""], rows));
-  parts.push(formatTable(["CLUSTER", "REPLICAS NOW", "THEN"], totals(simulation)));
+  parts.push(formatTable(["CLUSTER", "REPLICAS NOW", "THEN"], totals(clusters, all)));
   const count = (outcome: SimulatedBinding["outcome"]) => bindings.filter((one) => one.outcome === outcome).length;
   const counted = (["changed", "unchanged", "failed", "held"] as const)
     .filter((outcome) => count(outcome) > 0 || outcome === "changed")
