@@ -339,6 +339,46 @@ describeReal("failover on real Kubernetes", memberParts, () => {
     expect(seen.indexOf("DELETED south")).toBeLessThan(seen.indexOf("ADDED north"));
   });
 
+  test("E3 FO-9 D-2 an outage carries state: the new copy is made with what the old one last reported, and the old one goes when its cluster is back", async () => {
+    const rules = [{ aliasLabelName: "carried-ready", jsonPath: "{.readyReplicas}" }];
+    expect(
+      await deploy("carrier", inOrder("south", "north"), {
+        failover: { cluster: { purgeMode: "Directly", statePreservation: { rules } } },
+      }),
+    ).toBe("south");
+    await eventually(async () =>
+      (await binding("carrier")).status?.aggregatedStatus?.some(
+        (item) => getPath(item, "status", "readyReplicas") === 2,
+      ),
+    );
+    const made: (string | undefined)[] = [];
+    const { stop } = inMember("north").watch(
+      Deployment,
+      { namespace: "default", fieldSelector: "metadata.name=carrier" },
+      {
+        event: (type, object) => {
+          if (type === "ADDED") made.push(object.metadata.labels?.["carried-ready"]);
+        },
+        closed() {},
+      },
+    );
+    way("south").setFaults({ isDown: true });
+    await untilIn("north", "carrier");
+    stop();
+    expect(made).toEqual(["2"]);
+    // The label is for the start; it goes with the task, once the new copy is well.
+    await eventually(async () => (await tasks("carrier")).length === 0, 90_000);
+    await eventually(
+      async () => (await copy("north", "carrier"))?.metadata.labels?.["carried-ready"] === undefined,
+      60_000,
+    );
+    expect((await copy("south", "carrier"))?.status?.readyReplicas).toBe(2);
+    way("south").setFaults({ isDown: false });
+    await untilGone("south", "carrier");
+    await untilReady("south", "True");
+    await untilUntainted("south");
+  });
+
   test("[GF-2] E25 drain empties a cluster gracefully, and says what stays", async () => {
     expect(await deploy("drained", inOrder("south", "north"))).toBe("south");
     expect(await deploy("pinned", inOrder("south"))).toBe("south");

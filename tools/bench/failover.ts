@@ -3,11 +3,9 @@ import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { type Client, createClient } from "#client";
 import { aPropagationPolicy } from "#testing";
 import {
-  countApplied,
-  countEvicted,
-  countHealthy,
   countReady,
   eventually,
+  followMoves,
   LOOK_MS,
   residentMiB,
   small,
@@ -78,6 +76,7 @@ async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
     await fill(plane, storm, victim, total);
     await eventually(async () => (await countReady(plane)) === total, 3_600_000);
     await widen(plane, names);
+    const moves = followMoves(fleet, victim);
     const cpuBefore = process.cpuUsage();
     probe.reset();
     await taint(plane, victim);
@@ -89,8 +88,8 @@ async function run(size: string, storm: Storm, folder: string): Promise<Row[]> {
     const since = (at: 1 | 2 | 3) => curve.find((moment) => moment[at] === total)?.[0] ?? Number.NaN;
     await eventually(
       async () => {
-        const ready = await countHealthy(fleet, names, victim);
-        const [evicted, applied] = [countEvicted(fleet, victim), countApplied(fleet, names, victim)];
+        const [evicted, applied] = [moves.evicted(), moves.applied()];
+        const ready = await moves.healthy();
         curve.push([(performance.now() - startedMs) / 1000, evicted, applied, ready]);
         return [evicted, applied, ready].every((count) => count === total);
       },

@@ -1,11 +1,12 @@
 /** What benchmarks of whole fleets share: waiting, failing a member, and how far its workloads have come elsewhere. */
 import { readFileSync } from "node:fs";
-import { Cluster, ResourceBinding, Work } from "#apis/karmada";
+import { Cluster, clusterOfExecutionNamespace, RESOURCE_BINDING_ID, ResourceBinding, Work } from "#apis/karmada";
 import { Deployment } from "#apis/kubernetes";
 import { seededRandom, systemClock } from "#base";
 import { type Client, createClient } from "#client";
 import { parseFlags } from "#config";
 import { createLogger, type Fleet, startFleet } from "#controlplane";
+import { keyOf } from "#machinery";
 import { aDeployment } from "#testing";
 
 /** Looks every now and then: a look costs as much as there are workloads. */
@@ -61,45 +62,63 @@ export async function countReady(plane: Client): Promise<number> {
   ).length;
 }
 
-/** Bindings that name the dead cluster no more. */
-export function countEvicted(fleet: Fleet, victim: string): number {
-  return bindings(fleet)
-    .list()
-    .filter(({ spec }) => !(spec.clusters ?? []).some(({ name }) => name === victim)).length;
+/** How far workloads have come that leave a failed member. What has arrived once is not looked at again. */
+export interface Moves {
+  readonly total: number;
+  /** Bindings that name the dead cluster no more. */
+  evicted(): number;
+  /** Bindings that are placed in full, with each of their Works applied. */
+  applied(): number;
+  /** Workloads that run in full where they are now. */
+  healthy(): Promise<number>;
 }
 
-/** Bindings that are placed in full, with each of their Works applied. */
-export function countApplied(fleet: Fleet, names: readonly string[], victim: string): number {
-  const applied = new Set<string>();
-  for (const name of names) {
-    if (name === victim) continue;
-    for (const { metadata, status } of works(fleet).list(`karmada-es-${name}`))
-      if (status?.conditions?.some(({ type, status: is }) => type === "Applied" && is === "True"))
-        applied.add(`${name}/${metadata.annotations?.["resourcebinding.karmada.io/name"] ?? ""}`);
-  }
-  return bindings(fleet)
-    .list()
-    .filter(({ metadata, spec }) => {
-      const targets = spec.clusters ?? [];
-      const placed = targets.reduce((sum, { replicas = 0 }) => sum + replicas, 0);
-      return placed === spec.replicas && targets.every(({ name }) => applied.has(`${name}/${metadata.name}`));
-    }).length;
-}
+/** So many looks at members follow each other before others have a turn. */
+const LOOKS = 25;
 
-/** Workloads that run in full where they are now. */
-export async function countHealthy(fleet: Fleet, names: readonly string[], victim: string): Promise<number> {
-  const ready = new Map<string, number>();
-  for (const name of names) {
-    if (name === victim) continue;
-    const { items } = await createClient(fleet.members.get(name)?.transport as never).list(Deployment, {
-      namespace: "default",
-    });
-    for (const { metadata, status } of items)
-      ready.set(metadata.name ?? "", (ready.get(metadata.name ?? "") ?? 0) + (status?.readyReplicas ?? 0));
-  }
-  return bindings(fleet)
-    .list()
-    .filter(({ spec }) => (ready.get(spec.resource.name) ?? 0) >= (spec.replicas ?? 1)).length;
+/** Follows what runs on `victim` at present; a look costs as much as is still on its way, and holds nobody up. */
+export function followMoves(fleet: Fleet, victim: string): Moves {
+  const isThere = ({ spec }: ResourceBinding) => (spec.clusters ?? []).some(({ name }) => name === victim);
+  const keys = bindings(fleet).list().filter(isThere).map(keyOf);
+  const [staying, coming, starting] = [new Set(keys), new Set(keys), new Set(keys)];
+  const settle = (left: Set<string>, isDone: (binding: ResourceBinding) => boolean): number => {
+    for (const key of left) {
+      const binding = bindings(fleet).get(key);
+      if (binding !== undefined && !isThere(binding) && isDone(binding)) left.delete(key);
+    }
+    return keys.length - left.size;
+  };
+  const isApplied = ({ metadata, spec }: ResourceBinding): boolean => {
+    const targets = spec.clusters ?? [];
+    if (targets.reduce((sum, { replicas = 0 }) => sum + replicas, 0) !== spec.replicas) return false;
+    const applied = new Set(
+      works(fleet)
+        .byIndex("bindingId", metadata.labels?.[RESOURCE_BINDING_ID] ?? "")
+        .filter(({ status }) => status?.conditions?.some(({ type, status: is }) => type === "Applied" && is === "True"))
+        .map((work) => clusterOfExecutionNamespace(work.metadata.namespace)),
+    );
+    return targets.every(({ name }) => applied.has(name));
+  };
+  const clients = new Map([...fleet.members].map(([name, member]) => [name, createClient(member.transport)]));
+  return {
+    total: keys.length,
+    evicted: () => settle(staying, () => true),
+    applied: () => settle(coming, isApplied),
+    async healthy() {
+      let looks = 0;
+      for (const key of starting) {
+        if (coming.has(key)) continue;
+        if (++looks % LOOKS === 0) await new Promise((resolve) => setImmediate(resolve));
+        const { spec } = bindings(fleet).get(key) as ResourceBinding;
+        const { namespace, name } = spec.resource;
+        let ready = 0;
+        for (const target of spec.clusters ?? [])
+          ready += (await clients.get(target.name)?.find(Deployment, { namespace, name }))?.status?.readyReplicas ?? 0;
+        if (ready >= (spec.replicas ?? 1)) starting.delete(key);
+      }
+      return keys.length - starting.size;
+    },
+  };
 }
 
 const p99Of = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;

@@ -4,11 +4,9 @@ import { createClient } from "#client";
 import type { Fleet } from "#controlplane";
 import { aPropagationPolicy } from "#testing";
 import {
-  countApplied,
-  countEvicted,
-  countHealthy,
   countReady,
   eventually,
+  followMoves,
   residentMiB,
   small,
   startProbe,
@@ -75,7 +73,7 @@ async function run(word: string, size: Size, folder: string): Promise<Row[]> {
     const held = await hold(size.heldS);
     const heldP99 = probe.p99();
     probe.reset();
-    const moved = await fail(running, names, total);
+    const moved = await fail(running, names[0] as string);
     return [
       row(
         `${word}: ${size.members} members, ${million(size.members * size.nodes)} nodes, ${million(total * size.replicas)} pods: started`,
@@ -137,18 +135,14 @@ async function hold(heldS: number): Promise<{ readonly mostMiB: number; readonly
   return { mostMiB, idleShare: Math.max(0, 1 - (user + system) / 1000 / (performance.now() - startedMs)) };
 }
 
-/** Lets the first member die; gives the seconds until its workloads are applied and run elsewhere. */
-async function fail(running: Fleet, names: readonly string[], total: number) {
-  const victim = names[0] as string;
-  const plane = createClient(running.controlPlane.transport);
-  await taint(plane, victim);
+/** Lets a member die; gives the seconds until its workloads are applied and run elsewhere. */
+async function fail(running: Fleet, victim: string) {
+  const moves = followMoves(running, victim);
+  await taint(createClient(running.controlPlane.transport), victim);
   const startedMs = performance.now();
   running.members.get(victim)?.setFaults({ isDown: true });
-  await eventually(
-    () => countEvicted(running, victim) === total && countApplied(running, names, victim) === total,
-    PATIENCE_MS,
-  );
+  await eventually(() => moves.evicted() === moves.total && moves.applied() === moves.total, PATIENCE_MS);
   const appliedS = (performance.now() - startedMs) / 1000;
-  await eventually(async () => (await countHealthy(running, names, victim)) === total, PATIENCE_MS, LOOK_MS);
+  await eventually(async () => (await moves.healthy()) === moves.total, PATIENCE_MS, LOOK_MS);
   return { appliedS, readyS: (performance.now() - startedMs) / 1000 };
 }
