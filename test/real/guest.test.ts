@@ -3,7 +3,14 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Cluster, ClusterPropagationPolicy, PropagationPolicy, Work } from "#apis/karmada";
+import {
+  Cluster,
+  ClusterPropagationPolicy,
+  FederatedResourceQuota,
+  PropagationPolicy,
+  ResourceBinding,
+  Work,
+} from "#apis/karmada";
 import { ConfigMap, Deployment, Namespace, Service } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { type RealMember, startRealMember } from "#lab";
@@ -34,6 +41,7 @@ describeReal("controllers on a production cluster", memberParts, () => {
         "--cluster-proxy-port=0",
         "--cluster-status-update-frequency=500ms",
         "--cluster-success-threshold=1s",
+        "--feature-gates=FederatedQuotaEnforcement=true",
         ...more,
       ],
       /controllers run/,
@@ -266,6 +274,49 @@ describeReal("controllers on a production cluster", memberParts, () => {
     await here.create(Deployment, aDeployment("marker", 1));
     await eventually(() => there.find(Deployment, { namespace: "default", name: "marker" }), 20_000);
     expect((await copy("frontend"))?.spec?.replicas).toBe(0);
+  });
+
+  test("FQ-4 of twenty bindings at once just as many are admitted as a federated quota has room for, and they are counted", async () => {
+    const namespace = "bounded";
+    await here.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+    await here.create(FederatedResourceQuota, {
+      apiVersion: "policy.karmada.io/v1alpha1",
+      kind: "FederatedResourceQuota",
+      metadata: { name: "team", namespace },
+      spec: { overall: { cpu: "5" } },
+    } as unknown as FederatedResourceQuota);
+    const quota = () => here.get(FederatedResourceQuota, { namespace, name: "team" });
+    await eventually(async () => (await quota()).status?.overallUsed?.["cpu"] === "0", 30_000);
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        here
+          .create(ResourceBinding, {
+            apiVersion: "work.karmada.io/v1alpha2",
+            kind: "ResourceBinding",
+            metadata: { name: `app-${n}`, namespace },
+            spec: {
+              resource: { apiVersion: "apps/v1", kind: "Deployment", namespace, name: `app-${n}` },
+              replicaRequirements: { resourceRequest: { cpu: "1" } },
+              clusters: [{ name: "standby", replicas: 1 }],
+              suspension: { dispatching: true },
+            },
+          } as unknown as ResourceBinding)
+          .then(
+            () => "admitted",
+            (error: Error) =>
+              /exceeded for resource cpu: requested sum 6, limit 5/.test(error.message) ? "exceeded" : error.message,
+          ),
+      ),
+    );
+    expect([outcomes.filter((text) => text === "admitted").length, new Set(outcomes)]).toEqual([
+      5,
+      new Set(["admitted", "exceeded"]),
+    ]);
+    await eventually(async () => {
+      const { items } = await here.list(ResourceBinding, { namespace });
+      return (await quota()).status?.overallUsed?.["cpu"] === String(items.length);
+    }, 30_000);
+    await here.delete(Namespace, { name: namespace });
   });
 
   test("a restart writes nothing and keeps everything", async () => {
