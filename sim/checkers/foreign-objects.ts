@@ -1,14 +1,20 @@
 import { ClusterPropagationPolicy, PropagationPolicy } from "#apis/karmada";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import type { ResourceKind } from "#machinery";
+import { allBindings } from "../expected.ts";
 import { type Checker, type Foreign, isManaged, NAMESPACE, policiesOf, type World } from "../world.ts";
 
-/** Whether any policy lets us take over what a member has. Which one claims what is not asked: it may have changed. */
+/**
+ * Whether any policy lets us take over what a member has, or a binding that still says what a policy said once. Which one
+ * claims what is not asked: it may have changed.
+ */
 async function mayTake(world: World): Promise<boolean> {
-  const policies = await Promise.all(
-    [PropagationPolicy, ClusterPropagationPolicy].map((kind) => policiesOf(world, kind)),
-  );
-  return policies.flat().some(({ spec }) => spec["conflictResolution"] === "Overwrite");
+  const specs = [
+    ...(await policiesOf(world, PropagationPolicy)),
+    ...(await policiesOf(world, ClusterPropagationPolicy)),
+    ...(await allBindings(world)).values(),
+  ].map(({ spec }) => spec as { readonly conflictResolution?: string });
+  return specs.some(({ conflictResolution }) => conflictResolution === "Overwrite");
 }
 
 /** No member object is touched that is not ours: what members own stays to the letter, and gets no mark of ours. */

@@ -62,6 +62,10 @@ async function look(world: World): Promise<Map<string, Copy>> {
         !isClaimed(template) && (binding?.spec.placement === undefined ? false : clustersOf(binding).includes(cluster))
       );
     if (!isClaimedBy(template, policy) || !isDuplicated(template, policy)) return false;
+    // What is not scheduled is wanted nowhere yet, whoever else has needed it.
+    const isSuspended =
+      (binding?.spec.suspension as { readonly scheduling?: boolean } | undefined)?.scheduling === true;
+    if (isSuspended && !clustersOf(binding).includes(cluster)) return false;
     if (!isLazy(policy)) return namedClusters(policy).includes(cluster);
     // Until its user touches the template, what the policy said when he last did holds.
     const names = getPath(binding ?? {}, "spec", "placement", "clusterAffinity", "clusterNames");

@@ -28,11 +28,8 @@ const aggregate =
     const before = statusOf(object) ?? {};
     const result: Record<string, unknown> = { ...before };
     for (const field of fields) {
-      result[field] = startsFromTemplate
-        ? (before[field] ?? (items === undefined ? "" : undefined))
-        : field === "artifact"
-          ? {}
-          : "";
+      const nothing = field === "artifact" ? {} : "";
+      result[field] = startsFromTemplate && items !== undefined ? before[field] : nothing;
       for (const { status } of reported(items))
         if (status?.[field] !== undefined && status[field] !== "") result[field] = status[field];
     }
@@ -71,7 +68,7 @@ const FAILURES = ["failures", "upgradeFailures", "installFailures"];
 
 function aggregateRelease(object: KubeObject, items: Parameters<NonNullable<KindRules["aggregate"]>>[1]): Json {
   const before = statusOf(object) ?? {};
-  const result: Record<string, unknown> = { ...aggregate(RELEASE)(object, items) };
+  const result: Record<string, unknown> = { ...aggregate(RELEASE, true)(object, items) };
   for (const field of FAILURES)
     if (items === undefined) result[field] = 0;
     else if (before[field] !== undefined) result[field] = sumOf(items, field);
