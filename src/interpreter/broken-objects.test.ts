@@ -129,3 +129,43 @@ test.each([
     }
   expect([...crashes]).toEqual([]);
 });
+
+const interpreter = createInterpreter([thirdPartySource, nativeSource]);
+
+test.each([
+  ["apps/v1", "Deployment", "replicas"],
+  ["apps.kruise.io/v1alpha1", "CloneSet", "replicas"],
+  ["apps.kruise.io/v1alpha1", "BroadcastJob", "parallelism"],
+  ["argoproj.io/v1alpha1", "Workflow", "parallelism"],
+])("%s %s with a text as number of replicas is refused, and not taken for none", (apiVersion, kind, field) => {
+  const object = { apiVersion, kind, metadata: { name: "a" }, spec: { [field]: "100%" } } as unknown as KubeObject;
+  expect(() => interpreter.replicas(object)).toThrow(`spec.${field}: "100%" is not a number`);
+});
+
+test("to rules of third-party kinds a null is nothing: it neither hides what others report nor is retained", () => {
+  const set = { apiVersion: "apps.kruise.io/v1alpha1", kind: "CloneSet", metadata: { name: "a", generation: 1 } };
+  const items = [
+    { clusterName: "m1", status: { replicas: 1, updateRevision: "r1" } },
+    { clusterName: "m2", status: { replicas: null, updateRevision: null } },
+  ] as unknown as readonly AggregatedItem[];
+  expect(interpreter.aggregate(set as KubeObject, items)).toMatchObject({ replicas: 1, updateRevision: "r1" });
+  const bucket = (suspend: unknown) =>
+    ({
+      apiVersion: "source.toolkit.fluxcd.io/v1beta2",
+      kind: "Bucket",
+      metadata: { name: "a" },
+      spec: { suspend },
+    }) as unknown as KubeObject;
+  expect(interpreter.retain(bucket(true), bucket(null))).toEqual(bucket(true));
+});
+
+test("a HelmRelease that nobody reports on keeps what it said, and gets no texts where numbers belong", () => {
+  const status = { lastReleaseRevision: 3, lastAppliedRevision: "1.0.0" };
+  const release = {
+    apiVersion: "helm.toolkit.fluxcd.io/v2beta1",
+    kind: "HelmRelease",
+    metadata: { name: "a", generation: 2 },
+    status,
+  } as unknown as KubeObject;
+  expect(interpreter.aggregate(release, [])).toEqual({ ...status, observedGeneration: 2 });
+});

@@ -200,6 +200,16 @@ function united(lists: readonly (readonly Dependency[])[]): readonly Dependency[
     .sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
 }
 
+const REPLICAS_MAX = 2 ** 31 - 1;
+
+/** A number of replicas; a fraction is cut off. Throws what can be none. */
+export function countOf(value: number): number {
+  const count = Math.trunc(value);
+  if (!(count >= 0 && count <= REPLICAS_MAX))
+    throw new LuaError(`${value} is no number of replicas: it must lie between 0 and ${REPLICAS_MAX}`);
+  return count;
+}
+
 /** The rules of one kind; of several customizations the first by name that has a script answers. */
 function rulesOf(customizations: readonly ResourceInterpreterCustomization[], breaker: Breaker): KindRules {
   const all = (rule: Rule): readonly Script[] =>
@@ -228,7 +238,7 @@ function rulesOf(customizations: readonly ResourceInterpreterCustomization[], br
       const requirements = type === "nil" ? undefined : (settleEmpties(result.values[1], []) ?? {});
       if (requirements !== undefined && !isObject(requirements))
         throw new LuaError("expect the returned requires is an object");
-      return { replica: Math.trunc(result.values[0] as number), requirements };
+      return { replica: countOf(result.values[0] as number), requirements };
     }),
     ...first("componentResource", "components", (script) => (object) => {
       const result = breaker.call(script, "InterpretComponent", "GetComponents", [object]);

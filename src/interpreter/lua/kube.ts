@@ -8,8 +8,7 @@ function quantityAt(L: LuaState, index: number): Quantity | undefined {
   switch (lua.lua_type(L, index)) {
     case lua.LUA_TNIL:
       return undefined;
-    case lua.LUA_TSTRING:
-    case lua.LUA_TNUMBER: {
+    case lua.LUA_TSTRING: {
       const text = jsText(lua.lua_tolstring(L, index) as Uint8Array);
       const quantity = parseQuantity(text);
       if (quantity !== undefined) return quantity;

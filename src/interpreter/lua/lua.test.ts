@@ -74,6 +74,22 @@ describe("Lua 5.1 on the machine", () => {
     ["pcall(loadstring, 'x')", false],
     ["require('kube').resourceAdd('100m', '1', nil)", "1100m"],
     ["require('kube').getResourceQuantity('1Ki')", 1024],
+    ["require('kube').resourceAdd()", "0"],
+    ["require('kube').resourceAdd(nil, nil)", "0"],
+    ["require('kube').resourceAdd('1Gi', '1Mi')", "1025Mi"],
+    ["require('kube').resourceAdd('9007199254740993', '1')", "9007199254740994"],
+    ["require('kube').getResourceQuantity(nil)", 0],
+    ["require('kube').getResourceQuantity('250m')", 0.25],
+    ["require('kube').accuratePodRequirements({ spec = { containers = {} } })", undefined],
+    [
+      "require('kube').accuratePodRequirements({ spec = { containers = { { resources = { limits = { cpu = '1500m' } } } } } })",
+      { resourceRequest: { cpu: "1500m" } },
+    ],
+    ["require('kube').getPodDependencies({ spec = {} }, 'shop')", undefined],
+    [
+      "require('kube').getPodDependencies({ spec = { serviceAccountName = 'robot' } }, nil)",
+      [{ apiVersion: "v1", kind: "ServiceAccount", namespace: "default", name: "robot" }],
+    ],
   ])("%s", (text, expected) => {
     expect(value(text)).toEqual(expected);
   });
@@ -143,11 +159,36 @@ describe("a customization", () => {
     ["returns a function", "return { v = print }", "cannot encode function"],
     ["repeats a text", "return { v = string.rep('a', 3) }", "string.rep is not supported"],
     ["reaches for metatables", "return { v = getmetatable('') }", "call function getmetatable is not supported"],
+    ["adds a number", "return { v = require('kube').resourceAdd(1, '1') }", "expect a quantity as string or nil"],
+    ["adds no quantity", "return { v = require('kube').resourceAdd('1', 'lots') }", "cannot parse 'lots'"],
+    ["asks for a negative amount", "return { v = require('kube').getResourceQuantity('-1') }", "negative"],
+    ["asks for no amount", "return { v = require('kube').getResourceQuantity() }", "only accepts one argument"],
+    [
+      "asks for two amounts",
+      "return { v = require('kube').getResourceQuantity('1', '2') }",
+      "only accepts one argument",
+    ],
+    ["asks for the amount of a table", "return { v = require('kube').getResourceQuantity({}) }", "but got table"],
+    ["asks what a text needs", "return { v = require('kube').accuratePodRequirements('x') }", "expects a pod template"],
+    [
+      "asks what nothing needs",
+      "return { v = require('kube').accuratePodRequirements() }",
+      "only accepts one argument",
+    ],
+    ["forgets the namespace", "return { v = require('kube').getPodDependencies({}) }", "only accepts two argument"],
+    ["gives a table as namespace", "return { v = require('kube').getPodDependencies({}, {}) }", "expects a namespace"],
     ["requires a file", "return { v = require('fs') }", "module fs not found"],
   ])("that %s fails with a clear reason", (_what, body, message) => {
     const { interpreter, troubles } = interpreterOf(statusScript(body));
     expect(() => interpreter.reflect(widget())).toThrow(message);
     expect(troubles).toEqual([]);
+  });
+
+  it.each([["-1"], ["2 ^ 31"], ["0 / 0"], ["'3'"], ["nil"], ["true"]])("that wants %s replicas fails", (count) => {
+    const { interpreter } = interpreterOf(
+      customization("a", { replicaResource: `function GetReplicas(o) return ${count} end` }),
+    );
+    expect(() => interpreter.replicas(widget())).toThrow(/no number of replicas|is not number|unsupported value/);
   });
 
   it("keeps empty maps and lists that came in, and arguments as they were", () => {

@@ -3,11 +3,12 @@ import {
   compareQuantities,
   formatQuantity,
   getPath,
+  type KubeObject,
   parseQuantity,
   type Quantity,
   zeroQuantity,
 } from "#machinery";
-import { list, namespaceOf, number, templateOf } from "../parts.ts";
+import { list, namespaceOf, templateOf } from "../parts.ts";
 import type { Dependency, Json, KindRules } from "../rules.ts";
 
 function isCounted(name: string): boolean {
@@ -111,9 +112,16 @@ export function dependenciesOf(template: unknown, namespace: string): readonly D
   return [...found.values()];
 }
 
+/** A number of replicas as an object's `spec` has it; `fallback` where it has none. Throws what is no number. */
+export function replicasAt(object: KubeObject, field: "replicas" | "parallelism", fallback: number): number {
+  const value = getPath(object, "spec", field) ?? fallback;
+  if (typeof value !== "number") throw new Error(`spec.${field}: ${JSON.stringify(value)} is not a number`);
+  return value;
+}
+
 /** Replicas of a workload whose pods are made from `spec.template`. */
 export const workloadReplicas: NonNullable<KindRules["replicas"]> = (object) => ({
-  replica: number(getPath(object, "spec", "replicas")),
+  replica: replicasAt(object, "replicas", 0),
   requirements: requirementsOf(templateOf(object)),
 });
 

@@ -1,6 +1,6 @@
 /** Argo workflows and Volcano jobs. */
 import { formatTime, getPath, type KubeObject, setPath } from "#machinery";
-import { dependenciesOf, requirementsOf } from "../native/pod-template.ts";
+import { dependenciesOf, replicasAt, requirementsOf } from "../native/pod-template.ts";
 import { list, namespaceOf, number, reported, statusOf } from "../parts.ts";
 import type { AggregatedItem, Dependency, Json, KindRules } from "../rules.ts";
 import { compact, component, reflectPicked, sumOf } from "./gather.ts";
@@ -8,9 +8,8 @@ import { compact, component, reflectPicked, sumOf } from "./gather.ts";
 const workflow: KindRules = {
   replicas: (object) => {
     const { affinity, nodeSelector, tolerations } = (getPath(object, "spec") ?? {}) as Json;
-    const parallelism = getPath(object, "spec", "parallelism");
     return {
-      replica: typeof parallelism === "number" ? parallelism : 1,
+      replica: replicasAt(object, "parallelism", 1),
       requirements: requirementsOf({ spec: compact({ affinity, nodeSelector, tolerations }) }),
     };
   },

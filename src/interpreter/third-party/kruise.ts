@@ -1,6 +1,12 @@
 /** OpenKruise: workloads that stand beside Kubernetes' own. */
 import { getPath, type KubeObject, setPath } from "#machinery";
-import { dependenciesOf, requirementsOf, workloadDependencies, workloadReplicas } from "../native/pod-template.ts";
+import {
+  dependenciesOf,
+  replicasAt,
+  requirementsOf,
+  workloadDependencies,
+  workloadReplicas,
+} from "../native/pod-template.ts";
 import { DAEMON_SET_COUNTERS, list, namespaceOf, number, reported, statusOf, templateOf } from "../parts.ts";
 import type { AggregatedItem, Dependency, Json, KindRules } from "../rules.ts";
 import { gatherCounters, reflectFields, reflectPicked, sumOf } from "./gather.ts";
@@ -129,8 +135,7 @@ export const kruiseKinds: Readonly<Record<string, KindRules>> = {
   },
   "apps.kruise.io/v1alpha1/BroadcastJob": {
     replicas: (object) => ({
-      replica:
-        typeof getPath(object, "spec", "parallelism") === "number" ? number(getPath(object, "spec", "parallelism")) : 1,
+      replica: replicasAt(object, "parallelism", 1),
       requirements: requirementsOf(templateOf(object)),
     }),
     revise: reviseAt("parallelism"),

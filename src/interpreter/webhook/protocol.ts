@@ -1,5 +1,5 @@
 import { applyJsonPatch, gvkOf, type JsonPatchOperation, type KubeObject } from "#machinery";
-import { verifiedDependencies } from "../lua/customization.ts";
+import { countOf, verifiedDependencies } from "../lua/customization.ts";
 import type { AggregatedItem, Dependency, Json, Operation, Replicas } from "../rules.ts";
 
 /** What is asked of a webhook. */
@@ -79,7 +79,7 @@ function read({ operation, object }: Question, response: Json): Answer {
       if (typeof replicas !== "number" || !Number.isInteger(replicas)) throw missing("replicas");
       if (replicaRequirements !== undefined && replicaRequirements !== null && !isObject(replicaRequirements))
         throw new Error("response.replicaRequirements must be an object");
-      return { operation, value: { replica: replicas, requirements: replicaRequirements ?? undefined } };
+      return { operation, value: { replica: countOf(replicas), requirements: replicaRequirements ?? undefined } };
     }
     case "InterpretComponent": {
       const { components } = response;
