@@ -165,4 +165,42 @@ describe("what a member is asked at a time", () => {
     await clock.advance(60_000);
     expect(flow.flow).toMatchObject({ inFlight: 2, waiting: 0, isBroken: false });
   });
+
+  test("work in bulk stands aside while the member has enough to do, and goes on as it has room", async () => {
+    const clock = new VirtualClock(0, settle);
+    const answers: (() => void)[] = [];
+    let isRefusing = false;
+    const send = () =>
+      isRefusing
+        ? Promise.reject(new Error("gone"))
+        : new Promise<KubeObject>((resolve) => answers.push(() => resolve({ kind: "Pod" } as KubeObject)));
+    const { room, ...transport } = withFlow({ send } as unknown as Transport, {
+      clock,
+      inFlightStart: 2,
+      inFlightMax: 2,
+      breakAfterFailures: 1,
+    });
+    const gone: string[] = [];
+    const come = (key: string) => room.standAside(key, () => void gone.push(key));
+    const sent: Promise<string>[] = [];
+    for (const key of ["a", "b", "c", "d"]) {
+      expect(come(key)).toBe(false);
+      sent.push(outcome(transport.send(pod)));
+    }
+    expect(["e", "f", "g", "e"].map(come)).toEqual([true, true, true, true]);
+    answers.shift()?.();
+    await settle();
+    expect(gone).toEqual(["e"]);
+    // It had nothing to ask after all.
+    expect(come("e")).toBe(false);
+    room.leave();
+    expect(gone).toEqual(["e", "f"]);
+    expect(come("h")).toBe(true);
+    isRefusing = true;
+    answers.shift()?.();
+    answers.shift()?.();
+    expect((await Promise.all(sent)).filter((said) => said === "gone")).toHaveLength(1);
+    expect(gone).toEqual(["e", "f", "g", "h"]);
+    expect(["f", "g", "h"].map(come)).toEqual([false, false, false]);
+  });
 });

@@ -35,6 +35,10 @@ export interface FlowStatus {
 const THROTTLE_TRIES_MAX = 10;
 const RETRY_AFTER_MAX_MS = 30_000;
 const BREAK_MAX_MS = 30_000;
+/** Requests a place has ahead of it, so that none is empty for a moment. */
+const AHEAD = 2;
+/** Who stands aside at most; beyond it they go on and wait like others. */
+const ASIDE_MAX = 100_000;
 /** Fewer requests than this may take as long as they like: a large list is not a hanging member. */
 const STALL_FROM = 4;
 
@@ -46,13 +50,26 @@ interface Waiter {
   fail(error: Error): void;
 }
 
+/** Room for those who would rather do something else than wait: no worker stands still, and nobody is turned away. */
+export interface Room {
+  /**
+   * True when the member has as much to do as it can take: `resume` is called as soon as it has room. A key stands aside
+   * once. Whoever goes on calls `leave` when he is done, whether he asked the member for anything or not.
+   */
+  standAside(key: string, resume: () => void): boolean;
+  leave(): void;
+}
+
 /**
  * A transport that holds back: additive increase of the requests in flight while answers come in time, less room on slow
  * ones, halving on 429, waiting as long as the member asks, and a breaker that fails fast while the member cannot be
  * reached or hangs. A member that accepts and never answers is cut off after `stallMs`, with all that waits for it, so
  * that nobody's workers wait behind it. Watches are not counted.
  */
-export function withFlow(transport: Transport, options: FlowOptions): Transport & { readonly flow: FlowStatus } {
+export function withFlow(
+  transport: Transport,
+  options: FlowOptions,
+): Transport & { readonly flow: FlowStatus; readonly room: Room } {
   const {
     clock,
     inFlightStart = 32,
@@ -70,6 +87,7 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     () => {
       dismiss(closed());
       for (const abort of [...inFlight]) abort.abort(closed());
+      letGo(Number.POSITIVE_INFINITY);
     },
     { once: true },
   );
@@ -82,6 +100,9 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
   let guard: Timer | undefined;
   const inFlight = new Set<AbortController>();
   let waiting: Waiter[] = [];
+  const aside = new Map<string, () => void>();
+  /** Who was told to go on and has not come yet. */
+  const going = new Set<string>();
 
   const isBroken = () => failuresInRow >= breakAfterFailures && clock.monotonicMs() < brokenUntilMs;
 
@@ -103,6 +124,20 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     brokenUntilMs = clock.monotonicMs() + pauseMs;
     pauseMs = Math.min(BREAK_MAX_MS, pauseMs * 2);
     dismiss(unreachable(failure ?? "it does not answer"));
+    // They are to hear of it, too.
+    letGo(Number.POSITIVE_INFINITY);
+  }
+
+  const freePlaces = () => AHEAD * Math.max(1, Math.floor(limit)) - inFlight.size - waiting.length - going.size;
+
+  function letGo(places: number): void {
+    let left = places;
+    for (const [key, resume] of aside) {
+      if (left-- < 1) return;
+      aside.delete(key);
+      going.add(key);
+      resume();
+    }
   }
 
   /**
@@ -158,6 +193,13 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     });
   }
 
+  function goOn(): void {
+    if (aside.size === 0) return;
+    // With nothing under way whoever was told to go has come, or never will.
+    if (inFlight.size + waiting.length === 0) going.clear();
+    letGo(freePlaces());
+  }
+
   async function once<R>(attempt: (signal: AbortSignal) => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
     if (options.signal?.aborted) throw closed();
     if (isBroken()) throw unreachable(`${failure ?? "it does not answer"}; waiting before the next try`);
@@ -183,6 +225,7 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     } finally {
       signal?.removeEventListener("abort", giveUp);
       inFlight.delete(abort);
+      goOn();
       waiting.shift()?.go();
     }
   }
@@ -206,6 +249,17 @@ export function withFlow(transport: Transport, options: FlowOptions): Transport 
     list: (request) => guarded((signal) => transport.list({ ...request, signal }), request.signal),
     watch: (request, sink) => transport.watch(request, sink),
     raw: (request) => guarded((signal) => transport.raw({ ...request, signal }), request.signal),
+    room: {
+      standAside(key, resume) {
+        going.delete(key);
+        const isIdle = inFlight.size + waiting.length === 0;
+        if (isIdle || freePlaces() > 0 || isBroken() || options.signal?.aborted || aside.size >= ASIDE_MAX)
+          return false;
+        aside.set(key, resume);
+        return true;
+      },
+      leave: goOn,
+    },
     get flow() {
       return {
         inFlight: inFlight.size,

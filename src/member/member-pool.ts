@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createClient, createInformers, createKindMapper, type Informers, type KindMapper } from "#client";
 import type { Transport } from "#machinery";
-import { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
+import { type FlowOptions, type FlowStatus, type Room, withFlow } from "./flow.ts";
 
 /** One member cluster as the control plane reaches it. A change of address or credentials makes a new one. */
 export interface Member {
@@ -15,6 +15,8 @@ export interface Member {
   readonly informers: Informers;
   readonly kinds: KindMapper;
   readonly flow: FlowStatus;
+  /** For work that comes in bulk: it stands aside while the member has enough to do. */
+  readonly room: Room;
   /** Aborted when this connection is given up. */
   readonly signal: AbortSignal;
 }
@@ -94,6 +96,7 @@ export function createMemberPool(options: {
       get flow() {
         return transport.flow;
       },
+      room: transport.room,
       signal: abort.signal,
     };
     const stop = () => {

@@ -15,6 +15,7 @@ import {
 import {
   type ControllerContext,
   defineController,
+  done,
   PRIORITY_LOW,
   type Request,
   type Result,
@@ -116,8 +117,16 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
     });
     context.signal.addEventListener("abort", stop, { once: true });
   },
-  reconcile: (request: Request, context: ExecutionContext): Promise<Result> =>
-    reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context)),
+  reconcile: async (request: Request, context: ExecutionContext): Promise<Result> => {
+    const cluster = clusterOfExecutionNamespace(request.namespace);
+    const room = cluster === undefined ? undefined : context.deps.members.get(cluster)?.room;
+    if (room?.standAside(request.key, () => context.enqueue(request)) === true) return done;
+    try {
+      return await reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context));
+    } finally {
+      room?.leave();
+    }
+  },
 });
 
 const isRelease = (now: Cluster, old: Cluster) =>
