@@ -65,7 +65,7 @@ export async function startRealFleet(
     async start() {
       const child = spawn(
         process.execPath,
-        ["bin/flotilla.mjs", "server", `--data-dir=${data}`, "--secure-port=0", ...flags],
+        [...serverFlags(), "bin/flotilla.mjs", "server", `--data-dir=${data}`, "--secure-port=0", ...flags],
         {
           stdio: ["ignore", "ignore", "pipe"],
         },
@@ -121,3 +121,7 @@ export async function until(look: () => boolean | Promise<boolean>, limitMs: num
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
+
+/** What is given to Node for the server alone, such as `--cpu-prof --cpu-prof-dir=DIR`. */
+const serverFlags = (): readonly string[] =>
+  (process.env["SERVER_NODE_FLAGS"] ?? "").split(" ").filter((word) => word !== "");
