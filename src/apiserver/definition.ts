@@ -43,6 +43,8 @@ export interface Strategy {
   trim?(object: KubeObject, known?: KubeObject): KubeObject;
   /** Brings an object into the form Go's types have in JSON, after defaults: their order, and zero values they write. */
   settle?(object: KubeObject, known?: KubeObject): KubeObject;
+  /** What the store makes of an object that is written. `known` came from there. */
+  stored?(object: KubeObject, known?: KubeObject): KubeObject;
   /** Fills in what the schema cannot say. */
   applyDefaults?(object: KubeObject): KubeObject;
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
@@ -57,6 +59,8 @@ export interface Strategy {
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Mistakes of a status written through its own subresource; nothing else is looked at there. */
   validateStatus?(object: KubeObject, old: KubeObject): readonly FieldError[];
+  /** Parts that are written through a subresource of their own, by its name. */
+  readonly parts?: Readonly<Record<string, WrittenPart>>;
   /** Mistakes of what `/finalize` writes. */
   validateFinalize?(object: KubeObject): readonly FieldError[];
   /** Whether `validate` says all there is to say, as Kubernetes does: then the schema checks nothing. */
@@ -87,6 +91,13 @@ export interface Strategy {
   prepareForDelete?(object: KubeObject, time: string): KubeObject;
   /** A finalizer that deletions leave behind, for whoever cleans up. */
   readonly deletionFinalizer?: string;
+}
+
+/** A part of an object that is written through a subresource, such as a pod's ephemeral containers. */
+export interface WrittenPart {
+  /** The present object with what a client sent of this part, and with the owners the sent object names. */
+  take(sent: KubeObject, old: KubeObject): KubeObject;
+  validate(object: KubeObject, old: KubeObject): readonly FieldError[];
 }
 
 /** How a version that is not the stored one is read and written. */

@@ -254,6 +254,7 @@ function ownerErrors({ ownerReferences }: ObjectMeta): FieldError[] {
 /** What a client sends of the server's own times must be what the server has. */
 function immutableErrors(metadata: ObjectMeta, old: ObjectMeta): FieldError[] {
   const errors: FieldError[] = [];
+  if (metadata.uid !== old.uid) errors.push(fieldInvalid("metadata.uid", metadata.uid, "field is immutable"));
   for (const name of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
     if (metadata[name] !== undefined && metadata[name] !== old[name])
       errors.push(fieldInvalid(`metadata.${name}`, metadata[name], "field is immutable"));
@@ -437,10 +438,12 @@ export function metadataForUpdate(
   definition: ResourceDefinition,
   given: ObjectMeta | undefined,
   old: KubeObject,
+  isPatch = false,
 ): ObjectMeta {
   const metadata = given ?? {};
   const present = old.metadata;
-  if (metadata.uid && metadata.uid !== present.uid)
+  const isOther = Boolean(metadata.uid) && metadata.uid !== present.uid;
+  if (isOther && !isPatch)
     throw conflict(
       definition.kind,
       present.name ?? "",
@@ -449,6 +452,8 @@ export function metadataForUpdate(
   if (metadata === present) return present;
   const result: Record<string, unknown> = {};
   for (const field of SERVERS_OWN) if (present[field] !== undefined) result[field] = present[field];
+  // Another uid is a condition where an object is replaced, and a mistake where one is changed.
+  if (isOther) result["uid"] = metadata.uid;
   for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
     if (metadata[field] !== undefined) result[field] = metadata[field];
   for (const field of CLIENTS_OWN) if (!isEmpty(metadata[field])) result[field] = metadata[field];

@@ -1,4 +1,4 @@
-import { getPath, invalid, type KubeObject, setPath, staleConflict } from "#machinery";
+import { getPath, type KubeObject } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 
 /** The autoscaling/v1 Scale of an object. */
@@ -31,21 +31,4 @@ function selectorText(selector: unknown): string {
     .map(([key, value]) => `${key}=${value}`)
     .sort()
     .join(",");
-}
-
-/** The object with the replicas a Scale asks for. */
-export function applyScale(definition: ResourceDefinition, old: KubeObject, scale: KubeObject): KubeObject {
-  const replicas = getPath(scale, "spec", "replicas") ?? 0;
-  if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0)
-    throw invalid({ group: "autoscaling", kind: "Scale" }, old.metadata.name ?? "", [
-      {
-        type: "FieldValueInvalid",
-        field: "spec.replicas",
-        message: `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0`,
-      },
-    ]);
-  const version = scale.metadata?.resourceVersion;
-  if (version && version !== old.metadata.resourceVersion)
-    throw staleConflict(definition.kind, old.metadata.name ?? "");
-  return setPath(old, definition.scale?.spec ?? ["spec", "replicas"], replicas);
 }

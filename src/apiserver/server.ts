@@ -222,10 +222,13 @@ export class ApiServer implements VerbHost {
     return definition;
   }
 
-  /** In-process access as a user; default: the control plane itself, which may do everything. */
-  transport(user: User = systemUser): Transport {
+  /**
+   * In-process access as a user; default: the control plane itself, which may do everything. The owners of what it writes
+   * are recorded where somebody cares already, with `tracksFields` always.
+   */
+  transport(user: User = systemUser, { tracksFields = false }: { readonly tracksFields?: boolean } = {}): Transport {
     return {
-      send: (request) => this.execute(request, this.#context(user, request.onWarning)),
+      send: (request) => this.execute(request, { ...this.#context(user, request.onWarning), tracksFields }),
       list: (request) => this.list(request),
       watch: (request, sink) => this.watch(request, sink),
       raw: (request) => {

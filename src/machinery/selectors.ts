@@ -104,6 +104,8 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
   if (at === text.length) return terms;
   for (;;) {
     skip();
+    // Signs are read as far as they mean something together.
+    if (text[at] === "!" && text[at + 1] === "=") fail("!, identifier, or 'end of string'");
     if (text[at] === "!") {
       at++;
       const key = word();

@@ -1,5 +1,6 @@
 import type { Logger } from "#base";
 import { isAlreadyExists, isConflict, isNotFound, type KubeObject } from "#machinery";
+import { systemUser } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
 import { API_SERVICES, type ApiService } from "./api-service.ts";
 
@@ -26,6 +27,8 @@ const PRIORITIES: Readonly<Record<string, readonly [number, number]>> = {
   "flowcontrol.apiserver.k8s.io": [16_100, 21],
   "resource.k8s.io": [15_900, 15],
 };
+/** Who owns what these services say, as Kubernetes has it. */
+const MANAGER = "kube-apiserver";
 const AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged";
 
 /** Keeps one local APIService a served group and version, as `kubectl get apiservices` shows them. */
@@ -75,10 +78,11 @@ export class LocalServices {
       if (virtual !== undefined && wanted.has(name)) continue;
       if (!wanted.has(name)) wanted.set(name, localService(kind.group, kind.version, origin === "builtin"));
     }
-    const transport = this.#server.transport();
+    const transport = this.#server.transport(systemUser, { tracksFields: true });
+    const options = { fieldManager: MANAGER };
     const calls: Promise<unknown>[] = [];
     for (const [name, body] of wanted)
-      if (store.get(name) === undefined) calls.push(transport.send({ verb: "create", ...API_SERVICES, body }));
+      if (store.get(name) === undefined) calls.push(transport.send({ verb: "create", ...API_SERVICES, body, options }));
     for (const [name, { object }] of store.range(undefined))
       if (!wanted.has(name) && object.metadata.labels?.[AUTOMANAGED] !== undefined && isLocal(object as ApiService))
         calls.push(transport.send({ verb: "delete", ...API_SERVICES, name }));

@@ -24,6 +24,15 @@ export interface OwnedKind {
   readonly hasStatus: boolean;
 }
 
+/** How objects of a kind read in another of its versions, where that differs in more than its name. */
+export interface OtherVersion {
+  readonly kind: OwnedKind;
+  of(object: KubeObject): KubeObject;
+}
+
+/** The other version an owner wrote in; `undefined` where it has the same fields. */
+export type FindVersion = (apiVersion: string) => OtherVersion | undefined;
+
 /** Metadata that nobody owns: it identifies the object or belongs to the server. */
 const UNOWNED = new Set([
   "name",
@@ -136,12 +145,9 @@ function ownersBeforeApply(
   const owners = readOwners(live.metadata.managedFields ?? []) ?? [];
   if (owners.length > 0) return owners;
   const { changed } = compare({ metadata: {}, ...kind.empty }, present, kind.schema);
-  const fields = writable(changed, kind, undefined);
+  const fields = writable(changed, kind, manager.subresource);
   if (fields === undefined) return [];
-  const { time: _time, ...entry } = newEntry(
-    { ...manager, manager: "before-first-apply", subresource: undefined },
-    "Update",
-  );
+  const { time: _time, ...entry } = newEntry({ ...manager, manager: "before-first-apply" }, "Update");
   return [{ entry, fields }];
 }
 
@@ -182,12 +188,24 @@ function conflictError(
   return apiError(409, "Conflict", `Apply failed with ${text}`, { causes });
 }
 
+/** What a change takes from an owner who wrote in another version: the fields it changes there. */
+function changesIn(
+  before: KubeObject,
+  after: KubeObject,
+  { kind, of }: OtherVersion,
+  subresource: string | undefined,
+): FieldSet | undefined {
+  const { changed, removed } = compare(owned(of(before)), owned(of(after)), kind.schema);
+  return union(writable(changed, kind, subresource), writable(removed, kind, subresource));
+}
+
 /** Ownership after a plain write: changed fields go to the writer, fields that are gone belong to nobody. */
 export function trackUpdate(
   before: KubeObject | undefined,
   after: KubeObject,
   kind: OwnedKind,
   manager: Manager,
+  findVersion: FindVersion = () => undefined,
 ): KubeObject {
   const { schema } = kind;
   const sent = after.metadata.managedFields;
@@ -201,13 +219,16 @@ export function trackUpdate(
   const changed = writable(comparison.changed, kind, manager.subresource);
   const removed = writable(comparison.removed, kind, manager.subresource);
   const self = owners.find((owner) => isBy(manager, "Update", owner));
-  const others = without(
-    without(
-      owners.filter((owner) => owner !== self),
-      changed,
-    ),
-    removed,
-  );
+  const taken = union(changed, removed);
+  const others = owners.flatMap((owner) => {
+    if (owner === self) return [];
+    const { apiVersion } = owner.entry;
+    const version = apiVersion === manager.apiVersion ? undefined : findVersion(apiVersion ?? "");
+    return without(
+      [owner],
+      version === undefined || before === undefined ? taken : changesIn(before, after, version, manager.subresource),
+    );
+  });
   const fields = difference(union(self?.fields, changed), removed);
   const entry = changed === undefined && self !== undefined ? self.entry : newEntry(manager, "Update");
   const managedFields = writeOwners(fields === undefined ? others : [...others, { entry, fields }]);

@@ -24,10 +24,19 @@ export function readOwners(entries: readonly ManagedFieldsEntry[]): Owner[] | un
   for (const entry of entries) {
     const fields = readFieldSet(entry.fieldsV1 ?? {});
     if (fields === undefined || (entry.operation !== "Apply" && entry.operation !== "Update")) return undefined;
+    // Of two entries by one name the later one counts.
+    const twin = owners.findIndex((owner) => isNamedAs(owner.entry, entry));
+    if (twin >= 0) owners.splice(twin, 1);
     if (Object.keys(fields).length > 0) owners.push({ entry, fields });
   }
   return owners;
 }
+
+const isNamedAs = (one: ManagedFieldsEntry, other: ManagedFieldsEntry): boolean =>
+  one.manager === other.manager &&
+  one.operation === other.operation &&
+  one.subresource === other.subresource &&
+  (one.operation === "Apply" || one.apiVersion === other.apiVersion);
 
 /** Whether a client asks to forget all owners: one entry that says nothing. */
 export const isReset = (entries: readonly ManagedFieldsEntry[] | undefined): boolean =>

@@ -129,6 +129,11 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
     const past = ownableItemsOf((before ?? []) as readonly unknown[], schema);
     if (now !== undefined && past !== undefined) return compareMembers(past, now, () => schema?.items);
   }
+  // A list that Go has none of any more: its items are gone.
+  if (after === null && Array.isArray(before)) {
+    const past = ownableItemsOf(before, schema);
+    if (past !== undefined) return compareMembers(past, new Map(), () => schema?.items);
+  }
   return deepEqual(before, after) ? SAME : { changed: LEAF, removed: undefined };
 }
 

@@ -23,8 +23,13 @@ const TYPES = Object.keys(SOURCES).sort();
 const STABILIZATION_SECONDS_MAX = 3600;
 const PERIOD_SECONDS_MAX = 1800;
 
+const OTHER_METRICS = "autoscaling.alpha.kubernetes.io/metrics";
+const DEFAULT_CPU_PERCENT = 80;
 const DEFAULT_METRICS = [
-  { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } },
+  {
+    type: "Resource",
+    resource: { name: "cpu", target: { type: "Utilization", averageUtilization: DEFAULT_CPU_PERCENT } },
+  },
 ];
 const UP: Json = {
   stabilizationWindowSeconds: 0,
@@ -238,7 +243,14 @@ export const autoscalingRules: Readonly<Record<string, Strategy>> = {
     applyDefaults: (object) => {
       const spec = (valueAt(object, "spec") ?? {}) as Json;
       const isOld = object.apiVersion === "autoscaling/v1";
-      const complete = filled(spec, { minReplicas: 1, ...(isOld ? {} : { metrics: DEFAULT_METRICS }) });
+      // The older version says other metrics than its own in an annotation.
+      const hasOthers = object.metadata.annotations?.[OTHER_METRICS] !== undefined;
+      const metrics = !isOld
+        ? { metrics: DEFAULT_METRICS }
+        : hasOthers
+          ? {}
+          : { targetCPUUtilizationPercentage: DEFAULT_CPU_PERCENT };
+      const complete = filled(spec, { minReplicas: 1, ...metrics });
       return { ...object, spec: isOld ? complete : withBehavior(complete) } as KubeObject;
     },
     validate: autoscalerErrors,

@@ -1,4 +1,5 @@
 /** Nodes, budgets, priorities, leases, certificate requests, flows and other bookkeeping of a cluster. */
+import { requestMistake } from "./certificate-requests.ts";
 import {
   DNS_LABEL,
   DNS_LABEL_TEXT,
@@ -153,6 +154,10 @@ function requestErrors(object: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
   if (!pem.includes("-----BEGIN CERTIFICATE REQUEST-----"))
     errors.push(fieldInvalid("spec.request", request || null, "PEM block type must be CERTIFICATE REQUEST"));
+  else {
+    const mistake = requestMistake(pem);
+    if (mistake !== undefined) errors.push(fieldInvalid("spec.request", request, mistake));
+  }
   if (listAt(object, "spec.usages").length === 0) errors.push(fieldRequired("spec.usages"));
   if (signer === "") errors.push(fieldRequired("spec.signerName"));
   else if (!/^[^/]+\.[^/]+\/[^/].*$/.test(signer))

@@ -1,5 +1,6 @@
 import { isJsonObject, type KubeObject, withMetadata } from "#machinery";
 import type { VersionConversion } from "../definition.ts";
+import { goValue } from "./go-values.ts";
 import type { Json } from "./pod-defaults.ts";
 
 /** How objects of a version that is not the stored one are read and written, by `group/version/resource`. */
@@ -30,6 +31,7 @@ const EVENT_NAMES_BACK = Object.fromEntries(Object.entries(EVENT_NAMES).map(([co
 
 const METRICS = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior";
+const BEHAVIOR_TYPE = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerBehavior";
 const CURRENT = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions";
 
@@ -131,6 +133,17 @@ function parsed(text: string | undefined): unknown {
   }
 }
 
+/** Members by the names of the API, however they are written, without those that hold nothing. */
+function lowered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(lowered);
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, member]) => member !== null)
+      .map(([name, member]) => [name.replace(/^./, (letter) => letter.toLowerCase()), lowered(member)]),
+  );
+}
+
 function annotated(object: KubeObject, changes: Readonly<Record<string, string | undefined>>): KubeObject {
   const annotations = present({ ...object.metadata.annotations, ...changes }) as Record<string, string>;
   return withMetadata(object, { annotations: Object.keys(annotations).length === 0 ? undefined : annotations });
@@ -174,7 +187,8 @@ const conversions: Readonly<Record<string, VersionConversion>> = {
       return annotated(result, {
         [CURRENT]: measured.length === 0 ? undefined : JSON.stringify(measured.map(flatCurrent)),
         [METRICS]: others.length === 0 ? undefined : JSON.stringify(others.map(flatMetric)),
-        [BEHAVIOR]: spec["behavior"] === undefined ? undefined : JSON.stringify(spec["behavior"]),
+        [BEHAVIOR]:
+          spec["behavior"] === undefined ? undefined : JSON.stringify(goValue(BEHAVIOR_TYPE, spec["behavior"])),
         [CONDITIONS]: conditions === undefined || conditions.length === 0 ? undefined : JSON.stringify(conditions),
       });
     },
@@ -197,7 +211,7 @@ const conversions: Readonly<Record<string, VersionConversion>> = {
         spec: present({
           ...without(spec, "targetCPUUtilizationPercentage"),
           metrics: all.length === 0 ? undefined : all,
-          behavior: parsed(behavior),
+          behavior: lowered(parsed(behavior)),
         }),
         ...(status === undefined
           ? {}

@@ -197,6 +197,8 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
                     ...strategyOf(groupName, kindName),
                     normalise: quantityRewriter(source, resolveBuiltin),
                     ...form,
+                    // Kinds that are kept as JSON keep their empty lists.
+                    ...(GROUP_IN_PATH.has(groupName) ? { stored: (object: KubeObject) => object } : {}),
                   },
             hasGeneration: WITH_GENERATION.has(kindName) || (spec !== undefined && !WITHOUT_GENERATION.has(kindName)),
             ...(DEPRECATIONS[`${groupName}/${version}/${kindName}`] === undefined

@@ -81,6 +81,19 @@ function definitionWarnings(crd: KubeObject, old: KubeObject | undefined): reado
     .map((format) => `unrecognized format ${JSON.stringify(format)}`);
 }
 
+/** Jobs of so many indexes that not all that fail may be told apart. */
+function indexWarnings(spec: unknown, path: string): string[] {
+  const isMany =
+    valueAt(spec, "completionMode") === "Indexed" &&
+    Number(valueAt(spec, "completions") ?? 0) > 100_000 &&
+    Number(valueAt(spec, "parallelism") ?? 0) > 10_000;
+  return isMany
+    ? [
+        `${path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail`,
+      ]
+    : [];
+}
+
 const furtherWarnings: Readonly<Record<string, Strategy>> = {
   ResourceQuota: { warnings: quotaWarnings },
   ServiceAccount: {
@@ -113,6 +126,8 @@ const furtherWarnings: Readonly<Record<string, Strategy>> = {
         .sort()
         .flatMap((key) => oldLabelWarning(key, "scheduling.nodeSelector", false)),
   },
+  "batch/Job": { warnings: (job) => indexWarnings(valueAt(job, "spec"), "spec") },
+  "batch/CronJob": { warnings: (job) => indexWarnings(valueAt(job, "spec.jobTemplate.spec"), "spec.jobTemplate.spec") },
   "apiextensions.k8s.io/CustomResourceDefinition": { warnings: definitionWarnings },
 };
 

@@ -95,10 +95,16 @@ const isZero = (value: unknown): boolean =>
     value !== null &&
     (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0));
 
+/** Lists that mean something when they are empty: nothing is filled in for them. */
+const KEPT_EMPTY = new Set(["io.k8s.api.autoscaling.v2.HPAScalingRules policies"]);
+const isKept = (type: string, { json }: GoField, value: unknown) =>
+  Array.isArray(value) && KEPT_EMPTY.has(`${type} ${json}`);
+
 /** Makes settlers of schemas. Types are compiled when their first value comes, so that recursive ones end. */
 class Settlers {
   readonly #resolve: ResolveRef;
   readonly #members = new Map<string, readonly Member[]>();
+  readonly #empties = new Map<string, Empty | undefined>();
 
   constructor(resolve: ResolveRef) {
     this.#resolve = resolve;
@@ -137,7 +143,8 @@ class Settlers {
         given === undefined || given === null || settle === undefined
           ? (given ?? undefined)
           : settle(given, isFilled, before?.[field.json]);
-      if (next !== undefined && field.omitsEmpty && !field.isPointer && isZero(next)) next = undefined;
+      if (next !== undefined && field.omitsEmpty && !field.isPointer && isZero(next) && !isKept(name, field, next))
+        next = undefined;
       if (next === undefined && isFilled && !field.omitsEmpty) next = zero();
       if (next === undefined) continue;
       result[field.json] = next;
@@ -165,6 +172,53 @@ class Settlers {
       this.#members.set(name, members);
     }
     return members;
+  }
+
+  /** Of a named type: what makes null of its empty lists; `undefined` where none is always written. */
+  emptyOf(name: string): Empty | undefined {
+    if (this.#empties.has(name)) return this.#empties.get(name);
+    // A type that holds itself has no such lists of its own.
+    this.#empties.set(name, undefined);
+    const { properties } = this.#resolve(REF + name) ?? {};
+    const members = (goFields(name) ?? []).flatMap((field) => {
+      const schema = properties?.[field.json] ?? {};
+      const isAlways = schema.type === "array" && !field.omitsEmpty;
+      const each = field.json === "metadata" ? undefined : this.#emptyIn(schema);
+      return isAlways || each !== undefined ? [{ json: field.json, isAlways, each }] : [];
+    });
+    const empty: Empty | undefined =
+      members.length === 0
+        ? undefined
+        : (value, known) => {
+            if (!isJsonObject(value) || value === known) return value;
+            const before = isJsonObject(known) ? known : undefined;
+            let result: Record<string, unknown> | undefined;
+            for (const { json, isAlways, each } of members) {
+              const given = value[json];
+              if (given === undefined || given === null) continue;
+              const isEmpty = isAlways && Array.isArray(given) && given.length === 0;
+              const next = isEmpty ? null : each === undefined ? given : each(given, before?.[json]);
+              if (next !== given) (result ??= { ...value })[json] = next;
+            }
+            return result ?? value;
+          };
+    this.#empties.set(name, empty);
+    return empty;
+  }
+
+  #emptyIn(schema: JsonSchema): Empty | undefined {
+    const name = refOf(schema);
+    if (name !== undefined) return this.emptyOf(name);
+    const inner =
+      schema.items ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined);
+    const each = inner === undefined ? undefined : this.#emptyIn(inner);
+    if (each === undefined) return undefined;
+    return (value, known) =>
+      Array.isArray(value)
+        ? mapList(value, (item, _isFilled, before) => each(item, before), true, known)
+        : isJsonObject(value)
+          ? mapMembers(value, (item, _isFilled, before) => each(item, before), true, known)
+          : value;
   }
 
   #zeroOf(schema: JsonSchema): () => unknown {
@@ -215,12 +269,25 @@ function mapMembers(
   return result ?? map;
 }
 
+type Empty = (value: unknown, known: unknown) => unknown;
+
+/** Makes null of empty lists that are always written. The work is planned at first use. */
+function storedForm(name: string, all: Settlers): (object: KubeObject, known?: KubeObject) => KubeObject {
+  let empty: Empty | undefined | null = null;
+  return (object, known) => {
+    if (empty === null) empty = all.emptyOf(name);
+    return empty === undefined ? object : (empty(object, known) as KubeObject);
+  };
+}
+
 let settlers: Settlers | undefined;
 
 /** The two steps that bring objects of a published kind into Go's form. */
 export interface GoForm {
   /** Drops what cannot be told from absent, so that defaults see it as absent. */
   trim(object: KubeObject, known?: KubeObject): KubeObject;
+  /** What comes back from a store that cannot tell an empty list from none, where Go always writes the list. */
+  stored(object: KubeObject, known?: KubeObject): KubeObject;
   /** The whole form: zero values where Go writes them, and Go's order. */
   settle(object: KubeObject, known?: KubeObject): KubeObject;
 }
@@ -234,5 +301,6 @@ export function goForm(name: string, resolve: ResolveRef): GoForm | undefined {
     : {
         trim: (object, known) => apply(object, false, known) as KubeObject,
         settle: (object, known) => apply(object, true, known) as KubeObject,
+        stored: storedForm(name, settlers),
       };
 }

@@ -107,7 +107,7 @@ function containerErrors(
   const errors = commonErrors(container, path, facts);
   if (name !== "" && names.has(name)) errors.push(fieldDuplicate(`${path}.name`, name));
   names.add(name);
-  if (role === "ephemeralContainers") return errors;
+  if (role === "ephemeralContainers") return [...errors, ...ephemeralErrors(container, path, facts.spec)];
   const isSidecar = role === "initContainers" && container["restartPolicy"] === "Always";
   if (role === "initContainers") errors.push(...restartErrors(container, path));
   if (role === "initContainers" && !isSidecar) {
@@ -127,6 +127,43 @@ function containerErrors(
   );
   if (role === "containers") errors.push(...restartErrors(container, path));
   return [...errors, ...resizeErrors(container, path)];
+}
+
+const NOT_EPHEMERAL = [
+  "ports",
+  "resources",
+  "resizePolicy",
+  "restartPolicy",
+  "restartPolicyRules",
+  "livenessProbe",
+  "readinessProbe",
+  "startupProbe",
+  "lifecycle",
+];
+
+/** What a container that joins a running pod may not have. */
+function ephemeralErrors(container: Json, path: string, spec: Json): FieldError[] {
+  const target = container["targetContainerName"];
+  const isThere = ["containers", "initContainers"].some((list) =>
+    listAt(spec, list).some(({ name }) => name === target),
+  );
+  const isEmpty = (value: unknown) =>
+    value === undefined || (typeof value === "object" && Object.keys(value as object).length === 0);
+  return [
+    ...(target && !isThere ? [fieldNotFound(`${path}.targetContainerName`, target)] : []),
+    ...NOT_EPHEMERAL.flatMap((part) =>
+      container[part] === undefined || (part === "resources" && isEmpty(container[part]))
+        ? []
+        : [fieldForbidden(`${path}.${part}`, "cannot be set for an Ephemeral Container")],
+    ),
+    ...listAt(container, "volumeMounts").flatMap((mount, at) =>
+      ["subPath", "subPathExpr"].flatMap((part) =>
+        mount[part]
+          ? [fieldForbidden(`${path}.volumeMounts[${at}].${part}`, "cannot be set for an Ephemeral Container")]
+          : [],
+      ),
+    ),
+  ];
 }
 
 function restartErrors(container: Json, path: string): FieldError[] {

@@ -212,9 +212,15 @@ function defaultVolume(volume: Json): Json {
   return draft.done();
 }
 
+const IMAGE =
+  /^([a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)(?::([\w][\w.-]{0,127}))?(@.*)?$/;
+
+/** How often an image is fetched anew: one without a fixed tag always, what is no name of an image never. */
 function pullPolicyOf(image: string): string {
-  const name = image.slice(image.lastIndexOf("/") + 1);
-  if (name.includes("@")) return "IfNotPresent";
-  const tag = name.split(":")[1];
-  return tag === undefined || tag === "latest" ? "Always" : "IfNotPresent";
+  const at = image.indexOf("/");
+  const host = at < 0 ? "" : image.slice(0, at);
+  const isHost = /[.:A-Z]/.test(host) || host === "localhost";
+  const match = IMAGE.exec(isHost ? image.slice(at + 1) : image);
+  if (match === null || match[3] !== undefined) return "IfNotPresent";
+  return match[2] === undefined || match[2] === "latest" ? "Always" : "IfNotPresent";
 }

@@ -30,12 +30,14 @@ const VOLUMES: Readonly<Record<string, string>> = {
   gitRepo: "deprecated in v1.11, and disabled by default in v1.33+",
   scaleIO: "deprecated in v1.16, non-functional in v1.22+",
   flocker: "deprecated in v1.22, non-functional in v1.25+",
-  storageos: "deprecated in v1.22, non-functional in v1.25+",
+  storageOS: "deprecated in v1.22, non-functional in v1.25+",
   quobyte: "deprecated in v1.22, non-functional in v1.25+",
   glusterfs: "deprecated in v1.25, non-functional in v1.26+",
   cephfs: "deprecated in v1.28, non-functional in v1.31+",
   rbd: "deprecated in v1.28, non-functional in v1.31+",
 };
+/** What messages call otherwise than objects. */
+const MEMBERS: Readonly<Record<string, string>> = { storageOS: "storageos" };
 const REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution";
 
@@ -89,7 +91,7 @@ export function podWarnings(object: KubeObject, old: KubeObject | undefined, pat
     ...annotationWarnings(annotations, join(path, "metadata.annotations"), spec),
     ...listAt(spec, "volumes").flatMap((volume, number) =>
       Object.keys(VOLUMES)
-        .filter((kind) => volume[kind] !== undefined)
+        .filter((kind) => volume[MEMBERS[kind] ?? kind] !== undefined)
         .map((kind) => `${specPath}.volumes[${number}].${kind}: ${VOLUMES[kind]}`),
     ),
     ...duplicateWarnings(listAt(spec, "hostAliases"), "ip", `${specPath}.hostAliases`),
@@ -156,7 +158,7 @@ function duplicateWarnings(list: readonly Json[], name: string, path: string): s
 }
 
 function containerWarnings(spec: Json, path: string): string[] {
-  const ports = new Map<string, string>();
+  const ports = new Map<string, SeenPort[]>();
   return ["initContainers", "containers"].flatMap((list) =>
     listAt(spec, list).flatMap((container, at) => {
       const where = `${path}.${list}[${at}]`;
@@ -196,17 +198,37 @@ function variableWarnings(container: Json, path: string): string[] {
   });
 }
 
-function portWarnings(container: Json, path: string, ports: Map<string, string>): string[] {
+interface SeenPort {
+  readonly where: string;
+  readonly hostPort: number;
+  readonly hostIP: string;
+}
+
+/** Ports of one number and protocol, in any container of the pod. */
+function portWarnings(container: Json, path: string, ports: Map<string, SeenPort[]>): string[] {
   return listAt(container, "ports").flatMap((port, at) => {
     const where = `${path}.ports[${at}]`;
-    const key = `${String(port["containerPort"])}/${String(port["protocol"])}`;
-    const before = ports.get(key);
-    if (before === undefined) {
-      ports.set(key, where);
-      return [];
-    }
-    return [`${where}: duplicate port definition with ${before}`];
+    const [number, protocol] = [String(port["containerPort"]), String(port["protocol"])];
+    const mine: SeenPort = { where, hostPort: Number(port["hostPort"] ?? 0), hostIP: String(port["hostIP"] ?? "") };
+    const others = ports.get(`${number}/${protocol}`) ?? [];
+    ports.set(`${number}/${protocol}`, [...others, mine]);
+    const shown = `{Name:${String(port["name"] ?? "")} HostPort:${mine.hostPort} ContainerPort:${number} Protocol:${protocol} HostIP:${mine.hostIP}}`;
+    return [
+      ...(mine.hostIP !== "" && mine.hostPort === 0 ? [`${where}: hostIP set without hostPort: ${shown}`] : []),
+      ...others.flatMap((other) => {
+        const how = clashOf(mine, other);
+        return how === undefined ? [] : [`${where}: ${how} port definition with ${other.where}`];
+      }),
+    ];
   });
+}
+
+/** How two definitions of one port get in each other's way. */
+function clashOf(one: SeenPort, other: SeenPort): string | undefined {
+  if (one.hostIP === other.hostIP && one.hostPort === other.hostPort) return "duplicate";
+  if (one.hostPort === 0 || other.hostPort === 0) return "overlapping";
+  const isOnOneOnly = (one.hostIP === "") !== (other.hostIP === "");
+  return one.hostPort === other.hostPort && isOnOneOnly ? "dangerously ambiguous" : undefined;
 }
 
 function affinityWarnings(spec: Json, path: string): string[] {

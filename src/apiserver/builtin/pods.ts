@@ -1,11 +1,13 @@
 /** Pods: their defaults, states and what they are selected by. */
-import { getPath, type KubeObject } from "#machinery";
+import type { KubeObject } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import { listAt, valueAt } from "./checks.ts";
 import { defaultPodSpec, type Json, withRequests } from "./pod-defaults.ts";
+import { podParts } from "./pod-parts.ts";
 import { podUpdateErrors } from "./pod-updates.ts";
 import { appArmorWarnings } from "./pod-warnings.ts";
 import { newPodErrors, podErrors } from "./pod-validation.ts";
+import { qosOf } from "./qos.ts";
 import { filled } from "./checks.ts";
 import { withSpec } from "./workload-rules.ts";
 
@@ -16,23 +18,6 @@ const GATED = {
   reason: "SchedulingGated",
   message: "Scheduling is blocked due to non-empty scheduling gates",
 };
-
-export function qosOf(spec: Json): string {
-  const containers = [...listAt(spec, "containers"), ...listAt(spec, "initContainers")];
-  const parts = spec["resources"] === undefined ? containers : [{ resources: spec["resources"] }];
-  let hasAny = false;
-  let isGuaranteed = parts.length > 0;
-  for (const container of parts) {
-    const requests = (getPath(container, "resources", "requests") ?? {}) as Json;
-    const limits = (getPath(container, "resources", "limits") ?? {}) as Json;
-    for (const name of ["cpu", "memory"]) {
-      if (requests[name] !== undefined || limits[name] !== undefined) hasAny = true;
-      if (limits[name] === undefined || (requests[name] !== undefined && requests[name] !== limits[name]))
-        isGuaranteed = false;
-    }
-  }
-  return isGuaranteed ? "Guaranteed" : hasAny ? "Burstable" : "BestEffort";
-}
 
 /** The status a pod begins with. */
 function begun(pod: KubeObject): KubeObject {
@@ -66,6 +51,7 @@ const text = (object: KubeObject, path: string) => String(valueAt(object, path) 
 export const podStrategy: Strategy = {
   rulesAreWhole: true,
   hasTemplate: "",
+  parts: podParts,
   returnsDeleted: true,
   prepareForCreate: (pod, { warn }) => {
     for (const text of appArmorWarnings(pod)) warn(text);

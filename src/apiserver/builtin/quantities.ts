@@ -1,6 +1,7 @@
 import {
   badRequest,
   canonicalQuantity,
+  formatQuantity,
   isJsonObject,
   type JsonSchema,
   type KubeObject,
@@ -29,7 +30,7 @@ const amount: Rewrite = (value) => {
   if (seen !== undefined) return seen;
   const given = complete(String(value));
   if (parseQuantity(given) === undefined) throw new QuantityError(mistakeIn(given));
-  const form = canonicalOf(given);
+  const form = isCanonicalEnough(given) ? given : canonicalOf(given);
   if (canonical.size >= CANONICAL_MAX) canonical.clear();
   canonical.set(value, form);
   return form;
@@ -41,6 +42,44 @@ function complete(given: string): string {
   const [, sign, suffix] = /^([+-]?)\.?([KMGTPE]i|[numkMGTPE]|[eE][-+]?\d+|)$/.exec(text) ?? [];
   return text === "" || sign === undefined ? text : `${sign}0${suffix}`;
 }
+
+const PLAIN = /^[+-]?0*([1-9]\d*)\.?(?:([KMGTPE]i)|[numkMGTPE]|[eE]([-+]?\d+)|)$/;
+/** Digits that fit into a whole number, by how many of them a binary suffix takes. */
+const DIGITS_MAX = 18;
+const BINARY_DIGITS_MAX = 14;
+const BINARY_DIGITS: Readonly<Record<string, number>> = { Ki: 3, Mi: 6, Gi: 9, Ti: 12, Pi: 15, Ei: 18 };
+
+/**
+ * Whether Go leaves a text as it came: it is a whole number that no larger suffix would shorten. Signs, leading zeros and
+ * a point at its end stay then.
+ */
+function isCanonicalEnough(text: string): boolean {
+  const [, digits, binary, exponent] = PLAIN.exec(text) ?? [];
+  if (digits === undefined) return false;
+  if (exponent !== undefined && Number(exponent) % 3 !== 0) return false;
+  if (binary !== undefined)
+    return digits.length <= BINARY_DIGITS_MAX - (BINARY_DIGITS[binary] ?? 0) && BigInt(digits) % 1024n !== 0n;
+  return digits.length <= DIGITS_MAX && !digits.endsWith("000");
+}
+
+const MILLI = 1_000_000n;
+const rounded = new Map<string, string>();
+
+/** An amount in a list of resources: no finer than thousandths, rounded away from zero. */
+const listedAmount: Rewrite = (value, before) => {
+  const form = amount(value, before) as string;
+  if (!/[nu.eE]/.test(form)) return form;
+  const seen = rounded.get(form);
+  if (seen !== undefined) return seen;
+  const quantity = parseQuantity(form);
+  const rest = quantity === undefined ? 0n : quantity.nano % MILLI;
+  if (quantity === undefined || rest === 0n) return form;
+  const nano = quantity.nano - rest + (rest > 0n ? MILLI : -MILLI);
+  const result = formatQuantity({ nano, format: quantity.format });
+  if (rounded.size >= CANONICAL_MAX) rounded.clear();
+  rounded.set(form, result);
+  return result;
+};
 
 /** An exponent keeps the letter it was written with. */
 function canonicalOf(text: string): string {
@@ -81,8 +120,9 @@ function rewriterOf(schema: JsonSchema, resolve: ResolveRef): Rewrite | undefine
     const rewrite = rewriterOf(member, resolve);
     return rewrite === undefined ? [] : [[name, rewrite] as const];
   });
-  const values =
+  const found =
     typeof schema.additionalProperties === "object" ? rewriterOf(schema.additionalProperties, resolve) : undefined;
+  const values = found === amount ? listedAmount : found;
   if (members.length === 0 && values === undefined) return undefined;
   return (value, old) => {
     if (!isJsonObject(value)) return value;

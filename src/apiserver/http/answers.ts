@@ -59,13 +59,13 @@ export function encodeAnswer(
         throw unfit(
           `you requested PartialObjectMetadata, but the requested object is a list (*${goNameOf(definition)}List)`,
         );
-      return encodePartial(form, partialOf(object as KubeObject));
+      return encodePartial(form, partialOf(definition, object as KubeObject));
     case "PartialObjectMetadataList":
       if (!isList)
         throw unfit(
           `you requested PartialObjectMetadataList, but the requested object is not a list (*${goNameOf(definition)})`,
         );
-      return encodePartial(form, partialListOf(object as KubeList));
+      return encodePartial(form, partialListOf(definition, object as KubeList));
     case "object": {
       const packed = form.encoding === "protobuf" ? encodeProtobuf(object as KubeObject) : undefined;
       if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };

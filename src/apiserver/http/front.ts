@@ -7,6 +7,7 @@ import {
   internalError,
   methodNotAllowed,
   notFound,
+  objectKey,
   notServed,
   plainFailure,
   type KubeList,
@@ -34,6 +35,7 @@ import { encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/resource-store.ts";
 import { checkListOptions, versionNumber } from "../list-pages.ts";
 import { compileFilter } from "../selection.ts";
+import { isConnection, refuseConnection } from "./refused-connections.ts";
 import { partialOf, tableOf } from "../tables/table.ts";
 import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
@@ -251,6 +253,16 @@ export class Front {
     throw this.#denied(forbidden({ group, resource }, name, why));
   }
 
+  /** An object of the core group, if it is there. */
+  async #find(resource: string, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
+    const { server } = this.#parts;
+    const definition = server.definition({ group: "", version: "v1", resource });
+    const store = server.store(definition);
+    await store.load();
+    await server.settle();
+    return store.get(objectKey(definition.kind.namespaced ? namespace : undefined, name))?.object;
+  }
+
   async #nonResource(request: FrontRequest, url: URL): Promise<FrontAnswer> {
     const { server, discovery, openapi } = this.#parts;
     const path = url.pathname;
@@ -369,6 +381,10 @@ export class Front {
     if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));
     mustBeServed(definition, path, attributes.verb, request.method);
     const query = url.searchParams;
+    if (isConnection(definition, path.subresource)) {
+      await refuseConnection(path, query, (resource, namespace, name) => this.#find(resource, namespace, name));
+      return { status: 204, headers: NOT_CACHED, body: Buffer.alloc(0) };
+    }
     const { warnings } = passage;
     if (definition.deprecation !== undefined) warnings.add(definition.deprecation);
     let isCreated = false;
@@ -509,8 +525,8 @@ export class Front {
               isFirst = false;
             } else if (form.as !== "object")
               write(
-                (form.encoding === "protobuf" ? encodeWatchFrame(type, partialOf(object)) : undefined) ??
-                  Buffer.from(`${JSON.stringify({ type, object: partialOf(object) })}\n`),
+                (form.encoding === "protobuf" ? encodeWatchFrame(type, partialOf(definition, object)) : undefined) ??
+                  Buffer.from(`${JSON.stringify({ type, object: partialOf(definition, object) })}\n`),
               );
             else
               write(

@@ -1,5 +1,5 @@
 import protobuf from "protobufjs/minimal.js";
-import { ApiError, apiVersionOf, badRequest, isJsonObject, type KubeObject, parseTime } from "#machinery";
+import { ApiError, apiVersionOf, badRequest, goQuoted, isJsonObject, type KubeObject, parseTime } from "#machinery";
 import { type GoField, goFields } from "../builtin/go-shape.ts";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import { protobufJson } from "../data/generated-protobuf.ts";
@@ -501,7 +501,7 @@ export function decodeProtobuf(bytes: Buffer): KubeObject {
     const name = messageNameOf(unknown.apiVersion, unknown.kind);
     if (name === undefined)
       throw badRequest(
-        `no kind ${JSON.stringify(unknown.kind)} is registered for version ${JSON.stringify(unknown.apiVersion)} in protobuf form`,
+        `no kind ${goQuoted(unknown.kind)} is registered for version ${goQuoted(unknown.apiVersion)} in scheme "pkg/runtime/scheme.go:111"`,
       );
     const reader = Reader.create(unknown.raw);
     return {

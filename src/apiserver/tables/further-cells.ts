@@ -70,6 +70,17 @@ const policyBinding: Cells = (object, now) => {
 };
 
 export const furtherCells: Readonly<Record<string, Cells>> = {
+  "apiregistration.k8s.io/APIService": (object, now) => {
+    const service = at(object, "spec.service") as { namespace?: string; name?: string } | undefined;
+    const condition = list(object, "status.conditions").find(({ type }) => type === "Available");
+    const available = condition === undefined ? "Unknown" : String(condition["status"]);
+    return [
+      name(object),
+      service === undefined ? "Local" : `${service.namespace ?? ""}/${service.name ?? ""}`,
+      condition === undefined || available === "True" ? available : `${available} (${String(condition["reason"])})`,
+      age(object, now),
+    ];
+  },
   "/Endpoints": (object, now) => [name(object), endpointsOf(object), age(object, now)],
   "/ServiceAccount": (object, now) => [name(object), age(object, now)],
   "/PersistentVolume": (object, now) => {

@@ -1,4 +1,4 @@
-import { getPath, type KubeList, type KubeObject } from "#machinery";
+import { getPath, type KubeList, type KubeObject, type ObjectMeta } from "#machinery";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition, TableColumn } from "../definition.ts";
 import { ageOf } from "./ages.ts";
@@ -41,13 +41,27 @@ export function tableOf(
           priority: column.priority ?? 0,
         }))
       : [],
-    rows: items.map((object) => ({
-      cells: rowOf(definition, object, columns, nowMs),
-      ...endOf(definition, object),
-      object: include === "None" ? null : include === "Object" ? object : partialOf(object),
-    })),
+    rows:
+      items.length === 0 && columns.some(isCreatedAt)
+        ? // The table of a kind without columns of its own has no rows rather than none.
+          null
+        : items.map((object) => ({
+            cells: rowOf(definition, object, columns, nowMs),
+            ...endOf(definition, object),
+            object: include === "None" ? null : include === "Object" ? object : partialOf(definition, object),
+          })),
   };
 }
+
+const isCreatedAt = ({ name }: TableColumn) => name === "Created At";
+
+/** Annotations that stand for fields older versions have no word for: metadata alone is shown without them. */
+const STAND_INS: Readonly<Record<string, readonly string[]>> = {
+  "apps/v1/DaemonSet": ["deprecated.daemonset.template.generation"],
+  "autoscaling/v1/HorizontalPodAutoscaler": ["metrics", "behavior", "current-metrics", "conditions"].map(
+    (name) => `autoscaling.alpha.kubernetes.io/${name}`,
+  ),
+};
 
 /** A pod that is done says so in its row, which clients may leave out. */
 function endOf({ kind }: ResourceDefinition, object: KubeObject): { readonly conditions?: readonly object[] } {
@@ -66,15 +80,30 @@ function descriptionOf({ name, jsonPath }: TableColumn): string {
 }
 
 /** The metadata of an object alone. */
-export function partialOf(object: KubeObject): {
+export function partialOf(
+  { kind }: Pick<ResourceDefinition, "kind">,
+  object: KubeObject,
+): {
   readonly kind: string;
   readonly apiVersion: string;
   readonly metadata: unknown;
 } {
-  return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
+  const standIns = STAND_INS[`${kind.group}/${kind.version}/${kind.kind}`];
+  const metadata = standIns === undefined ? object.metadata : withoutAnnotations(object.metadata, standIns);
+  return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
 }
 
-export function partialListOf(list: KubeList): {
+function withoutAnnotations(metadata: ObjectMeta, names: readonly string[]): ObjectMeta {
+  const { annotations, ...rest } = metadata;
+  if (annotations === undefined || !names.some((name) => annotations[name] !== undefined)) return metadata;
+  const kept = Object.fromEntries(Object.entries(annotations).filter(([name]) => !names.includes(name)));
+  return Object.keys(kept).length === 0 ? rest : { ...rest, annotations: kept };
+}
+
+export function partialListOf(
+  definition: Pick<ResourceDefinition, "kind">,
+  list: KubeList,
+): {
   readonly kind: string;
   readonly apiVersion: string;
   readonly metadata: unknown;
@@ -84,7 +113,7 @@ export function partialListOf(list: KubeList): {
     kind: "PartialObjectMetadataList",
     apiVersion: "meta.k8s.io/v1",
     metadata: list.metadata,
-    items: list.items.map(partialOf),
+    items: list.items.map((object) => partialOf(definition, object)),
   };
 }
 

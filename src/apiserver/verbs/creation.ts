@@ -64,6 +64,7 @@ export async function createObject(
     if (host.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
     return object;
   }
+  object = strategy.stored?.(object) ?? object;
   await host.prepareStore(definition, object);
   const store = host.store(definition);
   const stored = host.forStore(definition, object);

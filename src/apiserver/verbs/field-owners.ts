@@ -1,5 +1,5 @@
-import { apiVersionOf, formatTime, type KubeObject, Schema, type WriteOptions } from "#machinery";
-import { type OwnedKind, trackUpdate } from "../apply/apply.ts";
+import { apiVersionOf, formatTime, type KubeObject, parseApiVersion, Schema, type WriteOptions } from "#machinery";
+import { type FindVersion, type Manager, type OwnedKind, trackUpdate } from "../apply/apply.ts";
 import { emptyOf } from "../apply/typed.ts";
 import { builtinSchemas, resolveBuiltin } from "../builtin/schemas.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
@@ -49,11 +49,31 @@ export function trackFields(
   context: RequestContext,
 ): KubeObject {
   if (!context.tracksFields && old?.metadata.managedFields === undefined) return object;
-  return trackUpdate(old, object, ownedKindOf(definition), {
-    manager: options.fieldManager ?? "unknown",
-    apiVersion: apiVersionOf(definition.kind),
-    subresource,
-    time: formatTime(host.clock.now()),
-    force: false,
-  });
+  const manager = managerOf(host, definition, options, subresource);
+  return trackUpdate(old, object, ownedKindOf(definition), manager, otherVersionsOf(host, definition));
 }
+
+/** How owners in other versions of a built-in kind see its objects. */
+const otherVersionsOf =
+  (host: VerbHost, definition: ResourceDefinition): FindVersion =>
+  (apiVersion) => {
+    const { group, version } = parseApiVersion(apiVersion);
+    const other = host.registry.find(group, version, definition.kind.resource);
+    if (other === undefined || group !== definition.kind.group || other.origin !== "builtin") return undefined;
+    if (other.conversion === undefined && definition.conversion === undefined) return undefined;
+    return { kind: ownedKindOf(other), of: (object) => host.convert(host.forStore(definition, object), other) };
+  };
+
+/** Who writes, in words of the owners of fields. */
+export const managerOf = (
+  host: VerbHost,
+  definition: ResourceDefinition,
+  options: WriteOptions,
+  subresource: string | undefined,
+): Manager => ({
+  manager: options.fieldManager ?? "unknown",
+  apiVersion: apiVersionOf(definition.kind),
+  subresource,
+  time: formatTime(host.clock.now()),
+  force: options.force ?? false,
+});

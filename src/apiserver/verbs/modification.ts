@@ -32,6 +32,19 @@ import { validateObject, warnOf } from "./validation.ts";
 export const knownOf = (definition: ResourceDefinition, present: StoredObject): KubeObject | undefined =>
   present.admittedBy === definition ? present.object : undefined;
 
+export interface Modification {
+  /** The version the present object must have. */
+  readonly expectedVersion?: string | undefined;
+  /** What of the result is answered; default all of it. */
+  readonly show?: (result: KubeObject) => KubeObject;
+  /** Whether the changed object says itself who owns its fields, as after an apply. */
+  readonly ownsFields?: boolean;
+  /** Whether a client changes what is there, instead of replacing it. */
+  readonly isPatch?: boolean;
+  /** A change by the server itself that was admitted as something else: no owner, no generation, no plugin. */
+  readonly isUntracked?: boolean;
+}
+
 /**
  * The road of every change of an existing object: make the new one from the present one, admit it, and write it if the
  * present one is still the present one.
@@ -43,9 +56,13 @@ export async function modifyObject(
   options: WriteOptions,
   context: RequestContext,
   change: (old: KubeObject, known: KubeObject | undefined) => KubeObject,
-  expectedVersion: string | undefined,
-  show: (result: KubeObject) => KubeObject = (result) => result,
-  isApply = false,
+  {
+    expectedVersion,
+    show = (result) => result,
+    ownsFields = false,
+    isPatch = false,
+    isUntracked = false,
+  }: Modification = {},
 ): Promise<KubeObject> {
   if (expectedVersion && !/^\d+$/.test(expectedVersion))
     throw plainFailure(`strconv.ParseUint: parsing ${JSON.stringify(expectedVersion)}: invalid syntax`);
@@ -68,17 +85,18 @@ export async function modifyObject(
     const known = knownOf(definition, present);
     const given = change(old, known);
     const sent = withoutRepeatedOwners(given.metadata, context.warn);
-    const changed = { ...given, metadata: metadataForUpdate(definition, sent, old) };
-    const tracked = isApply
-      ? withMetadata(changed, { managedFields: sent.managedFields })
-      : trackFields(host, definition, old, changed, options, address.subresource, context);
-    let object = separateStatus(definition, tracked, old, address.subresource);
-    if (options.statusPatch !== undefined && address.subresource === undefined)
-      object = withStatusPatch(definition, object, options.statusPatch, known);
-    // What `/finalize` writes is what other updates keep.
-    if (address.subresource !== "finalize")
-      object = definition.strategy.prepareForUpdate?.(object, old, context) ?? object;
-    object = countGeneration(definition, object, old);
+    const changed = { ...given, metadata: metadataForUpdate(definition, sent, old, isPatch) };
+    let object = isUntracked
+      ? changed
+      : prepared(
+          definition,
+          ownsFields
+            ? withMetadata(changed, { managedFields: sent.managedFields })
+            : trackFields(host, definition, old, changed, options, address.subresource, context),
+          old,
+          { subresource: address.subresource, statusPatch: options.statusPatch, known },
+          context,
+        );
     const alongside: WrittenAlongside[] = [];
     const request = admissionRequest(
       "UPDATE",
@@ -90,7 +108,9 @@ export async function modifyObject(
       context,
       alongside,
     );
-    object = (await admit(host.admission, request, (mutated) => {
+    const plugins = isUntracked ? [] : host.admission;
+    object = (await admit(plugins, request, (mutated) => {
+      if (isUntracked) return mutated;
       const settled = settleMutation(definition, mutated, object, known);
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
       if (deepEqual(counted, old)) return counted;
@@ -100,6 +120,7 @@ export async function modifyObject(
       if (address.subresource === undefined) warnOf(definition, counted, old, context.warn);
       return counted;
     })) as KubeObject;
+    if (!options.dryRun) object = definition.strategy.stored?.(object, known) ?? object;
     // A write that changes nothing still moves an object into the form that is stored today.
     const isStoredAnew = store.isStale(key) || present.object.apiVersion !== storedVersionOf(definition);
     if (options.dryRun || (deepEqual(object, old) && !isStoredAnew)) return show(options.dryRun ? object : old);
@@ -138,6 +159,33 @@ function isAdmittedWhole(
 ): boolean {
   const hasNoStatus = !hasSubresource(definition, "status") || (old as { status?: unknown }).status === undefined;
   return (subresource === undefined && hasNoStatus) || deepEqual(decodedAnew(definition, object), object);
+}
+
+interface WaysOfWriting {
+  readonly subresource: string | undefined;
+  readonly statusPatch: WriteOptions["statusPatch"];
+  readonly known: KubeObject | undefined;
+}
+
+/** The object with what this way of writing may change, and with its generation. */
+function prepared(
+  definition: ResourceDefinition,
+  changed: KubeObject,
+  old: KubeObject,
+  { subresource, statusPatch, known }: WaysOfWriting,
+  context: RequestContext,
+): KubeObject {
+  const { strategy } = definition;
+  const part = subresource === undefined ? undefined : strategy.parts?.[subresource];
+  if (part !== undefined) return countGeneration(definition, part.take(changed, old), old);
+  const separate = separateStatus(definition, changed, old, subresource);
+  const object =
+    statusPatch !== undefined && subresource === undefined
+      ? withStatusPatch(definition, separate, statusPatch, known)
+      : separate;
+  // What `/finalize` writes is what other updates keep.
+  const settled = subresource === "finalize" ? object : (strategy.prepareForUpdate?.(object, old, context) ?? object);
+  return countGeneration(definition, settled, old);
 }
 
 const storedVersionOf = ({ kind, storage }: ResourceDefinition): string =>

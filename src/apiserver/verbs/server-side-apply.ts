@@ -2,7 +2,6 @@ import {
   apiVersionOf,
   badRequest,
   fieldRequired,
-  formatTime,
   gvkOf,
   invalid,
   isJsonObject,
@@ -10,12 +9,13 @@ import {
   notFound,
   objectKey,
   type ResourceRequest,
+  withMetadata,
 } from "#machinery";
 import { applyManaged } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { admitBody, decodeHead, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
-import { ownedKindOf } from "./field-owners.ts";
+import { managerOf, ownedKindOf } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
 
@@ -35,15 +35,10 @@ export async function applyObject(
     ]);
   const applied = appliedObject(definition, request);
   const kind = ownedKindOf(definition);
-  const manager = {
-    manager: options.fieldManager,
-    apiVersion: apiVersionOf(definition.kind),
-    subresource,
-    time: formatTime(host.clock.now()),
-    force: options.force ?? false,
-  };
+  const manager = managerOf(host, definition, options, subresource);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   if (host.store(definition).get(key) === undefined) {
+    mustBeAddressed(definition, applied.metadata, request);
     if (subresource !== undefined) throw notFound(definition.kind, name);
     context.beforeCreateInstead?.();
     return createObject(
@@ -64,10 +59,13 @@ export async function applyObject(
     request,
     options,
     context,
-    (old) => admitBody(definition, applyManaged(old, applied, kind, manager), options, context),
-    applied.metadata.resourceVersion,
-    undefined,
-    true,
+    (old) => {
+      const merged = applyManaged(old, applied, kind, manager);
+      mustBeAddressed(definition, applied.metadata, request);
+      const { uid } = applied.metadata;
+      return admitBody(definition, uid ? withMetadata(merged, { uid }) : merged, options, context);
+    },
+    { expectedVersion: applied.metadata.resourceVersion, ownsFields: true, isPatch: true },
   );
 }
 
@@ -84,7 +82,6 @@ function appliedObject(definition: ResourceDefinition, request: PatchRequest): K
     throw badRequest(
       `incorrect version specified in apply patch. Specified patch version: ${head.apiVersion}, expected: ${apiVersionOf(definition.kind)}`,
     );
-  mustBeAddressed(definition, head.metadata, request);
   if (head.metadata.managedFields !== undefined && head.metadata.managedFields !== null)
     throw badRequest("metadata.managedFields must be nil");
   return definition.strategy.normalise?.(head) ?? head;

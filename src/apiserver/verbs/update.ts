@@ -1,10 +1,10 @@
 import { invalid, type KubeObject, notFound, objectKey, type ResourceRequest } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { applyScale, scaleOf } from "../scale.ts";
 import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
 import type { VerbHost } from "./host.ts";
 import { knownOf, modifyObject } from "./modification.ts";
+import { scaleObject } from "./scaling.ts";
 
 /** Replaces an object, its status, its scale or another part of it. */
 export async function updateObject(
@@ -14,20 +14,9 @@ export async function updateObject(
   context: RequestContext,
 ): Promise<KubeObject> {
   const { name, namespace, subresource, options = {} } = request;
+  if (subresource === "scale") return scaleObject(host, definition, request, context);
   const head = decodeHead(definition, request.body);
   mustBeAddressed(definition, head.metadata, request);
-  if (subresource === "scale") {
-    return modifyObject(
-      host,
-      definition,
-      request,
-      options,
-      context,
-      (old) => applyScale(definition, old, head),
-      undefined,
-      (result) => scaleOf(definition, result),
-    );
-  }
   const found = host.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
   if (found === undefined) {
     if (
@@ -53,5 +42,7 @@ export async function updateObject(
     ]);
   const known = knownOf(definition, found);
   const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
-  return modifyObject(host, definition, request, options, context, () => body, request.body.metadata?.resourceVersion);
+  return modifyObject(host, definition, request, options, context, () => body, {
+    expectedVersion: request.body.metadata?.resourceVersion,
+  });
 }

@@ -1,0 +1,152 @@
+/** Writes to the Scale of an object: its replicas, and who owns them. */
+import {
+  apiVersionOf,
+  badRequest,
+  conflict,
+  fieldInvalid,
+  fieldRequired,
+  getPath,
+  gvkOf,
+  invalid,
+  type KubeObject,
+  type ManagedFieldsEntry,
+  notFound,
+  objectKey,
+  parseApiVersion,
+  type ResourceRequest,
+  setPath,
+  staleConflict,
+  withMetadata,
+} from "#machinery";
+import { applyManaged } from "../apply/apply.ts";
+import { ownersAfterScale, ownersOfScale, type ReplicasPath } from "../apply/scale-owners.ts";
+import type { RequestContext, ResourceDefinition } from "../definition.ts";
+import { scaleOf } from "../scale.ts";
+import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
+import { managerOf, ownedKindOf, trackFields } from "./field-owners.ts";
+import type { VerbHost } from "./host.ts";
+import { modifyObject } from "./modification.ts";
+import { asPatch, patchedBy } from "./patched-objects.ts";
+import { subresourceKind } from "./subresource-kinds.ts";
+
+type ScaleRequest = Extract<ResourceRequest, { verb: "update" | "patch" }>;
+
+const SCALE = "io.k8s.api.autoscaling.v1.Scale";
+const SCALE_KIND = { group: "autoscaling", version: "v1", kind: "Scale" };
+const REPLICAS = ["spec", "replicas"];
+const APPLY = "application/apply-patch+yaml";
+
+const replicasPathIn =
+  (host: VerbHost, { kind }: ResourceDefinition): ReplicasPath =>
+  (apiVersion) => {
+    const { group, version } = parseApiVersion(apiVersion);
+    const definition = group === kind.group ? host.registry.find(group, version, kind.resource) : undefined;
+    return definition === undefined ? undefined : (definition.scale?.spec ?? REPLICAS);
+  };
+
+/** Replaces, patches or applies the Scale of an object. */
+export async function scaleObject(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  request: ScaleRequest,
+  context: RequestContext,
+): Promise<KubeObject> {
+  const { options = {}, name, namespace } = request;
+  const scale = subresourceKind(definition, SCALE_KIND, SCALE);
+  const pathIn = replicasPathIn(host, definition);
+  const write = scaleWrite(host, scale, request, context);
+  const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
+  if (host.store(definition).get(key) === undefined) throw notFound(definition.kind, name);
+  const change = (old: KubeObject): KubeObject => {
+    const entries = old.metadata.managedFields ?? [];
+    const live = withMetadata(scaleOf(definition, old), { managedFields: ownersOfScale(entries, pathIn) });
+    const written = write.change(live);
+    const { resourceVersion, uid, managedFields } = written.metadata;
+    if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) throw staleConflict(definition.kind, name);
+    if (request.verb === "patch" && uid && uid !== old.metadata.uid)
+      throw conflict(
+        { ...definition.kind, resource: `${definition.kind.resource}/scale` },
+        name,
+        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
+      );
+    const owners = ownersAfterScale(entries, managedFields ?? [], pathIn, apiVersionOf(definition.kind));
+    const scaled = setPath(old, definition.scale?.spec ?? REPLICAS, replicasOf(written));
+    return withMetadata(scaled, { ...(uid ? { uid } : {}), managedFields: owners as ManagedFieldsEntry[] | undefined });
+  };
+  return modifyObject(host, definition, request, options, context, change, {
+    expectedVersion: write.expectedVersion,
+    show: (result) => scaleOf(definition, result),
+    ownsFields: true,
+  });
+}
+
+/** The replicas a Scale asks for; absent means none. */
+function replicasOf(scale: KubeObject): number {
+  const replicas = (getPath(scale, ...REPLICAS) as number | undefined) ?? 0;
+  if (replicas < 0)
+    throw invalid({ group: "autoscaling", kind: "Scale" }, scale.metadata.name ?? "", [
+      fieldInvalid("spec.replicas", replicas, "must be greater than or equal to 0"),
+    ]);
+  return replicas;
+}
+
+interface ScaleWrite {
+  readonly expectedVersion: string | undefined;
+  /** The Scale after the write, with its owners. */
+  change(live: KubeObject): KubeObject;
+}
+
+/** What a request does to a Scale; what can be refused without one is refused here. */
+function scaleWrite(
+  host: VerbHost,
+  scale: ResourceDefinition,
+  request: ScaleRequest,
+  context: RequestContext,
+): ScaleWrite {
+  const { options = {} } = request;
+  const decode = (body: KubeObject) => admitBody(scale, body, options, context, isKnownIn(host));
+  const track = (live: KubeObject, written: KubeObject) =>
+    trackFields(host, scale, live, written, options, "scale", context);
+  if (request.verb === "update") {
+    mustBeAddressed(scale, decodeHead(scale, request.body).metadata, request);
+    const body = decode(request.body);
+    return { expectedVersion: body.metadata.resourceVersion, change: (live) => track(live, body) };
+  }
+  if (request.patchType === APPLY) return scaleApply(host, scale, request);
+  const version = getPath(request.body, "metadata", "resourceVersion");
+  return {
+    expectedVersion: typeof version === "string" ? version : undefined,
+    change(live) {
+      const patched = patchedBy(scale, request, live);
+      const admitted = asPatch(request.patchType, request.body, patched, () => decode(patched));
+      mustBeAddressed(scale, admitted.metadata, request);
+      return track(live, admitted);
+    },
+  };
+}
+
+function scaleApply(
+  host: VerbHost,
+  scale: ResourceDefinition,
+  request: Extract<ScaleRequest, { verb: "patch" }>,
+): ScaleWrite {
+  const { options = {}, body } = request;
+  if (!options.fieldManager)
+    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
+      fieldRequired("fieldManager", "is required for apply patch"),
+    ]);
+  const applied = decodeHead(scale, body);
+  const { group, version, kind } = gvkOf({ apiVersion: applied.apiVersion ?? "", kind: applied.kind ?? "" });
+  if (group !== scale.kind.group || kind !== scale.kind.kind || version !== scale.kind.version)
+    throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
+  if (applied.metadata.managedFields !== undefined) throw badRequest("metadata.managedFields must be nil");
+  const manager = managerOf(host, scale, options, "scale");
+  return {
+    expectedVersion: applied.metadata.resourceVersion,
+    change(live) {
+      const merged = applyManaged(live, applied, ownedKindOf(scale), manager);
+      mustBeAddressed(scale, applied.metadata, request);
+      return merged;
+    },
+  };
+}
