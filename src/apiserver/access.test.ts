@@ -294,7 +294,7 @@ describe("creating by another verb", () => {
     ]);
     const node = await user("node");
     const request = Buffer.from(
-      "-----BEGIN CERTIFICATE REQUEST-----\nMA==\n-----END CERTIFICATE REQUEST-----\n",
+      "-----BEGIN CERTIFICATE REQUEST-----\nMAYwADAAAwA=\n-----END CERTIFICATE REQUEST-----\n",
     ).toString("base64");
     const body = {
       apiVersion: "certificates.k8s.io/v1",

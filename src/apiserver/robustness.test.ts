@@ -11,7 +11,8 @@ async function isAnswered(promise: Promise<unknown>): Promise<void> {
     await promise;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.code >= 500) throw error;
+    // What is applied with values of wrong types is a failure in Kubernetes too, in these words.
+    if (error.code >= 500 && !/^failed to (?:create typed patch|convert new) object/.test(error.message)) throw error;
   }
 }
 

@@ -97,7 +97,10 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
     const found = /^(?:==|!=|[=!<>(),]|[^\s=!<>(),]+)/.exec(text.slice(at))?.[0] ?? "";
     // Kubernetes' own punctuation differs from place to place.
     if (expected === "'('") throw new Error(`unable to parse requirement: found '${found}' expected: ${expected}`);
-    const head = expected.startsWith("!") || expected.includes("end of string") ? "" : "unable to parse requirement: ";
+    const head =
+      expected.startsWith("!") || expected.includes("end of string") || expected.includes("after")
+        ? ""
+        : "unable to parse requirement: ";
     throw new Error(`${head}found '${found}', expected: ${expected}`);
   };
   skip();
@@ -110,16 +113,22 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
       at++;
       const key = word();
       if (key === "") fail("identifier");
+      mustBeKey(key);
       terms.push({ key, operator: "DoesNotExist", values: [] });
     } else {
       const key = word();
       if (key === "") fail("!, identifier, or 'end of string'");
-      terms.push(parseOperator(key));
+      mustBeKey(key);
+      const term = parseOperator(key);
+      mustBeValues(term);
+      terms.push(term);
     }
     skip();
     if (at === text.length) return terms;
     if (text[at] !== ",") fail("',' or 'end of string'");
     at++;
+    skip();
+    if (at === text.length || !/^!(?!=)|^[^\s=!<>(),]/.test(text.slice(at))) fail("identifier after ','");
   }
   function parseOperator(key: string): SelectorTerm {
     skip();
@@ -127,6 +136,7 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
     if (symbol !== undefined) {
       at += symbol.length;
       const value = word();
+      if (value === "" && at < text.length && text[at] !== ",") fail("identifier");
       if (symbol === ">" || symbol === "<") return { key, operator: symbol === ">" ? "Gt" : "Lt", values: [value] };
       return { key, operator: symbol === "!=" ? "!=" : "=", values: [value] };
     }
@@ -143,6 +153,8 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
     for (;;) {
       values.push(word());
       skip();
+      if (values.length === 1 && values[0] === "" && text[at] !== "," && text[at] !== ")")
+        fail("',', ')' or identifier");
       if (text[at] === ",") {
         at++;
         continue;
@@ -157,7 +169,6 @@ export function parseLabelSelectorTerms(text: string): readonly SelectorTerm[] {
 /** Compiles the text form of a label selector. Throws an `Error` with kube-apiserver's wording. */
 export function parseLabelSelector(text: string): Matcher {
   const matchers = parseLabelSelectorTerms(text).map(({ key, operator, values }) => {
-    mustBeRequirement(key, operator, values);
     const matcher = compileRequirement(key, operator, values);
     if (matcher === undefined)
       throw new Error(`values: Invalid value: ${JSON.stringify(values)}: not allowed for operator ${operator}`);
@@ -167,24 +178,27 @@ export function parseLabelSelector(text: string): Matcher {
   return (labels) => matchers.every((matches) => matches(labels));
 }
 
-/** Throws for keys and values no label can have, in kube-apiserver's words. */
-function mustBeRequirement(key: string, operator: string, values: readonly string[]): void {
+/** Throws for keys no label can have, in kube-apiserver's words. */
+function mustBeKey(key: string): void {
   const [wrongKey] = labelKeyErrors(key);
   if (wrongKey !== undefined)
     throw new Error(`unable to parse requirement: <nil>: Invalid value: ${JSON.stringify(key)}: ${wrongKey}`);
+}
+
+/** Throws for values no label can have. */
+function mustBeValues({ key, operator, values }: SelectorTerm): void {
   const isComparison = operator === "Gt" || operator === "Lt";
+  const mistakes: string[] = [];
   for (const [at, value] of values.entries()) {
+    const shown = `Invalid value: ${JSON.stringify(value)}`;
     if (isComparison && !/^[+-]?\d+$/.test(value))
-      throw new Error(
-        `unable to parse requirement: values[${at}]: Invalid value: ${JSON.stringify(value)}: for 'Gt', 'Lt' operators, the value must be an integer`,
-      );
+      mistakes.push(`values[${at}]: ${shown}: for 'Gt', 'Lt' operators, the value must be an integer`);
     const wrong =
       value.length > 63 ? "must be no more than 63 bytes" : LABEL_VALUE.test(value) ? undefined : LABEL_VALUE_TEXT;
-    if (wrong !== undefined)
-      throw new Error(
-        `unable to parse requirement: values[${at}][${key}]: Invalid value: ${JSON.stringify(value)}: ${wrong}`,
-      );
+    if (wrong !== undefined) mistakes.push(`values[${at}][${key}]: ${shown}: ${wrong}`);
   }
+  if (mistakes.length === 0) return;
+  throw new Error(`unable to parse requirement: ${mistakes.length === 1 ? mistakes[0] : `[${mistakes.join(", ")}]`}`);
 }
 
 /** The text form of a selector, as kubectl and client libraries write it. */
@@ -198,6 +212,15 @@ export function formatLabelSelector(selector: LabelSelector): string {
   return parts.sort().join(",");
 }
 
+/** A value of a field selector: what separates terms stands behind a backslash in it. */
+function unescaped(value: string): string {
+  return value.replace(/\\([\s\S]?)|=/g, (sign, escaped: string | undefined) => {
+    if (sign === "=") throw new Error("invalid field selector: unescaped character in value: 61");
+    if (escaped === "\\" || escaped === "," || escaped === "=") return escaped;
+    throw new Error(`invalid field selector: invalid escape sequence: ${sign}`);
+  });
+}
+
 /** One term of a field selector. */
 export interface FieldTerm {
   readonly field: string;
@@ -209,11 +232,12 @@ export interface FieldTerm {
 export function parseFieldSelector(text: string): readonly FieldTerm[] {
   if (text === "") return [];
   const terms: FieldTerm[] = [];
-  for (const part of text.match(/(?:\\.|[^,\\])+/g) ?? []) {
-    const match = /^((?:\\.|[^=!\\])*)(==|=|!=)([\s\S]*)$/.exec(part);
+  const parts = (text.match(/(?:\\.|[^,\\]|\\$)+/g) ?? []).sort();
+  for (const part of parts) {
+    const match = /^((?:\\.|(?!!=)[^=\\])*)(==|=|!=)([\s\S]*)$/.exec(part);
     if (match === null) throw new Error(`invalid selector: '${text}'; can't understand '${part}'`);
     const [, field = "", operator = "=", value = ""] = match;
-    terms.push({ field, operator: operator === "!=" ? "!=" : "=", value: value.replace(/\\([\\,=])/g, "$1") });
+    terms.push({ field, operator: operator === "!=" ? "!=" : "=", value: unescaped(value) });
   }
   return terms;
 }

@@ -8,7 +8,7 @@ import type { FrontOutcome, FrontRequest } from "../http/exchange.ts";
 import type { ApiServer } from "../server.ts";
 import { API_SERVICES, type ApiService, type Condition, isAvailable } from "./api-service.ts";
 import { publishAuthentication } from "./authentication-config.ts";
-import { LocalServices } from "./local-services.ts";
+import { LocalServices, MANAGER } from "./local-services.ts";
 
 const CHECK_MS = 30_000;
 const CHECK_AGAIN_MS = 2_000;
@@ -231,6 +231,7 @@ export class Aggregator {
       ...API_SERVICES,
       name,
       subresource: "status",
+      options: { fieldManager: MANAGER },
       body: {
         ...remote.service,
         status: { ...status, conditions: [...others, { ...condition, lastTransitionTime }] },

@@ -28,7 +28,7 @@ const PRIORITIES: Readonly<Record<string, readonly [number, number]>> = {
   "resource.k8s.io": [15_900, 15],
 };
 /** Who owns what these services say, as Kubernetes has it. */
-const MANAGER = "kube-apiserver";
+export const MANAGER = "kube-apiserver";
 const AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged";
 
 /** Keeps one local APIService a served group and version, as `kubectl get apiservices` shows them. */

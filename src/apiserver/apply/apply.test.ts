@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, type KubeObject, Schema } from "#machinery";
-import { applyManaged, type OwnedKind, trackUpdate } from "./apply.ts";
+import { applyManaged, mustFitTypes, type OwnedKind, trackUpdate } from "./apply.ts";
 import { difference, type FieldSet, intersection, pathsOf, readFieldSet, union } from "./field-set.ts";
 
 const schema = Schema.compile({
@@ -192,7 +192,7 @@ describe("server-side apply", () => {
       '.spec.ports: element 0: associative list with keys has an element that omits key field "port" (and doesn\'t have default value)',
     ],
   ])("refuses %s", (_title, parts, message) => {
-    const error = refusal(() => apply(undefined, thing(parts), "one"));
+    const error = refusal(() => mustFitTypes(thing(parts), kind));
     expect(error.status.code).toBe(500);
     expect(error.message).toBe(`failed to create typed patch object (/a; example.com/v1, Kind=Thing): ${message}`);
   });

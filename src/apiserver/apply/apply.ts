@@ -2,6 +2,7 @@ import { deepEqual } from "#base";
 import {
   apiError,
   gvkOf,
+  isJsonObject,
   type KubeObject,
   type ManagedFieldsEntry,
   type ObjectMeta,
@@ -92,7 +93,6 @@ export function applyManaged(
   manager: Manager,
 ): KubeObject {
   const { schema } = kind;
-  mustFitTypes(applied, kind);
   const wanted = owned(applied);
   const mine = writable(fieldsOf(wanted, schema), kind, manager.subresource);
   if (live === undefined)
@@ -151,14 +151,24 @@ function ownersBeforeApply(
   return [{ entry, fields }];
 }
 
-function mustFitTypes(applied: KubeObject, kind: OwnedKind): void {
-  const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = applied as unknown as Readonly<Record<string, unknown>>;
+/** Throws for an applied object whose values are not of their types: a plain failure, as Kubernetes has it. */
+export function mustFitTypes(applied: KubeObject, kind: OwnedKind): void {
+  const { apiVersion: _a, kind: _k, ...rest } = applied as unknown as Readonly<Record<string, unknown>>;
   const errors = typedErrors(rest, kind.schema);
   if (errors.length === 0) return;
-  const { group, version, kind: name } = gvkOf(applied);
   const text = errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
-  const head = `failed to create typed patch object (${applied.metadata?.namespace ?? ""}/${applied.metadata?.name ?? ""}; ${group}/${version}, Kind=${name})`;
-  throw plainFailure(`${head}: ${text}`);
+  throw plainFailure(`failed to create typed patch object (${addressIn(applied)}): ${text}`);
+}
+
+/** An object in messages, however little of its metadata is what it should be. */
+export function addressIn(object: KubeObject): string {
+  const { group, version, kind } = gvkOf(object);
+  const metadata: unknown = object.metadata;
+  const textAt = (name: string) => {
+    const value = isJsonObject(metadata) ? metadata[name] : undefined;
+    return typeof value === "string" ? value : "";
+  };
+  return `${textAt("namespace")}/${textAt("name")}; ${group}/${version}, Kind=${kind}`;
 }
 
 function ownerText({ manager, subresource, operation, apiVersion }: ManagedFieldsEntry): string {

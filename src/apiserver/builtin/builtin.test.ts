@@ -639,9 +639,9 @@ describe("admission", () => {
   });
 
   it("approves a certificate request without touching what was asked", async () => {
-    const request = Buffer.from("-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n").toString(
-      "base64",
-    );
+    const request = Buffer.from(
+      "-----BEGIN CERTIFICATE REQUEST-----\nMAYwADAAAwA=\n-----END CERTIFICATE REQUEST-----\n",
+    ).toString("base64");
     const csr = await create("certificates.k8s.io/v1/certificatesigningrequests", "CertificateSigningRequest", {
       spec: { request, signerName: "kubernetes.io/kube-apiserver-client", usages: ["client auth"] },
     });

@@ -39,7 +39,7 @@ const amount: Rewrite = (value) => {
 /** Without spaces around it, and with the zero that Go reads where no digits are. */
 function complete(given: string): string {
   const text = given.trim();
-  const [, sign, suffix] = /^([+-]?)\.?([KMGTPE]i|[numkMGTPE]|[eE][-+]?\d+|)$/.exec(text) ?? [];
+  const [, sign, suffix] = /^([+-]?)\.?([KMGT]i|[numkMGTPE]|[eE][-+]?\d+|)$/.exec(text) ?? [];
   return text === "" || sign === undefined ? text : `${sign}0${suffix}`;
 }
 
@@ -58,10 +58,12 @@ function isCanonicalEnough(text: string): boolean {
   if (digits === undefined) return false;
   if (exponent !== undefined && Number(exponent) % 3 !== 0) return false;
   if (binary !== undefined)
-    return digits.length <= BINARY_DIGITS_MAX - (BINARY_DIGITS[binary] ?? 0) && BigInt(digits) % 1024n !== 0n;
+    return digits.length <= BINARY_DIGITS_MAX - (BINARY_DIGITS[binary] ?? 0) && BigInt(digits) % 8n !== 0n;
   return digits.length <= DIGITS_MAX && !digits.endsWith("000");
 }
 
+/** What a whole number of 64 bits holds; larger amounts are as large as that. */
+const AMOUNT_MAX = (2n ** 63n - 1n) * 1_000_000_000n;
 const MILLI = 1_000_000n;
 const rounded = new Map<string, string>();
 
@@ -83,6 +85,9 @@ const listedAmount: Rewrite = (value, before) => {
 
 /** An exponent keeps the letter it was written with. */
 function canonicalOf(text: string): string {
+  const quantity = parseQuantity(text);
+  if (quantity !== undefined && quantity.nano > AMOUNT_MAX) return String(AMOUNT_MAX / 1_000_000_000n);
+  if (quantity !== undefined && quantity.nano < -AMOUNT_MAX) return String(-AMOUNT_MAX / 1_000_000_000n);
   const form = canonicalQuantity(text);
   return form.toLowerCase() === text.toLowerCase() && /\dE\d/.test(text) ? text : form;
 }

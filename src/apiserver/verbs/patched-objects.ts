@@ -13,7 +13,6 @@ import {
   isJsonObject,
   type JsonPatchOperation,
   type KubeObject,
-  type ManagedFieldsEntry,
   PatchError,
   plainFailure,
   type ResourceRequest,
@@ -91,16 +90,15 @@ function patchedText(patched: KubeObject, body: unknown): string {
     Object.entries(patched.metadata ?? {}).sort(([left], [right]) => order.indexOf(left) - order.indexOf(right)),
   );
   const { managedFields } = patched.metadata ?? {};
-  const shown =
-    managedFields === undefined ? metadata : { ...metadata, managedFields: managedFields.map(withSortedFields) };
+  const shown = !Array.isArray(managedFields)
+    ? metadata
+    : { ...metadata, managedFields: (managedFields as readonly unknown[]).map(withSortedFields) };
   return textOf({ ...patched, metadata: shown }, touchedBy(body));
 }
 
 /** Sets of fields have an order of their own: that of their members' names. */
-const withSortedFields = (entry: ManagedFieldsEntry): ManagedFieldsEntry =>
-  entry.fieldsV1 === undefined
-    ? entry
-    : { ...entry, fieldsV1: sorted(entry.fieldsV1) as Readonly<Record<string, unknown>> };
+const withSortedFields = (entry: unknown): unknown =>
+  isJsonObject(entry) && entry["fieldsV1"] !== undefined ? { ...entry, fieldsV1: sorted(entry["fieldsV1"]) } : entry;
 
 const sorted = (value: unknown): unknown =>
   isJsonObject(value)

@@ -18,7 +18,7 @@ import {
   staleConflict,
   withMetadata,
 } from "#machinery";
-import { applyManaged } from "../apply/apply.ts";
+import { applyManaged, mustFitTypes } from "../apply/apply.ts";
 import { ownersAfterScale, ownersOfScale, type ReplicasPath } from "../apply/scale-owners.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { scaleOf } from "../scale.ts";
@@ -140,12 +140,13 @@ function scaleApply(
   if (group !== scale.kind.group || kind !== scale.kind.kind || version !== scale.kind.version)
     throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
   if (applied.metadata.managedFields !== undefined) throw badRequest("metadata.managedFields must be nil");
+  mustFitTypes(applied, ownedKindOf(scale));
   const manager = managerOf(host, scale, options, "scale");
   return {
     expectedVersion: applied.metadata.resourceVersion,
     change(live) {
       const merged = applyManaged(live, applied, ownedKindOf(scale), manager);
-      mustBeAddressed(scale, applied.metadata, request);
+      if (applied.metadata.name) mustBeAddressed(scale, applied.metadata, request);
       return merged;
     },
   };

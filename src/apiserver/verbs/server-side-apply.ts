@@ -1,4 +1,5 @@
 import {
+  ApiError,
   apiVersionOf,
   badRequest,
   fieldRequired,
@@ -8,10 +9,11 @@ import {
   type KubeObject,
   notFound,
   objectKey,
+  plainFailure,
   type ResourceRequest,
   withMetadata,
 } from "#machinery";
-import { applyManaged } from "../apply/apply.ts";
+import { addressIn, applyManaged, mustFitTypes } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { admitBody, decodeHead, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
@@ -38,7 +40,7 @@ export async function applyObject(
   const manager = managerOf(host, definition, options, subresource);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   if (host.store(definition).get(key) === undefined) {
-    mustBeAddressed(definition, applied.metadata, request);
+    mustBeAddressed(definition, applied.metadata ?? {}, request);
     if (subresource !== undefined) throw notFound(definition.kind, name);
     context.beforeCreateInstead?.();
     return createObject(
@@ -61,11 +63,11 @@ export async function applyObject(
     context,
     (old) => {
       const merged = applyManaged(old, applied, kind, manager);
-      mustBeAddressed(definition, applied.metadata, request);
-      const { uid } = applied.metadata;
+      const { name: sentName, uid } = applied.metadata ?? {};
+      if (sentName) mustBeAddressed(definition, applied.metadata, request);
       return admitBody(definition, uid ? withMetadata(merged, { uid }) : merged, options, context);
     },
-    { expectedVersion: applied.metadata.resourceVersion, ownsFields: true, isPatch: true },
+    { expectedVersion: applied.metadata?.resourceVersion, ownsFields: true, isPatch: true },
   );
 }
 
@@ -73,7 +75,7 @@ export async function applyObject(
 function appliedObject(definition: ResourceDefinition, request: PatchRequest): KubeObject {
   const { body } = request;
   if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
-  const head = decodeHead(definition, body);
+  const head = headOf(definition, body);
   const { group, version, kind } = gvkOf({ apiVersion: head.apiVersion ?? "", kind: head.kind ?? "" });
   const isOther = definition.origin === "custom" && group === definition.kind.group && kind !== definition.kind.kind;
   if (kind === "" || version === "" || isOther)
@@ -82,7 +84,29 @@ function appliedObject(definition: ResourceDefinition, request: PatchRequest): K
     throw badRequest(
       `incorrect version specified in apply patch. Specified patch version: ${head.apiVersion}, expected: ${apiVersionOf(definition.kind)}`,
     );
-  if (head.metadata.managedFields !== undefined && head.metadata.managedFields !== null)
+  mustFitTypes(head, ownedKindOf(definition));
+  mustConvert(definition, head);
+  if (isJsonObject(head.metadata) && (head.metadata.managedFields ?? undefined) !== undefined)
     throw badRequest("metadata.managedFields must be nil");
   return definition.strategy.normalise?.(head) ?? head;
+}
+
+/** The body with a readable head; its metadata stays as it was sent, for it says what is owned. */
+function headOf(definition: ResourceDefinition, body: Readonly<Record<string, unknown>>): KubeObject {
+  const { metadata, ...rest } = body;
+  return { ...decodeHead(definition, rest), metadata } as unknown as KubeObject;
+}
+
+/** Throws for values that are of their types and still none a kind can hold, such as a time. */
+function mustConvert(definition: ResourceDefinition, applied: KubeObject): void {
+  try {
+    decodeHead(definition, applied);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const { group, version, kind } = gvkOf(applied);
+    const why = error.message.slice(error.message.indexOf(": ") + 2);
+    throw plainFailure(
+      `failed to convert new object (${addressIn(applied)}) to proper version: unable to convert unstructured object to ${group}/${version}, Kind=${kind}: ${why}`,
+    );
+  }
 }

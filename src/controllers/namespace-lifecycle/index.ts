@@ -1,8 +1,9 @@
 /**
  * Namespace lifecycle: a namespace that is deleted takes its objects with it. Every namespaced kind the server serves is
- * emptied before the namespace's own finalizer goes. It never touches a namespace that is not being deleted.
+ * emptied before the namespace's own finalizer goes, and so are its Events. It never touches a namespace that is not
+ * being deleted.
  */
-import { Namespace } from "#apis/kubernetes";
+import { Event, Namespace } from "#apis/kubernetes";
 import {
   type ControllerContext,
   defineController,
@@ -11,13 +12,16 @@ import {
   requeueAfter,
   type Result,
 } from "#controller-runtime";
-import { formatTime, isConflict, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+import { formatTime, isConflict, isNotFound, type KubeObject, parseTime, type ResourceKind } from "#machinery";
 
 interface Deps {
   readonly kinds: { list(): readonly ResourceKind[] };
 }
 
 const LOOK_AGAIN_MS = 100;
+const LOOK_AGAIN_MAX_MS = 15_000;
+/** What is looked at again waits for a part of the time it has taken already: all kinds are listed each time. */
+const LOOK_AGAIN_PART = 4;
 const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
 
 export const namespaceLifecycle = defineController<Deps, Record<string, never>>({
@@ -36,8 +40,8 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
   const { client } = context;
   try {
     let left = 0;
-    for (const kind of context.deps.kinds.list()) {
-      if (!kind.namespaced) continue;
+    const served = context.deps.kinds.list().filter(({ namespaced }) => namespaced);
+    for (const kind of [...served, Event as ResourceKind]) {
       const { items } = await client.list(kind, { namespace: request.name });
       left += items.length;
       await Promise.all(
@@ -66,7 +70,7 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
           status: { ...namespace.status, phase: "Terminating", conditions: [condition] },
         });
       }
-      return requeueAfter(LOOK_AGAIN_MS);
+      return requeueAfter(waitMs(namespace, context.clock.now()));
     }
     const finalizers = (namespace.spec?.finalizers ?? []).filter((finalizer) => finalizer !== "kubernetes");
     await client.subresource(Namespace, { name: request.name }, "finalize", "update", {
@@ -83,4 +87,9 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     if (isConflict(error)) return requeueAfter(1);
     throw error;
   }
+}
+
+function waitMs({ metadata }: KubeObject, nowMs: number): number {
+  const sinceMs = nowMs - (parseTime(metadata.deletionTimestamp) ?? nowMs);
+  return Math.min(LOOK_AGAIN_MAX_MS, Math.max(LOOK_AGAIN_MS, sinceMs / LOOK_AGAIN_PART));
 }
