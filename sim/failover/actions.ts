@@ -303,7 +303,7 @@ export async function restore(world: FailoverWorld, name: string): Promise<void>
   }
 }
 
-/** What happens to a fleet whose clusters stay. Seeds of tests named for a symptom were found with these. */
+/** What happens to a fleet whose clusters stay. */
 export const steadyActions: readonly FailoverAction[] = [
   fault("a member goes down", 4, () => ({ isDown: true })),
   fault("a member hangs", 2, () => ({ isHanging: true })),

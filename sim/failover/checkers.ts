@@ -232,7 +232,7 @@ const rest: FailoverChecker = {
           continue;
         }
         const replicas = clusters === undefined ? target.replicas : wanted;
-        if (copy?.spec?.replicas !== replicas || copy?.status?.availableReplicas !== replicas)
+        if (copy?.spec?.replicas !== replicas || (copy?.status?.availableReplicas ?? 0) !== replicas)
           throw new Error(`${name} in ${cluster} has ${copy?.status?.availableReplicas} of ${replicas} replicas`);
         if (copy?.metadata.labels?.["carried-replicas"] !== undefined)
           throw new Error(`${name} in ${cluster} still carries state`);

@@ -4,7 +4,15 @@
  */
 import { OverridePolicy } from "#apis/karmada";
 import type { Profile } from "../simulation.ts";
-import { failoverActions, failoverPauseMs, healMember, released, restore, reviveAgent } from "./actions.ts";
+import {
+  failoverActions,
+  failoverPauseMs,
+  healMember,
+  released,
+  restore,
+  reviveAgent,
+  steadyActions,
+} from "./actions.ts";
 import { failoverCheckers } from "./checkers.ts";
 import { calmNetworks } from "./conditions.ts";
 import { reunite } from "./membership.ts";
@@ -12,7 +20,7 @@ import { editBinding, type FailoverWorld, startWorld, TAINT } from "./world.ts";
 
 export const failoverProfile: Profile<FailoverWorld> = {
   name: "failover",
-  start: startWorld,
+  start: (seed) => startWorld(seed),
   actions: failoverActions,
   checkers: failoverCheckers,
   pauseMs: failoverPauseMs,
@@ -31,4 +39,11 @@ export const failoverProfile: Profile<FailoverWorld> = {
       await editBinding(world, name, released);
     }
   },
+};
+
+/** A fleet whose clusters stay, run in the usual way. Seeds of tests named for a symptom were found with it. */
+export const steadyProfile: Profile<FailoverWorld> = {
+  ...failoverProfile,
+  start: (seed) => startWorld(seed, false),
+  actions: steadyActions,
 };

@@ -40,8 +40,26 @@ export interface FailoverWorld {
   stop(): Promise<void>;
 }
 
-export async function startWorld(seed: number): Promise<FailoverWorld> {
+/** Ways of running a control plane that a seed may choose beside the usual one. */
+const WAYS: readonly (readonly [chance: number, flag: string])[] = [
+  [0.3, "--fail-back-after=120s"],
+  [0.2, "--no-execute-taint-eviction-purge-mode=Directly"],
+  [0.3, "--eviction-brake-share=0.5"],
+  [0.25, "--resource-eviction-rate=0.5"],
+  [0.15, "--failover-profile=v1.3"],
+  [0.15, "--enable-empty-workload-propagation=true"],
+];
+
+/** Flags by a chance of their own, so that what happens afterwards is the same with and without them. */
+function waysOf(seed: number): readonly string[] {
+  const random = seededRandom(seed + 1_000_003);
+  return WAYS.filter(([chance]) => random.next() < chance).map(([, flag]) => flag);
+}
+
+/** A fleet with workloads; run in the usual way unless it `varies`. */
+export async function startWorld(seed: number, varies = true): Promise<FailoverWorld> {
   const random = seededRandom(seed);
+  const ways = varies ? waysOf(seed) : [];
   const chance = (share: number) => random.next() < share;
   const pull = chance(0.5) ? ["m4"] : [];
   const replicas = chance(0.35) ? 2 : 1;
@@ -52,6 +70,7 @@ export async function startWorld(seed: number): Promise<FailoverWorld> {
     flags: [
       "--feature-gates=Failover=true,StatefulFailoverInjection=true",
       `--graceful-eviction-timeout=${TIMEOUT_SECONDS}s`,
+      ...ways,
     ],
   });
   const left = [...workloads];
@@ -63,7 +82,7 @@ export async function startWorld(seed: number): Promise<FailoverWorld> {
     pull,
     replicas,
     history: [
-      `${replicas} process(es); ${pull.join() || "no cluster"} in pull mode; ${chosen.map(({ name }) => name).join(", ")}`,
+      `${replicas} process(es); ${pull.join() || "no cluster"} in pull mode; ${[...chosen.map(({ name }) => name), ...ways].join(", ")}`,
     ],
     workloads: chosen,
     chronicle: keepChronicle(fleet),

@@ -1,7 +1,7 @@
 /** Clusters, their Works and their labels over time: what waits for a member, what goes with it, and what must not. */
 import { afterEach, describe, expect, test } from "vitest";
 import { Deployment, Lease, Namespace } from "#apis/kubernetes";
-import { APPLIED_PLACEMENT, Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
+import { APPLIED_PLACEMENT, Cluster, OverridePolicy, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
 import { retryOnConflict } from "#client";
 import { parseFlags } from "#config";
 import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
@@ -285,6 +285,46 @@ test("D-6 GE-2: a cluster that was healthy with fewer replicas does not end the 
   await fleet.simulated("m2").setQuotaFull(false);
   await fleet.until(async () => (await fleet.tasks()).length === 0, 300_000);
   expect((await fleet.copy("m2"))?.status?.readyReplicas).toBe(4);
+});
+
+test("D-6 GE-2: nor does one that had none so far and is healthy with that; one that an override keeps at none does", async () => {
+  fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--enable-empty-workload-propagation=true"] });
+  await deploy(
+    {
+      clusterAffinity: { clusterNames: ["m1", "m2"] },
+      replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
+    },
+    2,
+  );
+  await fleet.advance(10_000);
+  const [home, other] = (await fleet.targets()) === "m1:2,m2:0" ? ["m1", "m2"] : ["m2", "m1"];
+  expect(await fleet.targets()).toBe(home === "m1" ? "m1:2,m2:0" : "m1:0,m2:2");
+  await fleet.until(async () =>
+    (await fleet.binding()).status?.aggregatedStatus?.every(({ health }) => health === "Healthy"),
+  );
+  await fleet.simulated(other).setQuotaFull(true);
+  await fleet.taint(home, true);
+  await fleet.until(async () => (await fleet.targets()) === `${other}:2`, 30_000);
+  await fleet.advance(120_000);
+  expect(await fleet.tasks()).toEqual([`${home} Gracefully TaintUntolerated TaintManager 2`]);
+  expect((await fleet.copy(home))?.status?.readyReplicas).toBe(2);
+  // Somebody wants none there: that is what is healthy from now on.
+  await fleet.plane.create(OverridePolicy, {
+    apiVersion: "policy.karmada.io/v1alpha1",
+    kind: "OverridePolicy",
+    metadata: { namespace: "default", name: "standby" },
+    spec: {
+      resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment", name: "web" }],
+      overrideRules: [
+        {
+          targetCluster: { clusterNames: [other] },
+          overriders: { plaintext: [{ path: "/spec/replicas", operator: "replace", value: 0 }] },
+        },
+      ],
+    },
+  } as unknown as OverridePolicy);
+  await fleet.until(async () => (await fleet.tasks()).length === 0, 60_000);
+  expect((await fleet.copy(other))?.spec?.replicas).toBe(0);
 });
 
 test("TM-7 TM-8: there is no other rate than --resource-eviction-rate; a negative one and unknown flags are refused by name", async () => {

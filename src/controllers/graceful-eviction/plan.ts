@@ -14,35 +14,62 @@ interface ReportedReplicas {
   readonly availableReplicas?: number;
 }
 
+/** What the Work of a cluster asks for at present. */
+export interface Rendered {
+  readonly replicas: number;
+  /** Whether overrides had a part in it. */
+  readonly isOverridden: boolean;
+}
+type RenderedIn = (cluster: string) => Rendered | undefined;
+
+/** Kinds that always report how many replicas there are, were they none. */
+const COUNTED = new Set(["apps/v1 Deployment", "apps/v1 StatefulSet", "apps/v1 ReplicaSet"]);
+
 /**
- * A member that runs some replicas, but fewer than it was just given, is healthy only by yesterday's standards: its report
- * is older than the schedule. One that reports none at all may be told so by an override.
+ * A member that runs fewer replicas than it was just given is healthy only by yesterday's standards: its report is older than
+ * the schedule. One that reports none at all may be told so by an override, and is old where its Work says otherwise or was
+ * not made anew yet.
  */
-function isBehind(reported: ReportedReplicas | undefined, wanted: number): boolean {
+function isBehind(
+  reported: ReportedReplicas | undefined,
+  wanted: number,
+  rendered: () => Rendered | undefined,
+): boolean {
   const { replicas = 0, availableReplicas } = reported ?? {};
-  return replicas > 0 && availableReplicas !== undefined && availableReplicas < wanted;
+  if (replicas > 0) return availableReplicas !== undefined && availableReplicas < wanted;
+  if (wanted === 0) return false;
+  const work = rendered();
+  return work !== undefined && (work.replicas > 0 || !work.isOverridden);
 }
 
 /** Whether what was scheduled anew runs: every target is healthy and the scheduler has seen this generation. */
-function isReplaced({ metadata, spec, status }: AnyBinding): boolean {
+function isReplaced({ metadata, spec, status }: AnyBinding, renderedIn: RenderedIn): boolean {
   if ((status?.schedulerObservedGeneration ?? 0) !== (metadata.generation ?? 0)) return false;
+  const isCounted = COUNTED.has(`${spec.resource.apiVersion} ${spec.resource.kind}`);
   return (spec.clusters ?? []).every(({ name, replicas = 0 }) =>
     status?.aggregatedStatus?.some(
       (item) =>
         item.clusterName === name &&
         item.health === "Healthy" &&
-        !isBehind(item.status as ReportedReplicas | undefined, replicas),
+        !isBehind(item.status as ReportedReplicas | undefined, replicas, () =>
+          isCounted ? renderedIn(name) : undefined,
+        ),
     ),
   );
 }
 
 /** Judges each task by itself: suppressed, told to finish, timed out, or replaced by a healthy copy. */
-export function planEvictions(binding: AnyBinding, nowMs: number, timeoutMs: number): EvictionPlan {
+export function planEvictions(
+  binding: AnyBinding,
+  nowMs: number,
+  timeoutMs: number,
+  renderedIn: RenderedIn,
+): EvictionPlan {
   const kept: GracefulEvictionTask[] = [];
   const finished: GracefulEvictionTask[] = [];
   let isChanged = false;
   let recheckMs: number | undefined;
-  const replaced = isReplaced(binding);
+  const replaced = isReplaced(binding, renderedIn);
   for (const task of binding.spec.gracefulEvictionTasks ?? []) {
     const createdMs = parseTime(task.creationTimestamp as string | undefined);
     const graceMs = task.gracePeriodSeconds === undefined ? timeoutMs : task.gracePeriodSeconds * 1000;
