@@ -83,7 +83,7 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
   await eventually(
     async () => (await plane.get(Deployment, { namespace: "default", name: "web" })).status?.readyReplicas === 3,
   );
-  expect((await program.run("explain", "placement", "deployment/web", "--kubeconfig", admin)).stdout).toMatch(
+  expect((await program.run("explain", "placement", "deploy/web", "--kubeconfig", admin)).stdout).toMatch(
     /far\s+3\s+-\s+True\s+Healthy/,
   );
 

@@ -11,6 +11,7 @@ import {
 } from "#apis/karmada";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
+import { resourceArgument } from "../resource-argument.ts";
 import { formatTable } from "../table.ts";
 
 /** `flotilla explain placement deployment/nginx`: the chain from template to member, with the first broken link marked. */
@@ -19,13 +20,13 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const parsed = parseArguments(
       words,
       [...kubeconfigFlags, { name: "namespace", short: "n", default: "default", meaning: "namespace of the workload" }],
-      `${program} explain placement KIND/NAME`,
+      `${program} explain placement TYPE/NAME`,
     );
-    const [kind, name] = (parsed.args[0] ?? "").split("/");
-    if (!kind || !name) throw new Error("a workload such as deployment/nginx is required");
     const namespace = parsed.get("namespace") ?? "default";
     const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
     try {
+      const { resource, name } = await resourceArgument(transport, parsed.args);
+      const kind = resource.kind.toLowerCase();
       const binding = await client.find(ResourceBinding, { namespace, name: bindingName(kind, name) });
       if (binding === undefined) {
         process.stdout.write(

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { AnyBinding, Cluster, GracefulEvictionTask } from "#apis/karmada";
-import { leavingText, nowhereHint, outageHint } from "./evictions.ts";
+import { leavingText, nowhereHint, outageHint, toleratedText } from "./evictions.ts";
 
 const NOW = Date.parse("2026-01-01T00:01:00Z");
 const cluster = (
@@ -11,7 +11,10 @@ const cluster = (
     apiVersion: "cluster.karmada.io/v1alpha1",
     kind: "Cluster",
     metadata: { name: "m1" },
-    spec: { syncMode: "Push", taints: more.effect === undefined ? [] : [{ key: "k", effect: more.effect }] },
+    spec: {
+      syncMode: "Push",
+      taints: more.effect === undefined ? [] : [{ key: "k", effect: more.effect, timeAdded: "2026-01-01T00:00:00Z" }],
+    },
     status: {
       conditions: [
         ...(ready === undefined ? [] : [{ type: "Ready", status: ready }]),
@@ -95,6 +98,20 @@ describe("what to do next", () => {
   test("about targets that are not ready goes by whether anything leaves them, and by the brake", () => {
     expect(outageHint([cluster("True"), cluster("False")])).toContain("nothing leaves it without a NoExecute taint");
     expect(outageHint([cluster("False", { effect: "NoExecute" })])).toContain("let failover move the workload");
+    const tolerant = (more: object) =>
+      ({
+        ...binding(),
+        spec: { placement: { clusterTolerations: [{ key: "k", operator: "Exists", effect: "NoExecute", ...more }] } },
+      }) as unknown as AnyBinding;
+    const tainted = cluster("False", { effect: "NoExecute" });
+    expect(outageHint([tainted], tolerant({}))).toContain("the policy tolerates its taints for ever");
+    expect([
+      toleratedText(tolerant({}), tainted, NOW),
+      toleratedText(tolerant({ tolerationSeconds: 90 }), tainted, NOW),
+      toleratedText(tolerant({ tolerationSeconds: 30 }), tainted, NOW),
+      toleratedText(binding(), tainted, NOW),
+      toleratedText(tolerant({}), cluster("False"), NOW),
+    ]).toEqual(["tolerated for ever", "tolerated for another 30s", undefined, undefined, undefined]);
     expect(outageHint([cluster("False", { effect: "NoExecute", held: true })])).toContain(
       "flotilla release evictions m1",
     );

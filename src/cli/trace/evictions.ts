@@ -1,6 +1,13 @@
 /** What a trace says of clusters a workload leaves, and of those it cannot leave or go to. Pure. */
-import { type AnyBinding, type Cluster, currentPurgeMode, TAINT_NOT_READY, TAINT_UNREACHABLE } from "#apis/karmada";
-import { parseTime } from "#machinery";
+import {
+  type AnyBinding,
+  type Cluster,
+  currentPurgeMode,
+  type Placement,
+  TAINT_NOT_READY,
+  TAINT_UNREACHABLE,
+} from "#apis/karmada";
+import { parseTime, tolerates } from "#machinery";
 
 const isTrue = (cluster: Cluster | undefined, type: string) =>
   cluster?.status?.conditions?.some((condition) => condition.type === type && condition.status === "True") ?? false;
@@ -40,14 +47,46 @@ export function nowhereHint(refused: readonly { readonly plugin: string; readonl
   return "change the placement of the policy, or the clusters it names";
 }
 
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** When a binding leaves a cluster for its NoExecute taints; infinite where it tolerates them, or there are none. */
+function leavesAtMs(binding: AnyBinding | undefined, cluster: Cluster | undefined): number {
+  const tolerations = (binding?.spec.placement as Placement | undefined)?.clusterTolerations ?? [];
+  const times = (cluster?.spec?.taints ?? [])
+    .filter(({ effect }) => effect === "NoExecute")
+    .map((taint) => {
+      const match = tolerations.find((toleration) => tolerates(toleration, taint));
+      if (match === undefined) return Number.NEGATIVE_INFINITY;
+      const addedMs = parseTime(taint.timeAdded as string | undefined);
+      return match.tolerationSeconds === undefined || addedMs === undefined
+        ? NEVER
+        : addedMs + match.tolerationSeconds * 1000;
+    });
+  return Math.min(NEVER, ...times);
+}
+
+/** How long a binding still stays in a cluster that it tolerates for a while, or for ever. */
+export function toleratedText(
+  binding: AnyBinding | undefined,
+  cluster: Cluster | undefined,
+  nowMs: number,
+): string | undefined {
+  if (cluster?.spec?.taints?.some(({ effect }) => effect === "NoExecute") !== true) return undefined;
+  const atMs = leavesAtMs(binding, cluster);
+  if (atMs === NEVER) return "tolerated for ever";
+  return atMs > nowMs ? `tolerated for another ${Math.ceil((atMs - nowMs) / 1000)}s` : undefined;
+}
+
 /** What to do about targets that are not ready. */
-export function outageHint(targets: readonly (Cluster | undefined)[]): string {
+export function outageHint(targets: readonly (Cluster | undefined)[], binding?: AnyBinding): string {
   const failing = targets.filter((cluster) => !isTrue(cluster, "Ready"));
   const held = failing.find((cluster) => isTrue(cluster, "EvictionHeld"))?.metadata.name;
   if (held !== undefined)
     return `bring clusters back; so many fail at once that evictions are held, and flotilla release evictions ${held} lets them go on`;
-  const leaves = failing.some((cluster) => cluster?.spec?.taints?.some(({ effect }) => effect === "NoExecute"));
-  return leaves
+  const tainted = failing.filter((cluster) => cluster?.spec?.taints?.some(({ effect }) => effect === "NoExecute"));
+  if (tainted.length > 0 && tainted.every((cluster) => leavesAtMs(binding, cluster) === NEVER))
+    return "bring the cluster back; the policy tolerates its taints for ever, so that the workload stays";
+  return tainted.length > 0
     ? "bring the cluster back, or let failover move the workload"
     : "bring the cluster back; nothing leaves it without a NoExecute taint, set by a person, a ClusterTaintPolicy or --failover-profile";
 }

@@ -16,7 +16,7 @@ import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } f
 import { getPath, type KubeObject } from "#machinery";
 import { applyOverrides, MATCHES_NONE, OverrideError, selectorsPriority } from "#override";
 import { explainSchedule } from "#scheduler";
-import { leavingText, nowhereHint, outageHint } from "./evictions.ts";
+import { leavingText, nowhereHint, outageHint, toleratedText } from "./evictions.ts";
 import { type Facts, timeOf } from "./facts.ts";
 
 export type StageState = "ok" | "wait" | "blocked" | "unknown";
@@ -412,18 +412,19 @@ function leavingWorks(facts: Facts) {
     });
 }
 
-function clusterStage({ members, clusters, nowMs }: Facts): Stage {
+function clusterStage({ members, clusters, binding, nowMs }: Facts): Stage {
   let state: StageState = "ok";
   const evidence = members.map(({ cluster: name }): Evidence => {
     const cluster = clusters.find(({ metadata }) => metadata.name === name);
     const ready = conditionOf(cluster, "Ready");
     const taints = (cluster?.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`);
-    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready${since(ready, nowMs)}: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}`;
+    const tolerated = toleratedText(binding, cluster, nowMs);
+    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready${since(ready, nowMs)}: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}${tolerated === undefined ? "" : `, ${tolerated}`}`;
     if (ready?.status !== "True") state = "blocked";
     return { text, isWrong: ready?.status !== "True" };
   });
   const targets = members.map(({ cluster }) => clusters.find(({ metadata }) => metadata.name === cluster));
-  const hint = state === "ok" ? undefined : outageHint(targets);
+  const hint = state === "ok" ? undefined : outageHint(targets, binding);
   return stage("Cluster", state, state === "ok" ? "all targets are ready" : "a target is not ready", evidence, hint);
 }
 
