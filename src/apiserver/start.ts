@@ -44,6 +44,7 @@ import type { ResourcePath } from "./http/path.ts";
 import { OpenApiDocuments } from "./openapi/openapi.ts";
 import { ApiServer } from "./server.ts";
 import type { Encryption } from "./storage/encryption.ts";
+import { PreparedBackend } from "./storage/prepared-backend.ts";
 import { moveFormerKeys } from "./storage/former-keys.ts";
 
 export interface StartOptions {
@@ -121,7 +122,10 @@ const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /** Starts an API server over a backend: built-in kinds, stored CRDs, default roles and namespaces. */
 export async function startApiServer(options: StartOptions): Promise<RunningApiServer> {
-  const { backend, clock, random, log } = options;
+  const { encryption, clock, random, log } = options;
+  const { prepare } = encryption ?? {};
+  const backend = prepare === undefined ? options.backend : new PreparedBackend(options.backend, prepare);
+  await encryption?.start?.();
   const server = new ApiServer({
     backend,
     clock,
@@ -170,6 +174,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   // A store elsewhere that is gone comes back by itself: starting this process anew would only take longer.
   health.add("etcd", () => backend.revision > 0 && backend.failure === undefined, ["livez"]);
   health.add("etcd", () => isStoreWell(backend, clock, log), ["healthz", "readyz"]);
+  if (encryption?.isWell !== undefined) health.add("kms-providers", encryption.isWell, ["healthz", "readyz"]);
   health.add("poststarthook/start-controllers", () => isReady, ["readyz"]);
   let listener: Listener | undefined;
   const flow =
@@ -271,6 +276,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       aggregator?.stop();
       void issuer?.close();
       server.stop();
+      encryption?.stop?.();
     },
   };
 }

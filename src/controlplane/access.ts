@@ -64,10 +64,14 @@ export function followedFile(flag: string, path: string, clock: Clock): () => st
 const lower = (names: readonly string[]) => names.map((name) => name.toLowerCase());
 
 /** How Secrets are kept, as `--encryption-provider-config` says; `undefined` for plain text. */
-export const encryptionOf = ({
-  encryptionProviderConfig: path,
-}: Pick<ServerConfig, "encryptionProviderConfig">): Encryption | undefined =>
-  path === undefined ? undefined : read("encryption-provider-config", path, parseEncryption);
+export const encryptionOf = (
+  { encryptionProviderConfig: path }: Pick<ServerConfig, "encryptionProviderConfig">,
+  clock: Clock,
+  log: Logger,
+): Encryption | undefined =>
+  path === undefined
+    ? undefined
+    : read("encryption-provider-config", path, (text) => parseEncryption(text, { clock, log }));
 
 /** Whom the API server knows, what it keeps encrypted and what it tells, as flags and the files they name say. */
 export function accessOptions(
@@ -80,7 +84,7 @@ export function accessOptions(
   const authority = () => pki().authority.certificate;
   const encryption = config.encryptionProviderConfigAutomaticReload
     ? reloadedEncryption(config, clock, log)
-    : encryptionOf(config);
+    : encryptionOf(config, clock, log);
   const further = clientCaFile === undefined ? undefined : followedFile("client-ca-file", clientCaFile, clock);
   const proxy =
     requestheaderClientCaFile === undefined
@@ -123,9 +127,12 @@ export function accessOptions(
 function reloadedEncryption({ encryptionProviderConfig: path }: ServerConfig, clock: Clock, log: Logger): Encryption {
   if (path === undefined)
     throw new Error("--encryption-provider-config-automatic-reload: --encryption-provider-config is needed with it");
-  encryptionOf({ encryptionProviderConfig: path });
-  return followedEncryption(followedFile("encryption-provider-config", path, clock), (error) =>
-    log.error("the encryption configuration that was changed is not used", { path, error }),
+  return read("encryption-provider-config", path, () =>
+    followedEncryption(
+      followedFile("encryption-provider-config", path, clock),
+      (error) => log.error("the encryption configuration that was changed is not used", { path, error }),
+      { clock, log },
+    ),
   );
 }
 

@@ -20,11 +20,26 @@ export async function loadSharedPki(
   hosts: readonly string[],
   encryption?: Encryption,
 ): Promise<Pki> {
+  await encryption?.start?.();
+  try {
+    return await sharedPki(backend, folder, hosts, encryption);
+  } finally {
+    encryption?.stop?.();
+  }
+}
+
+async function sharedPki(
+  backend: Backend,
+  folder: string,
+  hosts: readonly string[],
+  encryption: Encryption | undefined,
+): Promise<Pki> {
   const cipher = encryption?.cipherOf("", "secrets");
   const sealed = (bytes: Buffer): Buffer => cipher?.seal(bytes, KEY) ?? bytes;
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const found = await backend.get(KEY);
     if (found !== undefined) {
+      await encryption?.prepare?.(KEY, found.value);
       const { value, isStale } = cipher?.open(found.value, KEY) ?? { value: found.value, isStale: false };
       const root = parseRoot(value);
       // Another replica that was faster has written the same.

@@ -135,7 +135,7 @@ it.each([
     JSON.stringify({ kind: "EncryptionConfiguration", apiVersion: "apiserver.config.k8s.io/v1" }),
     "resources: Required value",
   ],
-  ["a key manager", config({ kms: { name: "x" } }), "resources[0].providers[0].kms: not supported"],
+  ["an unknown provider", config({ vault: { name: "x" } }), "resources[0].providers[0].vault: not supported"],
   ["two in one", config({ identity: {}, ...provider("aesgcm", "a") }), "exactly one provider"],
   [
     "a short key",

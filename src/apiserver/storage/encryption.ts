@@ -1,7 +1,11 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { secretbox } from "@noble/ciphers/salsa.js";
 import { parse } from "yaml";
+import { type Clock, type Logger, silentLogger, systemClock } from "#base";
 import { isJsonObject } from "#machinery";
+import { KeyManager } from "./kms.ts";
+import { type KmsOptions, readKms } from "./kms-options.ts";
+import type { PrepareValue } from "./prepared-backend.ts";
 
 /** One key of one provider: writes values with its mark in front, and reads those. */
 interface Provider {
@@ -9,6 +13,14 @@ interface Provider {
   readonly mark: string;
   seal(value: Buffer, key: string): Buffer;
   open(value: Buffer, key: string): Buffer;
+  /** Whether an opened value would be kept in another way now, though by the same provider; default never. */
+  isStale?(value: Buffer): boolean;
+}
+
+/** What key managers need. */
+export interface EncryptionParts {
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** How the values of some resources are kept. */
@@ -23,6 +35,13 @@ export interface ValueCipher {
 
 /** Which cipher the values of a resource have; `undefined` for plain text that was never anything else. */
 export interface Encryption {
+  /** Makes key managers usable; until then nothing can be sealed or opened. Absent without them. */
+  readonly start?: () => Promise<void>;
+  readonly stop?: () => void;
+  /** Whether all key managers answer. */
+  readonly isWell?: () => boolean;
+  /** Asks a key manager for the data key of a value; `undefined` when it can be opened at once. */
+  readonly prepare?: PrepareValue;
   cipherOf(group: string, resource: string): ValueCipher | undefined;
 }
 
@@ -88,9 +107,12 @@ const MAKERS: Readonly<
 
 const plain: Provider = { mark: "", seal: (value) => value, open: (value) => value };
 
-function cipherOf(providers: readonly Provider[]): ValueCipher {
+function cipherOf(providers: readonly Provider[], generation: () => number = () => 0): ValueCipher {
   const [first] = providers as readonly [Provider, ...Provider[]];
   return {
+    get generation() {
+      return generation();
+    },
     seal: (value, key) =>
       first.mark === "" ? first.seal(value, key) : Buffer.concat([Buffer.from(first.mark), first.seal(value, key)]),
     open(value, key) {
@@ -101,8 +123,9 @@ function cipherOf(providers: readonly Provider[]): ValueCipher {
         if (isMarked ? provider.mark === "" : provider.mark !== "") continue;
         if (bytes.subarray(0, provider.mark.length).toString("latin1") !== provider.mark) continue;
         try {
-          const opened = provider.open(bytes.subarray(provider.mark.length), key);
-          return { value: opened, isStale: provider !== first };
+          const sealed = bytes.subarray(provider.mark.length);
+          const opened = provider.open(sealed, key);
+          return { value: opened, isStale: provider !== first || provider.isStale?.(sealed) === true };
         } catch (error) {
           reason = `no matching key was found (${error instanceof Error ? error.message : String(error)})`;
         }
@@ -118,22 +141,44 @@ const untouched = cipherOf([plain]);
  * Encryption by a file that is followed: `text` gives what it says now. What cannot be read is told and changes nothing,
  * and values are written as before. Throws at the beginning when the text is wrong.
  */
-export function followedEncryption(text: () => string, refused: (error: unknown) => void): Encryption {
+export function followedEncryption(
+  text: () => string,
+  refused: (error: unknown) => void,
+  parts?: EncryptionParts,
+): Encryption {
   let known = text();
-  let current = parseEncryption(known);
+  let current = parseEncryption(known, parts);
   let generation = 0;
+  const use = (next: Encryption): void => {
+    current.stop?.();
+    current = next;
+    generation++;
+  };
   const look = (): void => {
     const found = text();
     if (found === known) return;
     known = found;
     try {
-      current = parseEncryption(found);
-      generation++;
+      const next = parseEncryption(found, parts);
+      if (next.start === undefined) use(next);
+      // Values are kept as before until the key managers of the new text answer.
+      else
+        next.start().then(
+          () => use(next),
+          (error: unknown) => {
+            next.stop?.();
+            refused(error);
+          },
+        );
     } catch (error) {
       refused(error);
     }
   };
   return {
+    start: async () => current.start?.(),
+    stop: () => current.stop?.(),
+    isWell: () => current.isWell?.() ?? true,
+    prepare: (key, value) => current.prepare?.(key, value),
     cipherOf(group, resource) {
       let made = current.cipherOf(group, resource) ?? untouched;
       let of = generation;
@@ -148,7 +193,7 @@ export function followedEncryption(text: () => string, refused: (error: unknown)
       return {
         get generation() {
           look();
-          return generation;
+          return generation + (made.generation ?? 0);
         },
         seal: (value, key) => cipher().seal(value, key),
         open: (value, key) => cipher().open(value, key),
@@ -164,17 +209,31 @@ interface Entry {
 
 /**
  * Reads an `EncryptionConfiguration` (apiserver.config.k8s.io/v1). The first provider's first key writes, all read. Throws
- * with the field that is wrong; KMS providers are refused by name.
+ * with the field that is wrong.
  */
-export function parseEncryption(text: string): Encryption {
+export function parseEncryption(
+  text: string,
+  { clock, log }: EncryptionParts = { clock: systemClock, log: silentLogger },
+): Encryption {
   const document: unknown = parse(text, { version: "1.1" });
   if (!isJsonObject(document)) throw new Error("encryption configuration: it must be an object");
   if (document["kind"] !== "EncryptionConfiguration" || document["apiVersion"] !== "apiserver.config.k8s.io/v1")
     throw new Error("encryption configuration: it must be an EncryptionConfiguration of apiserver.config.k8s.io/v1");
   const list = document["resources"];
   if (!Array.isArray(list) || list.length === 0) throw new Error("encryption configuration: resources: Required value");
-  const entries = list.map((entry, at) => readEntry(entry, `resources[${at}]`));
+  const managers: KeyManager[] = [];
+  const manage = (options: KmsOptions, path: string): KeyManager => {
+    if (managers.some(({ name }) => name === options.name))
+      throw new Error(
+        `encryption configuration: ${path}.name: Invalid value: ${JSON.stringify(options.name)}: duplicate KMS provider name, names must be unique`,
+      );
+    const manager = new KeyManager(options, clock, log);
+    managers.push(manager);
+    return manager;
+  };
+  const entries = list.map((entry, at) => readEntry(entry, `resources[${at}]`, manage));
   return {
+    ...(managers.length === 0 ? {} : managed(managers)),
     cipherOf: (group, resource) => {
       const own = group === "" ? resource : `${resource}.${group}`;
       const all = [own, `*.${group}`, "*.*"];
@@ -187,7 +246,31 @@ export function parseEncryption(text: string): Encryption {
   };
 }
 
-function readEntry(entry: unknown, path: string): Entry {
+const KMS_MARK = `${MARK}kms:v2:`;
+
+/** What key managers add to an encryption. */
+function managed(managers: readonly KeyManager[]): Omit<Encryption, "cipherOf"> {
+  return {
+    start: async () => {
+      await Promise.all(managers.map((manager) => manager.start()));
+    },
+    stop() {
+      for (const manager of managers) manager.stop();
+    },
+    isWell: () => managers.every(({ isWell }) => isWell),
+    prepare(_key, value) {
+      const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+      if (bytes.subarray(0, KMS_MARK.length).toString("latin1") !== KMS_MARK) return undefined;
+      const end = bytes.indexOf(":", KMS_MARK.length);
+      const name = bytes.subarray(KMS_MARK.length, end).toString("utf8");
+      return managers.find((manager) => manager.name === name)?.prepare(bytes.subarray(end + 1));
+    },
+  };
+}
+
+type Manage = (options: KmsOptions, path: string) => KeyManager;
+
+function readEntry(entry: unknown, path: string, manage: Manage): Entry {
   const { resources, providers } = (isJsonObject(entry) ? entry : {}) as {
     readonly resources?: unknown;
     readonly providers?: unknown;
@@ -196,19 +279,39 @@ function readEntry(entry: unknown, path: string): Entry {
     throw new Error(`encryption configuration: ${path}.resources: Required value`);
   if (!Array.isArray(providers) || providers.length === 0)
     throw new Error(`encryption configuration: ${path}.providers: Required value`);
-  const made = providers.flatMap((provider, at) => readProvider(provider, `${path}.providers[${at}]`));
-  return { names: resources as string[], cipher: cipherOf(made) };
+  const mine: KeyManager[] = [];
+  const made = providers.flatMap((provider, at) =>
+    readProvider(provider, `${path}.providers[${at}]`, (options, where) => {
+      const manager = manage(options, where);
+      mine.push(manager);
+      return manager;
+    }),
+  );
+  const rotations = () => mine.reduce((sum, manager) => sum + manager.rotations, 0);
+  return { names: resources as string[], cipher: cipherOf(made, rotations) };
 }
 
-function readProvider(provider: unknown, path: string): readonly Provider[] {
+function readProvider(provider: unknown, path: string, manage: Manage): readonly Provider[] {
   const names = isJsonObject(provider) ? Object.keys(provider) : [];
   const [kind = ""] = names;
   if (names.length !== 1) throw new Error(`encryption configuration: ${path}: exactly one provider is needed`);
   if (kind === "identity") return [plain];
+  if (kind === "kms") {
+    const where = `${path}.kms`;
+    const manager = manage(readKms((provider as Readonly<Record<string, unknown>>)["kms"], where), where);
+    return [
+      {
+        mark: `${KMS_MARK}${manager.name}:`,
+        seal: (value, key) => manager.seal(value, key),
+        open: (value, key) => manager.open(value, key),
+        isStale: (value) => manager.isStale(value),
+      },
+    ];
+  }
   const maker = MAKERS[kind];
   if (maker === undefined)
     throw new Error(
-      `encryption configuration: ${path}.${kind}: not supported; known are ${[...Object.keys(MAKERS), "identity"].join(", ")}`,
+      `encryption configuration: ${path}.${kind}: not supported; known are ${[...Object.keys(MAKERS), "kms", "identity"].join(", ")}`,
     );
   const keys = (provider as Readonly<Record<string, { readonly keys?: unknown } | undefined>>)[kind]?.keys;
   if (!Array.isArray(keys) || keys.length === 0)

@@ -26,7 +26,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   const load = () =>
     backend.settle === undefined
       ? loadPki(config.dataDir, config.tlsSans)
-      : loadSharedPki(backend, config.dataDir, config.tlsSans, encryptionOf(config));
+      : loadSharedPki(backend, config.dataDir, config.tlsSans, encryptionOf(config, systemClock, log));
   const pki = await load();
   const kubeconfig = join(config.dataDir, "admin.kubeconfig");
   let address = "";
