@@ -1,14 +1,19 @@
 /** `flotilla explain` in the situations users come to it with: the first broken link, why, and what to do next. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { Cluster, OverridePolicy, PropagationPolicy, ResourceInterpreterCustomization } from "#apis/karmada";
 import { runCommand } from "#cli";
 import { type Client, createClient, retryOnConflict } from "#client";
+import { setPath } from "#machinery";
 import type { Fleet } from "#controlplane";
 import { aDeployment, eventually, startTestFleet } from "#testing";
 
 let fleet: Fleet;
 let plane: Client;
+const folder = mkdtempSync(join(tmpdir(), "flotilla-trace-"));
 const at = (name: string) => ({ namespace: "default", name });
 const member = (name: string) => createClient(fleet.members.get(name)?.api.transport() as never);
 
@@ -55,7 +60,10 @@ beforeAll(async () => {
     ),
   );
 });
-afterAll(() => fleet.stop());
+afterAll(async () => {
+  await fleet.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 test("no policy selects it: the ones that nearly do, and why not", async () => {
   await policy("near", {
@@ -97,6 +105,44 @@ test("dispatching is suspended, as a whole and in one cluster", async () => {
   await settings("partly");
   const { out } = await explained("configmap/partly", "Work");
   expect(out).toContain("✗ member2: Work dispatching is in a suspended state.");
+});
+
+test("a lazy policy has not taken effect, and a diff says when it would", async () => {
+  await policy("idle", {});
+  await settings("idle");
+  await eventually(() => copy("member1", "idle"));
+  await retryOnConflict(async () => {
+    const present = await plane.get(PropagationPolicy, at("idle"));
+    const spec = { ...present.spec, activationPreference: "Lazy", placement: placedIn("member2") };
+    await plane.update(PropagationPolicy, { ...present, spec } as unknown as PropagationPolicy);
+  });
+  expect((await explained("configmap/idle", "Policy")).out).toContain(
+    "PropagationPolicy default/idle is lazy and has not taken effect: what was said before holds until the template changes",
+  );
+  expect(await flotilla("diff", "configmap/idle")).toMatchObject({ code: 0, out: "" });
+  const path = join(folder, "idle.json");
+  writeFileSync(path, JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: at("idle"), data: { a: "2" } }));
+  expect((await flotilla("diff", "-f", path)).out).toBe(
+    "member1: ConfigMap default/idle would be deleted\nmember2: ConfigMap default/idle would be created\n",
+  );
+});
+
+test("what only follows others says whom, and is rendered where they are", async () => {
+  await policy("needs", { propagateDeps: true }, "apps/v1", "Deployment");
+  await settings("needed");
+  await plane.create(
+    Deployment,
+    setPath(
+      aDeployment("needs"),
+      ["spec", "template", "spec", "volumes"],
+      [{ name: "v", configMap: { name: "needed" } }],
+    ),
+  );
+  await eventually(() => copy("member1", "needed"));
+  expect((await flotilla("explain", "configmap/needed")).out).toContain(
+    "✓ Policy     none of its own: it follows default/needs-deployment, which need it",
+  );
+  expect((await flotilla("render", "configmap/needed")).out).toMatch(/# member1\n[\s\S]*name: needed/);
 });
 
 test("an override cannot be applied", async () => {

@@ -1,13 +1,21 @@
 import { type AnyBinding, executionNamespace, Work } from "#apis/karmada";
+import { deepEqual } from "#base";
 import { type JsonPatchOperation, type KubeObject, getPath } from "#machinery";
 import { type Connection, kubeconfigFlags, openConnection } from "../connection.ts";
 import { compareAcross, lookAcross } from "../diff/across.ts";
+import { applied } from "../diff/apply.ts";
 import { concernedBy, differences, renderTemplate, writtenOver } from "../diff/plan.ts";
 import { type DiffWorld, kindOf, loadDiffWorld, readObjects } from "../diff/world.ts";
 import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { type MemberConnection, openMember } from "../members.ts";
 import { systemClock } from "../process.ts";
 import { resolveType, typeAndName } from "../resolve.ts";
+
+/** A template as it is, or as it would be once a user has changed it. */
+interface Subject {
+  readonly template: KubeObject;
+  readonly isChanged: boolean;
+}
 
 interface Difference {
   readonly cluster: string;
@@ -64,28 +72,37 @@ async function diff(words: readonly string[], program: string): Promise<number> 
     }
     const nowMs = systemClock.now();
     const world = await loadDiffWorld(connection, readObjects(parsed.all("filename"), namespace), nowMs);
-    const templates = [...world.templates];
+    const templates: Subject[] = [];
+    for (const given of world.templates) {
+      const live = await connection.client.find(kindOf(world, given), {
+        namespace: given.metadata.namespace,
+        name: given.metadata.name ?? "",
+      });
+      const template = live === undefined ? given : applied(live, given);
+      templates.push({ template, isChanged: live === undefined || !deepEqual(live, template) });
+    }
     if (parsed.args.length > 0) {
       const [type, name] = typeAndName(parsed.args);
       const kind = await resolveType(connection.transport, type);
-      templates.push(await connection.client.get(kind, { namespace: kind.namespaced ? namespace : undefined, name }));
+      const at = { namespace: kind.namespaced ? namespace : undefined, name };
+      templates.push({ template: await connection.client.get(kind, at), isChanged: false });
     }
     for (const resource of concernedBy(world)) {
       const isGiven = templates.some(
-        ({ kind, metadata }) =>
+        ({ template: { kind, metadata } }) =>
           kind === resource.kind &&
           metadata.name === resource.name &&
           (metadata.namespace ?? "") === (resource.namespace ?? ""),
       );
       const found = isGiven ? undefined : await connection.client.find(kindOf(world, resource), resource);
-      if (found !== undefined) templates.push(found);
+      if (found !== undefined) templates.push({ template: found, isChanged: false });
     }
     if (templates.length === 0 && parsed.all("filename").length === 0)
       throw new Error("one object such as deployment/nginx, or -f FILE, is required");
     const found: Difference[] = [];
     const only = parsed.get("cluster");
-    for (const template of templates)
-      found.push(...(await diffTemplate(template, world, connection, members, only, nowMs)));
+    for (const subject of templates)
+      found.push(...(await diffTemplate(subject, world, connection, members, only, nowMs)));
     process.stdout.write(
       format === "json"
         ? `${JSON.stringify(
@@ -147,7 +164,7 @@ const keysOf = (pointer: string): readonly string[] =>
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 
 async function diffTemplate(
-  template: KubeObject,
+  { template, isChanged }: Subject,
   world: DiffWorld,
   connection: Connection,
   members: Map<string, Promise<MemberConnection>>,
@@ -155,7 +172,7 @@ async function diffTemplate(
   nowMs: number,
 ): Promise<readonly Difference[]> {
   const object = `${template.kind} ${template.metadata.namespace === undefined ? "" : `${template.metadata.namespace}/`}${template.metadata.name}`;
-  const rendering = renderTemplate(template, world.after, world, nowMs);
+  const rendering = renderTemplate(template, world.after, world, nowMs, isChanged);
   const binding = world.bindings.find(
     ({ spec: { resource } }) =>
       resource.kind === template.kind &&

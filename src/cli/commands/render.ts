@@ -38,8 +38,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
       const wanted = parsed.get("cluster");
       const manifests = templates.flatMap((template) => {
         const { manifests: found, problems } = renderTemplate(template, world.after, world, nowMs);
-        if (found.size === 0 && problems.length > 0)
-          throw new Error(`${template.kind} ${template.metadata.name}: ${problems.join(", ")}`);
+        if (found.size === 0 && problems.length > 0) {
+          const problem = `${template.kind} ${template.metadata.name}: ${problems.join(", ")}`;
+          if (templates.length === 1) throw new Error(problem);
+          process.stderr.write(`${problem}\n`);
+          return [];
+        }
         if (wanted !== undefined && !found.has(wanted))
           throw new Error(
             `${template.kind} ${template.metadata.name} does not go to ${wanted}: it goes to ${[...found.keys()].join(", ") || "no cluster"}`,

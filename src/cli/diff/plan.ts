@@ -43,23 +43,35 @@ function policyFor(template: KubeObject, present: AnyBinding | undefined, { poli
       ({ kind, metadata }) => kind === "ClusterPropagationPolicy" || metadata.namespace === template.metadata.namespace,
     ),
   );
-  const annotations = present?.metadata.annotations ?? {};
+  // A template may have been taken by another policy than the one its binding was made by.
+  const isMarked = [PROPAGATION_POLICY_NAME, CLUSTER_PROPAGATION_POLICY_NAME].some(
+    (key) => template.metadata.annotations?.[key] !== undefined,
+  );
+  const annotations = (isMarked ? template : present)?.metadata.annotations ?? {};
   const named = annotations[PROPAGATION_POLICY_NAME] ?? annotations[CLUSTER_PROPAGATION_POLICY_NAME];
   return (ranked.find(({ policy }) => policy.metadata.name === named) ?? ranked[0])?.policy;
 }
 
-/** What a template comes to in a state of the control plane. Only what differs from the present is scheduled anew. */
+/**
+ * What a template comes to in a state of the control plane. Only what differs from the present is scheduled anew. A lazy
+ * policy takes effect on a template that its user changes, and leaves the others as they stand.
+ */
 export function renderTemplate(
   template: KubeObject,
   state: ControlPlaneState,
   world: DiffWorld,
   nowMs: number,
+  isChanged = true,
 ): Rendering {
   const present = bindingFor(world, template);
   const policy = policyFor(template, present, state);
-  if (policy === undefined) return { policy, manifests: new Map(), problems: ["no policy selects it"] };
+  // Without a policy of its own it goes where those go that need it.
+  const isFollowing = policy === undefined && (present?.spec.requiredBy ?? []).length > 0;
+  if (policy === undefined && !isFollowing) return { policy, manifests: new Map(), problems: ["no policy selects it"] };
   const replicas = world.interpreter.replicas(template);
   const before = present?.spec;
+  const waits =
+    policy === undefined || (policy.spec.activationPreference === "Lazy" && !isChanged && before !== undefined);
   const spec = {
     ...before,
     resource: {
@@ -68,8 +80,14 @@ export function renderTemplate(
       name: template.metadata.name ?? "",
       ...(template.metadata.namespace === undefined ? {} : { namespace: template.metadata.namespace }),
     },
-    placement: policy.spec.placement ?? {},
-    ...(policy.spec.conflictResolution === undefined ? {} : { conflictResolution: policy.spec.conflictResolution }),
+    ...(waits
+      ? {}
+      : {
+          placement: policy.spec.placement ?? {},
+          ...(policy.spec.conflictResolution === undefined
+            ? {}
+            : { conflictResolution: policy.spec.conflictResolution }),
+        }),
     ...(replicas === undefined ? {} : { replicas: replicas.replica, replicaRequirements: replicas.requirements }),
   } as unknown as AnyBinding["spec"];
   const isSettled =

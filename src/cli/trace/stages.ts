@@ -11,6 +11,7 @@ import {
   PROPAGATION_POLICY_NAME,
   type Work,
 } from "#apis/karmada";
+import { deepEqual } from "#base";
 import { defaultGates } from "#config";
 import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } from "#interpreter";
 import { getPath, type KubeObject } from "#machinery";
@@ -163,6 +164,21 @@ function nearMisses(template: KubeObject, policies: readonly AnyPropagationPolic
     .slice(0, NEAR_MISSES_MAX);
 }
 
+/** Whether a binding says what its policy says, as far as a policy decides where and how. */
+function isInEffect({ spec }: AnyPropagationPolicy, binding: NonNullable<Facts["binding"]>): boolean {
+  const { scheduling: _own, ...suspension } = (binding.spec.suspension ?? {}) as Readonly<Record<string, unknown>>;
+  const said = { ...binding.spec, suspension } as Readonly<Record<string, unknown>>;
+  const wanted = spec as unknown as Readonly<Record<string, unknown>>;
+  return [
+    "placement",
+    "failover",
+    "conflictResolution",
+    "propagateDeps",
+    "preserveResourcesOnDeletion",
+    "suspension",
+  ].every((field) => deepEqual(said[field] || {}, wanted[field] || {}));
+}
+
 function policyStage({ template, policies, binding }: Facts): Stage {
   if (template === undefined) return stage("Policy", "unknown", "there is no template");
   const ranked = rankPolicies(template, policies);
@@ -178,6 +194,9 @@ function policyStage({ template, policies, binding }: Facts): Stage {
     return { text: `${how}: ${lost === undefined ? "would have it, but does not preempt" : `lost: ${lost}`}` };
   });
   const near = nearMisses(template, policies);
+  const owners = (binding?.spec.requiredBy ?? []).map(({ namespace, name }) => `${namespace}/${name}`);
+  if (ranked.length === 0 && owners.length > 0)
+    return stage("Policy", "ok", `none of its own: it follows ${owners.join(", ")}, which need it`, near);
   if (ranked.length === 0)
     return binding === undefined
       ? stage(
@@ -207,6 +226,14 @@ function policyStage({ template, policies, binding }: Facts): Stage {
       "Policy",
       "blocked",
       `${titleOf(claimed.policy)} is lazy: it waits until the template changes`,
+      evidence,
+      "change the template, for instance by an annotation",
+    );
+  if (spec.activationPreference === "Lazy" && binding !== undefined && !isInEffect(claimed.policy, binding))
+    return stage(
+      "Policy",
+      "blocked",
+      `${titleOf(claimed.policy)} is lazy and has not taken effect: what was said before holds until the template changes`,
       evidence,
       "change the template, for instance by an annotation",
     );
