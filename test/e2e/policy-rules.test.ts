@@ -1,6 +1,14 @@
 /** Policies by their numbered rules (propagation.md 3, 4 and 5), in virtual time. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ConfigMap, Deployment, Event, Namespace, PriorityClass, Role } from "#apis/kubernetes";
+import {
+  ConfigMap,
+  CustomResourceDefinition,
+  Deployment,
+  Event,
+  Namespace,
+  PriorityClass,
+  Role,
+} from "#apis/kubernetes";
 import {
   type AnyBinding,
   ClusterPropagationPolicy,
@@ -11,14 +19,18 @@ import {
   Work,
 } from "#apis/karmada";
 import { retryOnConflict } from "#client";
-import { type KubeObject, type ResourceKind, setPath } from "#machinery";
+import { isNotFound, type KubeObject, type ResourceKind, setPath } from "#machinery";
 import { aDeployment, startVirtualFleet, type VirtualFleet } from "#testing";
+
+interface Spec {
+  readonly spec: unknown;
+}
 
 let fleet: VirtualFleet;
 beforeAll(async () => {
   fleet = await startVirtualFleet({
     members: ["m1", "m2"],
-    flags: ["--feature-gates=PropagationPolicyPreemption=true"],
+    flags: ["--feature-gates=PropagationPolicyPreemption=true,MultiplePodTemplatesScheduling=true"],
   });
 });
 afterAll(() => fleet.stop());
@@ -412,6 +424,102 @@ describe("5.1 the binding", () => {
       message: "Work is being dispatched to member clusters.",
     });
   });
+});
+
+test("5.2 with MultiplePodTemplatesScheduling a binding lists what its workload is made of; what cannot be read is said", async () => {
+  const group = "sparkoperator.k8s.io";
+  const kind: ResourceKind = {
+    group,
+    version: "v1beta2",
+    kind: "SparkApplication",
+    resource: "sparkapplications",
+    namespaced: true,
+  };
+  await fleet.plane.create(CustomResourceDefinition, {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: {
+      name: `sparkapplications.${group}`,
+      annotations: { "api-approved.kubernetes.io": "unapproved, in a test" },
+    },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { kind: "SparkApplication", plural: "sparkapplications" },
+      versions: [
+        {
+          name: "v1beta2",
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+        },
+      ],
+    },
+  } as unknown as CustomResourceDefinition);
+  const application = (memory: string) =>
+    ({
+      apiVersion: `${group}/v1beta2`,
+      kind: "SparkApplication",
+      metadata: at("pi"),
+      spec: { type: "Scala", driver: { cores: 1, memory: "512m" }, executor: { instances: 3, memory } },
+    }) as unknown as KubeObject;
+  await policy("pi", { apiVersion: `${group}/v1beta2`, kind: "SparkApplication", name: "pi" });
+  await fleet.until(async () => {
+    try {
+      return await fleet.plane.create(kind, application("plenty"));
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  });
+  const about = () => eventsOf("SparkApplication", "pi");
+  const failure = 'spec.executor.memory: "plenty" is no size such as 512m or 2g';
+  await fleet.until(async () => (await about()).includes(`resource-detector: Warning GetComponentsFailed ${failure}`));
+  expect(await about()).toContain(
+    `resource-detector: Warning ApplyPolicyFailed Apply policy(default/pi) failed: ${failure}`,
+  );
+  expect(await binding("pi", "sparkapplication")).toBeUndefined();
+  await edit(kind, at("pi"), (present) => ({ ...present, spec: (application("1g") as unknown as Spec).spec }));
+  await fleet.until(() => binding("pi", "sparkapplication"));
+  const { spec } = (await binding("pi", "sparkapplication")) as AnyBinding;
+  expect((spec as { readonly components?: unknown }).components).toMatchObject([
+    { name: "driver", replicas: 1, replicaRequirements: { resourceRequest: { cpu: "1" } } },
+    { name: "executor", replicas: 3, replicaRequirements: { resourceRequest: { cpu: "1" } } },
+  ]);
+  expect(spec.replicas).toBeUndefined();
+  expect(spec.replicaRequirements).toBeUndefined();
+  expect(await about()).toContain(
+    "resource-detector: Normal GetComponentsSucceed Get components of resource template successfully.",
+  );
+});
+
+test("7.1 a Work that cannot be withdrawn is said on the binding, and withdrawn when it can be", async () => {
+  await policy("stuck", { name: "stuck" });
+  await fleet.plane.create(ConfigMap, configMap("stuck"));
+  await fleet.until(() => copy("m1", "stuck"));
+  const work = async () =>
+    (await fleet.plane.list(Work, { namespace: "karmada-es-m1" })).items.find(({ metadata }) =>
+      metadata.name?.startsWith("stuck-"),
+    ) as Work;
+  const label = "resourcetemplate.karmada.io/deletion-protected";
+  const protect = async (value: string | null) =>
+    fleet.plane.patch(
+      Work,
+      { namespace: "karmada-es-m1", name: (await work()).metadata.name ?? "" },
+      "application/merge-patch+json",
+      { metadata: { labels: { [label]: value } } },
+    );
+  await protect("Always");
+  await respec("stuck", { placement: clusters("m2") });
+  const message = `This resource is protected, please make sure to remove the label: ${label}`;
+  await fleet.until(async () =>
+    (await eventsOf("ResourceBinding", "stuck-configmap")).some(
+      (text) => text.startsWith("binding-controller: Warning CleanupWorkFailed") && text.includes(message),
+    ),
+  );
+  expect(await copy("m1", "stuck")).toBeDefined();
+  await protect(null);
+  await fleet.until(async () => (await copy("m2", "stuck")) && (await copy("m1", "stuck")) === undefined);
 });
 
 test("1.1 a protected object is not deleted, whatever it is; without the label it is", async () => {
