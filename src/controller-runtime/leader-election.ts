@@ -59,6 +59,8 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
   let timer: Timer | undefined;
   let renewedMs = 0;
   let observed: { readonly resourceVersion: string; readonly atMs: number } | undefined;
+  /** The holder whose lead was said to be waited for. */
+  let waitedFor: string | undefined;
   let running: Promise<void> = Promise.resolve();
 
   async function tryHold(): Promise<boolean> {
@@ -83,7 +85,12 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     const isHeldByOther =
       spec.holderIdentity !== undefined && spec.holderIdentity !== "" && spec.holderIdentity !== identity;
     const durationMs = (spec.leaseDurationSeconds ?? leaseDurationSeconds) * 1000;
-    if (isHeldByOther && nowMs < observed.atMs + durationMs) return false;
+    if (isHeldByOther && nowMs < observed.atMs + durationMs) {
+      if (waitedFor !== spec.holderIdentity)
+        log.info("waits for the lead", { lease: name, holder: spec.holderIdentity });
+      waitedFor = spec.holderIdentity;
+      return false;
+    }
     const isRenewal = spec.holderIdentity === identity;
     const written = await client.update(LeaseKind, {
       ...lease,
@@ -114,6 +121,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     if (holds) renewedMs = clock.monotonicMs();
     if (holds && !isLeader) {
       isLeader = true;
+      waitedFor = undefined;
       log.info("became leader", { lease: name, identity });
       options.onStarted();
     } else if (!holds && isLeader) {

@@ -6,12 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { ClusterRole, ClusterRoleBinding, Secret } from "#apis/kubernetes";
 import { Cluster } from "#apis/karmada";
 import { createCertificateAuthority, kubeconfigText, writeKubeconfig } from "#certs";
 import type { Client } from "#client";
 import { type RealApiServer, startRealApiServer } from "#lab";
-import { aDeployment, eventually, kubeconfigClients, kubectl } from "#testing";
+import { aDeployment, eventually, kubeconfigClients, kubectl, startKubectl } from "#testing";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 import { apiServerParts, describeReal } from "./parts.ts";
 
@@ -29,7 +30,7 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
   const sockets = new Set<Socket>();
   const upgrades: string[] = [];
 
-  const startControllers = () =>
+  const startControllers = (...more: string[]) =>
     program.start(
       [
         "controllers",
@@ -38,8 +39,13 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
         "--cluster-proxy-port=0",
         "--cluster-status-update-frequency=500ms",
         "--cluster-success-threshold=1s",
+        // Whoever is killed is followed soon.
+        "--leader-elect-lease-duration=4s",
+        "--leader-elect-renew-deadline=3s",
+        "--leader-elect-retry-period=500ms",
+        ...more,
       ],
-      /controllers run/,
+      /controllers run|waits for the lead/,
     );
   /** A kubeconfig of a user that addresses a member through the proxy. */
   async function through(cluster: string, user?: string): Promise<string> {
@@ -180,6 +186,46 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
     );
   });
 
+  test("[GF-31] port-forward over WebSockets and SPDY, and a plain WebSocket, reach a pod of the member", async () => {
+    const far = await through("far");
+    const container = { name: "main", image: "i", ports: [{ containerPort: 8080 }] };
+    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "streams" }, spec: { containers: [container] } };
+    await kubectl(far, ["apply", "-f", "-"], JSON.stringify(pod));
+    await kubectl(far, ["wait", "--for=condition=Ready", "pod/streams", "--timeout=60s"]);
+    for (const isWebSocket of ["true", "false"]) {
+      const env = { KUBECTL_PORT_FORWARD_WEBSOCKETS: isWebSocket };
+      const forwarding = startKubectl(far, ["port-forward", "pod/streams", ":8080"], env);
+      try {
+        const [port] = await forwarding.until(/127\.0\.0\.1:(\d+) -> 8080/);
+        for (const n of [1, 2])
+          expect(await (await fetch(`http://127.0.0.1:${port}/path?n=${n}`)).text()).toMatch(
+            new RegExp(`^GET /path\\?n=${n}\\nanswered by container main of pod default/streams`),
+          );
+      } finally {
+        await forwarding.stop();
+      }
+    }
+    const { authority, admin: pair } = real.pki;
+    const path = `${CLUSTERS}/far/proxy/api/v1/namespaces/default/pods/streams/exec`;
+    const socket = new WebSocket(
+      `${real.server.replace("https:", "wss:")}${path}?command=cat&stdin=true&stdout=true`,
+      "v5.channel.k8s.io",
+      { ca: authority.certificate, cert: pair.certificate, key: pair.key },
+    );
+    const heard = new Map<number, string>();
+    socket.on("message", (data: Buffer) => {
+      heard.set(data[0] ?? -1, `${heard.get(data[0] ?? -1) ?? ""}${data.subarray(1).toString()}`);
+    });
+    await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+    expect(socket.protocol).toBe("v5.channel.k8s.io");
+    // Channel 0 is standard input, 1 standard output, 3 how it ended; 255 closes the channel it names.
+    socket.send(Buffer.from("\0over and out"));
+    await eventually(() => heard.get(1) === "over and out", PATIENCE_MS);
+    socket.send(Buffer.from([255, 0]));
+    await eventually(() => /"Success"/.test(heard.get(3) ?? ""), PATIENCE_MS);
+    socket.terminate();
+  });
+
   test("an upgrade to SPDY goes through as the caller, both directions", async () => {
     const { authority, admin: pair } = real.pki;
     const socket = connectTls({
@@ -267,5 +313,42 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
     expect((await admin.get(Cluster, { name: "far" })).apiVersion).toBe("cluster.karmada.io/v1alpha1");
     guest = await startControllers();
     await eventually(async () => (await raw(`${CLUSTERS}/far/proxy/readyz`)).text === "ok", PATIENCE_MS);
+  });
+
+  test("controllers that are killed leave their APIService; the next to start, or to wait, takes it over", async () => {
+    const isServed = async () => (await raw(`${CLUSTERS}/far/proxy/readyz`)).text === "ok";
+    await guest.end("SIGKILL");
+    await eventually(async () => (await raw(CLUSTERS)).status === 503, PATIENCE_MS);
+    guest = await startControllers();
+    await eventually(isServed, PATIENCE_MS);
+    // One that waits goes on where the one that worked was killed, without anybody's help.
+    const next = await startControllers();
+    expect(next.output()).not.toContain("controllers run");
+    await guest.end("SIGKILL");
+    await eventually(() => next.output().includes("controllers run"), PATIENCE_MS);
+    await eventually(isServed, PATIENCE_MS);
+    guest = next;
+  });
+
+  test("Clusters are given back by controllers that do not serve the proxy, and by --uninstall, also after a kill", async () => {
+    const served = () => kubectl(real.kubeconfig, ["get", "apiservice", "v1alpha1.cluster.karmada.io"]);
+    await guest.end("SIGKILL");
+    await eventually(async () => (await raw(CLUSTERS)).status === 503, PATIENCE_MS);
+    const without = await startControllers("--cluster-proxy=false");
+    await eventually(async () => (await raw(CLUSTERS)).status === 200, PATIENCE_MS);
+    expect(await served()).toMatch(/Local\s+True/);
+    await without.end("SIGTERM");
+    const last = await startControllers();
+    await eventually(async () => /flotilla-cluster-api\s+True/.test(await served()), PATIENCE_MS);
+    await last.end("SIGKILL");
+    await eventually(async () => (await raw(CLUSTERS)).status === 503, PATIENCE_MS);
+    const removed = await program.run("controllers", `--kubeconfig=${real.kubeconfig}`, "--uninstall");
+    expect(removed).toMatchObject({ code: 0 });
+    await eventually(async () => (await raw(CLUSTERS)).status === 404, PATIENCE_MS);
+    expect(await kubectl(real.kubeconfig, ["get", "crds,apiservices,clusterroles", "-o", "name"])).not.toMatch(
+      /karmada|cluster-proxy-admin/,
+    );
+    // Discovery is whole again: nothing is left that does not answer.
+    expect(await kubectl(real.kubeconfig, ["api-resources"])).not.toMatch(/karmada/);
   });
 });

@@ -14,8 +14,17 @@ import {
 import { ConfigMap, Deployment, Namespace, Service } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { type RealMember, startRealMember } from "#lab";
-import { getPath, type KubeObject, type ResourceKind } from "#machinery";
-import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients, kubectl } from "#testing";
+import { getPath, type KubeObject } from "#machinery";
+import {
+  aDefinition,
+  aDeployment,
+  aPropagationPolicy,
+  aWidget,
+  eventually,
+  kubeconfigClients,
+  kubectl,
+  Widget,
+} from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 
@@ -175,32 +184,15 @@ describeReal("controllers on a production cluster", memberParts, () => {
   });
 
   test("[DR-18] a kind nobody knew comes along by policy alone", async () => {
-    const definition = {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: { name: "boats.example.com" },
-      spec: {
-        group: "example.com",
-        scope: "Namespaced",
-        names: { plural: "boats", singular: "boat", kind: "Boat" },
-        versions: [
-          {
-            name: "v1",
-            served: true,
-            storage: true,
-            schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-          },
-        ],
-      },
-    };
+    const definition = aDefinition(Widget);
     const policy = {
       apiVersion: "policy.karmada.io/v1alpha1",
       kind: "ClusterPropagationPolicy",
-      metadata: { name: "boats" },
+      metadata: { name: "widgets" },
       spec: {
         resourceSelectors: [
-          { apiVersion: "example.com/v1", kind: "Boat", namespace: "shop" },
-          { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", name: "boats.example.com" },
+          { apiVersion: "example.io/v1", kind: "Widget", namespace: "shop" },
+          { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", name: "widgets.example.io" },
         ],
         placement: { clusterAffinity: { clusterNames: ["standby"] } },
       },
@@ -210,31 +202,19 @@ describeReal("controllers on a production cluster", memberParts, () => {
       ["apply", "-f", "-"],
       `${JSON.stringify(definition)}\n---\n${JSON.stringify(policy)}`,
     );
-    await kubectl(production.kubeconfig, ["wait", "--for=condition=Established", "crd/boats.example.com"]);
-    const boat = {
-      apiVersion: "example.com/v1",
-      kind: "Boat",
-      metadata: { namespace: "shop", name: "one" },
-      hull: "red",
-    };
+    await kubectl(production.kubeconfig, ["wait", "--for=condition=Established", "crd/widgets.example.io"]);
+    const widget = { ...aWidget("one"), metadata: { namespace: "shop", name: "one" } };
     await eventually(async () => {
       try {
-        await kubectl(production.kubeconfig, ["apply", "-f", "-"], JSON.stringify(boat));
+        await kubectl(production.kubeconfig, ["apply", "-f", "-"], JSON.stringify(widget));
         return true;
       } catch {
         return false;
       }
     }, 20_000);
-    const Boat: ResourceKind<KubeObject> = {
-      group: "example.com",
-      version: "v1",
-      kind: "Boat",
-      resource: "boats",
-      namespaced: true,
-    };
     await eventually(async () => {
       try {
-        return await there.find(Boat, { namespace: "shop", name: "one" });
+        return await there.find(Widget, { namespace: "shop", name: "one" });
       } catch {
         return undefined;
       }
@@ -337,10 +317,19 @@ describeReal("controllers on a production cluster", memberParts, () => {
     expect((await copy("cart"))?.metadata.resourceVersion).toBe(before);
   });
 
-  test("[DR-34] --uninstall takes everything out and leaves workloads running, here and there", async () => {
-    await guest.end("SIGTERM");
+  test("[DR-34] --uninstall after a kill takes everything out and leaves workloads running, here and there", async () => {
+    await guest.end("SIGKILL");
+    // What it served for the API server is missing now, and namespaces wait for it (docs/guides/disaster-recovery.md).
+    const leaving = { name: "leaving" };
+    await here.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: leaving });
+    await here.delete(Namespace, leaving);
+    await eventually(async () => {
+      const conditions = (await here.get(Namespace, leaving)).status?.conditions ?? [];
+      return conditions.some(({ type, status }) => type === "NamespaceDeletionDiscoveryFailure" && status === "True");
+    }, 60_000);
     const removed = await program.run("controllers", `--kubeconfig=${production.kubeconfig}`, "--uninstall");
     expect(removed).toMatchObject({ code: 0 });
+    await eventually(async () => (await here.find(Namespace, leaving)) === undefined, 90_000);
     const frontend = await here.get(Deployment, { namespace: "shop", name: "frontend" });
     expect(frontend.status?.readyReplicas).toBe(3);
     expect(JSON.stringify(frontend.metadata)).not.toMatch(/karmada/);

@@ -11,7 +11,7 @@ import { LEASES, startEngine } from "../engine.ts";
 import { luaSyntaxError } from "../interpretation.ts";
 import { startPlainListeners } from "../plain-listeners.ts";
 import { clusterAdmission } from "./cluster-admission.ts";
-import { keptClusters, serveClusterApi } from "./cluster-api/index.ts";
+import { keptClusters, serveClusterApi, withdrawClusterApi } from "./cluster-api/index.ts";
 import { followDiscovery } from "./discovered-kinds.ts";
 import { ensureNamespaces, install } from "./install.ts";
 import { startWebhookServer } from "./webhook-server.ts";
@@ -99,7 +99,8 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
           clock,
           log,
         })
-      : async () => undefined;
+      : // An earlier process may have been killed while it served them.
+        await withdrawClusterApi(createClient(through)).then(() => () => Promise.resolve());
     const templates = await followDiscovery(through, clock, log);
     try {
       const engine = await startEngine({
