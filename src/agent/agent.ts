@@ -11,7 +11,7 @@ import type { Interpreter } from "#interpreter";
 import type { ResourceKind, Transport } from "#machinery";
 import { createMemberPool } from "#member";
 import type { PlaneConnection } from "./plane-connection.ts";
-import { registerCluster } from "./registration.ts";
+import { identify, NotThisMember, registerCluster } from "./registration.ts";
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -87,22 +87,41 @@ export function startAgent(options: AgentOptions): Agent {
       await interpretation.stop();
     },
   };
-  const { failed, stop } = lead({
-    transport,
-    config,
-    clock,
-    random,
-    log,
-    metrics,
-    leases: [`karmada-agent-${own}`],
-    whenLost: "fail",
-    // The rest ends with the agent, whether or not it ever led.
-    start: () => work.start().then(() => ({ stop: () => manager.stop() })),
-  });
+  const begin = () =>
+    lead({
+      transport,
+      config,
+      clock,
+      random,
+      log,
+      metrics,
+      leases: [`karmada-agent-${own}`],
+      whenLost: "fail",
+      // The rest ends with the agent, whether or not it ever led.
+      start: () => work.start().then(() => ({ stop: () => manager.stop() })),
+    });
+  let led: ReturnType<typeof begin> | undefined;
+  let isStopping = false;
+  // The agent of another cluster must not wait for the lead of this name, and take it one day only to be refused.
+  const begun = identify(own, {
+    plane: createClient(transport, { fieldManager: "karmada-agent" }),
+    member: memberClient,
+  })
+    .catch((error: unknown) => {
+      if (error instanceof NotThisMember) throw error;
+      log.warn("the cluster's name could not be checked yet", { cluster: own, error });
+    })
+    .then(() => {
+      if (!isStopping) led = begin();
+    });
+  const failed = begun.then(() => led?.failed ?? new Promise<never>(() => undefined));
+  failed.catch(() => undefined);
   return {
     failed,
     async stop() {
-      await members.stopAfter(stop());
+      isStopping = true;
+      await begun.catch(() => undefined);
+      await members.stopAfter(led?.stop() ?? Promise.resolve());
       await work.stop();
       informers.stop();
     },

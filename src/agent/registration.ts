@@ -1,9 +1,9 @@
-import { Namespace, Secret } from "#apis/kubernetes";
+import { Secret } from "#apis/kubernetes";
 import { Cluster } from "#apis/karmada";
 import { type Clock, deepEqual, type Logger } from "#base";
 import type { Client } from "#client";
 import { controllerReference, isAlreadyExists, isForbidden } from "#machinery";
-import { obtainCredentials } from "#member";
+import { memberId, obtainCredentials, refuseRegistered } from "#member";
 
 export interface RegistrationOptions {
   readonly clusterName: string;
@@ -24,19 +24,35 @@ interface Parties {
   readonly log: Logger;
 }
 
+/** The member's id, and its Cluster where it has one. Refuses a name or a member that is another's (`CL-7`). */
+export async function identify(
+  name: string,
+  { plane, member }: Pick<Parties, "plane" | "member">,
+): Promise<{ readonly id: string; readonly present: Cluster | undefined }> {
+  const id = await memberId(member);
+  const { items } = await plane.list(Cluster);
+  const present = items.find((cluster) => cluster.metadata.name === name);
+  // The same id under the same name is a restart.
+  if (present !== undefined && (present.spec?.id ?? id) === id) return { id, present };
+  try {
+    refuseRegistered(items, name, id);
+  } catch (error) {
+    throw new NotThisMember((error as Error).message, { cause: error });
+  }
+  return { id, present: undefined };
+}
+
+/** Another member has the name, or the member another name: no retry can help. */
+export class NotThisMember extends Error {}
+
 /**
  * Makes the member known (`CL-10`, `CL-11`): the Cluster and the credentials it reports. The same id under the same name is
  * a restart; anything that matches by half is refused. Nothing is written where all is as wanted.
  */
 export async function registerCluster(options: RegistrationOptions, parties: Parties): Promise<void> {
-  const { plane, member } = parties;
+  const { plane } = parties;
   const { clusterName: name, clusterNamespace: namespace } = options;
-  const id = (await member.get(Namespace, { name: "kube-system" })).metadata.uid ?? "";
-  const { items } = await plane.list(Cluster);
-  const present = items.find((cluster) => cluster.metadata.name === name);
-  const isRestart = present !== undefined && (present.spec?.id ?? id) === id;
-  if (!isRestart && (present !== undefined || items.some((cluster) => cluster.spec?.id === id)))
-    throw new Error(`the cluster ID ${id} or the cluster name ${name} has been registered`);
+  const { id, present } = await identify(name, parties);
   const reports = (kind: string) => options.reportSecrets.includes(kind);
   const refs = {
     ...(reports("KubeCredentials") ? { secretRef: { namespace, name } } : {}),

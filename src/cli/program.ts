@@ -28,7 +28,7 @@ export async function runProgram<C extends ProgramConfig, P extends Program>(
     const program = await start({ config, transport, clock: systemClock, random, log, metrics, metricsText: text });
     log.info(`${name} runs`, describe(program));
     try {
-      await Promise.race([untilSignal(), program.failed]);
+      await untilSignal(program.failed);
     } finally {
       await program.stop();
     }

@@ -1,6 +1,9 @@
-/** Resolves at the first request to stop (Ctrl-C or SIGTERM). A second one ends the process at once. */
-export function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
+/**
+ * Resolves at the first request to stop (Ctrl-C or SIGTERM); a second one ends the process at once. Rejects with `failed`:
+ * what cannot go on must not keep its process alive, for whoever starts it anew waits for its end.
+ */
+export function untilSignal(failed: Promise<never> = new Promise<never>(() => undefined)): Promise<void> {
+  return new Promise((resolve, reject) => {
     const keepAlive = setInterval(() => {}, 1 << 30);
     const stop = () => {
       clearInterval(keepAlive);
@@ -9,5 +12,9 @@ export function untilSignal(): Promise<void> {
     };
     process.once("SIGINT", stop);
     process.once("SIGTERM", stop);
+    failed.catch((error: unknown) => {
+      clearInterval(keepAlive);
+      reject(error instanceof Error ? error : new Error(String(error)));
+    });
   });
 }

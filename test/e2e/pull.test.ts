@@ -273,3 +273,68 @@ test("[DR-3] E24 AG-1 AG-3 AG-4 AG-5 D-18 D-19 CL-10 CL-11 CL-19 a cluster regis
     "given token didn't match pattern",
   );
 });
+
+test("[DR-3] of two agents for one cluster one works and the next takes over; another cluster's agent is refused by its id", {
+  timeout: 180_000,
+}, async () => {
+  const { start, run } = programs;
+  const simulate = (name: string) =>
+    start(
+      ["simulate", "member", name, "--nodes=1", `--data-dir=${join(folder, name)}`],
+      new RegExp(`${name} is ready`),
+    );
+  await start(["server", `--data-dir=${join(folder, "two")}`, "--secure-port=0"], /control plane is ready/);
+  await Promise.all([simulate("pair"), simulate("stranger")]);
+  const kubeconfig = join(folder, "two", "admin.kubeconfig");
+  const agentOf = (cluster: string, name: string) => [
+    "agent",
+    `--cluster-name=${name}`,
+    `--karmada-kubeconfig=${kubeconfig}`,
+    `--kubeconfig=${join(folder, cluster, `${cluster}.kubeconfig`)}`,
+    "--metrics-bind-address=0",
+    "--health-probe-bind-address=0",
+    "--cluster-status-update-frequency=200ms",
+    "--cluster-success-threshold=300ms",
+    "--leader-elect-lease-duration=3s",
+    "--leader-elect-renew-deadline=2s",
+    "--leader-elect-retry-period=300ms",
+  ];
+  const plane = connect(kubeconfig);
+  const member = connect(join(folder, "pair", "pair.kubeconfig"));
+  const works = /the agent looks after its member/;
+  const first = await start(agentOf("pair", "pair"), works);
+  const second = await start(agentOf("pair", "pair"), /waits for the lead/);
+  await plane.create(PropagationPolicy, aPropagationPolicy("all", {}));
+  await plane.create(Deployment, aDeployment("web", 2));
+  const at = { namespace: "default", name: "web" };
+  const readyReplicas = async () => (await plane.get(Deployment, at)).status?.readyReplicas;
+  await eventually(async () => (await readyReplicas()) === 2, 60_000);
+  const { uid, generation } = (await member.get(Deployment, at)).metadata;
+  // Made once, and changed by nobody since.
+  expect(generation).toBe(1);
+  expect(second.output()).not.toMatch(works);
+
+  // Under the name of a member, or for a member of another name, an agent ends at once and says why.
+  for (const words of [agentOf("stranger", "pair"), agentOf("pair", "other")]) {
+    const refused = await run(...words);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/the cluster ID \S+ or the cluster name (pair|other) has been registered/);
+    expect(refused.stdout + refused.stderr).not.toMatch(/waits for the lead|became leader/);
+  }
+  expect((await plane.list(Cluster)).items.map(({ metadata }) => metadata.name)).toEqual(["pair"]);
+
+  const scale = (replicas: number) =>
+    plane.patch(Deployment, at, "application/merge-patch+json", { spec: { replicas } });
+  await first.end("SIGKILL");
+  await scale(3);
+  await eventually(() => works.test(second.output()), 60_000);
+  await eventually(async () => (await readyReplicas()) === 3, 60_000);
+  expect((await member.get(Deployment, at)).metadata).toMatchObject({ uid, generation: 2 });
+  // One that stops in order hands over at once.
+  const third = await start(agentOf("pair", "pair"), /waits for the lead/);
+  await second.end();
+  await scale(4);
+  await eventually(() => works.test(third.output()), 60_000);
+  await eventually(async () => (await readyReplicas()) === 4, 60_000);
+  expect((await member.get(Deployment, at)).metadata).toMatchObject({ uid, generation: 3 });
+});

@@ -320,13 +320,20 @@ describeReal("controllers on a production cluster", memberParts, () => {
   test("[DR-34] --uninstall after a kill takes everything out and leaves workloads running, here and there", async () => {
     await guest.end("SIGKILL");
     // What it served for the API server is missing now, and namespaces wait for it (docs/guides/disaster-recovery.md).
-    const leaving = { name: "leaving" };
-    await here.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: leaving });
-    await here.delete(Namespace, leaving);
-    await eventually(async () => {
-      const conditions = (await here.get(Namespace, leaving)).status?.conditions ?? [];
-      return conditions.some(({ type, status }) => type === "NamespaceDeletionDiscoveryFailure" && status === "True");
-    }, 60_000);
+    let count = 0;
+    const leaving = await eventually(async () => {
+      const name = `leaving-${count++}`;
+      await here.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
+      await here.delete(Namespace, { name });
+      // The API server notices late that nobody answers; a namespace that went before is no witness.
+      return await eventually(async () => {
+        const { status } = await here.get(Namespace, { name });
+        const conditions = status?.conditions ?? [];
+        return conditions.some(({ type, status: is }) => type === "NamespaceDeletionDiscoveryFailure" && is === "True")
+          ? { name }
+          : undefined;
+      }, 3_000);
+    }, 120_000);
     const removed = await program.run("controllers", `--kubeconfig=${production.kubeconfig}`, "--uninstall");
     expect(removed).toMatchObject({ code: 0 });
     await eventually(async () => (await here.find(Namespace, leaving)) === undefined, 90_000);

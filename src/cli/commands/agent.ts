@@ -56,7 +56,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   });
   log.info("karmada-agent runs", { cluster: name });
   try {
-    await Promise.race([untilSignal(), agent.failed]);
+    await untilSignal(agent.failed);
   } finally {
     await agent.stop();
     await listeners.close();

@@ -34,7 +34,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
       metricsText: text,
     });
     try {
-      await Promise.race([untilSignal(), guest.failed]);
+      await untilSignal(guest.failed);
     } finally {
       await guest.stop();
     }

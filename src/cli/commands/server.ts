@@ -52,7 +52,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     address = `https://127.0.0.1:${port}`;
     writeAdmin(pki);
     log.info("control plane is ready", { server: address, kubeconfig });
-    await Promise.race([untilSignal(), controlPlane.failed]);
+    await untilSignal(controlPlane.failed);
   } finally {
     await controlPlane.stop();
   }
