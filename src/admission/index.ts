@@ -21,6 +21,7 @@ import { overridePolicyAdmission } from "./override-policy/index.ts";
 import { type DefaultTolerations, propagationPolicyAdmission } from "./propagation-policy/index.ts";
 import { workAdmission } from "./work/index.ts";
 
+export { plainRequest } from "./plain-request.ts";
 export { answerWebhook, type WebhookAnswer } from "./webhook/review.ts";
 export { type WebhookAddress, webhookConfigurations } from "./webhook/configurations.ts";
 export { clusterRoutes, type WebhookRoute, webhookRoutes } from "./webhook/routes.ts";

@@ -307,6 +307,13 @@ export const guestFlags = {
     of: "flotilla",
     by: "cli",
   }),
+  admissionWebhooks: flag(
+    "admission-webhooks",
+    boolean,
+    "true",
+    "let the API server ask this process about Karmada's objects; false where it cannot reach it",
+    { of: "flotilla", by: "controlplane/guest" },
+  ),
   webhookHost: flag("webhook-host", text, "127.0.0.1", "name or address the API server reaches this process by", {
     of: "flotilla",
     by: "controlplane/guest",

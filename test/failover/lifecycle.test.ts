@@ -233,6 +233,31 @@ describe("a cluster's own life", () => {
   });
 });
 
+test.each([
+  [
+    "that no policy claims any more",
+    () => fleet.plane.delete(PropagationPolicy, { namespace: "default", name: "web" }),
+  ],
+  [
+    "whose scheduling is suspended",
+    () =>
+      fleet.plane.patch(PropagationPolicy, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+        spec: { suspension: { scheduling: true } },
+      }),
+  ],
+])("[DR-47] CL-15: the removal of a cluster ends although it stands in a binding %s", async (_title, hold) => {
+  fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+  await deploy({ clusterAffinity: { clusterNames: ["m1", "m2"] } });
+  await fleet.until(async () => (await fleet.copy("m2"))?.status?.readyReplicas === 2, 60_000);
+  await hold();
+  await fleet.advance(10_000);
+  expect(await fleet.targets()).toBe("m1:2,m2:2");
+  await fleet.plane.delete(Cluster, { name: "m2" });
+  await fleet.until(async () => (await fleet.plane.find(Cluster, { name: "m2" })) === undefined, 60_000);
+  expect(await fleet.targets()).toBe("m1:2");
+  expect((await fleet.copy("m1"))?.status?.readyReplicas).toBe(2);
+});
+
 test("D-24 TM-4: a record of the applied placement that cannot be read gives way to the placement itself", async () => {
   fleet = await startFailoverFleet({ members: ["m1", "m2"] });
   await deploy({

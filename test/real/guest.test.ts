@@ -325,14 +325,14 @@ describeReal("controllers on a production cluster", memberParts, () => {
       const name = `leaving-${count++}`;
       await here.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
       await here.delete(Namespace, { name });
-      // The API server notices late that nobody answers; a namespace that went before is no witness.
+      // The API server may notice late that nobody answers; a namespace that went before is no witness.
       return await eventually(async () => {
         const { status } = await here.get(Namespace, { name });
         const conditions = status?.conditions ?? [];
         return conditions.some(({ type, status: is }) => type === "NamespaceDeletionDiscoveryFailure" && is === "True")
           ? { name }
           : undefined;
-      }, 3_000);
+      }, 20_000);
     }, 120_000);
     const removed = await program.run("controllers", `--kubeconfig=${production.kubeconfig}`, "--uninstall");
     expect(removed).toMatchObject({ code: 0 });

@@ -1,7 +1,8 @@
 import { karmadaConversions } from "#apis/karmada";
-import type { AdmissionPlugin, AdmissionRequest, ResourceDefinition } from "#apiserver";
+import type { AdmissionPlugin, AdmissionRequest } from "#apiserver";
 import { deepEqual } from "#base";
-import { ApiError, isJsonObject, type KubeObject } from "#machinery";
+import { ApiError, isJsonObject, type KubeObject, type ResourceKind } from "#machinery";
+import { plainDefinition } from "../plain-request.ts";
 import { type WebhookRoute, webhookRoutes } from "./routes.ts";
 
 /** The bodies of admission.k8s.io/v1 and apiextensions.k8s.io/v1 that an API server sends, and what it is answered. */
@@ -73,7 +74,7 @@ function admissionRequestOf(request: Json, warn: (message: string) => void): Adm
   const subresource = textOf(request["subResource"]);
   return {
     operation,
-    definition: definitionOf(request, namespace !== ""),
+    definition: plainDefinition(kindOf(request, namespace !== "")),
     object: operation === "DELETE" ? undefined : object,
     oldObject: objectOf(request["oldObject"]),
     subresource: subresource === "" ? undefined : subresource,
@@ -89,31 +90,16 @@ function admissionRequestOf(request: Json, warn: (message: string) => void): Adm
   };
 }
 
-/** As much of a definition as plugins look at: which kind it is. */
-function definitionOf(request: Json, namespaced: boolean): ResourceDefinition {
+/** The kind a review is about. */
+function kindOf(request: Json, namespaced: boolean): ResourceKind {
   const kind = isJsonObject(request["kind"]) ? request["kind"] : {};
   const resource = isJsonObject(request["resource"]) ? request["resource"] : {};
-  const version = textOf(resource["version"]);
-  const plural = textOf(resource["resource"]);
   return {
-    kind: {
-      group: textOf(resource["group"]),
-      version,
-      kind: textOf(kind["kind"]),
-      resource: plural,
-      namespaced,
-    },
-    singular: plural,
-    shortNames: [],
-    categories: [],
-    verbs: [],
-    subresources: [],
-    schema: undefined,
-    columns: [],
-    storage: { prefix: "", version },
-    origin: "custom",
-    strategy: {},
-    hasGeneration: true,
+    group: textOf(resource["group"]),
+    version: textOf(resource["version"]),
+    kind: textOf(kind["kind"]),
+    resource: textOf(resource["resource"]),
+    namespaced,
   };
 }
 

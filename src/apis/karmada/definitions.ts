@@ -52,9 +52,9 @@ export const CLUSTER_KEPT_VERSION = "v1direct";
 
 /**
  * The CRDs for an API server that is not ours: the aggregated kinds are CRDs there too, and versions are converted by the
- * webhook `clientConfig` names.
+ * webhook `clientConfig` names. Without one, the version that is stored is the only one.
  */
-export function guestCustomResourceDefinitions(clientConfig: object): readonly KubeObject[] {
+export function guestCustomResourceDefinitions(clientConfig: object | undefined): readonly KubeObject[] {
   const webhook = { strategy: "Webhook", webhook: { clientConfig, conversionReviewVersions: ["v1"] } };
   return kindDefinitions
     .filter(({ persisted, group }) => persisted && group !== "operator.karmada.io")
@@ -78,6 +78,10 @@ export function guestCustomResourceDefinitions(clientConfig: object): readonly K
               })),
           }
         : definition;
-      return toCustomResourceDefinition(asCustom, definition.versions.length > 1 ? webhook : undefined);
+      if (definition.versions.length < 2) return toCustomResourceDefinition(asCustom);
+      const versions = asCustom.versions.filter(({ storage }) => storage);
+      return clientConfig === undefined
+        ? toCustomResourceDefinition({ ...asCustom, versions })
+        : toCustomResourceDefinition(asCustom, webhook);
     });
 }

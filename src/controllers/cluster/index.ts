@@ -12,13 +12,22 @@ import {
   EXECUTION_FINALIZER,
   EXECUTION_NAMESPACE_PREFIX,
   executionNamespace,
+  isClaimedBinding,
   ResourceBinding,
   SYSTEM,
   Work,
 } from "#apis/karmada";
 import { isDefinitionLeaving } from "#client";
 import { cacheIndex, defineController, done, type Request, requeueAfter, type Result, wake } from "#controller-runtime";
-import { isAlreadyExists, isConflict, isNotFound, parseTime, withFinalizer, withoutFinalizer } from "#machinery";
+import {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  parseTime,
+  type ResourceKind,
+  withFinalizer,
+  withoutFinalizer,
+} from "#machinery";
 import type { ClusterContext, ClusterDeps, ClusterOptions } from "./context.ts";
 import { monitor } from "./monitor.ts";
 import { describeTaints, planTaints } from "./plan.ts";
@@ -47,6 +56,8 @@ export const clusterController = defineController<ClusterDeps, ClusterOptions>({
     { kind: Cluster, verbs: ["update"], subresources: ["status"] },
     { kind: Namespace, verbs: ["create", "delete"] },
     { kind: Work, verbs: ["update"] },
+    { kind: ResourceBinding, verbs: ["patch"] },
+    { kind: ClusterResourceBinding, verbs: ["patch"] },
   ],
   options: {
     clusterMonitorPeriodMs: 5_000,
@@ -179,9 +190,24 @@ async function remove(cluster: Cluster, context: ClusterContext): Promise<Result
     ...context.cache(ResourceBinding).byIndex("cluster", name),
     ...context.cache(ClusterResourceBinding).byIndex("cluster", name),
   ];
+  // A scheduler takes the cluster out of its bindings; of those it does not look at, nobody else would.
+  for (const binding of bindings)
+    if (!isClaimedBinding(binding) || binding.spec.suspension?.scheduling === true) await leave(binding, name, context);
   if (bindings.length > 0) return requeueAfter(1_000);
   await quietly(client.update(Cluster, withoutFinalizer(cluster, CLUSTER_FINALIZER)));
   return done;
+}
+
+async function leave(binding: AnyBinding, cluster: string, { client }: ClusterContext): Promise<void> {
+  const kind = (binding.kind === "ClusterResourceBinding" ? ClusterResourceBinding : ResourceBinding) as ResourceKind;
+  const { namespace, name = "", resourceVersion } = binding.metadata;
+  const left = (binding.spec.clusters ?? []).filter((target) => target.name !== cluster);
+  await quietly(
+    client.patch(kind, { namespace, name }, "application/merge-patch+json", {
+      metadata: { resourceVersion },
+      spec: { clusters: left.length === 0 ? null : left },
+    }),
+  );
 }
 
 async function quietly(work: Promise<unknown>): Promise<void> {

@@ -1,6 +1,7 @@
 import { karmadaAdmission } from "#admission";
+import type { AdmissionPlugin } from "#apiserver";
 import type { Clock, Logger, Metrics, Random } from "#base";
-import { createCertificateAuthority, type KubeconfigEndpoint } from "#certs";
+import { type CertificateAuthority, createCertificateAuthority, type KubeconfigEndpoint } from "#certs";
 import { createClient } from "#client";
 import type { GuestConfig } from "#config";
 import { lead } from "#controller-runtime";
@@ -14,6 +15,7 @@ import { clusterAdmission } from "./cluster-admission.ts";
 import { keptClusters, serveClusterApi, withdrawClusterApi } from "./cluster-api/index.ts";
 import { followDiscovery } from "./discovered-kinds.ts";
 import { ensureNamespaces, install } from "./install.ts";
+import { admitLate, withOwnAdmission } from "./own-admission.ts";
 import { startWebhookServer } from "./webhook-server.ts";
 
 export interface GuestOptions {
@@ -42,42 +44,26 @@ const RENEW_EVERY_MS = 30 * 24 * 3_600_000;
 export async function startGuest(options: GuestOptions): Promise<Guest> {
   const { config, clock, random, log, metrics } = options;
   managementEndpoint(config);
+  checkAdmission(config);
   const transport = keptClusters(options.transport);
   const client = createClient(transport, { fieldManager: "flotilla" });
+  const plugins = [
+    ...karmadaAdmission(random, {
+      allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy,
+      gates: config.gates,
+      client: () => client,
+      clock,
+      defaultTolerations: {
+        notReadySeconds: config.defaultNotReadyTolerationSeconds,
+        unreachableSeconds: config.defaultUnreachableTolerationSeconds,
+      },
+      luaSyntaxError: luaSyntaxError(),
+    }),
+    clusterAdmission(clock),
+  ];
   const authority = await createCertificateAuthority("flotilla-webhook", () => clock.now());
-  const issue = () => authority.issueServer("karmada-webhook", [config.webhookHost]);
-  const webhooks = await startWebhookServer({
-    host: config.webhookBindAddress,
-    port: config.webhookPort,
-    certificate: await issue(),
-    log,
-    plugins: [
-      ...karmadaAdmission(random, {
-        allowNoExecuteTaintPolicy: config.allowNoExecuteTaintPolicy,
-        gates: config.gates,
-        client: () => client,
-        clock,
-        defaultTolerations: {
-          notReadySeconds: config.defaultNotReadyTolerationSeconds,
-          unreachableSeconds: config.defaultUnreachableTolerationSeconds,
-        },
-        luaSyntaxError: luaSyntaxError(),
-      }),
-      clusterAdmission(clock),
-    ],
-  });
-  const host = config.webhookHost.includes(":") ? `[${config.webhookHost}]` : config.webhookHost;
+  const webhooks = config.admissionWebhooks ? await serveWebhooks(options, authority, plugins) : undefined;
   const decisions = createDecisionLog();
-  const renew = () =>
-    issue().then(
-      (certificate) => webhooks.renew(certificate),
-      (error: unknown) => log.error("the certificate of the webhooks could not be renewed", { error }),
-    );
-  // Valid for a year; whoever calls believes the authority, so nothing else changes.
-  let renewal = clock.after(RENEW_EVERY_MS, function again() {
-    void renew();
-    renewal = clock.after(RENEW_EVERY_MS, again);
-  });
 
   async function work(through: Transport): Promise<{ stop(): Promise<void> }> {
     // Admission is served by who leads: the others' addresses are in nobody's configuration.
@@ -85,9 +71,10 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       client: createClient(through),
       clock,
       log,
-      webhooks: `https://${host}:${webhooks.port}`,
-      caBundle: authority.certificate,
+      webhooks: webhooks && { url: webhooks.url, authority: authority.certificate },
     });
+    const late =
+      webhooks === undefined ? await admitLate({ transport: through, plugins, clock, random, log }) : undefined;
     const stopClusterApi = config.clusterProxy
       ? await serveClusterApi({
           endpoint: options.endpoint,
@@ -105,7 +92,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     try {
       const engine = await startEngine({
         config,
-        transport: through,
+        transport: late === undefined ? through : withOwnAdmission(through, plugins, log),
         clock,
         random,
         log,
@@ -119,12 +106,14 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
         async stop() {
           await stopClusterApi();
           await engine.stop();
+          await late?.stop();
           templates.stop();
         },
       };
     } catch (error) {
       templates.stop();
       await stopClusterApi();
+      await late?.stop();
       throw error;
     }
   }
@@ -156,11 +145,52 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     },
     failed: leadership?.failed ?? new Promise<never>(() => undefined),
     async stop() {
-      renewal.cancel();
       await leadership?.stop();
       await alone?.stop();
-      await webhooks.stop();
+      await webhooks?.stop();
       await plain.close();
     },
   };
+}
+
+/** Serves admission with a certificate that is renewed; whoever calls believes the authority, so nothing else changes. */
+async function serveWebhooks(
+  { config, clock, log }: GuestOptions,
+  authority: CertificateAuthority,
+  plugins: readonly AdmissionPlugin[],
+): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const issue = () => authority.issueServer("karmada-webhook", [config.webhookHost]);
+  const server = await startWebhookServer({
+    host: config.webhookBindAddress,
+    port: config.webhookPort,
+    certificate: await issue(),
+    log,
+    plugins,
+  });
+  const renew = () =>
+    issue().then(
+      (certificate) => server.renew(certificate),
+      (error: unknown) => log.error("the certificate of the webhooks could not be renewed", { error }),
+    );
+  // Valid for a year.
+  let renewal = clock.after(RENEW_EVERY_MS, function again() {
+    void renew();
+    renewal = clock.after(RENEW_EVERY_MS, again);
+  });
+  const host = config.webhookHost.includes(":") ? `[${config.webhookHost}]` : config.webhookHost;
+  return {
+    url: `https://${host}:${server.port}`,
+    async stop() {
+      renewal.cancel();
+      await server.stop();
+    },
+  };
+}
+
+/** What only admission at the API server can do is refused where it is not asked. */
+function checkAdmission({ admissionWebhooks, gates }: GuestConfig): void {
+  if (!admissionWebhooks && gates.has("FederatedQuotaEnforcement"))
+    throw new Error(
+      "--admission-webhooks=false: FederatedQuotaEnforcement needs them, for quotas are charged when bindings are admitted",
+    );
 }

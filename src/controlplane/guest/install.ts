@@ -30,10 +30,8 @@ export interface InstallOptions {
   readonly client: Client;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Where the API server reaches admission: `https://HOST:PORT`. */
-  readonly webhooks: string;
-  /** PEM. */
-  readonly caBundle: string;
+  /** Where the API server reaches admission; absent where it does not. */
+  readonly webhooks: { readonly url: string; readonly authority: string } | undefined;
 }
 
 /** Makes the namespaces that leases and credentials of members are in; those that are there stay as they are. */
@@ -48,12 +46,13 @@ export async function ensureNamespaces(client: Client, names: readonly string[] 
 }
 
 /** Puts namespaces, CRDs and webhook configurations in place; what is there already is brought up to date. */
-export async function install({ client, clock, log, webhooks, caBundle }: InstallOptions): Promise<void> {
+export async function install({ client, clock, log, webhooks }: InstallOptions): Promise<void> {
   await ensureNamespaces(client);
-  const definitions = guestCustomResourceDefinitions({
-    url: `${webhooks}/convert`,
-    caBundle: Buffer.from(caBundle).toString("base64"),
-  });
+  // What leads to a process that nobody reaches, or that was killed, would refuse everything that follows.
+  if (webhooks === undefined) await withdrawWebhooks(client);
+  const definitions = guestCustomResourceDefinitions(
+    webhooks && { url: `${webhooks.url}/convert`, caBundle: Buffer.from(webhooks.authority).toString("base64") },
+  );
   await Promise.all(definitions.map((definition) => client.apply(CustomResourceDefinition, definition, MANAGER)));
   const untilMs = clock.now() + ESTABLISHED_MS;
   for (const { metadata } of definitions)
@@ -71,8 +70,17 @@ export async function install({ client, clock, log, webhooks, caBundle }: Instal
         );
       await sleep(clock, LOOK_MS);
     }
-  const address = { url: webhooks, authority: caBundle };
-  for (const configuration of webhookConfigurations(address, [...webhookRoutes, ...clusterRoutes]))
-    await client.apply(configurationKind(configuration.kind), configuration, MANAGER);
-  log.info("installed", { definitions: definitions.length, webhooks });
+  if (webhooks !== undefined)
+    for (const configuration of webhookConfigurations(webhooks, [...webhookRoutes, ...clusterRoutes]))
+      await client.apply(configurationKind(configuration.kind), configuration, MANAGER);
+  log.info("installed", { definitions: definitions.length, webhooks: webhooks?.url ?? "none" });
+}
+
+/** Removes the configurations that make the API server ask us; nothing happens where there are none. */
+export async function withdrawWebhooks(client: Client): Promise<void> {
+  for (const [kind, name] of [
+    ["MutatingWebhookConfiguration", "mutating-config"],
+    ["ValidatingWebhookConfiguration", "validating-config"],
+  ] as const)
+    await client.delete(configurationKind(kind), { name });
 }

@@ -12,7 +12,7 @@ import {
   withMetadata,
 } from "#machinery";
 import { keptClusters, withdrawClusterApi, withdrawProxyAdmin } from "./cluster-api/index.ts";
-import { configurationKind, CustomResourceDefinition } from "./install.ts";
+import { CustomResourceDefinition, withdrawWebhooks } from "./install.ts";
 
 /** What marks an object of this cluster as a template. */
 const TEMPLATE_LABELS = [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID] as const;
@@ -43,11 +43,7 @@ export async function uninstall({ client: given, clock, log }: UninstallOptions)
   const client = createClient(keptClusters(given.transport), { fieldManager: "flotilla" });
   await withdrawClusterApi(client);
   await withdrawProxyAdmin(client);
-  for (const [kind, name] of [
-    ["MutatingWebhookConfiguration", "mutating-config"],
-    ["ValidatingWebhookConfiguration", "validating-config"],
-  ] as const)
-    await client.delete(configurationKind(kind), { name });
+  await withdrawWebhooks(client);
   await unmarkTemplates(client, clock, log);
   const executionNamespaces = await removeKinds(client, clock, log);
   for (const name of [...executionNamespaces, "karmada-cluster", "karmada-system"])
