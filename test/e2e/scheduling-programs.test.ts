@@ -1,12 +1,16 @@
 /** Estimators, descheduler and schedulers as programs of their own beside a control plane, over gRPC and leases. */
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseAllDocuments } from "yaml";
 import { ResourceBinding } from "#apis/karmada";
-import { Deployment, Lease, Node, PriorityClass, Service } from "#apis/kubernetes";
+import { Deployment, Event, Lease, Node, PriorityClass, Secret, Service } from "#apis/kubernetes";
 import { seededRandom, silentLogger, silentMetrics, systemClock } from "#base";
-import { type Client, createClient } from "#client";
+import { parseKubeconfig, resolveContext } from "#certs";
+import { type Client, createClient, createHttpTransport } from "#client";
 import { deschedulerFlags, estimatorFlags, type FlagTable, readFlags, schedulerFlags } from "#config";
 import { type Fleet, type Program, startDescheduler, startEstimator, startScheduler } from "#controlplane";
 import { type EstimatorServer, startEstimatorServer } from "#estimator";
+import { getPath, type KubeObject } from "#machinery";
 import { eventually, startTestFleet } from "#testing";
 import { bindingOf, place, placed, sumOf } from "./placing.ts";
 
@@ -189,6 +193,83 @@ describe("scheduling programs", () => {
     );
     await eventually(() => order.length === names.length);
     expect(order.map((name) => name.split("-")[0])).toEqual(["high", "high", "none", "none", "low", "low"]);
+  });
+
+  it("a scheduler with the rights of install/kustomize/scheduler, and no others, decides, tells why, and asks estimators", async () => {
+    const objects = parseAllDocuments(
+      readFileSync(new URL("../../install/kustomize/scheduler/rbac.yaml", import.meta.url), "utf8"),
+    ).map((document) => document.toJS() as KubeObject);
+    for (const object of objects) {
+      const { namespace, name = "" } = object.metadata;
+      await client.transport.send({
+        verb: "create",
+        group: object.kind === "ServiceAccount" ? "" : "rbac.authorization.k8s.io",
+        version: "v1",
+        resource: `${object.kind.toLowerCase()}s`,
+        ...(namespace === undefined ? {} : { namespace }),
+        name,
+        body: object,
+      });
+    }
+    const answer = await client.transport.send({
+      verb: "create",
+      group: "",
+      version: "v1",
+      resource: "serviceaccounts",
+      namespace: "karmada-system",
+      name: "flotilla-scheduler",
+      subresource: "token",
+      body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", metadata: {}, spec: {} } as KubeObject,
+    });
+    const admin = resolveContext(parseKubeconfig(fleet.kubeconfigs.get("flotilla") ?? ""));
+    const refused: string[] = [];
+    const transport = createHttpTransport({
+      server: admin.server,
+      certificateAuthority: admin.certificateAuthority ?? "",
+      token: String(getPath(answer, "status", "token")),
+      measure: (method, _host, code) => void (code === "403" && refused.push(method)),
+    });
+    await place(client, {
+      name: "with-rights",
+      replicas: 2,
+      clusters: ["member1"],
+      cpu: "10m",
+      policy: { schedulerName: "limited" },
+    });
+    const program = await startScheduler({
+      ...parts,
+      config: config(
+        schedulerFlags,
+        "--scheduler-name=limited",
+        "--leader-elect-resource-name=limited",
+        "--enable-scheduler-estimator",
+        "--scheduler-estimator-port=9443",
+        "--scheduler-estimator-service-prefix=est",
+      ),
+      transport,
+    });
+    try {
+      expect(await placed(client, "with-rights", (found) => sumOf(found) === 2)).toEqual({ member1: 2 });
+      const path = "/apis/work.karmada.io/v1alpha2/namespaces/default/resourcebindings/with-rights-deployment/decision";
+      await eventually(async () => {
+        const { body } = await client.transport.raw({ method: "GET", path });
+        expect(JSON.parse(Buffer.from(body).toString())).toMatchObject({ source: "kept" });
+        return true;
+      });
+      await eventually(async () =>
+        (await client.list(Event, { namespace: "default" })).items.some(
+          ({ involvedObject, reason }) =>
+            involvedObject?.name === "with-rights-deployment" && reason === "ScheduleBindingSucceed",
+        ),
+      );
+      expect(refused).toEqual([]);
+      await expect(createClient(transport).list(Secret, { namespace: "karmada-cluster" })).rejects.toMatchObject({
+        code: 403,
+      });
+    } finally {
+      await program.stop();
+      await transport.close();
+    }
   });
 
   it("[O-2] the descheduler takes replicas that found no node away, and the scheduler places them elsewhere", async () => {

@@ -1,5 +1,5 @@
 /** The ways to install: the package, manifests and units are looked at, and their commands run as plain processes. */
-import { execFileSync, type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -7,13 +7,14 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { eventually, hasKubectl } from "#testing";
+import { childPrograms } from "../child-programs.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const install = join(root, "install");
 const folder = mkdtempSync(join(tmpdir(), "flotilla-install-"));
 const unpacked = join(folder, "node_modules/flotilla");
 const program = join(unpacked, "bin/flotilla.mjs");
-const children: ChildProcess[] = [];
+const programs = childPrograms();
 
 beforeAll(() => {
   const staged = join(folder, "staged");
@@ -30,32 +31,12 @@ beforeAll(() => {
 });
 
 afterAll(async () => {
-  await Promise.all(
-    children.map((child) => {
-      if (child.exitCode !== null || child.signalCode !== null) return undefined;
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      return gone;
-    }),
-  );
+  await programs.end();
   rmSync(folder, { recursive: true, force: true });
 });
 
 /** Starts the packed program; resolves when its output matches. */
-function start(words: readonly string[], ready: RegExp): Promise<string> {
-  const child = spawn(process.execPath, [program, ...words], { stdio: ["ignore", "pipe", "pipe"] });
-  children.push(child);
-  let output = "";
-  return new Promise((resolve, reject) => {
-    const take = (chunk: Buffer) => {
-      output += chunk.toString();
-      if (ready.test(output)) resolve(output);
-    };
-    child.stdout?.on("data", take);
-    child.stderr?.on("data", take);
-    child.on("exit", (code) => reject(new Error(`${words.join(" ")} ended with ${code}: ${output}`)));
-  });
-}
+const start = (words: readonly string[], ready: RegExp) => programs.start(process.execPath, [program, ...words], ready);
 
 /** Words of an install path with this test's folders and free ports in place of those of a machine. */
 const here = (words: readonly string[], replaced: Readonly<Record<string, string>>) =>
@@ -115,7 +96,7 @@ describe("the package", () => {
 });
 
 describe("manifests", () => {
-  test.each(["control-plane", "agent"])("%s names files that are there and hold objects", (name) => {
+  test.each(["control-plane", "agent", "scheduler"])("%s names files that are there and hold objects", (name) => {
     const path = join(install, "kustomize", name, "kustomization.yaml");
     const { resources } = parse(readFileSync(path, "utf8")) as { readonly resources: readonly string[] };
     const objects = resources.flatMap((file) =>
@@ -144,8 +125,14 @@ describe("manifests", () => {
           input,
           stdio: ["pipe", "pipe", "pipe"],
         });
-      for (const name of ["control-plane", "agent"]) {
+      for (const name of ["control-plane", "agent", "scheduler"]) {
         const rendered = kubectl(["kustomize", join(install, "kustomize", name)]);
+        if (name === "scheduler") {
+          // Of the control plane itself: it goes there as it is.
+          kubectl(["apply", "--validate=strict", "-f", "-"], rendered);
+          expect(kubectl(["-n", "karmada-system", "create", "token", "flotilla-scheduler"])).toMatch(/^ey/);
+          continue;
+        }
         expect(rendered).toMatch(/image: flotilla:\d+\.\d+\.\d+/);
         const namespace = name === "agent" ? "karmada-system" : "flotilla-system";
         if (name !== "agent") kubectl(["create", "namespace", namespace]);

@@ -1,5 +1,5 @@
 /** The ways to install that need more than Node: manifests before a real API server, the image's recipe step by step, the guide. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, type SpawnOptions } from "node:child_process";
 import {
   chmodSync,
   cpSync,
@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { partPath, type RealApiServer, startRealApiServer } from "#lab";
+import { childPrograms } from "../child-programs.ts";
 import { apiServerParts, describeReal } from "./parts.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -29,16 +30,16 @@ describeReal("manifests before a real API server", [...apiServerParts, "kubectl"
   });
   afterAll(() => real?.stop());
 
-  test.each(["control-plane", "agent"])("%s is accepted field by field, object by object", (name) => {
+  test.each(["control-plane", "agent", "scheduler"])("%s is accepted field by field, object by object", (name) => {
     const kubectl = (words: readonly string[], input = "") =>
       execFileSync(partPath("kubectl"), ["--kubeconfig", real?.kubeconfig ?? "", ...words], {
         encoding: "utf8",
         input,
       });
     const rendered = kubectl(["kustomize", join(root, "install/kustomize", name)]);
-    const namespace = /^kind: Namespace\nmetadata:\n(?: {2}.*\n)*? {2}name: (\S+)/m.exec(rendered)?.[1] ?? "";
-    // A dry run makes no namespace for what comes after it.
-    kubectl(["create", "namespace", namespace]);
+    const namespace = /^kind: Namespace\nmetadata:\n(?: {2}.*\n)*? {2}name: (\S+)/m.exec(rendered)?.[1];
+    // A dry run makes no namespace for what comes after it; a control plane has that of the scheduler's account.
+    if (namespace !== undefined) kubectl(["create", "namespace", namespace]);
     const lines = kubectl(["apply", "--dry-run=server", "--validate=strict", "-f", "-"], rendered).trim().split("\n");
     expect(lines).toHaveLength(rendered.split(/^---$/m).length);
     for (const line of lines) expect(line).toMatch(/ (created|configured) \(server dry run\)$/);
@@ -85,7 +86,7 @@ function stagesOf(text: string): readonly (readonly Step[])[] {
 describe("the image and the package", () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-image-"));
   const context = join(folder, "context");
-  const children: ChildProcess[] = [];
+  const programs = childPrograms();
   const isRoot = process.getuid?.() === 0;
   // What a machine has fetched once is not fetched again.
   const env = { ...process.env, npm_config_prefer_offline: "true", npm_config_update_notifier: "false" };
@@ -96,34 +97,11 @@ describe("the image and the package", () => {
     cpSync(join(root, "package-lock.json"), join(context, "package-lock.json"));
   });
   afterAll(async () => {
-    await Promise.all(
-      children.map((child) => {
-        if (child.exitCode !== null || child.signalCode !== null) return undefined;
-        const gone = new Promise((resolve) => child.once("exit", resolve));
-        child.kill("SIGTERM");
-        return gone;
-      }),
-    );
+    await programs.end();
     rmSync(folder, { recursive: true, force: true });
   });
-  const ready = (command: string, words: readonly string[], more: object = {}) =>
-    new Promise<void>((resolve, reject) => {
-      const child = spawn(command, words, {
-        env: { PATH: process.env["PATH"] },
-        stdio: ["ignore", "pipe", "pipe"],
-        ...more,
-      });
-      children.push(child);
-      let said = "";
-      const take = (chunk: Buffer) => {
-        said += chunk.toString();
-        if (/control plane is ready/.test(said)) resolve();
-      };
-      child.stdout?.on("data", take);
-      child.stderr?.on("data", take);
-      child.on("error", reject);
-      child.on("exit", (code) => reject(new Error(`ended with ${code}: ${said}`)));
-    });
+  const ready = (command: string, words: readonly string[], more: SpawnOptions = {}) =>
+    programs.start(command, words, /control plane is ready/, { env: { PATH: process.env["PATH"] }, ...more });
 
   test("every step of the recipe does what it says, in a folder that stands for the image, and the image's command serves", async () => {
     const stages = stagesOf(readFileSync(join(root, "install/container/Containerfile"), "utf8"));

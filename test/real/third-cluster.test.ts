@@ -102,7 +102,7 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
   });
 
   test("[DR-38] [DR-43] [DR-44] [DR-52] the reference configuration works as in production itself, whatever the names' length", async () => {
-    expect(await join1()).toMatchObject({ code: 0 });
+    expect(await join1()).toMatchObject({ code: 0, stderr: "" });
     await soon(async () =>
       (await here.get(Cluster, { name: "standby" })).status?.conditions?.some(
         ({ type, status }) => type === "Ready" && status === "True",
@@ -237,7 +237,7 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
       await there.delete(Deployment, { namespace: "shop", name: metadata.name ?? "" });
     await controllers.end("SIGTERM");
     controllers = await startControllers();
-    expect(await join1()).toMatchObject({ code: 0 });
+    expect(await join1()).toMatchObject({ code: 0, stderr: "" });
     // What a policy still names comes back, and with it everything that would come.
     await here.create(
       PropagationPolicy,
