@@ -384,14 +384,15 @@ describe("overrides", () => {
       policyFor("released", { apiVersion: "apps/v1", kind: "Deployment", name: "released" }),
     );
     expect((await inMember("member1", Deployment, "released")).spec?.replicas).toBe(0);
+    // Nobody waits in between, and the override may well be the first that is seen to be gone.
     await plane.delete(PropagationPolicy, { namespace: "default", name: "released" });
+    await plane.delete(OverridePolicy, { namespace: "default", name: "released" });
     await eventually(
       async () =>
         (await plane.get(ResourceBinding, { namespace: "default", name: "released-deployment" })).metadata.labels?.[
           "propagationpolicy.karmada.io/permanent-id"
         ] === undefined,
     );
-    await plane.delete(OverridePolicy, { namespace: "default", name: "released" });
     await change(Deployment, "released", (object) => ({
       ...object,
       metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, touched: "1" } },

@@ -25,7 +25,7 @@ export {
   withoutTarget,
 } from "./eviction.ts";
 
-export { isClaimedBinding, isReleasedBinding } from "./claims.ts";
+export { type Claim, claimOf, isClaimedBinding, isReleasedBinding } from "./claims.ts";
 export type * from "./parts.ts";
 export { inlineOf, matchesAffinity, overflowOf, overflowOrder, termNamed } from "./affinity.ts";
 export {

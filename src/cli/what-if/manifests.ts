@@ -10,9 +10,10 @@ import {
   type ClusterPropagationPolicy,
   type PropagationPolicy,
   type ResourceInterpreterCustomization,
+  claimOf,
 } from "#apis/karmada";
 import * as kubernetes from "#apis/kubernetes";
-import { buildBinding, claimOf, matchPolicy } from "#controllers/detector";
+import { buildBinding, matchPolicy } from "#controllers/detector";
 import type { Interpreter } from "#interpreter";
 import { type KubeObject, parseApiVersion, type ResourceKind } from "#machinery";
 import { decisionKey } from "#scheduler";

@@ -2,7 +2,10 @@ import {
   type AnyBinding,
   BINDING_FINALIZER,
   Cluster,
+  claimOf,
   CLUSTER_BINDING_FINALIZER,
+  ClusterPropagationPolicy,
+  PropagationPolicy,
   ClusterOverridePolicy,
   ClusterResourceBinding,
   clusterOfExecutionNamespace,
@@ -129,6 +132,12 @@ export async function reconcile(
       gates: context.deps.gates,
     }),
   );
+  const before = (work: Work) => works.find(({ metadata }) => metadata.namespace === work.metadata.namespace);
+  // Policy and override may go together, and news of the override may come first: what is about to be released is not rendered
+  // without it.
+  const losesOverrides = wanted.some((work) => withdrawnOverrides(before(work), work).length > 0);
+  if (losesOverrides && context.options.unclaimedBindings === "freeze" && !(await isPolicyStaying(binding, context)))
+    return done;
   const overrideManager = events.from("override-manager");
   for (const { type, reason, message } of overrideEvents)
     (type === "Normal" ? overrideManager.normal : overrideManager.warning)(template, reason, message);
@@ -137,10 +146,9 @@ export async function reconcile(
   await Promise.all(
     wanted.map(async (work) => {
       try {
-        const present = works.find(({ metadata }) => metadata.namespace === work.metadata.namespace);
         if (!(await write(work, context))) return;
         isWritten = true;
-        for (const policy of withdrawnOverrides(present, work))
+        for (const policy of withdrawnOverrides(before(work), work))
           overrideManager.warning(
             template,
             "OverridePolicyWithdrawn",
@@ -166,6 +174,19 @@ export async function reconcile(
     for (const about of [binding, template])
       events.normal(about, "SyncWorkSucceed", `Sync work of ${what} successful.`);
   return done;
+}
+
+/** Whether the policy that claims a binding is there to stay, by what is stored now; true where no policy does. */
+async function isPolicyStaying(
+  binding: AnyBinding,
+  { client }: ControllerContext<BindingDeps, BindingOptions>,
+): Promise<boolean> {
+  const claim = claimOf(binding);
+  if (claim === undefined) return true;
+  const policy = await (claim.kind === "PropagationPolicy"
+    ? client.find(PropagationPolicy, claim)
+    : client.find(ClusterPropagationPolicy, claim));
+  return policy !== undefined && policy.metadata.deletionTimestamp === undefined;
 }
 
 /**

@@ -34,7 +34,7 @@ import { isClaimedLazily, reconcile, requestName, stateOf } from "./reconcile.ts
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
 export type { DetectorDeps, DetectorOptions, TemplateKinds } from "./context.ts";
-export { buildBinding, claimOf, matchPolicy } from "./plan.ts";
+export { buildBinding, matchPolicy } from "./plan.ts";
 
 const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
 const claimIds = ({ metadata }: KubeObject) =>

@@ -1,8 +1,14 @@
 import { describe, expect, test } from "vitest";
-import type { AnyBinding, AnyPropagationPolicy, ClusterPropagationPolicy, PropagationPolicy } from "#apis/karmada";
+import {
+  type AnyBinding,
+  type AnyPropagationPolicy,
+  type ClusterPropagationPolicy,
+  type PropagationPolicy,
+  claimOf,
+} from "#apis/karmada";
 import type { KubeObject } from "#machinery";
 import { isChangedByMarksOnly } from "./lazy.ts";
-import { buildBinding, claimed, claimOf, matchPolicy, unclaimed } from "./plan.ts";
+import { buildBinding, claimed, matchPolicy, unclaimed } from "./plan.ts";
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
 const template = (more: object = {}, meta: object = {}): KubeObject =>

@@ -12,6 +12,7 @@ import {
   PROPAGATION_POLICY_NAMESPACE,
   type PropagationPolicy,
   type PropagationSpec,
+  type Claim,
 } from "#apis/karmada";
 import { controllerReference, type KubeObject, withAnnotations, withKeys, withLabels } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
@@ -58,22 +59,6 @@ export function matchPolicy(
 }
 
 export const isClusterPolicy = (policy: AnyPropagationPolicy): boolean => policy.kind === "ClusterPropagationPolicy";
-
-/** Who claims a template, as its marks say. */
-export type Claim =
-  | { readonly kind: "PropagationPolicy"; readonly namespace: string; readonly name: string; readonly id: string }
-  | { readonly kind: "ClusterPropagationPolicy"; readonly name: string; readonly id: string };
-
-export function claimOf({ metadata }: KubeObject): Claim | undefined {
-  const { labels = {}, annotations = {} } = metadata;
-  const namespace = annotations[PROPAGATION_POLICY_NAMESPACE];
-  const name = annotations[PROPAGATION_POLICY_NAME];
-  const id = labels[PROPAGATION_POLICY_ID];
-  if (namespace && name && id) return { kind: "PropagationPolicy", namespace, name, id };
-  const clusterName = annotations[CLUSTER_PROPAGATION_POLICY_NAME];
-  const clusterId = labels[CLUSTER_PROPAGATION_POLICY_ID];
-  return clusterName && clusterId ? { kind: "ClusterPropagationPolicy", name: clusterName, id: clusterId } : undefined;
-}
 
 /** The marks of a policy on templates and bindings. */
 export function claimMarks(policy: AnyPropagationPolicy): {

@@ -14,6 +14,8 @@ import {
   PROPAGATION_POLICY_ID,
   PropagationPolicy,
   ResourceBinding,
+  claimOf,
+  type Claim,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { retryOnConflict } from "#client";
@@ -30,16 +32,7 @@ import {
 } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
-import {
-  type BindingInput,
-  buildBinding,
-  choosePolicy,
-  type Claim,
-  claimed,
-  claimOf,
-  isClusterPolicy,
-  unclaimed,
-} from "./plan.ts";
+import { type BindingInput, buildBinding, choosePolicy, claimed, isClusterPolicy, unclaimed } from "./plan.ts";
 import { isLazy, TEMPLATE_DIGEST, userDigest } from "./lazy.ts";
 import { withQuotaFacts } from "./quota-facts.ts";
 import { WaitingTemplates } from "./waiting.ts";
