@@ -39,7 +39,10 @@ export async function bundleProgram(): Promise<Program> {
   const folder = join(root, `node_modules/.cache/program-${process.pid}-${bundles++}`);
   mkdirSync(folder, { recursive: true });
   await build({
-    entryPoints: { main: join(root, "src/main.ts") },
+    entryPoints: {
+      main: join(root, "src/main.ts"),
+      "member-thread": join(root, "src/controlplane/member-threads/thread.ts"),
+    },
     outdir: folder,
     bundle: true,
     splitting: true,

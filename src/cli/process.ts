@@ -1,14 +1,8 @@
-import { randomBytes, randomUUID } from "node:crypto";
-import type { Logger, Random } from "#base";
+import type { Logger } from "#base";
 import { createLogger } from "#controlplane";
 
 export { systemClock } from "#base";
-
-/** Chance from the operating system, for real runs. */
-export function realRandom(): Random {
-  const next = () => randomBytes(4).readUInt32LE(0) / 4294967296;
-  return { next, below: (limit) => Math.floor(next() * limit), uuid: () => randomUUID() };
-}
+export { realRandom } from "#controlplane";
 
 /** From this `-v` on everything is logged. */
 const VERBOSE = 4;

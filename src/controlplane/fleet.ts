@@ -9,10 +9,11 @@ import type { ServerConfig } from "#config";
 import { Turns } from "#controller-runtime";
 import type { Transport } from "#machinery";
 import { type MemberCredentials, memberId, obtainCredentials, registerMember, renewCredentials } from "#member";
-import type { NodeClass, SimulatedMember } from "#simulator";
+import type { NodeClass } from "#simulator";
 import { createMemoryBackend, openBackend, openFileBackend } from "#store";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { startMember } from "./member.ts";
+import { type RunningMember, startMember } from "./member.ts";
+import { startMemberThreads } from "./member-threads/member-threads.ts";
 import { createMetrics } from "./metrics.ts";
 
 export interface FleetMember {
@@ -28,7 +29,7 @@ export interface FleetMember {
 /** A control plane with simulated members in one process. */
 export interface Fleet {
   readonly controlPlane: ControlPlane;
-  readonly members: ReadonlyMap<string, SimulatedMember>;
+  readonly members: ReadonlyMap<string, RunningMember>;
   readonly listener: Listener;
   /** Files that let kubectl reach the control plane (`admin`) and each member, by name. */
   readonly kubeconfigs: ReadonlyMap<string, string>;
@@ -46,6 +47,8 @@ export interface FleetOptions {
   /** Keeps what members store in memory, and the control plane's on disk. */
   readonly membersInMemory?: boolean;
   readonly podReadyMs?: number;
+  /** Threads the members share among themselves; 0, the default, for the control plane's own. */
+  readonly memberThreads?: number;
 }
 
 /** Starts members, control plane and joins them; resolves when the API answers and the members are known. */
@@ -63,49 +66,58 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     writeKubeconfig(path, name, server, own.authority.certificate, own.admin);
     kubeconfigs.set(name, path);
   };
-  const members = new Map<string, SimulatedMember>();
+  const members = new Map<string, RunningMember>();
   const inProcess = new Map<string, Transport>();
   const listeners: Listener[] = [];
   const { metrics, text } = createMetrics();
   const turns = new Turns();
+  const threadCount = Math.min(options.memberThreads ?? 0, options.members.length);
+  const threads = threadCount > 0 ? startMemberThreads(threadCount, clock, log) : undefined;
+  const isKept = !(options.isInMemory || options.membersInMemory);
+  const serving = {
+    certificate: pki.server.certificate,
+    key: pki.server.key,
+    clientAuthority: pki.authority.certificate,
+  };
+  /** Starts a member in this thread or in one of theirs; gives the port of its API server. */
+  async function startOne(given: FleetMember): Promise<{ readonly running: RunningMember; readonly port: number }> {
+    // Members of the tour share the control plane's authority: one set of certificates starts faster than many.
+    const member = {
+      ...given,
+      pki: { serviceAccount: pki.serviceAccount, authority: { certificate: pki.authority.certificate } },
+      ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }),
+    };
+    if (threads !== undefined)
+      return threads.start({
+        member,
+        folder: isKept ? folder : undefined,
+        serving,
+        isVerbose: config.logLevel === "debug" || config.verbosity > 0,
+      });
+    const backend = isKept ? { backend: openFileBackend(join(folder, "members", given.name)) } : {};
+    const running = await startMember({ ...member, clock, random, log, turns, ...backend });
+    const own = await running.api.listen({ host: "127.0.0.1", port: 0, ...serving });
+    listeners.push(own);
+    return { running, port: own.port };
+  }
   const started = await Promise.all(
-    options.members.map(async (member) => {
-      // Members of the tour share the control plane's authority: one set of certificates starts faster than many.
-      const isKept = !(options.isInMemory || options.membersInMemory);
-      const memberBackend = isKept ? openFileBackend(join(folder, "members", member.name)) : undefined;
-      const simulated = await startMember({
-        ...member,
-        pki,
-        clock,
-        random,
-        log,
-        turns,
-        ...(memberBackend === undefined ? {} : { backend: memberBackend }),
-        ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }),
-      });
-      const listener = await simulated.api.listen({
-        host: "127.0.0.1",
-        port: 0,
-        certificate: pki.server.certificate,
-        key: pki.server.key,
-        clientAuthority: pki.authority.certificate,
-      });
-      return { member, simulated, listener };
-    }),
-  );
+    options.members.map(async (member) => ({ member, ...(await startOne(member)) })),
+  ).catch(async (error: unknown) => {
+    await threads?.stop();
+    throw error;
+  });
   const joins: {
     readonly member: FleetMember;
     readonly endpoint: string;
     readonly credentials: Promise<MemberCredentials>;
     readonly id: Promise<string>;
   }[] = [];
-  for (const { member, simulated, listener } of started) {
-    const endpoint = `https://127.0.0.1:${listener.port}`;
-    members.set(member.name, simulated);
-    listeners.push(listener);
-    inProcess.set(endpoint, simulated.transport);
+  for (const { member, running, port } of started) {
+    const endpoint = `https://127.0.0.1:${port}`;
+    members.set(member.name, running);
+    inProcess.set(endpoint, running.transport);
     keep(member.name, `${member.name}.kubeconfig`, endpoint, pki);
-    const inside = createClient(simulated.api.transport(), { fieldManager: "flotilla" });
+    const inside = createClient(running.api.transport(), { fieldManager: "flotilla" });
     const credentials = obtainCredentials(inside, member.name, CLUSTER_NAMESPACE, clock);
     // It is awaited below; a failure before that must not end the process.
     credentials.catch(() => {});
@@ -141,6 +153,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       await controlPlane.stop();
       await Promise.all(listeners.map((own) => own.close()));
       await Promise.all([...members.values()].map((member) => member.stop()));
+      await threads?.stop();
     },
   };
 }

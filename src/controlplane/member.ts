@@ -16,13 +16,23 @@ export interface MemberOptions {
   readonly isSummarised?: boolean;
   readonly region?: string;
   readonly zone?: string;
-  readonly pki: Pki;
+  /** What signs its service accounts' tokens, and the authority its pods are told of. */
+  readonly pki: Pick<Pki, "serviceAccount"> & { readonly authority: Pick<Pki["authority"], "certificate"> };
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   readonly backend?: Backend;
   readonly podReadyMs?: number;
   readonly turns?: Turns;
+}
+
+/** A simulated member as others use it, wherever it runs: in this thread or in one of its own. */
+export interface RunningMember
+  extends Pick<
+    SimulatedMember,
+    "name" | "transport" | "faults" | "setFaults" | "setNodesReady" | "setQuotaFull" | "stop"
+  > {
+  readonly api: Pick<SimulatedMember["api"], "transport">;
 }
 
 /** A simulated member with the controllers every Kubernetes cluster has. */

@@ -4,6 +4,7 @@
  * makes the cluster fail in ways that real ones do. It runs nothing and pulls nothing.
  */
 export { ConnectionRefused, type Faults, NO_FAULTS, withFaults } from "./faults.ts";
+export { faultyWay } from "./faulty-way.ts";
 export { applyFault, faultNames, type FaultName, type FaultRequest, isFaultName } from "./fault-commands.ts";
 export type { KubeletOptions } from "./controllers/kubelet.ts";
 export {

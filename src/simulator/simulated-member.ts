@@ -1,6 +1,6 @@
 import { Namespace, Node, ResourceQuota, STANDS_FOR } from "#apis/kubernetes";
 import { namespaceUsage, type RunningApiServer, startApiServer } from "#apiserver";
-import type { Clock, Logger, Random, Timer } from "#base";
+import type { Clock, Logger, Random } from "#base";
 import { createInformers } from "#client";
 import { type ControllerDefinition, createManager, type Manager, type Turns } from "#controller-runtime";
 import {
@@ -30,7 +30,8 @@ import { resourceQuotaController } from "./controllers/resource-quota.ts";
 import { simulatedExec } from "./exec.ts";
 import { simulatedLogs } from "./logs.ts";
 import { simulatedPortForward } from "./port-forward.ts";
-import { type Faults, isRefusing, NO_FAULTS, withFaults } from "./faults.ts";
+import type { Faults } from "./faults.ts";
+import { faultyWay } from "./faulty-way.ts";
 import { metricsDefinitions } from "./metrics-api.ts";
 
 /** Nodes of one size. */
@@ -179,26 +180,15 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
   running.informers.start();
   await running.start();
   api.setReady(true);
-  const faults: Faults = { ...NO_FAULTS };
-  const transport = withFaults(inside, name, faults, clock);
-  let nextFlap: Timer | undefined;
-  const flap = () => {
-    nextFlap?.cancel();
-    if (isRefusing(faults, clock.now()) || faults.isLying) transport.cut();
-    if (faults.flapMs > 0) nextFlap = clock.after(faults.flapMs - (clock.now() % faults.flapMs), flap);
-  };
+  const way = faultyWay(inside, name, clock);
   return {
     name,
     options,
     api,
     manager: running,
-    transport,
-    faults,
-    setFaults(change) {
-      Object.assign(faults, change);
-      flap();
-      if (!isRefusing(faults, clock.now()) && !faults.isHanging) transport.flush();
-    },
+    transport: way.transport,
+    faults: way.faults,
+    setFaults: (change) => way.setFaults(change),
     async setNodesReady(isReady, names) {
       const { items } = await running.client.list(Node);
       for (const node of items) {
@@ -209,7 +199,7 @@ export async function startSimulatedMember(options: SimulatedMemberOptions): Pro
     },
     setQuotaFull: (isFull) => setQuotaFull(running, isFull),
     async stop() {
-      nextFlap?.cancel();
+      way.stop();
       await running.stop();
       running.informers.stop();
       api.stop();

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemUser } from "#apiserver";
 import type { Fleet } from "#controlplane";
+import type { SimulatedMember } from "#simulator";
 import { eventually, hasKubectl, kubectl, startTestFleet } from "#testing";
 
 let fleet: Fleet;
@@ -68,7 +69,7 @@ describe.skipIf(!hasKubectl())("kubectl through the cluster proxy (skipped witho
     expect(await kubectl(admin, ["--server", proxy, "exec", "-i", name, "--", "cat"], "through\n")).toBe("through\n");
     await expect(one("exec", name, "--", "ls")).rejects.toThrow(/"ls": executable file not found[\s\S]*exit code 127/);
     // Following ends when the pod goes.
-    const followed = await fleet.members.get("member1")?.api.front.handle({
+    const followed = await (fleet.members.get("member1") as SimulatedMember).api.front.handle({
       method: "GET",
       url: `/api/v1/namespaces/default/pods/${name.slice("pod/".length)}/log?follow=true`,
       headers: {},

@@ -33,6 +33,23 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+test("the quickstart's members run in threads of their own where it is asked for", { timeout: 180_000 }, async () => {
+  const data = join(folder, "threads");
+  const up = await program.start(
+    ["up", "--no-tour", "--in-memory", "--member-threads=2", "--port=0", `--data-dir=${data}`],
+    /Ctrl-C/,
+  );
+  const plane = connect(join(data, "admin.kubeconfig"));
+  await plane.create(PropagationPolicy, aPropagationPolicy("all", { clusterAffinity: { clusterNames: ["member3"] } }));
+  await plane.create(Deployment, aDeployment("web", 2));
+  const at = { namespace: "default", name: "web" };
+  await eventually(async () => (await plane.get(Deployment, at)).status?.readyReplicas === 2, 90_000);
+  const member = connect(join(data, "member3.kubeconfig"));
+  expect((await member.get(Deployment, at)).status?.readyReplicas).toBe(2);
+  await up.end();
+  expect(up.output()).toContain("Stopping");
+});
+
 test("[DR-3] [DR-36] a server, a member of its own process, join, propagation over HTTPS, restart, unjoin", {
   timeout: 180_000,
 }, async () => {

@@ -36,6 +36,13 @@ const ownFlags = {
   noTour: flag("no-tour", boolean, "false", "start without the tour", { of: "flotilla", by: "cli" }),
   inMemory: flag("in-memory", boolean, "false", "keep nothing on disk but kubeconfigs", { of: "flotilla", by: "cli" }),
   members: flag("members", wholeNumber(1, 100), "3", "number of simulated members", { of: "flotilla", by: "cli" }),
+  memberThreads: flag(
+    "member-threads",
+    wholeNumber(0, 64),
+    "0",
+    "threads of their own the simulated members share, so that they use further cores; 0 for the control plane's",
+    { of: "flotilla", by: "cli" },
+  ),
   port: flag("port", wholeNumber(-1, 65535), "-1", "short for --secure-port", { of: "flotilla", by: "cli" }),
 };
 const upFlags = { ...ownFlags, ...serverFlags };
@@ -68,6 +75,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     noTour,
     inMemory,
     members: count,
+    memberThreads,
     port,
     ...given
   } = readFlags(upFlags, words, {
@@ -83,6 +91,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     random: realRandom(),
     log,
     isInMemory: inMemory,
+    memberThreads,
   });
   const print = (text: string) => void process.stdout.write(text);
   print(
