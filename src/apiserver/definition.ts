@@ -22,6 +22,9 @@ export interface User {
 /** The in-process user: the control plane itself. */
 export const systemUser: User = { name: "system:flotilla", groups: ["system:masters", "system:authenticated"] };
 
+/** For whom warnings are: nobody. */
+export const unheard = (): void => {};
+
 export interface RequestContext {
   readonly user: User;
   readonly warn: (message: string) => void;
@@ -65,6 +68,11 @@ export interface Strategy {
   validateFinalize?(object: KubeObject): readonly FieldError[];
   /** Whether `validate` says all there is to say, as Kubernetes does: then the schema checks nothing. */
   readonly rulesAreWhole?: boolean;
+  /**
+   * Whether `applyDefaults` and `validate` read nothing but the spec: of a very spec that went through them before they would
+   * say nothing again.
+   */
+  readonly rulesReadSpec?: boolean;
   /** What a client is told about an object that is taken all the same. */
   warnings?(object: KubeObject, old: KubeObject | undefined): readonly string[];
   /** Where the template of its pods stands; empty where the object itself is one. */

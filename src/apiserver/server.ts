@@ -24,6 +24,7 @@ import {
   type RequestContext,
   type ResourceDefinition,
   systemUser,
+  unheard,
   type User,
   type VersionConversion,
 } from "./definition.ts";
@@ -239,7 +240,7 @@ export class ApiServer implements VerbHost {
   }
 
   #context(user: User, warn: ((message: string) => void) | undefined): RequestContext {
-    return { user, warn: warn ?? (() => {}) };
+    return { user, warn: warn ?? unheard };
   }
 
   async execute(request: ResourceRequest, context: RequestContext): Promise<KubeObject> {

@@ -133,6 +133,47 @@ const deployment = (name: string, spec: object = {}): KubeObject =>
     },
   }) as unknown as KubeObject;
 
+describe("a spec that was taken before", () => {
+  const template = (body: object) => body as unknown as KubeObject;
+
+  it("is shared between servers of a process, and everything else is looked at as ever", async () => {
+    const other = await createTestServer();
+    const made = await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
+    const { spec } = made as unknown as { readonly spec: object };
+    const body = template({
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: { name: "b", labels: { x: "y" } },
+      spec,
+    });
+    const copied = await other.send("create", "apps/v1/deployments", { ...at, body });
+    expect((copied as unknown as { readonly spec: object }).spec).toBe(spec);
+    expect(copied).toMatchObject({ metadata: { name: "b", generation: 1, labels: { x: "y" } }, status: {} });
+    const plain = await other.send("create", "apps/v1/deployments", {
+      ...at,
+      body: template(JSON.parse(JSON.stringify({ ...body, metadata: { name: "c", labels: { x: "y" } } }))),
+    });
+    const told = ({ metadata: _m, ...rest }: KubeObject) => rest;
+    expect(told(copied)).toEqual(told(plain));
+    const wrong = (more: object) =>
+      failure(other.send("create", "apps/v1/deployments", { ...at, body: template({ ...body, ...more }) }));
+    expect((await wrong({ metadata: { name: "d", labels: { "a b": "" } } })).status).toMatchObject({ code: 422 });
+    expect((await wrong({ metadata: { name: "d" }, spec: { ...spec, replicas: -1 } })).status.message).toContain(
+      "spec.replicas: Invalid value: -1",
+    );
+  });
+
+  it("is looked at anew as a part of another kind", async () => {
+    const made = await server.send("create", "apps/v1/deployments", { ...at, body: deployment("a") });
+    const { spec } = made as unknown as { readonly spec: object };
+    const set = await server.send("create", "apps/v1/replicasets", {
+      ...at,
+      body: template({ apiVersion: "apps/v1", kind: "ReplicaSet", metadata: { name: "a" }, spec }),
+    });
+    expect(Object.keys(read(set).spec).sort()).toEqual(["replicas", "selector", "template"]);
+  });
+});
+
 describe("update", () => {
   it("changes nothing and makes no revision when nothing differs", async () => {
     const made = await create(configMap("a", { k: "v" }));

@@ -8,17 +8,22 @@ export function getPath(value: unknown, ...path: readonly (string | number)[]): 
   return at;
 }
 
-/** A copy with one member set deep inside; missing objects on the way are made, everything else is shared. */
+/** A copy with one member set deep inside; missing objects on the way are made, everything else is shared. The same value where it is so. */
 export function setPath<T>(value: T, path: readonly (string | number)[], member: unknown): T {
   const [step, ...rest] = path;
   if (step === undefined) return member as T;
   if (Array.isArray(value)) {
+    const next = setPath(value[Number(step)], rest, member);
+    if (Number(step) < value.length && Object.is(next, value[Number(step)])) return value;
     const copy = [...value];
-    copy[Number(step)] = setPath(copy[Number(step)], rest, member);
+    copy[Number(step)] = next;
     return copy as T;
   }
-  const object = (typeof value === "object" && value !== null ? value : {}) as Record<string | number, unknown>;
-  return { ...object, [step]: setPath(object[step], rest, member) } as T;
+  const isObject = typeof value === "object" && value !== null;
+  const object = (isObject ? value : {}) as Record<string | number, unknown>;
+  const next = setPath(object[step], rest, member);
+  if (isObject && Object.hasOwn(object, step) && Object.is(next, object[step])) return value;
+  return { ...object, [step]: next } as T;
 }
 
 /** A copy without one member; the same value when there is nothing to remove. */

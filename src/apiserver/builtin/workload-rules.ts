@@ -447,6 +447,7 @@ const claimTemplate = (claim: Json): Json => ({
 export const workloadRules: Readonly<Record<string, Strategy>> = {
   "apps/Deployment": {
     rulesAreWhole: true,
+    rulesReadSpec: true,
     applyDefaults: withSpec((spec) => {
       const complete = filled(spec, {
         replicas: 1,

@@ -16,6 +16,7 @@ import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { readEmbedded } from "./embedded-objects.ts";
 import { goMismatch } from "./go-decoding.ts";
 import type { VerbHost } from "./host.ts";
+import { hasKnownSpec } from "./known-specs.ts";
 import { decodeMetadata, namespaceMismatch, unknownMetadata } from "../metadata.ts";
 
 /**
@@ -103,7 +104,7 @@ export function admitBody(
 /** With its defaults, and in the form its kind is shown in. */
 function filledIn({ schema, strategy }: ResourceDefinition, object: KubeObject, known?: KubeObject): KubeObject {
   const filled = (schema?.applyDefaults(object, known) ?? object) as KubeObject;
-  const defaulted = strategy.applyDefaults?.(filled) ?? filled;
+  const defaulted = hasKnownSpec(strategy, filled, known) ? filled : (strategy.applyDefaults?.(filled) ?? filled);
   return strategy.settle?.(defaulted, known) ?? defaulted;
 }
 

@@ -7,6 +7,7 @@ import { sideWrites } from "./alongside.ts";
 import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
 import { ownedKindOf, trackFields } from "./field-owners.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
+import { knownBySpec, noteSpec } from "./known-specs.ts";
 import { checkNamespace, validateObject, warnOf } from "./validation.ts";
 
 const GENERATED_NAME_TRIES_MAX = 8;
@@ -31,7 +32,8 @@ export async function createObject(
   const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
   if (definition.kind.namespaced && at === undefined)
     throw badRequest("an empty namespace may not be set during creation");
-  let object = admitBody(definition, sentBody, options, context, isKnownIn(host));
+  const known = knownBySpec(definition, sentBody);
+  let object = admitBody(definition, sentBody, options, context, isKnownIn(host), known);
   object = { ...object, metadata: withoutRepeatedOwners(object.metadata, context.warn) };
   // Owners are noted before the server and its plugins change anything: what they set belongs to nobody.
   if (!isApply) object = trackFields(host, definition, undefined, object, options, undefined, context);
@@ -53,9 +55,9 @@ export async function createObject(
   const alongside: WrittenAlongside[] = [];
   const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context, alongside);
   object = (await admit(host.admission, request, (changed) => {
-    const mutated = settleMutation(definition, changed, object);
+    const mutated = settleMutation(definition, changed, object, known);
     const settled = strategy.settleCreated?.(mutated) ?? mutated;
-    validateObject(definition, settled, undefined);
+    validateObject(definition, settled, undefined, { known });
     warnOf(definition, settled, undefined, context.warn);
     return settled;
   })) as KubeObject;
@@ -80,6 +82,7 @@ export async function createObject(
       return createObject(host, definition, namespace, body, options, context, { isApply, tries: tries + 1 });
     throw alreadyExists(definition.kind, object.metadata.name ?? "");
   }
+  if (admittedBy !== undefined) noteSpec(definition, written.object);
   await host.prepare(definition, [written.object]);
   return host.convert(written.object, definition);
 }

@@ -23,6 +23,7 @@ import { decodedAnew, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
 import type { StoredObject } from "../storage/resource-store.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
+import { noteSpec } from "./known-specs.ts";
 import { validateObject, warnOf } from "./validation.ts";
 
 /**
@@ -139,6 +140,7 @@ export async function modifyObject(
       const admittedBy = isAdmitted ? definition : undefined;
       const written = await store.put(key, stored, present.revision, admittedBy, sideWrites(host, alongside));
       if (written !== undefined) {
+        if (admittedBy !== undefined) noteSpec(definition, written.object);
         await host.prepare(definition, [written.object]);
         return show(host.convert(written.object, definition));
       }

@@ -1,9 +1,10 @@
 import { podWarnings } from "../builtin/pod-warnings.ts";
 import { hasRules, ruleErrors } from "../custom-resources/rules.ts";
 import { apiError, type FieldError, fieldInvalid, forbidden, invalid, type KubeObject, notFound } from "#machinery";
-import type { ResourceDefinition } from "../definition.ts";
+import { type ResourceDefinition, unheard } from "../definition.ts";
 import { validateMetadata } from "../metadata.ts";
 import type { VerbHost } from "./host.ts";
+import { hasKnownSpec } from "./known-specs.ts";
 
 /** Mistakes after which rules would read values that are not what their types say. */
 const BLOCKING = new Set(["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"]);
@@ -52,7 +53,7 @@ function builtinErrors(
     return strategy.validate?.(object) ?? [];
   const own = [
     ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
-    ...(strategy.validate?.(object) ?? []),
+    ...((hasKnownSpec(strategy, object, known) ? undefined : strategy.validate?.(object)) ?? []),
     ...((old === undefined ? strategy.validateNew?.(object) : strategy.validateUpdate?.(object, old)) ?? []),
   ];
   if (strategy.rulesAreWhole === true || schema === undefined) return own;
@@ -99,6 +100,7 @@ export function warnOf(
   old: KubeObject | undefined,
   warn: (message: string) => void,
 ): void {
+  if (warn === unheard) return;
   const { warnings, hasTemplate } = strategy;
   for (const text of warnings?.(object, old) ?? []) warn(text);
   if (hasTemplate !== undefined) for (const text of podWarnings(object, old, hasTemplate)) warn(text);
