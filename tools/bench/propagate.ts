@@ -8,15 +8,19 @@ import { createLogger, startFleet } from "#controlplane";
 import { aDeployment, aPropagationPolicy, eventually } from "#testing";
 import { type Bench, manyWriters, perSecond } from "./measure.ts";
 
-/** Deployments from POST to present in a simulated member, beside the same writes straight to the member. */
+/**
+ * Deployments from POST to present in a simulated member, beside the same writes straight to the member. `2000x1`: 2 000, with
+ * the member in a thread of its own.
+ */
 export const propagate: Bench = async ({ scratch, words }) => {
-  const COUNT = Number(words[0] ?? 300);
+  const [COUNT = 300, memberThreads = 0] = (words[0] ?? "300").split("x").map(Number);
   const config = parseFlags([`--data-dir=${join(scratch, "propagate")}`, "--secure-port=0"]);
   const fleet = await startFleet({
     config,
     clock: systemClock,
     random: seededRandom(1),
     log: createLogger("silent"),
+    memberThreads,
     members: [{ name: "member1", region: "local", nodes: [{ count: 50, cpu: "64", memory: "256Gi" }] }],
   });
   try {

@@ -41,6 +41,7 @@ import {
   planRenamed,
   planUnpreserved,
   renderWorks,
+  targetsOf,
   withdrawnOverrides,
 } from "./plan.ts";
 
@@ -99,6 +100,8 @@ export async function reconcile(
   }
   if (id === undefined) return done;
   if (context.options.unclaimedBindings === "freeze" && isReleasedBinding(binding)) return done;
+  // Not placed yet, and nothing to clean up: its placement brings it back.
+  if (works.length === 0 && targetsOf(binding).length === 0) return done;
   const orphans = planOrphans(binding, works).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   try {
     await Promise.all(planUnpreserved(binding, works).map((work) => client.update(Work, work)));
