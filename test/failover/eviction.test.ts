@@ -680,6 +680,29 @@ describe("fail-back", () => {
     await fleet.until(async () => (await fleet.targets()) === "m1:1,m2:2", 60_000);
   });
 
+  test("a workload that would not be placed in its old cluster any more stays, and says so", async () => {
+    fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--fail-back-after=60s"] });
+    await fleet.addOutagePolicies();
+    await deploy(oneOf("m2"));
+    await retryOnConflict(async () => {
+      const policy = await fleet.plane.get(PropagationPolicy, { namespace: "default", name: "web" });
+      await fleet.plane.update(PropagationPolicy, {
+        ...policy,
+        spec: { ...policy.spec, placement: oneOf("m1", "m2") },
+      } as PropagationPolicy);
+    });
+    await fleet.advance(5_000);
+    expect(await fleet.targets()).toBe("m2:3");
+    fleet.simulated("m2").setFaults({ isDown: true });
+    await fleet.until(async () => (await fleet.targets()) === "m1:3" && (await fleet.tasks()).length === 0, 120_000);
+    fleet.simulated("m2").setFaults({ isDown: false });
+    await fleet.advance(300_000);
+    expect(await fleet.targets()).toBe("m1:3");
+    expect(await fleet.eventsOf("ResourceBinding", "web-deployment")).toContain(
+      "Normal FailBackNotPreferred Not returning to cluster m2, which has been well for 60 s: placed anew it would go to m1.",
+    );
+  });
+
   test("a cluster that flaps is not returned to before it has been well for the whole time", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2"], flags: ["--fail-back-after=10m"] });
     await deploy(terms);

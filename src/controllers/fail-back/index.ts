@@ -108,10 +108,15 @@ async function reconcile(request: Request, context: Context): Promise<Result> {
       const predicted = context.deps.placeAnew(binding, nowMs);
       const { binding: next, isReturning } = returned(binding, plan.to, plan.rest, predicted, nowMs);
       const result = await write(kind, next as ResourceBinding, context);
-      if (isReturning && result.outcome === "done") {
-        const message = `Returning to cluster ${plan.to.join(", ")}, which has been well for ${afterMs / 1000} s.`;
-        context.events.from("fail-back").normal(binding, "FailBack", message);
+      if (result.outcome !== "done") return result;
+      const home = `cluster ${plan.to.join(", ")}, which has been well for ${afterMs / 1000} s`;
+      if (isReturning) {
+        context.events.from("fail-back").normal(binding, "FailBack", `Returning to ${home}.`);
         context.log.info("failing back", { binding: request.key, to: plan.to.join() });
+      } else {
+        const elsewhere = predicted === undefined ? "nowhere" : predicted.map(({ name }) => name).join(", ");
+        const message = `Not returning to ${home}: placed anew it would go to ${elsewhere || "nowhere"}.`;
+        context.events.from("fail-back").normal(binding, "FailBackNotPreferred", message);
       }
       return result;
     }
