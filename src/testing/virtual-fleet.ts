@@ -34,6 +34,8 @@ export interface VirtualFleetOptions {
   readonly flags?: readonly string[];
   readonly nodes?: readonly NodeClass[];
   readonly podReadyMs?: number;
+  /** Nodes by classes and pods by counts, for members of any size. */
+  readonly isSummarised?: boolean;
   /** Members in pull mode: each gets an agent that posts its status and renews its Lease. */
   readonly pull?: readonly string[];
   /** Joins members before the fleet is handed over; default true. */
@@ -144,6 +146,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       name,
       region: name,
       nodes: options.nodes ?? [{ count: 3, cpu: "8", memory: "32Gi" }],
+      isSummarised: options.isSummarised ?? false,
       pki,
       clock,
       random,

@@ -470,6 +470,43 @@ describe("pace", () => {
   });
 });
 
+test("[O-47a] [O-47b] 40 000 pods of 40 Deployments leave a member of 2 000 nodes within fifteen minutes at upstream's rate of 0.5, and old copies wait for new ones", async () => {
+  fleet = await startFailoverFleet({
+    members: ["m1", "m2", "m3", "m4", "m5"],
+    isSummarised: true,
+    nodes: [{ count: 2_000, cpu: "32", memory: "128Gi" }],
+    flags: ["--resource-eviction-rate=0.5"],
+  });
+  await fleet.addOutagePolicies();
+  const placement = (clusterNames: readonly string[]) => ({
+    clusterAffinities: [
+      { affinityName: "home", clusterNames: ["m1"] },
+      { affinityName: "away", clusterNames },
+    ],
+    replicaScheduling: { replicaSchedulingType: "Divided", replicaDivisionPreference: "Aggregated" },
+  });
+  await fleet.plane.create(PropagationPolicy, aPropagationPolicy("all", placement(["m2", "m3", "m4", "m5"])));
+  const names = Array.from({ length: 40 }, (_, at) => `app-${at}`);
+  for (const name of names) await fleet.plane.create(Deployment, aDeployment(name, 1_000));
+  const shown = async () => {
+    const { items } = await fleet.plane.list(Deployment, { namespace: "default" });
+    return items.reduce((sum, { status }) => sum + (status?.readyReplicas ?? 0), 0);
+  };
+  await fleet.until(async () => (await shown()) === 40_000);
+  const at = async () =>
+    (await Promise.all(names.map((name) => fleet.targets(name)))).flatMap((text) => text.split(","));
+  expect(new Set(await at())).toEqual(new Set(["m1:1000"]));
+  fleet.simulated("m1").setFaults({ isDown: true });
+  await fleet.until(async () => (await ready("m1")) === "False");
+  const movedMs = await fleet.until(async () => {
+    const targets = await at();
+    const tasks = await Promise.all(names.map((name) => fleet.tasks(name)));
+    return targets.every((text) => !text.startsWith("m1:")) && tasks.flat().length === 0;
+  });
+  expect(movedMs).toBeLessThan(15 * 60_000);
+  expect(await shown()).toBe(40_000);
+});
+
 describe("eviction tasks", () => {
   const addTask = (task: object) =>
     retryOnConflict(async () => {
