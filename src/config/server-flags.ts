@@ -220,6 +220,13 @@ const engineFlags = {
     "bindings whose dependencies are followed at a time",
     { of: MANAGER, by: "controllers/dependencies-distributor", upstream: "2" },
   ),
+  propagateClusterScopedDependencies: flag(
+    "propagate-cluster-scoped-dependencies",
+    boolean,
+    "false",
+    "what templates without a namespace need follows them too, where their policy says propagateDeps",
+    { of: "flotilla", by: "controllers/dependencies-distributor" },
+  ),
   concurrentNamespaceSyncs: flag("concurrent-namespace-syncs", workers, "16", "namespaces synchronised at a time", {
     of: MANAGER,
     by: "controllers/namespace-sync",

@@ -190,6 +190,7 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
       deps: { interpreter, kindOf, templateOf },
       options: {
         unclaimedBindings: config.unclaimedBindings,
+        clusterScopedDependencies: config.propagateClusterScopedDependencies,
         concurrentSyncs: config.concurrentDependentResourceSyncs,
       },
     },

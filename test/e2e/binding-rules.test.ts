@@ -1,6 +1,15 @@
 /** Bindings, dependencies, Works, namespaces and status by their numbered rules (propagation.md 5 to 10), in virtual time. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ConfigMap, Deployment, Event, Job, Namespace, PodDisruptionBudget, Service } from "#apis/kubernetes";
+import {
+  ConfigMap,
+  Deployment,
+  Event,
+  IngressClass,
+  Job,
+  Namespace,
+  PodDisruptionBudget,
+  Service,
+} from "#apis/kubernetes";
 import {
   ClusterOverridePolicy,
   ClusterPropagationPolicy,
@@ -147,6 +156,77 @@ test("5.3 12.2 what was let go goes on needing what it needed then, over changes
   expect(await copy("m1", "freed-after")).toBeUndefined();
   await policy("freed-again", select("apps/v1", "Deployment", "freed", { propagateDeps: true }));
   await fleet.until(async () => (await copy("m1", "freed-after")) && (await copy("m1", "freed-before")) === undefined);
+});
+
+test("5.3 12.5f what a cluster-scoped template needs follows it where the flag says so, and leaves with it", async () => {
+  const other = await startVirtualFleet({
+    members: ["m1", "m2"],
+    flags: ["--propagate-cluster-scoped-dependencies=true"],
+  });
+  try {
+    const { plane } = other;
+    await plane.create(ResourceInterpreterCustomization, {
+      apiVersion: "config.karmada.io/v1alpha1",
+      kind: "ResourceInterpreterCustomization",
+      metadata: { name: "classes" },
+      spec: {
+        target: { apiVersion: "networking.k8s.io/v1", kind: "IngressClass" },
+        customizations: {
+          dependencyInterpretation: {
+            luaScript: `function GetDependencies(o)
+  local p = o.spec.parameters
+  return { { apiVersion = 'v1', kind = p.kind, namespace = p.namespace, name = p.name } }
+end`,
+          },
+        },
+      },
+    } as unknown as ResourceInterpreterCustomization);
+    await plane.create(ConfigMap, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: at("parameters"),
+      data: { a: "1" },
+    } as ConfigMap);
+    await plane.create(IngressClass, {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "IngressClass",
+      metadata: { name: "edge" },
+      spec: {
+        controller: "example.io/edge",
+        parameters: { kind: "ConfigMap", scope: "Namespace", namespace: "default", name: "parameters" },
+      },
+    } as unknown as IngressClass);
+    const places = (...names: string[]) => ({
+      resourceSelectors: [{ apiVersion: "networking.k8s.io/v1", kind: "IngressClass", name: "edge" }],
+      placement: clusters(...names),
+      propagateDeps: true,
+    });
+    await plane.create(ClusterPropagationPolicy, {
+      apiVersion: "policy.karmada.io/v1alpha1",
+      kind: "ClusterPropagationPolicy",
+      metadata: { name: "edge" },
+      spec: places("m1"),
+    } as unknown as ClusterPropagationPolicy);
+    const there = (name: string) => other.member(name).find(ConfigMap, at("parameters"));
+    await other.until(() => there("m1"));
+    const attached = await plane.get(ResourceBinding, at("parameters-configmap"));
+    expect(attached.spec.requiredBy).toEqual([{ name: "edge-ingressclass", clusters: [{ name: "m1" }] }]);
+    const move = async (spec: object) =>
+      retryOnConflict(async () => {
+        const present = await plane.get(ClusterPropagationPolicy, { name: "edge" });
+        await plane.update(ClusterPropagationPolicy, { ...present, spec } as unknown as ClusterPropagationPolicy);
+      });
+    await move(places("m2"));
+    await other.until(async () => (await there("m2")) && (await there("m1")) === undefined);
+    await move({ ...places("m2"), propagateDeps: false });
+    await other.until(async () => (await there("m2")) === undefined);
+    await move(places("m1"));
+    await other.until(() => there("m1"));
+    await plane.delete(IngressClass, { name: "edge" });
+    await other.until(async () => (await there("m1")) === undefined);
+  } finally {
+    await other.stop();
+  }
 });
 
 test("7.2 completions of a divided Job follow its replicas, a number nobody counts to as well", async () => {

@@ -14,7 +14,7 @@ import {
 import { deepEqual } from "#base";
 import { defaultGates } from "#config";
 import { type Interpreter, createInterpreter, nativeSource, thirdPartySource } from "#interpreter";
-import { getPath, type KubeObject } from "#machinery";
+import { getPath, type KubeObject, objectKey } from "#machinery";
 import { applyOverrides, MATCHES_NONE, OverrideError, selectorsPriority } from "#override";
 import { explainSchedule } from "#scheduler";
 import { leavingText, nowhereHint, outageHint, toleratedText } from "./evictions.ts";
@@ -194,7 +194,7 @@ function policyStage({ template, policies, binding }: Facts): Stage {
     return { text: `${how}: ${lost === undefined ? "would have it, but does not preempt" : `lost: ${lost}`}` };
   });
   const near = nearMisses(template, policies);
-  const owners = (binding?.spec.requiredBy ?? []).map(({ namespace, name }) => `${namespace}/${name}`);
+  const owners = (binding?.spec.requiredBy ?? []).map(({ namespace, name }) => objectKey(namespace, name));
   if (ranked.length === 0 && owners.length > 0)
     return stage("Policy", "ok", `none of its own: it follows ${owners.join(", ")}, which need it`, near);
   if (ranked.length === 0)

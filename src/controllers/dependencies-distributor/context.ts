@@ -16,6 +16,8 @@ export interface DistributorDeps {
 export interface DistributorOptions {
   /** Whether a binding that no policy claims any more keeps what it was given as it is. */
   readonly unclaimedBindings: "freeze" | "follow";
+  /** Whether what cluster-scoped templates need follows them as well; upstream leaves it where it is. */
+  readonly clusterScopedDependencies: boolean;
   readonly concurrentSyncs: number;
 }
 

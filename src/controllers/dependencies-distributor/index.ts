@@ -2,12 +2,15 @@
  * Dependencies distributor: what a workload needs goes where the workload goes (`propagateDeps`).
  *
  * The binding of a workload is *independent*; for each ConfigMap, Secret, … its template names, an *attached* binding lists
- * the clusters of all bindings that need it in `spec.requiredBy`. The scheduler leaves attached bindings alone. It never
+ * the clusters of all bindings that need it in `spec.requiredBy`. Templates without a namespace may need namespaced ones too,
+ * where the option says so. The scheduler leaves attached bindings alone. It never
  * writes Works and never deletes an attached binding: that goes with its own template.
  */
 import {
+  type AnyBinding,
   BINDING_DEPENDED_BY_PREFIX,
   BINDING_DEPENDENCIES,
+  ClusterResourceBinding,
   DEPENDENCIES_FINALIZER,
   ResourceBinding,
 } from "#apis/karmada";
@@ -26,9 +29,12 @@ export {
   recordedDependencies,
 } from "./plan.ts";
 
+const whatItNeeds = ({ metadata }: AnyBinding): readonly string[] =>
+  dependencyKeys(recordedDependencies(metadata.annotations?.[BINDING_DEPENDENCIES]));
+
 export const dependenciesDistributor = defineController<DistributorDeps, DistributorOptions>({
   name: "dependencies-distributor",
-  reconciles: [ResourceBinding],
+  reconciles: [ResourceBinding, ClusterResourceBinding],
   when: isConcerned,
   indexes: [
     cacheIndex(ResourceBinding, DEPENDED_BY_INDEX, ({ metadata }: ResourceBinding) =>
@@ -36,20 +42,23 @@ export const dependenciesDistributor = defineController<DistributorDeps, Distrib
         key.startsWith(BINDING_DEPENDED_BY_PREFIX) ? [key.slice(BINDING_DEPENDED_BY_PREFIX.length)] : [],
       ),
     ),
-    cacheIndex(ResourceBinding, DEPENDS_ON_INDEX, ({ metadata }: ResourceBinding) =>
-      dependencyKeys(recordedDependencies(metadata.annotations?.[BINDING_DEPENDENCIES])),
-    ),
+    cacheIndex(ResourceBinding, DEPENDS_ON_INDEX, whatItNeeds),
+    cacheIndex(ClusterResourceBinding, DEPENDS_ON_INDEX, whatItNeeds),
   ],
-  writes: [{ kind: ResourceBinding, verbs: ["create", "update"] }],
-  options: { unclaimedBindings: "freeze", concurrentSyncs: 64 },
+  writes: [
+    { kind: ResourceBinding, verbs: ["create", "update"] },
+    { kind: ClusterResourceBinding, verbs: ["update"] },
+  ],
+  options: { unclaimedBindings: "freeze", clusterScopedDependencies: false, concurrentSyncs: 64 },
   concurrency: ({ concurrentSyncs }) => concurrentSyncs,
   reconcile,
 });
 
-function isConcerned(change: Change, _context: ControllerContext<DistributorDeps, DistributorOptions>): boolean {
+function isConcerned(change: Change, { options }: ControllerContext<DistributorDeps, DistributorOptions>): boolean {
   const now = change.object as ResourceBinding;
   if (change.type === "deleted") return false;
   const isMarked = (now.metadata.finalizers ?? []).includes(DEPENDENCIES_FINALIZER);
+  if (!now.metadata.namespace && !options.clusterScopedDependencies && !isMarked) return false;
   if (change.type === "added")
     return isMarked || (now.spec.propagateDeps === true && (now.spec.clusters ?? []).length > 0);
   const old = change.old as ResourceBinding;

@@ -4,6 +4,7 @@ import {
   bindingName,
   bindingReferenceKey,
   type BindingSnapshot,
+  CLUSTER_RESOURCE_BINDING_ID,
   currentPurgeMode,
   RESOURCE_BINDING_ID,
   type ResourceBinding,
@@ -133,8 +134,9 @@ export interface AttachPlan {
 /** The binding of a dependency as it must be so that it follows `independent`. */
 export function planAttached({ independent, template, present, read }: AttachInput): AttachPlan {
   const { name = "", namespace = "", uid = "", resourceVersion = "" } = template.metadata;
+  const space = independent.metadata.namespace;
   const own: BindingSnapshot = {
-    namespace: independent.metadata.namespace ?? "",
+    ...(space ? { namespace: space } : {}),
     name: independent.metadata.name ?? "",
     clusters: clustersInUse(independent),
   };
@@ -142,12 +144,13 @@ export function planAttached({ independent, template, present, read }: AttachInp
   const at = before.findIndex((snapshot) => isReferrer(snapshot, independent));
   const { snapshots: requiredBy, referrers } = referrersOf(
     at < 0 ? [...before, own] : before.map((snapshot, index) => (index === at ? own : snapshot)),
-    (space, of) => (space === own.namespace && of === own.name ? independent : read(space, of)),
+    (namespace, of) => (namespace === (space ?? "") && of === own.name ? independent : read(namespace, of)),
   );
   const resource = { apiVersion: template.apiVersion, kind: template.kind, namespace, name, uid, resourceVersion };
   const labels = {
     ...present?.metadata.labels,
-    [referenceLabel(independent)]: independent.metadata.labels?.[RESOURCE_BINDING_ID] ?? "",
+    [referenceLabel(independent)]:
+      independent.metadata.labels?.[space ? RESOURCE_BINDING_ID : CLUSTER_RESOURCE_BINDING_ID] ?? "",
   };
   const isOnlyAttached = present?.spec.placement === undefined;
   const strategy = isOnlyAttached ? strategyOf(referrers) : {};

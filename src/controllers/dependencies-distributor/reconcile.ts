@@ -2,6 +2,7 @@ import {
   BINDING_DEPENDENCIES,
   bindingName,
   bindingReferenceKey,
+  ClusterResourceBinding,
   DEPENDENCIES_FINALIZER,
   isReleasedBinding,
   ResourceBinding,
@@ -31,11 +32,17 @@ import {
 
 type Context = ControllerContext<DistributorDeps, DistributorOptions>;
 
+/** The kind of binding a namespaced or a cluster-scoped template has. */
+const kindFor = (namespace: string | undefined) =>
+  (namespace ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
+
 export async function reconcile(request: Request, context: Context): Promise<Result> {
-  const binding = context.cache(ResourceBinding).get(request.key);
+  const binding = context.cache(kindFor(request.namespace)).get(request.key);
   if (binding === undefined) return done;
   const isMarked = (binding.metadata.finalizers ?? []).includes(DEPENDENCIES_FINALIZER);
-  if (binding.spec.propagateDeps !== true || binding.metadata.deletionTimestamp !== undefined) {
+  const isFollowed =
+    binding.spec.propagateDeps === true && (Boolean(request.namespace) || context.options.clusterScopedDependencies);
+  if (!isFollowed || binding.metadata.deletionTimestamp !== undefined) {
     if (!isMarked) return done;
     for (const attached of attachedTo(binding, context)) await detach(attached, binding, context);
     await change(
@@ -46,9 +53,10 @@ export async function reconcile(request: Request, context: Context): Promise<Res
     );
     return done;
   }
-  const { apiVersion, kind, namespace = "", name } = binding.spec.resource;
-  const template = await context.deps.templateOf({ apiVersion, kind, namespace, name });
-  if (template === undefined) throw new Error(`the template ${kind} ${namespace}/${name} is not there`);
+  const { apiVersion, kind, namespace, name } = binding.spec.resource;
+  const where = namespace ? { namespace } : {};
+  const template = await context.deps.templateOf({ apiVersion, kind, ...where, name });
+  if (template === undefined) throw new Error(`the template ${kind} ${objectKey(namespace, name)} is not there`);
   if (!context.deps.interpreter.hasHook(template, "InterpretDependency")) return done;
   const record = binding.metadata.annotations?.[BINDING_DEPENDENCIES];
   // What stands frozen in members goes on needing what it needed, whatever its template says by now.
@@ -159,7 +167,7 @@ const attachedTo = ({ metadata }: KubeObject, context: Context) =>
     .cache(ResourceBinding)
     .byIndex(DEPENDED_BY_INDEX, bindingReferenceKey(metadata.namespace, metadata.name ?? ""));
 const reader = (context: Context) => (namespace: string, name: string) =>
-  context.cache(ResourceBinding).get(objectKey(namespace, name));
+  context.cache(kindFor(namespace)).get(objectKey(namespace || undefined, name));
 
 function attach(template: KubeObject, independent: ResourceBinding, context: Context): Promise<boolean> {
   const at = { namespace: template.metadata.namespace, name: bindingName(template.kind, template.metadata.name ?? "") };
@@ -198,13 +206,14 @@ async function change(
   context: Context,
 ): Promise<ResourceBinding | undefined> {
   const at = { namespace: binding.metadata.namespace, name: binding.metadata.name ?? "" };
+  const kind = kindFor(at.namespace);
   return retryOnConflict(async (tryNumber) => {
-    const latest = tryNumber === 0 ? binding : await context.client.find(ResourceBinding, at);
+    const latest = tryNumber === 0 ? binding : await context.client.find(kind, at);
     if (latest === undefined) return undefined;
     const wanted = edit(latest);
     if (deepEqual(latest, wanted)) return latest;
     try {
-      return await context.client.update(ResourceBinding, wanted);
+      return await context.client.update(kind, wanted);
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
@@ -241,8 +250,12 @@ function* bindingsThatNeed(seen: Change, context: Context): Iterable<Wakeup> {
   const bindings = new Set<ResourceBinding>();
   for (const object of objects) {
     const { named, selected } = keysOfObject(object);
-    for (const binding of context.cache(ResourceBinding).byIndex(DEPENDS_ON_INDEX, named)) bindings.add(binding);
-    for (const binding of context.cache(ResourceBinding).byIndex(DEPENDS_ON_INDEX, selected))
+    const needing = (key: string) =>
+      [ResourceBinding, ClusterResourceBinding as typeof ResourceBinding].flatMap((kind) =>
+        context.cache(kind).byIndex(DEPENDS_ON_INDEX, key),
+      );
+    for (const binding of needing(named)) bindings.add(binding);
+    for (const binding of needing(selected))
       if (
         recordedDependencies(binding.metadata.annotations?.[BINDING_DEPENDENCIES]).some((reference) =>
           matchesDependency(reference, object),
@@ -251,7 +264,8 @@ function* bindingsThatNeed(seen: Change, context: Context): Iterable<Wakeup> {
         bindings.add(binding);
   }
   for (const { metadata } of bindings)
-    if (metadata.deletionTimestamp === undefined) yield { namespace: metadata.namespace, name: metadata.name ?? "" };
+    if (metadata.deletionTimestamp === undefined)
+      yield { kind: kindFor(metadata.namespace), namespace: metadata.namespace, name: metadata.name ?? "" };
 }
 
 /** Whether what a user says of an object changed, apart from status and bookkeeping. */
