@@ -453,6 +453,26 @@ describe("10. a namespace", () => {
   });
 });
 
+test("8.2 a policy that overwrites elsewhere leaves a member's own object alone in the cluster it moves away from", async () => {
+  const own = { apiVersion: "v1", kind: "ConfigMap", metadata: at("contended"), data: { mine: "1" } };
+  const { uid } = (await fleet.member("m2").create(ConfigMap, own as ConfigMap)).metadata;
+  await policy("contended", select("v1", "ConfigMap", "contended", { placement: clusters("m2") }));
+  await configMap("contended");
+  await fleet.until(async () =>
+    (await workOf("m2", "contended"))?.status?.conditions?.some(({ type }) => type === "Applied"),
+  );
+  await edit(PropagationPolicy, "contended", (object) => ({
+    ...object,
+    spec: { ...object.spec, placement: clusters("m1"), conflictResolution: "Overwrite" },
+  }));
+  await fleet.until(async () => (await copy("m1", "contended")) && (await workOf("m2", "contended")) === undefined);
+  await rest();
+  const left = await copy("m2", "contended");
+  expect(left?.metadata).toMatchObject({ uid });
+  expect(left?.metadata.labels).toBeUndefined();
+  expect(left?.data).toEqual({ mine: "1" });
+});
+
 test("9.1 12.5n an object that is deleted where it is not made again is no longer reported as it was", async () => {
   await fleet.plane.create(Deployment, aDeployment("held") as unknown as Deployment);
   await policy("held", select("apps/v1", "Deployment", "held"));

@@ -12,8 +12,11 @@ import {
   DELETE_WHEN_UNUSED,
   EXECUTION_FINALIZER,
   executionNamespace,
+  inlineOf,
   KEPT,
   MANAGED,
+  matchesAffinity,
+  overflowOf,
   type OverridePolicy,
   RESOURCE_BINDING_ID,
   RESOURCE_BINDING_NAME,
@@ -266,6 +269,24 @@ function withPreservedState(
   return withLabels(object, (last.preservedLabelState ?? {}) as Readonly<Record<string, string>>);
 }
 
+/**
+ * Whether a policy that says `Overwrite` says it of a cluster. One it does not name may still be a target, until the
+ * scheduler has followed the policy: taking over a member's own object there would end with its deletion.
+ */
+function mayOverwrite({ binding, clusterOf }: RenderInput, name: string, present: Work | undefined): boolean {
+  const { placement, requiredBy = [] } = binding.spec;
+  const terms =
+    placement?.clusterAffinities?.flatMap((term) => [inlineOf(term), ...(overflowOf(term) ?? [])]) ??
+    (placement?.clusterAffinity === undefined ? [] : [placement.clusterAffinity]);
+  const cluster = clusterOf(name);
+  return (
+    terms.length === 0 ||
+    present?.metadata.annotations?.[CONFLICT_RESOLUTION] === "overwrite" ||
+    requiredBy.some(({ clusters = [] }) => clusters.some((target) => target.name === name)) ||
+    (cluster !== undefined && terms.some((affinity) => matchesAffinity(affinity, cluster)))
+  );
+}
+
 function workFor(
   input: RenderInput,
   object: KubeObject,
@@ -290,7 +311,7 @@ function workFor(
   const conflictResolution =
     wanted === "overwrite" || wanted === "abort"
       ? wanted
-      : binding.spec.conflictResolution === "Overwrite"
+      : binding.spec.conflictResolution === "Overwrite" && mayOverwrite(input, cluster, present)
         ? "overwrite"
         : "abort";
   const generation = template.metadata.generation ?? 0;
