@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Lease, Namespace, ServiceAccount } from "#apis/kubernetes";
-import { parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import type { Client } from "#client";
 import { type Etcd, startEtcd } from "#lab";
 import { ApiError } from "#machinery";
 import { openBackend } from "#store";
-import { eventually } from "#testing";
+import { eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 import { describeReal } from "./parts.ts";
 
@@ -22,7 +21,7 @@ describeReal("a server whose etcd goes away", ["etcd"], () => {
   let program: Program;
   let etcd: Etcd;
   let server: Running;
-  let transport: HttpTransport;
+  const { connect, close: closeClients } = kubeconfigClients();
   let client: Client;
   const seen: string[] = [];
   const ended: unknown[] = [];
@@ -38,7 +37,7 @@ describeReal("a server whose etcd goes away", ["etcd"], () => {
     return error;
   };
   const health = async (path: string) => {
-    const { status, body } = await transport.raw({ method: "GET", path });
+    const { status, body } = await client.transport.raw({ method: "GET", path });
     return { status, text: Buffer.from(body).toString("utf8") };
   };
   const holder = async () =>
@@ -59,12 +58,10 @@ describeReal("a server whose etcd goes away", ["etcd"], () => {
       ["server", `--data-dir=${data}`, "--secure-port=0", `--store=etcd://${new URL(etcd.url).host}`],
       /control plane is ready/,
     );
-    const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(join(data, "admin.kubeconfig")));
-    transport = createHttpTransport(endpoint);
-    client = createClient(transport);
+    client = connect(join(data, "admin.kubeconfig"));
     await eventually(async () => (await holder()) !== undefined, PATIENCE_MS);
     await write("before");
-    transport.watch(
+    client.transport.watch(
       { group: "", version: "v1", resource: "configmaps", namespace: "default" },
       {
         event: (type, object) => {
@@ -76,7 +73,7 @@ describeReal("a server whose etcd goes away", ["etcd"], () => {
     await eventually(() => Promise.resolve(seen.includes("ADDED before")), PATIENCE_MS);
   });
   afterAll(async () => {
-    await transport?.close();
+    await closeClients();
     await program?.close();
     await etcd?.stop();
     rmSync(folder, { recursive: true, force: true });

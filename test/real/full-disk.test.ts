@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ConfigMap } from "#apis/kubernetes";
-import { parseKubeconfig, resolveContext } from "#certs";
-import { createClient, createHttpTransport } from "#client";
+import { kubeconfigClients } from "#testing";
 import { bundleProgram } from "../program.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -22,17 +21,13 @@ test.skipIf(!isRoot && !isRequired)(
     mkdirSync(small);
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${SIZE}`, "tmpfs", small]);
     const program = await bundleProgram();
-    const connect = (data: string) => {
-      const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(join(data, "admin.kubeconfig")));
-      const transport = createHttpTransport(endpoint);
-      return { transport, client: createClient(transport) };
-    };
+    const { connect, close } = kubeconfigClients();
     const start = (data: string) =>
       program.start(["server", `--data-dir=${data}`, "--secure-port=0"], /control plane is ready/);
     try {
       const data = join(small, "data");
       const server = await start(data);
-      const { client, transport } = connect(data);
+      const client = connect(join(data, "admin.kubeconfig"));
       const acknowledged: string[] = [];
       let refusal: unknown;
       for (let n = 0; n < 200 && refusal === undefined; n++) {
@@ -55,20 +50,17 @@ test.skipIf(!isRoot && !isRequired)(
       expect((await client.get(ConfigMap, { namespace: "default", name: "big-0" })).data?.["text"]).toHaveLength(
         500_000,
       );
-      expect((await transport.raw({ method: "GET", path: "/readyz" })).status).toBe(500);
-      await transport.close();
+      expect((await client.transport.raw({ method: "GET", path: "/readyz" })).status).toBe(500);
       await server.end("SIGTERM");
       const larger = join(folder, "larger");
       cpSync(data, larger, { recursive: true });
       const again = await start(larger);
-      const after = connect(larger);
-      const held = new Set(
-        (await after.client.list(ConfigMap, { namespace: "default" })).items.map((m) => m.metadata.name),
-      );
+      const after = connect(join(larger, "admin.kubeconfig"));
+      const held = new Set((await after.list(ConfigMap, { namespace: "default" })).items.map((m) => m.metadata.name));
       expect(acknowledged.filter((name) => !held.has(name))).toEqual([]);
-      await after.transport.close();
       await again.end("SIGTERM");
     } finally {
+      await close();
       await program.close();
       execFileSync("umount", [small]);
       rmSync(folder, { recursive: true, force: true });

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment, Endpoints, EndpointSlice, Lease } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
+import type { Client } from "#client";
 import { type Etcd, startEtcd } from "#lab";
-import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
 import { describeReal } from "./parts.ts";
 import { bundleProgram, type Program, type Running } from "../program.ts";
 
@@ -20,7 +20,7 @@ interface Replica {
 
 describeReal("replicas on one etcd", ["etcd"], () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-replicas-"));
-  const transports: HttpTransport[] = [];
+  const { connect, close: closeClients } = kubeconfigClients();
   const replicas = new Map<string, Replica>();
   let program: Program;
   let etcd: Etcd;
@@ -60,12 +60,7 @@ describeReal("replicas on one etcd", ["etcd"], () => {
       ],
       /control plane is ready/,
     );
-    const { namespace: _namespace, ...endpoint } = resolveContext(
-      parseKubeconfig(join(dataDir(name), "admin.kubeconfig")),
-    );
-    const transport = createHttpTransport(endpoint);
-    transports.push(transport);
-    const replica = { name, running, client: createClient(transport) };
+    const replica = { name, running, client: connect(join(dataDir(name), "admin.kubeconfig")) };
     replicas.set(name, replica);
     return replica;
   }
@@ -117,7 +112,7 @@ describeReal("replicas on one etcd", ["etcd"], () => {
     expect(joined).toMatchObject({ code: 0 });
   });
   afterAll(async () => {
-    await Promise.all(transports.map((transport) => transport.close()));
+    await closeClients();
     await program?.close();
     await etcd?.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -230,7 +230,7 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
         ).length === 0,
     );
     expect((await copy("cart"))?.spec?.replicas).toBe(0);
-    const left = await program.run("unjoin", "standby", "--kubeconfig", production.kubeconfig, "--wait=60s");
+    const left = await program.run("unjoin", "standby", "--kubeconfig", production.kubeconfig, "--wait=80s");
     expect(left).toMatchObject({ code: 0, stderr: "" });
     // Somebody cleans up what was kept there.
     for (const { metadata } of (await there.list(Deployment, { namespace: "shop" })).items)
