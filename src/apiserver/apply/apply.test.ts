@@ -6,7 +6,13 @@ import { difference, type FieldSet, intersection, pathsOf, readFieldSet, union }
 const schema = Schema.compile({
   type: "object",
   properties: {
-    metadata: { type: "object", properties: { labels: { type: "object", additionalProperties: { type: "string" } } } },
+    metadata: {
+      type: "object",
+      properties: {
+        name: { type: "string" },
+        labels: { type: "object", additionalProperties: { type: "string" } },
+      },
+    },
     spec: {
       type: "object",
       properties: {
