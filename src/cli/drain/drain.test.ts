@@ -2,8 +2,10 @@
 import { afterEach, expect, test } from "vitest";
 import { Deployment } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
+import type { Client } from "#client";
 import { simulateSchedule } from "#scheduler";
 import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
+import { setSchedulable } from "../connection.ts";
 import { forecastFailover, forecastText } from "../what-if/failover.ts";
 import type { Simulate } from "../what-if/scheduler-flags.ts";
 import { takeSnapshot } from "../what-if/snapshot.ts";
@@ -95,6 +97,30 @@ test("a cluster is drained gracefully: what has another place moves before its o
   await expect(
     drainCluster("m9", { ...({} as DrainOptions), client: fleet.plane, clock: fleet.clock }),
   ).rejects.toThrow('there is no cluster "m9"');
+});
+
+test("E25: a cordon loses no taint that is set between its look and its write", async () => {
+  fleet = await startFailoverFleet({ members: ["m1"] });
+  const keys = async () => ((await fleet.plane.get(Cluster, { name: "m1" })).spec?.taints ?? []).map(({ key }) => key);
+  /** A client that is slow to write: somebody else taints the cluster once it has looked. */
+  const slow = (key: string): Client => {
+    let isFirst = true;
+    return {
+      ...fleet.plane,
+      async get(kind, at) {
+        const found = await fleet.plane.get(kind, at);
+        if (isFirst) {
+          isFirst = false;
+          await fleet.taint("m1", true, key);
+        }
+        return found;
+      },
+    };
+  };
+  expect(await setSchedulable(slow("first"), "m1", false)).toBe(true);
+  expect(new Set(await keys())).toEqual(new Set(["cluster.karmada.io/unschedulable", "first"]));
+  expect(await setSchedulable(slow("second"), "m1", true)).toBe(true);
+  expect(new Set(await keys())).toEqual(new Set(["first", "second"]));
 });
 
 test("[GF-1] what if: who moves where, what does not fit, how long it takes; and the failover that follows does just that", async () => {
