@@ -78,6 +78,8 @@ describe("a work queue", () => {
       },
     );
     queue.add("a");
+    // Waiting elsewhere is not being added once more.
+    queue.add("a", { priority: 5 });
     queue.start();
     await queue.whenIdle();
     await clock.advance(10);

@@ -126,11 +126,14 @@ export class WorkQueue<K extends string> {
       return;
     }
     const present = this.#priorityOf.get(key);
-    if (present !== undefined) {
+    if (present === undefined) this.#addNew(key, priority);
+    else {
       if (isPriorityExact ? present === priority : present >= priority) return;
+      // It waits already, and goes on waiting elsewhere.
+      const item = this.#ready.get(present)?.get(key) as Item<K>;
       this.#ready.get(present)?.delete(key);
+      this.#enqueue({ ...item, priority });
     }
-    this.#enqueue(key, priority);
     this.#pump();
   }
 
@@ -189,7 +192,13 @@ export class WorkQueue<K extends string> {
     this.#delayed.set(key, { timer, dueMs, priority });
   }
 
-  #enqueue(key: K, priority: number): void {
+  #addNew(key: K, priority: number): void {
+    this.#enqueue({ key, priority, addedMs: performance.now() });
+    this.#measure?.added(key);
+  }
+
+  #enqueue(item: Item<K>): void {
+    const { key, priority } = item;
     this.#priorityOf.set(key, priority);
     let level = this.#ready.get(priority);
     if (level === undefined) {
@@ -198,8 +207,7 @@ export class WorkQueue<K extends string> {
       this.#priorities.push(priority);
       this.#priorities.sort((a, b) => b - a);
     }
-    level.set(key, { key, priority, addedMs: performance.now() });
-    this.#measure?.added(key);
+    level.set(key, item);
   }
 
   #take(): K | undefined {
@@ -250,7 +258,7 @@ export class WorkQueue<K extends string> {
         const waiting = this.#delayed.get(key);
         waiting?.timer.cancel();
         this.#delayed.delete(key);
-        this.#enqueue(key, again);
+        this.#addNew(key, again);
       }
       if (this.#priorityOf.size > 0) this.#pump();
       else if (this.#active.size === 0) {
