@@ -48,7 +48,7 @@ export async function connectMember(
         userAgent: "karmada-controller-manager",
         ...(measure === undefined ? {} : { measure }),
       });
-      return { transport: rated(transport), close: () => transport.close() };
+      return { transport: rated(transport), isForeign: true, close: () => transport.close() };
     },
   });
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createClient, createInformers, createKindMapper, type Informers, type KindMapper } from "#client";
-import type { Transport } from "#machinery";
+import type { KubeObject, Transport } from "#machinery";
 import { type FlowOptions, type FlowStatus, type Room, withFlow } from "./flow.ts";
 
 /** One member cluster as the control plane reaches it. A change of address or credentials makes a new one. */
@@ -26,7 +26,15 @@ export interface MemberEndpoint {
   readonly name: string;
   readonly fingerprint: string;
   /** Opens the transport; `close` runs when the member leaves or its endpoint changes. */
-  open(): { readonly transport: Transport; close?(): void | Promise<void> };
+  open(): {
+    readonly transport: Transport;
+    /**
+     * Objects come over a wire and are held for this member alone: its caches leave out who set which field, which is as
+     * much as the rest of an object. Default false.
+     */
+    readonly isForeign?: boolean;
+    close?(): void | Promise<void>;
+  };
 }
 
 export type MemberChange =
@@ -63,6 +71,11 @@ interface Held {
   readonly stop: () => void;
 }
 
+function withoutManagers(object: KubeObject): KubeObject {
+  const { managedFields: _managedFields, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
+
 /** A pool that opens what it is told to; who tells it is the cluster controller, or the composition root in tests. */
 export function createMemberPool(options: {
   readonly clock: Clock;
@@ -84,7 +97,11 @@ export function createMemberPool(options: {
     const opened = endpoint.open();
     const transport = withFlow(opened.transport, { clock, ...options.flow, signal: abort.signal });
     const memberLog = log.with({ cluster: endpoint.name });
-    const informers = createInformers(transport, { clock, log: memberLog });
+    const informers = createInformers(transport, {
+      clock,
+      log: memberLog,
+      ...(opened.isForeign === true ? { transform: withoutManagers } : {}),
+    });
     informers.start();
     const member: Member = {
       name: endpoint.name,

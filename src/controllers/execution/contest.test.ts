@@ -46,9 +46,12 @@ describe("a contested field", () => {
   it("is left to the member after four repairs within five minutes, and only that field", () => {
     const contests = new Contests();
     const manifest = deployment(2);
-    const observed = deployment(5, "a:1", { managedFields });
+    // As a foreign member's cache has it, and as the member itself says.
+    const observed = deployment(5, "a:1");
+    const witness = deployment(5, "a:1", { managedFields });
     const repair = (nowMs: number) => {
-      const fresh = contests.yieldNow("k", manifest, manifest, observed, nowMs);
+      const asked = contests.isPressing("k") ? witness : undefined;
+      const fresh = contests.yieldNow("k", manifest, manifest, observed, nowMs, asked);
       if (fresh.length === 0) contests.noteRepair("k", manifest, manifest, observed, nowMs);
       return fresh;
     };

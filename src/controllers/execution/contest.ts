@@ -73,9 +73,15 @@ export class Contests {
     this.#contests.set(key, contest);
   }
 
+  /** Whether fields of an object are about to be left to the member: who sets them is then worth asking. */
+  isPressing(key: string): boolean {
+    const repairs = this.#contests.get(key)?.repairs.values() ?? [];
+    return [...repairs].some((times) => times.length >= REPAIRS_MAX - 1);
+  }
+
   /**
    * Asked when an object that was as the manifest says is about to be set right. Gives the fields that are left to the
-   * member from now on because this has gone on for too long.
+   * member from now on because this has gone on for too long. `witness` is the object with its records of managers.
    */
   yieldNow(
     key: string,
@@ -83,6 +89,7 @@ export class Contests {
     desired: KubeObject,
     observed: KubeObject,
     nowMs: number,
+    witness: KubeObject = observed,
   ): readonly Contested[] {
     const contest = this.#contests.get(key);
     if (contest === undefined || contest.digest !== contentDigest(manifest)) return [];
@@ -93,7 +100,7 @@ export class Contests {
       if (times.length < REPAIRS_MAX - 1 || contest.yielded.has(text)) continue;
       const contested = {
         path,
-        manager: managerOf(observed, path),
+        manager: managerOf(witness, path),
         ours: getPath(desired, ...path),
         theirs: getPath(observed, ...path),
       };

@@ -54,7 +54,11 @@ class HeldTurns extends Turns {
 
 async function start(options: object = {}, turns = new Turns()): Promise<Manager> {
   const members = createMemberPool({ clock, log: silentLogger });
-  members.connect({ name: "m1", fingerprint: "1", open: () => ({ transport: servers[1]?.transport() as never }) });
+  members.connect({
+    name: "m1",
+    fingerprint: "1",
+    open: () => ({ transport: servers[1]?.transport() as never, isForeign: true }),
+  });
   const manager = createManager({
     transport: (servers[0] as RunningApiServer).transport(),
     clock,

@@ -1,7 +1,15 @@
 import { Cluster, clusterOfExecutionNamespace, TEMPLATE_UID, Work } from "#apis/karmada";
 import type { Informer } from "#client";
 import { done, type Request, type Result, terminal } from "#controller-runtime";
-import { isAlreadyExists, isConflict, isNotFound, keyOf, type KubeObject, type ResourceKind } from "#machinery";
+import {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  keyOf,
+  type KubeObject,
+  objectKey,
+  type ResourceKind,
+} from "#machinery";
 import type { Member } from "#member";
 import { CONTESTED_FIELDS, type Contested, contestMessage, rememberedText, yieldFields } from "./contest.ts";
 import type { Context, Memory } from "./context.ts";
@@ -178,10 +186,17 @@ async function observe(
 ): Promise<KubeObject | undefined> {
   const informer = member.informers.of(kind);
   if (!informer.hasSynced) await whenSynced(informer, context);
-  const at = { namespace: kind.namespaced ? object.metadata.namespace : undefined, name: object.metadata.name ?? "" };
-  if (informer.isHealthy) return informer.get(at.namespace === undefined ? at.name : `${at.namespace}/${at.name}`);
-  return member.client.find(kind, at);
+  const { namespace, name = "" } = object.metadata;
+  if (informer.isHealthy) return informer.get(objectKey(kind.namespaced ? namespace : undefined, name));
+  return live(member, kind, object);
 }
+
+/** What the member itself says of an object. */
+const live = (member: Member, kind: ResourceKind, { metadata }: KubeObject): Promise<KubeObject | undefined> =>
+  member.client.find(kind, {
+    namespace: kind.namespaced ? metadata.namespace : undefined,
+    name: metadata.name ?? "",
+  });
 
 const whenSynced = (informer: Informer, { clock, signal }: Context): Promise<void> =>
   new Promise((resolve) => {
@@ -243,7 +258,9 @@ async function apply(
           const isContestable = present !== undefined && isRepair(manifest, present);
           const key = contestKey(member, manifest);
           if (isContestable) {
-            const fresh = record.contests.yieldNow(key, manifest, plan.object, present, nowMs);
+            // Caches of foreign members leave managers out.
+            const witness = record.contests.isPressing(key) ? await live(member, kind, manifest) : undefined;
+            const fresh = record.contests.yieldNow(key, manifest, plan.object, present, nowMs, witness);
             // From now on the member's value is what is desired.
             if (fresh.length > 0) {
               tellContest(manifest, member, fresh, context);
@@ -267,14 +284,10 @@ async function apply(
     } catch (error) {
       const isStale = isConflict(error) || isAlreadyExists(error) || isNotFound(error);
       if (!isStale || tries >= 4 || plan.action === "refuse") throw error;
-      const at = {
-        namespace: kind.namespaced ? manifest.metadata.namespace : undefined,
-        name: manifest.metadata.name ?? "",
-      };
-      const live = await member.client.find(kind, at);
+      const found = await live(member, kind, manifest);
       // A namespace that is missing is no stale cache.
-      if (live === undefined && observed === undefined) throw error;
-      observed = live;
+      if (found === undefined && observed === undefined) throw error;
+      observed = found;
     }
   }
 }
