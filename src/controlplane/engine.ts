@@ -61,7 +61,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { config, transport, clock, random, log, decisions, templates } = options;
   const management = managementEndpoint(config);
   const informers = createInformers(transport, { clock, log });
-  const members = createMemberPool({ clock, log });
+  const members = createMemberPool({
+    clock,
+    log,
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  });
   const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
   const shared = {
     transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),

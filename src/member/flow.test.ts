@@ -174,12 +174,13 @@ describe("what a member is asked at a time", () => {
       isRefusing
         ? Promise.reject(new Error("gone"))
         : new Promise<KubeObject>((resolve) => answers.push(() => resolve({ kind: "Pod" } as KubeObject)));
-    const { room, ...transport } = withFlow({ send } as unknown as Transport, {
+    const transport = withFlow({ send } as unknown as Transport, {
       clock,
       inFlightStart: 2,
       inFlightMax: 2,
       breakAfterFailures: 1,
     });
+    const { room } = transport;
     const gone: string[] = [];
     const come = (key: string) => room.standAside(key, () => void gone.push(key));
     const sent: Promise<string>[] = [];
@@ -188,6 +189,7 @@ describe("what a member is asked at a time", () => {
       sent.push(outcome(transport.send(pod)));
     }
     expect(["e", "f", "g", "e"].map(come)).toEqual([true, true, true, true]);
+    expect(transport.flow).toMatchObject({ inFlight: 2, inFlightLimit: 2, waiting: 2, aside: 3 });
     answers.shift()?.();
     await settle();
     expect(gone).toEqual(["e"]);

@@ -27,6 +27,8 @@ export interface FlowStatus {
   readonly inFlight: number;
   readonly inFlightLimit: number;
   readonly waiting: number;
+  /** Who stands aside until there is room. */
+  readonly aside: number;
   readonly isBroken: boolean;
   /** What the connection failed with last, while it fails. */
   readonly failure: string | undefined;
@@ -265,6 +267,7 @@ export function withFlow(
         inFlight: inFlight.size,
         inFlightLimit: Math.floor(limit),
         waiting: waiting.length,
+        aside: aside.size,
         isBroken: isBroken(),
         failure,
       };

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { type Clock, type Logger, sleep } from "#base";
+import { type Clock, type Logger, type Metrics, silentMetrics, sleep } from "#base";
 import { type Client, createClient, createInformers, createKindMapper, type Informers, type KindMapper } from "#client";
 import type { KubeObject, Transport } from "#machinery";
 import { type FlowOptions, type FlowStatus, type Room, withFlow } from "./flow.ts";
@@ -71,6 +71,14 @@ interface Held {
   readonly stop: () => void;
 }
 
+const states = ({ inFlightLimit, inFlight, waiting, aside }: FlowStatus) =>
+  [
+    ["limit", inFlightLimit],
+    ["in_flight", inFlight],
+    ["waiting", waiting],
+    ["aside", aside],
+  ] as const;
+
 function withoutManagers(object: KubeObject): KubeObject {
   const { managedFields: _managedFields, ...metadata } = object.metadata;
   return { ...object, metadata };
@@ -81,9 +89,20 @@ export function createMemberPool(options: {
   readonly clock: Clock;
   readonly log: Logger;
   readonly flow?: Omit<FlowOptions, "clock">;
+  readonly metrics?: Metrics;
 }): MemberPool {
   const { clock, log } = options;
   const held = new Map<string, Held>();
+  const metrics = options.metrics ?? silentMetrics;
+  const requests = metrics.gauge(
+    "flotilla_member_requests",
+    "What a member is asked at a time: the limit that adapts to its answers, requests in flight and waiting, and Works that stand aside until there is room.",
+    ["member_cluster", "state"],
+  );
+  metrics.onRead(() => {
+    for (const { member } of held.values())
+      for (const [state, number] of states(member.flow)) requests.set(number, { member_cluster: member.name, state });
+  });
   const unwell = new Set<string>();
   const followers = new Set<(change: MemberChange) => void>();
   const tell = (change: MemberChange) => {
@@ -128,6 +147,7 @@ export function createMemberPool(options: {
     const gone = held.get(name);
     if (gone === undefined) return;
     held.delete(name);
+    for (const [state] of states(gone.member.flow)) requests.remove({ member_cluster: name, state });
     gone.stop();
     tell({ type: "disconnected", member: gone.member });
   };

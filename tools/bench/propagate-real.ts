@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { PropagationPolicy } from "#apis/karmada";
-import { Deployment, Namespace } from "#apis/kubernetes";
+import { ConfigMap, Deployment } from "#apis/kubernetes";
 import type { Client } from "#client";
-import type { RealMember } from "#lab";
+import type { RealMember, RealMemberOptions } from "#lab";
 import { aDeployment, aPropagationPolicy } from "#testing";
 import { type Bench, manyWriters, type Row } from "./measure.ts";
 import { type RealFleet, startRealFleet, until } from "./real-fleet.ts";
@@ -14,6 +14,14 @@ const GOAL_SHARE = 0.5;
 const GOAL_STATUS_S = 2;
 /** What each Deployment runs, in each member. */
 const REPLICAS = 1;
+const WARM_UP = 500;
+
+const MEMBER: RealMemberOptions = {
+  nodes: 4,
+  nodeCapacity: { cpu: "10000", memory: "40Ti", pods: "20000" },
+  // With their own limits the members would start twenty pods a second, and nothing else would be seen.
+  qps: 2_000,
+};
 
 /** `npm run bench -- propagate --real [--size COUNTxMEMBERS]`: through the control plane into real members. */
 export const propagateReal: Bench = async ({ scratch, words }) => {
@@ -22,25 +30,24 @@ export const propagateReal: Bench = async ({ scratch, words }) => {
     const [count = Number.NaN, members = Number.NaN] = size.split("x").map(Number);
     if (!Number.isInteger(count) || !Number.isInteger(members) || count < 1 || members < 1)
       throw new Error(`--size ${size}: give DEPLOYMENTSxMEMBERS, such as ${SIZES[0]}`);
-    const fleet = await startRealFleet(join(scratch, size), members, {
-      nodes: 4,
-      nodeCapacity: { cpu: "10000", memory: "40Ti", pods: "20000" },
-      // With their own limits the members would start twenty pods a second, and nothing else would be seen.
-      qps: 2_000,
-    });
-    try {
-      rows.push(...(await measure(fleet, count)));
-    } finally {
-      await fleet.stop();
-    }
+    const onFreshMembers = async <T>(run: string, use: (fleet: RealFleet) => Promise<T>): Promise<T> => {
+      const fleet = await startRealFleet(join(scratch, `${size}-${run}`), members, MEMBER);
+      try {
+        await warmUp(fleet.inMember(fleet.members[0] as RealMember));
+        return await use(fleet);
+      } finally {
+        await fleet.stop();
+      }
+    };
+    const direct = await onFreshMembers("direct", (fleet) => writeDirectly(fleet, count));
+    rows.push(...(await onFreshMembers("propagated", (fleet) => measure(fleet, count, direct))));
   }
   return rows;
 };
 
-async function measure(fleet: RealFleet, count: number): Promise<readonly Row[]> {
+async function measure(fleet: RealFleet, count: number, direct: number): Promise<readonly Row[]> {
   const members = fleet.members.map((member) => fleet.inMember(member));
   const all = count * members.length;
-  const direct = await writeDirectly(members, count);
   const { plane } = fleet;
   const clusterNames = fleet.members.map(({ name }: RealMember) => name);
   await plane.create(PropagationPolicy, aPropagationPolicy("all", { clusterAffinity: { clusterNames } }));
@@ -87,28 +94,27 @@ async function measure(fleet: RealFleet, count: number): Promise<readonly Row[]>
   ];
 }
 
-/** The same objects straight to all members by the same client; copies a second. The members are empty again afterwards. */
-async function writeDirectly(members: readonly Client[], count: number): Promise<number> {
-  const namespace = "direct";
-  for (const member of members)
-    await member.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
-  const followers = members.map((member) => follow(member, namespace));
+/** The client of this process, which both runs use, is not to learn its trade in the first of them. */
+async function warmUp(member: Client): Promise<void> {
+  const metadata = (n: number) => ({ namespace: "default", name: `warm-up-${n}` });
+  await manyWriters(
+    (n) => member.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: metadata(n) }),
+    WARM_UP,
+  );
+  await manyWriters((n) => member.delete(ConfigMap, metadata(n)), WARM_UP);
+}
+
+/** The same objects straight to all members by the same client, beside a control plane with nothing to do; copies a second. */
+async function writeDirectly(fleet: RealFleet, count: number): Promise<number> {
+  const members = fleet.members.map((member) => fleet.inMember(member));
+  const followers = members.map((member) => follow(member, "default"));
   const startedMs = performance.now();
   await Promise.all(
-    members.map((member) =>
-      manyWriters((n) => {
-        const deployment = aDeployment(`direct-${n}`, REPLICAS);
-        return member.create(Deployment, { ...deployment, metadata: { ...deployment.metadata, namespace } });
-      }, count),
-    ),
+    members.map((member) => manyWriters((n) => member.create(Deployment, aDeployment(`app-${n}`, REPLICAS)), count)),
   );
   await until(() => followers.every(({ present }) => present.size >= count), LIMIT_MS);
   const tookMs = Math.max(...followers.map((follower) => follower.presentMs())) - startedMs;
-  await until(() => followers.every(({ ready }) => ready.size >= count), LIMIT_MS);
   for (const follower of followers) follower.stop();
-  for (const member of members) await member.delete(Namespace, { name: namespace });
-  for (const member of members)
-    await until(async () => (await member.find(Namespace, { name: namespace })) === undefined, LIMIT_MS);
   return (count * members.length) / (tookMs / 1000);
 }
 
