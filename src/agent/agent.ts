@@ -66,7 +66,8 @@ export function startAgent(options: AgentOptions): Agent {
     component: "karmada-agent",
   });
   const rated = withRateLimit(options.member, { clock, qps: config.clusterApiQps, burst: config.clusterApiBurst });
-  const connect = () => members.connect({ name: own, fingerprint: "own", open: () => ({ transport: rated, isForeign: true }) });
+  const connect = () =>
+    members.connect({ name: own, fingerprint: "own", open: () => ({ transport: rated, isForeign: true }) });
   const interpretation = options.interpretation({
     informers,
     events: () => manager.events.from("resource-interpreter"),
