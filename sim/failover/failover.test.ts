@@ -56,7 +56,7 @@ const sabotages: readonly (readonly [string, string, Action<FailoverWorld>["run"
 ];
 
 test.each(sabotages)("when %s, a checker says so", async (_what, checker, run) => {
-  const sabotage: Action<FailoverWorld> = { name: "sabotage", weight: 8, run };
+  const sabotage: Action<FailoverWorld> = { name: "sabotage", weight: 40, run };
   const failures = new Set<string>();
   for (let seed = 1; seed <= 6; seed++) {
     const actions = [...failoverActions, sabotage];
