@@ -60,6 +60,8 @@ export interface Strategy {
   /** What only a new object must keep to, after everything else. */
   validateNew?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
+  /** Whether `validateUpdate` is told before `validate`; default false. */
+  readonly checksChangesFirst?: boolean;
   /** Mistakes of a status written through its own subresource; nothing else is looked at there. */
   validateStatus?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Parts that are written through a subresource of their own, by its name. */

@@ -98,10 +98,11 @@ export function readToken(token: string): ContinuePoint {
   const value = JSON.parse(bytes.toString("utf8")) as unknown;
   if (!isJsonObject(value)) throw refuse("it holds no object");
   const { v, rv, start } = value;
-  if (v !== TOKEN_VERSION) throw refuse(`server does not recognize this encoded version ${JSON.stringify(v ?? "")}`);
+  if (v !== TOKEN_VERSION) throw refuse(`server does not recognize this encoded version ${String(v ?? "")}`);
   if (!Number.isSafeInteger(rv) || (rv as number) === 0 || (rv as number) < -1)
     throw refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-  if (typeof start !== "string" || start === "") throw refuse("no continue key encoded (version meta.k8s.io/v1)");
+  if (typeof start !== "string" || start === "") throw refuse("encoded start key empty (version meta.k8s.io/v1)");
+  if (start.split("/").includes("..")) throw refuse(start);
   return {
     revision: rv === -1 ? "present" : (rv as number),
     afterKey: start.endsWith("\u0000") ? start.slice(0, -1) : start,

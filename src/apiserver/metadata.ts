@@ -107,12 +107,28 @@ const LAYERS: Readonly<Record<string, number>> = {
   ),
 };
 
+/** Kinds that look at the metadata of an update once more between their other checks. */
+const LOOKS_BETWEEN = new Set([
+  "configmaps",
+  "secrets",
+  "rbac.authorization.k8s.io/roles",
+  "rbac.authorization.k8s.io/clusterroles",
+  "rbac.authorization.k8s.io/rolebindings",
+  "rbac.authorization.k8s.io/clusterrolebindings",
+]);
+
+/** Mistakes of metadata; `between` is told between two other checks of an update. */
+export interface MetadataErrors {
+  readonly first: FieldError[];
+  readonly between: FieldError[];
+}
+
 /** Mistakes of metadata. Maps that were looked at before are not looked at again. */
 export function validateMetadata(
   definition: ResourceDefinition,
   object: KubeObject,
   old: KubeObject | undefined,
-): FieldError[] {
+): MetadataErrors {
   const { metadata } = object;
   const isCore = definition.origin === "builtin" && !GENERIC_GROUPS.has(definition.kind.group);
   const errors = old === undefined ? createdNameErrors(definition, metadata) : [];
@@ -122,20 +138,23 @@ export function validateMetadata(
     ...ownerErrors(metadata),
   ];
   const finalizers = finalizerErrors(metadata, old?.metadata, isCore);
-  if (old === undefined) return [...errors, ...maps, ...finalizers.names, ...finalizers.standard];
+  const only = (first: FieldError[]): MetadataErrors => ({ first, between: [] });
+  if (old === undefined) return only([...errors, ...maps, ...finalizers.names, ...finalizers.standard]);
   const fixed = [...addedFinalizerErrors(metadata, old.metadata), ...immutableErrors(metadata, old.metadata)];
-  if (!isCore) return [...fixed, ...maps, ...finalizers.names];
-  if (maps.length + fixed.length + finalizers.names.length + finalizers.standard.length === 0) return [];
+  if (!isCore) return only([...fixed, ...maps, ...finalizers.names]);
+  if (maps.length + fixed.length + finalizers.names.length + finalizers.standard.length === 0) return only([]);
   const { group, resource } = definition.kind;
-  const layers = LAYERS[group === "" ? resource : `${group}/${resource}`] ?? LAYERS_DEFAULT;
-  return [
+  const key = group === "" ? resource : `${group}/${resource}`;
+  const layers = LAYERS[key] ?? LAYERS_DEFAULT;
+  const first = [
     ...maps,
     ...finalizers.names,
     ...fixed,
     ...maps,
     ...(layers > 2 ? [...fixed, ...maps, ...finalizers.standard] : []),
-    ...(layers > 3 ? [...maps, ...finalizers.names, ...finalizers.standard] : []),
   ];
+  const last = layers > 3 ? [...maps, ...finalizers.names, ...finalizers.standard] : [];
+  return LOOKS_BETWEEN.has(key) ? { first, between: last } : only([...first, ...last]);
 }
 
 function createdNameErrors(definition: ResourceDefinition, { name = "", generateName }: ObjectMeta): FieldError[] {
@@ -443,12 +462,7 @@ export function metadataForUpdate(
   const metadata = given ?? {};
   const present = old.metadata;
   const isOther = Boolean(metadata.uid) && metadata.uid !== present.uid;
-  if (isOther && !isPatch)
-    throw conflict(
-      definition.kind,
-      present.name ?? "",
-      `StorageError: invalid object, Code: 4, Key: ${definition.storage.prefix}${objectKey(present.namespace, present.name ?? "")}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${present.uid}`,
-    );
+  if (!isPatch) mustBeThis(definition, metadata.uid, old);
   if (metadata === present) return present;
   const result: Record<string, unknown> = {};
   for (const field of SERVERS_OWN) if (present[field] !== undefined) result[field] = present[field];
@@ -460,6 +474,16 @@ export function metadataForUpdate(
   const managedFields = isEmpty(metadata.managedFields) ? present.managedFields : metadata.managedFields;
   if (!isEmpty(managedFields)) result["managedFields"] = managedFields;
   return result;
+}
+
+/** Refuses to replace an object by one that was made from another. */
+export function mustBeThis(definition: ResourceDefinition, uid: string | undefined, { metadata }: KubeObject): void {
+  if (!uid || uid === metadata.uid) return;
+  throw conflict(
+    definition.kind,
+    metadata.name ?? "",
+    `StorageError: invalid object, Code: 4, Key: ${definition.storage.prefix}${objectKey(metadata.namespace, metadata.name ?? "")}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`,
+  );
 }
 
 /** What a client cannot change, in the order it is written. */

@@ -52,7 +52,9 @@ export function compileFilter(
 }
 
 /** Kinds with fields of their own refuse others in other words than kinds without. */
-function notSelectable({ origin, strategy }: ResourceDefinition, field: string): Error {
+function notSelectable({ kind, origin, strategy }: ResourceDefinition, field: string): Error {
+  if (kind.group === "batch" && kind.kind === "Job")
+    return badRequest(`field label ${JSON.stringify(field)} not supported for Job`);
   return badRequest(
     origin === "custom" || strategy.fields !== undefined
       ? `field label not supported: ${field}`
@@ -61,7 +63,10 @@ function notSelectable({ origin, strategy }: ResourceDefinition, field: string):
 }
 
 function isSelectable(definition: ResourceDefinition, field: string): boolean {
-  if (field === "metadata.name" || field === "metadata.namespace") return true;
+  const { kind, strategy } = definition;
+  // Kinds with fields of their own know of no namespace they do not have.
+  if (field === "metadata.namespace") return kind.namespaced || strategy.fields === undefined;
+  if (field === "metadata.name") return true;
   if (definition.selectableFields?.includes(field)) return true;
   const sample = definition.strategy.fields?.({ apiVersion: "", kind: "", metadata: {} });
   return sample !== undefined && field in sample;

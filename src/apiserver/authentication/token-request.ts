@@ -77,7 +77,7 @@ async function boundObject(
 ): Promise<BoundObject> {
   const kind = ref.kind as "Pod" | "Secret" | "Node";
   const resource = BINDABLE.get(kind);
-  if (resource === undefined || ref.apiVersion !== "v1")
+  if (resource === undefined || parseApiVersion(ref.apiVersion ?? "").group !== "")
     throw badRequest(`cannot bind token to object of type ${shownKind(ref)}`);
   const { namespace = "", name: accountName } = account.metadata;
   const find = async (what: string, key: string) => {
@@ -88,6 +88,7 @@ async function boundObject(
     return store.get(key)?.object;
   };
   const name = ref.name ?? "";
+  if (name === "") throw badRequest("Name parameter required.");
   const found = await find(resource, kind === "Node" ? name : `${namespace}/${name}`);
   if (found === undefined) throw notFound({ group: "", resource }, name);
   if (ref.uid !== undefined && ref.uid !== "" && ref.uid !== found.metadata.uid)

@@ -122,11 +122,13 @@ const ENFORCE = "kubernetes.io/enforce-mountable-secrets";
 
 export const configRules: Readonly<Record<string, Strategy>> = {
   ConfigMap: {
+    checksChangesFirst: true,
     rulesAreWhole: true,
     validate: mapErrors,
     validateUpdate: (object, old) => frozenErrors(object, old, ["data", "binaryData"]),
   },
   Secret: {
+    checksChangesFirst: true,
     rulesAreWhole: true,
     applyDefaults: (object) => {
       const { stringData, ...rest } = object as KubeObject & {

@@ -69,6 +69,8 @@ export const podStrategy: Strategy = {
   validateUpdate: podUpdateErrors,
   fields: (object) => ({
     "spec.nodeName": text(object, "spec.nodeName"),
+    // Its old name.
+    "spec.host": text(object, "spec.nodeName"),
     "spec.restartPolicy": text(object, "spec.restartPolicy"),
     "spec.schedulerName": text(object, "spec.schedulerName"),
     "spec.serviceAccountName": text(object, "spec.serviceAccountName"),

@@ -104,7 +104,10 @@ function _immutable(object: KubeObject, old: KubeObject, ...paths: readonly stri
 const strategies: Readonly<Record<string, Strategy>> = {
   Pod: podStrategy,
   Namespace: {
-    applyDefaults: (object) => withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name || undefined }),
+    applyDefaults: (object) => {
+      const labelled = withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name || undefined });
+      return getPath(object, "status", "phase") ? labelled : setPath(labelled, ["status", "phase"], "Active");
+    },
     rulesAreWhole: true,
     prepareForCreate: (object) => {
       const given = (getPath(object, "spec", "finalizers") ?? []) as readonly string[];

@@ -483,7 +483,6 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
     validate: replicaSetErrors,
     validateUpdate: (object, old) => immutableAt(object, old, "spec.selector"),
     validateStatus: replicaSetStatusErrors,
-    fields: (object) => ({ "status.replicas": String(valueAt(object, "status.replicas") ?? 0) }),
     ...templateWarnings,
   },
   "apps/StatefulSet": {
@@ -569,6 +568,7 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
     hasTemplate: "template",
   },
   ReplicationController: {
+    fields: (object) => ({ "status.replicas": String(valueAt(object, "status.replicas") ?? 0) }),
     rulesAreWhole: true,
     dependentsByDefault: "Orphan",
     applyDefaults: controllerDefaults,

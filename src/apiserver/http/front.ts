@@ -1,3 +1,4 @@
+import { stringify } from "yaml";
 import {
   ApiError,
   apiError,
@@ -70,6 +71,8 @@ export interface FrontParts {
 
 const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
 
+/** Pages that are given whatever the method. */
+const ANSWERS_ANY = /^\/(?:apis|(?:healthz|livez|readyz)(?:\/.*)?|metrics|openapi\/v[23](?:\/.*)?)$/;
 const DISCOVERED = /^\/(?:api|apis|version|healthz|livez|readyz|metrics|openapi\/v[23])(?:\/|$)/;
 const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
 
@@ -267,8 +270,8 @@ export class Front {
     const { server, discovery, openapi } = this.#parts;
     const path = url.pathname;
     if (request.method !== "GET" && request.method !== "HEAD") {
-      if (DISCOVERED.test(path)) throw methodNotAllowed();
-      return text(404, NO_PAGE);
+      if (DISCOVERED.test(path) && !ANSWERS_ANY.test(path)) throw methodNotAllowed();
+      if (!DISCOVERED.test(path)) return text(404, NO_PAGE);
     }
     const health = await this.#parts.health.answer(path, url.searchParams);
     if (health !== undefined) {
@@ -337,9 +340,10 @@ export class Front {
     if (path === "/openid/v1/jwks")
       return json(200, await this.#parts.tokens.accounts.keySet(), { "content-type": "application/jwk-set+json" });
     const classic = discovery.classic(path, this.#parts.address());
-    if (classic !== undefined) return json(200, classic);
+    if (classic !== undefined) return discovered(path, header(request, "accept"), classic);
     // Kubernetes' own groups answer for versions they do not have; nobody does for those of custom kinds.
     const [, group] = /^\/apis\/([^/]+)\/[^/]+\/?$/.exec(path) ?? [];
+    if (/^\/api\/[^/]+\/?$/.test(path)) throw notServed();
     const isOurs = server.registry.all.some(({ kind, origin }) => kind.group === group && origin !== "custom");
     if (group !== "" && isOurs) throw notServed();
     server.log.debug("no such path", { path });
@@ -379,7 +383,11 @@ export class Front {
     const canProtobuf = definition.origin === "builtin" && hasProtobuf(path.group, path.version, definition.kind.kind);
     const form = chooseForm(header(request, "accept"), canProtobuf);
     if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));
+    if (definition.virtual !== undefined && path.name !== undefined) throw notServed();
     mustBeServed(definition, path, attributes.verb, request.method);
+    // What stands behind a part of a custom object is not looked at.
+    const isWhole = definition.origin === "custom" || isConnection(definition, path.subresource);
+    if (path.rest !== undefined && !isWhole) throw notServed();
     const query = url.searchParams;
     if (isConnection(definition, path.subresource)) {
       await refuseConnection(path, query, (resource, namespace, name) => this.#find(resource, namespace, name));
@@ -582,16 +590,15 @@ const PATCH_TYPES: readonly PatchType[] = [
   "application/apply-patch+yaml",
 ];
 
+const ONLY_WHOLE =
+  "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
 function notAcceptable(canProtobuf: boolean, accept: string | undefined): ApiError {
   const packed = "application/vnd.kubernetes.protobuf";
   const whole = ["application/json", "application/yaml", ...(canProtobuf ? [packed] : [])];
   // An encoding that is known, of a form that is not.
   if (parseAccept(accept).some(({ type }) => type === packed || whole.includes(type)))
-    return apiError(
-      406,
-      "NotAcceptable",
-      "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-    );
+    return apiError(406, "NotAcceptable", ONLY_WHOLE);
   const streams = ["application/json;stream=watch", ...(canProtobuf ? [`${packed};stream=watch`] : [])];
   const message = `406: Not Acceptable\n\nAvailable representations: ${[...whole, ...streams].join(", ")}`;
   return apiError(406, "NotAcceptable", message, {});
@@ -668,3 +675,26 @@ function urlOf(target: string): URL {
     throw badRequest("the path of the request cannot be read: it must be percent-encoded UTF-8");
   }
 }
+
+/** A page of discovery in the form a client asks for. */
+function discovered(path: string, accept: string | undefined, page: unknown): FrontAnswer {
+  const form = chooseForm(accept, true);
+  if (form === undefined || form.as !== "object") {
+    const isRoot = /^\/apis?\/?$/.test(path);
+    throw isRoot ? apiError(406, "NotAcceptable", ONLY_WHOLE) : plainNotAcceptable();
+  }
+  if (form.encoding !== "yaml") return json(200, page);
+  return {
+    status: 200,
+    headers: { "content-type": "application/yaml", ...NOT_CACHED },
+    body: Buffer.from(stringify(page)),
+  };
+}
+
+const plainNotAcceptable = () =>
+  apiError(
+    406,
+    "NotAcceptable",
+    "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    {},
+  );

@@ -53,13 +53,13 @@ export function mustBeAddressed(
   metadata: ObjectMeta,
   { name = "", namespace }: ResourceAddress,
 ): void {
+  if (kind.namespaced && metadata.namespace && namespace !== undefined && metadata.namespace !== namespace)
+    throw namespaceMismatch();
   const sentName = metadata.name ?? "";
   if (sentName === "")
     throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
   if (sentName !== name)
     throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
-  if (kind.namespaced && metadata.namespace && namespace !== undefined && metadata.namespace !== namespace)
-    throw namespaceMismatch();
 }
 
 /**

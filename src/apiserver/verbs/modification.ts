@@ -16,7 +16,7 @@ import {
 import { admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { hasSpecFinalizers } from "../deletion.ts";
-import { metadataForUpdate, withoutRepeatedOwners } from "../metadata.ts";
+import { metadataForUpdate, mustBeThis, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
 import { sideWrites } from "./alongside.ts";
 import { decodedAnew, settleMutation } from "./body.ts";
@@ -24,7 +24,7 @@ import { trackFields } from "./field-owners.ts";
 import type { StoredObject } from "../storage/resource-store.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
 import { noteSpec } from "./known-specs.ts";
-import { validateObject, warnOf } from "./validation.ts";
+import { hasForgivenMistakes, validateObject, warnOf } from "./validation.ts";
 
 /**
  * The present object where this very definition has looked at all of it: what a new one shares with it need not be
@@ -36,6 +36,8 @@ export const knownOf = (definition: ResourceDefinition, present: StoredObject): 
 export interface Modification {
   /** The version the present object must have. */
   readonly expectedVersion?: string | undefined;
+  /** The uid a replaced object must have, told before its version. */
+  readonly expectedUid?: string | undefined;
   /** What of the result is answered; default all of it. */
   readonly show?: (result: KubeObject) => KubeObject;
   /** Whether the changed object says itself who owns its fields, as after an apply. */
@@ -59,6 +61,7 @@ export async function modifyObject(
   change: (old: KubeObject, known: KubeObject | undefined) => KubeObject,
   {
     expectedVersion,
+    expectedUid,
     show = (result) => result,
     ownsFields = false,
     isPatch = false,
@@ -73,6 +76,7 @@ export async function modifyObject(
   for (let tries = 0; ; tries++) {
     const present = store.get(key);
     if (present === undefined) throw notFound(definition.kind, address.name);
+    mustBeThis(definition, expectedUid, present.object);
     if (expectedVersion !== undefined && expectedVersion !== "" && expectedVersion !== String(present.revision)) {
       // A version newer than the one shown here may be another replica's, and the present one.
       const settling = hasSettled || Number(expectedVersion) < present.revision ? undefined : host.settle();
@@ -136,7 +140,9 @@ export async function modifyObject(
       await host.prepareStore(definition, object);
       const stored = host.forStore(definition, object, present.object);
       const isAdmitted =
-        stored === object && (known !== undefined || isAdmittedWhole(definition, object, old, address));
+        stored === object &&
+        !hasForgivenMistakes(object) &&
+        (known !== undefined || isAdmittedWhole(definition, object, old, address));
       const admittedBy = isAdmitted ? definition : undefined;
       const written = await store.put(key, stored, present.revision, admittedBy, sideWrites(host, alongside));
       if (written !== undefined) {

@@ -1,4 +1,12 @@
-import { badRequest, type DeleteOptions, type KubeObject, methodNotSupported, type ResourceRequest } from "#machinery";
+import {
+  badRequest,
+  type DeleteOptions,
+  fieldInvalid,
+  invalid,
+  type KubeObject,
+  methodNotSupported,
+  type ResourceRequest,
+} from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { successStatus } from "../deletion.ts";
 import { namespaceMismatch } from "../metadata.ts";
@@ -10,6 +18,25 @@ import { readStored } from "./reading.ts";
 import { subresourceKind } from "./subresource-kinds.ts";
 
 const EVICTION = { group: "policy", version: "v1", kind: "Eviction" };
+
+const TOKEN_REQUEST = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
+
+/** What a client asks a token for. Throws for what is none, before anything is looked for. */
+function readTokenRequest(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  { body, name = "", namespace, options = {} }: Extract<ResourceRequest, { verb: "create" }>,
+  context: RequestContext,
+): KubeObject {
+  const kind = subresourceKind(definition, TOKEN_REQUEST, "io.k8s.api.authentication.v1.TokenRequest");
+  const asked = admitBody(kind, body, options, context, isKnownIn(host));
+  if (asked.metadata.namespace && asked.metadata.namespace !== namespace) throw namespaceMismatch();
+  if (asked.metadata.name && asked.metadata.name !== name)
+    throw invalid(TOKEN_REQUEST, name, [
+      fieldInvalid("metadata.name", asked.metadata.name, "must match the service account name if specified"),
+    ]);
+  return asked;
+}
 
 /** Posts to a subresource: binding, eviction, token and the like. */
 export async function createSubresource(
@@ -34,6 +61,9 @@ export async function createSubresource(
     return successStatus(undefined, 201) as unknown as KubeObject;
   }
   const handler = host.connect.get(`${definition.kind.group}/${definition.kind.resource}/${subresource}`);
-  if (handler !== undefined) return handler(readStored(host, definition, namespace, name).object, body, context);
+  if (handler !== undefined) {
+    const asked = subresource === "token" ? readTokenRequest(host, definition, request, context) : body;
+    return handler(readStored(host, definition, namespace, name).object, asked, context);
+  }
   throw methodNotSupported(definition.kind, "create");
 }

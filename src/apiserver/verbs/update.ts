@@ -44,5 +44,6 @@ export async function updateObject(
   const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
   return modifyObject(host, definition, request, options, context, () => body, {
     expectedVersion: request.body.metadata?.resourceVersion,
+    expectedUid: head.metadata.uid,
   });
 }

@@ -2,9 +2,16 @@ import { podWarnings } from "../builtin/pod-warnings.ts";
 import { hasRules, ruleErrors } from "../custom-resources/rules.ts";
 import { apiError, type FieldError, fieldInvalid, forbidden, invalid, type KubeObject, notFound } from "#machinery";
 import { type ResourceDefinition, unheard } from "../definition.ts";
+import { isUnchanged } from "../custom-resources/unchanged.ts";
 import { validateMetadata } from "../metadata.ts";
 import type { VerbHost } from "./host.ts";
 import { hasKnownSpec } from "./known-specs.ts";
+
+/** Objects that were taken with mistakes they had before. */
+const forgiven = new WeakSet<KubeObject>();
+
+/** Whether an object was taken although not all of it is as it must be: it is looked at whole the next time. */
+export const hasForgivenMistakes = (object: KubeObject): boolean => forgiven.has(object);
 
 /** Mistakes after which rules would read values that are not what their types say. */
 const BLOCKING = new Set(["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"]);
@@ -24,10 +31,11 @@ export function validateObject(
   old: KubeObject | undefined,
   { known, subresource }: { readonly known?: KubeObject | undefined; readonly subresource?: string | undefined } = {},
 ): void {
+  const { first, between } = validateMetadata(definition, object, old);
   const errors = [
-    ...validateMetadata(definition, object, old),
+    ...first,
     ...(definition.origin === "builtin"
-      ? builtinErrors(definition, object, old, { known, subresource })
+      ? builtinErrors(definition, object, old, { known, subresource, between })
       : schemaErrors(definition, object, old, known)),
   ];
   // Objects that two groups show are called by the one that stores them.
@@ -41,7 +49,15 @@ function builtinErrors(
   { strategy, schema }: ResourceDefinition,
   object: KubeObject,
   old: KubeObject | undefined,
-  { known, subresource }: { readonly known: KubeObject | undefined; readonly subresource: string | undefined },
+  {
+    known,
+    subresource,
+    between,
+  }: {
+    readonly known: KubeObject | undefined;
+    readonly subresource: string | undefined;
+    readonly between: readonly FieldError[];
+  },
 ): readonly FieldError[] {
   if (subresource === "status" && old !== undefined && strategy.validateStatus !== undefined)
     return strategy.validateStatus(object, old);
@@ -51,11 +67,13 @@ function builtinErrors(
   // Other parts of an object change what an update of the whole may not, such as a pod's node.
   if (subresource !== undefined && subresource !== "status" && strategy.rulesAreWhole)
     return strategy.validate?.(object) ?? [];
-  const own = [
-    ...((old === undefined ? strategy.validateCreate?.(object) : undefined) ?? []),
-    ...((hasKnownSpec(strategy, object, known) ? undefined : strategy.validate?.(object)) ?? []),
-    ...((old === undefined ? strategy.validateNew?.(object) : strategy.validateUpdate?.(object, old)) ?? []),
-  ];
+  const whole = (hasKnownSpec(strategy, object, known) ? undefined : strategy.validate?.(object)) ?? [];
+  const own =
+    old === undefined
+      ? [...(strategy.validateCreate?.(object) ?? []), ...whole, ...(strategy.validateNew?.(object) ?? [])]
+      : strategy.checksChangesFirst === true
+        ? [...(strategy.validateUpdate?.(object, old) ?? []), ...between, ...whole]
+        : [...whole, ...between, ...(strategy.validateUpdate?.(object, old) ?? [])];
   if (strategy.rulesAreWhole === true || schema === undefined) return own;
   const told = new Set(own.map(({ field }) => field));
   const found = schema
@@ -76,8 +94,9 @@ function schemaErrors(
     let found = schema.validate(object, "", known);
     // A value that was wrong before and did not change is no new mistake.
     if (found.length > 0 && old !== undefined) {
-      const before = new Set(schema.validate(old).map(({ field, message }) => `${field} ${message}`));
-      found = found.filter(({ field, message }) => !before.has(`${field} ${message}`));
+      const mistakes = found;
+      found = mistakes.filter(({ field }) => !isUnchanged(field, object, old, schema));
+      if (found.length < mistakes.length) forgiven.add(object);
     }
     errors.push(...found);
     if (origin === "custom" && hasRules(schema.source)) {
