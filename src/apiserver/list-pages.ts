@@ -11,7 +11,6 @@ import {
   type KubeList,
   type KubeObject,
   type ListOptions,
-  objectKey,
   resourceExpired,
 } from "#machinery";
 
@@ -19,8 +18,11 @@ import { scanJson } from "./http/json-text.ts";
 
 type Head = { readonly apiVersion: string; readonly kind: string };
 
+/** What a list has found: its key, and where it is read from when its page is made. */
+export type Listed = readonly [string, { readonly object: KubeObject }];
+
 interface Continuation {
-  readonly items: readonly KubeObject[];
+  readonly items: readonly Listed[];
   readonly lastKey: string;
   readonly revision: number;
   readonly untilMs: number;
@@ -135,36 +137,38 @@ export class ListPages {
   /** The first `limit` items, and a token for the rest; all of them without a limit. `scope` says what was asked. */
   cut(
     head: Head,
-    items: readonly KubeObject[],
+    items: readonly Listed[],
     revision: number,
     {
       limit,
       scope,
       isSelected,
+      show,
       lastKey = "",
     }: {
       readonly limit: number | undefined;
       readonly scope: string;
       readonly isSelected: boolean;
+      readonly show: (listed: Listed) => KubeObject;
       /** The last key that was looked at: a full page goes on while there are others, whether they are selected or not. */
       readonly lastKey?: string | undefined;
     },
   ): KubeList {
     const resourceVersion = String(revision);
-    const keyOf = ({ metadata: { namespace, name = "" } }: KubeObject) => objectKey(namespace, name);
+    const [pageEnd = ""] = items[(limit ?? 0) - 1] ?? [];
     if (
       limit === undefined ||
       limit <= 0 ||
       items.length < limit ||
-      (items.length === limit && !(isSelected && keyOf(items[limit - 1] as KubeObject) < lastKey))
+      (items.length === limit && !(isSelected && pageEnd < lastKey))
     )
-      return { ...head, metadata: { resourceVersion }, items };
+      return { ...head, metadata: { resourceVersion }, items: items.map(show) };
     const nowMs = this.#clock.now();
     for (const [key, { untilMs }] of this.#continuations) {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
       this.#continuations.delete(key);
     }
-    const token = writeToken({ revision, afterKey: keyOf(items[limit - 1] as KubeObject) });
+    const token = writeToken({ revision, afterKey: pageEnd });
     const key = `${scope} ${token}`;
     this.#continuations.delete(key);
     this.#continuations.set(key, { items: items.slice(limit), lastKey, revision, untilMs: nowMs + CONTINUE_MS });
@@ -176,7 +180,7 @@ export class ListPages {
         // What a selection leaves is not counted, as Kubernetes does not.
         ...(isSelected ? {} : { remainingItemCount: items.length - limit }),
       },
-      items: items.slice(0, limit),
+      items: items.slice(0, limit).map(show),
     };
   }
 

@@ -12,7 +12,7 @@ import {
 import type { ResourceDefinition } from "./definition.ts";
 import { tooLargeVersion } from "./list-pages.ts";
 import { compileFilter } from "./selection.ts";
-import { bookmark, type ResourceStore, type StoreEvent } from "./storage/resource-store.ts";
+import { bookmark, type ResourceStore, type StoredObject, type StoreEvent } from "./storage/resource-store.ts";
 
 const BOOKMARK_MS = 60_000;
 
@@ -62,9 +62,6 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       const store = served.store(definition);
       const filter = compileFilter(definition, request.labelSelector, request.fieldSelector, request.name);
       const namespace = definition.kind.namespaced ? request.namespace : undefined;
-      const matches = (object: KubeObject) =>
-        (namespace === undefined || object.metadata.namespace === namespace) &&
-        (filter === undefined || filter(object));
       // Nothing overtakes what a webhook still converts.
       let chain: Promise<void> | undefined;
       const inOrder = (objects: readonly (KubeObject | undefined)[], act: () => void) => {
@@ -75,24 +72,34 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
           .then(() => (isOpen ? act() : undefined))
           .catch((error: unknown) => close(error as Error));
       };
-      const pass = (event: StoreEvent) => inOrder([event.object, event.previous], () => emit(event));
-      const emit = (event: StoreEvent) => {
-        if (!isOpen) return;
-        const object = served.convert(event.object, definition);
-        if (event.type === "DELETED") {
-          if (event.previous !== undefined && matches(served.convert(event.previous, definition)))
-            sink.event("DELETED", object);
+      // What a webhook converts is held until it is shown: read twice, it could be two objects.
+      const heldFast = ({ object, revision }: StoredObject): StoredObject =>
+        ({ object, revision });
+      const pass = (event: StoreEvent) => {
+        if (definition.webhook === undefined) return emit(event, event.now, event.before);
+        const now = heldFast(event.now);
+        const before = event.before && heldFast(event.before);
+        return inOrder([now.object, before?.object], () => emit(event, now, before));
+      };
+      const shown = ({ object }: StoredObject) => served.convert(object, definition);
+      const emit = (
+        { type, key, revision }: StoreEvent,
+        now: StoredObject,
+        before: StoredObject | undefined,
+      ) => {
+        if (!isOpen || (namespace !== undefined && !key.startsWith(`${namespace}/`))) return;
+        // What was there before is looked at only where that can differ.
+        const wasIn = before !== undefined && (filter === undefined || filter(shown(before)));
+        if (type === "DELETED") {
+          if (wasIn) sink.event("DELETED", shown(now));
           return;
         }
-        const isIn = matches(object);
-        const wasIn = event.previous !== undefined && matches(served.convert(event.previous, definition));
-        if (isIn) sink.event(wasIn ? "MODIFIED" : "ADDED", object);
+        const object = shown(now);
+        if (filter === undefined || filter(object)) sink.event(wasIn ? "MODIFIED" : "ADDED", object);
         else if (wasIn)
           sink.event(
             "DELETED",
-            withMetadata(served.convert(event.previous as KubeObject, definition), {
-              resourceVersion: String(event.revision),
-            }),
+            withMetadata(shown(before as StoredObject), { resourceVersion: String(revision) }),
           );
       };
       const from =
@@ -111,12 +118,14 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       if (from > store.revision) throw resourceExpired(tooLargeVersion(from, store.revision).message);
       const sendsState = request.sendInitialEvents ?? from === 0;
       if (sendsState) {
-        const present = [...store.range(namespace)].map(([, { object }]) => object);
+        const present = [...store.range(namespace)].map(([, stored]) =>
+          definition.webhook === undefined ? stored : heldFast(stored),
+        );
         const revision = store.revision;
-        inOrder(present, () => {
-          for (const object of present) {
-            const shown = served.convert(object, definition);
-            if (matches(shown)) sink.event("ADDED", shown);
+        inOrder(definition.webhook === undefined ? [] : present.map(({ object }) => object), () => {
+          for (const stored of present) {
+            const object = shown(stored);
+            if (filter === undefined || filter(object)) sink.event("ADDED", object);
           }
           if (request.sendInitialEvents && request.allowWatchBookmarks)
             sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, revision, true));

@@ -1,5 +1,15 @@
 import { type Clock, exponentialBackoff, type Logger, type Timer } from "#base";
-import { isExpired, keyOf, type KubeObject, type ResourceKind, type Transport, type WatchHandle } from "#machinery";
+import {
+  type Cached,
+  cachedOf,
+  isExpired,
+  keyOf,
+  type KubeObject,
+  objectOf,
+  type ResourceKind,
+  type Transport,
+  type WatchHandle,
+} from "#machinery";
 
 /** Told of every change a cache has seen. Handlers run in the order of registration and must not throw or await. */
 export interface InformerHandler<T extends KubeObject> {
@@ -39,7 +49,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   readonly kind: ResourceKind<T>;
   readonly #transport: Transport;
   readonly #options: InformerOptions;
-  #objects = new Map<string, T>();
+  #objects = new Map<string, Cached<T>>();
   readonly #byNamespace = new Map<string, Set<string>>();
   readonly #indexes = new Map<string, Index<T>>();
   readonly #handlers = new Set<InformerHandler<T>>();
@@ -80,16 +90,19 @@ export class Informer<T extends KubeObject = KubeObject> {
 
   /** `key` is `namespace/name`, or `name` for cluster-scoped kinds. */
   get(key: string): T | undefined {
-    return this.#objects.get(key);
+    const cached = this.#objects.get(key);
+    return cached === undefined ? undefined : objectOf(cached);
   }
 
   list(namespace?: string): T[] {
-    return namespace === undefined ? [...this.#objects.values()] : this.#named(this.#byNamespace.get(namespace));
+    return namespace === undefined
+      ? Array.from(this.#objects.values(), objectOf<T>)
+      : this.#named(this.#byNamespace.get(namespace));
   }
 
   #named(keys: ReadonlySet<string> | undefined): T[] {
     const found: T[] = [];
-    if (keys !== undefined) for (const key of keys) found.push(this.#objects.get(key) as T);
+    if (keys !== undefined) for (const key of keys) found.push(objectOf(this.#objects.get(key) as Cached<T>));
     return found;
   }
 
@@ -102,7 +115,8 @@ export class Informer<T extends KubeObject = KubeObject> {
     if (this.#indexes.has(name)) return;
     const index: Index<T> = { of, entries: new Map() };
     this.#indexes.set(name, index);
-    for (const [key, object] of this.#objects) for (const value of of(object)) insert(index.entries, value, key);
+    for (const [key, cached] of this.#objects)
+      for (const value of of(objectOf(cached))) insert(index.entries, value, key);
   }
 
   hasIndex(name: string): boolean {
@@ -118,7 +132,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   /** Adds a handler and tells it of everything the cache holds. Returns how to remove it. */
   handle(handler: InformerHandler<T>): () => void {
     this.#handlers.add(handler);
-    for (const object of this.#objects.values()) handler.add?.(object, true);
+    if (handler.add !== undefined) for (const cached of this.#objects.values()) handler.add(objectOf(cached), true);
     return () => this.#handlers.delete(handler);
   }
 
@@ -151,7 +165,7 @@ export class Informer<T extends KubeObject = KubeObject> {
     const generation = ++this.#generation;
     const { namespace, labelSelector, fieldSelector, transform } = this.#options;
     try {
-      const found = new Map<string, T>();
+      const found = new Map<string, Cached<T>>();
       let token: string | undefined;
       let resourceVersion = "";
       do {
@@ -168,7 +182,7 @@ export class Informer<T extends KubeObject = KubeObject> {
         });
         if (generation !== this.#generation) return;
         for (const object of page.items)
-          found.set(keyOf(object), (transform === undefined ? object : transform(object)) as T);
+          found.set(keyOf(object), cachedOf((transform === undefined ? object : transform(object)) as T));
         token = page.metadata.continue;
         resourceVersion = page.metadata.resourceVersion ?? "";
       } while (token);
@@ -187,11 +201,14 @@ export class Informer<T extends KubeObject = KubeObject> {
     }
   }
 
-  #replace(found: Map<string, T>): void {
+  #replace(found: Map<string, Cached<T>>): void {
     const isInitial = !this.#synced;
-    for (const [key, object] of [...this.#objects]) if (!found.has(key)) this.#remove(key, object);
-    for (const [key, object] of found) {
-      const old = this.#objects.get(key);
+    for (const [key, cached] of [...this.#objects]) if (!found.has(key)) this.#remove(key, objectOf(cached));
+    for (const [key, cached] of found) {
+      const before = this.#objects.get(key);
+      if (before === cached) continue;
+      const object = objectOf(cached);
+      const old = before === undefined ? undefined : objectOf(before);
       if (old === undefined) {
         this.#put(key, object, undefined);
         for (const handler of this.#handlers) handler.add?.(object, isInitial);
@@ -226,7 +243,7 @@ export class Informer<T extends KubeObject = KubeObject> {
           this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
           if (type === "BOOKMARK") return;
           const key = keyOf(object);
-          const old = this.#objects.get(key);
+          const old = this.get(key);
           if (type === "DELETED") {
             if (old !== undefined) this.#remove(key, object as T);
             return;
@@ -273,7 +290,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   }
 
   #put(key: string, object: T, old: T | undefined): void {
-    this.#objects.set(key, object);
+    this.#objects.set(key, cachedOf(object));
     const namespace = object.metadata.namespace;
     if (namespace !== undefined && old === undefined) insert(this.#byNamespace, namespace, key);
     for (const { of, entries } of this.#indexes.values()) {
@@ -286,7 +303,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   }
 
   #remove(key: string, object: T): void {
-    const old = this.#objects.get(key);
+    const old = this.get(key);
     this.#objects.delete(key);
     const namespace = object.metadata.namespace;
     if (namespace !== undefined) withdraw(this.#byNamespace, namespace, key);

@@ -6,6 +6,11 @@ export interface Backend {
   /** The newest revision that was reported to watchers; 1 when nothing was ever written. */
   readonly revision: number;
   get(key: string): Promise<Entry | undefined>;
+  /**
+   * The entry as watchers know it, at once: while they are told of a revision, as of that revision. Absent where values
+   * lie in another process; then whoever needs them at once keeps them.
+   */
+  peek?(key: string): Entry | undefined;
   /** Entries below `prefix` in byte order of their keys. */
   list(prefix: string, options?: ListOptions): Promise<ListResult>;
   /**
@@ -46,6 +51,8 @@ export interface ListOptions {
   readonly limit?: number;
   /** Only keys greater than this one. */
   readonly after?: string;
+  /** Leaves values empty, for readers that ask for them one by one with `peek`. */
+  readonly omitsValues?: boolean;
 }
 
 export interface ListResult {
@@ -76,6 +83,8 @@ export interface BackendChange {
   readonly revision: number;
   /** The new value of a put. */
   readonly value?: Uint8Array;
+  /** The value before, from drivers with `peek`, for which this is the last chance to have it. */
+  readonly previous?: Uint8Array;
 }
 
 export interface BackendWatchSink {

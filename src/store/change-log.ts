@@ -1,12 +1,21 @@
 import type { BackendChange, BackendWatch, BackendWatchSink } from "./backend.ts";
 import { compacted } from "./errors.ts";
 
-/** Changes kept for watchers that come later or fall behind, and the bytes of their values. */
-const HISTORY_MAX = 20_000;
-const HISTORY_BYTES_MAX = 32 * 1024 * 1024;
+/**
+ * Changes kept for watchers that come later, and the bytes of their values. Few: an API server follows the log from its
+ * start, and it is the server that keeps what its own clients missed.
+ */
+const HISTORY_MAX = 10_000;
+const HISTORY_BYTES_MAX = 1024 * 1024;
 
 /** What a change keeps from being given back. */
 const sizeOf = (change: BackendChange) => ("value" in change ? (change.value?.byteLength ?? 0) : 0);
+
+function withoutPrevious(change: BackendChange): BackendChange {
+  if (change.previous === undefined) return change;
+  const { previous: _previous, ...kept } = change;
+  return kept;
+}
 
 /** The recent changes of an embedded driver and the watchers of all later ones. */
 export class ChangeLog {
@@ -27,7 +36,7 @@ export class ChangeLog {
   /** Adds the changes of one or several revisions and tells the watchers. */
   append(changes: readonly BackendChange[]): void {
     for (const change of changes) {
-      this.#history.push(change);
+      this.#history.push(withoutPrevious(change));
       this.#bytes += sizeOf(change);
     }
     while (this.#history.length > this.#start) {

@@ -22,6 +22,9 @@ afterEach(async () => {
 storeConformance("memory", createMemoryBackend);
 storeConformance("file", () => openFileBackend(scratch()));
 
+// As after a day's work: the map is opened anew again and again meanwhile.
+storeConformance("file, its pages let go at once", () => openFileBackend(scratch(), { mappedMaxBytes: -1 }));
+
 describe("data folder", () => {
   test("is found again with its revision", async () => {
     const folder = scratch();
@@ -44,6 +47,47 @@ describe("data folder", () => {
     for (let tries = 0; (await second.get("/a")) !== undefined && tries < 100; tries++)
       await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await second.get("/a")).toBeUndefined();
+  });
+
+  test("lets go of what it has read, under readers and writers of values of every size", async () => {
+    const backend = openFileBackend(scratch(), { mappedMaxBytes: -1 });
+    opened.push(backend);
+    const sizes = [0, 10, 3_000, 40_000, 1_400_000];
+    const valueOf = (size: number, round: number) => Buffer.alloc(size, `${size}-${round}`);
+    const write = (round: number) =>
+      Promise.all(
+        sizes.map((size) => backend.txn([{ type: "put", key: `/${size}`, value: valueOf(size, round) }])),
+      );
+    await write(0);
+    let known = 0;
+    let wrong = 0;
+    backend.watch("/", backend.revision, {
+      changes(changes) {
+        for (const { key, value, revision } of changes) {
+          const shown = backend.peek?.(key);
+          if (shown?.revision !== revision || !Buffer.from(shown.value).equals(value as Buffer)) wrong++;
+          known++;
+        }
+      },
+      closed() {},
+    });
+    for (let round = 1; round <= 20; round++) {
+      const writing = write(round);
+      // Until it is on disk, everybody but the next transaction sees the round before.
+      for (const size of sizes) {
+        const shown = Buffer.from(backend.peek?.(`/${size}`)?.value ?? []);
+        if (!shown.equals(valueOf(size, round - 1))) wrong++;
+      }
+      await writing;
+      const { entries } = await backend.list("/");
+      for (const size of sizes) {
+        const value = valueOf(size, round);
+        if (!Buffer.from(entries.find(({ key }) => key === `/${size}`)?.value ?? []).equals(value)) wrong++;
+        if (!Buffer.from(backend.peek?.(`/${size}`)?.value ?? []).equals(value)) wrong++;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect({ known, wrong }).toEqual({ known: 20 * sizes.length, wrong: 0 });
   });
 
   test("in use is refused by name and process", () => {

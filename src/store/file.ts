@@ -15,6 +15,7 @@ import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation,
 import { ChangeLog } from "./change-log.ts";
 import { StoreError } from "./errors.ts";
 import { LeaseTable } from "./lease-table.ts";
+import { mappedBytes } from "./mapped-bytes.ts";
 
 /** The layout of a data folder; a folder of a newer one is left alone. */
 export const FORMAT = 1;
@@ -24,6 +25,9 @@ const HEADER_BYTES = 16;
 const REVISION_KEY = "\u0000revision";
 /** Entries whose revisions are remembered, those last written or read, so that a condition is checked without a read. */
 const HEADS_MAX = 65_536;
+/** How much of the map may be in memory before it is let go, and how much is read or written between two looks at it. */
+const MAPPED_MAX = 64 * 1024 * 1024;
+const LOOKS_PER_MAX = 4;
 /** Before the key of an entry: when its lease ends and which revision it belongs to, as two float64. */
 const LEASE_PREFIX = "\u0000lease";
 
@@ -31,22 +35,15 @@ const LEASE_PREFIX = "\u0000lease";
  * A store in a folder, made of one lmdb map. What was acknowledged is on disk: a transaction resolves only after lmdb has
  * flushed it, and many that come together share one flush.
  */
-export function openFileBackend(folder: string): Backend {
+export function openFileBackend(
+  folder: string,
+  { mappedMaxBytes = MAPPED_MAX }: { readonly mappedMaxBytes?: number } = {},
+): Backend {
   prepareFolder(folder);
   const release = lock(folder);
   let db: RootDatabase<Buffer, string>;
   try {
-    db = open<Buffer, string>({
-      path: join(folder, "store.mdb"),
-      encoding: "binary",
-      keyEncoding: "ordered-binary",
-      // One batch a turn of the event loop: lower latency than lmdb's default delay, and still many writes a flush.
-      eventTurnBatching: true,
-      commitDelay: 0,
-      noMemInit: true,
-      maxReaders: 128,
-      mapSize: 64 * 1024 * 1024,
-    });
+    db = openMap(folder);
   } catch (error) {
     release();
     throw new StoreError("STORE_UNREADABLE", `the store in ${folder} cannot be opened: ${text(error)}`, {
@@ -59,8 +56,14 @@ export function openFileBackend(folder: string): Backend {
   /** The newest revision that is on disk and reported; `revision` runs ahead of it by what is being written. */
   let settled = revision;
   const log = new ChangeLog(revision);
-  /** Entries written but not yet committed by lmdb, so that a later transaction sees an earlier one. */
-  const overlay = new Map<string, { readonly entry: Entry | undefined; readonly revision: number }>();
+  /**
+   * Entries written but not yet reported: as a later transaction sees them, and as watchers know them. lmdb may show one or
+   * the other meanwhile.
+   */
+  const overlay = new Map<
+    string,
+    { readonly entry: Entry | undefined; readonly revision: number; known: Entry | undefined }
+  >();
   let pending: {
     readonly changes: readonly FileChange[];
     readonly leases: readonly LeaseRecord[];
@@ -82,12 +85,43 @@ export function openFileBackend(folder: string): Backend {
   /** Revisions of the entry a transaction finds; also of one that is not on disk yet. */
   const headOf = (key: string): Head | undefined => heads.get(key) ?? read(key);
 
+  const fromMap = (key: string): Entry | undefined => {
+    const bytes = db.getBinary(key);
+    if (bytes === undefined) return undefined;
+    used(bytes.length);
+    return decode(key, bytes);
+  };
   const read = (key: string): Entry | undefined => {
     const written = overlay.get(key);
-    if (written !== undefined) return written.entry;
-    const bytes = db.getBinary(key);
-    return bytes === undefined ? undefined : decode(key, bytes);
+    return written === undefined ? fromMap(key) : written.entry;
   };
+
+  let usedBytes = 0;
+  const lookEveryBytes = mappedMaxBytes / LOOKS_PER_MAX;
+  let mappedAtOpen = mappedBytes();
+  let looking: NodeJS.Immediate | undefined;
+  const used = (bytes: number) => {
+    usedBytes += bytes;
+    if (usedBytes < lookEveryBytes || looking !== undefined || isFlushing) return;
+    looking = setImmediate(() => {
+      looking = undefined;
+      if (isFlushing || isClosed || broken !== undefined) return;
+      isFlushing = true;
+      flushing = releasePages().then(flush);
+    });
+  };
+  /**
+   * Every page that was looked at counts as memory of this process for as long as the map is open, although the system
+   * keeps it anyway for whoever reads the file; so the map is opened anew when much of it is there. It must be called with
+   * nothing else to do: closing takes some microtasks, in which nobody else may run.
+   */
+  async function releasePages(): Promise<void> {
+    usedBytes = 0;
+    if (mappedBytes() - mappedAtOpen < mappedMaxBytes) return;
+    await db.close();
+    db = openMap(folder);
+    mappedAtOpen = mappedBytes();
+  }
 
   async function flush(): Promise<void> {
     while (pending.length > 0) {
@@ -97,8 +131,11 @@ export function openFileBackend(folder: string): Backend {
       try {
         for (const { changes, leases: records } of batch) {
           for (const change of changes)
-            if (change.type === "put") db.put(change.key, encode(change.value as Uint8Array, change)).catch(ignore);
-            else db.remove(change.key).catch(ignore);
+            if (change.type === "put") {
+              const { value = NOTHING } = change;
+              db.put(change.key, encode(value, change)).catch(ignore);
+              usedBytes += value.length;
+            } else db.remove(change.key).catch(ignore);
           for (const { key, revision: of, untilMs } of records)
             if (untilMs === null) db.remove(LEASE_PREFIX + key).catch(ignore);
             else db.put(LEASE_PREFIX + key, leaseBytes(untilMs, of)).catch(ignore);
@@ -120,12 +157,23 @@ export function openFileBackend(folder: string): Backend {
         pending = [];
         break;
       }
-      for (const [key, { revision: written }] of overlay) if (written <= last) overlay.delete(key);
-      const changes = batch.flatMap((part) => part.changes);
       // Watchers and writers learn of a change when it is durable, never before.
-      settled = last;
-      log.append(changes);
+      for (const { changes, revision: reported } of batch) {
+        for (const { type, key, value = NOTHING, revision: at, createRevision } of changes) {
+          const written = overlay.get(key);
+          if (written !== undefined)
+            written.known = type === "put" ? { key, value, revision: at, createRevision } : undefined;
+        }
+        settled = reported;
+        log.append(changes);
+      }
+      for (const { changes } of batch)
+        for (const { key } of changes) if ((overlay.get(key)?.revision ?? Infinity) <= last) overlay.delete(key);
       for (const { done } of batch) done();
+      if (usedBytes >= lookEveryBytes) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await releasePages();
+      }
     }
     isFlushing = false;
   }
@@ -138,6 +186,7 @@ export function openFileBackend(folder: string): Backend {
     get revision() {
       return settled;
     },
+    expiresLeases: true,
     get failure() {
       return broken;
     },
@@ -145,10 +194,15 @@ export function openFileBackend(folder: string): Backend {
       return log.compactedRevision;
     },
     get: (key) => Promise.resolve(read(key)),
+    peek(key) {
+      const written = overlay.get(key);
+      return written === undefined ? fromMap(key) : written.known;
+    },
     async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
       if (isFlushing) await flushing;
       const found: Entry[] = [];
       let hasMore = false;
+      const { omitsValues = false } = options;
       const start = options.after !== undefined && options.after >= prefix ? `${options.after}\u0000` : prefix;
       for (const { key, value } of db.getRange({ start, end: `${prefix}\uffff`, snapshot: true })) {
         if (!key.startsWith(prefix)) continue;
@@ -156,12 +210,14 @@ export function openFileBackend(folder: string): Backend {
           hasMore = true;
           break;
         }
-        const entry = decode(key, value);
+        usedBytes += value.length;
+        const entry = decode(key, value, omitsValues);
         found.push(entry);
         // What is being written is newer than what the list shows.
         if (heads.size < HEADS_MAX && !heads.has(key) && !overlay.has(key))
           heads.set(key, { revision: entry.revision, createRevision: entry.createRevision });
       }
+      used(0);
       return { entries: found, revision: settled, hasMore };
     },
     txn(operations: readonly Operation[]): Promise<TxnResult> {
@@ -179,16 +235,20 @@ export function openFileBackend(folder: string): Backend {
         const untilMs = leases.note(key, next, operation.type === "put" ? operation.leaseSeconds : undefined);
         if (untilMs !== undefined) records.push({ key, revision: next, untilMs });
         const old = before[at];
+        const writing = overlay.get(key);
+        const found = old === undefined ? undefined : read(key);
+        const known = writing === undefined ? found : writing.known;
+        const previous = found && { previous: found.value };
         if (operation.type === "put") {
           const { value } = operation;
           const createRevision = old?.createRevision ?? next;
-          overlay.set(key, { entry: { key, value, revision: next, createRevision }, revision: next });
+          overlay.set(key, { entry: { key, value, revision: next, createRevision }, revision: next, known });
           remember(key, { revision: next, createRevision });
-          changes.push({ type: "put", key, revision: next, value, createRevision });
+          changes.push({ type: "put", key, revision: next, value, createRevision, ...previous });
         } else if (old !== undefined) {
-          overlay.set(key, { entry: undefined, revision: next });
+          overlay.set(key, { entry: undefined, revision: next, known });
           heads.delete(key);
-          changes.push({ type: "delete", key, revision: next, createRevision: old.createRevision });
+          changes.push({ type: "delete", key, revision: next, createRevision: old.createRevision, ...previous });
         }
       }
       if (changes.length === 0) return Promise.resolve({ ok: true, revision });
@@ -216,6 +276,7 @@ export function openFileBackend(folder: string): Backend {
       if (isClosed) return;
       isClosed = true;
       leases.stop();
+      clearImmediate(looking);
       await flushing;
       log.close();
       // A store that could not be written cannot be closed in order either; what is on disk is whole all the same.
@@ -228,6 +289,21 @@ export function openFileBackend(folder: string): Backend {
   };
   return backend;
 }
+
+const NOTHING = Buffer.alloc(0);
+
+const openMap = (folder: string): RootDatabase<Buffer, string> =>
+  open<Buffer, string>({
+    path: join(folder, "store.mdb"),
+    encoding: "binary",
+    keyEncoding: "ordered-binary",
+    // One batch a turn of the event loop: lower latency than lmdb's default delay, and still many writes a flush.
+    eventTurnBatching: true,
+    commitDelay: 0,
+    noMemInit: true,
+    maxReaders: 128,
+    mapSize: 64 * 1024 * 1024,
+  });
 
 interface Head {
   readonly revision: number;
@@ -287,9 +363,10 @@ function encode(value: Uint8Array, { revision, createRevision }: Head): Buffer {
   return bytes;
 }
 
-function decode(key: string, bytes: Buffer): Entry {
+function decode(key: string, bytes: Buffer, omitsValue = false): Entry {
   if (bytes.length < HEADER_BYTES) throw new StoreError("STORE_UNREADABLE", `the entry ${key} is damaged`);
-  const value = Buffer.from(bytes.subarray(HEADER_BYTES));
+  // The library has made a copy of its own.
+  const value = omitsValue ? NOTHING : bytes.subarray(HEADER_BYTES);
   return { key, value, revision: bytes.readDoubleLE(0), createRevision: bytes.readDoubleLE(8) };
 }
 

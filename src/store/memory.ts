@@ -3,14 +3,34 @@ import { ChangeLog } from "./change-log.ts";
 import { StoreError } from "./errors.ts";
 import { KeyIndex } from "./key-index.ts";
 import { LeaseTable } from "./lease-table.ts";
+import { PackedValues, type ValuePlace } from "./packed-values.ts";
+
+interface Kept {
+  readonly key: string;
+  readonly place: ValuePlace;
+  readonly revision: number;
+  readonly createRevision: number;
+}
 
 /** A store that lives and dies with the process: for tests and for simulated members. */
 export function createMemoryBackend(): Backend {
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, Kept>();
+  const values = new PackedValues();
   const keys = new KeyIndex();
   const log = new ChangeLog(0);
   let revision = 1;
   let isClosed = false;
+
+  const shown = ({ key, place, revision, createRevision }: Kept): Entry => ({
+    key,
+    value: values.at(place),
+    revision,
+    createRevision,
+  });
+  const peek = (key: string): Entry | undefined => {
+    const kept = entries.get(key);
+    return kept === undefined ? undefined : shown(kept);
+  };
 
   const leases = new LeaseTable((key, revision) => backend.txn([{ type: "delete", key, expected: revision }]));
 
@@ -21,7 +41,8 @@ export function createMemoryBackend(): Backend {
     get compactedRevision() {
       return log.compactedRevision;
     },
-    get: (key) => Promise.resolve(entries.get(key)),
+    get: (key) => Promise.resolve(peek(key)),
+    peek,
     list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
       const found: Entry[] = [];
       let hasMore = false;
@@ -30,7 +51,7 @@ export function createMemoryBackend(): Backend {
           hasMore = true;
           break;
         }
-        found.push(entries.get(key) as Entry);
+        found.push(shown(entries.get(key) as Kept));
       }
       return Promise.resolve({ entries: found, revision, hasMore });
     },
@@ -39,21 +60,22 @@ export function createMemoryBackend(): Backend {
       for (const { key, expected } of operations) {
         const found = entries.get(key);
         if (expected !== undefined && (found?.revision ?? 0) !== expected)
-          return Promise.resolve({ ok: false, key, found });
+          return Promise.resolve({ ok: false, key, found: found && shown(found) });
       }
       const changes: BackendChange[] = [];
       const next = revision + 1;
       for (const operation of operations) {
         const { key } = operation;
         const before = entries.get(key);
+        const previous = before && values.at(before.place);
+        if (before !== undefined) values.delete(before.place);
         if (operation.type === "put") {
-          const entry: Entry = {
+          entries.set(key, {
             key,
-            value: operation.value,
+            place: values.put(operation.value),
             revision: next,
             createRevision: before?.createRevision ?? next,
-          };
-          entries.set(key, entry);
+          });
           leases.note(key, next, operation.leaseSeconds);
           if (before === undefined) keys.add(key);
           changes.push({
@@ -61,6 +83,7 @@ export function createMemoryBackend(): Backend {
             key,
             revision: next,
             value: operation.value,
+            ...(previous && { previous }),
           });
         } else if (before !== undefined) {
           entries.delete(key);
@@ -70,6 +93,7 @@ export function createMemoryBackend(): Backend {
             type: "delete",
             key,
             revision: next,
+            ...(previous && { previous }),
           });
         }
       }

@@ -1,4 +1,4 @@
-import { formatTime, getPath, type KubeObject } from "#machinery";
+import { getPath, type KubeObject } from "#machinery";
 import type { ApiServer } from "../server.ts";
 
 /** How long an Event is kept after it was last seen, as `--event-ttl` by default. */
@@ -25,18 +25,25 @@ export function expireEvents(server: ApiServer): () => void {
   if (server.backend.expiresLeases === true) return () => {};
   let timer = server.clock.after(LOOK_EVERY_MS, look);
   let isStopped = false;
+  /** Which revisions there were at earlier looks. What was written since one of them is younger than it. */
+  let marks: readonly { readonly atMs: number; readonly revision: number }[] = [];
   async function sweep(): Promise<void> {
     const definition = server.registry.find("", "v1", "events");
     if (definition === undefined) return;
     const store = server.store(definition);
     await store.load();
-    const before = server.clock.now() - EVENT_TTL_MS;
-    const created = formatTime(before);
+    const nowMs = server.clock.now();
+    const before = nowMs - EVENT_TTL_MS;
+    const passed = marks.filter(({ atMs }) => atMs <= before);
+    const newest = passed.at(-1);
+    // A clock that was set back begins anew.
+    marks = [...marks.filter(({ atMs }) => atMs > before && atMs <= nowMs), { atMs: nowMs, revision: store.revision }];
+    if (newest !== undefined) marks = [newest, ...marks];
     const old: { readonly key: string; readonly revision: number }[] = [];
-    // Most are younger altogether, which costs no reading of times.
-    for (const [key, { object, revision }] of store.range(undefined))
-      if ((object.metadata.creationTimestamp ?? "") < created && lastSeenMs(object) < before)
-        old.push({ key, revision });
+    // Most are younger altogether, which costs no reading of them.
+    for (const [key, stored] of store.range(undefined))
+      if (newest !== undefined && stored.revision <= newest.revision && lastSeenMs(stored.object) < before)
+        old.push({ key, revision: stored.revision });
     for (const { key, revision } of old) {
       if (isStopped) return;
       // One that was reported again meanwhile has another revision and stays.

@@ -2,7 +2,7 @@ import { stringify as toYaml } from "yaml";
 import { apiError, badRequest, type KubeList, type KubeObject, type Status } from "#machinery";
 import { goNameOf, type ResourceDefinition } from "../definition.ts";
 import { encodeProtobuf } from "../protobuf/codec.ts";
-import { encodingOf } from "../storage/resource-store.ts";
+import { encodingOf } from "../storage/encodings.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
 import type { AnswerForm } from "./negotiation.ts";
 

@@ -33,7 +33,7 @@ import type { Auditor } from "../audit/auditor.ts";
 import type { FlowControl } from "../flow/flow-control.ts";
 import type { ApiServer } from "../server.ts";
 import { encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
-import { encodingOf } from "../storage/resource-store.ts";
+import { encodingOf } from "../storage/encodings.ts";
 import { checkListOptions, versionNumber } from "../list-pages.ts";
 import { compileFilter } from "../selection.ts";
 import { isConnection, refuseConnection } from "./refused-connections.ts";

@@ -3,10 +3,12 @@ import { deepFreeze } from "#base";
 import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnResult } from "#store";
 import type { ResourceDefinition } from "../definition.ts";
+import { encodeForStore } from "./encodings.ts";
 import type { ValueCipher } from "./encryption.ts";
+import { HeldRevision, type RevisionFacts, type RevisionSource } from "./held-revision.ts";
 import type { StoreMeasure } from "./store-measures.ts";
 
-/** An object as it is held: decoded, immutable, with its resource version. */
+/** An object as it is held: immutable, with its resource version, and decoded when it is asked for. */
 export interface StoredObject {
   readonly object: KubeObject;
   readonly revision: number;
@@ -20,11 +22,40 @@ interface Written {
   readonly admittedBy: ResourceDefinition | undefined;
 }
 
-export interface StoreEvent {
+/** A change, whose objects are decoded for those who look at them. */
+export class StoreEvent {
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
-  readonly object: KubeObject;
-  readonly previous: KubeObject | undefined;
+  /** What is there now, or what was there last. */
+  readonly now: StoredObject;
+  readonly before: StoredObject | undefined;
+  /** `namespace/name`, or `name`. */
+  readonly key: string;
   readonly revision: number;
+  /** What is kept for `before` alone. */
+  readonly bytes: number;
+
+  constructor(
+    type: "ADDED" | "MODIFIED" | "DELETED",
+    key: string,
+    now: StoredObject,
+    before: StoredObject | undefined,
+    { revision, previous }: BackendChange,
+  ) {
+    this.type = type;
+    this.key = key;
+    this.now = now;
+    this.before = before;
+    this.revision = revision;
+    this.bytes = previous?.length ?? 0;
+  }
+
+  get object(): KubeObject {
+    return this.now.object;
+  }
+
+  get previous(): KubeObject | undefined {
+    return this.before?.object;
+  }
 }
 
 /** An object of another resource that is written in the same transaction. */
@@ -50,23 +81,11 @@ export interface StoreWatcher {
   closed(error: Error): void;
 }
 
-/** Events kept for watches that resume. */
+/** Events kept for watches that resume, and the bytes of the past objects in them; up to twice as many in between. */
 const WINDOW_MAX = 4_096;
+const WINDOW_BYTES_MAX = 2 * 1024 * 1024;
 /** How long a loser waits for the winner's write to show; longer only when the store itself is in trouble. */
 const BEHIND_MS = 5_000;
-const encodings = new WeakMap<KubeObject, Buffer>();
-
-/** The JSON bytes of a revision, its kind and version first, made once and shared by lists, watches and answers. */
-export function encodingOf(object: KubeObject): Buffer {
-  let bytes = encodings.get(object);
-  if (bytes === undefined) {
-    const { kind, apiVersion, ...rest } = object;
-    bytes = Buffer.from(JSON.stringify({ kind, apiVersion, ...rest }));
-    encodings.set(object, bytes);
-  }
-  return bytes;
-}
-
 /**
  * All objects of one resource: read from memory, written through the backend, and changed only by what the backend
  * reports. With an embedded backend a write is visible here before its promise resolves.
@@ -84,9 +103,11 @@ export class ResourceStore {
   readonly #stale = new Set<string>();
   #generation = 0;
   readonly #objects = new Map<string, StoredObject>();
+  readonly #source: RevisionSource;
   readonly #keys = new KeyIndex();
   readonly #watchers = new Set<StoreWatcher>();
   #window: StoreEvent[] = [];
+  #windowBytes = 0;
   #windowStart: number;
   #loading: Promise<void> | undefined;
   #isLoaded = false;
@@ -116,6 +137,18 @@ export class ResourceStore {
     this.#applied = applied;
     this.#lease = leaseSeconds === undefined ? {} : { leaseSeconds };
     this.#windowStart = backend.revision;
+    this.#source = {
+      valueOf: (key, revision) => {
+        const entry = backend.peek?.(prefix + key);
+        return entry?.revision === revision ? entry.value : undefined;
+      },
+      decode: (_key, value, revision) => decode(value, revision),
+    };
+  }
+
+  /** Whether the driver can be asked for a value at any time, so that neither it nor the object need be kept here. */
+  get #isLent(): boolean {
+    return this.#backend.peek !== undefined && this.#cipher === undefined;
   }
 
   /** What is held here is no older than this revision. */
@@ -157,20 +190,30 @@ export class ResourceStore {
     for (const change of missed) this.apply(change);
     // Nobody can resume between what was seen and now: the order of what was missed is not known.
     this.#window = [];
+    this.#windowBytes = 0;
     this.#windowStart = revision;
     this.#loadedRevision = revision;
   }
 
   async #read(): Promise<void> {
-    const { entries, revision } = await this.#measured("list", () => this.#backend.list(this.prefix));
-    for (const { key, value, revision: at } of entries)
-      this.#put(key.slice(this.prefix.length), { object: this.#decode(key, value, at), revision: at });
+    const options = { omitsValues: this.#isLent };
+    const { entries, revision } = await this.#measured("list", () => this.#backend.list(this.prefix, options));
+    for (const { key, value, revision: at } of entries) {
+      const own = key.slice(this.prefix.length);
+      this.#put(own, this.#found(own, value, at));
+    }
     this.#loadedRevision = revision;
     this.#windowStart = revision;
     this.#isLoaded = true;
     const early = this.#early;
     this.#early = [];
     for (const change of early) if (change.revision > revision) this.apply(change);
+  }
+
+  /** A revision that was read, not written here. */
+  #found(key: string, value: Uint8Array, revision: number): StoredObject {
+    if (this.#cipher !== undefined) return { object: this.#decode(this.prefix + key, value, revision), revision };
+    return new HeldRevision(this.#source, key, revision, this.#isLent ? {} : { value });
   }
 
   /** `key` is `namespace/name`, or `name`. */
@@ -191,11 +234,10 @@ export class ResourceStore {
     const prefix = namespace === undefined ? "" : `${namespace}/`;
     const objects = new Map(this.range(namespace));
     for (let at = later.length - 1; at >= 0; at--) {
-      const { object, previous } = later[at] as StoreEvent;
-      const key = objectKey(object.metadata.namespace, object.metadata.name ?? "");
+      const { key, before } = later[at] as StoreEvent;
       if (!key.startsWith(prefix)) continue;
-      if (previous === undefined) objects.delete(key);
-      else objects.set(key, { object: previous, revision: Number(previous.metadata.resourceVersion) });
+      if (before === undefined) objects.delete(key);
+      else objects.set(key, before);
     }
     return [...objects].sort(([left], [right]) => (left < right ? -1 : 1));
   }
@@ -209,41 +251,62 @@ export class ResourceStore {
     if (change.revision <= this.#loadedRevision) return;
     const key = change.key.slice(this.prefix.length);
     const before = this.#objects.get(key);
-    let event: StoreEvent;
+    const past = before instanceof HeldRevision ? before : undefined;
+    past?.keep(change.previous?.slice());
+    let now: StoredObject;
+    let type: StoreEvent["type"];
     if (change.type === "put") {
-      const value = change.value as Uint8Array;
-      const written = this.#writing.get(value);
-      const object =
-        written === undefined
-          ? this.#decode(change.key, value, change.revision)
-          : this.#own(key, written.object, change.revision);
-      this.#put(key, { object, revision: change.revision, admittedBy: written?.admittedBy });
-      event = {
-        type: before === undefined ? "ADDED" : "MODIFIED",
-        object,
-        previous: before?.object,
-        revision: change.revision,
-      };
+      now = this.#taken(key, change);
+      type = before === undefined ? "ADDED" : "MODIFIED";
+      this.#put(key, now);
     } else {
       if (before === undefined) return;
+      now = this.#gone(key, before, change);
+      type = "DELETED";
       this.#objects.delete(key);
       this.#keys.delete(key);
       this.#stale.delete(key);
-      const object = deepFreeze(withMetadata(before.object, { resourceVersion: String(change.revision) }));
-      event = { type: "DELETED", object, previous: before.object, revision: change.revision };
     }
-    this.#window.push(event);
-    if (this.#window.length > WINDOW_MAX * 2) {
-      this.#windowStart = (this.#window[WINDOW_MAX - 1] as StoreEvent).revision;
-      this.#window = this.#window.slice(WINDOW_MAX);
-    }
+    const event = new StoreEvent(type, key, now, before, change);
+    this.#remember(event);
     for (const watcher of [...this.#watchers]) watcher.event(event);
+    // Watchers have compared with it; from now on its bytes will do.
+    past?.pass();
     const waiting = this.#behind.get(key);
     if (waiting === undefined) return;
     const left = waiting.filter(({ revision }) => revision > change.revision);
     if (left.length === 0) this.#behind.delete(key);
     else this.#behind.set(key, left);
     for (const { revision, wake } of waiting) if (revision <= change.revision) wake();
+  }
+
+  /** What a put that is reported made present. */
+  #taken(key: string, { value = NOTHING, revision, key: whole }: BackendChange): StoredObject {
+    const written = this.#writing.get(value);
+    const object =
+      written === undefined ? this.#decode(whole, value, revision) : this.#own(key, written.object, revision);
+    const admittedBy = written?.admittedBy;
+    if (this.#cipher !== undefined) return { object, revision, admittedBy };
+    const facts: RevisionFacts = this.#isLent ? { admittedBy } : { admittedBy, value };
+    return HeldRevision.of(this.#source, key, revision, object, value.length, facts);
+  }
+
+  /** What was there last, as of the revision that removed it. */
+  #gone(key: string, before: StoredObject, { revision }: BackendChange): StoredObject {
+    if (before instanceof HeldRevision)
+      return new HeldRevision(this.#source, key, revision, { value: before.value });
+    return { object: deepFreeze(withMetadata(before.object, { resourceVersion: String(revision) })), revision };
+  }
+
+  #remember(event: StoreEvent): void {
+    this.#window.push(event);
+    this.#windowBytes += event.bytes;
+    if (this.#window.length <= WINDOW_MAX * 2 && this.#windowBytes <= WINDOW_BYTES_MAX * 2) return;
+    let from = 0;
+    while (this.#window.length - from > WINDOW_MAX || this.#windowBytes > WINDOW_BYTES_MAX)
+      this.#windowBytes -= (this.#window[from++] as StoreEvent).bytes;
+    this.#windowStart = (this.#window[from - 1] as StoreEvent).revision;
+    this.#window = this.#window.slice(from);
   }
 
   /**
@@ -410,11 +473,7 @@ export class ResourceStore {
   }
 }
 
-/** Stored objects carry no resource version: the revision is the version. */
-function encodeForStore(object: KubeObject): Buffer {
-  const { resourceVersion, ...metadata } = object.metadata;
-  return Buffer.from(JSON.stringify(resourceVersion === undefined ? object : { ...object, metadata }));
-}
+const NOTHING = new Uint8Array();
 
 function withRevision(object: KubeObject, revision: number): KubeObject {
   return deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });

@@ -8,6 +8,7 @@ import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
 import { ownedKindOf, trackFields } from "./field-owners.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
 import { knownBySpec, noteSpec } from "./known-specs.ts";
+import { shownOf } from "./modification.ts";
 import { checkNamespace, validateObject, warnOf } from "./validation.ts";
 
 const GENERATED_NAME_TRIES_MAX = 8;
@@ -83,8 +84,7 @@ export async function createObject(
     throw alreadyExists(definition.kind, object.metadata.name ?? "");
   }
   if (admittedBy !== undefined) noteSpec(definition, written.object);
-  await host.prepare(definition, [written.object]);
-  return host.convert(written.object, definition);
+  return shownOf(host, definition, written);
 }
 
 function withoutStatus(object: KubeObject): KubeObject {

@@ -15,6 +15,7 @@ import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { planDeletion, successStatus } from "../deletion.ts";
 import { admissionRequest } from "./admission-request.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
+import { shownOf } from "./modification.ts";
 import { listObjects } from "./reading.ts";
 
 /** Removes an object, or marks it where a grace period or finalizers hold it. */
@@ -35,8 +36,9 @@ export async function deleteObject(
   for (let tries = 0; ; tries++) {
     const present = store.get(key);
     if (present === undefined) throw notFound(definition.kind, name);
-    await host.prepare(definition, [present.object]);
-    const old = host.convert(present.object, definition);
+    const presentObject = present.object;
+    await host.prepare(definition, [presentObject]);
+    const old = host.convert(presentObject, definition);
     const { preconditions } = options;
     if (preconditions?.uid !== undefined && preconditions.uid !== "" && preconditions.uid !== old.metadata.uid)
       throw mismatch(
@@ -59,13 +61,10 @@ export async function deleteObject(
       if (removed !== undefined) return deletedAnswer(definition, old, host.clock.now());
     } else {
       await host.prepareStore(definition, plan.object);
-      const stored = host.forStore(definition, plan.object, present.object);
+      const stored = host.forStore(definition, plan.object, presentObject);
       const admittedBy = stored === plan.object ? present.admittedBy : undefined;
       const written = await store.put(key, stored, present.revision, admittedBy);
-      if (written !== undefined) {
-        await host.prepare(definition, [written.object]);
-        return host.convert(written.object, definition);
-      }
+      if (written !== undefined) return shownOf(host, definition, written);
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, name);
   }

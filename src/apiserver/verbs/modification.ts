@@ -30,8 +30,11 @@ import { hasForgivenMistakes, validateObject, warnOf } from "./validation.ts";
  * The present object where this very definition has looked at all of it: what a new one shares with it need not be
  * looked at again. Controllers in this process change what a cache gave them, so that most of an object is shared.
  */
-export const knownOf = (definition: ResourceDefinition, present: StoredObject): KubeObject | undefined =>
-  present.admittedBy === definition ? present.object : undefined;
+export const knownOf = (
+  definition: ResourceDefinition,
+  { admittedBy }: StoredObject,
+  object: KubeObject,
+): KubeObject | undefined => (admittedBy === definition ? object : undefined);
 
 export interface Modification {
   /** The version the present object must have. */
@@ -85,9 +88,11 @@ export async function modifyObject(
       hasSettled = true;
       continue;
     }
-    await host.prepare(definition, [present.object]);
-    const old = host.convert(present.object, definition);
-    const known = knownOf(definition, present);
+    // Held here: read twice, it could be two objects, of which one is not prepared.
+    const presentObject = present.object;
+    await host.prepare(definition, [presentObject]);
+    const old = host.convert(presentObject, definition);
+    const known = knownOf(definition, present, presentObject);
     const given = change(old, known);
     const sent = withoutRepeatedOwners(given.metadata, context.warn);
     const changed = { ...given, metadata: metadataForUpdate(definition, sent, old, isPatch) };
@@ -127,7 +132,7 @@ export async function modifyObject(
     })) as KubeObject;
     if (!options.dryRun) object = definition.strategy.stored?.(object, known) ?? object;
     // A write that changes nothing still moves an object into the form that is stored today.
-    const isStoredAnew = store.isStale(key) || present.object.apiVersion !== storedVersionOf(definition);
+    const isStoredAnew = store.isStale(key) || presentObject.apiVersion !== storedVersionOf(definition);
     if (options.dryRun || (deepEqual(object, old) && !isStoredAnew)) return show(options.dryRun ? object : old);
     const isGone =
       old.metadata.deletionTimestamp !== undefined &&
@@ -138,7 +143,7 @@ export async function modifyObject(
       if (removed !== undefined) return show(object);
     } else {
       await host.prepareStore(definition, object);
-      const stored = host.forStore(definition, object, present.object);
+      const stored = host.forStore(definition, object, presentObject);
       const isAdmitted =
         stored === object &&
         !hasForgivenMistakes(object) &&
@@ -147,12 +152,21 @@ export async function modifyObject(
       const written = await store.put(key, stored, present.revision, admittedBy, sideWrites(host, alongside));
       if (written !== undefined) {
         if (admittedBy !== undefined) noteSpec(definition, written.object);
-        await host.prepare(definition, [written.object]);
-        return show(host.convert(written.object, definition));
+        return show(await shownOf(host, definition, written));
       }
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }
+}
+
+/** What was written, in the version that was asked for. */
+export async function shownOf(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  { object }: StoredObject,
+): Promise<KubeObject> {
+  await host.prepare(definition, [object]);
+  return host.convert(object, definition);
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   type ResourceAddress,
 } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
-import { checkListOptions, continueExpired, readToken, tooLargeVersion, versionNumber } from "../list-pages.ts";
+import { checkListOptions, continueExpired, type Listed, readToken, tooLargeVersion, versionNumber } from "../list-pages.ts";
 import { scaleOf } from "../scale.ts";
 import { compileFilter } from "../selection.ts";
 import type { StoredObject } from "../storage/resource-store.ts";
@@ -75,23 +75,25 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   const namespace = definition.kind.namespaced ? request.namespace : undefined;
   const scope = JSON.stringify([head, namespace, labelSelector ?? "", fieldSelector ?? "", request.name ?? ""]);
   const isSelected = filter !== undefined;
+  const show = ([, { object }]: Listed) => host.convert(object, definition);
   let lastKey: string | undefined;
   const take = async (given: Iterable<readonly [string, StoredObject]>, afterKey = "") => {
-    const items: KubeObject[] = [];
-    let range = given;
+    const items: Listed[] = [];
+    let range: Iterable<Listed> = given;
     if (definition.webhook !== undefined) {
-      const all = [...given];
+      const all = Array.from(given, ([key, { object }]) => [key, { object }] as const);
       await host.prepare(
         definition,
         all.map(([, { object }]) => object),
       );
-      range = all;
+      range = all.map(([key, { object }]) => [key, { object: host.convert(object, definition) }] as const);
     }
-    for (const [key, { object }] of range) {
+    for (const listed of range) {
+      const [key] = listed;
       if (key <= afterKey) continue;
       lastKey = key;
-      const shown = host.convert(object, definition);
-      if (filter === undefined || filter(shown)) items.push(shown);
+      // What nobody selects by is decoded when its page is asked for.
+      if (filter === undefined || filter(show(listed))) items.push(listed);
     }
     return items;
   };
@@ -99,7 +101,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     if (wanted !== 0) throw badRequest("specifying resource version is not allowed when using continue");
     const kept = host.pages.kept(request.continue, scope);
     if (kept !== undefined)
-      return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected, lastKey: kept.lastKey });
+      return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected, show, lastKey: kept.lastKey });
     const point = readToken(request.continue);
     const revision = point.revision === "present" ? store.revision : point.revision;
     if (revision > store.revision) throw continueExpired(point);
@@ -111,10 +113,10 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
       throw error;
     }
     const rest = await take(range, point.afterKey);
-    return host.pages.cut(head, rest, revision, { limit, scope, isSelected, lastKey });
+    return host.pages.cut(head, rest, revision, { limit, scope, isSelected, show, lastKey });
   }
   if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
   const isExact = match === "Exact" || (match === undefined && wanted !== 0 && limit !== undefined && limit > 0);
   const items = await take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
-  return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected, lastKey });
+  return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected, show, lastKey });
 }

@@ -40,7 +40,7 @@ export async function updateObject(
         message: "Invalid value: 0: must be specified for an update",
       },
     ]);
-  const known = knownOf(definition, found);
+  const known = knownOf(definition, found, found.object);
   const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
   return modifyObject(host, definition, request, options, context, () => body, {
     expectedVersion: request.body.metadata?.resourceVersion,

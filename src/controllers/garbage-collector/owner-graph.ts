@@ -1,9 +1,26 @@
-import type { KubeObject, ResourceKind } from "#machinery";
+import { type Cached, cachedOf, type KubeObject, objectOf, type ResourceKind } from "#machinery";
 
-interface Node {
+/** An object of the graph; of itself it holds only what every change around it asks for. */
+class Node {
   readonly kind: ResourceKind;
-  readonly object: KubeObject;
+  /** Uids. */
+  readonly owners: readonly string[];
+  readonly isDeleting: boolean;
+  readonly #cached: Cached;
+
+  constructor(kind: ResourceKind, object: KubeObject) {
+    this.kind = kind;
+    this.owners = object.metadata.ownerReferences?.map(({ uid }) => uid) ?? NO_OWNERS;
+    this.isDeleting = object.metadata.deletionTimestamp !== undefined;
+    this.#cached = cachedOf(object);
+  }
+
+  get object(): KubeObject {
+    return objectOf(this.#cached);
+  }
 }
+
+const NO_OWNERS: readonly string[] = [];
 
 /** Who owns whom, by uid, kept from the events of all kinds. */
 export class OwnerGraph {
@@ -30,11 +47,12 @@ export class OwnerGraph {
     const uid = object.metadata.uid ?? "";
     const before = this.#nodes.get(uid);
     const work: string[] = [];
-    const owners = object.metadata.ownerReferences ?? [];
-    for (const { uid: owner } of before?.object.metadata.ownerReferences ?? []) {
+    const node = new Node(kind, object);
+    const { owners } = node;
+    for (const owner of before?.owners ?? NO_OWNERS) {
       const dependents = this.#dependents.get(owner);
       dependents?.delete(uid);
-      const isLetGo = type === "deleted" || !owners.some((reference) => reference.uid === owner);
+      const isLetGo = type === "deleted" || !owners.includes(owner);
       if (dependents?.size === 0 && isLetGo) this.#gone.delete(owner);
     }
     if (type === "deleted") {
@@ -44,19 +62,17 @@ export class OwnerGraph {
         work.push(uid);
       } else this.#dependents.delete(uid);
       // An owner that waits for its dependents may go now.
-      for (const { uid: owner } of owners)
-        if (this.#nodes.get(owner)?.object.metadata.deletionTimestamp !== undefined) work.push(owner);
+      for (const owner of owners) if (this.#nodes.get(owner)?.isDeleting === true) work.push(owner);
       return work;
     }
-    const node = { kind, object };
     this.#nodes.set(uid, node);
-    for (const { uid: owner } of owners) {
+    for (const owner of owners) {
       let dependents = this.#dependents.get(owner);
       if (dependents === undefined) this.#dependents.set(owner, (dependents = new Map()));
       dependents.set(uid, node);
       if (!this.#nodes.has(owner)) work.push(owner);
     }
-    if (object.metadata.deletionTimestamp !== undefined && (object.metadata.finalizers ?? []).length > 0)
+    if (node.isDeleting && (object.metadata.finalizers ?? []).length > 0)
       work.push(uid);
     return work;
   }

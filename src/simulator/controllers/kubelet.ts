@@ -8,7 +8,7 @@ import {
   type Result,
   wake,
 } from "#controller-runtime";
-import { controllerOf, formatTime, isConflict, isNotFound, parseTime } from "#machinery";
+import { controllerOf, formatTime, isConflict, isNotFound, keyOf, parseTime } from "#machinery";
 import { isReady } from "../placement.ts";
 import { isPodReady, isPodTerminal } from "../pods.ts";
 
@@ -65,6 +65,8 @@ export const kubelet = defineController<unknown, KubeletOptions>({
 
 async function reconcile(request: Request, context: ControllerContext<unknown, KubeletOptions>): Promise<Result> {
   const pod = context.cache(Pod).get(request.key);
+  if (pod === undefined || isPodReady(pod) || pod.metadata.deletionTimestamp !== undefined)
+    unready.get(context.signal)?.delete(request.key);
   if (pod === undefined || !pod.spec?.nodeName) return done;
   const node = context.cache(Node).get(pod.spec.nodeName);
   try {
@@ -103,8 +105,7 @@ async function run(pod: Pod, node: Node, context: ControllerContext<unknown, Kub
     return done;
   }
   if (!isPodReady(pod)) {
-    const placedMs = readyBase.get(pod) ?? nowMs;
-    readyBase.set(pod, placedMs);
+    const placedMs = firstSeen(context.signal, pod, nowMs);
     const leftMs = placedMs + podReadyMs - nowMs;
     if (leftMs > 0) return requeueAfter(leftMs);
     await context.client.updateStatus(Pod, { ...pod, status: runningStatus(pod, node, nowMs) } as Pod);
@@ -118,8 +119,21 @@ async function run(pod: Pod, node: Node, context: ControllerContext<unknown, Kub
   return done;
 }
 
-/** When a pod was first seen on its node, by its spec: a pod's own times have whole seconds only. */
-const readyBase = new WeakMap<object, number>();
+/**
+ * When the pods that are not ready yet were first seen on their nodes, by the revision that was: a pod's own times have whole
+ * seconds only.
+ */
+const unready = new WeakMap<AbortSignal, Map<string, { readonly version: string | undefined; readonly atMs: number }>>();
+
+function firstSeen(signal: AbortSignal, { metadata }: Pod, nowMs: number): number {
+  let own = unready.get(signal);
+  if (own === undefined) unready.set(signal, (own = new Map()));
+  const key = keyOf({ metadata });
+  const known = own.get(key);
+  if (known !== undefined && known.version === metadata.resourceVersion) return known.atMs;
+  own.set(key, { version: metadata.resourceVersion, atMs: nowMs });
+  return nowMs;
+}
 
 function isJobPod(pod: Pod): boolean {
   return pod.spec?.restartPolicy !== "Always" && controllerOf(pod)?.kind === "Job";

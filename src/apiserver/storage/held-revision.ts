@@ -1,0 +1,76 @@
+import { assert } from "#base";
+import { HeldObject, type KubeObject } from "#machinery";
+import type { ResourceDefinition } from "../definition.ts";
+import type { StoredObject } from "./resource-store.ts";
+
+/** Where the values of revisions lie. */
+export interface RevisionSource {
+  /** The value of the revision that is present, from the driver; `undefined` when it keeps another one or none. */
+  valueOf(key: string, revision: number): Uint8Array | undefined;
+  decode(key: string, value: Uint8Array, revision: number): KubeObject;
+}
+
+/** What is known of a revision besides its key. */
+export interface RevisionFacts {
+  readonly admittedBy?: ResourceDefinition | undefined;
+  /** Its stored bytes, where the driver cannot be asked for them. */
+  readonly value?: Uint8Array | undefined;
+}
+
+/**
+ * One revision of an object as it is stored. Its bytes are the driver's while it is the present one; it gets a copy of its
+ * own when it becomes a past one.
+ */
+export class HeldRevision extends HeldObject implements StoredObject {
+  readonly revision: number;
+  readonly admittedBy: ResourceDefinition | undefined;
+  /** `namespace/name`, or `name`. */
+  readonly key: string;
+  readonly #source: RevisionSource;
+  #value: Uint8Array | undefined;
+
+  constructor(source: RevisionSource, key: string, revision: number, { admittedBy, value }: RevisionFacts = {}) {
+    super();
+    this.#source = source;
+    this.key = key;
+    this.revision = revision;
+    this.admittedBy = admittedBy;
+    this.#value = value;
+  }
+
+  /** The same with what it decodes to, which is at hand. */
+  static of(
+    source: RevisionSource,
+    key: string,
+    revision: number,
+    object: KubeObject,
+    bytes: number,
+    facts?: RevisionFacts,
+  ): HeldRevision {
+    const held = new HeldRevision(source, key, revision, facts);
+    held.present(object, bytes);
+    return held;
+  }
+
+  /** The stored bytes. */
+  get value(): Uint8Array {
+    const value = this.#value ?? this.#source.valueOf(this.key, this.revision);
+    assert(value !== undefined, "a revision that is past has its own value");
+    return value;
+  }
+
+  /** Gives it a value of its own, before the driver has another; one that it has stays. */
+  keep(value: Uint8Array | undefined): void {
+    this.#value ??= value;
+  }
+
+  /** Makes it a past revision, whose object hardly anybody will ask for. */
+  pass(): void {
+    this.leave();
+  }
+
+  protected override decode(): { readonly object: KubeObject; readonly bytes: number } {
+    const { value } = this;
+    return { object: this.#source.decode(this.key, value, this.revision), bytes: value.length };
+  }
+}
