@@ -73,8 +73,7 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
           .catch((error: unknown) => close(error as Error));
       };
       // What a webhook converts is held until it is shown: read twice, it could be two objects.
-      const heldFast = ({ object, revision }: StoredObject): StoredObject =>
-        ({ object, revision });
+      const heldFast = ({ object, revision }: StoredObject): StoredObject => ({ object, revision });
       const pass = (event: StoreEvent) => {
         if (definition.webhook === undefined) return emit(event, event.now, event.before);
         const now = heldFast(event.now);
@@ -82,11 +81,7 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
         return inOrder([now.object, before?.object], () => emit(event, now, before));
       };
       const shown = ({ object }: StoredObject) => served.convert(object, definition);
-      const emit = (
-        { type, key, revision }: StoreEvent,
-        now: StoredObject,
-        before: StoredObject | undefined,
-      ) => {
+      const emit = ({ type, key, revision }: StoreEvent, now: StoredObject, before: StoredObject | undefined) => {
         if (!isOpen || (namespace !== undefined && !key.startsWith(`${namespace}/`))) return;
         // What was there before is looked at only where that can differ.
         const wasIn = before !== undefined && (filter === undefined || filter(shown(before)));
@@ -97,10 +92,7 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
         const object = shown(now);
         if (filter === undefined || filter(object)) sink.event(wasIn ? "MODIFIED" : "ADDED", object);
         else if (wasIn)
-          sink.event(
-            "DELETED",
-            withMetadata(shown(before as StoredObject), { resourceVersion: String(revision) }),
-          );
+          sink.event("DELETED", withMetadata(shown(before as StoredObject), { resourceVersion: String(revision) }));
       };
       const from =
         request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);

@@ -55,9 +55,7 @@ describe("data folder", () => {
     const sizes = [0, 10, 3_000, 40_000, 1_400_000];
     const valueOf = (size: number, round: number) => Buffer.alloc(size, `${size}-${round}`);
     const write = (round: number) =>
-      Promise.all(
-        sizes.map((size) => backend.txn([{ type: "put", key: `/${size}`, value: valueOf(size, round) }])),
-      );
+      Promise.all(sizes.map((size) => backend.txn([{ type: "put", key: `/${size}`, value: valueOf(size, round) }])));
     await write(0);
     let known = 0;
     let wrong = 0;

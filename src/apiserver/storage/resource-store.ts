@@ -293,8 +293,7 @@ export class ResourceStore {
 
   /** What was there last, as of the revision that removed it. */
   #gone(key: string, before: StoredObject, { revision }: BackendChange): StoredObject {
-    if (before instanceof HeldRevision)
-      return new HeldRevision(this.#source, key, revision, { value: before.value });
+    if (before instanceof HeldRevision) return new HeldRevision(this.#source, key, revision, { value: before.value });
     return { object: deepFreeze(withMetadata(before.object, { resourceVersion: String(revision) })), revision };
   }
 

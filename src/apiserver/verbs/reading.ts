@@ -11,7 +11,14 @@ import {
   type ResourceAddress,
 } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
-import { checkListOptions, continueExpired, type Listed, readToken, tooLargeVersion, versionNumber } from "../list-pages.ts";
+import {
+  checkListOptions,
+  continueExpired,
+  type Listed,
+  readToken,
+  tooLargeVersion,
+  versionNumber,
+} from "../list-pages.ts";
 import { scaleOf } from "../scale.ts";
 import { compileFilter } from "../selection.ts";
 import type { StoredObject } from "../storage/resource-store.ts";

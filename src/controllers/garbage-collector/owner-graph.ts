@@ -72,8 +72,7 @@ export class OwnerGraph {
       dependents.set(uid, node);
       if (!this.#nodes.has(owner)) work.push(owner);
     }
-    if (node.isDeleting && (object.metadata.finalizers ?? []).length > 0)
-      work.push(uid);
+    if (node.isDeleting && (object.metadata.finalizers ?? []).length > 0) work.push(uid);
     return work;
   }
 }

@@ -123,7 +123,10 @@ async function run(pod: Pod, node: Node, context: ControllerContext<unknown, Kub
  * When the pods that are not ready yet were first seen on their nodes, by the revision that was: a pod's own times have whole
  * seconds only.
  */
-const unready = new WeakMap<AbortSignal, Map<string, { readonly version: string | undefined; readonly atMs: number }>>();
+const unready = new WeakMap<
+  AbortSignal,
+  Map<string, { readonly version: string | undefined; readonly atMs: number }>
+>();
 
 function firstSeen(signal: AbortSignal, { metadata }: Pod, nowMs: number): number {
   let own = unready.get(signal);
