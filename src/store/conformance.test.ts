@@ -53,9 +53,9 @@ describe("data folder", () => {
     const backend = openFileBackend(scratch(), { mappedMaxBytes: -1 });
     opened.push(backend);
     const sizes = [0, 10, 3_000, 40_000, 1_400_000];
-    const valueOf = (size: number, round: number) => Buffer.alloc(size, `${size}-${round}`);
+    const contentOf = (size: number, round: number) => Buffer.alloc(size, `${size}-${round}`);
     const write = (round: number) =>
-      Promise.all(sizes.map((size) => backend.txn([{ type: "put", key: `/${size}`, value: valueOf(size, round) }])));
+      Promise.all(sizes.map((size) => backend.txn([{ type: "put", key: `/${size}`, value: contentOf(size, round) }])));
     await write(0);
     let known = 0;
     let wrong = 0;
@@ -74,12 +74,12 @@ describe("data folder", () => {
       // Until it is on disk, everybody but the next transaction sees the round before.
       for (const size of sizes) {
         const shown = Buffer.from(backend.peek?.(`/${size}`)?.value ?? []);
-        if (!shown.equals(valueOf(size, round - 1))) wrong++;
+        if (!shown.equals(contentOf(size, round - 1))) wrong++;
       }
       await writing;
       const { entries } = await backend.list("/");
       for (const size of sizes) {
-        const value = valueOf(size, round);
+        const value = contentOf(size, round);
         if (!Buffer.from(entries.find(({ key }) => key === `/${size}`)?.value ?? []).equals(value)) wrong++;
         if (!Buffer.from(backend.peek?.(`/${size}`)?.value ?? []).equals(value)) wrong++;
       }

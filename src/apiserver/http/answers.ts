@@ -2,7 +2,7 @@ import { stringify as toYaml } from "yaml";
 import { apiError, badRequest, type KubeList, type KubeObject, type Status } from "#machinery";
 import { goNameOf, type ResourceDefinition } from "../definition.ts";
 import { encodeProtobuf } from "../protobuf/codec.ts";
-import { encodingOf } from "../storage/encodings.ts";
+import { encodingOf, storedPieces } from "../storage/encodings.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
 import type { AnswerForm } from "./negotiation.ts";
 
@@ -103,14 +103,18 @@ const untypedMetadata = ({ metadata }: KubeList) => ({ continue: "", ...metadata
 function encodeList(list: KubeList, isTyped: boolean): Buffer {
   const { kind, apiVersion, items } = list;
   const metadata = isTyped ? list.metadata : untypedMetadata(list);
-  const parts: Buffer[] = [Buffer.from(`${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`)];
+  const parts: Uint8Array[] = [Buffer.from(`${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`)];
   let head: string | undefined;
   let headBytes = 0;
   for (const [at, item] of items.entries()) {
     if (at > 0) parts.push(COMMA);
-    const bytes = encodingOf(item);
     if (!isTyped) {
-      parts.push(bytes);
+      parts.push(encodingOf(item));
+      continue;
+    }
+    const stored = storedPieces(item);
+    if (stored !== undefined) {
+      parts.push(BRACE, ...stored);
       continue;
     }
     const itemHead = `${item.kind} ${item.apiVersion}`;
@@ -120,7 +124,7 @@ function encodeList(list: KubeList, isTyped: boolean): Buffer {
         `{"kind":${JSON.stringify(item.kind)},"apiVersion":${JSON.stringify(item.apiVersion)},`,
       );
     }
-    parts.push(BRACE, bytes.subarray(headBytes));
+    parts.push(BRACE, encodingOf(item).subarray(headBytes));
   }
   parts.push(Buffer.from("]}\n"));
   return Buffer.concat(parts);

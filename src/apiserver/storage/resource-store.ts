@@ -1,6 +1,6 @@
 import { readStored } from "./foreign-forms.ts";
 import { deepFreeze } from "#base";
-import { type KubeObject, objectKey, resourceExpired, withMetadata } from "#machinery";
+import { type KubeObject, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnResult } from "#store";
 import type { ResourceDefinition } from "../definition.ts";
 import { encodeForStore } from "./encodings.ts";
