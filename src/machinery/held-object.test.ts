@@ -1,0 +1,63 @@
+import { expect, test } from "vitest";
+import { cachedOf, HeldObject, holderOf, keepLittleDecoded, type KubeObject, objectOf } from "./index.ts";
+
+class Held extends HeldObject {
+  decodings = 0;
+  readonly #name: string;
+
+  constructor(name: string) {
+    super();
+    this.#name = name;
+  }
+
+  done(): void {
+    this.leave();
+  }
+
+  protected override decode() {
+    this.decodings++;
+    const object: KubeObject = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: this.#name } };
+    return { object, bytes: 10 };
+  }
+}
+
+test("is decoded once for all who ask while it is among the recent, and anew when it was let go", () => {
+  keepLittleDecoded(30);
+  const [first, ...others] = ["a", "b", "c", "d", "e", "f", "g"].map((name) => new Held(name)) as [Held, ...Held[]];
+  expect(first.object).toBe(first.object);
+  expect(first.decodings).toBe(1);
+  for (const held of others) expect(held.object.metadata.name).toBe(held.object.metadata.name);
+  expect(first.object.metadata.name).toBe("a");
+  expect(first.decodings).toBe(2);
+});
+
+test("what is used further outlives what is looked at once", () => {
+  keepLittleDecoded(30);
+  const used = new Held("used");
+  for (let number = 0; number < 100; number++) {
+    expect(used.object.metadata.name).toBe("used");
+    expect(new Held(String(number)).object.metadata.name).toBe(String(number));
+  }
+  expect(used.decodings).toBeLessThan(60);
+});
+
+test("what is past makes room at once, also when it says so twice", () => {
+  keepLittleDecoded(1_000);
+  const held = new Held("a");
+  const { object } = held;
+  held.done();
+  held.done();
+  expect(held.object).not.toBe(object);
+  expect(held.decodings).toBe(2);
+});
+
+test("a cache holds the holder of what has one, and anything else itself", () => {
+  const held = new Held("a");
+  const { object } = held;
+  expect(holderOf(object)).toBe(held);
+  expect(cachedOf(object)).toBe(held);
+  expect(objectOf(cachedOf(object)).metadata.name).toBe("a");
+  const plain: KubeObject = { apiVersion: "v1", kind: "ConfigMap", metadata: {} };
+  expect(holderOf(plain)).toBeUndefined();
+  expect(objectOf(cachedOf(plain))).toBe(plain);
+});
