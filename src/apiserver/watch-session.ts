@@ -12,7 +12,8 @@ import {
 import type { ResourceDefinition } from "./definition.ts";
 import { tooLargeVersion } from "./list-pages.ts";
 import { compileFilter } from "./selection.ts";
-import { bookmark, type ResourceStore, type StoredObject, type StoreEvent } from "./storage/resource-store.ts";
+import type { StoredObject } from "./storage/held-revision.ts";
+import { bookmark, type ResourceStore, type StoreEvent } from "./storage/resource-store.ts";
 
 const BOOKMARK_MS = 60_000;
 

@@ -1,7 +1,14 @@
 import { assert } from "#base";
 import { HeldObject, type KubeObject } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
-import type { StoredObject } from "./resource-store.ts";
+
+/** An object as it is held: immutable, with its resource version, and decoded when it is asked for. */
+export interface StoredObject {
+  readonly object: KubeObject;
+  readonly revision: number;
+  /** By what this process decoded, defaulted and validated just this object; absent for what others wrote. */
+  readonly admittedBy?: ResourceDefinition | undefined;
+}
 
 /** Where the values of revisions lie. */
 export interface RevisionSource {

@@ -5,16 +5,8 @@ import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnRes
 import type { ResourceDefinition } from "../definition.ts";
 import { encodeForStore } from "./encodings.ts";
 import type { ValueCipher } from "./encryption.ts";
-import { HeldRevision, type RevisionFacts, type RevisionSource } from "./held-revision.ts";
+import { HeldRevision, type RevisionFacts, type RevisionSource, type StoredObject } from "./held-revision.ts";
 import type { StoreMeasure } from "./store-measures.ts";
-
-/** An object as it is held: immutable, with its resource version, and decoded when it is asked for. */
-export interface StoredObject {
-  readonly object: KubeObject;
-  readonly revision: number;
-  /** By what this process decoded, defaulted and validated just this object; absent for what others wrote. */
-  readonly admittedBy?: ResourceDefinition | undefined;
-}
 
 /** An object on its way into the store. */
 interface Written {

@@ -21,7 +21,7 @@ import { admissionRequest } from "./admission-request.ts";
 import { sideWrites } from "./alongside.ts";
 import { decodedAnew, settleMutation } from "./body.ts";
 import { trackFields } from "./field-owners.ts";
-import type { StoredObject } from "../storage/resource-store.ts";
+import type { StoredObject } from "../storage/held-revision.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
 import { noteSpec } from "./known-specs.ts";
 import { hasForgivenMistakes, validateObject, warnOf } from "./validation.ts";

@@ -21,7 +21,7 @@ import {
 } from "../list-pages.ts";
 import { scaleOf } from "../scale.ts";
 import { compileFilter } from "../selection.ts";
-import type { StoredObject } from "../storage/resource-store.ts";
+import type { StoredObject } from "../storage/held-revision.ts";
 import type { VerbHost } from "./host.ts";
 
 /** The stored object; throws 404 where there is none. */
