@@ -23,7 +23,7 @@ export interface Tour {
   print(text: string): void;
 }
 
-const WAIT_MAX_MS = 20_000;
+const WAIT_MAX_MS = 120_000;
 const LOOK_AGAIN_MS = 25;
 const at = { namespace: "default", name: "nginx" };
 
