@@ -1,6 +1,13 @@
 import type { Clock, Logger, Timer } from "#base";
 import type { Client } from "#client";
-import { formatMicroTime, isAlreadyExists, isConflict, type KubeObject, type ResourceKind } from "#machinery";
+import {
+  formatMicroTime,
+  isAlreadyExists,
+  isConflict,
+  type KubeObject,
+  type ResourceKind,
+  type WatchHandle,
+} from "#machinery";
 
 interface Lease extends KubeObject {
   readonly spec?: {
@@ -49,7 +56,10 @@ export interface LeaderElector {
   stop(): Promise<void>;
 }
 
-/** Leader election by Lease, compatible with client-go: other holders are judged by when *we* saw them renew. */
+/**
+ * Leader election by Lease, compatible with client-go: other holders are judged by when *we* saw them renew. Who waits
+ * follows the Lease besides, and tries at once when it is given back; where it may not be watched, the retry period counts.
+ */
 export function createLeaderElector(options: LeaderElectionOptions): LeaderElector {
   const { client, clock, log, namespace, name, identity } = options;
   const { mayHold = () => true } = options;
@@ -62,6 +72,38 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
   /** The holder whose lead was said to be waited for. */
   let waitedFor: string | undefined;
   let running: Promise<void> = Promise.resolve();
+  let isHurried = false;
+  let following: WatchHandle | undefined;
+
+  function follow(): void {
+    if (following !== undefined) return;
+    let isClosed = false;
+    const handle = client.transport.watch(
+      {
+        group: "coordination.k8s.io",
+        version: "v1",
+        resource: "leases",
+        namespace,
+        fieldSelector: `metadata.name=${name}`,
+      },
+      {
+        event(type, object) {
+          const isFree = type === "DELETED" || (object as Lease).spec?.holderIdentity === "";
+          if (isFree && type !== "BOOKMARK" && !isLeader) hurry();
+        },
+        closed() {
+          isClosed = true;
+          following = undefined;
+        },
+      },
+    );
+    if (!isClosed) following = handle;
+  }
+
+  function unfollow(): void {
+    following?.stop();
+    following = undefined;
+  }
 
   async function tryHold(): Promise<boolean> {
     const nowMs = clock.monotonicMs();
@@ -130,6 +172,8 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       options.onStopped();
       if (!mayHold()) await giveBack();
     }
+    if (isLeader) unfollow();
+    else follow();
   }
 
   async function giveBack(): Promise<void> {
@@ -151,6 +195,17 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     });
   };
 
+  function hurry(): void {
+    if (isHurried) return;
+    isHurried = true;
+    void running.then(() => {
+      isHurried = false;
+      if (isStopped) return;
+      timer?.cancel();
+      loop();
+    });
+  }
+
   return {
     get isLeader() {
       return isLeader;
@@ -160,18 +215,13 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       isStopped = false;
       loop();
     },
-    hurry() {
-      void running.then(() => {
-        if (isStopped) return;
-        timer?.cancel();
-        loop();
-      });
-    },
+    hurry,
     async stop() {
       if (isStopped) return;
       isStopped = true;
       timer?.cancel();
       await running;
+      unfollow();
       if (!isLeader) return;
       isLeader = false;
       options.onStopped();

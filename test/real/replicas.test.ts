@@ -233,7 +233,7 @@ describeReal("replicas on one etcd", ["etcd"], () => {
     replicas.delete(leader.name);
     const stoppedMs = Date.now();
     await untilPropagated(client, "after-stop", 60_000);
-    expect((await leaseTimes(client)).acquiredMs - stoppedMs).toBeLessThan(5_000);
+    expect((await leaseTimes(client)).acquiredMs - stoppedMs).toBeLessThan(2_000);
     await untilServers(client, ...replicas.keys());
     await start(leader.name);
   });
