@@ -39,6 +39,8 @@ export interface World {
   readonly deletedTemplates: Set<string>;
   /** When somebody last took a definition out of a cluster, in virtual milliseconds. */
   readonly droppedMs: Map<string, number>;
+  /** UIDs of copies that were let go and preserved: what they carried is the member's own from then on. */
+  readonly preserved: Set<string>;
   pick<T>(items: readonly T[]): T;
   chance(share: number): boolean;
 }
@@ -61,6 +63,7 @@ export function createWorld(
     edits: new Map(),
     deletedTemplates: new Set(),
     droppedMs: new Map(),
+    preserved: new Set(),
     pick: (items) => items[random.below(items.length)] as (typeof items)[number],
     chance: (share) => random.next() < share,
   };

@@ -34,8 +34,8 @@ const CONTENT: Readonly<Record<string, readonly (string | number)[]>> = {
   Widget: ["spec"],
 };
 
-/** Everything the template says of itself stands in the copy; members may add. */
-function mustCarry(copy: KubeObject, wanted: KubeObject, where: string): void {
+/** Everything the template says of itself stands in the copy; members may add, and keep what they had before. */
+function mustCarry(copy: KubeObject, wanted: KubeObject, where: string, hadOwn = false): void {
   const differ = (what: string, got: unknown, expected: unknown): never => {
     throw new Error(`${what} of ${where} is ${JSON.stringify(got)}, not ${JSON.stringify(expected)}`);
   };
@@ -46,7 +46,7 @@ function mustCarry(copy: KubeObject, wanted: KubeObject, where: string): void {
     ["labels", "stage"],
     ["annotations", "note"],
   ] as const)
-    if (copy.metadata[map]?.[key] !== wanted.metadata[map]?.[key])
+    if (!hadOwn && copy.metadata[map]?.[key] !== wanted.metadata[map]?.[key])
       differ(`${map}.${key}`, copy.metadata[map]?.[key], wanted.metadata[map]?.[key]);
   const path = CONTENT[wanted.kind] ?? [];
   const [got, expected] = [getPath(copy, ...path), getPath(wanted, ...path)];
@@ -110,6 +110,7 @@ function checkClaimed(
   binding: ResourceBinding | undefined,
   needed: readonly string[],
   policies: Policies,
+  preserved: ReadonlySet<string>,
 ): void {
   if (!isClaimedBy(template, policy))
     throw new Error(
@@ -150,7 +151,7 @@ function checkClaimed(
       continue;
     }
     if (isContested(work)) continue;
-    mustCarry(object, wanted, where);
+    mustCarry(object, wanted, where, preserved.has(object.metadata.uid ?? ""));
     const count = Number(getPath(object, "spec", "replicas"));
     if (template.kind === "Deployment" && count !== replicas.get(cluster))
       throw new Error(`${where} has ${count} replicas, was given ${String(replicas.get(cluster))}`);
@@ -177,7 +178,7 @@ async function check(world: World): Promise<void> {
     const needed = neededIn(template, templates, bindings);
     const binding = bindingFor(bindings, template);
     if (policy === undefined) checkUnclaimed(template, standing, binding, needed);
-    else checkClaimed(template, policy, standing, binding, needed, policies);
+    else checkClaimed(template, policy, standing, binding, needed, policies, world.preserved);
   }
   await nothingLeft(world, templates);
 }

@@ -4,6 +4,9 @@ import type { ResourceKind } from "#machinery";
 import { allBindings } from "../expected.ts";
 import { type Checker, type Foreign, isManaged, NAMESPACE, policiesOf, type World } from "../world.ts";
 
+/** What a slow member is asked may be done so long after nobody wants it any more. */
+const ON_ITS_WAY_MS = 10_000;
+
 /**
  * Whether any policy lets us take over what a member has, or a binding that still says what a policy said once. Which one
  * claims what is not asked: it may have changed.
@@ -18,8 +21,9 @@ async function mayTake(world: World): Promise<boolean> {
 }
 
 /** No member object is touched that is not ours: what members own stays to the letter, and gets no mark of ours. */
-async function check(world: World, couldTake: boolean): Promise<boolean> {
-  const canTake = await mayTake(world);
+async function check(world: World, couldTakeMs: number): Promise<number> {
+  const nowMs = world.fleet.clock.monotonicMs();
+  const canTakeMs = (await mayTake(world)) ? nowMs : couldTakeMs;
   const taken: Foreign[] = [];
   for (const own of world.foreign) {
     const { cluster, kind, name, uid, text } = own;
@@ -28,7 +32,7 @@ async function check(world: World, couldTake: boolean): Promise<boolean> {
     if (found.metadata.uid !== uid) throw new Error(`${kind.kind} ${name} of ${cluster}'s own was replaced`);
     if (JSON.stringify(found) === text) continue;
     // A name no template ever has is nobody's to take, whatever policies say.
-    if (isManaged(found) && (couldTake || canTake) && !name.startsWith("own-")) taken.push(own);
+    if (isManaged(found) && nowMs - canTakeMs <= ON_ITS_WAY_MS && !name.startsWith("own-")) taken.push(own);
     else throw new Error(`${kind.kind} ${name} of ${cluster}'s own was changed: ${JSON.stringify(found)}`);
   }
   for (const own of taken) world.foreign.splice(world.foreign.indexOf(own), 1);
@@ -39,11 +43,11 @@ async function check(world: World, couldTake: boolean): Promise<boolean> {
       ).items)
         if (metadata.labels?.["karmada.io/managed"] === "true")
           throw new Error(`${kind.kind} ${metadata.name} of ${cluster}'s system namespace carries our mark`);
-  return canTake;
+  return canTakeMs;
 }
 
 export const foreignObjects: Checker = {
   name: "no member object is touched that is not ours",
-  watch: async (world, before) => check(world, before === true),
-  settled: async (world) => void (await check(world, false)),
+  watch: async (world, before) => check(world, (before as number | undefined) ?? Number.NEGATIVE_INFINITY),
+  settled: async (world) => void (await check(world, Number.NEGATIVE_INFINITY)),
 };

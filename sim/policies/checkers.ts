@@ -1,4 +1,4 @@
-import { type ResourceBinding, Work } from "#apis/karmada";
+import { executionNamespace, type ResourceBinding, Work, workName } from "#apis/karmada";
 import { deepEqual } from "#base";
 import type { KubeObject } from "#machinery";
 import { checkers as common } from "../checkers/index.ts";
@@ -187,6 +187,7 @@ const dispatching = paced<ReadonlyMap<string, Held>>(
 
 interface Preserved {
   readonly uid: string;
+  readonly work: Work | undefined;
   readonly template: string | undefined;
   readonly isPreserved: boolean;
 }
@@ -206,9 +207,13 @@ const preservation: Checker = {
         work,
       ]),
     );
+    const named = new Map(
+      [...works.values()].map((work) => [`${work.metadata.namespace} ${work.metadata.name}`, work]),
+    );
     const now = new Map<string, Preserved>();
     for (const cluster of world.clusters)
       for (const copy of await objectsOf(world, world.fleet.member(cluster))) {
+        if (!isManaged(copy)) world.preserved.add(copy.metadata.uid ?? "");
         const template = templates.find(
           ({ kind, metadata }) => kind === copy.kind && metadata.name === copy.metadata.name,
         );
@@ -217,6 +222,7 @@ const preservation: Checker = {
         const work = works.get(`karmada-es-${cluster} ${binding?.metadata.name}`);
         now.set(`${cluster} ${copy.kind}/${copy.metadata.name}`, {
           uid: copy.metadata.uid ?? "",
+          work: named.get(`${executionNamespace(cluster)} ${workName(copy.kind, copy.metadata.name ?? "", NAMESPACE)}`),
           template: template?.metadata.uid,
           isPreserved:
             isManaged(copy) &&
@@ -226,6 +232,9 @@ const preservation: Checker = {
             work.metadata.deletionTimestamp === undefined,
         });
       }
+    for (const [key, { uid, work }] of (before as ReadonlyMap<string, Preserved> | undefined) ?? now)
+      if (work?.spec?.preserveResourcesOnDeletion === true && work.metadata.uid !== now.get(key)?.work?.metadata.uid)
+        world.preserved.add(uid);
     for (const [key, copy] of (before as ReadonlyMap<string, Preserved> | undefined) ?? new Map<string, Preserved>()) {
       if (!copy.isPreserved || now.get(key)?.uid === copy.uid) continue;
       const [cluster = ""] = key.split(" ");
