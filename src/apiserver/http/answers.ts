@@ -2,7 +2,7 @@ import { stringify as toYaml } from "yaml";
 import { apiError, badRequest, type KubeList, type KubeObject, type Status } from "#machinery";
 import { goNameOf, type ResourceDefinition } from "../definition.ts";
 import { encodeProtobuf } from "../protobuf/codec.ts";
-import { encodingOf, storedPieces } from "../storage/encodings.ts";
+import { encodingOf, metadataHead, type StoredForm, storedForm } from "../storage/encodings.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
 import type { AnswerForm } from "./negotiation.ts";
 
@@ -94,38 +94,48 @@ function withoutItemKinds(list: KubeList): object {
 }
 
 const COMMA = Buffer.from(",");
-const BRACE = Buffer.from("{");
+const LIST_END = Buffer.from("]}\n");
 
 /** Lists of custom resources name the page that follows also where there is none. */
 const untypedMetadata = ({ metadata }: KubeList) => ({ continue: "", ...metadata });
 
-/** Items of typed lists do not repeat their kind: it is the list's. Their bytes are shared with other answers. */
+/** Items of typed lists do not repeat their kind: it is the list's. Their bytes are the stored ones where there are any. */
 function encodeList(list: KubeList, isTyped: boolean): Buffer {
   const { kind, apiVersion, items } = list;
   const metadata = isTyped ? list.metadata : untypedMetadata(list);
-  const parts: Uint8Array[] = [Buffer.from(`${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`)];
-  let head: string | undefined;
-  let headBytes = 0;
-  for (const [at, item] of items.entries()) {
-    if (at > 0) parts.push(COMMA);
-    if (!isTyped) {
+  const head = `${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`;
+  if (!isTyped) {
+    const parts: Uint8Array[] = [Buffer.from(head)];
+    for (const [at, item] of items.entries()) {
+      if (at > 0) parts.push(COMMA);
       parts.push(encodingOf(item));
-      continue;
     }
-    const stored = storedPieces(item);
-    if (stored !== undefined) {
-      parts.push(BRACE, ...stored);
-      continue;
-    }
-    const itemHead = `${item.kind} ${item.apiVersion}`;
-    if (itemHead !== head) {
-      head = itemHead;
-      headBytes = Buffer.byteLength(
-        `{"kind":${JSON.stringify(item.kind)},"apiVersion":${JSON.stringify(item.apiVersion)},`,
-      );
-    }
-    parts.push(BRACE, encodingOf(item).subarray(headBytes));
+    return Buffer.concat([...parts, LIST_END]);
   }
-  parts.push(Buffer.from("]}\n"));
-  return Buffer.concat(parts);
+  // Text and bytes take turns; one piece of memory for all, filled once.
+  const texts: string[] = [];
+  const forms: StoredForm[] = [];
+  let size = Buffer.byteLength(head) + LIST_END.length;
+  for (const item of items) {
+    const before = texts.length === 0 ? "" : ",";
+    const stored = storedForm(item);
+    const text = stored === undefined ? `${before}{` : `${before}{${metadataHead(item)}`;
+    const form = stored ?? { value: encodingOf(item), start: itemHeadBytes(item) };
+    texts.push(text);
+    forms.push(form);
+    size += text.length + form.value.length - form.start;
+  }
+  const body = Buffer.allocUnsafe(size);
+  let at = body.write(head);
+  for (const [index, text] of texts.entries()) {
+    const { value, start } = forms[index] as StoredForm;
+    at += body.write(text, at, "latin1");
+    body.set(start === 0 ? value : value.subarray(start), at);
+    at += value.length - start;
+  }
+  body.set(LIST_END, at);
+  return body;
 }
+
+const itemHeadBytes = ({ kind, apiVersion }: KubeObject): number =>
+  Buffer.byteLength(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},`);
