@@ -1,5 +1,5 @@
 import { executionNamespace, KEPT, type ResourceBinding, Work, workName } from "#apis/karmada";
-import { getPath, type KubeObject } from "#machinery";
+import { getPath, isNotFound, type KubeObject } from "#machinery";
 import {
   allBindings,
   allPolicies,
@@ -180,18 +180,42 @@ async function check(world: World): Promise<void> {
     if (policy === undefined) checkUnclaimed(template, standing, binding, needed);
     else checkClaimed(template, policy, standing, binding, needed, policies, world.preserved);
   }
-  await nothingLeft(world, templates);
+  await nothingLeft(world, templates, bindings);
+}
+
+/**
+ * Whether a Work's binding is still there, and its kind is not: the control plane stopped as the definition went. Nobody can
+ * say then whether the template was deleted; everything stays until the definition is there again.
+ */
+async function waitsForItsKind(
+  world: World,
+  { metadata }: Work,
+  manifest: KubeObject,
+  bindings: ReadonlyMap<string, ResourceBinding>,
+): Promise<boolean> {
+  if (!bindings.has(metadata.annotations?.["resourcebinding.karmada.io/name"] ?? "")) return false;
+  return world.fleet.plane.list(kindOf(world, manifest), { namespace: NAMESPACE }).then(
+    () => false,
+    (error: unknown) => isNotFound(error),
+  );
 }
 
 /** No Work and no copy is left of a template that is gone, unless its kind went as well. */
-async function nothingLeft(world: World, templates: readonly KubeObject[]): Promise<void> {
+async function nothingLeft(
+  world: World,
+  templates: readonly KubeObject[],
+  bindings: ReadonlyMap<string, ResourceBinding>,
+): Promise<void> {
   const names = new Set(templates.map(({ kind, metadata }) => workName(kind, metadata.name ?? "", NAMESPACE)));
   const keys = new Set(templates.map(nameOf));
   for (const cluster of world.clusters) {
     const { items } = await world.fleet.plane.list(Work, { namespace: executionNamespace(cluster) });
     const keptNames = new Set(items.filter(isKept).map(({ metadata }) => metadata.name ?? ""));
-    for (const { metadata, spec } of items) {
+    for (const work of items) {
+      const { metadata, spec } = work;
       const [manifest] = (spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+      if (manifest !== undefined && (await waitsForItsKind(world, work, manifest, bindings)))
+        keptNames.add(metadata.name ?? "");
       if (
         manifest?.metadata.namespace === NAMESPACE &&
         !names.has(metadata.name ?? "") &&
