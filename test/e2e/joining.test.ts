@@ -70,6 +70,11 @@ test("CL-6 CL-7 CL-8 CL-9 D-20: a member is known by its kube-system; nobody joi
     const left = [await secretOf(plane, "member1"), await secretOf(plane, "member1-impersonator")];
     return left.every((secret) => secret === undefined);
   }, 30_000);
+  // Whoever joins while the member still clears the namespace away is told so.
+  await eventually(async () => {
+    const left = await member.find(Namespace, { name: SPACE });
+    return left?.metadata.deletionTimestamp === undefined;
+  }, 60_000);
   await plane.create(Secret, {
     apiVersion: "v1",
     kind: "Secret",
