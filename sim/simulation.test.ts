@@ -32,6 +32,8 @@ test.each([
   [5, "a policy that changed activated a template a lazy policy had taken from it"],
   [2042, "a workload its policy had let go lost at a restart what it needed"],
   [10008, "a member's own object was taken over and deleted in a cluster the policy that overwrites did not name"],
+  [30568, "a copy that was preserved by a member that was down keeps what it had when it is taken back"],
+  [50689, "a control plane that stops as a definition goes lets what it made stay until the definition is back"],
   [2081, "a start activated a lazy policy for a template another one's binding depended on"],
 ])("[DR-26] seed %i: %s", async (seed) => {
   expect(told(await runProfile(policiesProfile, { seed, steps: seed === 5 ? 60 : 70 }))).toBe("");
