@@ -214,14 +214,10 @@ async function nothingLeft(
     for (const work of items) {
       const { metadata, spec } = work;
       const [manifest] = (spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
-      if (manifest !== undefined && (await waitsForItsKind(world, work, manifest, bindings)))
-        keptNames.add(metadata.name ?? "");
-      if (
-        manifest?.metadata.namespace === NAMESPACE &&
-        !names.has(metadata.name ?? "") &&
-        !keptNames.has(metadata.name ?? "")
-      )
-        throw new Error(`the Work ${metadata.name} of ${cluster} is left of a template that is gone`);
+      const name = metadata.name ?? "";
+      if (manifest?.metadata.namespace !== NAMESPACE || names.has(name) || keptNames.has(name)) continue;
+      if (await waitsForItsKind(world, work, manifest, bindings)) keptNames.add(name);
+      else throw new Error(`the Work ${metadata.name} of ${cluster} is left of a template that is gone`);
     }
     for (const copy of await objectsOf(world, world.fleet.member(cluster)))
       if (
