@@ -197,10 +197,11 @@ export class ApiServer implements VerbHost {
 
   /** Whether the answer could be wrong for not knowing yet what another replica wrote. */
   #isBehindFor(definition: ResourceDefinition, request: ResourceRequest): boolean {
-    if (this.backend.settle === undefined || request.verb === "get") return this.backend.settle !== undefined;
+    if (this.backend.settle === undefined) return false;
+    if (request.verb === "get" || request.verb === "deletecollection") return true;
     const { namespace } = request;
     // Writes compare with the store itself; what they could miss is that an object is there at all.
-    if (request.verb !== "create" && request.verb !== "deletecollection")
+    if (request.verb !== "create")
       return (
         this.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, request.name)) ===
         undefined

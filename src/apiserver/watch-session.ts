@@ -98,9 +98,10 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       const from =
         request.resourceVersion === undefined || request.resourceVersion === "" ? 0 : Number(request.resourceVersion);
       if (!Number.isInteger(from) || from < 0) throw badRequest(`invalid resource version: ${request.resourceVersion}`);
-      // Another replica may know more than this one so far.
-      const settling = from > store.revision ? served.settle() : undefined;
-      if (settling !== undefined && !hasSettled) {
+      // Another replica may know more than this one so far; who names no version asks for what is there now.
+      const isBehind = from > store.revision || !request.resourceVersion;
+      const settling = isBehind && !hasSettled ? served.settle() : undefined;
+      if (settling !== undefined) {
         settling.then(
           () => begin(true),
           (error: unknown) => close(error as Error),

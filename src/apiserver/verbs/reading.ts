@@ -110,6 +110,8 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     if (kept !== undefined)
       return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected, show, lastKey: kept.lastKey });
     const point = readToken(request.continue);
+    // The page before may be another replica's, of a moment this one has not come to yet.
+    if (point.revision === "present" || point.revision > store.revision) await host.settle();
     const revision = point.revision === "present" ? store.revision : point.revision;
     if (revision > store.revision) throw continueExpired(point);
     let range: Iterable<readonly [string, StoredObject]>;
@@ -122,6 +124,8 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     const rest = await take(range, point.afterKey);
     return host.pages.cut(head, rest, revision, { limit, scope, isSelected, show, lastKey });
   }
+  // Who names no version asks for what is there now; one that is not known here may be another replica's.
+  if (!request.resourceVersion || wanted > store.revision) await host.settle();
   if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
   const isExact = match === "Exact" || (match === undefined && wanted !== 0 && limit !== undefined && limit > 0);
   const items = await take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
