@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from "vitest";
 import { type LogFields, type Logger, silentLogger, VirtualClock } from "#base";
-import { createCertificateAuthority, kubeconfigText } from "#certs";
+import { createCertificateAuthority, kubeconfigText, readKubeconfig, resolveContext } from "#certs";
 import { settle, startTestApiServer } from "#testing";
 import { createPlaneConnection } from "./plane-connection.ts";
 
@@ -38,7 +38,7 @@ it("an agent whose certificate has expired says so, and goes on when its kubecon
   };
   shiftMs = -2 * 365 * 24 * 3_600_000;
   let text = await config();
-  const connection = createPlaneConnection({ read: () => text, clock, log });
+  const connection = createPlaneConnection({ read: () => resolveContext(readKubeconfig(text)), clock, log });
   closers.push(() => connection.stop());
   expect(said).toEqual([expect.stringMatching(/^the client certificate for the control plane has expired.* 20\d\d-/)]);
   const ask = async () => (await connection.transport.raw({ method: "GET", path: "/api/v1/namespaces" })).status;

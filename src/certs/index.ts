@@ -27,9 +27,11 @@ export {
   publicKeyPins,
 } from "./certificate-request.ts";
 export {
+  type ExecPlugin,
   type Kubeconfig,
   type KubeconfigEndpoint,
   kubeconfigText,
+  ownCluster,
   parseKubeconfig,
   readKubeconfig,
   refuseOutside,

@@ -16,6 +16,20 @@ export interface KubeconfigEndpoint {
   readonly username?: string;
   readonly password?: string;
   readonly namespace?: string;
+  /** A program that gives credentials; whoever opens the server runs it. */
+  readonly exec?: ExecPlugin;
+}
+
+/** A credential plugin as a kubeconfig names it (`client.authentication.k8s.io`). */
+export interface ExecPlugin {
+  readonly apiVersion: string;
+  /** As it is to be started: with a path where the kubeconfig gave one. */
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly interactiveMode: "Never" | "IfAvailable" | "Always";
+  readonly providesClusterInfo: boolean;
+  readonly installHint?: string;
 }
 
 interface Named<T> {
@@ -160,7 +174,7 @@ export function resolveContext(config: Kubeconfig, context?: string): Kubeconfig
   };
   const optional = (values: Readonly<Record<string, unknown>>) =>
     Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value !== ""));
-  const tokenFile = user["tokenFile"];
+  const tokenFile = text({ tokenFile: user["tokenFile"] }, "tokenFile")?.trim();
   return {
     server: String(cluster["server"] ?? ""),
     ...optional({
@@ -170,10 +184,66 @@ export function resolveContext(config: Kubeconfig, context?: string): Kubeconfig
       proxyUrl: cluster["proxy-url"],
       clientCertificate: text(user, "client-certificate"),
       clientKey: text(user, "client-key"),
-      token: user["token"] ?? (typeof tokenFile === "string" ? readFileSync(tokenFile, "utf8").trim() : undefined),
+      token: tokenFile ?? user["token"],
       username: user["username"],
       password: user["password"],
       namespace: chosen.value.namespace,
+      exec: execOf(config.folder, chosen.value.user ?? "", user),
     }),
+  };
+}
+
+const EXEC_VERSIONS = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+const MODES = ["Never", "IfAvailable", "Always"] as const;
+
+/** The plugin of a user, checked field by field. */
+function execOf(folder: string, name: string, user: Readonly<Record<string, unknown>>): ExecPlugin | undefined {
+  const refused = (what: string) => new Error(`users ${JSON.stringify(name)}: ${what}`);
+  if (user["auth-provider"] !== undefined && user["auth-provider"] !== null)
+    throw refused("auth-provider is not supported; use a credential plugin (exec)");
+  const given = user["exec"] as Readonly<Record<string, unknown>> | null | undefined;
+  if (given === undefined || given === null) return undefined;
+  const { apiVersion, command, args, env, interactiveMode, provideClusterInfo, installHint } = given;
+  if (typeof apiVersion !== "string" || !EXEC_VERSIONS.includes(apiVersion))
+    throw refused(`exec.apiVersion: ${JSON.stringify(apiVersion ?? "")} is none of ${EXEC_VERSIONS.join(", ")}`);
+  if (typeof command !== "string" || command === "") throw refused("exec.command must be specified");
+  const mode = interactiveMode ?? (apiVersion === EXEC_VERSIONS[0] ? undefined : "IfAvailable");
+  if (!MODES.some((known) => known === mode))
+    throw refused(`exec.interactiveMode: ${JSON.stringify(mode ?? "")} is none of ${MODES.join(", ")}`);
+  return {
+    apiVersion,
+    // A name without a path is looked for on the PATH, a path beside the kubeconfig.
+    command: command.includes("/") ? resolve(folder, command) : command,
+    args: ((args ?? []) as readonly unknown[]).map(String),
+    env: Object.fromEntries(
+      ((env ?? []) as readonly { name: string; value: string }[]).map(({ name: key, value }) => [key, value]),
+    ),
+    interactiveMode: mode as ExecPlugin["interactiveMode"],
+    providesClusterInfo: provideClusterInfo === true,
+    ...(typeof installHint === "string" && installHint !== "" ? { installHint } : {}),
+  };
+}
+
+/** Where a pod finds what its service account may use. */
+const ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/** The API server of the cluster this program runs in, as the pod's service account; nothing outside a cluster. */
+export function ownCluster(
+  env: Readonly<Record<string, string | undefined>>,
+  folder: string = ACCOUNT_FOLDER,
+): KubeconfigEndpoint | undefined {
+  const { KUBERNETES_SERVICE_HOST: host = "", KUBERNETES_SERVICE_PORT: port = "" } = env;
+  if (host === "" && port === "") return undefined;
+  if (host === "" || port === "")
+    throw new Error(
+      "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined",
+    );
+  const read = (name: string) => readFileSync(resolve(folder, name), "utf8").trim();
+  const namespace = existsSync(resolve(folder, "namespace")) ? read("namespace") : "";
+  return {
+    server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    token: read("token"),
+    certificateAuthority: read("ca.crt"),
+    ...(namespace === "" ? {} : { namespace }),
   };
 }

@@ -1,11 +1,13 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { expiredSince, type KubeconfigEndpoint, parseKubeconfig, resolveContext } from "#certs";
+import { existsSync } from "node:fs";
+import { type Logger, systemClock } from "#base";
+import { expiredSince, type KubeconfigEndpoint, ownCluster, parseKubeconfig, resolveContext } from "#certs";
 import {
   type Client,
   createClient,
-  createHttpTransport,
-  type HttpTransport,
+  createFollowedTransport,
+  type FollowedTransport,
   type HttpTransportOptions,
   retryOnConflict,
 } from "#client";
@@ -40,8 +42,9 @@ export function impersonationOf(parsed: Parsed): Pick<HttpTransportOptions, "imp
 }
 
 export interface Connection {
+  /** As it was opened; `transport.endpoint()` has the credentials of now. */
   readonly endpoint: KubeconfigEndpoint;
-  readonly transport: HttpTransport;
+  readonly transport: FollowedTransport;
   readonly client: Client;
 }
 
@@ -49,22 +52,54 @@ export interface Connection {
 export const kubeconfigPath = (path: string | undefined): string =>
   path ?? process.env["KUBECONFIG"]?.split(":")[0] ?? join(homedir(), ".kube", "config");
 
-/** Opens a server named by a kubeconfig: the path given, `$KUBECONFIG`, or the one in the home folder. */
+/** How often programs that stay look at their kubeconfig and the files it names. */
+const LOOK_AGAIN_MS = 30_000;
+
+interface OpenOptions extends Pick<HttpTransportOptions, "impersonate"> {
+  readonly userAgent?: string;
+  /** Address in place of the kubeconfig's. */
+  readonly server?: string;
+  /** The log of a program that stays: its credentials are followed, and what becomes of them is told there. */
+  readonly log?: Logger;
+}
+
+/**
+ * Opens a server named by a kubeconfig: the path given, `$KUBECONFIG`, or the one in the home folder; without any of them, in
+ * a pod, the cluster it runs in, as its service account.
+ */
 export function openConnection(
   path: string | undefined,
   context: string | undefined,
-  more: Pick<HttpTransportOptions, "impersonate"> & { readonly userAgent?: string; readonly server?: string } = {},
+  more: OpenOptions = {},
 ): Connection {
   const file = kubeconfigPath(path);
-  const endpoint = resolveContext(parseKubeconfig(file), context);
+  const { userAgent = "karmadactl", server, log, impersonate } = more;
+  const read = (): KubeconfigEndpoint => {
+    const endpoint =
+      path !== undefined || existsSync(file) ? resolveContext(parseKubeconfig(file), context) : inCluster(file);
+    return server === undefined ? endpoint : { ...endpoint, server };
+  };
+  const endpoint = read();
   // A server says no more than Unauthorized to that.
   const since =
     endpoint.clientCertificate === undefined ? undefined : expiredSince(endpoint.clientCertificate, Date.now());
   if (since !== undefined) process.stderr.write(`warning: the client certificate in ${file} expired on ${since}\n`);
-  const { namespace: _namespace, ...options } = endpoint;
-  const { userAgent = "karmadactl", server = endpoint.server, ...rest } = more;
-  const transport = createHttpTransport({ ...options, ...rest, server, userAgent });
+  const transport = createFollowedTransport({
+    read,
+    clock: systemClock,
+    userAgent,
+    ...(impersonate === undefined ? {} : { impersonate }),
+    ...(log === undefined ? {} : { log, lookAgainMs: LOOK_AGAIN_MS }),
+  });
   return { endpoint, transport, client: createClient(transport, { fieldManager: userAgent }) };
+}
+
+function inCluster(file: string): KubeconfigEndpoint {
+  const own = ownCluster(process.env);
+  if (own !== undefined) return own;
+  throw new Error(
+    `Missing or incomplete configuration info. Please point to an existing, complete config file: with the flag --kubeconfig, with the variable KUBECONFIG, or at ~/.kube/config (${file} does not exist)`,
+  );
 }
 
 /** Sets or removes the taint that keeps new workloads away from a cluster. */

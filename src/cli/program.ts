@@ -20,6 +20,7 @@ export async function runProgram<C extends ProgramConfig, P extends Program>(
   const { kubeconfig, master } = config;
   const { transport } = openConnection(kubeconfig, undefined, {
     userAgent: name,
+    log,
     ...(master === undefined ? {} : { server: master }),
   });
   try {

@@ -46,7 +46,10 @@ export interface HttpTransportOptions {
 }
 
 export interface HttpTransport extends Transport {
+  /** Ends everything at once. */
   close(): Promise<void>;
+  /** Ends watches and resolves when requests under way are answered: for one whose place another takes. */
+  retire(): Promise<void>;
 }
 
 const CONNECTIONS_MAX = 64;
@@ -188,6 +191,9 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       if (isClosed) return;
       isClosed = true;
       await Promise.all([dispatcher.destroy(), watcher.destroy()]);
+    },
+    async retire() {
+      await Promise.all([dispatcher.close(), watcher.destroy()]);
     },
   };
 

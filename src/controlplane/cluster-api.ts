@@ -1,7 +1,7 @@
 import type { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Random, sleep } from "#base";
 import { type KubeconfigEndpoint, parseKubeconfig, readKubeconfig, refuseOutside, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type Informer } from "#client";
+import { type Client, createClient, createFollowedTransport, createHttpTransport, type Informer } from "#client";
 import type { EngineConfig } from "#config";
 import { createManager, type Manager } from "#controller-runtime";
 import { clusterApiJoin, provisionedClusterKind } from "#controllers/cluster-api";
@@ -39,23 +39,25 @@ export function managementEndpoint(
   }
 }
 
-function open({ namespace: _namespace, ...endpoint }: KubeconfigEndpoint) {
-  const transport = createHttpTransport({ ...endpoint, userAgent: "karmada-controller-manager" });
-  const client = createClient(transport, { fieldManager: "karmada-controller-manager" });
-  return { transport, client, endpoint, close: () => transport.close() };
-}
+const IDENTITY = "karmada-controller-manager";
+const LOOK_AGAIN_MS = 30_000;
 
 /** Reaches a member by the text of a kubeconfig that somebody else wrote. */
 function openMember(text: string) {
   const config = readKubeconfig(text);
   refuseOutside(config);
-  return open(resolveContext(config));
+  const { namespace: _namespace, ...endpoint } = resolveContext(config);
+  const transport = createHttpTransport({ ...endpoint, userAgent: IDENTITY });
+  const client = createClient(transport, { fieldManager: IDENTITY });
+  return { transport, client, endpoint, close: () => transport.close() };
 }
 
 /** Joins what a management cluster provisions. It does not wait for that cluster: the control plane has work without it. */
-export function followManagement(endpoint: KubeconfigEndpoint, parts: Parts): { stop(): Promise<void> } {
+export function followManagement(read: () => KubeconfigEndpoint, parts: Parts): { stop(): Promise<void> } {
   const { clock, random, log, plane, clusters } = parts;
-  const management = open(endpoint);
+  const transport = createFollowedTransport({ read, clock, log, lookAgainMs: LOOK_AGAIN_MS, userAgent: IDENTITY });
+  const management = { transport, client: createClient(transport, { fieldManager: IDENTITY }) };
+  const server = () => transport.endpoint().server;
   const abort = new AbortController();
   let manager: Manager | undefined;
   async function begin(): Promise<void> {
@@ -66,20 +68,20 @@ export function followManagement(endpoint: KubeconfigEndpoint, parts: Parts): { 
         const version = await servedVersion(management.transport, abort.signal);
         const id = await memberId(management.client).catch((error: unknown) => {
           // Who may not read namespaces is known by address.
-          if (isForbidden(error)) return endpoint.server;
+          if (isForbidden(error)) return server();
           throw error;
         });
         if (abort.signal.aborted) return;
         manager = createManager({ transport: management.transport, clock, random, log });
         const deps = { plane, clusters, management: id, open: openMember };
         manager.add(clusterApiJoin(provisionedClusterKind(version)), { deps });
-        log.info("clusters of Cluster API are joined", { management: endpoint.server, version });
+        log.info("clusters of Cluster API are joined", { management: server(), version });
         return await manager.start();
       } catch (error) {
         if (abort.signal.aborted) return;
         const what = error instanceof Error ? error.message : String(error);
         if (what !== said)
-          log.warn("the Cluster API management cluster cannot be followed", { server: endpoint.server, error: what });
+          log.warn("the Cluster API management cluster cannot be followed", { server: server(), error: what });
         said = what;
         await sleep(clock, RETRY(failures++), abort.signal);
       }
@@ -89,7 +91,7 @@ export function followManagement(endpoint: KubeconfigEndpoint, parts: Parts): { 
     async stop() {
       abort.abort();
       // A first list that never ends is given up with its connection.
-      await Promise.all([manager?.stop(), management.close()]);
+      await Promise.all([manager?.stop(), transport.close()]);
       await begun;
     },
   };

@@ -135,7 +135,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const clusterApi =
     management === undefined
       ? undefined
-      : followManagement(management, {
+      : followManagement(() => managementEndpoint(config) ?? management, {
           plane: manager.client,
           clusters: informers.of(Cluster),
           clock,

@@ -290,6 +290,7 @@ export const isAlreadyExists = hasReason("AlreadyExists");
 export const isConflict = hasReason("Conflict");
 export const isInvalid = hasReason("Invalid");
 export const isForbidden = hasReason("Forbidden");
+export const isUnauthorized = hasReason("Unauthorized");
 export const isExpired = hasReason("Expired", "Gone");
 export const isTooManyRequests = hasReason("TooManyRequests");
 export const isTimeout = hasReason("Timeout", "ServerTimeout");

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { createPlaneConnection, startAgent } from "#agent";
+import { parseKubeconfig, resolveContext } from "#certs";
 import { restMetrics } from "#client";
 import { agentFlags, flagHelp, readFlags } from "#config";
 import { createInterpretation, createMetrics, pluginUrl, startPlainListeners } from "#controlplane";
@@ -30,13 +30,16 @@ export async function run(words: readonly string[], program: string): Promise<nu
   const log = loggerOf(config);
   const { metrics, text } = createMetrics();
   const plane = createPlaneConnection({
-    read: () => readFileSync(karmadaKubeconfig, "utf8"),
+    read: () => resolveContext(parseKubeconfig(karmadaKubeconfig), config.karmadaContext),
     ...(config.karmadaContext === undefined ? {} : { context: config.karmadaContext }),
     clock: systemClock,
     log,
     measure: restMetrics(metrics),
   });
-  const { transport: member, endpoint } = openConnection(config.kubeconfig, undefined, { userAgent: "karmada-agent" });
+  const { transport: member, endpoint } = openConnection(config.kubeconfig, undefined, {
+    userAgent: "karmada-agent",
+    log,
+  });
   const listeners = await startPlainListeners({
     metrics: config.metricsBindAddress,
     health: config.healthProbeBindAddress,

@@ -14,8 +14,9 @@ export async function run(words: readonly string[], program: string): Promise<nu
   }
   const config = parseGuestFlags(words, { env: process.env });
   const log = loggerOf(config);
-  const { endpoint, transport, client } = openConnection(config.kubeconfig, config.kubeContext, {
+  const { transport, client } = openConnection(config.kubeconfig, config.kubeContext, {
     userAgent: "flotilla-controllers",
+    log,
   });
   try {
     if (config.uninstall) {
@@ -26,7 +27,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
     const guest = await startGuest({
       config,
       transport,
-      endpoint,
+      endpoint: () => transport.endpoint(),
       clock: systemClock,
       random: realRandom(),
       log,

@@ -1,10 +1,10 @@
 import { ClusterRole, ClusterRoleBinding, Deployment, Secret, ServiceAccount } from "#apis/kubernetes";
 import { Cluster, CLUSTER_NAMESPACE, executionNamespace, SYSTEM_NAMESPACE, Work } from "#apis/karmada";
 import { readKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport } from "#client";
+import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { duration } from "#config";
 import { isNotFound } from "#machinery";
-import { type Connection, openConnection } from "../connection.ts";
+import { openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { AGENT, AGENT_ACCOUNT, AGENT_KUBECONFIG, kubeconfigOfAgent } from "../registration/agent-deployment.ts";
 import { agentRights, revokeAgentRights } from "../registration/agent-rights.ts";
@@ -42,7 +42,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const text = (flag: string) => parsed.get(flag) ?? "";
     const member = openConnection(file, parsed.get("cluster-context"));
     const ownConfig = parsed.get("karmada-config");
-    let plane: Pick<Connection, "client" | "transport"> | undefined;
+    let plane: { readonly client: Client; readonly transport: HttpTransport } | undefined;
     try {
       plane =
         ownConfig === undefined

@@ -22,8 +22,8 @@ export interface GuestOptions {
   readonly config: GuestConfig;
   /** The API server that is used as the control plane's. */
   readonly transport: Transport;
-  /** Where and as whom it is reached. */
-  readonly endpoint: KubeconfigEndpoint;
+  /** Where and as whom it is reached now. */
+  readonly endpoint: () => KubeconfigEndpoint;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

@@ -49,7 +49,7 @@ const SubjectAccessReview: ResourceKind<Review> = {
 
 export interface ClusterApiParts {
   /** The API server behind whose APIService this stands: it keeps the Clusters. */
-  readonly endpoint: KubeconfigEndpoint;
+  readonly endpoint: () => KubeconfigEndpoint;
   readonly client: Client;
   readonly source: ClusterSource;
   /** Knows the API server's front proxy; nobody else is answered. */
@@ -163,7 +163,7 @@ export class ClusterApi {
 
   /** The API server, asked with our own credentials as the caller. */
   #toServer(url: string, user: User): ForwardTarget {
-    const { endpoint } = this.#parts;
+    const endpoint = this.#parts.endpoint();
     const server = new URL(endpoint.server);
     const credentials =
       endpoint.token !== undefined

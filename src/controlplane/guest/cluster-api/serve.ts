@@ -38,7 +38,7 @@ const SelfSubjectReview: ResourceKind<Review> = {
 };
 
 export interface ClusterApiOptions {
-  readonly endpoint: KubeconfigEndpoint;
+  readonly endpoint: () => KubeconfigEndpoint;
   /** Reaches Clusters where they are kept. */
   readonly transport: Transport;
   readonly authority: CertificateAuthority;
