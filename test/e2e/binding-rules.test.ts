@@ -158,6 +158,32 @@ test("5.3 12.2 what was let go goes on needing what it needed then, over changes
   await fleet.until(async () => (await copy("m1", "freed-after")) && (await copy("m1", "freed-before")) === undefined);
 });
 
+test("5.3 12.2 what was let go keeps the clusters of its policy and leaves those of what depended on it", async () => {
+  await policy("lent", select("v1", "ConfigMap", "lent"));
+  await policy(
+    "borrows",
+    select("apps/v1", "Deployment", "borrows", { propagateDeps: true, placement: clusters("m2") }),
+  );
+  await configMap("lent");
+  await workload("borrows", "lent");
+  await fleet.until(async () => (await copy("m1", "lent")) && (await copy("m2", "lent")));
+  await fleet.plane.delete(PropagationPolicy, at("lent"));
+  await fleet.until(
+    async () =>
+      (await binding("lent-configmap"))?.metadata.labels?.["propagationpolicy.karmada.io/permanent-id"] === undefined,
+  );
+  await fleet.plane.delete(Deployment, at("borrows"));
+  await fleet.until(async () => (await copy("m2", "lent")) === undefined);
+  await rest();
+  expect(await copy("m1", "lent")).toBeDefined();
+  const left = await fleet.plane.get(ResourceBinding, at("lent-configmap"));
+  expect(left.spec).toMatchObject({ clusters: [{ name: "m1" }] });
+  expect(Object.keys(left.metadata.annotations ?? {}).filter((key) => key.includes("flotilla"))).toEqual([]);
+  await fleet.restart();
+  await rest();
+  expect(await copy("m1", "lent")).toBeDefined();
+});
+
 test("5.3 12.5f what a cluster-scoped template needs follows it where the flag says so, and leaves with it", async () => {
   const other = await startVirtualFleet({
     members: ["m1", "m2"],

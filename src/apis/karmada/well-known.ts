@@ -27,6 +27,8 @@ export const CLAIMED_BY = "resourcetemplate.karmada.io/claimed-by";
 export const RETAIN_REPLICAS = "resourcetemplate.karmada.io/retain-replicas";
 /** On a Work: why it stays although its binding is gone. Whoever wants the same object again takes it over. */
 export const KEPT = "binding.flotilla.io/kept";
+/** On a binding with a placement of its own: clusters that only what depended on it wanted, not yet cleared; by comma. */
+export const NO_LONGER_NEEDED_IN = "binding.flotilla.io/no-longer-needed-in";
 /** On a Work of a CustomResourceDefinition that is no longer wanted: it goes when its member has no object of the kind. */
 export const DELETE_WHEN_UNUSED = "execution.flotilla.io/delete-when-unused";
 export const DELETION_PROTECTED = "resourcetemplate.karmada.io/deletion-protected";

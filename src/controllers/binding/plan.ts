@@ -63,10 +63,17 @@ export const describeBinding = (binding: AnyBinding) =>
     ? `ClusterResourceBinding(${binding.metadata.name})`
     : `ResourceBinding(${binding.metadata.namespace}/${binding.metadata.name})`;
 
-/** Works of a binding in clusters it no longer wants. */
-export function planOrphans(binding: AnyBinding, works: readonly Work[]): readonly Work[] {
+/** Works of a binding in clusters it no longer wants; `among` narrows them to those of some clusters. */
+export function planOrphans(binding: AnyBinding, works: readonly Work[], among?: readonly string[]): readonly Work[] {
   const expected = expectedClusters(binding);
-  return works.filter((work) => !expected.has(clusterOfExecutionNamespace(work.metadata.namespace) ?? ""));
+  return works.filter(({ metadata }) => {
+    const cluster = clusterOfExecutionNamespace(metadata.namespace) ?? "";
+    return (
+      metadata.deletionTimestamp === undefined &&
+      !expected.has(cluster) &&
+      (among === undefined || among.includes(cluster))
+    );
+  });
 }
 
 /**

@@ -10,12 +10,13 @@ import {
   ClusterResourceBinding,
   clusterOfExecutionNamespace,
   isReleasedBinding,
+  NO_LONGER_NEEDED_IN,
   OverridePolicy,
   ResourceBinding,
   Work,
 } from "#apis/karmada";
 import { deepEqual } from "#base";
-import { isDefinitionLeaving } from "#client";
+import { isDefinitionLeaving, retryOnConflict } from "#client";
 import { type ControllerContext, done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import {
   isAlreadyExists,
@@ -25,6 +26,7 @@ import {
   type KubeObject,
   parseTime,
   type ResourceKind,
+  withAnnotations,
   withoutFinalizer,
 } from "#machinery";
 import { BINDING_ID_INDEX, type BindingDeps, type BindingOptions } from "./context.ts";
@@ -99,17 +101,22 @@ export async function reconcile(
     return done;
   }
   if (id === undefined) return done;
-  if (context.options.unclaimedBindings === "freeze" && isReleasedBinding(binding)) return done;
+  const isFrozen = context.options.unclaimedBindings === "freeze" && isReleasedBinding(binding);
+  const left = binding.metadata.annotations?.[NO_LONGER_NEEDED_IN];
+  if (isFrozen && left === undefined) return done;
   // Not placed yet, and nothing to clean up: its placement brings it back.
-  if (works.length === 0 && targetsOf(binding).length === 0) return done;
-  const orphans = planOrphans(binding, works).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  if (works.length === 0 && targetsOf(binding).length === 0 && left === undefined) return done;
+  // What stands frozen gives up what it was given for others only.
+  const orphans = planOrphans(binding, works, isFrozen ? left?.split(",") : undefined);
   try {
-    await Promise.all(planUnpreserved(binding, works).map((work) => client.update(Work, work)));
+    if (!isFrozen) await Promise.all(planUnpreserved(binding, works).map((work) => client.update(Work, work)));
     await Promise.all(orphans.map(remove));
+    if (left !== undefined) await forgetLeft(binding, left, context);
   } catch (error) {
     events.warning(binding, "CleanupWorkFailed", error instanceof Error ? error.message : String(error));
     throw error;
   }
+  if (isFrozen) return done;
   const isReady = (name: string) =>
     context
       .cache(Cluster)
@@ -177,6 +184,20 @@ export async function reconcile(
     for (const about of [binding, template])
       events.normal(about, "SyncWorkSucceed", `Sync work of ${what} successful.`);
   return done;
+}
+
+/** Strikes out the clusters that were cleared, unless more have come to them meanwhile. */
+function forgetLeft(
+  { kind, metadata: { namespace, name = "" } }: AnyBinding,
+  left: string,
+  { client }: ControllerContext<BindingDeps, BindingOptions>,
+): Promise<void> {
+  const of = (kind === "ClusterResourceBinding" ? ClusterResourceBinding : ResourceBinding) as typeof ResourceBinding;
+  return retryOnConflict(async () => {
+    const latest = await client.find(of, { namespace, name });
+    if (latest?.metadata.annotations?.[NO_LONGER_NEEDED_IN] === left)
+      await client.update(of, withAnnotations(latest, { [NO_LONGER_NEEDED_IN]: undefined }));
+  });
 }
 
 /** Whether the policy that claims a binding is there to stay, by what is stored now; true where no policy does. */

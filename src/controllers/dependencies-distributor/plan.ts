@@ -6,11 +6,19 @@ import {
   type BindingSnapshot,
   CLUSTER_RESOURCE_BINDING_ID,
   currentPurgeMode,
+  NO_LONGER_NEEDED_IN,
   RESOURCE_BINDING_ID,
   type ResourceBinding,
   type ResourceBindingSpec,
 } from "#apis/karmada";
-import { controllerReference, type KubeObject, type LabelSelector, matchesLabelSelector, withLabels } from "#machinery";
+import {
+  controllerReference,
+  type KubeObject,
+  type LabelSelector,
+  matchesLabelSelector,
+  withAnnotations,
+  withLabels,
+} from "#machinery";
 
 /** One thing a template needs, by name or by labels. */
 export interface DependencyReference {
@@ -107,6 +115,22 @@ function referrersOf(
   };
 }
 
+/**
+ * Notes on a binding with a placement the clusters that only its referrers wanted and now nobody does. Should no policy claim
+ * it by then, it stands frozen, and nothing else would tell what the referrers brought along from what the policy decided.
+ */
+function withClustersLeft(binding: ResourceBinding, before: readonly BindingSnapshot[]): ResourceBinding {
+  const { placement, clusters = [], requiredBy = [] } = binding.spec;
+  const noted = binding.metadata.annotations?.[NO_LONGER_NEEDED_IN];
+  if (placement === undefined) return binding;
+  const namesIn = (snapshots: readonly BindingSnapshot[]) =>
+    snapshots.flatMap((snapshot) => (snapshot.clusters ?? []).map(({ name }) => name));
+  const wanted = new Set([...clusters.map(({ name }) => name), ...namesIn(requiredBy)]);
+  const left = [...new Set([...(noted?.split(",") ?? []), ...namesIn(before)])].filter((name) => !wanted.has(name));
+  const text = left.length === 0 ? undefined : left.sort().join(",");
+  return text === noted ? binding : withAnnotations(binding, { [NO_LONGER_NEEDED_IN]: text });
+}
+
 /** Where a workload runs: its targets, and clusters it is still draining from, as its old copy needs what it was given. */
 function clustersInUse({ spec }: ResourceBinding): NonNullable<BindingSnapshot["clusters"]> {
   const targets = (spec.clusters ?? []).map((cluster) => ({ ...cluster }));
@@ -168,7 +192,7 @@ export function planAttached({ independent, template, present, read }: AttachInp
     },
     spec: { ...present?.spec, resource, requiredBy, ...strategy },
   } as unknown as ResourceBinding;
-  return { binding, conflict: isOnlyAttached ? hasConflict(referrers) : undefined };
+  return { binding: withClustersLeft(binding, before), conflict: isOnlyAttached ? hasConflict(referrers) : undefined };
 }
 
 /** An attached binding that no longer follows `independent`. */
@@ -184,7 +208,10 @@ export function detached(
   const { requiredBy: _all, ...rest } = attached.spec;
   const stripped = withLabels(attached, { [referenceLabel(independent)]: undefined });
   if (rest.placement !== undefined)
-    return { ...stripped, spec: { ...rest, ...(requiredBy.length === 0 ? {} : { requiredBy }) } } as ResourceBinding;
+    return withClustersLeft(
+      { ...stripped, spec: { ...rest, ...(requiredBy.length === 0 ? {} : { requiredBy }) } } as ResourceBinding,
+      attached.spec.requiredBy ?? [],
+    );
   const { conflictResolution: _conflict, preserveResourcesOnDeletion: _preserve, ...bare } = rest;
   return {
     ...stripped,
