@@ -1,3 +1,4 @@
+import { type Clock, systemClock, type Timer } from "#base";
 import { apiError, parseApiVersion, type ResourceKind, type Status, ApiError, type Transport } from "#machinery";
 
 /** One resource an API server serves. */
@@ -62,8 +63,23 @@ interface GroupList {
   }[];
 }
 
+/**
+ * How long one group may take where groups are asked one by one: an aggregated server that is silent is taken for one that
+ * failed, and does not hold up what the others serve.
+ */
+const GROUP_TIMEOUT_MS = 10_000;
+
+export interface DiscoverOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Measures how long a group takes; default the system's. */
+  readonly clock?: Clock;
+}
+
 /** Asks a server what it serves: by aggregated discovery, or group by group where that is not offered. */
-export async function discover(transport: Transport, signal?: AbortSignal): Promise<Discovery> {
+export async function discover(
+  transport: Transport,
+  { signal, clock = systemClock }: DiscoverOptions = {},
+): Promise<Discovery> {
   const [core, groups] = await Promise.all([
     getJson(transport, "/api", AGGREGATED, signal),
     getJson(transport, "/apis", AGGREGATED, signal),
@@ -71,7 +87,29 @@ export async function discover(transport: Transport, signal?: AbortSignal): Prom
   const isAggregated = (body: unknown): body is AggregatedList =>
     (body as AggregatedList | undefined)?.kind === "APIGroupDiscoveryList";
   if (isAggregated(core) && isAggregated(groups)) return fromAggregated([core, groups]);
-  return fromClassic(transport, groups as GroupList, signal);
+  return fromClassic(transport, groups as GroupList, clock, signal);
+}
+
+/** What `ask` gives, or a failure when it takes too long; the request is given up then. */
+async function withinTime<T>(
+  clock: Clock,
+  signal: AbortSignal | undefined,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController();
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = clock.after(GROUP_TIMEOUT_MS, () => {
+      reject(new Error(`no answer within ${GROUP_TIMEOUT_MS / 1000} s`));
+      abort.abort();
+    });
+  });
+  const limited = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
+  try {
+    return await Promise.race([ask(limited), late]);
+  } finally {
+    timer?.cancel();
+  }
 }
 
 async function getJson(
@@ -130,6 +168,7 @@ function fromAggregated(lists: readonly AggregatedList[]): Discovery {
 async function fromClassic(
   transport: Transport,
   groups: GroupList,
+  clock: Clock,
   signal: AbortSignal | undefined,
 ): Promise<Discovery> {
   const wanted: { readonly groupVersion: string; readonly isPreferred: boolean }[] = [
@@ -144,7 +183,9 @@ async function fromClassic(
     wanted.map(async ({ groupVersion, isPreferred }) => {
       try {
         const path = groupVersion === "v1" ? "/api/v1" : `/apis/${groupVersion}`;
-        const list = (await getJson(transport, path, "application/json", signal)) as ResourceList;
+        const list = (await withinTime(clock, signal, (limited) =>
+          getJson(transport, path, "application/json", limited),
+        )) as ResourceList;
         const all = list.resources ?? [];
         for (const resource of all) {
           if (resource.name.includes("/")) continue;

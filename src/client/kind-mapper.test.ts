@@ -80,6 +80,34 @@ test.each<readonly [string, Answers, Answers, Answers]>([
   },
 );
 
+test("2.1 asked group by group, one that never answers holds up the others for ten seconds at most", async () => {
+  const clock = new VirtualClock(0, () => new Promise((resolve) => setImmediate(resolve)));
+  const answering = server(() => classic);
+  const silent = new Promise<never>(() => {});
+  let isGivenUp = false;
+  const kinds = createKindMapper(
+    {
+      raw: (request: Parameters<Transport["raw"]>[0]) => {
+        if (request.path !== "/apis/x.io/v1") return answering.raw(request);
+        request.signal?.addEventListener("abort", () => {
+          isGivenUp = true;
+        });
+        return silent;
+      },
+    } as unknown as Transport,
+    clock,
+  );
+  const refreshed = kinds.refresh();
+  await clock.advance(9_999);
+  expect(isGivenUp).toBe(false);
+  await clock.advance(1);
+  await refreshed;
+  expect(isGivenUp).toBe(true);
+  expect(kinds.failedGroupVersions).toEqual(["x.io/v1"]);
+  expect(kinds.known("v1", "Pod")).toMatchObject({ resource: "pods" });
+  expect(clock.nextMs).toBeUndefined();
+});
+
 test("2.1 a server that does not answer at all keeps what is known of it", async () => {
   let answers: Answers = { ...classic, "/apis/x.io/v1": widgets };
   const kinds = createKindMapper(

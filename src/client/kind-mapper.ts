@@ -31,7 +31,7 @@ export function createKindMapper(transport: Transport, clock: Clock): KindMapper
   const refresh = (signal?: AbortSignal): Promise<void> => {
     asking ??= (async () => {
       try {
-        const found = await discover(transport, signal);
+        const found = await discover(transport, { signal, clock });
         // A group that does not answer at present serves what it served before.
         const silent = new Set(found.failedGroupVersions);
         const remembered = resources.filter((resource) => silent.has(apiVersionOf(resource)));
