@@ -4,6 +4,7 @@
  * being deleted.
  */
 import { Event, Namespace } from "#apis/kubernetes";
+import { deepEqual } from "#base";
 import {
   type ControllerContext,
   defineController,
@@ -13,6 +14,7 @@ import {
   type Result,
 } from "#controller-runtime";
 import { formatTime, isConflict, isNotFound, type KubeObject, parseTime, type ResourceKind } from "#machinery";
+import { conditionsOf, type Remains } from "./conditions.ts";
 
 interface Deps {
   readonly kinds: { list(): readonly ResourceKind[] };
@@ -39,37 +41,9 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
   if (namespace?.metadata.deletionTimestamp === undefined) return done;
   const { client } = context;
   try {
-    let left = 0;
-    const served = context.deps.kinds.list().filter(({ namespaced }) => namespaced);
-    for (const kind of [...served, Event as ResourceKind]) {
-      const { items } = await client.list(kind, { namespace: request.name });
-      left += items.length;
-      await Promise.all(
-        items
-          .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-          .map(({ metadata }) =>
-            client.delete(
-              kind,
-              { namespace: request.name, name: metadata.name ?? "" },
-              { propagationPolicy: "Background" },
-            ),
-          ),
-      );
-    }
+    const { left, ...remains } = await clear(request.name, context);
     if (left > 0) {
-      if (namespace.status?.phase !== "Terminating") {
-        const condition = {
-          type: "NamespaceContentRemaining",
-          status: "True",
-          reason: "SomeResourcesRemain",
-          message: `Some resources are remaining: ${left} resource instances`,
-          lastTransitionTime: formatTime(context.clock.now()),
-        };
-        await client.updateStatus(Namespace, {
-          ...namespace,
-          status: { ...namespace.status, phase: "Terminating", conditions: [condition] },
-        });
-      }
+      await report(namespace, remains, context);
       return requeueAfter(waitMs(namespace, context.clock.now()));
     }
     const finalizers = (namespace.spec?.finalizers ?? []).filter((finalizer) => finalizer !== "kubernetes");
@@ -87,6 +61,52 @@ async function reconcile(request: Request, context: ControllerContext<Deps>): Pr
     if (isConflict(error)) return requeueAfter(1);
     throw error;
   }
+}
+
+/** Deletes what is there; a kind that cannot be deleted does not keep the others. `left` is how many objects were found. */
+async function clear(
+  namespace: string,
+  { client, deps }: ControllerContext<Deps>,
+): Promise<Remains & { readonly left: number }> {
+  const remaining = new Map<ResourceKind, readonly KubeObject[]>();
+  const failures: string[] = [];
+  let left = 0;
+  const served = deps.kinds.list().filter(({ namespaced }) => namespaced);
+  for (const kind of [...served, Event as ResourceKind]) {
+    const { items } = await client.list(kind, { namespace });
+    left += items.length;
+    const held = items.filter(({ metadata }) => metadata.deletionTimestamp !== undefined);
+    if (held.length > 0) remaining.set(kind, held);
+    const deleted = await Promise.allSettled(
+      items
+        .filter((item) => !held.includes(item))
+        .map(({ metadata: { name = "" } }) =>
+          client.delete(kind, { namespace, name }, { propagationPolicy: "Background" }),
+        ),
+    );
+    const failed = deleted.find(
+      (result): result is PromiseRejectedResult => result.status === "rejected" && !isNotFound(result.reason),
+    );
+    if (failed !== undefined)
+      failures.push(failed.reason instanceof Error ? failed.reason.message : String(failed.reason));
+  }
+  return { left, remaining, failures };
+}
+
+/** Says what holds the namespace up. One that empties at once is not written to. */
+async function report(
+  namespace: Namespace,
+  remains: Remains,
+  { client, clock }: ControllerContext<Deps>,
+): Promise<void> {
+  const before = namespace.status?.conditions ?? [];
+  if (remains.remaining.size === 0 && remains.failures.length === 0 && before.length === 0) return;
+  const conditions = conditionsOf(remains, before, formatTime(clock.now()));
+  if (namespace.status?.phase === "Terminating" && deepEqual(conditions, before)) return;
+  await client.updateStatus(Namespace, {
+    ...namespace,
+    status: { ...namespace.status, phase: "Terminating", conditions },
+  });
 }
 
 function waitMs({ metadata }: KubeObject, nowMs: number): number {
