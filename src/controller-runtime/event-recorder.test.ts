@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { Event, Namespace } from "#apis/kubernetes";
-import { seededRandom, silentLogger, VirtualClock } from "#base";
+import { seededRandom, silentLogger, silentMetrics, VirtualClock } from "#base";
 import { createClient } from "#client";
 import type { KubeObject } from "#machinery";
 import { createTestServer, settle } from "#testing";
@@ -102,4 +102,41 @@ it("gives up what it cannot write before a stop has to be over", async () => {
   await flushed;
   // Those that were being written.
   expect(await shown()).toHaveLength(16);
+});
+
+it("drops the oldest when more come than are held, warnings last, and counts what is not written", async () => {
+  const clock = new VirtualClock(Date.UTC(2026, 0, 1), settle);
+  const { inside } = await createTestServer({ clock });
+  const client = createClient(inside);
+  const drops: Record<string, number> = {};
+  const told: string[] = [];
+  const recorder = createEventRecorder({
+    client,
+    clock,
+    random: seededRandom(1),
+    log: { ...silentLogger, warn: (message) => void told.push(message) },
+    component: "tester",
+    pendingMax: 4,
+    metrics: {
+      ...silentMetrics,
+      counter: () => ({
+        add: (amount, labels) => {
+          drops[labels?.["why"] ?? ""] = (drops[labels?.["why"] ?? ""] ?? 0) + amount;
+        },
+      }),
+    },
+  });
+  recorder.warning(about("lame"), "Failed", "no");
+  for (let at = 0; at < 6; at++) recorder.normal(about(`app-${at}`), "Scaled", "up");
+  for (let at = 0; at < 30; at++) recorder.warning(about("loud"), "Failed", "again");
+  recorder.warning({ ...about("lost"), metadata: { namespace: "nowhere", name: "lost" } }, "Failed", "no");
+  await recorder.flush();
+  const { items } = await client.list(Event);
+  expect(items.map(({ involvedObject, count }) => `${involvedObject.name} ${count}`).sort()).toEqual([
+    "app-5 1",
+    "lame 1",
+    "loud 25",
+  ]);
+  expect(drops).toEqual({ full: 5, rate: 5, refused: 1 });
+  expect(told).toEqual(["events are dropped: more come than can be written"]);
 });

@@ -1,4 +1,4 @@
-import { type Clock, fnv1a32, type Logger, type Random } from "#base";
+import { type Clock, fnv1a32, type Logger, type Metrics, type Random, silentMetrics } from "#base";
 import { Event } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { formatTime, isAlreadyExists, isNotFound, type KubeObject } from "#machinery";
@@ -29,8 +29,10 @@ export interface EventRecorder {
 /** client-go's spam filter: a burst per object and source, then one event each five minutes. */
 const BURST_MAX = 25;
 const REFILL_MS = 300_000;
-/** Events held for writing; older ones are dropped first, for events are a courtesy. */
+/** Events held for writing; beyond it the oldest are dropped, for events are a courtesy: warnings last. */
 const PENDING_MAX = 20_000;
+/** How often the log says that events are dropped. */
+const DROPS_TOLD_MS = 60_000;
 const REMEMBERED_MAX = 4_096;
 const WRITERS = 16;
 const MESSAGE_MAX = 1_024;
@@ -62,15 +64,39 @@ export function createEventRecorder(options: {
   readonly component: string;
   /** Whom the writers share the thread with; events are background work. Default nobody. */
   readonly turns?: Turns;
+  readonly metrics?: Metrics;
+  /** Events held for writing at a time; default 20 000. */
+  readonly pendingMax?: number;
 }): EventRecorder {
-  const { client, clock, random, log } = options;
+  const { client, clock, random, log, metrics = silentMetrics, pendingMax = PENDING_MAX } = options;
   const remembered = new Map<string, Remembered>();
   const buckets = new Map<string, { tokens: number; sinceMs: number }>();
-  const pending = new Map<string, Pending>();
+  /** Warnings are written first and dropped last. */
+  const pending = { Warning: new Map<string, Pending>(), Normal: new Map<string, Pending>() };
+  const pendingCount = () => pending.Warning.size + pending.Normal.size;
   /** Keys being written: what comes for them meanwhile is written after, on top of it. */
   const writing = new Set<string>();
   let waiting: (() => void)[] = [];
   const turns = options.turns ?? new Turns();
+  const dropped = metrics.counter(
+    "flotilla_events_dropped_total",
+    "Events that were not written: too many of one object (rate), too many at once (full), or the API server took them not (refused)",
+    ["why"],
+  );
+  let dropsToldMs = Number.NEGATIVE_INFINITY;
+
+  function makeRoom(): void {
+    const from = pending.Normal.size > 0 ? pending.Normal : pending.Warning;
+    for (const [key, event] of from) {
+      from.delete(key);
+      dropped.add(event.count, { why: "full" });
+      break;
+    }
+    const nowMs = clock.monotonicMs();
+    if (nowMs - dropsToldMs < DROPS_TOLD_MS) return;
+    dropsToldMs = nowMs;
+    log.warn("events are dropped: more come than can be written", { pendingMax });
+  }
 
   function allow(bucketKey: string): boolean {
     const nowMs = clock.monotonicMs();
@@ -98,18 +124,18 @@ export function createEventRecorder(options: {
   ): void {
     const { namespace = "", name = "", uid = "" } = about.metadata;
     const aboutKey = `${component}|${about.kind}|${namespace}|${name}|${uid}`;
-    if (!allow(aboutKey)) return;
+    if (!allow(aboutKey)) return dropped.add(1, { why: "rate" });
     const message = text.length > MESSAGE_MAX ? text.slice(0, MESSAGE_MAX) : text;
     const key = `${aboutKey}|${type}|${reason}|${message}`;
     const timestamp = formatTime(clock.now());
-    const equal = pending.get(key);
+    const equal = pending[type].get(key);
     if (equal !== undefined) {
       equal.count++;
       equal.lastTimestamp = timestamp;
       return;
     }
-    if (pending.size >= PENDING_MAX) pending.delete(pending.keys().next().value as string);
-    pending.set(key, {
+    if (pendingCount() >= pendingMax) makeRoom();
+    pending[type].set(key, {
       component,
       type,
       involved: referenceTo(about),
@@ -164,19 +190,20 @@ export function createEventRecorder(options: {
   const pump = () => turns.ask(turn, "background");
 
   function wakeIfIdle(): void {
-    if (pending.size + writing.size > 0) return;
+    if (pendingCount() + writing.size > 0) return;
     const wake = waiting;
     waiting = [];
     for (const done of wake) done();
   }
 
   async function flush(limitMs?: number): Promise<void> {
-    if (pending.size + writing.size === 0) return;
+    if (pendingCount() + writing.size === 0) return;
     const limit =
       limitMs === undefined
         ? undefined
         : clock.after(limitMs, () => {
-            pending.clear();
+            pending.Warning.clear();
+            pending.Normal.clear();
             wakeIfIdle();
           });
     await new Promise<void>((resolve) => waiting.push(resolve));
@@ -184,24 +211,26 @@ export function createEventRecorder(options: {
   }
 
   function turn(share: Share): boolean {
-    for (const [key, event] of pending) {
-      if (writing.size >= WRITERS) return false;
-      if (share.items <= 0) return true;
-      if (writing.has(key)) continue;
-      pending.delete(key);
-      writing.add(key);
-      share.items--;
-      void write(key, event)
-        .catch((error: unknown) => {
-          if (!isAlreadyExists(error)) log.debug("event not written", { error });
-        })
-        .finally(() => {
-          writing.delete(key);
-          if (pending.size > 0) pump();
-          else wakeIfIdle();
-        });
-      if (performance.now() > share.endMs) return pending.size > 0;
-    }
+    for (const waitingOnes of [pending.Warning, pending.Normal])
+      for (const [key, event] of waitingOnes) {
+        if (writing.size >= WRITERS) return false;
+        if (share.items <= 0) return true;
+        if (writing.has(key)) continue;
+        waitingOnes.delete(key);
+        writing.add(key);
+        share.items--;
+        void write(key, event)
+          .catch((error: unknown) => {
+            dropped.add(event.count, { why: "refused" });
+            if (!isAlreadyExists(error)) log.debug("event not written", { error });
+          })
+          .finally(() => {
+            writing.delete(key);
+            if (pendingCount() > 0) pump();
+            else wakeIfIdle();
+          });
+        if (performance.now() > share.endMs) return pendingCount() > 0;
+      }
     return false;
   }
 

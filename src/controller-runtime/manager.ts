@@ -74,7 +74,7 @@ export function createManager(options: ManagerOptions): Manager {
   const client = createClient(transport, { fieldManager: component });
   const controllers: Running[] = [];
   const turns = options.turns ?? new Turns();
-  const events = createEventRecorder({ client, clock, random, log, component, turns });
+  const events = createEventRecorder({ client, clock, random, log, component, turns, metrics });
   let state: "new" | "running" | "stopped" = "new";
 
   const reconcileSeconds = metrics.histogram(
