@@ -124,7 +124,10 @@ export function createEventRecorder(options: {
   ): void {
     const { namespace = "", name = "", uid = "" } = about.metadata;
     const aboutKey = `${component}|${about.kind}|${namespace}|${name}|${uid}`;
-    if (!allow(aboutKey)) return dropped.add(1, { why: "rate" });
+    if (!allow(aboutKey)) {
+      dropped.add(1, { why: "rate" });
+      return;
+    }
     const message = text.length > MESSAGE_MAX ? text.slice(0, MESSAGE_MAX) : text;
     const key = `${aboutKey}|${type}|${reason}|${message}`;
     const timestamp = formatTime(clock.now());
