@@ -47,6 +47,12 @@ const STALL_FROM = 4;
 /** The connection to a member gives nothing; said to requests that were not even sent. */
 const unreachable = (why: string) => serviceUnavailable(`the member cluster cannot be reached: ${why}`);
 
+const busyErrors = new WeakSet<object>();
+
+/** Whether a request was not even sent because too many others waited for the member: it may come again in a moment. */
+export const isMemberBusy = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && busyErrors.has(error);
+
 interface Waiter {
   go(): void;
   fail(error: Error): void;
@@ -161,7 +167,11 @@ export function withFlow(
     });
   }
 
-  const busy = () => serviceUnavailable(`the member cluster is busy: ${inFlight.size} requests wait for its answer`);
+  const busy = () => {
+    const error = serviceUnavailable(`the member cluster is busy: ${inFlight.size} requests wait for its answer`);
+    busyErrors.add(error);
+    return error;
+  };
 
   function dismiss(error: Error): void {
     const left = waiting;

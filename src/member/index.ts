@@ -16,7 +16,7 @@ export {
   registerMember,
   renewCredentials,
 } from "./joining.ts";
-export { type FlowOptions, type FlowStatus, withFlow } from "./flow.ts";
+export { type FlowOptions, type FlowStatus, isMemberBusy, withFlow } from "./flow.ts";
 export {
   createMemberPool,
   type Member,

@@ -479,6 +479,46 @@ describe("10. a namespace", () => {
   });
 });
 
+test("8.1 a member that falls silent is told of once it has been for ten seconds, and a hitch is not said to be a failure", async () => {
+  const other = await startVirtualFleet({ members: ["m1"] });
+  try {
+    await other.plane.create(ClusterPropagationPolicy, {
+      apiVersion: "policy.karmada.io/v1alpha1",
+      kind: "ClusterPropagationPolicy",
+      metadata: { name: "all" },
+      spec: { resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap" }], placement: clusters("m1") },
+    } as unknown as ClusterPropagationPolicy);
+    const burst = (name: string) =>
+      Promise.all(
+        Array.from({ length: 150 }, (_, number) =>
+          other.plane.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: at(`${name}-${number}`) }),
+        ),
+      );
+    const failures = async () =>
+      (await other.plane.list(Event)).items.filter(({ reason }) => reason === "SyncFailed").length;
+    const copies = async () =>
+      (await other.member("m1").list(ConfigMap, { namespace: "default" })).items.filter(
+        ({ metadata }) => metadata.labels?.["karmada.io/managed"],
+      ).length;
+    await burst("first");
+    await other.until(async () => (await copies()) === 150);
+    other.simulated("m1").setFaults({ isHanging: true });
+    await burst("hitch");
+    await other.advance(6_000);
+    expect(await copies()).toBe(150);
+    other.simulated("m1").setFaults({ isHanging: false });
+    expect(await failures()).toBe(0);
+    await other.until(async () => (await copies()) === 300);
+    other.simulated("m1").setFaults({ isHanging: true });
+    await burst("silent");
+    await other.until(async () => (await failures()) > 0, 60_000);
+    other.simulated("m1").setFaults({ isHanging: false });
+    await other.until(async () => (await copies()) === 450);
+  } finally {
+    await other.stop();
+  }
+});
+
 test("8.2 a policy that overwrites elsewhere leaves a member's own object alone in the cluster it moves away from", async () => {
   const own = { apiVersion: "v1", kind: "ConfigMap", metadata: at("contended"), data: { mine: "1" } };
   const { uid } = (await fleet.member("m2").create(ConfigMap, own as ConfigMap)).metadata;

@@ -18,4 +18,6 @@ export interface Memory {
   readonly brake: DeletionBrake;
   /** Conditions of Works that were carried out and that are still to be written, by request. */
   readonly untold: Map<string, readonly WorkCondition[]>;
+  /** Since when a Work finds its member busy, by request. */
+  readonly busySinceMs: Map<string, number>;
 }

@@ -56,6 +56,7 @@ const records = new WeakMap<
     readonly steps: StepCounts;
     readonly contests: Contests;
     readonly untold: Memory["untold"];
+    readonly busySinceMs: Memory["busySinceMs"];
     readonly followed: Set<string>;
   }
 >();
@@ -71,6 +72,7 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
         steps: new StepCounts(),
         contests: new Contests(),
         untold: new Map(),
+        busySinceMs: new Map(),
         followed: new Set(),
       }),
     );

@@ -10,7 +10,7 @@ import {
   objectKey,
   type ResourceKind,
 } from "#machinery";
-import type { Member } from "#member";
+import { isMemberBusy, type Member } from "#member";
 import { CONTESTED_FIELDS, type Contested, contestMessage, rememberedText, yieldFields } from "./contest.ts";
 import type { Context, Memory } from "./context.ts";
 import { isDeletedWhenUnused } from "./definitions.ts";
@@ -30,9 +30,14 @@ type Follow = (member: Member, kind: ResourceKind) => void;
 /** Seconds, doubling from a millisecond (wire). */
 const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
 
+/** A member that is busy for so long is told of; before, the next try is likely to succeed. */
+const BUSY_TOLD_MS = 10_000;
+
 export async function reconcile(request: Request, context: Context, record: Memory, follow: Follow): Promise<Result> {
   // What an earlier look led to is not said any more; this one says what holds now.
   record.untold.delete(request.key);
+  const busySinceMs = record.busySinceMs.get(request.key);
+  record.busySinceMs.delete(request.key);
   const work = context.cache(Work).get(request.key);
   if (work === undefined) return done;
   const clusterName = clusterOfExecutionNamespace(request.namespace);
@@ -70,7 +75,7 @@ export async function reconcile(request: Request, context: Context, record: Memo
   const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
   if (isDeletedWhenUnused(work)) return deleteWhenUnused(work, manifests, member, cluster, context);
   const startedMs = context.clock.monotonicMs();
-  const errors: string[] = [];
+  const failures: { readonly manifest: KubeObject; readonly error: unknown }[] = [];
   const events = context.events.from("execution-controller");
   await Promise.all(
     manifests.map(async (manifest) => {
@@ -85,18 +90,25 @@ export async function reconcile(request: Request, context: Context, record: Memo
             `Successfully applied resource(${describe(manifest)}) to cluster ${clusterName}`,
           );
       } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        errors.push(message);
-        const about = templateOf(manifest);
-        if (about !== undefined)
-          events.warning(
-            about,
-            "SyncFailed",
-            `Failed to create or update resource(${describe(manifest)}) in member cluster(${clusterName}): ${message}`,
-          );
+        failures.push({ manifest, error });
       }
     }),
   );
+  const errors = failures.map(({ error }) => (error instanceof Error ? error.message : String(error)));
+  if (failures.length > 0 && failures.every(({ error }) => isMemberBusy(error))) {
+    const nowMs = context.clock.monotonicMs();
+    record.busySinceMs.set(request.key, busySinceMs ?? nowMs);
+    if (nowMs - (busySinceMs ?? nowMs) < BUSY_TOLD_MS) throw failures[0]?.error;
+  }
+  for (const [number, { manifest }] of failures.entries()) {
+    const about = templateOf(manifest);
+    if (about !== undefined)
+      events.warning(
+        about,
+        "SyncFailed",
+        `Failed to create or update resource(${describe(manifest)}) in member cluster(${clusterName}): ${errors[number]}`,
+      );
+  }
   const isApplied = errors.length === 0;
   context.metrics
     .histogram("work_sync_workload_duration_seconds", "Duration of bringing a Work into its member", ["result"], STEPS)
