@@ -136,10 +136,12 @@ function isAtRest(world: FailoverWorld, binding: ResourceBinding): boolean {
   const template = world.chronicle.templates.get(spec.resource.name);
   const targets = targetsOf(binding);
   const sum = targets.reduce((total, { replicas = 0 }) => total + replicas, 0);
-  const isDuplicated = workloadOf(world, spec.resource.name)?.clusters !== undefined;
-  const isSatisfied = isDuplicated
-    ? targets.every(({ replicas }) => replicas === spec.replicas)
-    : sum === spec.replicas;
+  const count = workloadOf(world, spec.resource.name)?.clusters;
+  // Evictions that were taken back together may leave more clusters than the placement asks for: the scheduler drops some.
+  const isSatisfied =
+    count === undefined
+      ? sum === spec.replicas
+      : targets.length <= count && targets.every(({ replicas }) => replicas === spec.replicas);
   const isAnew =
     (spec.rescheduleTriggeredAt ?? "") >= (status?.lastScheduledTime ?? "") && spec.rescheduleTriggeredAt !== undefined;
   return (
