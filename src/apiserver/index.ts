@@ -6,7 +6,7 @@
  * changes or refuses writes. Kinds come from generated data and from CRDs. It starts no controllers and knows no clusters.
  */
 export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
-export { parseAddressRange, parsePortRange } from "./builtin/service-ranges.ts";
+export { parseAddressRanges, parsePortRange } from "./builtin/service-ranges.ts";
 export { namespaceUsage } from "./builtin/system-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";

@@ -42,6 +42,8 @@ export function nameErrors(definition: ResourceDefinition, name: string): readon
     if (name === "." || name === "..") return [`may not be '${name}'`];
     return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
   }
+  // Their rules look at the address they are named by.
+  if (group === "networking.k8s.io" && resource === "ipaddresses") return [];
   const errors: string[] = [];
   if (group === "batch" && resource === "cronjobs" && name.length > 52)
     errors.push("must be no more than 52 characters");

@@ -161,14 +161,14 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   const services = new ServiceAllocation(server, options.serviceRanges);
   server.admission.push(
     ...systemAdmission(server),
-    services,
     rbacEscalation(rbac, authorizer),
     ...certificateAdmission(authorizer),
     ...(nodePods === undefined ? [] : [nodeRestriction()]),
   );
   const aggregator = options.aggregation === undefined ? undefined : new Aggregator(server, options.aggregation);
   const dynamic = new DynamicAdmission(server, authorizer, options.measures);
-  server.admission.push(dynamic);
+  // Last, as in kube-apiserver: what webhooks ask for is allocated as well.
+  server.admission.push(dynamic, services);
   let isReady = false;
   const health = new HealthChecks();
   // A store elsewhere that is gone comes back by itself: starting this process anew would only take longer.
@@ -244,7 +244,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       const address = listenOptions.advertisedAddress ?? advertisedAddress(listenOptions.host);
       const publish = (all: readonly { readonly address?: string; readonly port: number }[]) =>
         publishKubernetesService(
-          server.transport(systemUser),
+          { ...server.transport(systemUser), send: asApiServer(server) },
           all.flatMap((one) => (one.address === undefined ? [] : [{ address: one.address, port: one.port }])),
           port,
         );

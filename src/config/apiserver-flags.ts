@@ -142,7 +142,7 @@ export const apiserverFlags = {
     "service-cluster-ip-range",
     nonEmptyText,
     "10.96.0.0/12",
-    "IPv4 range Services get their addresses from; ServiceCIDRs add further ones",
+    "range Services get their addresses from, or two of different families; ServiceCIDRs add further ones",
     { of: OF, by: "apiserver/builtin", upstream: "10.0.0.0/24" },
   ),
   serviceNodePortRange: flag(

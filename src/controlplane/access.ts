@@ -5,7 +5,7 @@ import {
   type Encryption,
   followedEncryption,
   openAuditFile,
-  parseAddressRange,
+  parseAddressRanges,
   parseAuditPolicy,
   parseEncryption,
   parsePortRange,
@@ -118,7 +118,7 @@ export function accessOptions(
       : {}),
     authorizesNodes: authorizesNodes(config.authorizationMode),
     serviceRanges: {
-      addresses: parsed("service-cluster-ip-range", config.serviceClusterIpRange, parseAddressRange),
+      addresses: parsed("service-cluster-ip-range", config.serviceClusterIpRange, parseAddressRanges),
       ports: parsed("service-node-port-range", config.serviceNodePortRange, parsePortRange),
     },
   };

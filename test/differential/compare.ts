@@ -262,6 +262,7 @@ function mask(text: string): string {
     .replace(/X509SHA256=[0-9a-f]{64}/g, "X509SHA256=<certificate>")
     .replace(/127\.0\.0\.1:\d+/g, "<server>")
     .replace(/\b10\.(?:9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b/g, "<service ip>")
+    .replace(/\bfd00:10:96::[0-9a-f]{0,4}(?![0-9a-f:])/g, "<service ip of six>")
     .replace(/(resource ?version[^\d]{1,25})\d+/gi, "$1<version>")
     .replace(/(Too large resource version: <version>, current: )\d+/g, "$1<version>")
     .replace(/(too old resource version: )\d+ \(\d+\)/g, "$1<version> (<version>)");

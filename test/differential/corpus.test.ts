@@ -59,6 +59,7 @@ describe("scripts", () => {
     ["== a\nGET /x | what\n", 'g, line 2: "what" is neither a header nor a body'],
     ["== a\nPOST /x | {@NOPE}\n", "g, line 2: @NOPE is not defined above"],
     ["== a\nGET /x\n== a\nGET /x\n", 'g, line 3: "a" is there twice'],
+    ["== a\nGET /x\nranges 10.0.0.0/16\n", "g, line 3: ranges stand before the first title"],
     ["== a\n", 'g: "a" has no request'],
   ])("what cannot be read is named: %j", (text, message) => {
     expect(() => parseScripts("g", text)).toThrow(message);

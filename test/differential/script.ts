@@ -12,7 +12,8 @@
  * the script names it; `$id` is unique to the script. `${2.metadata.uid}` is taken from the answer to the second request.
  * `UNTIL what METHOD …` repeats a request until its answer has the status `what`, a warning (`warned`) or a text in it
  * (`text:…`), for at most ten seconds: servers take some writes in later. `anonymous` in place of a header leaves the client certificate out. `def NAME text` makes `@NAME` stand for the text in
- * the rest of the file. Lines that begin with `//` are comments.
+ * the rest of the file. `ranges A,B` before the first title has the file's scripts played against servers of their own, which
+ * give Services addresses of these ranges. Lines that begin with `//` are comments.
  */
 import { parse } from "yaml";
 
@@ -32,6 +33,8 @@ export interface Step {
 export interface Script {
   readonly group: string;
   readonly title: string;
+  /** The ranges its servers give Services addresses of, where they are others than usual. */
+  readonly ranges?: string;
   readonly steps: readonly Step[];
 }
 
@@ -47,12 +50,16 @@ const METHODS = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELE
 export function parseScripts(group: string, text: string): readonly Script[] {
   const definitions = new Map<string, string>();
   const scripts: { title: string; isSeries: boolean; steps: Step[] }[] = [];
+  let ranges: string | undefined;
   for (const { number, line } of logicalLines(text)) {
     const fail = (what: string) => new Error(`${group}, line ${number}: ${what}`);
     if (/^=[=*] /.test(line)) {
       const title = line.slice(3).trim();
       if (scripts.some((script) => script.title === title)) throw fail(`${JSON.stringify(title)} is there twice`);
       scripts.push({ title, isSeries: line.startsWith("=*"), steps: [] });
+    } else if (line.startsWith("ranges ")) {
+      if (scripts.length > 0) throw fail("ranges stand before the first title");
+      ranges = line.slice("ranges ".length).trim();
     } else if (line.startsWith("def ")) {
       const [, name, value] = /^def (\w+) (.*)$/s.exec(line) ?? [];
       if (name === undefined || value === undefined) throw fail("a definition is `def NAME text`");
@@ -65,10 +72,11 @@ export function parseScripts(group: string, text: string): readonly Script[] {
   }
   const empty = scripts.find(({ steps }) => steps.length === 0);
   if (empty !== undefined) throw new Error(`${group}: ${JSON.stringify(empty.title)} has no request`);
+  const shared = { group, ...(ranges === undefined ? {} : { ranges }) };
   return scripts.flatMap(({ title, isSeries, steps }) =>
     isSeries
-      ? steps.map((step, at) => ({ group, title: `${title} (${at + 1})`, steps: [step] }))
-      : [{ group, title, steps }],
+      ? steps.map((step, at) => ({ ...shared, title: `${title} (${at + 1})`, steps: [step] }))
+      : [{ ...shared, title, steps }],
   );
 }
 

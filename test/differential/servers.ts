@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadPki } from "#certs";
+import { parseAddressRanges } from "#apiserver";
 import { startRealApiServer } from "#lab";
 import { startTestApiServer } from "#testing";
 import { type Target, targetOf } from "./play.ts";
@@ -12,19 +13,26 @@ export interface Pair {
   stop(): Promise<void>;
 }
 
-/** Starts kube-apiserver over etcd, and our API server over HTTPS in this process, both without controllers. */
-export async function startPair(): Promise<Pair> {
+/**
+ * Starts kube-apiserver over etcd, and our API server over HTTPS in this process, both without controllers. `ranges` are
+ * those Services get addresses of, as `--service-cluster-ip-range` takes them.
+ */
+export async function startPair(ranges?: string): Promise<Pair> {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-differential-"));
   const real = await startRealApiServer({
     name: "differential",
     folder: join(folder, "real"),
     isUnsafe: true,
     // What a control plane without nodes turns off: nothing would make accounts or take the finalizers of volumes away.
-    args: ["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"],
+    args: [
+      "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",
+      ...(ranges === undefined ? [] : [`--service-cluster-ip-range=${ranges}`]),
+    ],
   });
   const pki = await loadPki(undefined);
   const api = await startTestApiServer({
     serviceAccountKeys: pki.serviceAccount,
+    ...(ranges === undefined ? {} : { serviceRanges: { addresses: parseAddressRanges(ranges) } }),
     aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
   });
   const listener = await api.listen({

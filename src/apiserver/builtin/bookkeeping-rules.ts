@@ -21,7 +21,6 @@ import {
   amountErrors,
   cidrErrors,
   filled,
-  ipErrors,
   labelSelectorErrors,
   listAt,
   NOT_NEGATIVE,
@@ -325,13 +324,4 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
     },
     validate: apiServiceErrors,
   },
-  "networking.k8s.io/ServiceCIDR": {
-    validate: (object) => {
-      const ranges = listAt(object, "spec.cidrs");
-      return ranges.length === 0
-        ? [fieldRequired("spec.cidrs", "at least one CIDR required")]
-        : ranges.flatMap((range, at) => cidrErrors(range, `spec.cidrs[${at}]`));
-    },
-  },
-  "networking.k8s.io/IPAddress": { validate: (object) => ipErrors(object.metadata.name, "metadata.name") },
 };

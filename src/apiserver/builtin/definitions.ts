@@ -71,6 +71,7 @@ const STORAGE_VERSIONS: Readonly<Record<string, string>> = { "autoscaling/horizo
 const SHARED_PREFIX: Readonly<Record<string, string>> = { "events.k8s.io/events": "/registry/events/" };
 
 const WITHOUT_GENERATION = new Set([
+  "ServiceCIDR",
   "Namespace",
   "Node",
   "PersistentVolume",

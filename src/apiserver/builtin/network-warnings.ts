@@ -44,6 +44,8 @@ export function serviceWarnings(service: KubeObject): readonly string[] {
   } else if (type === "ExternalName") {
     if (externalIPs.length > 0) warnings.push('spec.externalIPs is ignored when spec.type is "ExternalName"');
   } else {
+    const addresses = listAt(spec, "clusterIPs") as unknown as readonly string[];
+    warnings.push(...addresses.flatMap((address, at) => addressWarnings(address, `spec.clusterIPs[${at}]`)));
     warnings.push(...externalIPs.flatMap((address, at) => addressWarnings(address, `spec.externalIPs[${at}]`)));
     if (externalIPs.length > 0)
       warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters");
@@ -54,6 +56,8 @@ export function serviceWarnings(service: KubeObject): readonly string[] {
       ...ranges.flatMap((range, at) => rangeWarnings(range.trim(), `spec.loadBalancerSourceRanges[${at}]`)),
     );
   }
+  if (type !== "ExternalName" && spec["externalName"])
+    warnings.push('spec.externalName is ignored when spec.type is not "ExternalName"');
   if (trafficDistribution === "PreferClose")
     warnings.push('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"');
   return warnings;

@@ -6,7 +6,7 @@ import { systemClock } from "#base";
 import { type ApiError, getPath, type KubeObject } from "#machinery";
 import { type Backend, createMemoryBackend, openFileBackend } from "#store";
 import { createTestServer, eventually, type TestServer } from "#testing";
-import { addressNumber, addressText, parseAddressRange, parsePortRange } from "./service-ranges.ts";
+import { addressNumber, addressText, parseAddressRange, parseAddressRanges, parsePortRange } from "./service-ranges.ts";
 
 type Spec = Readonly<Record<string, unknown>>;
 
@@ -34,7 +34,7 @@ const addresses = async (server: TestServer) =>
   (await server.inside.list({ group: "networking.k8s.io", version: "v1", resource: "ipaddresses" })).items;
 const recordedPorts = async (backend: Backend) =>
   (await backend.list("/flotilla/nodeports/")).entries.map(({ key }) => Number(key.split("/").pop()));
-const small = { addresses: parseAddressRange("10.96.0.0/26"), ports: parsePortRange("30000-30019") };
+const small = { addresses: parseAddressRanges("10.96.0.0/26"), ports: parsePortRange("30000-30019") };
 
 const drivers: Readonly<Record<string, (folder: string) => Backend>> = {
   memory: () => createMemoryBackend(),
@@ -214,7 +214,7 @@ describe("what a Service may ask for", () => {
   });
 
   it("is an address of a further ServiceCIDR once the first is full, and while it is ready", async () => {
-    const server = await createTestServer({ serviceRanges: { addresses: parseAddressRange("10.96.0.0/29") } });
+    const server = await createTestServer({ serviceRanges: { addresses: parseAddressRanges("10.96.0.0/29") } });
     const cidrs = { group: "networking.k8s.io", version: "v1", resource: "servicecidrs" } as const;
     expect(await server.inside.send({ verb: "get", ...cidrs, name: "kubernetes" })).toMatchObject({
       spec: { cidrs: ["10.96.0.0/29"] },
@@ -231,6 +231,74 @@ describe("what a Service may ask for", () => {
     await server.inside.send({ verb: "create", ...cidrs, body });
     expect(addressOf(await make(server, "more"))).toMatch(/^11\.1\.1\./);
     server.stop();
+  });
+});
+
+describe("Services of two families", () => {
+  const both = (four: string, six: string) => ({ addresses: parseAddressRanges(`${four},${six}`) });
+  const specOf = (service: KubeObject) => (getPath(service, "spec") ?? {}) as Spec;
+  const addressesOf = (service: KubeObject) => specOf(service)["clusterIPs"] as readonly string[];
+
+  it("have addresses of both that two replicas give once, and give the second one back", async () => {
+    const backend = createMemoryBackend();
+    const options = { backend, clock: systemClock, serviceRanges: both("10.96.0.0/26", "fd00:10:96::/122") };
+    const [one, two] = [await createTestServer(options), await createTestServer(options)];
+    const made = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        make(n % 2 === 0 ? one : two, `s${n}`, { ipFamilyPolicy: "RequireDualStack" }),
+      ),
+    );
+    expect(new Set(made.flatMap(addressesOf)).size).toBe(40);
+    const recorded = async () => (await addresses(one)).map(({ metadata }) => metadata.name ?? "");
+    expect((await recorded()).sort()).toEqual(made.flatMap(addressesOf).sort());
+    const [four, six] = addressesOf(made[0] as KubeObject) as [string, string];
+    expect((await addresses(one)).find(({ metadata }) => metadata.name === six)?.metadata.labels).toMatchObject({
+      "ipaddress.kubernetes.io/ip-family": "IPv6",
+    });
+    const reduced = await change(one, "s0", { ipFamilyPolicy: "SingleStack" });
+    expect(specOf(reduced)).toMatchObject({ clusterIPs: [four], ipFamilies: ["IPv4"] });
+    expect(await recorded()).not.toContain(six);
+    // The other replica gives it away as soon as it knows.
+    await eventually(async () => {
+      const taken = await make(two, "taker", { clusterIP: six });
+      expect(specOf(taken)).toMatchObject({ clusterIPs: [six], ipFamilies: ["IPv6"], ipFamilyPolicy: "SingleStack" });
+      return true;
+    });
+    const refused = await change(one, "s0", { ipFamilyPolicy: "PreferDualStack", clusterIPs: [four, six] }).catch(
+      (error: ApiError) => error.message,
+    );
+    expect(refused).toContain(`failed to allocate IP ${six}: provided IP is already allocated`);
+    one.stop();
+    two.stop();
+  });
+
+  it("keep the form an address was asked for in, whose record has the canonical one", async () => {
+    const server = await createTestServer({ serviceRanges: both("fd00:10:96::/112", "10.96.0.0/16") });
+    const service = await make(server, "odd", { clusterIP: "FD00:10:96::0:9", ipFamilyPolicy: "PreferDualStack" });
+    expect(addressesOf(service)).toEqual(["FD00:10:96::0:9", expect.stringMatching(/^10\.96\./)]);
+    expect((await addresses(server)).map(({ metadata }) => metadata.name)).toContain("fd00:10:96::9");
+    await expect(make(server, "same", { clusterIP: "fd00:10:96::9" })).rejects.toThrow(/already allocated/);
+    expect(addressesOf(await make(server, "plain"))).toEqual([expect.stringMatching(/^fd00:10:96::/)]);
+    server.stop();
+  });
+
+  it("begin when a store gets a second range, and what preferred two families is left alone until it changes", async () => {
+    const backend = createMemoryBackend();
+    const first = await createTestServer({ backend, serviceRanges: { addresses: parseAddressRanges("10.96.0.0/16") } });
+    await make(first, "old", { ipFamilyPolicy: "PreferDualStack" });
+    first.stop();
+    const second = await createTestServer({ backend, serviceRanges: both("10.96.0.0/16", "fd00:10:96::/112") });
+    const range = await second.inside.send({
+      verb: "get",
+      group: "networking.k8s.io",
+      version: "v1",
+      resource: "servicecidrs",
+      name: "kubernetes",
+    });
+    expect(range).toMatchObject({ spec: { cidrs: ["10.96.0.0/16", "fd00:10:96::/112"] } });
+    expect(addressesOf(await change(second, "old", { sessionAffinity: "ClientIP" }))).toHaveLength(1);
+    expect(addressesOf(await change(second, "old", { ipFamilies: ["IPv4", "IPv6"] }))).toHaveLength(2);
+    second.stop();
   });
 });
 
@@ -280,8 +348,10 @@ describe("records that other programs left or lost", () => {
 
 describe("ranges", () => {
   it.each<[string, () => unknown, RegExp]>([
-    ["an IPv6 range", () => parseAddressRange("fd00::/108"), /IPv6 are not supported/],
-    ["two ranges", () => parseAddressRange("10.0.0.0/16,fd00::/108"), /must be a range|IPv6/],
+    ["a range of six that is too large", () => parseAddressRange("fd00::/48"), /must be \/64 or smaller/],
+    ["two ranges of one family", () => parseAddressRanges("10.0.0.0/16,10.1.0.0/16"), /of different families/],
+    ["three ranges", () => parseAddressRanges("10.0.0.0/16,fd00::/108,10.1.0.0/16"), /at most two/],
+    ["a half of a range", () => parseAddressRanges("10.0.0.0/16,"), /must be a range such as/],
     ["a range without room", () => parseAddressRange("10.0.0.0/30"), /at least 8 addresses/],
     ["a range that is none", () => parseAddressRange("10.0.0.0"), /must be a range such as/],
     ["ports from above to below", () => parsePortRange("3-2"), /must be ports such as/],
@@ -293,7 +363,16 @@ describe("ranges", () => {
   it("are read as kube-apiserver reads them", () => {
     expect(parsePortRange("30000+10")).toEqual({ first: 30_000, last: 30_010 });
     expect(parsePortRange("30000")).toEqual({ first: 30_000, last: 30_000 });
-    expect(addressText(parseAddressRange("10.96.7.0/12").network)).toBe("10.96.0.0");
+    const [four, six] = parseAddressRanges("10.96.7.0/12,FD00:10:96::/112");
+    expect([four?.first, four?.last].map((number) => addressText("IPv4", number ?? 0n))).toEqual([
+      "10.96.0.1",
+      "10.111.255.254",
+    ]);
+    // The last address of six is one like any other.
+    expect([six?.first, six?.last].map((number) => addressText("IPv6", number ?? 0n))).toEqual([
+      "fd00:10:96::1",
+      "fd00:10:96::ffff",
+    ]);
     expect(addressNumber("010.1.1.1")).toBeUndefined();
   });
 });

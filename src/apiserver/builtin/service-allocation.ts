@@ -1,4 +1,4 @@
-import { fnv1a32 } from "#base";
+import { deepEqual, fnv1a32 } from "#base";
 import {
   fieldInvalid,
   type FieldError,
@@ -6,22 +6,24 @@ import {
   getPath,
   internalError,
   invalid,
+  isConflict,
   type KubeObject,
   setPath,
 } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { ApiServer } from "../server.ts";
 import { asApiServer } from "../bootstrap-writes.ts";
+import { canonicalAddress } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
+import { planFamilies } from "./service-families.ts";
 import { keyOf, ServiceLedger } from "./service-ledger.ts";
 import {
   type AddressRange,
-  addressNumber,
-  addressText,
   candidateAddresses,
   candidatePorts,
+  type Family,
   isUsable,
-  parseAddressRange,
+  parseAddressRanges,
   parsePortRange,
   type PortRange,
 } from "./service-ranges.ts";
@@ -31,8 +33,8 @@ const CIDRS = { group: "networking.k8s.io", version: "v1", resource: "servicecid
 const DEFAULT_CIDR = "kubernetes";
 
 export interface ServiceRanges {
-  /** Default `10.96.0.0/12`. */
-  readonly addresses?: AddressRange;
+  /** One of each family at most; default `10.96.0.0/12`. */
+  readonly addresses?: readonly AddressRange[];
   /** Default `30000-32767`. */
   readonly ports?: PortRange;
 }
@@ -47,13 +49,15 @@ const refuse = (service: KubeObject, error: FieldError): never => {
 export class ServiceAllocation implements AdmissionPlugin {
   readonly name = "ServiceAllocation";
   readonly #server: ApiServer;
-  readonly #addresses: AddressRange;
+  readonly #addresses: readonly AddressRange[];
+  readonly #families: readonly Family[];
   readonly #ports: PortRange;
   #ledger: ServiceLedger | undefined;
 
   constructor(server: ApiServer, { addresses, ports }: ServiceRanges = {}) {
     this.#server = server;
-    this.#addresses = addresses ?? parseAddressRange("10.96.0.0/12");
+    this.#addresses = addresses ?? parseAddressRanges("10.96.0.0/12");
+    this.#families = this.#addresses.map(({ family }) => family);
     this.#ports = ports ?? parsePortRange("30000-32767");
   }
 
@@ -68,18 +72,32 @@ export class ServiceAllocation implements AdmissionPlugin {
     this.#ledger?.stop();
   }
 
-  /** The ServiceCIDR `kubernetes` says what the flag says; a store that was begun with another range keeps that one. */
+  /**
+   * The ServiceCIDR `kubernetes` says what the flag says; a store that was begun with another range keeps that one, but may
+   * get a second family.
+   */
   async #publishRange(): Promise<void> {
     const store = this.#server.store(this.#server.definition(CIDRS));
     await store.load();
     const present = store.get(DEFAULT_CIDR)?.object;
-    const { text } = this.#addresses;
+    const texts = this.#addresses.map(({ text }) => text);
+    const send = asApiServer(this.#server);
     if (present !== undefined) {
-      const cidrs = getPath(present, "spec", "cidrs") as readonly string[] | undefined;
-      if (cidrs?.length !== 1 || cidrs[0] !== text)
-        this.#server.log.warn("ServiceCIDR kubernetes names another range than --service-cluster-ip-range; it holds", {
+      const cidrs = (getPath(present, "spec", "cidrs") ?? []) as readonly string[];
+      if (cidrs.length === 1 && texts.length === 2 && cidrs[0] === texts[0])
+        await send({
+          verb: "update",
+          ...CIDRS,
+          name: DEFAULT_CIDR,
+          body: setPath(present, ["spec", "cidrs"], texts),
+        }).catch((error: unknown) => {
+          // Another replica does the same.
+          if (!isConflict(error)) throw error;
+        });
+      else if (!deepEqual(cidrs, texts))
+        this.#server.log.warn("ServiceCIDR kubernetes names other ranges than --service-cluster-ip-range; they hold", {
           cidrs,
-          flag: text,
+          flag: texts,
         });
       return;
     }
@@ -87,20 +105,25 @@ export class ServiceAllocation implements AdmissionPlugin {
       apiVersion: "networking.k8s.io/v1",
       kind: "ServiceCIDR",
       metadata: { name: DEFAULT_CIDR },
-      spec: { cidrs: [text] },
+      spec: { cidrs: texts },
     } as unknown as KubeObject;
     const ready = {
       type: "Ready",
       status: "True",
       lastTransitionTime: formatTime(this.#server.clock.now()),
-      reason: "",
       message: "Kubernetes default Service CIDR is ready",
     };
-    const send = asApiServer(this.#server);
     try {
-      const made = await send({ verb: "create", ...CIDRS, body });
-      const next = { ...made, status: { conditions: [ready] } } as unknown as KubeObject;
-      await send({ verb: "update", ...CIDRS, name: DEFAULT_CIDR, subresource: "status", body: next });
+      await send({ verb: "create", ...CIDRS, body });
+      await send({
+        verb: "patch",
+        ...CIDRS,
+        name: DEFAULT_CIDR,
+        subresource: "status",
+        patchType: "application/apply-patch+yaml",
+        body: { ...body, spec: undefined, status: { conditions: [ready] } },
+        options: { fieldManager: "kubernetes-service-cidr-controller", force: true },
+      });
     } catch (error) {
       // Another replica begins at the same time.
       await this.#server.settle();
@@ -115,42 +138,49 @@ export class ServiceAllocation implements AdmissionPlugin {
     );
   }
 
-  mutate({ object }: Change): KubeObject {
-    const type = getPath(object, "spec", "type");
+  mutate({ object, oldObject }: Change): KubeObject {
+    const outcome = planFamilies(object, oldObject, this.#families);
+    if ("errors" in outcome) throw invalid(SERVICE, object.metadata.name ?? "", outcome.errors);
+    const { service } = outcome;
+    const type = getPath(service, "spec", "type");
     const ledger = this.#ledger;
-    if (ledger === undefined || type === "ExternalName") return object;
-    return this.#withPorts(this.#withAddress(object, ledger), ledger, type);
+    if (ledger === undefined || type === "ExternalName") return service;
+    return this.#withPorts(this.#withAddresses(service, oldObject, ledger), ledger, type);
   }
 
-  #withAddress(object: KubeObject, ledger: ServiceLedger): KubeObject {
-    const given = getPath(object, "spec", "clusterIP");
+  /** Gives an address of each family, or checks the one that is asked for; what a Service has already is its own. */
+  #withAddresses(object: KubeObject, old: KubeObject | undefined, ledger: ServiceLedger): KubeObject {
+    if (getPath(object, "spec", "clusterIP") === "None") return object;
+    const families = (getPath(object, "spec", "ipFamilies") ?? []) as readonly Family[];
+    const given = (getPath(object, "spec", "clusterIPs") ?? []) as readonly string[];
+    const had =
+      old === undefined || getPath(old, "spec", "type") === "ExternalName"
+        ? []
+        : ((getPath(old, "spec", "clusterIPs") ?? []) as readonly string[]);
+    for (const address of given.slice(had.length)) this.#checkAddress(object, given, address, ledger);
+    if (given.length >= families.length) return object;
+    const addresses = families.map((family, at) => given[at] ?? this.#freeAddress(object, family, given, ledger));
+    return setPath(setPath(object, ["spec", "clusterIP"], addresses[0]), ["spec", "clusterIPs"], addresses);
+  }
+
+  #freeAddress(object: KubeObject, family: Family, given: readonly string[], ledger: ServiceLedger): string {
     const key = keyOf(object);
-    if (typeof given === "string" && given !== "") {
-      if (given !== "None") this.#checkAddress(object, given, ledger);
-      return getPath(object, "spec", "clusterIPs") === undefined
-        ? setPath(object, ["spec", "clusterIPs"], [given])
-        : object;
-    }
     const seed = fnv1a32(key);
-    for (const range of ledger.ranges)
-      for (const candidate of candidateAddresses(range, seed)) {
-        const address = addressText(candidate);
-        if (ledger.isTaken(address, key)) continue;
-        return setPath(setPath(object, ["spec", "clusterIP"], address), ["spec", "clusterIPs"], [address]);
-      }
-    return refuse(object, fieldInvalid("spec.clusterIPs", [], "failed to allocate a serviceIP: range is full"));
+    for (const range of ledger.ranges.filter((one) => one.family === family))
+      for (const address of candidateAddresses(range, seed)) if (!ledger.isTaken(address, key)) return address;
+    return refuse(object, fieldInvalid("spec.clusterIPs", given, "failed to allocate a serviceIP: range is full"));
   }
 
-  #checkAddress(object: KubeObject, given: string, ledger: ServiceLedger): void {
-    const number = addressNumber(given) ?? refuse(object, notOurs(given));
-    const why = ledger.isTaken(given, keyOf(object))
+  #checkAddress(object: KubeObject, given: readonly string[], address: string, ledger: ServiceLedger): void {
+    const what = canonicalAddress(address);
+    const why = ledger.isTaken(what, keyOf(object))
       ? "provided IP is already allocated"
       : // What a Service has stays its own, also when ranges change.
-        !ledger.isHeldBy(given, keyOf(object)) && !ledger.ranges.some((range) => isUsable(range, number))
+        !ledger.isHeldBy(what, keyOf(object)) && !ledger.ranges.some((range) => isUsable(range, address))
         ? "the provided network does not match the current range"
         : undefined;
     if (why !== undefined)
-      refuse(object, fieldInvalid("spec.clusterIPs", [given], `failed to allocate IP ${given}: ${why}`));
+      refuse(object, fieldInvalid("spec.clusterIPs", given, `failed to allocate IP ${address}: ${why}`));
   }
 
   #withPorts(object: KubeObject, ledger: ServiceLedger, type: unknown): KubeObject {
@@ -210,11 +240,5 @@ export class ServiceAllocation implements AdmissionPlugin {
     return undefined;
   }
 }
-
-/** What is wrong with a text that is no IPv4 address. */
-const notOurs = (given: string): FieldError =>
-  /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(given)
-    ? fieldInvalid("spec.clusterIPs[0]", [given], "IPv6 is not configured on this cluster")
-    : fieldInvalid("spec.clusterIPs[0]", given, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
 
 const isSameProtocol = (port: Json) => (other: Json) => (other["protocol"] ?? "TCP") === (port["protocol"] ?? "TCP");

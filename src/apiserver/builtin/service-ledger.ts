@@ -4,7 +4,8 @@ import type { Operation } from "#store";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
 import type { Companions, ResourceStore } from "../storage/resource-store.ts";
-import { type AddressRange, addressNumber, parseAddressRange } from "./service-ranges.ts";
+import { canonicalAddress } from "./checks.ts";
+import { type AddressRange, addressNumber, familyOf, parseAddressRange } from "./service-ranges.ts";
 
 /** Node ports have no kind of their own: one key each, outside of everything a kube-apiserver on the store reads. */
 const PORTS = "/flotilla/nodeports/";
@@ -28,7 +29,7 @@ export class ServiceLedger implements Companions {
   readonly #services: ResourceStore;
   readonly #addresses: ResourceStore;
   readonly #cidrs: ResourceStore;
-  readonly #fallback: AddressRange;
+  readonly #fallback: readonly AddressRange[];
   /** What stored Services hold: an address, or `:port`. */
   readonly #held = new Map<string, Holder>();
   /** Records that refused a write though nobody seems to hold them, until when they count. */
@@ -38,7 +39,7 @@ export class ServiceLedger implements Companions {
   #timer: Timer | undefined;
   #isStopped = false;
 
-  constructor(server: ApiServer, fallback: AddressRange) {
+  constructor(server: ApiServer, fallback: readonly AddressRange[]) {
     this.#server = server;
     this.#fallback = fallback;
     this.#services = server.store(definitionOf(server, "", "services"));
@@ -93,11 +94,11 @@ export class ServiceLedger implements Companions {
         try {
           found.push(parseAddressRange(text));
         } catch {
-          // A range of the other family: nobody gets an address of it here.
+          // A range larger or smaller than one of this server may be: nobody gets an address of it here.
         }
       }
     }
-    return found.length === 0 ? [this.#fallback] : found;
+    return found.length === 0 ? this.#fallback : found;
   }
 
   /** Whether somebody but the Service with this key has the address or `:port`. */
@@ -162,7 +163,10 @@ export class ServiceLedger implements Companions {
 
   #addressObject(address: string, { metadata: { namespace, name } }: KubeObject): KubeObject {
     const time = formatTime(this.#server.clock.now());
-    const labels = { "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": MANAGER };
+    const labels = {
+      "ipaddress.kubernetes.io/ip-family": familyOf(address),
+      "ipaddress.kubernetes.io/managed-by": MANAGER,
+    };
     const managed = {
       manager: "kube-apiserver",
       operation: "Update",
@@ -183,7 +187,6 @@ export class ServiceLedger implements Companions {
         name: address,
         uid: this.#server.random.uuid(),
         creationTimestamp: time,
-        generation: 1,
         labels,
         managedFields: [managed],
       },
@@ -266,11 +269,13 @@ function serviceOf(value: Uint8Array | undefined): Holder | undefined {
 /** What a Service holds: addresses, and ports as `:port`, each once. */
 function allocatedBy(service: KubeObject): readonly string[] {
   if (getPath(service, "spec", "type") === "ExternalName") return [];
-  const address = getPath(service, "spec", "clusterIP");
+  const first = getPath(service, "spec", "clusterIP");
+  const addresses = (getPath(service, "spec", "clusterIPs") ?? []) as readonly unknown[];
   const ports = (getPath(service, "spec", "ports") as readonly { readonly nodePort?: number }[] | undefined) ?? [];
   const health = getPath(service, "spec", "healthCheckNodePort");
   const found = new Set<string>();
-  if (typeof address === "string" && addressNumber(address) !== undefined) found.add(address);
+  for (const address of [first, ...addresses])
+    if (typeof address === "string" && addressNumber(address) !== undefined) found.add(canonicalAddress(address));
   for (const { nodePort } of ports) if (nodePort) found.add(`:${nodePort}`);
   if (typeof health === "number" && health !== 0) found.add(`:${health}`);
   return [...found];

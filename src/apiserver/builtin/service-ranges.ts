@@ -1,11 +1,16 @@
-/** Ranges of addresses and ports that Services get theirs from. Addresses are IPv4, held as whole numbers. */
+/** Ranges of addresses and ports that Services get theirs from. Addresses are held as whole numbers. */
+import { isIP } from "node:net";
+import { addressBits, canonicalAddress } from "./checks.ts";
+
+export type Family = "IPv4" | "IPv6";
 
 export interface AddressRange {
+  readonly family: Family;
   /** As it was written, such as `10.96.0.0/12`. */
   readonly text: string;
-  /** The network's own address, which no Service gets; neither does the last one. */
-  readonly network: number;
-  readonly size: number;
+  /** The first and the last address a Service may have. */
+  readonly first: bigint;
+  readonly last: bigint;
 }
 
 export interface PortRange {
@@ -13,30 +18,45 @@ export interface PortRange {
   readonly last: number;
 }
 
-const ADDRESS = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+export const familyOf = (address: string): Family => (address.includes(":") ? "IPv6" : "IPv4");
 
-/** An IPv4 address as a number; `undefined` for anything else. */
-export function addressNumber(text: string): number | undefined {
-  const parts = ADDRESS.exec(text)?.slice(1);
-  if (parts === undefined || parts.some((part) => Number(part) > 255 || String(Number(part)) !== part))
-    return undefined;
-  return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
+/** An address as a number; `undefined` for anything else. */
+export const addressNumber = (text: string): bigint | undefined =>
+  isIP(text) === 0 || text.includes("%") ? undefined : BigInt(`0b${addressBits(text)}`);
+
+export function addressText(family: Family, number: bigint): string {
+  const [count, bits] = family === "IPv4" ? [4, 8n] : [8, 16n];
+  const parts = Array.from({ length: count }, (_, at) => (number >> (bits * BigInt(count - 1 - at))) % (1n << bits));
+  return family === "IPv4" ? parts.join(".") : canonicalAddress(parts.map((part) => part.toString(16)).join(":"));
 }
 
-export const addressText = (number: number): string =>
-  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
+/** Ranges of six must not be larger, as in Kubernetes. */
+const SIX_BITS_MIN = 64;
 
 /** Reads `10.96.0.0/12`. Throws what is wrong with it, without a label. */
 export function parseAddressRange(text: string): AddressRange {
-  const [address = "", bits = ""] = text.split("/");
-  if (address.includes(":")) throw new Error("ranges of IPv6 are not supported");
+  const [address = "", bits = "", ...more] = text.split("/");
   const number = addressNumber(address);
-  const length = /^\d{1,2}$/.test(bits) ? Number(bits) : Number.NaN;
-  if (number === undefined || !(length >= 0 && length <= 32)) throw new Error("must be a range such as 10.96.0.0/12");
-  // Kubernetes counts no further than this in one range either.
-  const size = 2 ** (32 - length);
-  if (size < 8) throw new Error("must hold at least 8 addresses");
-  return { text, network: number - (number % size), size };
+  const family = familyOf(address);
+  const width = family === "IPv4" ? 32 : 128;
+  const length = /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
+  if (number === undefined || more.length > 0 || !(length <= width))
+    throw new Error("must be a range such as 10.96.0.0/12 or fd00:10:96::/112");
+  if (family === "IPv6" && length < SIX_BITS_MIN) throw new Error(`must be /${SIX_BITS_MIN} or smaller, for IPv6`);
+  const size = 1n << BigInt(width - length);
+  if (size < 8n) throw new Error("must hold at least 8 addresses");
+  const network = number - (number % size);
+  // The network's own address belongs to nobody; nor does the last one, which IPv4 sends to everybody.
+  return { family, text, first: network + 1n, last: network + size - (family === "IPv4" ? 2n : 1n) };
+}
+
+/** Reads one range, or two of different families with a comma between: Services get addresses of the first by default. */
+export function parseAddressRanges(text: string): readonly AddressRange[] {
+  const ranges = text.split(",").map((part) => parseAddressRange(part.trim()));
+  if (ranges.length > 2) throw new Error("must be at most two ranges, one of each family");
+  if (ranges.length === 2 && ranges[0]?.family === ranges[1]?.family)
+    throw new Error("must be ranges of different families where there are two");
+  return ranges;
 }
 
 /** Reads `30000-32767`, or `30000+100`. */
@@ -49,27 +69,31 @@ export function parsePortRange(text: string): PortRange {
   return { first, last };
 }
 
-/** Whether a Service may have the address: the first and the last one of a range belong to nobody. */
-export const isUsable = ({ network, size }: AddressRange, address: number): boolean =>
-  address > network && address < network + size - 1;
+/** Whether a Service may have the address. */
+export const isUsable = ({ family, first, last }: AddressRange, address: string): boolean => {
+  const number = addressNumber(address);
+  return number !== undefined && familyOf(address) === family && number >= first && number <= last;
+};
 
 /** How much at the beginning of a range is left to those who name their address or port, as in Kubernetes. */
 const staticCount = (size: number, divisor: number, least: number, most: number): number =>
   size < least * 2 ? 0 : Math.min(Math.max(least, Math.floor(size / divisor)), most);
 
-/** All numbers of a range, those for everybody first; where it begins depends on `seed`, so that writers seldom meet. */
-function* spread(first: number, size: number, reserved: number, seed: number): Generator<number> {
+/** All numbers below `size`, those for everybody first; where it begins depends on `seed`, so that writers seldom meet. */
+function* spread(size: number, reserved: number, seed: number): Generator<number> {
   const open = size - reserved;
-  for (let step = 0; step < open; step++) yield first + reserved + ((seed + step) % open);
-  for (let step = 0; step < reserved; step++) yield first + ((seed + step) % reserved);
+  for (let step = 0; step < open; step++) yield reserved + ((seed + step) % open);
+  for (let step = 0; step < reserved; step++) yield (seed + step) % reserved;
 }
 
-export function candidateAddresses(range: AddressRange, seed: number): Generator<number> {
-  const size = range.size - 2;
-  return spread(range.network + 1, size, staticCount(size, 16, 16, 256), seed);
+export function* candidateAddresses({ family, first, last }: AddressRange, seed: number): Generator<string> {
+  // Further than this nobody counts: it is more than a store could hold.
+  const size = Number(last - first + 1n < 2n ** 48n ? last - first + 1n : 2n ** 48n);
+  for (const place of spread(size, staticCount(size, 16, 16, 256), seed))
+    yield addressText(family, first + BigInt(place));
 }
 
-export function candidatePorts({ first, last }: PortRange, seed: number): Generator<number> {
+export function* candidatePorts({ first, last }: PortRange, seed: number): Generator<number> {
   const size = last - first + 1;
-  return spread(first, size, staticCount(size, 32, 16, 128), seed);
+  for (const place of spread(size, staticCount(size, 32, 16, 128), seed)) yield first + place;
 }

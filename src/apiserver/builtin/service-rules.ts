@@ -15,6 +15,7 @@ import { isAddress, label, reachableIpErrors } from "./address-checks.ts";
 import { cidrErrors, ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { portNameErrors } from "./port-names.ts";
+import { familyOf } from "./service-ranges.ts";
 
 const AFFINITY_SECONDS_MAX = 86_400;
 const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -39,7 +40,7 @@ export function serviceErrors(service: KubeObject): FieldError[] {
     ...portErrors(spec),
     ...(selector === undefined ? [] : labelMapErrors(selector as Readonly<Record<string, string>>, "spec.selector")),
     ...affinityErrors(spec),
-    ...addressErrors(spec),
+    ...serviceAddressErrors(spec),
     ...textsAt(spec, "externalIPs").flatMap((address, at) => reachableIpErrors(address, `spec.externalIPs[${at}]`)),
     ...oneOf(type, "spec.type", TYPES),
     ...nodePortErrors(spec),
@@ -113,40 +114,49 @@ function affinityErrors(spec: Json): FieldError[] {
   return oneOf(sessionAffinity, "spec.sessionAffinity", ["ClientIP", "None"]);
 }
 
-/** Addresses inside the cluster and their families; this server gives addresses of one family. */
-function addressErrors(spec: Json): FieldError[] {
+/** Addresses inside the cluster and their families, whichever of them this cluster has; `kept` ones are taken as they are. */
+export function serviceAddressErrors(spec: Json, kept: readonly string[] = []): FieldError[] {
   const { type, clusterIP, ipFamilyPolicy } = spec;
   if (type === "ExternalName") return [];
   const addresses = textsAt(spec, "clusterIPs");
   const families = textsAt(spec, "ipFamilies");
-  const isOpen = clusterIP === "None" && Object.keys((spec["selector"] ?? {}) as object).length === 0;
-  const errors: FieldError[] = [];
-  if (!clusterIP && addresses.length > 0)
-    errors.push(fieldInvalid("spec.clusterIPs", addresses, "must be empty when `clusterIP` is not specified"));
-  else if (clusterIP && addresses.length > 0 && addresses[0] !== clusterIP)
-    errors.push(fieldInvalid("spec.clusterIPs", addresses, "first value must match `clusterIP`"));
-  for (const [at, family] of families.entries())
-    if (family !== "IPv4" && family !== "IPv6")
-      errors.push(fieldNotSupported(`spec.ipFamilies[${at}]`, family, ["IPv4", "IPv6"]));
-    else if (families.indexOf(family) < at) errors.push(fieldDuplicate(`spec.ipFamilies[${at}]`, family));
-    else if (family === "IPv6" && !isOpen)
-      errors.push(fieldInvalid(`spec.ipFamilies[${at}]`, family, "not configured on this cluster"));
-  errors.push(...oneOf(ipFamilyPolicy, "spec.ipFamilyPolicy", ["PreferDualStack", "RequireDualStack", "SingleStack"]));
-  if (ipFamilyPolicy === "RequireDualStack" && !isOpen)
-    errors.push(
-      fieldInvalid("spec.ipFamilyPolicy", ipFamilyPolicy, "this cluster is not configured for dual-stack services"),
-    );
-  if (addresses.length > 2) errors.push(fieldInvalid("spec.clusterIPs", addresses, "may only hold up to 2 values"));
-  const areKnown = errors.every(({ field }) => !field.startsWith("spec.ipFamilies"));
-  for (const [at, address] of (addresses.length > 0 ? addresses : clusterIP ? [String(clusterIP)] : []).entries()) {
-    if (address === "None") continue;
-    const path = `spec.clusterIPs[${at}]`;
-    const wrong = ipErrors(address, path);
-    errors.push(...wrong);
+  const refuse = (why: string) => [fieldInvalid("spec.clusterIPs", addresses, why)];
+  const familyErrors = families.flatMap((family, at) =>
+    family !== "IPv4" && family !== "IPv6"
+      ? [fieldNotSupported(`spec.ipFamilies[${at}]`, family, ["IPv4", "IPv6"])]
+      : families.indexOf(family) < at
+        ? [fieldDuplicate(`spec.ipFamilies[${at}]`, family)]
+        : [],
+  );
+  const malformed = addresses.flatMap((address, at) =>
+    (address === "None" && at === 0) || kept.includes(address) ? [] : ipErrors(address, `spec.clusterIPs[${at}]`),
+  );
+  const errors = [
+    ...(!clusterIP && addresses.length > 0
+      ? refuse("must be empty when `clusterIP` is not specified")
+      : clusterIP && addresses.length > 0 && addresses[0] !== clusterIP
+        ? refuse("first value must match `clusterIP`")
+        : []),
+    ...familyErrors,
+    ...oneOf(ipFamilyPolicy, "spec.ipFamilyPolicy", ["PreferDualStack", "RequireDualStack", "SingleStack"]),
+    ...(addresses.length > 1 && addresses[0] === "None" ? refuse("'None' must be the first and only value") : []),
+    ...malformed,
+    ...(addresses.length > 2 ? refuse("may only hold up to 2 values") : []),
+  ];
+  if (malformed.length > 0 || addresses[0] === "None") return errors;
+  const found = addresses.map(familyOf);
+  if (found.length > 1 && new Set(found).size === 1)
+    errors.push(...refuse("may specify no more than one IP for each IP family"));
+  for (const [at, address] of familyErrors.length > 0 ? [] : addresses.entries()) {
     const family = families[at];
-    const isRight = (address.includes(":") ? "IPv6" : "IPv4") === family;
-    if (areKnown && wrong.length === 0 && family !== undefined && !isRight && isAddress(address))
-      errors.push(fieldInvalid(path, address, `expected an ${family} value as indicated by \`ipFamilies[${at}]\``));
+    if (family !== undefined && found[at] !== family)
+      errors.push(
+        fieldInvalid(
+          `spec.clusterIPs[${at}]`,
+          address,
+          `expected an ${family} value as indicated by \`ipFamilies[${at}]\``,
+        ),
+      );
   }
   return errors;
 }

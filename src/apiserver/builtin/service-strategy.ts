@@ -1,5 +1,5 @@
 import { deepEqual } from "#base";
-import { fieldInvalid, getPath, type KubeObject, setPath } from "#machinery";
+import { type FieldError, fieldInvalid, getPath, type KubeObject, setPath } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import type { Json } from "./pod-defaults.ts";
 
@@ -60,8 +60,9 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
       deepEqual(spec["clusterIPs"], before["clusterIPs"])
     )
       spec["clusterIPs"] = [spec["clusterIP"]];
-    for (const field of ["clusterIP", "clusterIPs"])
-      if (isNone(spec[field]) && before[field] !== undefined) spec[field] = before[field];
+    if (isNone(spec["clusterIP"]) && before["clusterIP"]) spec["clusterIP"] = before["clusterIP"];
+    if (isNone(spec["clusterIPs"]) && spec["clusterIP"] === before["clusterIP"] && !isNone(before["clusterIPs"]))
+      spec["clusterIPs"] = before["clusterIPs"];
     if (
       hasNodePorts(spec) &&
       !spec["healthCheckNodePort"] &&
@@ -96,32 +97,33 @@ function keepPorts(spec: Record<string, unknown>, before: Json): Record<string, 
   return { ...spec, ports };
 }
 
-/** Families of addresses are given with the addresses: those a service has already, else this cluster's own. */
-function withFamilies(service: KubeObject, old?: KubeObject): KubeObject {
-  const spec = specOf(service);
-  if (!hasAddress(spec)) return service;
-  const before = old === undefined ? {} : specOf(old);
-  // A service whose endpoints others write may have addresses of both families.
-  const isOpen = spec["clusterIP"] === "None" && Object.keys((spec["selector"] ?? {}) as object).length === 0;
-  const families = before["ipFamilies"] ?? (isOpen ? ["IPv4", "IPv6"] : ["IPv4"]);
-  const policy = before["ipFamilyPolicy"] ?? (isOpen ? "RequireDualStack" : "SingleStack");
-  const filled = withDefaults(spec, { ipFamilies: families, ipFamilyPolicy: policy });
-  return { ...service, spec: filled } as KubeObject;
+/** Addresses and families once given stay; a second one may come and go. */
+function changeErrors(service: KubeObject, old: KubeObject): FieldError[] {
+  const [spec, before] = [specOf(service), specOf(old)];
+  if (!hasAddress(spec) || !hasAddress(before)) return [];
+  const changed = (field: string, named: (at: number) => number) => {
+    const [now, then] = [spec[field], before[field]].map((value) => (Array.isArray(value) ? (value as string[]) : []));
+    return (then ?? []).flatMap((value, at) =>
+      now?.[at] === undefined || now[at] === value
+        ? []
+        : [fieldInvalid(`spec.${field}[${named(at)}]`, now, "may not change once set")],
+    );
+  };
+  // The families of a Service without addresses may change. Whichever changed, the first one is named.
+  return [
+    ...changed("clusterIPs", (at) => at),
+    ...(before["clusterIP"] === "None" ? [] : changed("ipFamilies", () => 0)),
+  ];
 }
 
 /** Services: addresses once given stay; ports are complete. */
 export const serviceStrategy: Strategy = {
   createsOnUpdate: true,
   applyDefaults: serviceDefaults,
-  prepareForCreate: (service) => withFamilies(setPath(service, ["status"], { loadBalancer: {} })),
-  prepareForUpdate: (service, old) => carryAllocated(withFamilies(service, old), old),
-  validateUpdate: (service, old) => {
-    const before = getPath(old, "spec", "clusterIP");
-    const after = getPath(service, "spec", "clusterIP");
-    return before && hasAddress(specOf(old)) && hasAddress(specOf(service)) && after !== before
-      ? [fieldInvalid("spec.clusterIPs[0]", [after], "may not change once set")]
-      : [];
-  },
+  prepareForCreate: (service) => setPath(service, ["status"], { loadBalancer: {} }),
+  prepareForUpdate: carryAllocated,
+  checksChangesFirst: true,
+  validateUpdate: changeErrors,
   fields: (service) => ({
     "spec.clusterIP": String(getPath(service, "spec", "clusterIP") ?? ""),
     "spec.type": String(getPath(service, "spec", "type") ?? ""),

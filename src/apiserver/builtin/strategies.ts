@@ -4,6 +4,7 @@ import { deepEqual } from "#base";
 import { crdStrategy } from "../custom-resources/crd-strategy.ts";
 import type { Strategy } from "../definition.ts";
 import { autoscalingRules } from "./autoscaling-rules.ts";
+import { addressRecordRules } from "./address-record-rules.ts";
 import { bookkeepingRules } from "./bookkeeping-rules.ts";
 import { configRules } from "./config-rules.ts";
 import { quotaRules } from "./quota-rules.ts";
@@ -29,6 +30,7 @@ export function strategyOf(group: string, kind: string): Strategy {
     quotaRules[key] ??
     autoscalingRules[key] ??
     bookkeepingRules[key] ??
+    addressRecordRules[key] ??
     eventRules[key] ??
     networkRules[key] ??
     storageRules[key];

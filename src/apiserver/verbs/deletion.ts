@@ -28,8 +28,6 @@ export async function deleteObject(
   context: RequestContext,
 ): Promise<KubeObject> {
   const store = host.store(definition);
-  // Kubernetes names the kind here, not the resource.
-  const mismatch = (why: string) => conflict({ ...definition.kind, resource: definition.kind.kind }, name, why);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   // What is demanded of the object may be another replica's doing: nothing is refused for not knowing that yet.
   if (Object.keys(options.preconditions ?? {}).length > 0) await host.settle();
@@ -39,15 +37,7 @@ export async function deleteObject(
     const presentObject = present.object;
     await host.prepare(definition, [presentObject]);
     const old = host.convert(presentObject, definition);
-    const { preconditions } = options;
-    if (preconditions?.uid !== undefined && preconditions.uid !== "" && preconditions.uid !== old.metadata.uid)
-      throw mismatch(
-        `the UID in the precondition (${preconditions.uid}) does not match the UID in record (${old.metadata.uid}). The object might have been deleted and then recreated`,
-      );
-    if (preconditions?.resourceVersion && preconditions.resourceVersion !== old.metadata.resourceVersion)
-      throw mismatch(
-        `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${old.metadata.resourceVersion}). The object might have been modified`,
-      );
+    mustMeet(definition, old, options.preconditions);
     await admit(
       host.admission,
       admissionRequest("DELETE", definition, undefined, old, undefined, options, context),
@@ -68,6 +58,25 @@ export async function deleteObject(
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, name);
   }
+}
+
+/** Throws 409 for an object that is not the one a deletion means. */
+export function mustMeet(
+  { kind }: ResourceDefinition,
+  { metadata }: KubeObject,
+  preconditions: DeleteOptions["preconditions"],
+): void {
+  // Kubernetes names the kind here, not the resource.
+  const mismatch = (why: string) => conflict({ ...kind, resource: kind.kind }, metadata.name ?? "", why);
+  const { uid = "", resourceVersion = "" } = preconditions ?? {};
+  if (uid !== "" && uid !== metadata.uid)
+    throw mismatch(
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
+    );
+  if (resourceVersion !== "" && resourceVersion !== metadata.resourceVersion)
+    throw mismatch(
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
+    );
 }
 
 /** What is said of an object that is gone: a Status, or the object as it was when it went. */

@@ -1,23 +1,12 @@
-import {
-  badRequest,
-  type DeleteOptions,
-  fieldInvalid,
-  invalid,
-  type KubeObject,
-  methodNotSupported,
-  type ResourceRequest,
-} from "#machinery";
+import { fieldInvalid, invalid, type KubeObject, methodNotSupported, type ResourceRequest } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { successStatus } from "../deletion.ts";
 import { namespaceMismatch } from "../metadata.ts";
 import { bindPod } from "./binding.ts";
 import { admitBody, isKnownIn } from "./body.ts";
-import { deleteObject } from "./deletion.ts";
+import { evictPod } from "./eviction.ts";
 import type { VerbHost } from "./host.ts";
 import { readStored } from "./reading.ts";
 import { subresourceKind } from "./subresource-kinds.ts";
-
-const EVICTION = { group: "policy", version: "v1", kind: "Eviction" };
 
 const TOKEN_REQUEST = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
 
@@ -49,17 +38,8 @@ export async function createSubresource(
   const name = request.name ?? "";
   if (subresource === "binding" && definition.kind.resource === "pods")
     return bindPod(host, definition, request, context);
-  if (subresource === "eviction" && definition.kind.resource === "pods") {
-    const kind = subresourceKind(definition, EVICTION, "io.k8s.api.policy.v1.Eviction");
-    const eviction = admitBody(kind, body, request.options ?? {}, context, isKnownIn(host));
-    if (eviction.metadata.namespace && eviction.metadata.namespace !== namespace) throw namespaceMismatch();
-    if (eviction.metadata.name && eviction.metadata.name !== name)
-      throw badRequest("name in URL does not match name in Eviction object");
-    const asked = (eviction as { deleteOptions?: DeleteOptions & { readonly dryRun?: unknown } }).deleteOptions ?? {};
-    const isDryRun = request.options?.dryRun === true || (Array.isArray(asked.dryRun) && asked.dryRun.length > 0);
-    await deleteObject(host, definition, namespace, name, { ...asked, dryRun: isDryRun }, context);
-    return successStatus(undefined, 201) as unknown as KubeObject;
-  }
+  if (subresource === "eviction" && definition.kind.resource === "pods")
+    return evictPod(host, definition, request, context);
   const handler = host.connect.get(`${definition.kind.group}/${definition.kind.resource}/${subresource}`);
   if (handler !== undefined) {
     const asked = subresource === "token" ? readTokenRequest(host, definition, request, context) : body;
