@@ -1,5 +1,5 @@
-import { expect, it } from "vitest";
-import { type Turn, Turns } from "./turns.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { PATIENT, type Turn, Turns } from "./turns.ts";
 
 const immediates = async (count: number) => {
   for (let at = 0; at < count; at++) await new Promise((resolve) => setImmediate(resolve));
@@ -21,7 +21,7 @@ function endless(clock: { nowMs: number }) {
 
 it("lets background queues take turns in one common time, so that each of them comes", async () => {
   let nowMs = 0;
-  const turns = new Turns(() => nowMs);
+  const turns = new Turns(undefined, () => nowMs);
   const served: string[] = [];
   for (const name of ["a", "b", "c"])
     turns.ask(({ endMs }) => {
@@ -35,7 +35,7 @@ it("lets background queues take turns in one common time, so that each of them c
 
 it("carries out normal work first, keeps a small share for background work, and a larger one when it lasts", async () => {
   const clock = { nowMs: 0 };
-  const turns = new Turns(() => clock.nowMs);
+  const turns = new Turns(undefined, () => clock.nowMs);
   let normal = 0;
   const { counted, turn } = endless(clock);
   turns.ask((share) => {
@@ -55,14 +55,139 @@ it("carries out normal work first, keeps a small share for background work, and 
 
 it("begins background work one by one while normal work waits, and at leisure when there is none", async () => {
   const clock = { nowMs: 0 };
-  const turns = new Turns(() => clock.nowMs);
+  const turns = new Turns(undefined, () => clock.nowMs);
   const { counted, turn } = endless(clock);
-  turns.began();
+  turns.began("normal");
   turns.ask(turn, "background");
   await immediates(10);
   expect(counted.items).toBeGreaterThanOrEqual(9);
   expect(counted.items).toBeLessThanOrEqual(10);
-  turns.ended();
+  turns.ended("normal");
   await immediates(10);
   expect(counted.items).toBeGreaterThan(40);
+});
+
+describe("patient turns", () => {
+  afterEach(() => vi.useRealTimers());
+
+  /** Patient turns at a clock that moves when it is told to. */
+  function patiently() {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const clock = { nowMs: 0, looks: 0 };
+    const turns = new Turns(PATIENT, () => {
+      clock.looks++;
+      return clock.nowMs;
+    });
+    const later = async (deltaMs: number) => {
+      clock.nowMs += deltaMs;
+      vi.advanceTimersByTime(deltaMs);
+      await immediates(3);
+    };
+    /** Normal work that is never still, and never done. */
+    const busy = async (durationMs: number) => {
+      for (const endMs = clock.nowMs + durationMs; clock.nowMs < endMs; ) {
+        turns.began("normal");
+        turns.ended("normal");
+        await later(10);
+      }
+    };
+    const asked = (urgency: "last" | "background") => {
+      const { counted, turn } = endless(clock);
+      turns.ask(turn, urgency);
+      return counted;
+    };
+    return { clock, turns, later, busy, asked };
+  }
+
+  /** Last work that is there once, and that goes on where it says so. */
+  function once(turns: Turns, isLong = false) {
+    const served = { count: 0 };
+    turns.ask(() => {
+      served.count++;
+      if (isLong) turns.began("last");
+      return false;
+    }, "last");
+    return served;
+  }
+
+  it("do last work at once where there is no other, or where that has ended", async () => {
+    const { turns } = patiently();
+    const alone = once(turns);
+    await immediates(2);
+    expect(alone.count).toBe(1);
+    turns.began("normal");
+    const waiting = once(turns);
+    await immediates(5);
+    expect(waiting.count).toBe(0);
+    turns.ended("normal");
+    await immediates(2);
+    expect(waiting.count).toBe(1);
+  });
+
+  it("do last work while normal work only waits", async () => {
+    const { turns, later } = patiently();
+    turns.began("normal");
+    const waiting = once(turns);
+    await later(15);
+    expect(waiting.count).toBe(0);
+    await later(10);
+    expect(waiting.count).toBe(1);
+  });
+
+  it("let last work wait for a burst, for half a second at most, and then go on until it is done", async () => {
+    const { turns, busy } = patiently();
+    turns.began("normal");
+    const first = once(turns, true);
+    await busy(480);
+    expect(first.count).toBe(0);
+    await busy(40);
+    expect(first.count).toBe(1);
+    const second = once(turns);
+    await busy(10);
+    expect(second.count).toBe(1);
+    turns.ended("last");
+    await busy(20);
+    const third = once(turns);
+    await busy(480);
+    expect(third.count).toBe(0);
+    await busy(40);
+    expect(third.count).toBe(1);
+  });
+
+  it("leave background work a small share in a burst, which grows when it lasts", async () => {
+    const { turns, busy, asked } = patiently();
+    turns.began("normal");
+    const background = asked("background");
+    await busy(1_900);
+    expect(background.items).toBeGreaterThanOrEqual(16);
+    expect(background.items).toBeLessThanOrEqual(64);
+    await busy(3_000);
+    const soon = background.items;
+    expect(soon).toBeGreaterThanOrEqual(200);
+    await busy(2_000);
+    expect(background.items - soon).toBeGreaterThan(150);
+  });
+
+  it("hold background work back while last work moves", async () => {
+    const { turns, later, asked } = patiently();
+    turns.began("last");
+    const background = asked("background");
+    await immediates(20);
+    expect(background.items).toBeLessThanOrEqual(8);
+    const before = background.items;
+    await later(10);
+    expect(background.items).toBe(before);
+    await later(15);
+    expect(background.items).toBeGreaterThan(before);
+  });
+
+  it("sleep while all that waits is held back", async () => {
+    const { clock, turns } = patiently();
+    turns.began("normal");
+    once(turns);
+    await immediates(5);
+    const { looks } = clock;
+    await immediates(100);
+    expect(clock.looks).toBe(looks);
+  });
 });

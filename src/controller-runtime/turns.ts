@@ -2,16 +2,48 @@
 const TURN_MS = 8;
 /** The same for all background work together, while nothing else waits: whoever comes then must not wait for long. */
 const BACKGROUND_TURN_MS = 4;
-/** Background work gets a turn after this time even if normal work never ends. */
-const STARVED_MS = 40;
-/** What it may begin then: most of the cost of an item comes after its beginning, where no clock sees it. */
-const STARVED_ITEMS = 8;
-/** The same once normal work has not ended for `LONG_MS`: a share of one in four, so that nothing waits for ever. */
-const LONG_STARVED_ITEMS = 64;
-const LONG_MS = 5_000;
 
-/** Normal work carries out what users asked for; background work reports on it, or plays a member's part. */
-export type Urgency = "normal" | "background";
+/** How long normal work has been going on, how long background work waits then from turn to turn, and what it begins in one. */
+interface Starved {
+  readonly sinceMs: number;
+  readonly everyMs: number;
+  readonly items: number;
+}
+
+/** How much others hold back for normal work. */
+export interface Patience {
+  /** Normal work that has neither begun nor ended anything for so long only waits, and holds nobody back. */
+  readonly stillMs: number;
+  /** How long last work waits for normal work to end. */
+  readonly lastMs: number;
+  /**
+   * Background work gets a turn even if normal work never ends; longest first. Most of the cost of an item comes after its
+   * beginning, where no clock sees it.
+   */
+  readonly starved: readonly Starved[];
+}
+
+/** A share of one in four, so that nothing waits for ever. */
+const LONG_STARVED: Starved = { sinceMs: 5_000, everyMs: 40, items: 64 };
+
+/** For members in the same process: whatever time normal work leaves is free. */
+const EAGER: Patience = { stillMs: 0, lastMs: 0, starved: [LONG_STARVED, { sinceMs: 0, everyMs: 40, items: 8 }] };
+
+/** For members of their own: they may run on the same cores, and what is done besides a burst takes from the burst. */
+export const PATIENT: Patience = {
+  stillMs: 20,
+  lastMs: 500,
+  starved: [LONG_STARVED, { sinceMs: 2_000, everyMs: 40, items: 8 }, { sinceMs: 0, everyMs: 250, items: 8 }],
+};
+
+/** How soon what is held back is looked at again. */
+const HELD_MS = 5;
+
+/**
+ * Normal work carries out what users asked for, and last work is what that comes to in the end: writes to members.
+ * Background work reports on it, or plays a member's part.
+ */
+export type Urgency = "normal" | "last" | "background";
 
 /** What a turn may take. */
 export interface Share {
@@ -25,44 +57,67 @@ export interface Share {
 export type Turn = (share: Share) => boolean;
 
 /**
- * Shares one thread among work queues. Every turn of the event loop serves each queue that has normal work once, then
- * background queues in rotation as far as their common share goes. These wait while normal ones have work, so that a burst
- * is carried out first and reported on after, when many reports on one object have become one. While normal work only
- * waits, for a disk or a member, background work is begun one by one: it must not be in the way of what comes back.
+ * Shares one thread among work queues. Every turn of the event loop serves each queue that has normal work once, then those
+ * with last work, then background queues in rotation as far as their common share goes. These wait while others have work, so
+ * that a burst is carried out first and reported on after, when many reports on one object have become one. While other work
+ * only waits, for a disk or a member, background work is begun one by one: it must not be in the way of what comes back.
+ *
+ * The patient kind also lets last work wait until a burst has been thought through: members that run on the same cores begin
+ * to burn them with the first write. While all that waits is held back the thread sleeps.
  */
 export class Turns {
   readonly #normal = new Set<Turn>();
+  readonly #last = new Set<Turn>();
   /** In the order in which they are served; who was served goes last. */
   readonly #background = new Set<Turn>();
   #isScheduled = false;
+  /** Set while all that waits is held back. */
+  #timer: NodeJS.Timeout | undefined;
+  readonly #patience: Patience;
   readonly #now: () => number;
-  /** Normal items that were begun and have not ended. */
-  #running = 0;
+  /** Normal items that were begun and have not ended, and last ones. */
+  readonly #running = { normal: 0, last: 0 };
+  /** When a normal item began or ended last, and a last one. */
+  readonly #movedMs = { normal: Number.NEGATIVE_INFINITY, last: Number.NEGATIVE_INFINITY };
   #backgroundMs = Number.NEGATIVE_INFINITY;
-  /** Since when background work has been waiting for normal work. */
+  /** Since when background work has been waiting for other work. */
   #waitingSinceMs: number | undefined;
+  #lastSinceMs: number | undefined;
 
   /** `now` counts milliseconds as `performance.now` does, which is the default. */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(patience: Patience = EAGER, now: () => number = () => performance.now()) {
+    this.#patience = patience;
     this.#now = now;
   }
 
   /** Asks for a turn; asking twice is asking once. */
   ask(turn: Turn, urgency: Urgency): void {
-    (urgency === "normal" ? this.#normal : this.#background).add(turn);
-    this.#schedule();
+    (urgency === "normal" ? this.#normal : urgency === "last" ? this.#last : this.#background).add(turn);
+    if (urgency === "normal" || this.#timer === undefined) this.#schedule();
   }
 
-  /** Told of each normal item when it begins, and `ended` when it ends. */
-  began(): void {
-    this.#running++;
+  /** Told of each item that is no background work when it begins, and `ended` when it ends. */
+  began(urgency: "normal" | "last"): void {
+    this.#running[urgency]++;
+    this.#movedMs[urgency] = this.#now();
   }
 
-  ended(): void {
-    this.#running--;
+  ended(urgency: "normal" | "last"): void {
+    this.#running[urgency]--;
+    this.#movedMs[urgency] = this.#now();
+    if (this.#running[urgency] > 0) return;
+    this.#restLast();
+    if (this.#timer !== undefined) this.#schedule();
+  }
+
+  /** Once last work is all done, the next waits anew. */
+  #restLast(): void {
+    if (this.#last.size + this.#running.last === 0) this.#lastSinceMs = undefined;
   }
 
   #schedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => this.#run());
@@ -72,23 +127,56 @@ export class Turns {
     this.#isScheduled = false;
     const turns = [...this.#normal];
     this.#normal.clear();
-    for (const turn of turns)
-      if (turn({ endMs: this.#now() + TURN_MS, items: Number.POSITIVE_INFINITY })) this.#normal.add(turn);
-    if (this.#background.size > 0) this.#serveBackground(turns.length > 0, this.#now());
-    if (this.#normal.size + this.#background.size > 0) this.#schedule();
+    for (const turn of turns) this.#serve(turn, this.#normal);
+    const nowMs = this.#now();
+    const isBusy = turns.length > 0 || this.#moves("normal", nowMs);
+    const isServed = this.#serveLast(isBusy, nowMs);
+    const isBegun = this.#serveBackground(isBusy || isServed || this.#last.size > 0 || this.#moves("last", nowMs), this.#now());
+    if (this.#normal.size + this.#last.size + this.#background.size === 0 || this.#isScheduled) return;
+    if (turns.length > 0 || isServed || isBegun) this.#schedule();
+    else this.#timer = setTimeout(() => this.#schedule(), HELD_MS);
   }
 
-  #serveBackground(isBusy: boolean, nowMs: number): void {
+  #serve(turn: Turn, again: Set<Turn>): void {
+    if (turn({ endMs: this.#now() + TURN_MS, items: Number.POSITIVE_INFINITY })) again.add(turn);
+  }
+
+  /** Whether items of an urgency are under way and more than waiting. */
+  #moves(urgency: "normal" | "last", nowMs: number): boolean {
+    return this.#running[urgency] > 0 && nowMs - this.#movedMs[urgency] < this.#patience.stillMs;
+  }
+
+  /** Last work is done at once when there is no normal work, so that it comes in bursts; says whether it had its turn. */
+  #serveLast(isBusy: boolean, nowMs: number): boolean {
+    if (this.#last.size === 0) return false;
+    this.#lastSinceMs ??= nowMs;
+    if (isBusy && nowMs - this.#lastSinceMs < this.#patience.lastMs) return false;
+    const turns = [...this.#last];
+    this.#last.clear();
+    for (const turn of turns) this.#serve(turn, this.#last);
+    this.#restLast();
+    return true;
+  }
+
+  /** Says whether background work had its turn. */
+  #serveBackground(isBusy: boolean, nowMs: number): boolean {
+    if (this.#background.size === 0) {
+      this.#waitingSinceMs = undefined;
+      return false;
+    }
     let items: number;
     if (isBusy) {
       this.#waitingSinceMs ??= nowMs;
-      if (nowMs - this.#backgroundMs < STARVED_MS) return;
-      items = nowMs - this.#waitingSinceMs > LONG_MS ? LONG_STARVED_ITEMS : STARVED_ITEMS;
+      const goingOnMs = nowMs - this.#waitingSinceMs;
+      const starved = this.#patience.starved.find(({ sinceMs }) => goingOnMs >= sinceMs);
+      if (starved === undefined || nowMs - this.#backgroundMs < starved.everyMs) return false;
+      items = starved.items;
     } else {
       this.#waitingSinceMs = undefined;
-      items = this.#running > 0 ? 1 : Number.POSITIVE_INFINITY;
+      items = this.#running.normal + this.#running.last > 0 ? 1 : Number.POSITIVE_INFINITY;
     }
     this.#rotate({ endMs: nowMs + BACKGROUND_TURN_MS, items });
+    return true;
   }
 
   #rotate(share: Share): void {

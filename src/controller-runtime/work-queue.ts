@@ -244,11 +244,12 @@ export class WorkQueue<K extends string> {
   };
 
   async #runOne(key: K, startedMs: number): Promise<void> {
-    if (this.#urgency === "normal") this.#turns.began();
+    const urgency = this.#urgency;
+    if (urgency !== "background") this.#turns.began(urgency);
     try {
       await this.#process(key);
     } finally {
-      if (this.#urgency === "normal") this.#turns.ended();
+      if (urgency !== "background") this.#turns.ended(urgency);
       this.#measure?.worked(key, performance.now() - startedMs);
       this.#processed++;
       this.#active.delete(key);

@@ -2,7 +2,7 @@ import { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import { createInformers, withRateLimit, restMetrics } from "#client";
 import type { EngineConfig } from "#config";
-import { createManager, type Manager, Turns } from "#controller-runtime";
+import { createManager, type Manager, PATIENT, Turns } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
 import type { TemplateKinds } from "#controllers/detector";
 import { connectEstimators } from "#estimator";
@@ -77,7 +77,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     random,
     log,
     informers,
-    turns: options.turns ?? new Turns(),
+    turns: options.turns ?? new Turns(options.inProcess === undefined ? PATIENT : undefined),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });

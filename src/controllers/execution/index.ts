@@ -109,6 +109,7 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   ],
   writes: [{ kind: Work, verbs: ["update", "patch", "delete"], subresources: ["status"] }],
   options: { concurrentWorkSyncs: 256, massDeletionShare: 0, massDeletionWindowMs: 600_000, massDeletionFloor: 20 },
+  urgency: "last",
   concurrency: ({ concurrentWorkSyncs }) => concurrentWorkSyncs,
   start: (context) => {
     // A new connection may lead to another cluster under the old name: what is to stand there is compared anew.
