@@ -125,7 +125,7 @@ export interface ControllerDefinition<Deps = unknown, Options = unknown> {
   readonly writes: readonly Writes[];
   /** Every option with its default. */
   readonly options: Options;
-  /** `background` for what only reports: it waits while others have work. Default: the manager's. */
+  /** `background` for what only reports, `last` for writes to members: they wait while others work. Default: the manager's. */
   readonly urgency?: Urgency;
   /** Requests reconciled at a time; default 8. Requests of one object never overlap. */
   concurrency?(options: Options): number;

@@ -131,7 +131,10 @@ export class Turns {
     const nowMs = this.#now();
     const isBusy = turns.length > 0 || this.#moves("normal", nowMs);
     const isServed = this.#serveLast(isBusy, nowMs);
-    const isBegun = this.#serveBackground(isBusy || isServed || this.#last.size > 0 || this.#moves("last", nowMs), this.#now());
+    const isBegun = this.#serveBackground(
+      isBusy || isServed || this.#last.size > 0 || this.#moves("last", nowMs),
+      this.#now(),
+    );
     if (this.#normal.size + this.#last.size + this.#background.size === 0 || this.#isScheduled) return;
     if (turns.length > 0 || isServed || isBegun) this.#schedule();
     else this.#timer = setTimeout(() => this.#schedule(), HELD_MS);
