@@ -1,4 +1,4 @@
-import { Node, Pod, ResourceQuota } from "#apis/kubernetes";
+import { Deployment, Node, Pod, ReplicaSet, ResourceQuota } from "#apis/kubernetes";
 import type { Clock, Logger, Metrics } from "#base";
 import { createInformers } from "#client";
 import type { Transport } from "#machinery";
@@ -31,6 +31,9 @@ export async function serveMember(options: ServeMemberOptions): Promise<Estimato
     gates,
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   });
+  // Only questions about unschedulable replicas wait for these.
+  informers.of(Deployment);
+  informers.of(ReplicaSet);
   await Promise.all([
     informers.of(Node).whenSynced(),
     informers.of(Pod).whenSynced(),

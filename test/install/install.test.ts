@@ -6,8 +6,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { eventually, hasKubectl } from "#testing";
+import { Cluster } from "#apis/karmada";
+import { ClusterRole, ClusterRoleBinding, Namespace, ServiceAccount } from "#apis/kubernetes";
+import { parseKubeconfig, resolveContext } from "#certs";
+import type { KubeObject, ResourceKind } from "#machinery";
+import { eventually, hasKubectl, kubeconfigClients } from "#testing";
 import { childPrograms } from "../child-programs.ts";
+import { canEnterPods, inPod } from "../pod.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const install = join(root, "install");
@@ -15,6 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), "flotilla-install-"));
 const unpacked = join(folder, "node_modules/flotilla");
 const program = join(unpacked, "bin/flotilla.mjs");
 const programs = childPrograms();
+const { connect, close: closeClients } = kubeconfigClients();
 
 beforeAll(() => {
   const staged = join(folder, "staged");
@@ -31,6 +37,7 @@ beforeAll(() => {
 });
 
 afterAll(async () => {
+  await closeClients();
   await programs.end();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -96,22 +103,25 @@ describe("the package", () => {
 });
 
 describe("manifests", () => {
-  test.each(["control-plane", "agent", "scheduler"])("%s names files that are there and hold objects", (name) => {
-    const path = join(install, "kustomize", name, "kustomization.yaml");
-    const { resources } = parse(readFileSync(path, "utf8")) as { readonly resources: readonly string[] };
-    const objects = resources.flatMap((file) =>
-      parseAllDocuments(readFileSync(join(dirname(path), file), "utf8")).map((document) => {
-        expect(document.errors, file).toEqual([]);
-        return document.toJS() as { readonly kind: string; readonly metadata: { readonly name: string } };
-      }),
-    );
-    expect(objects.every(({ kind, metadata }) => kind && metadata.name)).toBe(true);
-    expect(
-      readdirSync(dirname(path))
-        .filter((file) => file !== "kustomization.yaml")
-        .sort(),
-    ).toEqual([...resources].sort());
-  });
+  test.each(["control-plane", "agent", "scheduler", "estimator", "estimator-account"])(
+    "%s names files that are there and hold objects",
+    (name) => {
+      const path = join(install, "kustomize", name, "kustomization.yaml");
+      const { resources } = parse(readFileSync(path, "utf8")) as { readonly resources: readonly string[] };
+      const objects = resources.flatMap((file) =>
+        parseAllDocuments(readFileSync(join(dirname(path), file), "utf8")).map((document) => {
+          expect(document.errors, file).toEqual([]);
+          return document.toJS() as { readonly kind: string; readonly metadata: { readonly name: string } };
+        }),
+      );
+      expect(objects.every(({ kind, metadata }) => kind && metadata.name)).toBe(true);
+      expect(
+        readdirSync(dirname(path))
+          .filter((file) => file !== "kustomization.yaml")
+          .sort(),
+      ).toEqual([...resources].sort());
+    },
+  );
 
   test.skipIf(!hasKubectl())(
     "are rendered by kustomize and accepted, field by field, by an API server (skipped without kubectl)",
@@ -125,20 +135,20 @@ describe("manifests", () => {
           input,
           stdio: ["pipe", "pipe", "pipe"],
         });
-      for (const name of ["control-plane", "agent", "scheduler"]) {
+      for (const name of ["control-plane", "agent", "estimator", "estimator-account", "scheduler"]) {
         const rendered = kubectl(["kustomize", join(install, "kustomize", name)]);
-        if (name === "scheduler") {
-          // Of the control plane itself: it goes there as it is.
+        if (name === "scheduler" || name === "estimator-account") {
+          // Of the control plane itself, or the member: it goes there as it is.
           kubectl(["apply", "--validate=strict", "-f", "-"], rendered);
-          expect(kubectl(["-n", "karmada-system", "create", "token", "flotilla-scheduler"])).toMatch(/^ey/);
+          const account = name === "scheduler" ? "flotilla-scheduler" : "karmada-scheduler-estimator";
+          expect(kubectl(["-n", "karmada-system", "create", "token", account])).toMatch(/^ey/);
           continue;
         }
         expect(rendered).toMatch(/image: flotilla:\d+\.\d+\.\d+/);
-        const namespace = name === "agent" ? "karmada-system" : "flotilla-system";
-        if (name !== "agent") kubectl(["create", "namespace", namespace]);
+        if (name === "control-plane") kubectl(["create", "namespace", "flotilla-system"]);
         const answer = kubectl(["apply", "--dry-run=server", "--validate=strict", "-f", "-"], rendered);
         expect(answer).toMatch(
-          /(?:statefulset\.apps\/flotilla|deployment\.apps\/karmada-agent) created \(server dry run\)/,
+          /(?:statefulset\.apps\/flotilla|deployment\.apps\/karmada-(?:agent|scheduler-estimator-member1)) created \(server dry run\)/,
         );
       }
     },
@@ -193,11 +203,57 @@ describe("commands of the install paths, as plain processes", () => {
       /karmada-agent runs/,
     );
     await eventually(() => /edge\s+\S+\s+Pull\s+True/.test(clusters()), 25_000);
-    // A pod's agent of the same cluster waits for the Lease; that it starts is what is looked at.
-    const pod = here(argumentsOf("agent/deployment.yaml"), {
-      "/etc/kubeconfig/karmada-kubeconfig": plane,
-      "$(CLUSTER_NAME)": "edge",
-    });
-    await start([...withoutPlainPorts(pod), `--kubeconfig=${member}`], /karmada-agent runs/);
   });
+
+  test.skipIf(!canEnterPods())(
+    "[AG-1] the agent's pod reaches its member as the pod's own account (skipped where no mounts can be made)",
+    { timeout: 60_000 },
+    async () => {
+      const plane = join(folder, "plane-unit/admin.kubeconfig");
+      await start(
+        ["simulate", "member", "inner", "--nodes=1", `--data-dir=${join(folder, "inner")}`],
+        /inner is ready/,
+      );
+      const config = join(folder, "inner/inner.kubeconfig");
+      const member = connect(config);
+      const account = { namespace: "karmada-system", name: "karmada-agent-sa" };
+      const kinds = { Namespace, ServiceAccount, ClusterRole, ClusterRoleBinding };
+      for (const file of ["namespace.yaml", "rbac.yaml"])
+        for (const document of parseAllDocuments(readFileSync(join(install, "kustomize/agent", file), "utf8"))) {
+          const object = document.toJS() as KubeObject;
+          await member.create(kinds[object.kind as keyof typeof kinds] as ResourceKind<KubeObject>, object);
+        }
+      const { status } = (await member.transport.send({
+        verb: "create",
+        group: "",
+        version: "v1",
+        resource: "serviceaccounts",
+        ...account,
+        subresource: "token",
+        body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", metadata: {}, spec: {} } as KubeObject,
+      })) as KubeObject & { readonly status: { readonly token: string } };
+      const { server, certificateAuthority = "" } = resolveContext(parseKubeconfig(config));
+      const pod = inPod(
+        { folder: join(folder, "account"), server, authority: certificateAuthority, token: status.token },
+        [
+          process.execPath,
+          program,
+          ...withoutPlainPorts(
+            here(argumentsOf("agent/deployment.yaml"), {
+              "/etc/kubeconfig/karmada-kubeconfig": plane,
+              "$(CLUSTER_NAME)": "inner",
+            }),
+          ),
+        ],
+      );
+      await programs.start(pod.command, pod.words, /the agent looks after its member/, { env: pod.env });
+      const cluster = await eventually(async () => {
+        const found = await connect(plane).find(Cluster, { name: "inner" });
+        return found?.status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True")
+          ? found
+          : undefined;
+      }, 25_000);
+      expect(cluster.spec).toMatchObject({ syncMode: "Pull", apiEndpoint: server });
+    },
+  );
 });

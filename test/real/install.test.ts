@@ -30,20 +30,24 @@ describeReal("manifests before a real API server", [...apiServerParts, "kubectl"
   });
   afterAll(() => real?.stop());
 
-  test.each(["control-plane", "agent", "scheduler"])("%s is accepted field by field, object by object", (name) => {
-    const kubectl = (words: readonly string[], input = "") =>
-      execFileSync(partPath("kubectl"), ["--kubeconfig", real?.kubeconfig ?? "", ...words], {
-        encoding: "utf8",
-        input,
-      });
-    const rendered = kubectl(["kustomize", join(root, "install/kustomize", name)]);
-    const namespace = /^kind: Namespace\nmetadata:\n(?: {2}.*\n)*? {2}name: (\S+)/m.exec(rendered)?.[1];
-    // A dry run makes no namespace for what comes after it; a control plane has that of the scheduler's account.
-    if (namespace !== undefined) kubectl(["create", "namespace", namespace]);
-    const lines = kubectl(["apply", "--dry-run=server", "--validate=strict", "-f", "-"], rendered).trim().split("\n");
-    expect(lines).toHaveLength(rendered.split(/^---$/m).length);
-    for (const line of lines) expect(line).toMatch(/ (created|configured) \(server dry run\)$/);
-  });
+  test.each(["control-plane", "agent", "scheduler", "estimator", "estimator-account"])(
+    "%s is accepted field by field, object by object",
+    (name) => {
+      const kubectl = (words: readonly string[], input = "") =>
+        execFileSync(partPath("kubectl"), ["--kubeconfig", real?.kubeconfig ?? "", ...words], {
+          encoding: "utf8",
+          input,
+        });
+      const rendered = kubectl(["kustomize", join(root, "install/kustomize", name)]);
+      const namespace = /^kind: Namespace\nmetadata:\n(?: {2}.*\n)*? {2}name: (\S+)/m.exec(rendered)?.[1];
+      // A dry run makes no namespace for what comes after it; a control plane has that of the scheduler's account.
+      if (namespace !== undefined)
+        kubectl(["apply", "-f", "-"], `{apiVersion: v1, kind: Namespace, metadata: {name: ${namespace}}}`);
+      const lines = kubectl(["apply", "--dry-run=server", "--validate=strict", "-f", "-"], rendered).trim().split("\n");
+      expect(lines).toHaveLength(rendered.split(/^---$/m).length);
+      for (const line of lines) expect(line).toMatch(/ (created|configured) \(server dry run\)$/);
+    },
+  );
 });
 
 /** Files below a folder by a path whose last part may hold stars. */
