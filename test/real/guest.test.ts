@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   Cluster,
@@ -65,7 +66,7 @@ describeReal("controllers on a production cluster", memberParts, () => {
     )) as [RealMember, RealMember];
     here = connect(production.kubeconfig);
     there = connect(standby.kubeconfig);
-    await apply("shop.yaml");
+    await apply("production/shop.yaml");
     await eventually(
       async () => (await here.get(Deployment, { namespace: "shop", name: "frontend" })).status?.readyReplicas === 3,
       60_000,
@@ -243,8 +244,25 @@ describeReal("controllers on a production cluster", memberParts, () => {
   });
 
   test("[DR-45] [DR-47] without its policies the copy stays as it was rendered last: nothing starts in silence", async () => {
-    await kubectl(production.kubeconfig, ["delete", "clusterpropagationpolicy", "shop-to-standby"]);
-    await kubectl(production.kubeconfig, ["delete", "clusteroverridepolicy", "shop-in-standby"]);
+    const { metadata } = await there.get(Deployment, { namespace: "shop", name: "frontend" });
+    const seen: (number | undefined)[] = [];
+    const watching = there.watch(
+      Deployment,
+      { namespace: "shop", resourceVersion: metadata.resourceVersion ?? "" },
+      { event: (_type, object) => seen.push((object as Deployment).spec?.replicas), closed: () => seen.push(-1) },
+    );
+    // By file order the override would go first: it refuses, and the policy goes all the same.
+    const folder = fileURLToPath(new URL("../../examples/disaster-recovery", import.meta.url));
+    await expect(kubectl(production.kubeconfig, ["delete", "-f", folder])).rejects.toThrow(
+      /This resource is protected/,
+    );
+    await eventually(
+      async () => (await here.find(ClusterPropagationPolicy, { name: "shop-to-standby" })) === undefined,
+      30_000,
+    );
+    const override = "clusteroverridepolicy/shop-in-standby";
+    await kubectl(production.kubeconfig, ["label", override, "resourcetemplate.karmada.io/deletion-protected-"]);
+    await kubectl(production.kubeconfig, ["delete", override]);
     await kubectl(production.kubeconfig, ["annotate", "-n", "shop", "deployment", "frontend", "touched=yes"]);
     // Something that is propagated after it shows that the controllers have gone past it.
     await here.create(
@@ -254,6 +272,8 @@ describeReal("controllers on a production cluster", memberParts, () => {
     await here.create(Deployment, aDeployment("marker", 1));
     await eventually(() => there.find(Deployment, { namespace: "default", name: "marker" }), 20_000);
     expect((await copy("frontend"))?.spec?.replicas).toBe(0);
+    watching.stop();
+    expect(seen.filter((replicas) => replicas !== 0)).toEqual([]);
   });
 
   test("FQ-4 of twenty bindings at once just as many are admitted as a federated quota has room for, and they are counted", async () => {

@@ -99,6 +99,9 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
       "--feature-gates=FederatedQuotaEnforcement=true",
     );
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/FederatedQuotaEnforcement needs them/) });
+    expect(controllers.output()).toMatch(
+      /no admission webhooks: .* deletion protection is kept by a ValidatingAdmission/,
+    );
   });
 
   test("[DR-38] [DR-43] [DR-44] [DR-52] the reference configuration works as in production itself, whatever the names' length", async () => {
@@ -110,7 +113,7 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
     );
     // What admission would have filled in.
     await soon(async () => ((await here.get(Cluster, { name: "standby" })).spec?.resourceModels ?? []).length === 9);
-    for (const name of ["shop", "override-policy", "propagation-policy"])
+    for (const name of ["production/shop", "override-policy", "propagation-policy"])
       await kubectl(
         production.kubeconfig,
         ["apply", "-f", "-"],
@@ -221,8 +224,16 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
   });
 
   test("[DR-45] [DR-47] a cluster that leaves and joins again gets nothing that no policy names any more", async () => {
+    // Nobody of ours is asked: production's API server protects the override, and warns, by a policy of its own.
+    const override = { name: "shop-in-standby" };
+    await expect(here.delete(ClusterOverridePolicy, override)).rejects.toThrow(/This resource is protected/);
     await here.delete(ClusterPropagationPolicy, { name: "shop-to-standby" });
-    await here.delete(ClusterOverridePolicy, { name: "shop-in-standby" });
+    await here.patch(ClusterOverridePolicy, override, "application/merge-patch+json", {
+      metadata: { labels: { "resourcetemplate.karmada.io/deletion-protected": null } },
+    });
+    expect(await kubectl(production.kubeconfig, ["delete", "clusteroverridepolicy", override.name])).toMatch(
+      /Warning: .*copies are rendered without this override at once/,
+    );
     await soon(
       async () =>
         Object.keys((await here.get(Deployment, inShop("cart"))).metadata.labels ?? {}).filter((key) =>
@@ -254,7 +265,13 @@ describeReal("controllers that production does not reach", [...memberParts, "kub
     await controllers.end("SIGKILL");
     const removed = await program.run("controllers", `--kubeconfig=${production.kubeconfig}`, "--uninstall");
     expect(removed).toMatchObject({ code: 0 });
-    expect(await kubectl(production.kubeconfig, ["get", "crds", "-o", "name"])).not.toMatch(/karmada/);
+    const left = await kubectl(production.kubeconfig, [
+      "get",
+      "crds,validatingadmissionpolicies,validatingadmissionpolicybindings",
+      "-o",
+      "name",
+    ]);
+    expect(left).not.toMatch(/karmada|flotilla/);
     expect(JSON.stringify((await here.get(Deployment, inShop("cart"))).metadata)).not.toMatch(/karmada/);
     expect(await there.find(ConfigMap, inShop("marker"))).toBeDefined();
     expect(await there.find(Namespace, { name: "shop" })).toBeDefined();

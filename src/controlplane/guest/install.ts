@@ -3,25 +3,10 @@ import { Namespace } from "#apis/kubernetes";
 import { guestCustomResourceDefinitions } from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
 import type { Client } from "#client";
-import { getPath, isAlreadyExists, type KubeObject, type ResourceKind } from "#machinery";
+import { getPath, isAlreadyExists } from "#machinery";
+import { protectWithoutWebhooks, withdrawPolicies } from "./admission-policies.ts";
+import { configurationKind, CustomResourceDefinition, INSTALLER } from "./kinds.ts";
 
-export const CustomResourceDefinition: ResourceKind<KubeObject> = {
-  group: "apiextensions.k8s.io",
-  version: "v1",
-  kind: "CustomResourceDefinition",
-  resource: "customresourcedefinitions",
-  namespaced: false,
-};
-export const configurationKind = (kind: string): ResourceKind<KubeObject> => ({
-  group: "admissionregistration.k8s.io",
-  version: "v1",
-  kind,
-  resource: `${kind.toLowerCase()}s`,
-  namespaced: false,
-});
-
-/** What identifies our installation to server-side apply. */
-const MANAGER = { fieldManager: "flotilla-install", force: true } as const;
 const NAMESPACES = ["karmada-system", "karmada-cluster"];
 const ESTABLISHED_MS = 30_000;
 const LOOK_MS = 100;
@@ -53,7 +38,7 @@ export async function install({ client, clock, log, webhooks }: InstallOptions):
   const definitions = guestCustomResourceDefinitions(
     webhooks && { url: `${webhooks.url}/convert`, caBundle: Buffer.from(webhooks.authority).toString("base64") },
   );
-  await Promise.all(definitions.map((definition) => client.apply(CustomResourceDefinition, definition, MANAGER)));
+  await Promise.all(definitions.map((definition) => client.apply(CustomResourceDefinition, definition, INSTALLER)));
   const untilMs = clock.now() + ESTABLISHED_MS;
   for (const { metadata } of definitions)
     for (;;) {
@@ -70,9 +55,12 @@ export async function install({ client, clock, log, webhooks }: InstallOptions):
         );
       await sleep(clock, LOOK_MS);
     }
-  if (webhooks !== undefined)
+  if (webhooks === undefined) await protectWithoutWebhooks(client, log);
+  else {
     for (const configuration of webhookConfigurations(webhooks, [...webhookRoutes, ...clusterRoutes]))
-      await client.apply(configurationKind(configuration.kind), configuration, MANAGER);
+      await client.apply(configurationKind(configuration.kind), configuration, INSTALLER);
+    await withdrawPolicies(client);
+  }
   log.info("installed", { definitions: definitions.length, webhooks: webhooks?.url ?? "none" });
 }
 

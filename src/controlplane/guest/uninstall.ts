@@ -12,7 +12,9 @@ import {
   withMetadata,
 } from "#machinery";
 import { keptClusters, withdrawClusterApi, withdrawProxyAdmin } from "./cluster-api/index.ts";
-import { CustomResourceDefinition, withdrawWebhooks } from "./install.ts";
+import { withdrawPolicies } from "./admission-policies.ts";
+import { withdrawWebhooks } from "./install.ts";
+import { CustomResourceDefinition } from "./kinds.ts";
 
 /** What marks an object of this cluster as a template. */
 const TEMPLATE_LABELS = [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID] as const;
@@ -44,6 +46,7 @@ export async function uninstall({ client: given, clock, log }: UninstallOptions)
   await withdrawClusterApi(client);
   await withdrawProxyAdmin(client);
   await withdrawWebhooks(client);
+  await withdrawPolicies(client);
   await unmarkTemplates(client, clock, log);
   const executionNamespaces = await removeKinds(client, clock, log);
   for (const name of [...executionNamespaces, "karmada-cluster", "karmada-system"])
