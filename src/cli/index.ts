@@ -132,6 +132,11 @@ const commands: readonly Command[] = [
     summary: "check, edit and try what customizations say of kinds",
     load: () => import("./commands/interpret.ts"),
   },
+  {
+    words: ["check", "store"],
+    summary: "look for damaged entries in a store nobody works on",
+    load: () => import("./commands/check-store.ts"),
+  },
   { words: ["version"], summary: "print the version", load: () => import("./commands/version.ts") },
 ];
 

@@ -175,7 +175,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         },
         ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
       });
-  if (isAlone) engine = await start(transport);
+  if (isAlone)
+    try {
+      engine = await start(transport);
+    } catch (error) {
+      api.stop();
+      throw error;
+    }
   const working = (): Engine => {
     if (engine === undefined) throw new Error("this replica does not lead: its controllers do not run");
     return engine;

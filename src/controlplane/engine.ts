@@ -10,6 +10,7 @@ import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
 import { assembleScheduler, type DecisionLog, type LiveParts, schedulerController } from "#scheduler";
+import { StoreError } from "#store";
 import { followManagement, managementEndpoint } from "./cluster-api.ts";
 import { connectMember } from "./connect-member.ts";
 import { type AddController, addKarmadaControllers, controllerAdder } from "./controllers.ts";
@@ -60,7 +61,19 @@ export interface Engine {
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { config, transport, clock, random, log, decisions, templates } = options;
   const management = managementEndpoint(config);
-  const informers = createInformers(transport, { clock, log });
+  let refuse: (error: Error) => void = () => undefined;
+  // Caches would wait for ever for a list that an entry of the store spoils.
+  const unreadable = new Promise<never>((_resolve, reject) => {
+    refuse = reject;
+  });
+  unreadable.catch(() => undefined);
+  const informers = createInformers(transport, {
+    clock,
+    log,
+    onError(error) {
+      if (error instanceof StoreError && error.code === "STORE_UNREADABLE") refuse(error);
+    },
+  });
   const members = createMemberPool({
     clock,
     log,
@@ -129,32 +142,40 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config, clock) });
   if (config.enableDescheduler && estimators !== undefined)
     manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
+  let clusterApi: { stop(): Promise<void> } | undefined;
+  const stop = async () => {
+    await clusterApi?.stop();
+    await members.stopAfter(Promise.all([manager.stop(), scheduler.stop()]));
+    assembled.stop();
+    estimators?.stop();
+    await interpretation.stop();
+    informers.stop();
+  };
   informers.start();
-  await interpretation.start();
-  await Promise.all([manager.start(), scheduler.start()]);
-  const clusterApi =
-    management === undefined
-      ? undefined
-      : followManagement(() => managementEndpoint(config) ?? management, {
-          plane: manager.client,
-          clusters: informers.of(Cluster),
-          clock,
-          random,
-          log: log.with({ controller: "cluster-api" }),
-        });
+  const starting = interpretation.start().then(() => Promise.all([manager.start(), scheduler.start()]));
+  try {
+    await Promise.race([starting, unreadable]);
+  } catch (error) {
+    starting.catch(() => undefined);
+    // Whoever waits for a cache waits no longer.
+    informers.stop();
+    await stop();
+    throw error;
+  }
+  if (management !== undefined)
+    clusterApi = followManagement(() => managementEndpoint(config) ?? management, {
+      plane: manager.client,
+      clusters: informers.of(Cluster),
+      clock,
+      random,
+      log: log.with({ controller: "cluster-api" }),
+    });
   return {
     manager,
     scheduler,
     members,
     interpreter,
     deciding: assembled.deps,
-    async stop() {
-      await clusterApi?.stop();
-      await members.stopAfter(Promise.all([manager.stop(), scheduler.stop()]));
-      assembled.stop();
-      estimators?.stop();
-      await interpretation.stop();
-      informers.stop();
-    },
+    stop,
   };
 }

@@ -15,7 +15,7 @@ export type StoreErrorCode =
   | "STORE_IN_USE"
   /** The folder was written by a newer version; it is left alone. */
   | "STORE_NEWER_FORMAT"
-  /** The folder holds something that is no store, or is damaged. */
+  /** The folder holds something that is no store, or an entry is damaged; `flotilla check store` lists damaged entries. */
   | "STORE_UNREADABLE"
   /** A write did not reach the disk, which may be full; nothing was acknowledged. */
   | "STORE_WRITE_FAILED"

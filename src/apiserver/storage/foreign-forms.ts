@@ -14,6 +14,30 @@ export function readStored(bytes: Buffer): KubeObject {
     : object;
 }
 
+/** Begins a value kept under encryption at rest, which only its keys can open. */
+const ENCRYPTED = "k8s:enc:";
+
+/** What is wrong with the value of an entry that is to hold an object; `undefined` where nothing is, as far as can be seen. */
+export function damageOf(value: Uint8Array): string | undefined {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (bytes.subarray(0, ENCRYPTED.length).toString("latin1") === ENCRYPTED) return undefined;
+  try {
+    const { apiVersion, kind, metadata } = readStored(bytes) as Partial<KubeObject>;
+    if (typeof apiVersion !== "string" || typeof kind !== "string" || !isJsonObject(metadata)) return "it is no object";
+    return undefined;
+  } catch (error) {
+    return whyUnreadable(error);
+  }
+}
+
+/** Why a value could not be read. What a parser shows of the value is left out: it may be a secret. */
+export function whyUnreadable(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof SyntaxError)) return message;
+  const [at] = / at position \d+/.exec(message) ?? [""];
+  return `it is no valid JSON${at}`;
+}
+
 /** The earlier form says once at the top what all versions have in common. */
 function definitionFromBeta(object: KubeObject): KubeObject {
   const {

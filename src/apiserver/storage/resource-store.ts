@@ -1,7 +1,7 @@
-import { readStored } from "./foreign-forms.ts";
+import { readStored, whyUnreadable } from "./foreign-forms.ts";
 import { deepFreeze } from "#base";
 import { type KubeObject, resourceExpired, withMetadata } from "#machinery";
-import { type Backend, type BackendChange, KeyIndex, type Operation, type TxnResult } from "#store";
+import { type Backend, type BackendChange, KeyIndex, type Operation, StoreError, type TxnResult } from "#store";
 import type { ResourceDefinition } from "../definition.ts";
 import { encodeForStore } from "./encodings.ts";
 import type { ValueCipher } from "./encryption.ts";
@@ -134,7 +134,7 @@ export class ResourceStore {
         const entry = backend.peek?.(prefix + key);
         return entry?.revision === revision ? entry.value : undefined;
       },
-      decode: (_key, value, revision) => decode(value, revision),
+      decode: (key, value, revision) => decode(prefix + key, value, revision),
     };
   }
 
@@ -343,12 +343,12 @@ export class ResourceStore {
   }
 
   #decode(key: string, value: Uint8Array, revision: number): KubeObject {
-    if (this.#cipher === undefined) return decode(value, revision);
+    if (this.#cipher === undefined) return decode(key, value, revision);
     const own = key.slice(this.prefix.length);
     const opened = this.#cipher.open(value, key);
     if (opened.isStale) this.#stale.add(own);
     else this.#stale.delete(own);
-    return decode(opened.value, revision);
+    return decode(key, opened.value, revision);
   }
 
   #put(key: string, stored: StoredObject): void {
@@ -470,8 +470,13 @@ function withRevision(object: KubeObject, revision: number): KubeObject {
   return deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
 }
 
-const decode = (value: Uint8Array, revision: number): KubeObject =>
-  withRevision(readStored(Buffer.from(value.buffer, value.byteOffset, value.byteLength)), revision);
+function decode(key: string, value: Uint8Array, revision: number): KubeObject {
+  try {
+    return withRevision(readStored(Buffer.from(value.buffer, value.byteOffset, value.byteLength)), revision);
+  } catch (error) {
+    throw new StoreError("STORE_UNREADABLE", `the entry ${key} is damaged: ${whyUnreadable(error)}`);
+  }
+}
 
 /** A bookmark's object: nothing but its revision. */
 export function bookmark(apiVersion: string, kind: string, revision: number, isInitialEnd: boolean): KubeObject {
