@@ -1,3 +1,4 @@
+import { createSecureContext, type SecureContext } from "node:tls";
 import { Agent, type Dispatcher } from "undici";
 import {
   ApiError,
@@ -61,9 +62,10 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   const { timeoutMs = 32_000, answerBytesMax = 256 * 1024 * 1024 } = options;
   const server = new URL(options.server);
   const prefix = server.pathname.replace(/\/+$/, "");
-  const dispatcher = createDispatcher(options, options.connectionsMax ?? CONNECTIONS_MAX);
+  const trust = server.protocol === "https:" ? trustOf(options) : {};
+  const dispatcher = createDispatcher(options, trust, options.connectionsMax ?? CONNECTIONS_MAX);
   // A watch keeps its connection: were they taken from the same stock, many kinds followed would leave none for requests.
-  const watcher = createDispatcher(options, WATCHES_MAX);
+  const watcher = createDispatcher(options, trust, WATCHES_MAX);
   let isClosed = false;
 
   const headers = (): Record<string, string> => {
@@ -264,11 +266,31 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   }
 }
 
-function createDispatcher(options: HttpTransportOptions, connections: number): Dispatcher {
-  const tls = {
+/** Whom connections trust and as whom they come. */
+interface Trust {
+  readonly secureContext?: SecureContext;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** Certificates are read once for all connections. Those that cannot be read are left to a connection to complain of. */
+function trustOf(options: HttpTransportOptions): Trust {
+  const trust = {
     ...(options.certificateAuthority === undefined ? {} : { ca: options.certificateAuthority }),
     ...(options.clientCertificate === undefined ? {} : { cert: options.clientCertificate }),
     ...(options.clientKey === undefined ? {} : { key: options.clientKey }),
+  };
+  try {
+    return { secureContext: createSecureContext(trust) };
+  } catch {
+    return trust;
+  }
+}
+
+function createDispatcher(options: HttpTransportOptions, trust: Trust, connections: number): Dispatcher {
+  const tls = {
+    ...trust,
     ...(options.insecureSkipTlsVerify ? { rejectUnauthorized: false } : {}),
     ...(options.tlsServerName === undefined ? {} : { servername: options.tlsServerName }),
   };
