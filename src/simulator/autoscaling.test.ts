@@ -53,6 +53,8 @@ describe("a metric", () => {
     ["asks for more when pods use more than wanted", samples(4, 100), 8],
     ["leaves things as they are within a tenth", samples(4, 54), 4],
     ["asks for less when pods use less", samples(4, 10), 1],
+    ["asks for no more while those on their way will do", samples(3, 67), 4],
+    ["counts on those on their way where they will not do", samples(3, 100), 6],
   ])("%s", (_, given, replicas) => {
     expect(readMetric(metric, given, 4)).toMatchObject({ replicas });
   });

@@ -25,7 +25,10 @@ export type Reading =
   | { readonly replicas: number; readonly current: unknown }
   | { readonly problem: string; readonly reason: string };
 
-/** What one metric asks for, given what the ready pods use. */
+/**
+ * What one metric asks for, given what the ready pods use. `replicas` are those the workload has by now: one that is not ready
+ * yet counts as using nothing where more are asked for, as its share may be all that is missing.
+ */
 export function readMetric(metric: Metric, samples: readonly Sample[], replicas: number): Reading {
   const source =
     metric.type === "Resource"
@@ -73,7 +76,10 @@ export function readMetric(metric: Metric, samples: readonly Sample[], replicas:
     metric.type === "Resource"
       ? { type: "Resource", resource: { name, current: value } }
       : { type: "ContainerResource", containerResource: { name, container, current: value } };
-  return { replicas: Math.abs(ratio - 1) <= TOLERANCE ? replicas : Math.ceil(ratio * samples.length), current };
+  if (Math.abs(ratio - 1) <= TOLERANCE) return { replicas, current };
+  if (ratio < 1 || replicas <= samples.length) return { replicas: Math.ceil(ratio * samples.length), current };
+  const spread = (ratio * samples.length) / replicas;
+  return { replicas: spread <= 1 + TOLERANCE ? replicas : Math.ceil(spread * replicas), current };
 }
 
 /** What happened before: recommendations and changes, newest last. */

@@ -146,11 +146,11 @@ async function scale(
     });
     return;
   }
-  const samples: Sample[] = context
+  const ready = context
     .cache(Pod)
     .list(request.namespace)
-    .filter((pod) => isPodActive(pod) && isPodReady(pod) && selects(target.spec?.selector, pod.metadata.labels))
-    .map((pod) => ({ pod, usage: podUsage(pod, context) }));
+    .filter((pod) => isPodActive(pod) && isPodReady(pod) && selects(target.spec?.selector, pod.metadata.labels));
+  const samples: Sample[] = ready.map((pod) => ({ pod, usage: podUsage(pod, context, ready.length) }));
   const readings = (scaler.spec.metrics ?? []).map((metric) => readMetric(metric, samples, current));
   const good = readings.flatMap((reading) => ("replicas" in reading ? [reading] : []));
   const bad = readings.flatMap((reading) => ("problem" in reading ? [reading] : []));
