@@ -7,6 +7,7 @@
  */
 export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
 export { parseAddressRanges, parsePortRange } from "./builtin/service-ranges.ts";
+export { compareVersions } from "./discovery/discovery.ts";
 export { namespaceUsage } from "./builtin/system-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";

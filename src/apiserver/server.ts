@@ -7,6 +7,7 @@ import {
   methodNotAllowed,
   notServed,
   objectKey,
+  serviceUnavailable,
   type RawRequest,
   type RawResponse,
   type ResourceAddress,
@@ -78,6 +79,8 @@ export class ApiServer implements VerbHost {
   readonly backend: Backend;
   readonly admission: AdmissionPlugin[];
   raw: ((request: RawRequest, user: User) => Promise<RawResponse>) | undefined;
+  /** How the control plane itself reaches kinds of aggregated servers, which are not stored here; absent: not at all. */
+  remote: Transport | undefined;
   readonly checksNamespaces: boolean;
   readonly pages: ListPages;
   /** Further subresources one can post to, by `group/resource/subresource`. */
@@ -230,14 +233,43 @@ export class ApiServer implements VerbHost {
    */
   transport(user: User = systemUser, { tracksFields = false }: { readonly tracksFields?: boolean } = {}): Transport {
     return {
-      send: (request) => this.execute(request, { ...this.#context(user, request.onWarning), tracksFields }),
-      list: (request) => this.list(request),
-      watch: (request, sink) => this.watch(request, sink),
+      send: (request) =>
+        this.#isElsewhere(request)
+          ? this.#ask(user, (remote) => remote.send(request))
+          : this.execute(request, { ...this.#context(user, request.onWarning), tracksFields }),
+      list: (request) =>
+        this.#isElsewhere(request) ? this.#ask(user, (remote) => remote.list(request)) : this.list(request),
+      watch: (request, sink) =>
+        this.#isElsewhere(request) ? this.#followElsewhere(user, request, sink) : this.watch(request, sink),
       raw: (request) => {
         if (this.raw === undefined) throw notServed();
         return this.raw(request, user);
       },
     };
+  }
+
+  #isElsewhere({ group, version, resource }: ResourceAddress): boolean {
+    return this.registry.find(group, version, resource)?.origin === "remote";
+  }
+
+  /** Others than the control plane itself ask aggregated servers over HTTPS, where they are known by who they are. */
+  #remoteFor(user: User): Transport {
+    if (this.remote === undefined || user !== systemUser)
+      throw serviceUnavailable("kinds of aggregated servers are asked for over HTTPS");
+    return this.remote;
+  }
+
+  async #ask<T>(user: User, request: (remote: Transport) => Promise<T>): Promise<T> {
+    return request(this.#remoteFor(user));
+  }
+
+  #followElsewhere(user: User, request: WatchRequest, sink: WatchSink): WatchHandle {
+    try {
+      return this.#remoteFor(user).watch(request, sink);
+    } catch (error) {
+      queueMicrotask(() => sink.closed(error as Error));
+      return { stop() {} };
+    }
   }
 
   #context(user: User, warn: ((message: string) => void) | undefined): RequestContext {

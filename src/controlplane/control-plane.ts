@@ -27,6 +27,7 @@ import { karmadaBootstrapRoles } from "./bootstrap-roles.ts";
 import { publishClusterInfo } from "./cluster-info.ts";
 import { managementEndpoint } from "./cluster-api.ts";
 import { addKubernetesControllers } from "./controllers.ts";
+import { aggregatedWay } from "./aggregated-kinds.ts";
 import { askLeader } from "./ask-leader.ts";
 import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
 import { type Engine, LEASES, SCHEDULER_LEASE, startEngine } from "./engine.ts";
@@ -140,6 +141,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     connect: async (request, path, user) =>
       (await proxied(request, path, user)) ?? answerDecision(deciding(), request, path, user),
   });
+  const aggregated = aggregatedWay();
+  api.server.remote = aggregated.transport;
   const transport = api.transport();
   const kinds = servedKinds(api);
   const start = (through: Transport): Promise<Engine> =>
@@ -196,6 +199,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let listener: Listener | undefined;
   let plain: PlainListeners | undefined;
   let serving: Serving | undefined;
+  let ownAddress: string | undefined;
   const { renewPki } = options;
   const renewal =
     renewPki === undefined
@@ -203,6 +207,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       : {
           renew: async () => {
             ownPki = await renewPki();
+            if (ownAddress !== undefined) aggregated.open(ownAddress, ownPki.admin);
             return ownPki;
           },
         };
@@ -238,6 +243,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       serving.follow(listener);
       const host = config.bindAddress === "0.0.0.0" ? (config.tlsSans[0] ?? "127.0.0.1") : config.bindAddress;
       const address = `https://${host.includes(":") ? `[${host}]` : host}:${listener.port}`;
+      const isAnywhere = config.bindAddress === "0.0.0.0" || config.bindAddress === "::";
+      ownAddress = isAnywhere ? `https://127.0.0.1:${listener.port}` : address;
+      aggregated.open(ownAddress, ownPki.admin);
       await publishClusterInfo(createClient(transport), address, pki.authority.certificate);
       plain = await startPlainListeners({
         metrics: config.metricsBindAddress,
@@ -257,6 +265,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         .catch((error: unknown) => log.warn("this server could not be taken out of those that serve", { error }));
       if (listener !== undefined) await sleep(clock, config.shutdownDelayMs);
       await withdrawn;
+      await aggregated.close();
       await listener?.close();
       // A leader gives its lease back through its own API server, so that another replica goes on at once.
       await leadership?.stop();
@@ -284,7 +293,7 @@ function clusterSource(client: () => Client): ClusterSource {
   };
 }
 
-/** Kinds whose objects may be templates: stored ones that can be listed, watched and deleted, in one version each. */
+/** Kinds whose objects may be templates: those that can be listed, watched and deleted, in one version each. */
 function templateKinds(api: RunningApiServer): TemplateKinds {
   const served = servedKinds(api);
   return {

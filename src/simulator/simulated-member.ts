@@ -1,5 +1,5 @@
 import { Namespace, Node, ResourceQuota, STANDS_FOR } from "#apis/kubernetes";
-import { namespaceUsage, type RunningApiServer, startApiServer } from "#apiserver";
+import { compareVersions, namespaceUsage, type RunningApiServer, startApiServer } from "#apiserver";
 import type { Clock, Logger, Random } from "#base";
 import { createInformers } from "#client";
 import { type ControllerDefinition, createManager, type Manager, type Turns } from "#controller-runtime";
@@ -96,23 +96,35 @@ export interface SimulatedMember {
   stop(): Promise<void>;
 }
 
-/** Kinds a garbage collector has to follow: stored ones that can be listed, watched and deleted. */
+/**
+ * Kinds a garbage collector has to follow: those that can be listed, watched and deleted, each in one version. Kinds of
+ * aggregated servers count where the server itself can reach them.
+ */
 export function servedKinds(api: RunningApiServer): ServedKinds {
-  const { registry } = api.server;
+  const { server } = api;
   return {
-    list: () =>
-      registry.all
+    list() {
+      const served = server.registry.all
         .filter(
-          ({ verbs, virtual, kind, origin }) =>
+          ({ verbs, virtual, kind }) =>
             virtual === undefined &&
-            origin !== "remote" &&
             ["list", "watch", "delete"].every((verb) => verbs.includes(verb)) &&
             !(kind.group === "events.k8s.io") &&
             kind.resource !== "events",
         )
-        .filter(({ kind, storage }) => kind.version === storage.version)
-        .map(({ kind }) => kind),
-    onChange: (react) => registry.onChange(react),
+        .filter(({ kind, storage }) => kind.version === storage.version);
+      const own = served.filter(({ origin }) => origin !== "remote").map(({ kind }) => kind);
+      if (server.remote === undefined || own.length === served.length) return own;
+      const remote = new Map<string, ResourceKind>();
+      for (const { kind, origin } of served) {
+        if (origin !== "remote") continue;
+        const key = `${kind.group}/${kind.resource}`;
+        const other = remote.get(key);
+        if (other === undefined || compareVersions(kind.version, other.version) < 0) remote.set(key, kind);
+      }
+      return [...own, ...remote.values()];
+    },
+    onChange: (react) => server.registry.onChange(react),
   };
 }
 

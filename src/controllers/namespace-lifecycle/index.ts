@@ -13,7 +13,15 @@ import {
   requeueAfter,
   type Result,
 } from "#controller-runtime";
-import { formatTime, isConflict, isNotFound, type KubeObject, parseTime, type ResourceKind } from "#machinery";
+import {
+  ApiError,
+  formatTime,
+  isConflict,
+  isNotFound,
+  type KubeObject,
+  parseTime,
+  type ResourceKind,
+} from "#machinery";
 import { conditionsOf, type Remains } from "./conditions.ts";
 
 interface Deps {
@@ -73,7 +81,17 @@ async function clear(
   let left = 0;
   const served = deps.kinds.list().filter(({ namespaced }) => namespaced);
   for (const kind of [...served, Event as ResourceKind]) {
-    const { items } = await client.list(kind, { namespace });
+    const found = await client.list(kind, { namespace }).catch((error: unknown) => {
+      if (!(error instanceof ApiError) || (error.status.code ?? 0) < 500) throw error;
+      return error;
+    });
+    // A server beside ours that does not answer may hold something: the namespace waits for it, the other kinds do not.
+    if (found instanceof Error) {
+      left++;
+      failures.push(`${kind.resource}.${kind.group}: ${found.message}`);
+      continue;
+    }
+    const { items } = found;
     left += items.length;
     const held = items.filter(({ metadata }) => metadata.deletionTimestamp !== undefined);
     if (held.length > 0) remaining.set(kind, held);
