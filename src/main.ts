@@ -9,8 +9,19 @@ import { runCommand } from "#cli";
  */
 const INTERRUPT_BUDGET = 540_000;
 
+/** What a shell makes of a program that SIGPIPE ended. */
+const EXIT_BROKEN_PIPE = 141;
+
+/** A reader that has seen enough, such as `head`, ends the program without a word, as it ends others. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(EXIT_BROKEN_PIPE);
+}
+
 export async function main(programName: string, words: readonly string[]): Promise<void> {
   // Later versions count in another way and have a compiler between the two.
   if (process.versions.v8.startsWith("11.")) setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
+  process.stdout.on("error", endWithReader);
+  process.stderr.on("error", endWithReader);
   process.exitCode = await runCommand(programName, words);
 }

@@ -14,6 +14,8 @@ export interface Finished {
 export interface Program {
   /** Runs one command to its end. */
   readonly run: (...words: readonly string[]) => Promise<Finished>;
+  /** Runs one command into a reader that is gone before it writes, as `| head` may be. */
+  readonly runUnread: (...words: readonly string[]) => Promise<Pick<Finished, "code" | "stderr">>;
   /** Starts a command that stays; resolves when it said something that matches. */
   readonly start: (words: readonly string[], ready: RegExp) => Promise<Running>;
   /** Ends what still runs and removes the bundle. */
@@ -75,6 +77,15 @@ export async function bundleProgram(): Promise<Program> {
           resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
         ),
       ),
+    runUnread(...words) {
+      const child = spawn(process.execPath, [runner, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+      child.stdout.destroy();
+      let stderr = "";
+      child.stderr.on("data", (chunk: Buffer) => {
+        stderr += chunk.toString();
+      });
+      return new Promise((resolve) => child.once("close", (code) => resolve({ code: code ?? 1, stderr })));
+    },
     start(words, ready) {
       const child = spawn(process.execPath, [runner, ...words], { stdio: ["ignore", "pipe", "pipe"] });
       children.add(child);

@@ -33,6 +33,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+test("a reader that has seen enough ends a command in silence", async () => {
+  expect(await program.runUnread("server", "--help")).toEqual({ code: 141, stderr: "" });
+});
+
 test("the quickstart's members run in threads of their own where it is asked for", { timeout: 180_000 }, async () => {
   const data = join(folder, "threads");
   const up = await program.start(

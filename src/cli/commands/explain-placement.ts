@@ -3,16 +3,28 @@ import {
   APPLIED_OVERRIDES,
   bindingName,
   CLUSTER_PROPAGATION_POLICY_NAME,
+  ClusterResourceBinding,
   executionNamespace,
   PROPAGATION_POLICY_NAME,
   ResourceBinding,
   Work,
   workName,
 } from "#apis/karmada";
+import { type KubeObject, objectKey } from "#machinery";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { resourceArgument } from "../resource-argument.ts";
 import { formatTable } from "../table.ts";
+
+function whyUnbound(shown: string, template: KubeObject | undefined, namespace: string | undefined): string {
+  if (template === undefined)
+    return `${shown} is not in the control plane${namespace === undefined ? "" : `, in namespace ${namespace}`}`;
+  const selects =
+    namespace === undefined
+      ? "no ClusterPropagationPolicy selects it"
+      : `no PropagationPolicy of namespace ${namespace} and no ClusterPropagationPolicy selects it`;
+  return `${shown} has no binding: ${selects}`;
+}
 
 /** `flotilla explain placement deployment/nginx`: the chain from template to member, with the first broken link marked. */
 export function run(words: readonly string[], program: string): Promise<number> {
@@ -27,11 +39,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
     try {
       const { resource, name } = await resourceArgument(transport, parsed.args);
       const kind = resource.kind.toLowerCase();
-      const binding = await client.find(ResourceBinding, { namespace, name: bindingName(kind, name) });
+      const where = resource.namespaced ? { namespace } : {};
+      const bindingKind = (resource.namespaced ? ResourceBinding : ClusterResourceBinding) as typeof ResourceBinding;
+      const binding = await client.find(bindingKind, { ...where, name: bindingName(kind, name) });
       if (binding === undefined) {
-        process.stdout.write(
-          `${kind}/${name} has no binding: no PropagationPolicy of namespace ${namespace} and no ClusterPropagationPolicy selects it\n`,
-        );
+        const template = await client.find(resource, { ...where, name });
+        process.stdout.write(`${whyUnbound(`${kind}/${name}`, template, where.namespace)}\n`);
         return 1;
       }
       const annotations = binding.metadata.annotations ?? {};
@@ -41,13 +54,13 @@ export function run(words: readonly string[], program: string): Promise<number> 
         "(released: no policy claims it)";
       const scheduled = binding.status?.conditions?.find(({ type }) => type === "Scheduled");
       process.stdout.write(
-        `policy     ${policy}\nbinding    ${namespace}/${binding.metadata.name}\nscheduled  ${scheduled?.status ?? "not yet"}${scheduled?.status === "True" ? "" : ` ✗ ${scheduled?.message ?? ""}`}\n\n`,
+        `policy     ${policy}\nbinding    ${objectKey(where.namespace, binding.metadata.name ?? "")}\nscheduled  ${scheduled?.status ?? "not yet"}${scheduled?.status === "True" ? "" : ` ✗ ${scheduled?.message ?? ""}`}\n\n`,
       );
       const rows = await Promise.all(
         (binding.spec.clusters ?? []).map(async ({ name: cluster, replicas = 0 }) => {
           const work = await client.find(Work, {
             namespace: executionNamespace(cluster),
-            name: workName(kind, name, namespace),
+            name: workName(kind, name, where.namespace ?? ""),
           });
           const applied = work?.status?.conditions?.find(({ type }) => type === "Applied");
           const item = binding.status?.aggregatedStatus?.find(({ clusterName }) => clusterName === cluster);

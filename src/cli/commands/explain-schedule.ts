@@ -41,10 +41,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
       const of = isBinding ? name : bindingName(resource.kind, name);
       const shown = `${resource.singular || resource.resource}/${name}`;
       const binding = (await client.find(kind, { namespace, name: of })) as AnyBinding | undefined;
-      if (binding === undefined)
-        throw new Error(
-          `${shown} has no binding${namespace === undefined ? "" : ` in namespace ${namespace}`}: no policy selects it`,
-        );
+      if (binding === undefined) {
+        const place = namespace === undefined ? "" : ` in namespace ${namespace}`;
+        if (isBinding || (await client.find(resource, { namespace, name })) === undefined)
+          throw new Error(`${shown} is not in the control plane${place}`);
+        throw new Error(`${shown} has no binding${place}: no policy selects it`);
+      }
       const path = `/apis/work.karmada.io/v1alpha2/${namespace === undefined ? "" : `namespaces/${encodeURIComponent(namespace)}/`}${kind.resource}/${encodeURIComponent(of)}/decision${parsed.isOn("fresh") ? "?fresh=true" : ""}`;
       const { status, body } = await transport.raw({ method: "GET", path });
       const text = Buffer.from(body).toString("utf8");

@@ -36,13 +36,15 @@ export function run(words: readonly string[], program: string): Promise<number> 
       }
       if (templates.length === 0) throw new Error("one object such as deployment/nginx, or -f FILE, is required");
       const wanted = parsed.get("cluster");
+      let hasProblems = false;
       const manifests = templates.flatMap((template) => {
         const { manifests: found, problems } = renderTemplate(template, world.after, world, nowMs);
-        if (found.size === 0 && problems.length > 0) {
+        if (problems.length > 0) {
           const problem = `${template.kind} ${template.metadata.name}: ${problems.join(", ")}`;
-          if (templates.length === 1) throw new Error(problem);
+          if (found.size === 0 && templates.length === 1) throw new Error(problem);
           process.stderr.write(`${problem}\n`);
-          return [];
+          hasProblems = true;
+          if (found.size === 0) return [];
         }
         if (wanted !== undefined && !found.has(wanted))
           throw new Error(
@@ -59,7 +61,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
           ? `${JSON.stringify(shown, null, 2)}\n`
           : shown.map(({ cluster, manifest }) => `---\n# ${cluster}\n${stringify(manifest)}`).join(""),
       );
-      return 0;
+      return hasProblems ? 1 : 0;
     } finally {
       await connection.transport.close();
     }

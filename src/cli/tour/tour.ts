@@ -62,8 +62,10 @@ async function showPlacement(tour: Tour): Promise<void> {
   );
   const deployment = await client.get(Deployment, at);
   tour.print(formatTable(["CLUSTER", "SCHEDULED", "PODS READY", "IMAGE"], rows));
+  const down = [...fleet.members].filter(([, { faults }]) => faults.isDown).map(([name]) => name);
+  const heard = down.length === 0 ? "" : `, what ${down.join(" and ")} said last counted in`;
   tour.print(
-    `template: ${deployment.status?.readyReplicas ?? 0} of ${deployment.spec?.replicas ?? 0} replicas ready\n`,
+    `template: ${deployment.status?.readyReplicas ?? 0} of ${deployment.spec?.replicas ?? 0} replicas ready${heard}\n`,
   );
 }
 
@@ -194,10 +196,11 @@ const steps: readonly Step[] = [
           (spec?.taints ?? []).length === 0
         );
       });
+      const member = createClient(tour.fleet.members.get(failed)?.transport as never);
+      await until("the old copy going", async () => (await member.find(Deployment, at)) === undefined);
       await until(
-        "the old copy going",
-        async () =>
-          (await createClient(tour.fleet.members.get(failed)?.transport as never).find(Deployment, at)) === undefined,
+        "its pods going",
+        async () => (await member.list(Pod, { namespace: "default", labelSelector: "app=nginx" })).items.length === 0,
       );
       tour.print(clusterTable((await tour.client.list(Cluster)).items, Date.now()));
       await showPlacement(tour);

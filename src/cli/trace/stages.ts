@@ -345,7 +345,11 @@ function overrideStage({ template, overrides, clusters, members }: Facts): Stage
     ? stage(
         "Override",
         "ok",
-        evidence.length === 0 ? "none applies" : `${evidence.length} apply, in this order`,
+        evidence.length === 0
+          ? "none applies"
+          : evidence.length === 1
+            ? "one applies"
+            : `${evidence.length} apply, in this order`,
         evidence,
       )
     : stage(
@@ -440,6 +444,7 @@ function leavingWorks(facts: Facts) {
 }
 
 function clusterStage({ members, clusters, binding, nowMs }: Facts): Stage {
+  if (members.length === 0) return stage("Cluster", "unknown", "there are no targets");
   let state: StageState = "ok";
   const evidence = members.map(({ cluster: name }): Evidence => {
     const cluster = clusters.find(({ metadata }) => metadata.name === name);
