@@ -21,6 +21,28 @@ type Head = { readonly apiVersion: string; readonly kind: string };
 /** What a list has found: its key, and where it is read from when its page is made. */
 export type Listed = readonly [string, { readonly object: KubeObject }];
 
+type Show = (listed: Listed) => KubeObject;
+
+const found = new WeakMap<KubeList, { readonly listed: readonly Listed[]; readonly show: Show }>();
+
+/** What a list shows before it is decoded, for those who take stored bytes; nothing for a list from elsewhere. */
+export const listedOf = (list: KubeList): { readonly listed: readonly Listed[]; readonly show: Show } | undefined =>
+  found.get(list);
+
+/** A list whose items are decoded together when somebody looks at them. */
+function listOf(head: Head, metadata: KubeList["metadata"], listed: readonly Listed[], show: Show): KubeList {
+  let items: readonly KubeObject[] | undefined;
+  const list: KubeList = {
+    ...head,
+    metadata,
+    get items() {
+      return (items ??= listed.map(show));
+    },
+  };
+  found.set(list, { listed, show });
+  return list;
+}
+
 interface Continuation {
   readonly items: readonly Listed[];
   readonly lastKey: string;
@@ -149,7 +171,7 @@ export class ListPages {
       readonly limit: number | undefined;
       readonly scope: string;
       readonly isSelected: boolean;
-      readonly show: (listed: Listed) => KubeObject;
+      readonly show: Show;
       /** The last key that was looked at: a full page goes on while there are others, whether they are selected or not. */
       readonly lastKey?: string | undefined;
     },
@@ -162,7 +184,7 @@ export class ListPages {
       items.length < limit ||
       (items.length === limit && !(isSelected && pageEnd < lastKey))
     )
-      return { ...head, metadata: { resourceVersion }, items: items.map(show) };
+      return listOf(head, { resourceVersion }, items, show);
     const nowMs = this.#clock.now();
     for (const [key, { untilMs }] of this.#continuations) {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
@@ -172,16 +194,13 @@ export class ListPages {
     const key = `${scope} ${token}`;
     this.#continuations.delete(key);
     this.#continuations.set(key, { items: items.slice(limit), lastKey, revision, untilMs: nowMs + CONTINUE_MS });
-    return {
-      ...head,
-      metadata: {
-        resourceVersion,
-        continue: token,
-        // What a selection leaves is not counted, as Kubernetes does not.
-        ...(isSelected ? {} : { remainingItemCount: items.length - limit }),
-      },
-      items: items.slice(0, limit).map(show),
+    const metadata = {
+      resourceVersion,
+      continue: token,
+      // What a selection leaves is not counted, as Kubernetes does not.
+      ...(isSelected ? {} : { remainingItemCount: items.length - limit }),
     };
+    return listOf(head, metadata, items.slice(0, limit), show);
   }
 
   /** What is kept for a token of the same question. */

@@ -35,7 +35,7 @@ import { withAdmissionStrategy } from "./dynamic-admission/strategies.ts";
 import { DiscoveryDocuments } from "./discovery/discovery.ts";
 import { bootstrapLevels, bootstrapSchemas } from "./flow/bootstrap.ts";
 import { FlowControl, type FlowOptions } from "./flow/flow-control.ts";
-import type { FrontAnswer, FrontRequest } from "./http/exchange.ts";
+import { type FrontAnswer, type FrontRequest, wholeBody } from "./http/exchange.ts";
 import { Front, type FrontParts } from "./http/front.ts";
 import { HealthChecks } from "./http/health.ts";
 import { listen, type Listener } from "./http/listener.ts";
@@ -215,7 +215,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     if ("forward" in answer) return forwardWhole(answer.forward, request, body);
     if ("stream" in answer || "accept" in answer)
       return { status: 400, headers: {}, body: Buffer.from("watches are not answered here") };
-    return { status: answer.status, headers: flat(answer.headers), body: answer.body };
+    return { status: answer.status, headers: flat(answer.headers), body: wholeBody(answer) };
   };
   const customResources = new CustomResources(server);
   await moveFormerKeys(backend, options.aggregated ?? [], options.encryption, log);

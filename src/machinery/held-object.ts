@@ -7,6 +7,13 @@ import type { KubeObject } from "./meta.ts";
 const RECENT_BYTES_MAX = 48 * 1024 * 1024;
 let recentBytesMax = RECENT_BYTES_MAX;
 
+/**
+ * How much is kept of what was just written, until everybody was told of it and looked. Little: what is kept longer than
+ * the shortest-lived garbage costs its collection, and who looks later decodes it.
+ */
+const WRITTEN_BYTES_MAX = 64 * 1024;
+let writtenBytesMax = WRITTEN_BYTES_MAX;
+
 let isWeak = true;
 
 /**
@@ -15,6 +22,7 @@ let isWeak = true;
  */
 export function keepLittleDecoded(bytesMax: number): void {
   recentBytesMax = bytesMax;
+  writtenBytesMax = Math.min(bytesMax, WRITTEN_BYTES_MAX);
   isWeak = false;
 }
 
@@ -31,6 +39,10 @@ export const cachedOf = <T extends KubeObject>(object: T): Cached<T> => holders.
 export const objectOf = <T extends KubeObject>(cached: Cached<T>): T =>
   cached instanceof HeldObject ? (cached.object as T) : cached;
 
+const NOWHERE = -1;
+/** Among what was just written. */
+const WRITTEN = -2;
+
 /**
  * An object that lies encoded somewhere and is decoded when somebody asks. The decoded one is shared by all who ask for as
  * long as it is among the recent or anybody has it; a cache that holds the holder instead costs next to nothing.
@@ -38,12 +50,21 @@ export const objectOf = <T extends KubeObject>(cached: Cached<T>): T =>
 export abstract class HeldObject {
   /** Decoded; weakly, once others were asked for since. */
   #present: KubeObject | WeakRef<KubeObject> | undefined;
-  /** Where it is among the recent; -1 where it is not. */
-  #position = -1;
+  /** Where it is among the recent; one of the two below where it is not. */
+  #position = NOWHERE;
   #bytes = 0;
   #isUsed = false;
 
   protected abstract decode(): { readonly object: KubeObject; readonly bytes: number };
+
+  /** The same for who looks once: it is not kept for others where it is not already. */
+  get glimpse(): KubeObject {
+    const present = this.#present instanceof WeakRef ? this.#present.deref() : this.#present;
+    if (present !== undefined) return present;
+    const { object } = this.decode();
+    holders.set(object, this);
+    return object;
+  }
 
   get object(): KubeObject {
     const present = this.#present;
@@ -75,11 +96,34 @@ export abstract class HeldObject {
     HeldObject.#letGo();
   }
 
-  /** Says that this revision is past: hardly anybody will ask for it again. */
-  protected leave(): void {
-    if (this.#position >= 0) HeldObject.#remove(this);
+  /** Notes the object of so many bytes that was just written or reported, for those who are told of it now. */
+  protected presentAsWritten(object: KubeObject, bytes: number): void {
+    this.#present = object;
+    this.#bytes = bytes;
+    holders.set(object, this);
+    this.#position = WRITTEN;
+    HeldObject.#written.add(this);
+    HeldObject.#writtenBytes += bytes;
+    while (HeldObject.#writtenBytes > writtenBytesMax && HeldObject.#written.size > 1)
+      (HeldObject.#written.values().next().value as HeldObject).#leaveWritten();
   }
 
+  #leaveWritten(): void {
+    HeldObject.#written.delete(this);
+    HeldObject.#writtenBytes -= this.#bytes;
+    this.#position = NOWHERE;
+    // Not even weakly: whatever is held weakly lives as long as what has grown old.
+    this.#present = undefined;
+  }
+
+  /** Says that this revision is past: hardly anybody will ask for it again. */
+  protected leave(): void {
+    if (this.#position === WRITTEN) this.#leaveWritten();
+    else if (this.#position >= 0) HeldObject.#remove(this);
+  }
+
+  static readonly #written = new Set<HeldObject>();
+  static #writtenBytes = 0;
   static readonly #recent: HeldObject[] = [];
   static #recentBytes = 0;
   static #hand = 0;
@@ -104,7 +148,7 @@ export abstract class HeldObject {
       recent[held.#position] = last;
       last.#position = held.#position;
     }
-    held.#position = -1;
+    held.#position = NOWHERE;
     held.#isUsed = false;
     HeldObject.#recentBytes -= held.#bytes;
     held.#present = isWeak ? new WeakRef(held.#present as KubeObject) : undefined;

@@ -7,10 +7,11 @@ export interface Backend {
   readonly revision: number;
   get(key: string): Promise<Entry | undefined>;
   /**
-   * The entry as watchers know it, at once: while they are told of a revision, as of that revision. Absent where values
-   * lie in another process; then whoever needs them at once keeps them.
+   * Shows the entry as watchers know it, at once: while they are told of a revision, as of that revision. Its value is
+   * good for the call only, and nothing else is read in it. Gives what `use` gives. Absent where values lie in another
+   * process; then whoever needs them at once keeps them.
    */
-  peek?(key: string): Entry | undefined;
+  peek?<T>(key: string, use: (entry: Entry) => T): T | undefined;
   /** Entries below `prefix` in byte order of their keys. */
   list(prefix: string, options?: ListOptions): Promise<ListResult>;
   /**

@@ -6,7 +6,7 @@ import { compacted } from "./errors.ts";
  * start, and it is the server that keeps what its own clients missed.
  */
 const HISTORY_MAX = 10_000;
-const HISTORY_BYTES_MAX = 1024 * 1024;
+const HISTORY_BYTES_MAX = 64 * 1024;
 
 /** What a change keeps from being given back. */
 const sizeOf = (change: BackendChange) => ("value" in change ? (change.value?.byteLength ?? 0) : 0);

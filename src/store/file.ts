@@ -62,8 +62,15 @@ export function openFileBackend(
    */
   const overlay = new Map<
     string,
-    { readonly entry: Entry | undefined; readonly revision: number; known: Entry | undefined }
+    { entry: Entry | undefined; readonly revision: number; known: Entry | undefined }
   >();
+  const show = (key: string) => {
+    const written = overlay.get(key);
+    if (written === undefined) return;
+    overlay.delete(key);
+    // The table of a map that grew old keeps what stood in it for a while: let that be little.
+    written.entry = written.known = undefined;
+  };
   let pending: {
     readonly changes: readonly FileChange[];
     readonly leases: readonly LeaseRecord[];
@@ -168,7 +175,7 @@ export function openFileBackend(
         log.append(changes);
       }
       for (const { changes } of batch)
-        for (const { key } of changes) if ((overlay.get(key)?.revision ?? Infinity) <= last) overlay.delete(key);
+        for (const { key } of changes) if ((overlay.get(key)?.revision ?? Infinity) <= last) show(key);
       for (const { done } of batch) done();
       if (usedBytes >= lookEveryBytes) {
         await new Promise((resolve) => setImmediate(resolve));
@@ -194,9 +201,14 @@ export function openFileBackend(
       return log.compactedRevision;
     },
     get: (key) => Promise.resolve(read(key)),
-    peek(key) {
+    peek(key, use) {
       const written = overlay.get(key);
-      return written === undefined ? fromMap(key) : written.known;
+      if (written !== undefined) return written.known === undefined ? undefined : use(written.known);
+      // The library's own buffer: the next read overwrites it.
+      const bytes = db.getBinaryFast(key);
+      if (bytes === undefined) return undefined;
+      used(bytes.length);
+      return use(decode(key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)));
     },
     async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
       if (isFlushing) await flushing;

@@ -27,7 +27,7 @@ export function createMemoryBackend(): Backend {
     revision,
     createRevision,
   });
-  const peek = (key: string): Entry | undefined => {
+  const read = (key: string): Entry | undefined => {
     const kept = entries.get(key);
     return kept === undefined ? undefined : shown(kept);
   };
@@ -41,8 +41,11 @@ export function createMemoryBackend(): Backend {
     get compactedRevision() {
       return log.compactedRevision;
     },
-    get: (key) => Promise.resolve(peek(key)),
-    peek,
+    get: (key) => Promise.resolve(read(key)),
+    peek(key, use) {
+      const found = read(key);
+      return found === undefined ? undefined : use(found);
+    },
     list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
       const found: Entry[] = [];
       let hasMore = false;

@@ -2,14 +2,23 @@ import { stringify as toYaml } from "yaml";
 import { apiError, badRequest, type KubeList, type KubeObject, type Status } from "#machinery";
 import { goNameOf, type ResourceDefinition } from "../definition.ts";
 import { encodeProtobuf } from "../protobuf/codec.ts";
-import { encodingOf, metadataHead, type StoredForm, storedForm } from "../storage/encodings.ts";
+import { type Listed, listedOf } from "../list-pages.ts";
+import { encodingOf, metadataHead, withStoredForm } from "../storage/encodings.ts";
+import { HeldRevision } from "../storage/held-revision.ts";
 import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
 import type { AnswerForm } from "./negotiation.ts";
+import { PieceWriter } from "./piece-writer.ts";
 
 /** The bytes of an answer and their type. */
-export interface Encoded {
+interface Encoded {
   readonly contentType: string;
   readonly body: Buffer;
+}
+
+/** The same of a long list: made piece by piece, as they are taken. */
+interface EncodedPieces {
+  readonly contentType: string;
+  readonly pieces: Iterable<Buffer>;
 }
 
 const encodeText = (encoding: AnswerForm["encoding"], value: unknown): Encoded =>
@@ -48,9 +57,9 @@ export function encodeAnswer(
   object: KubeObject | KubeList,
   include: () => IncludeObject,
   nowMs: number,
-): Encoded {
+): Encoded | EncodedPieces {
   if (object.kind === "Status" && object.apiVersion === "v1") return encodeStatus(object as unknown as Status, form);
-  const isList = Array.isArray((object as KubeList).items);
+  const isList = listedOf(object as KubeList) !== undefined || Array.isArray((object as KubeList).items);
   switch (form.as) {
     case "Table":
       return encodeText(form.encoding, tableOf(definition, object, include(), nowMs));
@@ -72,10 +81,9 @@ export function encodeAnswer(
       const isTyped = definition.origin !== "custom";
       if (form.encoding === "yaml")
         return encodeText("yaml", isList ? shownList(object as KubeList, isTyped) : ordered(object));
-      return {
-        contentType: "application/json",
-        body: isList ? encodeList(object as KubeList, isTyped) : encodingOf(object as KubeObject),
-      };
+      return isList
+        ? encodeList(object as KubeList, isTyped)
+        : { contentType: "application/json", body: encodingOf(object as KubeObject) };
     }
   }
 }
@@ -93,48 +101,53 @@ function withoutItemKinds(list: KubeList): object {
   return { ...ordered(list), items: list.items.map(({ apiVersion: _a, kind: _k, ...item }) => item) };
 }
 
-const COMMA = Buffer.from(",");
-const LIST_END = Buffer.from("]}\n");
-
 /** Lists of custom resources name the page that follows also where there is none. */
 const untypedMetadata = ({ metadata }: KubeList) => ({ continue: "", ...metadata });
 
+function encodeList(list: KubeList, isTyped: boolean): Encoded | EncodedPieces {
+  const contentType = "application/json";
+  const pieces = listPieces(list, isTyped);
+  const first = pieces.next().value ?? Buffer.alloc(0);
+  const second = pieces.next();
+  if (second.done === true) return { contentType, body: first };
+  return { contentType, pieces: following([first, second.value], pieces) };
+}
+
+function* following(taken: readonly Buffer[], rest: Iterable<Buffer>): Generator<Buffer, void> {
+  yield* taken;
+  yield* rest;
+}
+
 /** Items of typed lists do not repeat their kind: it is the list's. Their bytes are the stored ones where there are any. */
-function encodeList(list: KubeList, isTyped: boolean): Buffer {
-  const { kind, apiVersion, items } = list;
+function* listPieces(list: KubeList, isTyped: boolean): Generator<Buffer, void> {
+  const { kind, apiVersion } = list;
   const metadata = isTyped ? list.metadata : untypedMetadata(list);
-  const head = `${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`;
-  if (!isTyped) {
-    const parts: Uint8Array[] = [Buffer.from(head)];
-    for (const [at, item] of items.entries()) {
-      if (at > 0) parts.push(COMMA);
-      parts.push(encodingOf(item));
-    }
-    return Buffer.concat([...parts, LIST_END]);
+  const head = { kind: kind.replace(/List$/, ""), apiVersion };
+  const before = isTyped ? "{" : JSON.stringify(head).replace(/\}$/, ",");
+  const { listed, show } = listedOf(list) ?? {
+    listed: list.items.map((object): Listed => ["", { object }]),
+    show: ([, { object }]: Listed) => object,
+  };
+  const writer = new PieceWriter();
+  writer.text(`${JSON.stringify({ kind, apiVersion, metadata }).slice(0, -1)},"items":[`);
+  for (const [at, found] of listed.entries()) {
+    if (writer.isFull) yield writer.take();
+    if (at > 0) writer.text(",");
+    const [, held] = found;
+    const isStored =
+      held instanceof HeldRevision &&
+      withStoredForm(held, head, (value, start) => {
+        writer.text(before + metadataHead(held.revision));
+        writer.bytes(value, start);
+        return true;
+      });
+    if (isStored) continue;
+    const item = show(found);
+    if (isTyped) writer.text("{");
+    writer.bytes(encodingOf(item), isTyped ? itemHeadBytes(item) : 0);
   }
-  // Text and bytes take turns; one piece of memory for all, filled once.
-  const texts: string[] = [];
-  const forms: StoredForm[] = [];
-  let size = Buffer.byteLength(head) + LIST_END.length;
-  for (const item of items) {
-    const before = texts.length === 0 ? "" : ",";
-    const stored = storedForm(item);
-    const text = stored === undefined ? `${before}{` : `${before}{${metadataHead(item)}`;
-    const form = stored ?? { value: encodingOf(item), start: itemHeadBytes(item) };
-    texts.push(text);
-    forms.push(form);
-    size += text.length + form.value.length - form.start;
-  }
-  const body = Buffer.allocUnsafe(size);
-  let at = body.write(head);
-  for (const [index, text] of texts.entries()) {
-    const { value, start } = forms[index] as StoredForm;
-    at += body.write(text, at, "latin1");
-    body.set(start === 0 ? value : value.subarray(start), at);
-    at += value.length - start;
-  }
-  body.set(LIST_END, at);
-  return body;
+  writer.text("]}\n");
+  yield writer.take();
 }
 
 const itemHeadBytes = ({ kind, apiVersion }: KubeObject): number =>

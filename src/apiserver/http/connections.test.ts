@@ -24,7 +24,7 @@ describe("connections to what an object stands for", () => {
       body: () => Promise.resolve(Buffer.alloc(0)),
       trustedUser: ADMIN,
     });
-    return "status" in answer ? { status: answer.status, text: answer.body.toString("utf8") } : undefined;
+    return "body" in answer ? { status: answer.status, text: answer.body.toString("utf8") } : undefined;
   };
 
   test("policies see them with their options and may refuse them", async () => {

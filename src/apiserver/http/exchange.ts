@@ -30,6 +30,17 @@ export interface FrontAnswer {
   readonly body: Buffer;
 }
 
+/** A long answer, whose pieces are made as they are taken: whoever carries it takes all of them or ends the iteration. */
+export interface FrontPieces {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly pieces: Iterable<Buffer>;
+}
+
+/** The body of an answer in one piece. */
+export const wholeBody = (answer: FrontAnswer | FrontPieces): Buffer =>
+  "pieces" in answer ? Buffer.concat([...answer.pieces]) : answer.body;
+
 /** A watch: frames are written until either side ends it. */
 export interface FrontStream {
   readonly stream: true;
@@ -60,7 +71,7 @@ export interface Handler {
   handle(request: FrontRequest): Promise<FrontOutcome>;
 }
 
-export type FrontOutcome = FrontAnswer | FrontStream | FrontForward | FrontUpgrade;
+export type FrontOutcome = FrontAnswer | FrontPieces | FrontStream | FrontForward | FrontUpgrade;
 
 /** Answers paths that are no verbs on stored objects; `undefined` to go on as usual. */
 export type Connect = (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontOutcome | undefined>;

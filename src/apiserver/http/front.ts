@@ -40,7 +40,7 @@ import { isConnection, refuseConnection } from "./refused-connections.ts";
 import { partialOf, tableOf } from "../tables/table.ts";
 import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
-import type { Connect, FrontAnswer, FrontOutcome, FrontRequest, FrontStream } from "./exchange.ts";
+import type { Connect, FrontAnswer, FrontOutcome, FrontPieces, FrontRequest, FrontStream } from "./exchange.ts";
 import type { HealthChecks } from "./health.ts";
 import { type AdmissionRequest, admit } from "../admission.ts";
 import type { RequestMeasures } from "./measures.ts";
@@ -370,7 +370,7 @@ export class Front {
     attributes: Attributes,
     user: User,
     passage: Passage,
-  ): Promise<FrontAnswer | FrontStream> {
+  ): Promise<FrontAnswer | FrontPieces | FrontStream> {
     const { server } = this.#parts;
     if (!this.#isKnownPlace(path, attributes.verb)) return text(404, NO_PAGE);
     const definition = server.definition(path);
@@ -415,15 +415,15 @@ export class Front {
     const { rest: _rest, isWatch: _isWatch, ...address } = path;
     if (attributes.verb === "watch") return this.#watch(path, query, form);
     const include = () => includeObjectOf(query);
-    const answer = (status: number, object: KubeObject | KubeList): FrontAnswer => {
+    const answer = (status: number, object: KubeObject | KubeList): FrontAnswer | FrontPieces => {
       passage.answered = object;
-      const { contentType, body } = encodeAnswer(definition, form, object, include, server.clock.now());
+      const { contentType, ...encoded } = encodeAnswer(definition, form, object, include, server.clock.now());
       const headers = {
         "content-type": contentType,
         ...warningHeader(warnings),
         ...NOT_CACHED,
       };
-      return { status, headers, body };
+      return { status, headers, ...encoded };
     };
     const name = path.name ?? "";
     switch (attributes.verb) {

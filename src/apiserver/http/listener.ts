@@ -7,14 +7,14 @@ import {
 import type { X509Certificate } from "node:crypto";
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Duplex, Writable } from "node:stream";
+import { type Duplex, pipeline, Readable, type Writable } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { gzip } from "node:zlib";
+import { createGzip, gzip } from "node:zlib";
 import { ApiError, badRequest, internalError, requestEntityTooLarge } from "#machinery";
 import { forwardRequest, forwardUpgrade } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
 import type { Headers } from "../authentication/headers.ts";
-import type { FrontForward, FrontRequest, Handler } from "./exchange.ts";
+import { type FrontForward, type FrontPieces, type FrontRequest, type Handler, wholeBody } from "./exchange.ts";
 
 export interface ListenOptions extends ServingCertificate {
   readonly host: string;
@@ -78,15 +78,15 @@ export async function listen(front: Handler, options: ListenOptions): Promise<Li
     sessions.add(session);
     session.on("close", () => sessions.delete(session));
   });
-  const running = new Set<Promise<void>>();
+  const running = new Running();
   const streams = new Set<() => void>();
   let isClosing = false;
   server.on("request", (request: Http2ServerRequest, response: Http2ServerResponse) => {
     if (isClosing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
-    const serving = serve(front, request, response, streams)
+    running.begin();
+    void serve(front, request, response, streams)
       .catch(() => void response.destroy())
-      .finally(() => running.delete(serving));
-    running.add(serving);
+      .finally(() => running.end());
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     void upgrade(front, request, socket, head).catch((error: unknown) => {
@@ -118,13 +118,38 @@ export async function listen(front: Handler, options: ListenOptions): Promise<Li
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // Clients of HTTP/2 are told to ask elsewhere; what they asked already is answered.
       for (const session of sessions) session.close();
-      await within(Promise.allSettled([...running]), graceMs);
+      await within(running.none(), graceMs);
       for (const end of [...streams]) end();
-      await within(Promise.allSettled([...running]), FLUSH_MS);
+      await within(running.none(), FLUSH_MS);
       for (const socket of sockets) socket.destroy();
       await closed;
     },
   };
+}
+
+/**
+ * How many requests are being answered. They are counted, not collected: a set that grew old keeps whatever stood in it when
+ * it was last made anew, with everything that belongs to it, until a whole collection.
+ */
+class Running {
+  #count = 0;
+  #waiting: (() => void)[] = [];
+
+  begin(): void {
+    this.#count++;
+  }
+
+  end(): void {
+    if (--this.#count > 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const told of waiting) told();
+  }
+
+  /** Resolves when none is being answered. */
+  none(): Promise<void> {
+    return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+  }
 }
 
 function within(work: Promise<unknown>, ms: number): Promise<void> {
@@ -233,6 +258,7 @@ async function serve(
     return;
   }
   const acceptsGzip = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
+  if ("pieces" in answer) return sendPieces(answer, response, acceptsGzip);
   const body = acceptsGzip && answer.body.length >= GZIP_FROM_BYTES ? await compress(answer.body) : answer.body;
   response.writeHead(answer.status, {
     ...answer.headers,
@@ -244,6 +270,31 @@ async function serve(
     if (request.method === "HEAD") response.end(resolve);
     else response.end(body, resolve);
   });
+}
+
+/** Sends a long answer as fast as the client takes it; no more of it is made before. */
+async function sendPieces(
+  { status, headers, pieces }: FrontPieces,
+  response: Http2ServerResponse,
+  isPacked: boolean,
+): Promise<void> {
+  response.writeHead(status, {
+    ...headers,
+    ...(isPacked ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : {}),
+  });
+  const closed = new Promise<void>((resolve) => response.once("close", resolve));
+  let isClosed = false;
+  void closed.then(() => {
+    isClosed = true;
+  });
+  const packed = isPacked ? pipeline(Readable.from(pieces), createGzip({ level: 1 }), () => {}) : undefined;
+  for await (const piece of packed ?? pieces) {
+    if (isClosed) return;
+    if (response.write(piece)) continue;
+    const drained = new Promise<void>((resolve) => response.once("drain", resolve));
+    await Promise.race([drained, closed]);
+  }
+  await Promise.race([closed, new Promise<void>((resolve) => response.end(resolve))]);
 }
 
 /** Carries a request on to another server and its answer back, chunk by chunk. */
@@ -297,7 +348,7 @@ async function upgrade(front: Handler, request: IncomingMessage, socket: Duplex,
     await forwardUpgrade(answer.forward, asked, socket, head);
   } else if ("accept" in answer) answer.accept(request, socket, head);
   else if ("stream" in answer) throw badRequest("watches are not served over WebSocket connections");
-  else writeWhole(socket, answer.status, answer.headers, answer.body);
+  else writeWhole(socket, answer.status, answer.headers, wholeBody(answer));
 }
 
 /** Answers a request whose connection was handed over for an upgrade that will not be. */

@@ -5,7 +5,7 @@ import type { Attributes } from "../authorization/attributes.ts";
 import type { User } from "../definition.ts";
 import type { Admitted, FlowControl } from "../flow/flow-control.ts";
 import type { ApiServer } from "../server.ts";
-import type { FrontOutcome, FrontRequest, FrontStream } from "./exchange.ts";
+import type { FrontOutcome, FrontPieces, FrontRequest, FrontStream } from "./exchange.ts";
 import type { RequestFacts, RequestMeasures } from "./measures.ts";
 
 interface PassageParts {
@@ -97,6 +97,8 @@ export class Passage {
     }
     if (!this.#hasBegun) return { ...answer, headers: { ...answer.headers, ...headers } };
     if ("stream" in answer) return this.#followed(answer, headers);
+    if ("pieces" in answer)
+      return { ...answer, headers: { ...answer.headers, ...headers }, pieces: this.#counted(answer) };
     const { status } =
       error === undefined ? { status: undefined } : error instanceof ApiError ? error : internalError(error);
     this.audit.completed(
@@ -109,6 +111,20 @@ export class Passage {
     );
     this.#parts.measures?.finished(this.#facts, answer.status, this.#seconds(), answer.body.length);
     return { ...answer, headers: { ...answer.headers, ...headers } };
+  }
+
+  /** The pieces of an answer that is complete with the last of them, or with the one after which nobody takes more. */
+  *#counted({ status, pieces }: FrontPieces): Generator<Buffer, void> {
+    let bytes = 0;
+    try {
+      for (const piece of pieces) {
+        bytes += piece.length;
+        yield piece;
+      }
+    } finally {
+      this.audit.completed({ code: status }, this.answered);
+      this.#parts.measures?.finished(this.#facts, status, this.#seconds(), bytes);
+    }
   }
 
   #seconds(): number {

@@ -27,39 +27,31 @@ export function encodingOf(object: KubeObject): Buffer {
   return bytes;
 }
 
-/** Stored bytes, and where in them the fields of the metadata begin. */
-export interface StoredForm {
-  readonly value: Uint8Array;
-  readonly start: number;
-}
-
 /** What comes before the fields of the metadata in an answer; the stored bytes from `start` on follow. */
-export const metadataHead = ({ metadata }: KubeObject): string =>
-  `"metadata":{"resourceVersion":"${metadata.resourceVersion}",`;
+export const metadataHead = (resourceVersion: number | string | undefined): string =>
+  `"metadata":{"resourceVersion":"${resourceVersion}",`;
 
 /**
- * The stored bytes of a revision, for lists that do not repeat kind and version in every item; nothing where it is none, or
- * its value is not in the form we write.
+ * Shows the stored bytes of a revision, and from where on its fields of metadata begin, if they are of this kind and version
+ * and in the form we write; then nobody has to decode them to show them. They are good for the call only.
  */
-export function storedForm(object: KubeObject): StoredForm | undefined {
-  const holder = holderOf(object);
-  if (!(holder instanceof HeldRevision)) return undefined;
-  let value = values.get(object);
-  if (value === undefined) {
-    value = holder.value;
-    values.set(object, value);
-  }
-  const head = storedHead(object);
-  if (head.compare(value, 0, head.length) !== 0) return undefined;
-  return { value, start: head.length - 1 };
+export function withStoredForm<T>(
+  held: HeldRevision,
+  head: { readonly kind: string; readonly apiVersion: string },
+  use: (value: Uint8Array, start: number) => T,
+): T | undefined {
+  const begins = storedHead(head);
+  return held.read((value) =>
+    value.length < begins.length || begins.compare(value, 0, begins.length) !== 0
+      ? undefined
+      : use(value, begins.length - 1),
+  );
 }
 
-/** Values of the decoded objects: who is listed once is listed again, and the driver gives a copy each time. */
-const values = new WeakMap<KubeObject, Uint8Array>();
 let lastHead: { readonly kind: string; readonly apiVersion: string; readonly bytes: Buffer } | undefined;
 
 /** What a value in our form begins with, up to the quote of its first field of metadata; made once for items of a kind. */
-function storedHead({ kind, apiVersion }: KubeObject): Buffer {
+function storedHead({ kind, apiVersion }: { readonly kind: string; readonly apiVersion: string }): Buffer {
   if (lastHead?.kind !== kind || lastHead.apiVersion !== apiVersion)
     lastHead = {
       kind,
@@ -70,12 +62,13 @@ function storedHead({ kind, apiVersion }: KubeObject): Buffer {
 }
 
 function withRevision(object: KubeObject): Buffer | undefined {
-  const found = storedForm(object);
-  if (found === undefined) return undefined;
-  const { value, start } = found;
-  return Buffer.concat([
-    value.subarray(0, start - METADATA.length),
-    Buffer.from(metadataHead(object)),
-    value.subarray(start),
-  ]);
+  const holder = holderOf(object);
+  if (!(holder instanceof HeldRevision)) return undefined;
+  return withStoredForm(holder, object, (value, start) =>
+    Buffer.concat([
+      value.subarray(0, start - METADATA.length),
+      Buffer.from(metadataHead(object.metadata.resourceVersion)),
+      value.subarray(start),
+    ]),
+  );
 }

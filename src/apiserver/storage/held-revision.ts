@@ -12,8 +12,11 @@ export interface StoredObject {
 
 /** Where the values of revisions lie. */
 export interface RevisionSource {
-  /** The value of the revision that is present, from the driver; `undefined` when it keeps another one or none. */
-  valueOf(key: string, revision: number): Uint8Array | undefined;
+  /**
+   * Shows the value of the revision that is present, in the driver, for the call only; not called when the driver has
+   * another one or none.
+   */
+  read<T>(key: string, revision: number, use: (value: Uint8Array) => T): T | undefined;
   decode(key: string, value: Uint8Array, revision: number): KubeObject;
 }
 
@@ -45,7 +48,7 @@ export class HeldRevision extends HeldObject implements StoredObject {
     this.#value = value;
   }
 
-  /** The same with what it decodes to, which is at hand. */
+  /** The same as it was just written, with what it decodes to, which is at hand. */
   static of(
     source: RevisionSource,
     key: string,
@@ -55,19 +58,29 @@ export class HeldRevision extends HeldObject implements StoredObject {
     facts?: RevisionFacts,
   ): HeldRevision {
     const held = new HeldRevision(source, key, revision, facts);
-    held.present(object, bytes);
+    held.presentAsWritten(object, bytes);
     return held;
   }
 
-  /** The stored bytes. */
+  /** A copy of the stored bytes that stays, or the ones it has. */
   get value(): Uint8Array {
-    const value = this.#value ?? this.#source.valueOf(this.key, this.revision);
-    assert(value !== undefined, "a revision that is past has its own value");
-    return value;
+    return this.#value ?? this.read((value) => Buffer.from(value));
+  }
+
+  /** Shows the stored bytes, which are good for the call only, and gives what `use` gives; it must not read others. */
+  read<T>(use: (value: Uint8Array) => T): T {
+    if (this.#value !== undefined) return use(this.#value);
+    let isShown = false;
+    const result = this.#source.read(this.key, this.revision, (value) => {
+      isShown = true;
+      return use(value);
+    });
+    assert(isShown, "a revision that is past has its own value");
+    return result as T;
   }
 
   /** Gives it a value of its own, before the driver has another; one that it has stays. */
-  keep(value: Uint8Array | undefined): void {
+  keep(value: Uint8Array): void {
     this.#value ??= value;
   }
 
@@ -77,7 +90,9 @@ export class HeldRevision extends HeldObject implements StoredObject {
   }
 
   protected override decode(): { readonly object: KubeObject; readonly bytes: number } {
-    const { value } = this;
-    return { object: this.#source.decode(this.key, value, this.revision), bytes: value.length };
+    return this.read((value) => ({
+      object: this.#source.decode(this.key, value, this.revision),
+      bytes: value.length,
+    }));
   }
 }

@@ -7,11 +7,14 @@ import { encodeForStore } from "./encodings.ts";
 import type { ValueCipher } from "./encryption.ts";
 import { HeldRevision, type RevisionFacts, type RevisionSource, type StoredObject } from "./held-revision.ts";
 import type { StoreMeasure } from "./store-measures.ts";
+import { ValueCopies } from "./value-copies.ts";
 
 /** An object on its way into the store. */
 interface Written {
   readonly object: KubeObject;
   readonly admittedBy: ResourceDefinition | undefined;
+  /** As it was reported: its writer is told of it without decoding it. */
+  reported?: KubeObject;
 }
 
 /** A change, whose objects are decoded for those who look at them. */
@@ -89,8 +92,11 @@ export class ResourceStore {
   readonly #lease: { readonly leaseSeconds?: number };
   readonly #cipher: ValueCipher | undefined;
   readonly #measure: StoreMeasure | undefined;
-  /** What is being written, by its value: an embedded backend reports that very value. */
-  readonly #writing = new Map<Uint8Array, Written>();
+  /**
+   * What is being written, by its value: an embedded backend reports that very value. Weakly, though all of it is taken out
+   * again: a map that grew old keeps what stood in it when it was last made anew, until a whole collection.
+   */
+  readonly #writing = new WeakMap<Uint8Array, Written>();
   /** Keys whose values would be kept with another key or provider now. */
   readonly #stale = new Set<string>();
   #generation = 0;
@@ -98,6 +104,7 @@ export class ResourceStore {
   readonly #source: RevisionSource;
   readonly #keys = new KeyIndex();
   readonly #watchers = new Set<StoreWatcher>();
+  readonly #pastValues = new ValueCopies();
   #window: StoreEvent[] = [];
   #windowBytes = 0;
   #windowStart: number;
@@ -130,10 +137,8 @@ export class ResourceStore {
     this.#lease = leaseSeconds === undefined ? {} : { leaseSeconds };
     this.#windowStart = backend.revision;
     this.#source = {
-      valueOf: (key, revision) => {
-        const entry = backend.peek?.(prefix + key);
-        return entry?.revision === revision ? entry.value : undefined;
-      },
+      read: (key, revision, use) =>
+        backend.peek?.(prefix + key, (entry) => (entry.revision === revision ? use(entry.value) : undefined)),
       decode: (key, value, revision) => decode(prefix + key, value, revision),
     };
   }
@@ -244,7 +249,7 @@ export class ResourceStore {
     const key = change.key.slice(this.prefix.length);
     const before = this.#objects.get(key);
     const past = before instanceof HeldRevision ? before : undefined;
-    past?.keep(change.previous?.slice());
+    if (past !== undefined && change.previous !== undefined) past.keep(this.#pastValues.copy(change.previous));
     let now: StoredObject;
     let type: StoreEvent["type"];
     if (change.type === "put") {
@@ -277,6 +282,7 @@ export class ResourceStore {
     const written = this.#writing.get(value);
     const object =
       written === undefined ? this.#decode(whole, value, revision) : this.#own(key, written.object, revision);
+    if (written !== undefined) written.reported = object;
     const admittedBy = written?.admittedBy;
     if (this.#cipher !== undefined) return { object, revision, admittedBy };
     const facts: RevisionFacts = this.#isLent ? { admittedBy } : { admittedBy, value };
@@ -395,16 +401,15 @@ export class ResourceStore {
     alongside: readonly SideWrite[] = [],
   ): Promise<StoredObject | undefined> {
     const write = this.putOperation(key, object, expected);
-    this.#writing.set(write.value, { object, admittedBy });
+    const written: Written = { object, admittedBy };
+    this.#writing.set(write.value, written);
     const others = alongside.map((side) => side.store.putOperation(side.key, side.object, side.expected));
     const operations = [...this.#withCompanions(write, key, object, expected), ...others];
     try {
       const result = await this.#measured(expected === 0 ? "create" : "update", () => this.#backend.txn(operations));
       if (result.ok) {
-        const stored = this.#objects.get(key);
-        return stored?.revision === result.revision
-          ? stored
-          : { object: this.#own(key, object, result.revision), revision: result.revision };
+        const { reported = this.#own(key, object, result.revision) } = written;
+        return { object: reported, revision: result.revision };
       }
       const side = alongside[others.findIndex((other) => other.key === result.key)];
       await (side === undefined ? this.#lose(key, result) : side.store.#catchUp(side.key, result.found));

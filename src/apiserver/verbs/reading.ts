@@ -21,7 +21,7 @@ import {
 } from "../list-pages.ts";
 import { scaleOf } from "../scale.ts";
 import { compileFilter } from "../selection.ts";
-import type { StoredObject } from "../storage/held-revision.ts";
+import { HeldRevision, type StoredObject } from "../storage/held-revision.ts";
 import type { VerbHost } from "./host.ts";
 
 /** The stored object; throws 404 where there is none. */
@@ -50,7 +50,8 @@ export async function getObject(
   const wanted = versionNumber(request.resourceVersion, plainFailure);
   const present = host.store(definition).revision;
   if (wanted > present) throw tooLargeVersion(wanted, present);
-  const { object } = readStored(host, definition, request.namespace, request.name);
+  const stored = readStored(host, definition, request.namespace, request.name);
+  const object = stored instanceof HeldRevision ? stored.glimpse : stored.object;
   await host.prepare(definition, [object]);
   const shown = host.convert(object, definition);
   if (request.subresource === "scale") return scaleOf(definition, shown);
