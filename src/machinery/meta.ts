@@ -102,7 +102,8 @@ export function apiVersionOf(kind: { readonly group: string; readonly version: s
 }
 
 export function gvkOf(object: { readonly apiVersion: string; readonly kind: string }): GroupVersionKind {
-  return { ...parseApiVersion(object.apiVersion), kind: object.kind };
+  const { group, version } = parseApiVersion(object.apiVersion);
+  return { group, version, kind: object.kind };
 }
 
 /** `namespace/name`, or `name` for cluster-scoped objects: the key of caches and queues. */

@@ -26,7 +26,7 @@ const REVISION_KEY = "\u0000revision";
 /** Entries whose revisions are remembered, those last written or read, so that a condition is checked without a read. */
 const HEADS_MAX = 65_536;
 /** How much of the map may be in memory before it is let go, and how much is read or written between two looks at it. */
-const MAPPED_MAX = 64 * 1024 * 1024;
+const MAPPED_MAX = 16 * 1024 * 1024;
 const LOOKS_PER_MAX = 4;
 /** Before the key of an entry: when its lease ends and which revision it belongs to, as two float64. */
 const LEASE_PREFIX = "\u0000lease";
@@ -60,10 +60,7 @@ export function openFileBackend(
    * Entries written but not yet reported: as a later transaction sees them, and as watchers know them. lmdb may show one or
    * the other meanwhile.
    */
-  const overlay = new Map<
-    string,
-    { entry: Entry | undefined; readonly revision: number; known: Entry | undefined }
-  >();
+  const overlay = new Map<string, { entry: Entry | undefined; readonly revision: number; known: Entry | undefined }>();
   const show = (key: string) => {
     const written = overlay.get(key);
     if (written === undefined) return;

@@ -1,4 +1,4 @@
-import { deepEqual } from "#base";
+import { copyWithout, deepEqual } from "#base";
 import {
   apiError,
   gvkOf,
@@ -50,9 +50,8 @@ const UNOWNED = new Set([
 
 /** The part of an object whose fields are owned by managers. */
 function owned(object: KubeObject): Readonly<Record<string, unknown>> {
-  const { apiVersion: _a, kind: _k, metadata, ...rest } = object as KubeObject & Readonly<Record<string, unknown>>;
-  const kept = Object.fromEntries(Object.entries(metadata ?? {}).filter(([key]) => !UNOWNED.has(key)));
-  return { metadata: kept, ...rest };
+  const metadata = Object.fromEntries(Object.entries(object.metadata ?? {}).filter(([key]) => !UNOWNED.has(key)));
+  return { metadata, ...copyWithout(object, "apiVersion", "kind", "metadata") };
 }
 
 /** Fields a request can write: the status through its subresource alone, everything else through the object. */

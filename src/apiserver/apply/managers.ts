@@ -1,3 +1,4 @@
+import { copyWith, copyWithout } from "#base";
 import type { ManagedFieldsEntry } from "#machinery";
 import { type FieldSet, readFieldSet, union } from "./field-set.ts";
 
@@ -43,15 +44,11 @@ export const isReset = (entries: readonly ManagedFieldsEntry[] | undefined): boo
   entries?.length === 1 && Object.keys(entries[0] as object).length === 0;
 
 export function newEntry(manager: Manager, operation: "Apply" | "Update"): ManagedFieldsEntry {
-  return {
-    manager: manager.manager,
-    operation,
-    apiVersion: manager.apiVersion,
-    // Writes through a Scale carry no time in Kubernetes.
-    ...(manager.subresource === "scale" ? {} : { time: manager.time }),
-    fieldsType: "FieldsV1",
-    ...(manager.subresource === undefined ? {} : { subresource: manager.subresource }),
-  };
+  const { apiVersion, subresource, time } = manager;
+  const entry = { manager: manager.manager, operation, apiVersion, time, fieldsType: "FieldsV1" };
+  // Writes through a Scale carry no time in Kubernetes.
+  const timed = subresource === "scale" ? copyWithout(entry, "time") : entry;
+  return subresource === undefined ? timed : copyWith(timed, { subresource });
 }
 
 /** Whether an owner is the one who writes now. */
@@ -85,9 +82,12 @@ export function writeOwners(owners: readonly Owner[]): readonly ManagedFieldsEnt
     sorted = [ancient, ...sorted.filter((owner) => owner !== oldest && owner !== partner)].sort(order);
   }
   if (sorted.length === 0) return undefined;
-  return sorted.map(({ entry: { subresource, ...entry }, fields }) => ({
-    ...entry,
-    fieldsV1: fields,
-    ...(subresource === undefined ? {} : { subresource }),
-  }));
+  return sorted.map(({ entry, fields }) => {
+    const { subresource } = entry;
+    const more = { fieldsV1: fields };
+    return copyWith(
+      copyWithout(entry, "subresource"),
+      subresource === undefined ? more : copyWith(more, { subresource }),
+    );
+  });
 }

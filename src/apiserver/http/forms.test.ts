@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import protobuf from "protobufjs/minimal.js";
 import { loadPki, type Pki } from "#certs";
 import type { RunningApiServer } from "#apiserver";
+import type { KubeList, ResourceRequest } from "#machinery";
 import { startTestApiServer } from "#testing";
 import { decodeProtobuf, encodeProtobuf } from "../protobuf/codec.ts";
 
@@ -26,6 +27,7 @@ function fieldsOf(bytes: Uint8Array): Map<number, Uint8Array[]> {
   }
   return fields;
 }
+const dataOf = (rest: object) => (rest as { readonly data: Readonly<Record<string, string>> }).data;
 const textOf = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString("utf8");
 
 describe("forms of answers over HTTPS", () => {
@@ -95,14 +97,14 @@ describe("forms of answers over HTTPS", () => {
           apiVersion: "v1",
           kind: "ConfigMap",
           metadata: { name },
-          data: { long: letter.repeat(50_000), "ü": "…" },
+          data: { long: letter.repeat(50_000), ü: "…" },
         },
       } as ResourceRequest);
     for (const name of names) await write("create", name, "a");
     const shown = (body: Buffer) =>
       (JSON.parse(body.toString("utf8")) as KubeList).items
         .filter(({ metadata }) => metadata.name?.startsWith("long-"))
-        .map(({ metadata, ...rest }) => [metadata.name, (rest as unknown as Json)["data"]["long"]?.[0], rest["kind" as never]]);
+        .map(({ metadata, ...rest }) => [metadata.name, dataOf(rest)["long"]?.[0], (rest as { kind?: string }).kind]);
     const before = names.map((name) => [name, "a", undefined]);
     const plain = await get(maps);
     expect(plain.headers["content-encoding"]).toBeUndefined();

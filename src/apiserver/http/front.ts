@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { copyWith, copyWithout } from "#base";
 import {
   ApiError,
   apiError,
@@ -412,18 +413,17 @@ export class Front {
       passage.audit.sent(sent.value);
       return sent;
     };
-    const { rest: _rest, isWatch: _isWatch, ...address } = path;
+    const address = copyWithout(path, "rest", "isWatch");
     if (attributes.verb === "watch") return this.#watch(path, query, form);
     const include = () => includeObjectOf(query);
     const answer = (status: number, object: KubeObject | KubeList): FrontAnswer | FrontPieces => {
       passage.answered = object;
-      const { contentType, ...encoded } = encodeAnswer(definition, form, object, include, server.clock.now());
-      const headers = {
-        "content-type": contentType,
-        ...warningHeader(warnings),
-        ...NOT_CACHED,
-      };
-      return { status, headers, ...encoded };
+      const encoded = encodeAnswer(definition, form, object, include, server.clock.now());
+      const plain = { "content-type": encoded.contentType, ...NOT_CACHED };
+      const headers = warnings.size === 0 ? plain : { ...plain, ...warningHeader(warnings) };
+      return "pieces" in encoded
+        ? { status, headers, pieces: encoded.pieces }
+        : { status, headers, body: encoded.body };
     };
     const name = path.name ?? "";
     switch (attributes.verb) {
@@ -445,19 +445,19 @@ export class Front {
       case "create": {
         const options = writeOptions(query, "CreateOptions", agent);
         const { value: body, strictErrors } = await sentObject();
-        const created = await server.execute({ verb: "create", ...address, body, options } as ResourceRequest, {
-          ...context,
-          strictErrors,
-        });
+        const created = await server.execute(
+          { verb: "create", ...address, body, options } as ResourceRequest,
+          copyWith(context, { strictErrors }),
+        );
         return answer(201, created);
       }
       case "update": {
         const options = writeOptions(query, "UpdateOptions", agent);
         const { value: body, strictErrors } = await sentObject();
-        const updated = await server.execute({ verb: "update", ...address, name, body, options } as ResourceRequest, {
-          ...context,
-          strictErrors,
-        });
+        const updated = await server.execute(
+          { verb: "update", ...address, name, body, options } as ResourceRequest,
+          copyWith(context, { strictErrors }),
+        );
         return answer(isCreated ? 201 : 200, updated);
       }
       case "patch": {
@@ -485,7 +485,7 @@ export class Front {
             body,
             options,
           } as ResourceRequest,
-          { ...context, strictErrors },
+          copyWith(context, { strictErrors }),
         );
         return answer(isCreated ? 201 : 200, patched);
       }
@@ -512,7 +512,7 @@ export class Front {
     checkListOptions({ ...options, ...initialEventsOf(query) }, true);
     versionNumber(options.resourceVersion, plainFailure);
     compileFilter(definition, options.labelSelector, options.fieldSelector, path.name);
-    const { rest: _rest, isWatch: _isWatch, ...address } = path;
+    const address = copyWithout(path, "rest", "isWatch");
     const seconds = integerOf(query.get("timeoutSeconds") || "0") || 1800 + server.random.below(1800);
     return {
       stream: true,

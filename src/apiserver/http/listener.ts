@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { type Duplex, pipeline, Readable, type Writable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { createGzip, gzip } from "node:zlib";
+import { copyWith } from "#base";
 import { ApiError, badRequest, internalError, requestEntityTooLarge } from "#machinery";
 import { forwardRequest, forwardUpgrade } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
@@ -189,7 +190,7 @@ function headersOf(request: Http2ServerRequest | IncomingMessage): Headers {
     const name = rawHeaders[at] as string;
     if (IDENTITY.test(name)) (lists[name.toLowerCase()] ??= []).push(rawHeaders[at + 1] as string);
   }
-  return { ...request.headers, ...lists };
+  return Object.keys(lists).length === 0 ? request.headers : { ...request.headers, ...lists };
 }
 
 /** Resolves when the answer is given; a watch counts as given once it has begun, until `streams` ends it. */
@@ -200,15 +201,17 @@ async function serve(
   streams: Set<() => void>,
 ): Promise<void> {
   const socket = (request.httpVersionMajor === 2 ? request.stream.session?.socket : request.socket) as TLSSocket;
-  const front2: FrontRequest = {
+  const asked: FrontRequest = {
     method: request.method,
     url: request.url,
     headers: headersOf(request),
     peer: peerOf(socket),
-    ...(socket.remoteAddress === undefined ? {} : { remoteAddress: socket.remoteAddress.replace(/^::ffff:/, "") }),
     body: () => readAll(request),
   };
-  const answer = await front.handle(front2);
+  const { remoteAddress } = socket;
+  const answer = await front.handle(
+    remoteAddress === undefined ? asked : copyWith(asked, { remoteAddress: remoteAddress.replace(/^::ffff:/, "") }),
+  );
   if ("forward" in answer) return pass(answer, request, response, socket.remoteAddress);
   if ("accept" in answer) {
     const { status } = badRequest("unable to upgrade: missing upgrade headers in request");
@@ -260,11 +263,15 @@ async function serve(
   const acceptsGzip = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
   if ("pieces" in answer) return sendPieces(answer, response, acceptsGzip);
   const body = acceptsGzip && answer.body.length >= GZIP_FROM_BYTES ? await compress(answer.body) : answer.body;
-  response.writeHead(answer.status, {
-    ...answer.headers,
-    ...(body === answer.body ? {} : { "content-encoding": "gzip", vary: "Accept-Encoding" }),
-    "content-length": body.length,
-  });
+  response.writeHead(
+    answer.status,
+    copyWith(
+      answer.headers,
+      body === answer.body
+        ? { "content-length": body.length }
+        : { "content-encoding": "gzip", vary: "Accept-Encoding", "content-length": body.length },
+    ),
+  );
   await new Promise<void>((resolve) => {
     response.once("close", resolve);
     if (request.method === "HEAD") response.end(resolve);

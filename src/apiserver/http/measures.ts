@@ -1,4 +1,4 @@
-import type { Gauge, Metrics } from "#base";
+import { copyWith, copyWithout, type Gauge, type Metrics } from "#base";
 import type { Attributes } from "../authorization/attributes.ts";
 
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
@@ -82,10 +82,10 @@ export class RequestMeasures {
 
   finished(facts: RequestFacts, code: number, seconds: number, bytes: number | undefined): void {
     const labels = labelsOf(facts);
-    this.#total.add(1, { ...labels, code: String(code) });
+    this.#total.add(1, copyWith(labels, { code: String(code) }));
     if (facts.attributes?.verb !== "watch") this.#seconds.observe(seconds, labels);
-    const { dry_run: _dryRun, ...rest } = labels;
-    if (bytes !== undefined && facts.attributes !== undefined) this.#sizes.observe(bytes, rest);
+    if (bytes !== undefined && facts.attributes !== undefined)
+      this.#sizes.observe(bytes, copyWithout(labels, "dry_run"));
   }
 
   /** Where the events a watch of this resource sends are counted: many, so that each costs an addition only. */

@@ -1,3 +1,4 @@
+import { copyWith } from "#base";
 import { ApiError, internalError, tooManyRequests } from "#machinery";
 import type { Auditor, AuditTrail } from "../audit/auditor.ts";
 import { headerOf } from "../authentication/headers.ts";
@@ -95,10 +96,13 @@ export class Passage {
       if (this.#hasBegun) this.#parts.measures?.finished(this.#facts, 200, this.#seconds(), undefined);
       return answer;
     }
-    if (!this.#hasBegun) return { ...answer, headers: { ...answer.headers, ...headers } };
-    if ("stream" in answer) return this.#followed(answer, headers);
+    if ("stream" in answer)
+      return this.#hasBegun
+        ? this.#followed(answer, headers)
+        : { ...answer, headers: { ...answer.headers, ...headers } };
+    if (!this.#hasBegun) return { ...answer, headers: copyWith(answer.headers, headers) };
     if ("pieces" in answer)
-      return { ...answer, headers: { ...answer.headers, ...headers }, pieces: this.#counted(answer) };
+      return { ...answer, headers: copyWith(answer.headers, headers), pieces: this.#counted(answer) };
     const { status } =
       error === undefined ? { status: undefined } : error instanceof ApiError ? error : internalError(error);
     this.audit.completed(
@@ -110,7 +114,7 @@ export class Passage {
       status ?? this.answered,
     );
     this.#parts.measures?.finished(this.#facts, answer.status, this.#seconds(), answer.body.length);
-    return { ...answer, headers: { ...answer.headers, ...headers } };
+    return { ...answer, headers: copyWith(answer.headers, headers) };
   }
 
   /** The pieces of an answer that is complete with the last of them, or with the one after which nobody takes more. */

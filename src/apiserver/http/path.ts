@@ -22,7 +22,8 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
   const rest = parts.slice(at);
   const isWatch = rest[0] === "watch" && rest.length > 1;
   if (isWatch) rest.shift();
-  const head = { group, version, ...(isWatch ? { isWatch: true as const } : {}) };
+  const found: Mutable<ResourcePath> = { group, version, resource: "" };
+  if (isWatch) found.isWatch = true;
   if (
     rest[0] === "namespaces" &&
     rest.length >= 3 &&
@@ -36,12 +37,28 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
       string?,
       ...string[],
     ];
-    return { ...head, namespace, resource, ...(name === undefined ? {} : { name }), ...tail(subresource, more) };
+    found.namespace = namespace;
+    return addressed(found, resource, name, subresource, more);
   }
   const [resource, name, subresource, ...more] = rest as [string, string?, string?, ...string[]];
-  return { ...head, resource, ...(name === undefined ? {} : { name }), ...tail(subresource, more) };
+  return addressed(found, resource, name, subresource, more);
 }
 
-function tail(subresource: string | undefined, more: readonly string[]) {
-  return subresource === undefined ? {} : { subresource, ...(more.length === 0 ? {} : { rest: more.join("/") }) };
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Member by member: every request has one, and all should have one shape. */
+function addressed(
+  found: Mutable<ResourcePath>,
+  resource: string,
+  name: string | undefined,
+  subresource: string | undefined,
+  more: readonly string[],
+): ResourcePath {
+  found.resource = resource;
+  if (name !== undefined) found.name = name;
+  if (subresource !== undefined) {
+    found.subresource = subresource;
+    if (more.length > 0) found.rest = more.join("/");
+  }
+  return found;
 }

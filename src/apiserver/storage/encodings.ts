@@ -1,3 +1,4 @@
+import { copyWithout } from "#base";
 import { holderOf, type KubeObject } from "#machinery";
 import { HeldRevision } from "./held-revision.ts";
 
@@ -6,9 +7,10 @@ const METADATA = '"metadata":{';
 
 /** An object as it is stored: kind, version and metadata first, without a resource version, which the revision is. */
 export function encodeForStore(object: KubeObject): Buffer {
-  const { kind, apiVersion, metadata, ...rest } = object;
-  const { resourceVersion: _revision, ...stored } = metadata;
-  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: stored, ...rest }));
+  const { kind, apiVersion } = object;
+  const metadata = copyWithout(object.metadata, "resourceVersion");
+  const rest = copyWithout(object, "kind", "apiVersion", "metadata");
+  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata, ...rest }));
 }
 
 /**
@@ -20,8 +22,8 @@ export function encodingOf(object: KubeObject): Buffer {
   if (stored !== undefined) return stored;
   let bytes = encodings.get(object);
   if (bytes === undefined) {
-    const { kind, apiVersion, ...rest } = object;
-    bytes = Buffer.from(JSON.stringify({ kind, apiVersion, ...rest }));
+    const { kind, apiVersion } = object;
+    bytes = Buffer.from(JSON.stringify({ kind, apiVersion, ...copyWithout(object, "kind", "apiVersion") }));
     encodings.set(object, bytes);
   }
   return bytes;

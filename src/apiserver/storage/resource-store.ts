@@ -1,5 +1,5 @@
 import { readStored, whyUnreadable } from "./foreign-forms.ts";
-import { deepFreeze } from "#base";
+import { copyWith, deepFreeze } from "#base";
 import { type KubeObject, resourceExpired, withMetadata } from "#machinery";
 import { type Backend, type BackendChange, KeyIndex, type Operation, StoreError, type TxnResult } from "#store";
 import type { ResourceDefinition } from "../definition.ts";
@@ -472,7 +472,7 @@ export class ResourceStore {
 const NOTHING = new Uint8Array();
 
 function withRevision(object: KubeObject, revision: number): KubeObject {
-  return deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } });
+  return deepFreeze({ ...object, metadata: copyWith(object.metadata, { resourceVersion: String(revision) }) });
 }
 
 function decode(key: string, value: Uint8Array, revision: number): KubeObject {

@@ -1,3 +1,4 @@
+import { copyWith, copyWithout } from "#base";
 import type { DeleteOptions, KubeObject, WriteOptions } from "#machinery";
 import type { AdmissionRequest, WrittenAlongside } from "../admission.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
@@ -13,7 +14,7 @@ export function admissionRequest(
   alongside?: WrittenAlongside[],
 ): AdmissionRequest {
   const metadata = (object ?? oldObject)?.metadata ?? {};
-  return {
+  const request = {
     operation,
     definition,
     object,
@@ -24,12 +25,10 @@ export function admissionRequest(
     user: context.user,
     isDryRun: options.dryRun ?? false,
     warn: context.warn,
-    options: withoutDryRun(options),
-    ...(alongside === undefined ? {} : { alongside: (write: WrittenAlongside) => void alongside.push(write) }),
-    ...(context.annotate === undefined ? {} : { annotate: context.annotate }),
+    options: copyWithout(options, "dryRun"),
   };
-}
-
-function withoutDryRun({ dryRun: _dryRun, ...rest }: WriteOptions | DeleteOptions): Readonly<Record<string, unknown>> {
-  return rest;
+  const more: { -readonly [K in "alongside" | "annotate"]?: Exclude<AdmissionRequest[K], undefined> } = {};
+  if (alongside !== undefined) more.alongside = (write) => void alongside.push(write);
+  if (context.annotate !== undefined) more.annotate = context.annotate;
+  return copyWith(request, more);
 }

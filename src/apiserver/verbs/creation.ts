@@ -1,3 +1,4 @@
+import { copyWith, copyWithout } from "#base";
 import { alreadyExists, apiError, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
 import { admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
@@ -44,10 +45,9 @@ export async function createObject(
     const hasStatus = (object as { status?: unknown }).status !== undefined;
     object = withoutStatus(object);
     if (definition.origin === "builtin" && (hasStatus || strategy.emptyStatus !== undefined))
-      object = {
-        ...object,
+      object = copyWith(object, {
         status: strategy.emptyStatus ?? ownedKindOf(definition).empty["status"] ?? {},
-      } as KubeObject;
+      });
   }
   object = strategy.prepareForCreate?.(object, context) ?? object;
   const namespaces = host.registry.find("", "v1", "namespaces");
@@ -88,6 +88,5 @@ export async function createObject(
 }
 
 function withoutStatus(object: KubeObject): KubeObject {
-  const { status: _status, ...rest } = object as KubeObject & { status?: unknown };
-  return rest as KubeObject;
+  return copyWithout(object, "status") as KubeObject;
 }

@@ -1,4 +1,4 @@
-import { deepEqual } from "#base";
+import { copyWith, copyWithout, deepEqual } from "#base";
 import {
   apiVersionOf,
   applyMergePatch,
@@ -223,10 +223,8 @@ function separateStatus(
   if (subresource === "status") {
     const status = (object as { status?: unknown }).status;
     // Conditions and the like may be written together with the metadata of custom resources.
-    const { status: _old, ...rest } = withMetadata(old, {
-      managedFields: object.metadata.managedFields,
-    }) as KubeObject & { status?: unknown };
-    return { ...rest, ...(status === undefined ? {} : { status }) } as KubeObject;
+    const rest = copyWithout(withMetadata(old, { managedFields: object.metadata.managedFields }), "status");
+    return (status === undefined ? rest : copyWith(rest, { status })) as KubeObject;
   }
   // An approval decides by conditions; the rest of the status is the signer's.
   if (subresource === "approval") {
@@ -240,9 +238,9 @@ function separateStatus(
   if (subresource === "finalize")
     return withFinalizers(old, (getPath(object, "spec", "finalizers") ?? []) as readonly string[]);
   if (!hasSubresource(definition, "status")) return object;
-  const { status: _sent, ...rest } = object as KubeObject & { status?: unknown };
+  const rest = copyWithout(object, "status");
   const status = (old as { status?: unknown }).status;
-  return (status === undefined ? rest : { ...rest, status }) as KubeObject;
+  return (status === undefined ? rest : copyWith(rest, { status })) as KubeObject;
 }
 
 /** The object with a status that is changed by the same write. */

@@ -7,7 +7,7 @@ import {
   isReleasedBinding,
   ResourceBinding,
 } from "#apis/karmada";
-import { deepEqual } from "#base";
+import { copyWithout, deepEqual } from "#base";
 import { retryOnConflict } from "#client";
 import { type Change, type ControllerContext, done, type Request, type Result, type Wakeup } from "#controller-runtime";
 import {
@@ -270,7 +270,7 @@ function* bindingsThatNeed(seen: Change, context: Context): Iterable<Wakeup> {
 
 /** Whether what a user says of an object changed, apart from status and bookkeeping. */
 function isSpecified(now: KubeObject, old: KubeObject): boolean {
-  const settled = ({ status: _status, ...rest }: KubeObject & { readonly status?: unknown }) =>
-    withMetadata(rest as KubeObject, { managedFields: undefined, resourceVersion: undefined });
+  const settled = (object: KubeObject) =>
+    withMetadata(copyWithout(object, "status"), { managedFields: undefined, resourceVersion: undefined });
   return !deepEqual(settled(now), settled(old));
 }

@@ -18,7 +18,7 @@ import {
   PropagationPolicy,
   ResourceBinding,
 } from "#apis/karmada";
-import { deepEqual } from "#base";
+import { copyWithout, deepEqual } from "#base";
 import {
   cacheIndex,
   type Change,
@@ -163,9 +163,7 @@ function policiesThatWaitFor(
 
 /** A change of status, version or field owners alone says nothing about what a user wants. */
 function isRelevant(old: KubeObject, now: KubeObject): boolean {
-  const settled = (object: KubeObject) => {
-    const { status: _status, ...rest } = object as KubeObject & { readonly status?: unknown };
-    return withMetadata(rest as KubeObject, { managedFields: undefined, resourceVersion: undefined });
-  };
+  const settled = (object: KubeObject) =>
+    withMetadata(copyWithout(object, "status"), { managedFields: undefined, resourceVersion: undefined });
   return !deepEqual(settled(old), settled(now));
 }
