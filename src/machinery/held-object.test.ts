@@ -14,6 +14,13 @@ class Held extends HeldObject {
     this.leave();
   }
 
+  write(bytes: number): KubeObject {
+    const { object } = this.decode();
+    this.decodings = 0;
+    this.presentAsWritten(object, bytes);
+    return object;
+  }
+
   protected override decode() {
     this.decodings++;
     const object: KubeObject = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: this.#name } };
@@ -48,6 +55,31 @@ test("what is past makes room at once, also when it says so twice", () => {
   held.done();
   held.done();
   expect(held.object).not.toBe(object);
+  expect(held.decodings).toBe(2);
+});
+
+test("what was just written is there for those who are told of it now, and decoded for who comes later", () => {
+  keepLittleDecoded(100);
+  const [first, second, third] = [new Held("a"), new Held("b"), new Held("c")];
+  const written = first.write(60);
+  expect(holderOf(written)).toBe(first);
+  expect(first.object).toBe(written);
+  second.write(60);
+  expect(first.object).not.toBe(written);
+  expect([first.decodings, second.decodings]).toEqual([1, 0]);
+  second.done();
+  third.write(60);
+  expect([second.object.metadata.name, third.object.metadata.name]).toEqual(["b", "c"]);
+  expect([second.decodings, third.decodings]).toEqual([1, 0]);
+});
+
+test("a glimpse shows what is there and leaves nothing behind", () => {
+  keepLittleDecoded(100);
+  const held = new Held("a");
+  const seen = held.glimpse;
+  expect(holderOf(seen)).toBe(held);
+  expect(held.object).not.toBe(seen);
+  expect(held.glimpse).toBe(held.object);
   expect(held.decodings).toBe(2);
 });
 
