@@ -226,3 +226,14 @@ describe("values", () => {
     expect(ofValue(schema, value)).toEqual(wanted);
   });
 });
+
+it("judges a text by a pattern as at first, however often and between however many others it comes", () => {
+  const schema = Schema.compile(object({ v: { type: "string", pattern: "^[a-z]+[0-9]*$" } }));
+  const isFine = (v: string) => schema.validate({ v }).length === 0;
+  for (let round = 0; round < 3; round++)
+    for (let at = 0; at < 50; at++) {
+      expect(isFine(`fits${at}`)).toBe(true);
+      expect(isFine(`${at}fits not`)).toBe(false);
+      expect(isFine("x".repeat(70 + at))).toBe(true);
+    }
+});

@@ -118,6 +118,10 @@ const notInteger = (path: string, format: string | undefined) =>
     `Checked value must be of type integer ${format === undefined ? "(default format)" : `with format ${format}`} in ${path}`,
   );
 
+/** Texts a pattern is known to fit; those that have one, reasons and quantities, are mostly the same few. */
+const FITTING_MAX = 32;
+const FITTING_LENGTH_MAX = 64;
+
 function textChecks(source: JsonSchema): readonly ValueCheck[] {
   const { minLength, maxLength, pattern, format } = source;
   const checks: ValueCheck[] = [];
@@ -150,9 +154,15 @@ function textChecks(source: JsonSchema): readonly ValueCheck[] {
     } catch {
       expression = undefined;
     }
+    const fitting = new Set<string>();
     only((value, path, errors) => {
-      if (expression !== undefined && !expression.matcher(value).find())
+      if (expression === undefined || fitting.has(value)) return;
+      if (!expression.matcher(value).find())
         errors.push(fieldInvalid(path, value, `${path} in body should match '${pattern}'`));
+      else if (value.length <= FITTING_LENGTH_MAX) {
+        if (fitting.size >= FITTING_MAX) fitting.clear();
+        fitting.add(value);
+      }
     });
   }
   return checks;
