@@ -21,5 +21,6 @@ export { startTestFleet } from "./fleet.ts";
 export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
 export { kubeconfigClients } from "./kubeconfig-clients.ts";
 export { hasKubectl, kubectl, type RunningKubectl, startKubectl } from "./kubectl.ts";
+export { aBindingOfCpus, aQuotaOfCpus, countedCpus, outcomeOf, usedCpus } from "./quotas.ts";
 export { createTestServer, type TestServer, watchInto } from "./test-server.ts";
 export { startVirtualFleet, type VirtualFleet } from "./virtual-fleet.ts";

@@ -4,15 +4,14 @@ import {
   FederatedResourceQuota,
   karmadaConversions,
   karmadaCustomResourceDefinitions,
-  quotaUsageOf,
   ResourceBinding,
 } from "#apis/karmada";
 import type { AdmissionPlugin, RunningApiServer } from "#apiserver";
 import { seededRandom, systemClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
-import { apiError, formatQuantity } from "#machinery";
+import { apiError } from "#machinery";
 import { type Backend, createMemoryBackend } from "#store";
-import { startTestApiServer } from "#testing";
+import { aBindingOfCpus, aQuotaOfCpus, countedCpus, outcomeOf, startTestApiServer, usedCpus } from "#testing";
 import { karmadaAdmission } from "../index.ts";
 
 let backend: Backend;
@@ -44,55 +43,28 @@ async function start(more: readonly AdmissionPlugin[] = []): Promise<Client> {
   servers.push(server);
   return createClient(server.transport());
 }
-const binding = (name: string, replicas = 1): ResourceBinding =>
-  ({
-    metadata: { name, namespace: "default" },
-    spec: {
-      resource: { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name },
-      replicaRequirements: { resourceRequest: { cpu: "1" } },
-      clusters: [{ name: "m1", replicas }],
-    },
-  }) as unknown as ResourceBinding;
-const quota = (name: string, cpu: string): FederatedResourceQuota =>
-  ({ metadata: { name, namespace: "default" }, spec: { overall: { cpu } } }) as unknown as FederatedResourceQuota;
-const used = async (client: Client, name = "team") =>
-  (await client.get(FederatedResourceQuota, { namespace: "default", name })).status?.overallUsed?.["cpu"];
-/** What the stored bindings use, counted anew. */
-const counted = async (client: Client) => {
-  let sum = 0;
-  for (const item of (await client.list(ResourceBinding, { namespace: "default" })).items) {
-    const amount = quotaUsageOf(item).get("cpu");
-    sum += amount === undefined ? 0 : Number(formatQuantity(amount));
-  }
-  return sum;
-};
-const outcome = (work: Promise<unknown>) =>
-  work.then(
-    () => "written",
-    (error: Error) => (error.message.includes("exceeded for resource cpu") ? "exceeded" : error.message),
-  );
 
 test("FQ-4: of forty creations at once over two replicas exactly as many pass as there is room for, and just these are charged", async () => {
   const clients = [await start(), await start()] as const;
-  await clients[0].create(FederatedResourceQuota, quota("team", "7"));
-  await clients[0].create(FederatedResourceQuota, quota("wide", "100"));
+  await clients[0].create(FederatedResourceQuota, aQuotaOfCpus("team", "7"));
+  await clients[0].create(FederatedResourceQuota, aQuotaOfCpus("wide", "100"));
   const outcomes = await Promise.all(
     Array.from({ length: 40 }, (_, at) =>
-      outcome((clients[at % 2] as Client).create(ResourceBinding, binding(`app-${at}`))),
+      outcomeOf((clients[at % 2] as Client).create(ResourceBinding, aBindingOfCpus(`app-${at}`))),
     ),
   );
   expect(outcomes.filter((text) => text === "written")).toHaveLength(7);
   expect(outcomes.filter((text) => text === "exceeded")).toHaveLength(33);
   for (const client of clients)
-    expect([await counted(client), await used(client), await used(client, "wide")]).toEqual([7, "7", "7"]);
+    expect([await countedCpus(client), await usedCpus(client), await usedCpus(client, "wide")]).toEqual([7, "7", "7"]);
 });
 
 test("FQ-4: changes that meet are charged one after the other, whether they ask for more or give back", async () => {
   const clients = [await start(), await start()] as const;
-  await clients[0].create(FederatedResourceQuota, quota("team", "20"));
-  for (let at = 0; at < 6; at++) await clients[0].create(ResourceBinding, binding(`app-${at}`, 2));
+  await clients[0].create(FederatedResourceQuota, aQuotaOfCpus("team", "20"));
+  for (let at = 0; at < 6; at++) await clients[0].create(ResourceBinding, aBindingOfCpus(`app-${at}`, 2));
   const scale = (client: Client, name: string, replicas: number) =>
-    outcome(
+    outcomeOf(
       retryOnConflict(async () => {
         const present = await client.get(ResourceBinding, { namespace: "default", name });
         await client.update(ResourceBinding, {
@@ -105,9 +77,9 @@ test("FQ-4: changes that meet are charged one after the other, whether they ask 
     [1, 5, 9, 1, 6, 7].map((replicas, at) => scale(clients[at % 2] as Client, `app-${at}`, replicas)),
   );
   expect(new Set(outcomes)).toEqual(new Set(["written", "exceeded"]));
-  const total = await counted(clients[1]);
+  const total = await countedCpus(clients[1]);
   expect(total).toBeLessThanOrEqual(20);
-  expect([await used(clients[0]), await used(clients[1])]).toEqual([String(total), String(total)]);
+  expect([await usedCpus(clients[0]), await usedCpus(clients[1])]).toEqual([String(total), String(total)]);
 });
 
 test("FQ-4: what is refused after the quota had room, exists already, or is only tried, is not charged", async () => {
@@ -119,19 +91,21 @@ test("FQ-4: what is refused after the quota had room, exists already, or is only
     },
   };
   const client = await start([refusing]);
-  await client.create(FederatedResourceQuota, quota("team", "5"));
-  expect(await outcome(client.create(ResourceBinding, binding("unwanted", 3)))).toBe("unwanted");
-  expect(await used(client)).toBeUndefined();
-  await client.create(ResourceBinding, binding("web", 3));
-  expect(await outcome(client.create(ResourceBinding, binding("web", 2)))).toContain("already exists");
-  expect(await outcome(client.create(ResourceBinding, binding("tried", 2), { dryRun: true }))).toBe("written");
-  expect(await outcome(client.create(ResourceBinding, binding("tried", 3), { dryRun: true }))).toBe("exceeded");
-  expect([await counted(client), await used(client)]).toEqual([3, "3"]);
+  await client.create(FederatedResourceQuota, aQuotaOfCpus("team", "5"));
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("unwanted", 3)))).toBe("unwanted");
+  expect(await usedCpus(client)).toBeUndefined();
+  await client.create(ResourceBinding, aBindingOfCpus("web", 3));
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("web", 2)))).toContain("already exists");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("tried", 2), { dryRun: true }))).toBe("written");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("tried", 3), { dryRun: true }))).toBe(
+    "exceeded",
+  );
+  expect([await countedCpus(client), await usedCpus(client)]).toEqual([3, "3"]);
 });
 
 test("FQ-4: binding and charge are one revision of the store: a watcher that stops in between has seen both or neither", async () => {
   const client = await start();
-  await client.create(FederatedResourceQuota, quota("team", "5"));
+  await client.create(FederatedResourceQuota, aQuotaOfCpus("team", "5"));
   const revisions: (readonly [key: string, revision: number])[] = [];
   const watch = backend.watch("/registry/", backend.revision, {
     changes: (changes) => {
@@ -139,7 +113,7 @@ test("FQ-4: binding and charge are one revision of the store: a watcher that sto
     },
     closed() {},
   });
-  await client.create(ResourceBinding, binding("web", 2));
+  await client.create(ResourceBinding, aBindingOfCpus("web", 2));
   watch.stop();
   expect(revisions.map(([resource]) => resource)).toEqual(["resourcebindings", "federatedresourcequotas"]);
   expect(new Set(revisions.map(([, revision]) => revision)).size).toBe(1);

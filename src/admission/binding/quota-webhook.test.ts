@@ -6,7 +6,6 @@ import {
   karmadaConversions,
   karmadaCustomResourceDefinitions,
   quotaChargesOf,
-  quotaUsageOf,
   readQuotaCharges,
   ResourceBinding,
 } from "#apis/karmada";
@@ -15,9 +14,17 @@ import { type Clock, seededRandom, silentLogger, systemClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
 import { createManager, type Manager } from "#controller-runtime";
 import { federatedResourceQuotaEnforcement } from "#controllers/federated-resource-quota-enforcement";
-import { apiError, formatQuantity } from "#machinery";
+import { apiError } from "#machinery";
 import { type Backend, createMemoryBackend } from "#store";
-import { eventually, startTestApiServer } from "#testing";
+import {
+  aBindingOfCpus,
+  aQuotaOfCpus,
+  countedCpus,
+  eventually,
+  outcomeOf,
+  startTestApiServer,
+  usedCpus,
+} from "#testing";
 import { karmadaAdmission } from "../index.ts";
 
 let backend: Backend;
@@ -83,43 +90,19 @@ async function count(): Promise<void> {
   await manager.start();
 }
 
-const binding = (name: string, replicas = 1): ResourceBinding =>
-  ({
-    metadata: { name, namespace: "default" },
-    spec: {
-      resource: { apiVersion: "apps/v1", kind: "Deployment", namespace: "default", name },
-      replicaRequirements: { resourceRequest: { cpu: "1" } },
-      clusters: [{ name: "m1", replicas }],
-    },
-  }) as unknown as ResourceBinding;
-const quota = (name: string, cpu: string): FederatedResourceQuota =>
-  ({ metadata: { name, namespace: "default" }, spec: { overall: { cpu } } }) as unknown as FederatedResourceQuota;
-const used = async (client: Client, name = "team") =>
-  (await client.get(FederatedResourceQuota, { namespace: "default", name })).status?.overallUsed?.["cpu"];
 const open = async (client: Client) =>
   readQuotaCharges(await client.find(ConfigMap, quotaChargesOf("default"))).map(({ binding: name }) => name);
-const stored = async (client: Client) => {
-  let sum = 0;
-  for (const item of (await client.list(ResourceBinding, { namespace: "default" })).items) {
-    const amount = quotaUsageOf(item).get("cpu");
-    sum += amount === undefined ? 0 : Number(formatQuantity(amount));
-  }
-  return sum;
-};
 /** Waits until just so much of quotas is used, and just these writes are awaited. */
 const settled = (client: Client, uses: Readonly<Record<string, string>>, awaited: readonly string[] = []) =>
   eventually(async () => {
-    const found = await Promise.all(Object.keys(uses).map(async (name) => [name, await used(client, name)] as const));
+    const found = await Promise.all(
+      Object.keys(uses).map(async (name) => [name, await usedCpus(client, name)] as const),
+    );
     expect([Object.fromEntries(found), await open(client)]).toEqual([uses, awaited]);
     return true;
   });
-const outcome = (work: Promise<unknown>) =>
-  work.then(
-    () => "written",
-    (error: Error) => (error.message.includes("exceeded for resource cpu") ? "exceeded" : error.message),
-  );
 const scale = (client: Client, name: string, replicas: number) =>
-  outcome(
+  outcomeOf(
     retryOnConflict(async () => {
       const present = await client.get(ResourceBinding, { namespace: "default", name });
       const spec = { ...present.spec, clusters: [{ name: "m1", replicas }] };
@@ -130,36 +113,36 @@ const scale = (client: Client, name: string, replicas: number) =>
 test("FQ-4: of forty creations at once through two webhooks exactly as many pass as there is room for, and the count follows", async () => {
   const clients = [await start(), await start()] as const;
   await count();
-  await clients[0].create(FederatedResourceQuota, quota("team", "7"));
-  await clients[0].create(FederatedResourceQuota, quota("wide", "100"));
+  await clients[0].create(FederatedResourceQuota, aQuotaOfCpus("team", "7"));
+  await clients[0].create(FederatedResourceQuota, aQuotaOfCpus("wide", "100"));
   const outcomes = await Promise.all(
     Array.from({ length: 40 }, (_, at) =>
-      outcome((clients[at % 2] as Client).create(ResourceBinding, binding(`app-${at}`))),
+      outcomeOf((clients[at % 2] as Client).create(ResourceBinding, aBindingOfCpus(`app-${at}`))),
     ),
   );
   expect([outcomes.filter((text) => text === "written").length, new Set(outcomes)]).toEqual([
     7,
     new Set(["written", "exceeded"]),
   ]);
-  expect(await stored(clients[1])).toBe(7);
+  expect(await countedCpus(clients[1])).toBe(7);
   await settled(clients[0], { team: "7", wide: "7" });
   // What is given back is there for others at once.
   const [gone] = (await clients[0].list(ResourceBinding, { namespace: "default" })).items;
   await clients[0].delete(ResourceBinding, { namespace: "default", name: gone?.metadata.name ?? "" });
-  expect(await outcome(clients[1].create(ResourceBinding, binding("next")))).toBe("written");
-  expect(await outcome(clients[1].create(ResourceBinding, binding("late")))).toBe("exceeded");
+  expect(await outcomeOf(clients[1].create(ResourceBinding, aBindingOfCpus("next")))).toBe("written");
+  expect(await outcomeOf(clients[1].create(ResourceBinding, aBindingOfCpus("late")))).toBe("exceeded");
 });
 
 test("FQ-4: changes that meet never use more than there is, whether they ask for more or give back", async () => {
   const clients = [await start(), await start()] as const;
   await count();
-  await clients[0].create(FederatedResourceQuota, quota("team", "20"));
-  for (let at = 0; at < 6; at++) await clients[0].create(ResourceBinding, binding(`app-${at}`, 2));
+  await clients[0].create(FederatedResourceQuota, aQuotaOfCpus("team", "20"));
+  for (let at = 0; at < 6; at++) await clients[0].create(ResourceBinding, aBindingOfCpus(`app-${at}`, 2));
   const outcomes = await Promise.all(
     [1, 5, 9, 1, 6, 7].map((replicas, at) => scale(clients[at % 2] as Client, `app-${at}`, replicas)),
   );
   expect(new Set(outcomes)).toEqual(new Set(["written", "exceeded"]));
-  const total = await stored(clients[1]);
+  const total = await countedCpus(clients[1]);
   expect(total).toBeLessThanOrEqual(20);
   await settled(clients[0], { team: String(total) });
 });
@@ -175,17 +158,19 @@ test("FQ-4: a write that is refused elsewhere charges nothing, holds its room fo
   };
   const client = await start([refusing]);
   await count();
-  await client.create(FederatedResourceQuota, quota("team", "5"));
+  await client.create(FederatedResourceQuota, aQuotaOfCpus("team", "5"));
   for (let tries = 0; tries < 3; tries++)
-    expect(await outcome(client.create(ResourceBinding, binding("unwanted", 3)))).toBe("unwanted");
-  await client.create(ResourceBinding, binding("small", 1));
+    expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("unwanted", 3)))).toBe("unwanted");
+  await client.create(ResourceBinding, aBindingOfCpus("small", 1));
   await settled(client, { team: "1" }, ["unwanted"]);
-  expect(await outcome(client.create(ResourceBinding, binding("large", 2)))).toBe("exceeded");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("large", 2)))).toBe("exceeded");
   isRefused = false;
-  expect(await outcome(client.create(ResourceBinding, binding("unwanted", 3), { dryRun: true }))).toBe("written");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("unwanted", 3), { dryRun: true }))).toBe(
+    "written",
+  );
   aheadMs = 76_000;
-  expect(await outcome(client.create(ResourceBinding, binding("large", 4)))).toBe("written");
-  expect(await outcome(client.create(ResourceBinding, binding("unwanted", 3)))).toBe("exceeded");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("large", 4)))).toBe("written");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("unwanted", 3)))).toBe("exceeded");
   await settled(client, { team: "5" });
 });
 
@@ -204,15 +189,15 @@ test("FQ-4: what is admitted and not stored yet is not forgotten by a count that
   };
   const client = await start([holding]);
   await count();
-  await client.create(FederatedResourceQuota, quota("team", "5"));
-  await client.create(ResourceBinding, binding("first", 1));
+  await client.create(FederatedResourceQuota, aQuotaOfCpus("team", "5"));
+  await client.create(ResourceBinding, aBindingOfCpus("first", 1));
   await settled(client, { team: "1" });
-  const slow = outcome(client.create(ResourceBinding, binding("slow", 4)));
+  const slow = outcomeOf(client.create(ResourceBinding, aBindingOfCpus("slow", 4)));
   await isHere;
   await client.delete(ResourceBinding, { namespace: "default", name: "first" });
   await settled(client, { team: "0" }, ["slow"]);
-  expect(await outcome(client.create(ResourceBinding, binding("second", 2)))).toBe("exceeded");
-  expect(await outcome(client.create(ResourceBinding, binding("third", 1)))).toBe("written");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("second", 2)))).toBe("exceeded");
+  expect(await outcomeOf(client.create(ResourceBinding, aBindingOfCpus("third", 1)))).toBe("written");
   letGo();
   expect(await slow).toBe("written");
   await settled(client, { team: "5" });
