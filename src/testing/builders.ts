@@ -18,6 +18,14 @@ export function aDeployment(name: string, replicas = 1, namespace = "default"): 
   } as unknown as Deployment;
 }
 
+/** A Deployment whose pods mount a ConfigMap. */
+export function aDeploymentThatNeeds(name: string, configMap: string): Deployment {
+  const plain = aDeployment(name) as unknown as { readonly spec: { readonly template: { readonly spec: object } } };
+  const { template } = plain.spec;
+  const spec = { ...template.spec, volumes: [{ name: "settings", configMap: { name: configMap } }] };
+  return { ...plain, spec: { ...plain.spec, template: { ...template, spec } } } as unknown as Deployment;
+}
+
 /** A policy for all Deployments of a namespace. */
 export function aPropagationPolicy(
   name: string,

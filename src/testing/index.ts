@@ -3,7 +3,7 @@
  * `startTestApiServer` only an API server, `eventually` waits for something to come true without sleeping longer than it must, `kubectl` runs the machine's real one.
  */
 export { startTestApiServer } from "./api-server.ts";
-export { aDeployment, aPropagationPolicy } from "./builders.ts";
+export { aDeployment, aDeploymentThatNeeds, aPropagationPolicy } from "./builders.ts";
 export {
   aDefinition,
   aFlinkJob,

@@ -17,7 +17,7 @@ export const aQuotaOfCpus = (name: string, cpu: string): FederatedResourceQuota 
   ({ metadata: { name, namespace: "default" }, spec: { overall: { cpu } } }) as unknown as FederatedResourceQuota;
 
 /** The CPUs a quota's status says are used. */
-export const usedCpus = async (client: Client, quota = "team"): Promise<string | undefined> =>
+export const usedCpus = async (client: Client, quota = "team"): Promise<string | number | undefined> =>
   (await client.get(FederatedResourceQuota, { namespace: "default", name: quota })).status?.overallUsed?.["cpu"];
 
 /** The CPUs the stored bindings use, counted anew. */

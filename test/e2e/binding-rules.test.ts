@@ -20,7 +20,7 @@ import {
 } from "#apis/karmada";
 import { retryOnConflict } from "#client";
 import { getPath, type KubeObject, type ResourceKind, setPath } from "#machinery";
-import { aDeployment, startVirtualFleet, type VirtualFleet } from "#testing";
+import { aDeployment, aDeploymentThatNeeds, startVirtualFleet, type VirtualFleet } from "#testing";
 
 let fleet: VirtualFleet;
 beforeAll(async () => {
@@ -49,19 +49,7 @@ const configMap = (name: string) =>
     metadata: at(name),
     data: { a: "1" },
   } as ConfigMap);
-const workload = (name: string, needs: string) => {
-  const plain = aDeployment(name) as unknown as { spec: { template: { spec: object } } };
-  return fleet.plane.create(Deployment, {
-    ...plain,
-    spec: {
-      ...plain.spec,
-      template: {
-        ...plain.spec.template,
-        spec: { ...plain.spec.template.spec, volumes: [{ name: "v", configMap: { name: needs } }] },
-      },
-    },
-  } as unknown as Deployment);
-};
+const workload = (name: string, needs: string) => fleet.plane.create(Deployment, aDeploymentThatNeeds(name, needs));
 const edit = <T extends KubeObject>(kind: ResourceKind<T>, name: string, change: (object: T) => object) =>
   retryOnConflict(async () => fleet.plane.update(kind, change(await fleet.plane.get(kind, at(name))) as T));
 const copy = (cluster: string, name: string) => fleet.member(cluster).find(ConfigMap, at(name));

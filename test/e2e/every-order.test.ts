@@ -4,7 +4,7 @@ import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { OverridePolicy, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
 import { retryOnConflict } from "#client";
 import { getPath, type KubeObject, type ResourceKind } from "#machinery";
-import { aDeployment, startVirtualFleet, type VirtualFleet } from "#testing";
+import { aDeploymentThatNeeds, startVirtualFleet, type VirtualFleet } from "#testing";
 
 let fleet: VirtualFleet;
 beforeAll(async () => {
@@ -24,19 +24,7 @@ function ordersOf<T>(items: readonly T[]): readonly (readonly T[])[] {
 const pauseMs = (order: number, step: number) => [0, 20, 5_000][(order + step) % 3] as number;
 
 const make: Readonly<Record<string, (name: string) => Promise<unknown>>> = {
-  template: (name) => {
-    const plain = aDeployment(name) as unknown as { spec: { template: { spec: object } } };
-    return fleet.plane.create(Deployment, {
-      ...plain,
-      spec: {
-        ...plain.spec,
-        template: {
-          ...plain.spec.template,
-          spec: { ...plain.spec.template.spec, volumes: [{ name: "v", configMap: { name } }] },
-        },
-      },
-    } as unknown as Deployment);
-  },
+  template: (name) => fleet.plane.create(Deployment, aDeploymentThatNeeds(name, name)),
   dependency: (name) =>
     fleet.plane.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: at(name), data: { a: "1" } }),
   policy: (name) =>

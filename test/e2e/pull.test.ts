@@ -15,25 +15,14 @@ import {
   Secret,
 } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
-import { describeCertificates, parseKubeconfig, readKubeconfig, resolveContext } from "#certs";
-import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
-import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { describeCertificates, readKubeconfig, resolveContext } from "#certs";
+import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Program } from "../program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "flotilla-pull-"));
-const transports: HttpTransport[] = [];
 let programs: Program;
 
-const connectText = (text: string): Client => {
-  const { namespace: _namespace, ...endpoint } = resolveContext(readKubeconfig(text));
-  const transport = createHttpTransport(endpoint);
-  transports.push(transport);
-  return createClient(transport);
-};
-const connect = (path: string): Client => {
-  parseKubeconfig(path);
-  return connectText(readFileSync(path, "utf8"));
-};
+const { connect, connectText, close: closeClients } = kubeconfigClients();
 
 const dataDir = join(folder, "plane");
 const admin = join(dataDir, "admin.kubeconfig");
@@ -54,7 +43,7 @@ beforeAll(async () => {
   programs = await bundleProgram();
 });
 afterAll(async () => {
-  await Promise.all(transports.map((transport) => transport.close()));
+  await closeClients();
   await programs.close();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -7,7 +7,7 @@ import { seededRandom, silentLogger, systemClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
 import { createManager, type Manager } from "#controller-runtime";
 import { createInterpreter } from "#interpreter";
-import { aDeployment, eventually, startTestApiServer } from "#testing";
+import { aDeploymentThatNeeds, eventually, startTestApiServer } from "#testing";
 import { dependenciesDistributor } from "./index.ts";
 
 const at = (name: string) => ({ namespace: "default", name });
@@ -44,17 +44,7 @@ afterEach(async () => {
 });
 
 async function workload(name: string, configMap: string, clusters: readonly string[], more: object = {}) {
-  const plain = aDeployment(name) as unknown as { spec: { template: { spec: object } } };
-  const template = await client.create(Deployment, {
-    ...plain,
-    spec: {
-      ...plain.spec,
-      template: {
-        ...plain.spec.template,
-        spec: { ...plain.spec.template.spec, volumes: [{ name: "settings", configMap: { name: configMap } }] },
-      },
-    },
-  } as unknown as Deployment);
+  const template = await client.create(Deployment, aDeploymentThatNeeds(name, configMap));
   return client.create(ResourceBinding, {
     apiVersion: "work.karmada.io/v1alpha2",
     kind: "ResourceBinding",
