@@ -14,6 +14,7 @@ import { createMemoryBackend, openBackend, openFileBackend } from "#store";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type RunningMember, startMember } from "./member.ts";
 import { startMemberThreads } from "./member-threads/member-threads.ts";
+import { memberFolder } from "./member-threads/seat.ts";
 import { createMetrics } from "./metrics.ts";
 
 export interface FleetMember {
@@ -49,6 +50,8 @@ export interface FleetOptions {
   readonly podReadyMs?: number;
   /** Threads the members share among themselves; 0, the default, for the control plane's own. */
   readonly memberThreads?: number;
+  /** How one of them is started. */
+  readonly startThread?: Parameters<typeof startMemberThreads>[3];
 }
 
 /** Starts members, control plane and joins them; resolves when the API answers and the members are known. */
@@ -72,7 +75,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { metrics, text } = createMetrics();
   const turns = new Turns();
   const threadCount = Math.min(options.memberThreads ?? 0, options.members.length);
-  const threads = threadCount > 0 ? startMemberThreads(threadCount, clock, log) : undefined;
+  const threads = threadCount > 0 ? startMemberThreads(threadCount, clock, log, options.startThread) : undefined;
   const isKept = !(options.isInMemory || options.membersInMemory);
   const serving = {
     certificate: pki.server.certificate,
@@ -88,17 +91,27 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       ...(options.podReadyMs === undefined ? {} : { podReadyMs: options.podReadyMs }),
     };
     if (threads !== undefined)
-      return threads.start({
-        member,
-        folder: isKept ? folder : undefined,
-        serving,
-        isVerbose: config.logLevel === "debug" || config.verbosity > 0,
-      });
-    const backend = isKept ? { backend: openFileBackend(join(folder, "members", given.name)) } : {};
+      return threads.start(
+        {
+          member,
+          folder: isKept ? folder : undefined,
+          serving,
+          isVerbose: config.logLevel === "debug" || config.verbosity > 0,
+        },
+        () => joinAgain(given.name),
+      );
+    const backend = isKept ? { backend: openFileBackend(memberFolder(folder, given.name)) } : {};
     const running = await startMember({ ...member, clock, random, log, turns, ...backend });
     const own = await running.api.listen({ host: "127.0.0.1", port: 0, ...serving });
     listeners.push(own);
     return { running, port: own.port };
+  }
+  /** A member that comes back after its thread failed may have lost all it had, accounts and identity included. */
+  const rejoins = new Map<string, () => Promise<void>>();
+  function joinAgain(name: string): void {
+    rejoins
+      .get(name)?.()
+      .catch((error: unknown) => log.error("a simulated member could not be joined again", { member: name, error }));
   }
   const started = await Promise.all(
     options.members.map(async (member) => ({ member, ...(await startOne(member)) })),
@@ -118,14 +131,18 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     inProcess.set(endpoint, running.transport);
     keep(member.name, `${member.name}.kubeconfig`, endpoint, pki);
     const inside = createClient(running.api.transport(), { fieldManager: "flotilla" });
-    const credentials = obtainCredentials(inside, member.name, CLUSTER_NAMESPACE, clock);
+    const obtain = () => obtainCredentials(inside, member.name, CLUSTER_NAMESPACE, clock);
+    rejoins.set(member.name, async () =>
+      joinMember(controlPlane, member, { apiEndpoint: endpoint, id: await memberId(inside) }, await obtain()),
+    );
+    const credentials = obtain();
     // It is awaited below; a failure before that must not end the process.
     credentials.catch(() => {});
     const id = memberId(inside);
     id.catch(() => {});
     joins.push({ member, endpoint, credentials, id });
   }
-  const controlPlane = await startControlPlane({
+  const controlPlane: ControlPlane = await startControlPlane({
     config,
     backend,
     pki,

@@ -429,6 +429,11 @@ function lock(folder: string): () => void {
   return release;
 }
 
+/** Takes away the lock of a folder whose holder is known to be gone: a thread of this very process, which left it behind. */
+export function breakLock(folder: string): void {
+  rmSync(join(folder, "lock"), { force: true });
+}
+
 function isAlive(pid: number): boolean {
   if (pid === process.pid) return true;
   try {

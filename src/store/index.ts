@@ -18,7 +18,7 @@ export type {
 } from "./backend.ts";
 export { startCompaction } from "./compaction.ts";
 export { isCompacted, StoreError, type StoreErrorCode } from "./errors.ts";
-export { openFileBackend } from "./file.ts";
+export { breakLock, openFileBackend } from "./file.ts";
 export { KeyIndex } from "./key-index.ts";
 export { createMemoryBackend } from "./memory.ts";
 export { openBackend } from "./open-backend.ts";

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MessageChannel } from "node:worker_threads";
+import { MessageChannel, type Worker } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
 import { ConfigMap, Deployment, Event } from "#apis/kubernetes";
@@ -11,8 +11,9 @@ import { type Client, createClient } from "#client";
 import { parseFlags } from "#config";
 import { isConflict, isNotFound, type KubeObject } from "#machinery";
 import { ConnectionRefused } from "#simulator";
-import { aDeployment, aPropagationPolicy, eventually, httpsClient } from "#testing";
-import { type Fleet, startFleet } from "../fleet.ts";
+import { aDeployment, aPropagationPolicy, eventually, httpsClient, kubeconfigClients } from "#testing";
+import { type Fleet, type FleetOptions, startFleet } from "../fleet.ts";
+import { startMemberThread } from "./member-threads.ts";
 import { type RemoteMember, remoteMember } from "./remote-transport.ts";
 import { serveMember } from "./serve.ts";
 
@@ -133,10 +134,11 @@ describe("a member at the other end of a channel", () => {
 describe("a fleet whose members share a thread of their own", () => {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-threads-"));
   let fleet: Fleet | undefined;
-  const start = async () => {
+  const start = async (more: Partial<FleetOptions> = {}, dataDir = folder) => {
     fleet = await startFleet({
+      ...more,
       config: parseFlags([
-        `--data-dir=${folder}`,
+        `--data-dir=${dataDir}`,
         "--secure-port=0",
         "--cluster-status-update-frequency=200ms",
         "--cluster-failure-threshold=300ms",
@@ -161,15 +163,69 @@ describe("a fleet whose members share a thread of their own", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+  const at = { namespace: "default", name: "web" };
+  const isReady = async ({ plane }: { readonly plane: Client }, name: string, status: string) =>
+    (await plane.get(Cluster, { name })).status?.conditions?.some(
+      (condition) => condition.type === "Ready" && condition.status === status,
+    );
+
+  it.each([
+    ["on disk comes back with what it kept", false],
+    ["in memory comes back empty and is given everything anew", true],
+  ])("a member whose thread is killed %s", { timeout: 180_000 }, async (_what, membersInMemory) => {
+    const workers: Worker[] = [];
+    const startThread = () => {
+      const worker = startMemberThread();
+      workers.push(worker);
+      return worker;
+    };
+    const running = await start({ startThread, membersInMemory }, join(folder, String(membersInMemory)));
+    const { plane } = running;
+    await plane.create(
+      PropagationPolicy,
+      aPropagationPolicy("all", { clusterAffinity: { clusterNames: ["m1", "m2"] } }),
+    );
+    await plane.create(Deployment, aDeployment("web", 2));
+    await eventually(async () => (await plane.get(Deployment, at)).status?.readyReplicas === 4, 60_000);
+    const inside = createClient(running.fleet.members.get("m1")?.api.transport() as never);
+    const { metadata: made } = await inside.get(Deployment, at);
+    const { id } = (await plane.get(Cluster, { name: "m1" })).spec as { id?: string };
+    const said: string[] = [];
+    const watching = plane.watch(
+      Cluster,
+      { fieldSelector: "metadata.name=m1", resourceVersion: "0" },
+      {
+        event: (_type, cluster) => {
+          const conditions = (cluster as Cluster).status?.conditions ?? [];
+          said.push(conditions.find(({ type }) => type === "Ready")?.status ?? "");
+        },
+        closed: () => {},
+      },
+    );
+    await workers[0]?.terminate();
+    await eventually(() => said.includes("False"), 60_000);
+    await eventually(() => workers.length === 2, 60_000);
+    for (const name of ["m1", "m2"]) await eventually(() => isReady(running, name, "True"), 60_000);
+    watching.stop();
+    const back = await eventually(() => inside.find(Deployment, at), 60_000);
+    expect(back.metadata.uid === made.uid).toBe(!membersInMemory);
+    await eventually(
+      async () => (((await plane.get(Cluster, { name: "m1" })).spec as { id?: string }).id === id) === !membersInMemory,
+      60_000,
+    );
+    await plane.patch(Deployment, at, "application/merge-patch+json", { spec: { replicas: 3 } });
+    await eventually(async () => (await plane.get(Deployment, at)).status?.readyReplicas === 6, 60_000);
+    // At the address it had.
+    const clients = kubeconfigClients();
+    const outside = clients.connect(running.fleet.kubeconfigs.get("m1") ?? "");
+    expect((await outside.get(Deployment, at)).spec?.replicas).toBe(3);
+    await clients.close();
+  });
+
   it("carries out, reports, fails and comes back like any other, and keeps its data over a restart", {
     timeout: 180_000,
   }, async () => {
-    const at = { namespace: "default", name: "web" };
     const first = await start();
-    const isReady = async ({ plane }: { readonly plane: Client }, name: string, status: string) =>
-      (await plane.get(Cluster, { name })).status?.conditions?.some(
-        (condition) => condition.type === "Ready" && condition.status === status,
-      );
     await eventually(() => isReady(first, "m1", "True"), 60_000);
     await eventually(() => isReady(first, "m2", "True"), 60_000);
     await first.plane.create(

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { LogFields, Logger } from "#base";
 import { systemClock } from "#base";
 import type { ListRequest, RawRequest, ResourceRequest, WatchHandle, WatchRequest } from "#machinery";
@@ -6,7 +5,7 @@ import { createMemoryBackend, openFileBackend } from "#store";
 import { startMember } from "../member.ts";
 import { realRandom } from "../real-random.ts";
 import { type Asked, Batches, failureOf, type LogLevel, type Port, type Told } from "./messages.ts";
-import type { MemberSeat } from "./seat.ts";
+import { memberFolder, type MemberSeat } from "./seat.ts";
 
 /** A logger whose lines are written by the thread of the control plane. */
 function loggerOver(tell: (told: Told) => void, isVerbose: boolean): Logger {
@@ -42,7 +41,7 @@ export async function serveMember(port: Port, { member, folder, serving, isVerbo
     clock: systemClock,
     random: realRandom(),
     log: loggerOver(tell, isVerbose),
-    backend: folder === undefined ? createMemoryBackend() : openFileBackend(join(folder, "members", member.name)),
+    backend: folder === undefined ? createMemoryBackend() : openFileBackend(memberFolder(folder, member.name)),
   });
   const listener = await simulated.api.listen({ host: "127.0.0.1", port: 0, ...serving });
   const inside = simulated.api.transport();
