@@ -81,6 +81,11 @@ const commands: readonly Command[] = [
     summary: "remove a pull member and its agent",
     load: () => import("./commands/unregister.ts"),
   },
+  {
+    words: ["promote"],
+    summary: "make a template of an object that runs in a member, without disturbing it",
+    load: () => import("./commands/promote.ts"),
+  },
   { words: ["agent"], summary: "look after a pull member, in it", load: () => import("./commands/agent.ts") },
   { words: ["get", "clusters"], summary: "list member clusters", load: () => import("./commands/get-clusters.ts") },
   {

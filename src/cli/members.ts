@@ -18,7 +18,8 @@ export async function openMember(
   cluster: Cluster,
   timeoutMs = 5_000,
 ): Promise<MemberConnection> {
-  const { namespace: _namespace, ...endpoint } = connection.endpoint;
+  // With the credentials of now, which a plugin may have given.
+  const { namespace: _namespace, ...endpoint } = connection.transport.endpoint();
   const name = cluster.metadata.name ?? "";
   const proxy = createHttpTransport({
     ...endpoint,

@@ -6,11 +6,19 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { Cluster } from "#apis/karmada";
-import { ClusterRole, ClusterRoleBinding, Namespace, ServiceAccount } from "#apis/kubernetes";
+import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import {
+  ClusterRole,
+  ClusterRoleBinding,
+  Deployment,
+  Namespace,
+  Pod,
+  ServiceAccount,
+  StatefulSet,
+} from "#apis/kubernetes";
 import { parseKubeconfig, resolveContext } from "#certs";
 import type { KubeObject, ResourceKind } from "#machinery";
-import { eventually, hasKubectl, kubeconfigClients } from "#testing";
+import { aDeployment, aPropagationPolicy, eventually, hasKubectl, kubeconfigClients } from "#testing";
 import { childPrograms } from "../child-programs.ts";
 import { canEnterPods, inPod } from "../pod.ts";
 
@@ -204,6 +212,35 @@ describe("commands of the install paths, as plain processes", () => {
     );
     await eventually(() => /edge\s+\S+\s+Pull\s+True/.test(clusters()), 25_000);
   });
+
+  test.skipIf(!hasKubectl())(
+    "[DR-29] in a host cluster the control plane is a cluster of its own: neither has what the other has (skipped without kubectl)",
+    { timeout: 60_000 },
+    async () => {
+      await start(["simulate", "member", "host", "--nodes=1", `--data-dir=${join(folder, "host")}`], /host is ready/);
+      const config = join(folder, "host/host.kubeconfig");
+      execFileSync("kubectl", ["--kubeconfig", config, "apply", "-k", join(install, "kustomize/control-plane")]);
+      const host = connect(config);
+      const inHost = { namespace: "flotilla-system", name: "flotilla" };
+      await eventually(async () => (await host.get(StatefulSet, inHost)).status?.readyReplicas === 1, 25_000);
+      const [pod] = (await host.list(Pod, { namespace: inHost.namespace })).items;
+      const data = join(folder, "plane-hosted");
+      const words = (pod?.spec?.containers[0] as { readonly args?: readonly string[] } | undefined)?.args ?? [];
+      await start(withoutPlainPorts(here(words, { "/var/lib/flotilla": data })), /control plane is ready/);
+      const own = connect(join(data, "admin.kubeconfig"));
+      const names = async (of: typeof own) => (await of.list(Namespace)).items.map(({ metadata }) => metadata.name);
+      expect(await names(own)).toEqual(expect.arrayContaining(["default", "karmada-system"]));
+      expect(await names(own)).not.toContain(inHost.namespace);
+      expect(await names(host)).not.toContain("karmada-cluster");
+      // It speaks Kubernetes' API and Karmada's; what is made there are templates, which nobody runs in the host.
+      await own.create(Deployment, aDeployment("web", 1));
+      await own.create(PropagationPolicy, aPropagationPolicy("web", { clusterAffinity: { clusterNames: [] } }));
+      const web = { namespace: "default", name: "web" };
+      await eventually(() => own.find(ResourceBinding, { ...web, name: "web-deployment" }), 25_000);
+      expect((await own.list(Pod)).items).toEqual([]);
+      expect(await host.find(Deployment, web)).toBeUndefined();
+    },
+  );
 
   test.skipIf(!canEnterPods())(
     "[AG-1] the agent's pod reaches its member as the pod's own account (skipped where no mounts can be made)",

@@ -14,16 +14,10 @@ import {
   ResourceInterpreterCustomization,
 } from "#apis/karmada";
 import { type DiscoveredResource, discover } from "#client";
-import {
-  createCustomizations,
-  createInterpreter,
-  createLuaEngine,
-  type Interpreter,
-  nativeSource,
-  thirdPartySource,
-} from "#interpreter";
+import type { Interpreter } from "#interpreter";
 import { type KubeObject, parseApiVersion } from "#machinery";
 import type { Connection } from "../connection.ts";
+import { clientSideInterpreter } from "../interpreter.ts";
 
 const POLICY_GROUP = "policy.karmada.io/v1alpha1";
 const POLICY_KINDS = ["PropagationPolicy", "ClusterPropagationPolicy", "OverridePolicy", "ClusterOverridePolicy"];
@@ -109,8 +103,6 @@ export async function loadDiffWorld(
       items(client.list(ResourceInterpreterCustomization)),
       discover(transport),
     ]);
-  const scripts = createCustomizations({ engine: createLuaEngine({ now: () => nowMs / 1000 }), now: () => nowMs });
-  scripts.set(customizations);
   const policies = [...own, ...wide] as readonly AnyPropagationPolicy[];
   const allOverrides = [...overrides, ...clusterOverrides] as readonly AnyOverridePolicy[];
   const isPolicy = ({ apiVersion, kind }: KubeObject) => apiVersion === POLICY_GROUP && POLICY_KINDS.includes(kind);
@@ -122,7 +114,7 @@ export async function loadDiffWorld(
     },
     clusters,
     bindings: [...bindings, ...clusterBindings] as readonly AnyBinding[],
-    interpreter: createInterpreter([scripts.source, thirdPartySource, nativeSource]),
+    interpreter: clientSideInterpreter(customizations, nowMs),
     kinds: resources,
     templates: given.filter((object) => !isPolicy(object)),
     given: given.filter(isPolicy),
