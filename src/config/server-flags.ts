@@ -261,6 +261,13 @@ const engineFlags = {
     of: [MANAGER, "agent", "search"],
     by: "member",
   }),
+  clusterApiTimeoutMs: flag(
+    "cluster-api-timeout",
+    positiveDuration,
+    "32s",
+    "longest a push member may take to answer; watches are not bounded",
+    { of: "flotilla", by: "member" },
+  ),
   ...rateLimiterFlags,
   ...schedulerOnlyFlags,
   ...estimatorClientFlags,

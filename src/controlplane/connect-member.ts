@@ -12,7 +12,7 @@ export async function connectMember(
   members: MemberPool,
   rated: (transport: Transport) => Transport,
   inProcess: ReadonlyMap<string, Transport> | undefined,
-  measure?: RequestMeasure,
+  options: { readonly timeoutMs: number; readonly measure?: RequestMeasure },
 ): Promise<Member> {
   const name = cluster.metadata.name ?? "";
   const spec = cluster.spec as NonNullable<Cluster["spec"]>;
@@ -46,7 +46,7 @@ export async function connectMember(
         ...(tls.ca === undefined ? { insecureSkipTlsVerify: true } : { certificateAuthority: tls.ca }),
         ...(proxy === undefined ? {} : { proxyUrl: proxy.url, proxyHeaders: proxy.headers ?? {} }),
         userAgent: "karmada-controller-manager",
-        ...(measure === undefined ? {} : { measure }),
+        ...options,
       });
       return { transport: rated(transport), isForeign: true, close: () => transport.close() };
     },

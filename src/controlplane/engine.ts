@@ -105,9 +105,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const { interpreter } = interpretation;
   const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
-  const measure = options.metrics === undefined ? undefined : restMetrics(options.metrics);
+  const asking = {
+    timeoutMs: config.clusterApiTimeoutMs,
+    ...(options.metrics === undefined ? {} : { measure: restMetrics(options.metrics) }),
+  };
   const connect = (cluster: Cluster): Promise<Member> =>
-    connectMember(cluster, manager, members, rated, options.inProcess, measure);
+    connectMember(cluster, manager, members, rated, options.inProcess, asking);
   const adder = controllerAdder(config, manager);
   options.addOthers?.(adder.add);
   addKarmadaControllers(adder.add, {

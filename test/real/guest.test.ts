@@ -12,7 +12,7 @@ import {
   ResourceBinding,
   Work,
 } from "#apis/karmada";
-import { ConfigMap, Deployment, Namespace, Service } from "#apis/kubernetes";
+import { ConfigMap, Deployment, Namespace, Pod, Service } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { type RealMember, startRealMember } from "#lab";
 import { getPath, type KubeObject } from "#machinery";
@@ -59,6 +59,9 @@ describeReal("controllers on a production cluster", memberParts, () => {
   const apply = (name: string) => kubectl(production.kubeconfig, ["apply", "-f", "-"], file(name));
   const copy = (name: string) => there.find(Deployment, { namespace: "shop", name });
 
+  /** A client of production that knows nothing of us: it watches from before the installation on. */
+  const clientOfBefore = { pods: [] as string[], seen: [] as string[], ends: 0, stop: () => {} };
+
   beforeAll(async () => {
     program = await bundleProgram();
     [production, standby] = (await Promise.all(
@@ -71,6 +74,18 @@ describeReal("controllers on a production cluster", memberParts, () => {
       async () => (await here.get(Deployment, { namespace: "shop", name: "frontend" })).status?.readyReplicas === 3,
       60_000,
     );
+    const { items } = await here.list(Pod, { namespace: "shop" });
+    clientOfBefore.pods = items.map(({ metadata }) => metadata.uid ?? "").sort();
+    const { metadata } = await here.get(Deployment, { namespace: "shop", name: "frontend" });
+    const stop = here.watch(
+      Deployment,
+      { namespace: "shop", resourceVersion: metadata.resourceVersion ?? "" },
+      {
+        event: (_type, object) => clientOfBefore.seen.push(object.metadata.annotations?.["client"] ?? ""),
+        closed: () => clientOfBefore.ends++,
+      },
+    );
+    clientOfBefore.stop = () => stop.stop();
     guest = await startControllers();
     const joined = await program.run(
       "join",
@@ -182,6 +197,16 @@ describeReal("controllers on a production cluster", memberParts, () => {
         data: { length: String(name.length) },
       });
     for (const name of names) await eventually(() => there.find(ConfigMap, { namespace: "shop", name }), 20_000);
+  });
+
+  test("[DR-32] clients of production stay where they are: same address, a watch from before goes on, the same pods run", async () => {
+    const at = { namespace: "shop", name: "frontend" };
+    await here.patch(Deployment, at, "application/merge-patch+json", { metadata: { annotations: { client: "here" } } });
+    await eventually(() => clientOfBefore.seen.includes("here"), 30_000);
+    expect(clientOfBefore.ends).toBe(0);
+    const { items } = await here.list(Pod, { namespace: "shop" });
+    expect(items.map(({ metadata }) => metadata.uid).sort()).toEqual(clientOfBefore.pods);
+    clientOfBefore.stop();
   });
 
   test("[DR-18] a kind nobody knew comes along by policy alone", async () => {

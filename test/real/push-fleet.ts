@@ -59,6 +59,7 @@ export async function startPushFleet({ members: names, flags = () => [] }: PushF
         "--cluster-status-update-frequency=500ms",
         "--cluster-failure-threshold=1s",
         "--cluster-success-threshold=1s",
+        "--cluster-api-timeout=8s",
         ...flags(members),
       ],
       /control plane is ready/,

@@ -146,7 +146,7 @@ describeReal("push members on real Kubernetes", memberParts, () => {
           (await inMember("north").find(Deployment, { namespace: "default", name: "beside" }))?.spec?.replicas === 2,
         20_000,
       );
-      // A probe that is never answered takes 32 s, and one alone is not believed yet.
+      // A probe that is never answered takes eight seconds here, and one alone is not believed yet.
       expect(await untilReady("south", "False", 120_000)).toMatchObject({ reason: "ClusterNotReachable" });
     } finally {
       member("south").process().signal("SIGCONT");

@@ -175,7 +175,9 @@ export function startMemberThreads(
           isLeft: false,
         };
         thread.places.add(place);
-        const left = () => threads.forEach(({ places }) => places.delete(place));
+        const left = () => {
+          for (const { places } of threads) places.delete(place);
+        };
         return { port, running: runningMember(place, clock, left) };
       } finally {
         thread.seating--;
