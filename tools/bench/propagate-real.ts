@@ -9,7 +9,7 @@ import { type RealFleet, startRealFleet, until } from "./real-fleet.ts";
 
 /** Deployments and members, as `--size 300x1`. */
 const SIZES = ["300x1", "300x3", "2000x1", "2000x3"];
-const LIMIT_MS = 900_000;
+const LIMIT_MS = 1_800_000;
 const GOAL_SHARE = 0.5;
 const GOAL_STATUS_S = 2;
 /** What each Deployment runs, in each member. */
