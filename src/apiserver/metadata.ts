@@ -21,6 +21,7 @@ import {
   DNS_SUBDOMAIN,
   DNS_SUBDOMAIN_TEXT,
   labelKeyErrors,
+  withMetadata,
 } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
 
@@ -77,40 +78,81 @@ export function validateLabels(labels: Readonly<Record<string, string>> | undefi
   return errors;
 }
 
+/** Groups whose kinds take metadata with a status too, as their strategies in kube-apiserver do. */
+const STATUS_TAKES_METADATA = new Set(["", "apps", "batch", "policy", "autoscaling", "apiextensions.k8s.io"]);
+
+const LEFT_BY_STATUS: Readonly<Record<string, readonly (keyof ObjectMeta)[]>> = {
+  pods: ["ownerReferences"],
+  "apps/deployments": ["labels"],
+};
+
+/** Members of the metadata that a write to `/status` leaves alone; `undefined` where it takes none. */
+export function leftByStatus({ kind, origin }: ResourceDefinition): readonly (keyof ObjectMeta)[] | undefined {
+  const { group, resource } = kind;
+  const isTaken =
+    origin === "builtin" &&
+    (STATUS_TAKES_METADATA.has(group) || (group === "networking.k8s.io" && resource === "ingresses"));
+  return isTaken ? (LEFT_BY_STATUS[group === "" ? resource : `${group}/${resource}`] ?? []) : undefined;
+}
+
+/** The metadata of an object after a write to `/status`. */
+export function statusMetadata(definition: ResourceDefinition, object: KubeObject, old: KubeObject): ObjectMeta {
+  const left = leftByStatus(definition);
+  if (left === undefined) return withMetadata(old, { managedFields: object.metadata.managedFields }).metadata;
+  return withMetadata(object, Object.fromEntries(left.map((name) => [name, old.metadata[name]]))).metadata;
+}
+
 const validated = new WeakSet<object>();
 const ANNOTATIONS_BYTES_MAX = 256 * 1024;
-/** How often Kubernetes looks at the metadata of an update: its registry does twice, most kinds once more, these otherwise. */
-const LAYERS_DEFAULT = 3;
-const LAYERS: Readonly<Record<string, number>> = {
-  events: 2,
-  "events.k8s.io/events": 2,
-  "policy/poddisruptionbudgets": 2,
-  ...Object.fromEntries(
-    [
-      "configmaps",
-      "secrets",
-      "serviceaccounts",
-      "pods",
-      "persistentvolumeclaims",
-      "persistentvolumes",
-      "namespaces",
-      "nodes",
-      "endpoints",
-      "batch/jobs",
-      "apps/controllerrevisions",
-      "storage.k8s.io/storageclasses",
-      "rbac.authorization.k8s.io/roles",
-      "rbac.authorization.k8s.io/clusterroles",
-      "rbac.authorization.k8s.io/rolebindings",
-      "rbac.authorization.k8s.io/clusterrolebindings",
-      "networking.k8s.io/ingresses",
-      "node.k8s.io/runtimeclasses",
-    ].map((key) => [key, 4]),
+/**
+ * How kinds look at the metadata of an update, after their registry has twice: as a change or as a whole, and whether they
+ * take finalizers of their own names only.
+ */
+type Look = "change" | "plain change" | "whole" | "plain whole";
+const LOOKS_DEFAULT: readonly Look[] = ["change"];
+const looksOf = (looks: readonly Look[], ...keys: readonly string[]) => keys.map((key) => [key, looks] as const);
+const LOOKS: ReadonlyMap<string, readonly Look[]> = new Map([
+  ...looksOf([], "events", "events.k8s.io/events", "policy/poddisruptionbudgets"),
+  ...looksOf(
+    ["change", "whole"],
+    "configmaps",
+    "secrets",
+    "serviceaccounts",
+    "pods",
+    "persistentvolumeclaims",
+    "endpoints",
+    "batch/jobs",
+    "apps/controllerrevisions",
+    "networking.k8s.io/ingressclasses",
+    "rbac.authorization.k8s.io/roles",
+    "rbac.authorization.k8s.io/clusterroles",
+    "rbac.authorization.k8s.io/rolebindings",
+    "rbac.authorization.k8s.io/clusterrolebindings",
+    "networking.k8s.io/ingresses",
   ),
-};
+  ...looksOf(["whole", "whole"], "persistentvolumes"),
+  ...looksOf(["whole", "change"], "namespaces", "nodes", "storage.k8s.io/storageclasses"),
+  ...looksOf(["whole"], "limitranges", "discovery.k8s.io/endpointslices"),
+  ...looksOf(["plain change"], "apiextensions.k8s.io/customresourcedefinitions"),
+  ...looksOf(["plain change", "plain whole"], "apiregistration.k8s.io/apiservices"),
+  ...looksOf(["plain change"], "coordination.k8s.io/leases"),
+  ...looksOf(["plain whole", "plain change"], "node.k8s.io/runtimeclasses"),
+  ...looksOf(
+    ["plain whole"],
+    "admissionregistration.k8s.io/validatingwebhookconfigurations",
+    "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+    "admissionregistration.k8s.io/validatingadmissionpolicies",
+  ),
+]);
 
 /** Kinds that look at the metadata of an update once more between their other checks. */
 const LOOKS_BETWEEN = new Set([
+  "persistentvolumes",
+  "namespaces",
+  "nodes",
+  "storage.k8s.io/storageclasses",
+  "node.k8s.io/runtimeclasses",
+  "networking.k8s.io/ingressclasses",
   "configmaps",
   "secrets",
   "rbac.authorization.k8s.io/roles",
@@ -130,6 +172,7 @@ export function validateMetadata(
   definition: ResourceDefinition,
   object: KubeObject,
   old: KubeObject | undefined,
+  subresource?: string,
 ): MetadataErrors {
   const { metadata } = object;
   const isCore = definition.origin === "builtin" && !GENERIC_GROUPS.has(definition.kind.group);
@@ -143,19 +186,16 @@ export function validateMetadata(
   const only = (first: FieldError[]): MetadataErrors => ({ first, between: [] });
   if (old === undefined) return only([...errors, ...maps, ...finalizers.names, ...finalizers.standard]);
   const fixed = [...addedFinalizerErrors(metadata, old.metadata), ...immutableErrors(metadata, old.metadata)];
-  if (!isCore) return only([...fixed, ...maps, ...finalizers.names]);
+  if (definition.origin !== "builtin") return only([...fixed, ...maps, ...finalizers.names]);
   if (maps.length + fixed.length + finalizers.names.length + finalizers.standard.length === 0) return only([]);
   const { group, resource } = definition.kind;
   const key = group === "" ? resource : `${group}/${resource}`;
-  const layers = LAYERS[key] ?? LAYERS_DEFAULT;
-  const first = [
-    ...maps,
-    ...finalizers.names,
-    ...fixed,
-    ...maps,
-    ...(layers > 2 ? [...fixed, ...maps, ...finalizers.standard] : []),
-  ];
-  const last = layers > 3 ? [...maps, ...finalizers.names, ...finalizers.standard] : [];
+  const looks = ((subresource === "status" ? undefined : LOOKS.get(key)) ?? LOOKS_DEFAULT).map((look) => [
+    ...(look.endsWith("change") ? [...fixed, ...maps] : [...maps, ...finalizers.names]),
+    ...(look.startsWith("plain") ? [] : finalizers.standard),
+  ]);
+  const first = [...maps, ...finalizers.names, ...fixed, ...maps, ...(looks[0] ?? [])];
+  const last = looks[1] ?? [];
   return LOOKS_BETWEEN.has(key) ? { first, between: last } : only([...first, ...last]);
 }
 

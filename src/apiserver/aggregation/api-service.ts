@@ -1,4 +1,13 @@
-import { type FieldError, fieldInvalid, fieldRequired, formatTime, type KubeObject } from "#machinery";
+import {
+  type FieldError,
+  fieldInvalid,
+  fieldRequired,
+  formatTime,
+  type KubeObject,
+  subdomainErrors,
+  DNS_1035_LABEL,
+  DNS_1035_LABEL_TEXT,
+} from "#machinery";
 import type { Clock } from "#base";
 import type { ResourceDefinition, Strategy } from "../definition.ts";
 
@@ -70,7 +79,9 @@ function apiServiceErrors({ metadata, spec = {} }: ApiService): readonly FieldEr
     );
   if (group === "" && version !== "v1")
     errors.push(fieldRequired("spec.group", "only v1 may have an empty group and it better be legacy kube"));
+  if (group !== "") errors.push(...subdomainErrors(group, "spec.group"));
   if (version === "") errors.push(fieldRequired("spec.version"));
+  else if (!DNS_1035_LABEL.test(version)) errors.push(fieldInvalid("spec.version", version, DNS_1035_LABEL_TEXT));
   if (groupPriorityMinimum < 1 || groupPriorityMinimum > 20_000)
     errors.push(
       fieldInvalid("spec.groupPriorityMinimum", groupPriorityMinimum, "must be positive and less than 20000"),

@@ -23,6 +23,8 @@ export interface OwnedKind {
   readonly empty: Readonly<Record<string, unknown>>;
   /** Whether the status is written through its own subresource only. */
   readonly hasStatus: boolean;
+  /** Members of the metadata that a write to the status leaves alone; absent where it takes none. */
+  readonly statusLeaves?: readonly string[] | undefined;
 }
 
 /** How objects of a kind read in another of its versions, where that differs in more than its name. */
@@ -62,7 +64,7 @@ function writable(
 ): FieldSet | undefined {
   const kept =
     subresource === "status"
-      ? only(fields, (member) => member === "f:status")
+      ? withStatus(fields, kind)
       : kind.hasStatus
         ? only(fields, (member) => member !== "f:status")
         : fields;
@@ -71,6 +73,16 @@ function writable(
   return metadata !== undefined && Object.keys(metadata).every((key) => key === ".")
     ? only(kept, (member) => member !== "f:metadata")
     : kept;
+}
+
+/** What a write to the status can change: some take metadata along. */
+function withStatus(fields: FieldSet | undefined, { statusLeaves: left }: OwnedKind): FieldSet | undefined {
+  const kept = only(fields, (member) => member === "f:status" || (member === "f:metadata" && left !== undefined));
+  const metadata = kept?.["f:metadata"];
+  if (metadata === undefined || left === undefined || left.length === 0) return kept;
+  const taken = only(metadata, (member) => !left.some((name) => member === `f:${name}`));
+  const rest = only(kept, (member) => member !== "f:metadata");
+  return taken === undefined ? rest : union(rest, { "f:metadata": taken });
 }
 
 const without = (owners: readonly Owner[], fields: FieldSet | undefined): Owner[] =>

@@ -41,6 +41,17 @@ function elementOf(item: unknown, kind: "map" | "set", keys: readonly string[], 
   return `k:${JSON.stringify(named)}`;
 }
 
+/** Why an item cannot be told from others by its keys; one key of several is enough. */
+function keyMistake(item: unknown, keys: readonly string[], schema: Schema): string | undefined {
+  if (!isJsonObject(item)) return "may not have non-map elements";
+  const isThere = (key: string) =>
+    own(item, key) !== undefined || schema.items?.property(key)?.defaultValue !== undefined;
+  if (keys.some(isThere)) return undefined;
+  return keys.length === 1
+    ? `has an element that omits key field ${JSON.stringify(keys[0])} (and doesn't have default value)`
+    : `has an element that omits all key fields [${keys.map((key) => JSON.stringify(key)).join(" ")}] (and doesn't have default values for any key fields)`;
+}
+
 /** Items by what identifies them; `undefined` for a list that is one value. */
 function itemsOf(list: readonly unknown[], schema: Schema | undefined): Map<string, unknown> | undefined {
   const kind = listKind(schema);
@@ -260,15 +271,9 @@ export function typedErrors(value: unknown, schema: Schema | undefined, path = "
       const errors: string[] = [];
       for (const [at, item] of (value as readonly unknown[]).entries()) {
         if (kind === "map") {
-          const missing = keys.find(
-            (key) =>
-              !isJsonObject(item) ||
-              (own(item, key) === undefined && schema.items?.property(key)?.defaultValue === undefined),
-          );
-          if (missing !== undefined) {
-            errors.push(
-              `${path}: element ${at}: associative list with keys has an element that omits key field ${JSON.stringify(missing)} (and doesn't have default value)`,
-            );
+          const mistake = keyMistake(item, keys, schema);
+          if (mistake !== undefined) {
+            errors.push(`${path}: element ${at}: associative list with keys ${mistake}`);
             continue;
           }
         }

@@ -214,7 +214,7 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
     keepsGeneration: true,
     applyDefaults: (object) =>
       filled(object as unknown as Json, { preemptionPolicy: "PreemptLowerPriority" }) as unknown as KubeObject,
-    validate: priorityErrors,
+    validateCreate: priorityErrors,
     validateUpdate: (object, old) => [
       ...(valueAt(object, "value") === valueAt(old, "value")
         ? []

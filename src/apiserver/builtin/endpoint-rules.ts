@@ -104,9 +104,11 @@ function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldE
       if (type === "FQDN") return subdomainErrors(address, where);
       const wrong = ipErrors(address, where);
       if (wrong.length > 0) return wrong;
-      if ((type === "IPv4") === address.includes(":") && (type === "IPv4" || type === "IPv6"))
-        return [fieldInvalid(`${path}.addresses`, address, `must be an ${type} address`)];
-      return specialIpErrors(address, where);
+      const isOther = (type === "IPv4") === address.includes(":") && (type === "IPv4" || type === "IPv6");
+      return [
+        ...(isOther ? [fieldInvalid(`${path}.addresses`, address, `must be an ${type} address`)] : []),
+        ...specialIpErrors(address, where),
+      ];
     }),
     ...(nodeName === undefined ? [] : subdomainErrors(String(nodeName), `${path}.nodeName`)),
     ...(hostname === undefined ? [] : label(String(hostname), `${path}.hostname`)),

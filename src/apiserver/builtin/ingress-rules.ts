@@ -11,6 +11,7 @@ import {
 } from "#machinery";
 import { segmentErrors, wildcardErrors } from "./address-checks.ts";
 import { ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
+import { dnsLabelErrors } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { portNameErrors } from "./port-names.ts";
 
@@ -35,8 +36,7 @@ function backendErrors(backend: Json | undefined, path: string): FieldError[] {
   const name = String(service["name"] ?? "");
   const port = (service["port"] ?? {}) as { readonly name?: string; readonly number?: number };
   const where = `${path}.service`;
-  const errors: FieldError[] =
-    name === "" ? [fieldRequired(`${where}.name`)] : serviceNameErrors(name, `${where}.name`);
+  const errors: FieldError[] = name === "" ? [fieldRequired(`${where}.name`)] : dnsLabelErrors(name, `${where}.name`);
   if (port.name && port.number) errors.push(fieldInvalid(path, "", "cannot set both port name & port number"));
   else if (port.name) errors.push(...portNameErrors(port.name, `${where}.port.name`));
   else if (port.number) {
@@ -44,18 +44,6 @@ function backendErrors(backend: Json | undefined, path: string): FieldError[] {
   } else errors.push(fieldRequired(path, "port name or number is required"));
   return errors;
 }
-
-const LABEL_1035 = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
-const serviceNameErrors = (name: string, path: string): FieldError[] =>
-  LABEL_1035.test(name) && name.length <= 63
-    ? []
-    : [
-        fieldInvalid(
-          path,
-          name,
-          "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
-        ),
-      ];
 
 /** A reference to something of a kind in the same namespace. */
 function resourceErrors({ apiGroup, kind, name }: Json, path: string): FieldError[] {
@@ -91,7 +79,7 @@ export function ingressErrors(ingress: KubeObject): FieldError[] {
   const { defaultBackend, ingressClassName } = spec;
   return [
     ...(rules.length === 0 && defaultBackend === undefined
-      ? [fieldInvalid("spec", null, "either `defaultBackend` or `rules` must be specified")]
+      ? [fieldInvalid("spec", spec["rules"] ?? null, "either `defaultBackend` or `rules` must be specified")]
       : []),
     ...(defaultBackend === undefined ? [] : backendErrors(defaultBackend as Json, "spec.defaultBackend")),
     ...rules.flatMap((rule, at) => {

@@ -56,6 +56,7 @@ export const networkRules: Readonly<Record<string, Strategy>> = {
         ? object
         : setPath(object, ["spec", "parameters"], { ...parameters, scope: "Cluster" });
     },
+    checksChangesFirst: true,
     validate: ingressClassErrors,
     validateUpdate: (object, old) =>
       deepEqual(valueAt(object, "spec.controller"), valueAt(old, "spec.controller"))

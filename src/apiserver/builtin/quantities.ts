@@ -62,7 +62,7 @@ function isCanonicalEnough(text: string): boolean {
   return digits.length <= DIGITS_MAX && !digits.endsWith("000");
 }
 
-/** What a whole number of 64 bits holds; larger amounts are as large as that. */
+/** What a whole number of 64 bits holds; larger amounts of binary units are as large as that. */
 const AMOUNT_MAX = (2n ** 63n - 1n) * 1_000_000_000n;
 const MILLI = 1_000_000n;
 const rounded = new Map<string, string>();
@@ -86,8 +86,11 @@ const listedAmount: Rewrite = (value, before) => {
 /** An exponent keeps the letter it was written with. */
 function canonicalOf(text: string): string {
   const quantity = parseQuantity(text);
-  if (quantity !== undefined && quantity.nano > AMOUNT_MAX) return String(AMOUNT_MAX / 1_000_000_000n);
-  if (quantity !== undefined && quantity.nano < -AMOUNT_MAX) return String(-AMOUNT_MAX / 1_000_000_000n);
+  // Go holds decimal amounts of any size.
+  if (quantity?.format === "BinarySI") {
+    if (quantity.nano > AMOUNT_MAX) return String(AMOUNT_MAX / 1_000_000_000n);
+    if (quantity.nano < -AMOUNT_MAX) return String(-AMOUNT_MAX / 1_000_000_000n);
+  }
   const form = canonicalQuantity(text);
   return form.toLowerCase() === text.toLowerCase() && /\dE\d/.test(text) ? text : form;
 }

@@ -189,25 +189,28 @@ function nodePortErrors(spec: Json): FieldError[] {
   ];
 }
 
+const classErrors = ({ loadBalancerClass }: Json): FieldError[] =>
+  loadBalancerClass === undefined
+    ? []
+    : labelKeyErrors(String(loadBalancerClass)).map((text) =>
+        fieldInvalid("spec.loadBalancerClass", loadBalancerClass, text),
+      );
+
 function balancerErrors(spec: Json): FieldError[] {
   const isBalanced = spec["type"] === "LoadBalancer";
   const ranges = textsAt(spec, "loadBalancerSourceRanges");
   const { loadBalancerClass, allocateLoadBalancerNodePorts } = spec;
+  if (isBalanced)
+    return [
+      ...ranges.flatMap((range, at) => cidrErrors(range.trim(), `spec.LoadBalancerSourceRanges[${at}]`)),
+      ...classErrors(spec),
+    ];
   return [
-    ...(ranges.length > 0 && !isBalanced ? [fieldForbidden("spec.LoadBalancerSourceRanges", ONLY_BALANCED)] : []),
-    ...(isBalanced
-      ? ranges.flatMap((range, at) => cidrErrors(range.trim(), `spec.LoadBalancerSourceRanges[${at}]`))
-      : []),
-    ...(allocateLoadBalancerNodePorts !== undefined && !isBalanced
-      ? [fieldForbidden("spec.allocateLoadBalancerNodePorts", ONLY_BALANCED)]
-      : []),
-    ...(loadBalancerClass === undefined
+    ...(ranges.length > 0 ? [fieldForbidden("spec.LoadBalancerSourceRanges", ONLY_BALANCED)] : []),
+    ...(allocateLoadBalancerNodePorts === undefined
       ? []
-      : isBalanced
-        ? labelKeyErrors(String(loadBalancerClass)).map((text) =>
-            fieldInvalid("spec.loadBalancerClass", loadBalancerClass, text),
-          )
-        : [fieldForbidden("spec.loadBalancerClass", ONLY_BALANCED)]),
+      : [fieldForbidden("spec.allocateLoadBalancerNodePorts", ONLY_BALANCED)]),
+    ...(loadBalancerClass === undefined ? [] : [fieldForbidden("spec.loadBalancerClass", ONLY_BALANCED)]),
   ];
 }
 
@@ -233,7 +236,8 @@ function trafficErrors(spec: Json): FieldError[] {
 /** What a Service keeps as long as it is balanced. */
 export function serviceUpdateErrors(service: KubeObject, old: KubeObject): FieldError[] {
   const [spec, before] = [specOf(service), specOf(old)];
-  if (spec["type"] !== "LoadBalancer" || before["type"] !== "LoadBalancer") return [];
+  if (spec["type"] !== "LoadBalancer") return [];
+  if (before["type"] !== "LoadBalancer") return classErrors(spec);
   const isLocal = (one: Json) => one["externalTrafficPolicy"] === "Local";
   return [
     ...(spec["loadBalancerClass"] === before["loadBalancerClass"]
@@ -256,7 +260,7 @@ function statusErrors(service: KubeObject): FieldError[] {
     return [
       ...(ip ? ipErrors(ip, `${where}.ip`) : []),
       ...(ip && ipMode !== undefined && ipMode !== "VIP" && ipMode !== "Proxy"
-        ? [fieldNotSupported(`${where}.ipMode`, ipMode, ["VIP", "Proxy"])]
+        ? [fieldNotSupported(`${where}.ipMode`, ipMode, ["Proxy", "VIP"])]
         : []),
       ...(!ip && ipMode !== undefined
         ? [fieldForbidden(`${where}.ipMode`, "may not be specified when `ip` is not set")]

@@ -80,17 +80,13 @@ function claimUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
   if (!deepEqual(changed, expected))
     errors.push(fieldForbidden("spec", `${CLAIM_FIXED}\n${goDiff("PersistentVolumeClaimSpec", expected, changed)}`));
-  const [asked, had] = [spec, before].map((value) =>
-    parseQuantity(String(valueAt(value, "resources.requests.storage") ?? "")),
-  );
-  const has = parseQuantity(String(valueAt(old, "status.capacity.storage") ?? ""));
-  if (
-    asked !== undefined &&
-    had !== undefined &&
-    compareQuantities(asked, had) < 0 &&
-    has !== undefined &&
-    compareQuantities(asked, has) <= 0
-  )
+  // What is not said is nothing.
+  const [asked, had, has] = [
+    valueAt(spec, "resources.requests.storage"),
+    valueAt(before, "resources.requests.storage"),
+    valueAt(old, "status.capacity.storage"),
+  ].map((value) => parseQuantity(String(value ?? "0"))?.nano ?? 0n) as [bigint, bigint, bigint];
+  if (asked < had && asked <= has)
     errors.push(fieldForbidden("spec.resources.requests.storage", "field can not be less than status.capacity"));
   if (!deepEqual(spec["volumeMode"], before["volumeMode"]))
     errors.push(fieldInvalid("volumeMode", spec["volumeMode"] ?? null, "field is immutable"));
@@ -188,7 +184,10 @@ function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
 function capacityErrors(spec: Json): FieldError[] {
   const capacity = (spec["capacity"] ?? {}) as Readonly<Record<string, string>>;
   const names = Object.keys(capacity);
-  const shown = names.length === 0 ? "null" : JSON.stringify(capacity);
+  const shown =
+    names.length === 0
+      ? "null"
+      : JSON.stringify(Object.fromEntries(Object.entries(capacity).sort(([one], [other]) => (one < other ? -1 : 1))));
   const errors: FieldError[] = names.length === 0 ? [fieldRequired("spec.capacity")] : [];
   if (names.length !== 1 || capacity["storage"] === undefined)
     errors.push({
@@ -270,7 +269,9 @@ function classErrors(object: KubeObject): FieldError[] {
   const errors: FieldError[] =
     provisioner === ""
       ? [fieldRequired("provisioner")]
-      : labelKeyErrors(provisioner.toLowerCase()).map((text) => fieldInvalid("provisioner", provisioner, text));
+      : labelKeyErrors(provisioner.toLowerCase()).map((text) =>
+          fieldInvalid("provisioner", provisioner.toLowerCase(), text),
+        );
   if (Object.hasOwn((valueAt(object, "parameters") ?? {}) as object, ""))
     errors.push(fieldInvalid("parameters", "", "field can not be empty."));
   for (const [path, allowed] of [
@@ -421,7 +422,8 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     prepareForCreate: (object) =>
       ({ ...object, status: { phase: "Pending", lastPhaseTransitionTime: nowOf(object) } }) as KubeObject,
     validate: volumeErrors,
-    validateUpdate: volumeUpdateErrors,
+    // Kubernetes looks at the whole of a changed volume twice.
+    validateUpdate: (object, old) => [...volumeErrors(object), ...volumeUpdateErrors(object, old)],
   },
   "storage.k8s.io/StorageClass": {
     rulesAreWhole: true,

@@ -1,5 +1,13 @@
 import { coreEventRules, newEventRules } from "./event-rules.ts";
-import { type FieldError, fieldInvalid, getPath, type KubeObject, setPath, withLabels } from "#machinery";
+import {
+  type FieldError,
+  fieldInvalid,
+  getPath,
+  type KubeObject,
+  labelKeyErrors,
+  setPath,
+  withLabels,
+} from "#machinery";
 import { deepEqual } from "#base";
 import { crdStrategy } from "../custom-resources/crd-strategy.ts";
 import type { Strategy } from "../definition.ts";
@@ -126,8 +134,9 @@ const strategies: Readonly<Record<string, Strategy>> = {
         spec: getPath(old, "spec") ?? {},
       }) as unknown as KubeObject,
     validateFinalize: (object) =>
-      ((getPath(object, "spec", "finalizers") ?? []) as readonly string[]).flatMap((finalizer, at) =>
-        finalizer.includes("/") || finalizer === "kubernetes"
+      ((getPath(object, "spec", "finalizers") ?? []) as readonly string[]).flatMap((finalizer, at) => [
+        ...labelKeyErrors(finalizer).map((text) => fieldInvalid(`spec.finalizers[${at}]`, finalizer, text)),
+        ...(finalizer.includes("/") || finalizer === "kubernetes"
           ? []
           : [
               fieldInvalid(
@@ -135,8 +144,8 @@ const strategies: Readonly<Record<string, Strategy>> = {
                 finalizer,
                 "name is neither a standard finalizer name nor is it fully qualified",
               ),
-            ],
-      ),
+            ]),
+      ]),
     validateStatus: (object) => {
       const phase = getPath(object, "status", "phase") ?? "";
       const isGoing = object.metadata.deletionTimestamp !== undefined;

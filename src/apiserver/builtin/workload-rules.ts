@@ -516,6 +516,7 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
   },
   "apps/DaemonSet": {
     rulesAreWhole: true,
+    checksChangesFirst: true,
     applyDefaults: (object) =>
       withSpec((spec) => {
         const update = (spec["updateStrategy"] ?? {}) as Json;

@@ -106,7 +106,12 @@ function pathErrors(path: string, field: string): FieldError[] {
 function urlErrors(text: string, field: string): FieldError[] {
   const mistake = goUrlMistake(text);
   if (mistake !== undefined)
-    return [fieldRequired(field, `url must be a valid URL: parse ${JSON.stringify(text)}: ${mistake}; ${FORM}`)];
+    return [
+      fieldRequired(
+        field,
+        `url must be a valid URL: parse ${JSON.stringify(text.replace(/#.*$/s, ""))}: ${mistake}; ${FORM}`,
+      ),
+    ];
   const { scheme, userinfo, host, query, fragment } = parseGoUrl(text);
   const refuse = (value: string, why: string) => fieldInvalid(field, value, why);
   return [

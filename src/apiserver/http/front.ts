@@ -73,8 +73,9 @@ export interface FrontParts {
 const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
 
 /** Pages that are given whatever the method. */
-const ANSWERS_ANY = /^\/(?:apis|(?:healthz|livez|readyz)(?:\/.*)?|metrics|openapi\/v[23](?:\/.*)?)$/;
-const DISCOVERED = /^\/(?:api|apis|version|healthz|livez|readyz|metrics|openapi\/v[23])(?:\/|$)/;
+const ANSWERS_ANY = /^\/(?:apis(?:\/[^/]+)?|(?:healthz|livez|readyz)(?:\/.*)?|metrics|openapi\/v[23](?:\/.*)?)$/;
+const DISCOVERED =
+  /^\/(?:\.well-known\/openid-configuration|openid\/v1\/jwks|api|apis|version|healthz|livez|readyz|metrics|openapi\/v[23])(?:\/|$)/;
 const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
 
 const NO_PAGE = "404 page not found\n";

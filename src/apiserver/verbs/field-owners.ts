@@ -2,6 +2,7 @@ import { apiVersionOf, formatTime, type KubeObject, parseApiVersion, Schema, typ
 import { type FindVersion, type Manager, type OwnedKind, trackUpdate } from "../apply/apply.ts";
 import { emptyOf } from "../apply/typed.ts";
 import { builtinSchemas, resolveBuiltin } from "../builtin/schemas.ts";
+import { leftByStatus } from "../metadata.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import type { VerbHost } from "./host.ts";
 
@@ -24,6 +25,7 @@ export function ownedKindOf(definition: ResourceDefinition): OwnedKind {
             ),
       empty: emptyObject(definition),
       hasStatus: hasSubresource(definition, "status"),
+      statusLeaves: leftByStatus(definition),
     };
     kinds.set(definition, kind);
   }

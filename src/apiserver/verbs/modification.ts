@@ -16,7 +16,7 @@ import {
 import { admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { hasSpecFinalizers } from "../deletion.ts";
-import { metadataForUpdate, mustBeThis, withoutRepeatedOwners } from "../metadata.ts";
+import { metadataForUpdate, mustBeThis, statusMetadata, withoutRepeatedOwners } from "../metadata.ts";
 import { admissionRequest } from "./admission-request.ts";
 import { sideWrites } from "./alongside.ts";
 import { decodedAnew, settleMutation } from "./body.ts";
@@ -222,8 +222,7 @@ function separateStatus(
 ): KubeObject {
   if (subresource === "status") {
     const status = (object as { status?: unknown }).status;
-    // Conditions and the like may be written together with the metadata of custom resources.
-    const rest = copyWithout(withMetadata(old, { managedFields: object.metadata.managedFields }), "status");
+    const rest = copyWithout(copyWith(old, { metadata: statusMetadata(definition, object, old) }), "status");
     return (status === undefined ? rest : copyWith(rest, { status })) as KubeObject;
   }
   // An approval decides by conditions; the rest of the status is the signer's.

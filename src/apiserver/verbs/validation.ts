@@ -31,7 +31,7 @@ export function validateObject(
   old: KubeObject | undefined,
   { known, subresource }: { readonly known?: KubeObject | undefined; readonly subresource?: string | undefined } = {},
 ): void {
-  const { first, between } = validateMetadata(definition, object, old);
+  const { first, between } = validateMetadata(definition, object, old, subresource);
   const errors = [
     ...first,
     ...(definition.origin === "builtin"
