@@ -1,6 +1,5 @@
 /** Claims, volumes and what provides them: defaults, what they must keep to, and what of them may change. */
 import {
-  compareQuantities,
   type FieldError,
   fieldDuplicate,
   fieldForbidden,
