@@ -23,6 +23,8 @@ export interface OwnedKind {
   readonly empty: Readonly<Record<string, unknown>>;
   /** Whether the status is written through its own subresource only. */
   readonly hasStatus: boolean;
+  /** Whether the spec is given once and belongs to nobody. */
+  readonly isSpecFixed?: boolean;
   /** Members of the metadata that a write to the status leaves alone; absent where it takes none. */
   readonly statusLeaves?: readonly string[] | undefined;
 }
@@ -66,7 +68,7 @@ function writable(
     subresource === "status"
       ? withStatus(fields, kind)
       : kind.hasStatus
-        ? only(fields, (member) => member !== "f:status")
+        ? only(fields, (member) => member !== "f:status" && !(kind.isSpecFixed === true && member === "f:spec"))
         : fields;
   // An empty object of metadata is not a field.
   const metadata = kept?.["f:metadata"];

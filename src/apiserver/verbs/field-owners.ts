@@ -26,6 +26,7 @@ export function ownedKindOf(definition: ResourceDefinition): OwnedKind {
       empty: emptyObject(definition),
       hasStatus: hasSubresource(definition, "status"),
       statusLeaves: leftByStatus(definition),
+      isSpecFixed: isPublished && definition.kind.kind === "CertificateSigningRequest",
     };
     kinds.set(definition, kind);
   }
