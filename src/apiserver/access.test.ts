@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCertificateAuthority, loadPki, type Pki } from "#certs";
 import {
+  certificateRequest,
   type Answered,
   type Credentials,
   createTestServer,
@@ -293,9 +294,7 @@ describe("creating by another verb", () => {
       },
     ]);
     const node = await user("node");
-    const request = Buffer.from(
-      "-----BEGIN CERTIFICATE REQUEST-----\nMAYwADAAAwA=\n-----END CERTIFICATE REQUEST-----\n",
-    ).toString("base64");
+    const request = Buffer.from(certificateRequest).toString("base64");
     const body = {
       apiVersion: "certificates.k8s.io/v1",
       kind: "CertificateSigningRequest",

@@ -2,6 +2,7 @@
  * Testing: what tests share. `startTestFleet` gives a whole control plane with simulated members in memory,
  * `startTestApiServer` only an API server, `eventually` waits for something to come true without sleeping longer than it must, `kubectl` runs the machine's real one.
  */
+export { certificateRequest } from "./certificate-request.ts";
 export { startTestApiServer } from "./api-server.ts";
 export { aDeployment, aDeploymentThatNeeds, aPropagationPolicy } from "./builders.ts";
 export {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { VirtualClock } from "#base";
 import { type ApiError, getPath, type KubeObject } from "#machinery";
-import { createTestServer, type TestServer } from "#testing";
+import { certificateRequest, createTestServer, type TestServer } from "#testing";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -639,9 +639,7 @@ describe("admission", () => {
   });
 
   it("approves a certificate request without touching what was asked", async () => {
-    const request = Buffer.from(
-      "-----BEGIN CERTIFICATE REQUEST-----\nMAYwADAAAwA=\n-----END CERTIFICATE REQUEST-----\n",
-    ).toString("base64");
+    const request = Buffer.from(certificateRequest).toString("base64");
     const csr = await create("certificates.k8s.io/v1/certificatesigningrequests", "CertificateSigningRequest", {
       spec: { request, signerName: "kubernetes.io/kube-apiserver-client", usages: ["client auth"] },
     });

@@ -1,0 +1,9 @@
+/** A certificate request of `O=a, CN=b` with a right signature, whose key nobody has. */
+export const certificateRequest = `-----BEGIN CERTIFICATE REQUEST-----
+MIHTMHoCAQAwGDEKMAgGA1UECgwBYTEKMAgGA1UEAwwBYjBZMBMGByqGSM49AgEG
+CCqGSM49AwEHA0IABMcWsimXXISCbzQBQdrb9VLvOUY05PBSsZKOUwvDwR5AsG+P
+YR/VpKKaI9GYJzc3Ckdt+24oSNZ9SCVKAd2BqyKgADAKBggqhkjOPQQDAgNJADBG
+AiEA4rmDPOX0vz0Yup4WyGMPgy9MoDUVydCdEEw4V6cziH4CIQCn2eoJp4spW2kI
+bwVSHjhpKwfx8TZ/xwFxX5WpICOXNQ==
+-----END CERTIFICATE REQUEST-----
+`;
