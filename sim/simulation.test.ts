@@ -34,6 +34,7 @@ test.each([
   [10008, "a member's own object was taken over and deleted in a cluster the policy that overwrites did not name"],
   [30568, "a copy that was preserved by a member that was down keeps what it had when it is taken back"],
   [50689, "a control plane that stops as a definition goes lets what it made stay until the definition is back"],
+  [70898, "a start, and the end of the policy before it, made a lazy policy that had preempted take effect"],
   [2081, "a start activated a lazy policy for a template another one's binding depended on"],
 ])("[DR-26] seed %i: %s", async (seed) => {
   expect(told(await runProfile(policiesProfile, { seed, steps: seed === 5 ? 60 : 70 }))).toBe("");

@@ -9,6 +9,7 @@ import {
   type AnyBinding,
   type AnyPropagationPolicy,
   bindingName,
+  claimOf,
   CLUSTER_PROPAGATION_POLICY_ID,
   ClusterOverridePolicy,
   ClusterPropagationPolicy,
@@ -95,7 +96,7 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
         if (namespace !== undefined && isSkippedNamespace(namespace)) return [];
         if (kind.group === "" && kind.kind === "ConfigMap" && isOwnOfEachCluster(namespace, name)) return [];
         const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
-        const byMarks = { ...wakeup, name: requestName(object.apiVersion, object.kind, name, true) };
+        const byMarks = { ...wakeup, name: requestName(object.apiVersion, object.kind, name, "marks") };
         const templateKey = `${namespace ?? ""}/${wakeup.name}`;
         if (change.type === "deleted") {
           state.waiting.delete(templateKey, object);
@@ -115,7 +116,14 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
           );
           const key = objectKey(namespace, bindingName(object.kind, name));
           if (isAsLastSeen(object, bindings.get(key))) return [{ ...byMarks, priority: PRIORITY_LOW }];
-        }
+        } else if (change.type === "added" && change.isInitial && claimOf(object) !== undefined)
+          return [
+            {
+              ...wakeup,
+              name: requestName(object.apiVersion, object.kind, name, "none"),
+              priority: PRIORITY_LOW,
+            },
+          ];
         return [change.type === "added" && change.isInitial ? { ...wakeup, priority: PRIORITY_LOW } : wakeup];
       });
     }

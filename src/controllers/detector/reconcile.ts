@@ -61,25 +61,32 @@ const STEPS = Array.from({ length: 12 }, (_, at) => 0.001 * 2 ** at);
 const SEPARATOR = "\u0001";
 /**
  * Templates of all kinds share one queue: the kind travels in the name, and with it whether the change was the control
- * plane's own (`isByMarks`), which a lazily activated policy leaves alone. A template may wait once with each.
+ * plane's own (`marks`), which a lazily activated policy leaves alone, or a start or a policy that changed (`none`): by the time
+ * the request is carried out, a lazy policy may have taken the template over. A template may wait once with each.
  */
-export const requestName = (apiVersion: string, kind: string, name: string, isByMarks = false) =>
-  [apiVersion.replaceAll("/", "\u0002"), kind, name.replaceAll("/", "\u0003"), ...(isByMarks ? ["marks"] : [])].join(
-    SEPARATOR,
-  );
+export const requestName = (apiVersion: string, kind: string, name: string, change: TemplateChange = "user") =>
+  [
+    apiVersion.replaceAll("/", "\u0002"),
+    kind,
+    name.replaceAll("/", "\u0003"),
+    ...(change === "user" ? [] : [change]),
+  ].join(SEPARATOR);
+
+/** Whose change a request came from; `none` where nobody changed the template. */
+export type TemplateChange = "user" | "marks" | "none";
 
 function parseRequest(request: Request): {
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;
-  readonly isByMarks: boolean;
+  readonly isByUser: boolean;
 } {
-  const [apiVersion = "", kind = "", name = "", marks] = request.name.split(SEPARATOR);
+  const [apiVersion = "", kind = "", name = "", change] = request.name.split(SEPARATOR);
   return {
     apiVersion: apiVersion.replaceAll("\u0002", "/"),
     kind,
     name: name.replaceAll("\u0003", "/"),
-    isByMarks: marks !== undefined,
+    isByUser: change === undefined,
   };
 }
 
@@ -90,7 +97,7 @@ export async function reconcile(request: Request, context: Context): Promise<Res
 }
 
 async function reconcileTemplate(request: Request, context: Context): Promise<Result> {
-  const { apiVersion, kind: kindName, name, isByMarks } = parseRequest(request);
+  const { apiVersion, kind: kindName, name, isByUser } = parseRequest(request);
   const kind = context.deps.templates.find(apiVersion, kindName);
   if (kind === undefined) return done;
   const { waiting } = stateOf(context);
@@ -136,7 +143,7 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
   waiting.set(waitingKey, { kind, object: template });
   mustHaveOverrides(policy, context);
   waiting.delete(waitingKey, template);
-  await apply(kind, template, policy, isByMarks, context);
+  await apply(kind, template, policy, isByUser, context);
   return done;
 }
 
@@ -159,7 +166,7 @@ async function apply(
   kind: ResourceKind,
   template: KubeObject,
   policy: AnyPropagationPolicy,
-  isByMarks: boolean,
+  isByUser: boolean,
   context: Context,
 ): Promise<void> {
   const events = context.events.from("resource-detector");
@@ -174,7 +181,7 @@ async function apply(
       .observe((clock.monotonicMs() - startedMs) / 1000, { result });
   };
   try {
-    const waits = isByMarks && isLazy(policy);
+    const waits = !isByUser && isLazy(policy);
     const marked = withDigest(claimed(template, policy), waits, context);
     const current = marked === template ? template : await context.client.update(kind, marked);
     if (waits) {
@@ -348,6 +355,15 @@ async function release(
   await strip(kind, { namespace, name });
 }
 
+/** A lazy policy that has taken the template over already notes on the binding what its user had said by then. */
+function withNoteOfSuccessor<B extends AnyBinding>(stripped: B, { spec, metadata }: B, context: Context): B {
+  const { apiVersion, kind: kindName, namespace, name } = spec.resource;
+  const kind = context.deps.templates.find(apiVersion, kindName);
+  const template = kind === undefined ? undefined : context.cache(kind).get(objectKey(namespace || undefined, name));
+  if (template === undefined || !isClaimedLazily(template, context)) return stripped;
+  return withAnnotations(stripped, { [TEMPLATE_DIGEST]: metadata.annotations?.[TEMPLATE_DIGEST] });
+}
+
 const isMarkedBy = ({ metadata }: KubeObject, { kind, id }: Pick<Claim, "kind" | "id">): boolean =>
   metadata.labels?.[kind === "PropagationPolicy" ? PROPAGATION_POLICY_ID : CLUSTER_PROPAGATION_POLICY_ID] === id;
 
@@ -389,8 +405,8 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
           namespace: binding.metadata.namespace,
           name: binding.metadata.name ?? "",
         });
-        if (present !== undefined && isMarkedBy(present, claim))
-          await context.client.update(kind, unclaimed(present, claimKind));
+        if (present === undefined || !isMarkedBy(present, claim)) return;
+        await context.client.update(kind, withNoteOfSuccessor(unclaimed(present, claimKind), present, context));
       }),
     );
     try {
@@ -411,9 +427,10 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
     const template = kind === undefined ? undefined : context.cache(kind).get(objectKey(namespace || undefined, name));
     // A binding may still carry this policy's mark while the template went to a policy that waits for its user.
     const isClaimed = template !== undefined && claimOf(template) !== undefined;
+    const change = isClaimed ? "none" : isLazy(policy) ? "marks" : "user";
     context.enqueue({
       ...(namespace ? { namespace } : {}),
-      name: requestName(apiVersion, kindName, name, isClaimed ? isClaimedLazily(template, context) : isLazy(policy)),
+      name: requestName(apiVersion, kindName, name, change),
       priority: PRIORITY_LOW,
     });
   };
