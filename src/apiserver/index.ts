@@ -18,6 +18,7 @@ export { parseAuditPolicy } from "./audit/policy.ts";
 export { readServiceAccountKeys } from "./authentication/service-account-tokens.ts";
 export { parseTokenFile } from "./authentication/static-tokens.ts";
 export { type Encryption, followedEncryption, parseEncryption } from "./storage/encryption.ts";
+export { kmsMethods } from "./storage/kms-messages.ts";
 export { damageOf } from "./storage/foreign-forms.ts";
 export { listen, type Listener, type ServingCertificate } from "./http/listener.ts";
 export { parseResourcePath } from "./http/path.ts";

@@ -20,6 +20,7 @@ export { eventually, settle } from "./eventually.ts";
 export { FAILOVER_FLAGS, type FailoverFleet, startFailoverFleet } from "./failover-fleet.ts";
 export { startTestFleet } from "./fleet.ts";
 export { type Answered, type Credentials, httpsClient, type HttpsClient } from "./https-client.ts";
+export { startKeyManager } from "./key-manager.ts";
 export { kubeconfigClients } from "./kubeconfig-clients.ts";
 export { hasKubectl, kubectl, type RunningKubectl, startKubectl } from "./kubectl.ts";
 export { aBindingOfCpus, aQuotaOfCpus, countedCpus, outcomeOf, usedCpus } from "./quotas.ts";
