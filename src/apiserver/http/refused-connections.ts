@@ -3,7 +3,6 @@
  * lead and finds nothing. Whoever runs pods, as the simulator does, answers before.
  */
 import {
-  apiError,
   badRequest,
   type FieldError,
   fieldForbidden,
@@ -14,13 +13,14 @@ import {
   notFound,
   parseTime,
   plainFailure,
+  serviceUnavailable,
 } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ResourcePath } from "./path.ts";
 
 /** What is known about the cluster: an object by its resource, namespace and name. */
 export type FindObject = (
-  resource: "pods" | "services" | "nodes",
+  resource: "pods" | "services" | "nodes" | "endpoints",
   namespace: string | undefined,
   name: string,
 ) => Promise<KubeObject | undefined>;
@@ -113,14 +113,13 @@ async function unservedService(namespace: string | undefined, asked: string, fin
     return badRequest(`invalid service request ${JSON.stringify(asked)}`);
   const service = await find("services", namespace, name);
   const missing = notFound({ group: "", resource: "services" }, name);
-  if (service === undefined || port === "") return missing;
+  if (service === undefined) return missing;
   const ports = (getPath(service, "spec", "ports") ?? []) as readonly { name?: string; port: number }[];
-  return ports.some((one) => one.name === port || String(one.port) === port)
-    ? missing
-    : apiError(
-        503,
-        "ServiceUnavailable",
-        `no service port ${port} found for service ${JSON.stringify(name)}`,
-        undefined,
-      );
+  if (port !== "" && !ports.some((one) => one.name === port || String(one.port) === port))
+    return serviceUnavailable(`no service port ${port} found for service ${JSON.stringify(name)}`);
+  const endpoints = await find("endpoints", namespace, name);
+  if (endpoints === undefined) return missing;
+  // Only addresses of pods are trusted, and nobody here runs one.
+  const hasSubsets = ((getPath(endpoints, "subsets") ?? []) as readonly unknown[]).length > 0;
+  return serviceUnavailable(`no endpoints available for service ${JSON.stringify(hasSubsets ? asked : name)}`);
 }
