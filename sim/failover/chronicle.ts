@@ -1,6 +1,7 @@
 import type { Deployment } from "#apis/kubernetes";
 import { type Cluster, clusterOfExecutionNamespace, type ResourceBinding, type Work } from "#apis/karmada";
 import type { KubeObject } from "#machinery";
+import type { Backend, BackendChange } from "#store";
 import type { FailoverFleet } from "#testing";
 
 /** One change of an object: absent before its creation, and after its end. */
@@ -26,18 +27,8 @@ export interface Chronicle {
   stop(): void;
 }
 
-interface Source {
-  watch(
-    prefix: string,
-    after: number,
-    sink: {
-      changes(
-        list: readonly { readonly type: "put" | "delete"; readonly key: string; readonly value?: Uint8Array }[],
-      ): void;
-      closed(error?: Error): void;
-    },
-  ): { stop(): void };
-}
+type Source = Pick<Backend, "revision" | "list" | "watch">;
+type Put = Omit<BackendChange, "previous">;
 
 /** The name of the workload a Work carries. */
 const workloadOf = (work: Work): string => {
@@ -55,24 +46,42 @@ export function keepChronicle(fleet: FailoverFleet): Chronicle {
     tell: (key: string, change: Change<T>) => void,
   ) => {
     const byStoreKey = new Map<string, string>();
-    const { stop } = source.watch(prefix, 0, {
+    const take = ({ type, key: at, value }: Put, react: typeof tell): void => {
+      const now = type === "put" ? (JSON.parse(Buffer.from(value ?? []).toString()) as T) : undefined;
+      const key = now === undefined ? (byStoreKey.get(at) ?? "") : keyOf(now);
+      if (key === "") return;
+      const before = into.get(key);
+      if (now === undefined) {
+        into.delete(key);
+        byStoreKey.delete(at);
+      } else {
+        into.set(key, now);
+        byStoreKey.set(at, key);
+      }
+      react(key, { before, now });
+    };
+    // A store keeps few of its past changes: what was there before is read, and what comes meanwhile waits for it.
+    let early: Put[] | undefined = [];
+    let isStopped = false;
+    const watch = source.watch(prefix, source.revision, {
       changes(list) {
-        for (const { type, key: at, value } of list) {
-          const now = type === "put" ? (JSON.parse(Buffer.from(value ?? []).toString()) as T) : undefined;
-          const key = now === undefined ? (byStoreKey.get(at) ?? "") : keyOf(now);
-          if (key === "") continue;
-          const before = into.get(key);
-          if (now === undefined) {
-            into.delete(key);
-            byStoreKey.delete(at);
-          } else {
-            into.set(key, now);
-            byStoreKey.set(at, key);
-          }
-          tell(key, { before, now });
-        }
+        if (early !== undefined) early.push(...list);
+        else for (const change of list) take(change, tell);
       },
-      closed() {},
+      closed(error) {
+        if (error !== undefined && !isStopped) throw error;
+      },
+    });
+    const stop = () => {
+      isStopped = true;
+      watch.stop();
+    };
+    void source.list(prefix).then(({ entries, revision }) => {
+      if (isStopped) return;
+      for (const entry of entries) take({ type: "put", ...entry }, () => undefined);
+      const later = early?.filter((change) => change.revision > revision) ?? [];
+      early = undefined;
+      for (const change of later) take(change, tell);
     });
     stops.push(stop);
     return stop;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
-import { Deployment } from "#apis/kubernetes";
+import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { type Client, createClient } from "#client";
 import { runCommand } from "#cli";
 import type { Fleet } from "#controlplane";
@@ -89,7 +89,14 @@ describe("flotilla explain schedule", () => {
   });
 
   it("names what is wrong", async () => {
-    expect((await run("explain", "schedule", "deploy/none")).stderr).toContain("deployment/none has no binding");
+    expect((await run("explain", "schedule", "deploy/none")).stderr).toContain(
+      "deployment/none is not in the control plane in namespace default",
+    );
+    const metadata = { namespace: "default", name: "alone" };
+    await client.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata });
+    expect((await run("explain", "schedule", "configmap/alone")).stderr).toContain(
+      "configmap/alone has no binding in namespace default: no policy selects it",
+    );
     expect((await run("explain", "schedule", "teapot/x")).stderr).toContain('a resource type "teapot"');
     expect((await run("explain", "schedule", "deploy/web", "-o", "xml")).stderr).toContain("--output");
   });
