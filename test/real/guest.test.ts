@@ -265,7 +265,9 @@ describeReal("controllers on a production cluster", memberParts, () => {
       "-p",
       '[{"op":"replace","path":"/spec/overrideRules/0/overriders/plaintext/0/value","value":0}]',
     ]);
-    await eventually(async () => (await copy("frontend"))?.spec?.replicas === 0, 10_000);
+    // All of them, for the next test watches them all.
+    const shop = async () => (await there.list(Deployment, { namespace: "shop" })).items;
+    await eventually(async () => (await shop()).every(({ spec }) => spec?.replicas === 0), 30_000);
   });
 
   test("[DR-45] [DR-47] without its policies the copy stays as it was rendered last: nothing starts in silence", async () => {
