@@ -1,6 +1,7 @@
 import { type Clock, type Logger, type Metrics, type Random, silentLogger, sleep } from "#base";
 import {
   apiVersionOf,
+  forwardingTransport,
   type KubeList,
   type KubeObject,
   type ListRequest,
@@ -232,15 +233,15 @@ export class ApiServer implements VerbHost {
    * are recorded where somebody cares already, with `tracksFields` always.
    */
   transport(user: User = systemUser, { tracksFields = false }: { readonly tracksFields?: boolean } = {}): Transport {
+    const elsewhere = forwardingTransport(() => this.#remoteFor(user));
     return {
       send: (request) =>
         this.#isElsewhere(request)
-          ? this.#ask(user, (remote) => remote.send(request))
+          ? elsewhere.send(request)
           : this.execute(request, { ...this.#context(user, request.onWarning), tracksFields }),
-      list: (request) =>
-        this.#isElsewhere(request) ? this.#ask(user, (remote) => remote.list(request)) : this.list(request),
+      list: (request) => (this.#isElsewhere(request) ? elsewhere.list(request) : this.list(request)),
       watch: (request, sink) =>
-        this.#isElsewhere(request) ? this.#followElsewhere(user, request, sink) : this.watch(request, sink),
+        this.#isElsewhere(request) ? elsewhere.watch(request, sink) : this.watch(request, sink),
       raw: (request) => {
         if (this.raw === undefined) throw notServed();
         return this.raw(request, user);
@@ -257,19 +258,6 @@ export class ApiServer implements VerbHost {
     if (this.remote === undefined || user !== systemUser)
       throw serviceUnavailable("kinds of aggregated servers are asked for over HTTPS");
     return this.remote;
-  }
-
-  async #ask<T>(user: User, request: (remote: Transport) => Promise<T>): Promise<T> {
-    return request(this.#remoteFor(user));
-  }
-
-  #followElsewhere(user: User, request: WatchRequest, sink: WatchSink): WatchHandle {
-    try {
-      return this.#remoteFor(user).watch(request, sink);
-    } catch (error) {
-      queueMicrotask(() => sink.closed(error as Error));
-      return { stop() {} };
-    }
   }
 
   #context(user: User, warn: ((message: string) => void) | undefined): RequestContext {

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { ConfigMap, Secret } from "#apis/kubernetes";
 import { seededRandom, silentLogger, systemClock } from "#base";
 import { loadPki } from "#certs";
@@ -10,25 +10,14 @@ import { createClient } from "#client";
 import { parseFlags } from "#config";
 import { startControlPlane } from "#controlplane";
 import { openFileBackend } from "#store";
+import { captured } from "#testing";
 import { runCommand } from "./index.ts";
 
 let folder: string;
-let out = "";
-let error = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "flotilla-check-"));
-  out = error = "";
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-    out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-    error += String(text);
-    return true;
-  });
 });
 afterEach(() => {
-  vi.restoreAllMocks();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -51,7 +40,8 @@ async function start() {
   }
 }
 
-const check = (...words: string[]) => runCommand("flotilla", ["check", "store", "--data-dir", folder, ...words]);
+const check = (...words: string[]) =>
+  captured(() => runCommand("flotilla", ["check", "store", "--data-dir", folder, ...words]));
 
 test("a damaged entry is named at the start, without what it holds, and can be removed", async () => {
   const at = (name: string) => ({ namespace: "default", name });
@@ -66,26 +56,28 @@ test("a damaged entry is named at the start, without what it holds, and can be r
     data: { key: Buffer.from("hidden").toString("base64") },
   });
   await whole.stop();
-  expect(await check()).toBe(0);
-  expect(out).toMatch(/^\d+ entries, 0 damaged\n$/);
+  const sound = await check();
+  expect(sound.code).toBe(0);
+  expect(sound.stdout).toMatch(/^\d+ entries, 0 damaged\n$/);
   const store = openFileBackend(join(folder, "store"));
   const torn = await store.get("/registry/configmaps/default/torn");
   await store.txn([
     { type: "put", key: "/registry/configmaps/default/torn", value: torn?.value.subarray(0, 60) ?? Buffer.from("") },
     { type: "put", key: "/registry/secrets/default/odd", value: Buffer.from("hidden{") },
   ]);
-  expect(await check()).toBe(1);
-  expect(error).toContain("is in use by process");
+  const used = await check();
+  expect(used.code).toBe(1);
+  expect(used.stderr).toContain("is in use by process");
   await store.close();
   await expect(start()).rejects.toThrow(
     /^the entry \/registry\/(configmaps\/default\/torn|secrets\/default\/odd) is damaged: it is no valid JSON( at position 60)?$/,
   );
-  out = "";
-  expect(await check()).toBe(1);
-  expect(out).toContain("entries, 2 damaged");
-  expect(out).toMatch(/\/registry\/configmaps\/default\/torn +it is no valid JSON at position 60\n/);
-  expect(out).not.toContain("hidden");
-  expect(await check("--remove-damaged")).toBe(0);
+  const damaged = await check();
+  expect(damaged.code).toBe(1);
+  expect(damaged.stdout).toContain("entries, 2 damaged");
+  expect(damaged.stdout).toMatch(/\/registry\/configmaps\/default\/torn +it is no valid JSON at position 60\n/);
+  expect(damaged.stdout).not.toContain("hidden");
+  expect((await check("--remove-damaged")).code).toBe(0);
   const again = await start();
   const left = createClient(again.transport);
   expect(await left.find(ConfigMap, at("kept"))).toBeDefined();
@@ -94,6 +86,7 @@ test("a damaged entry is named at the start, without what it holds, and can be r
 }, 120_000);
 
 test("what is no data folder is left alone", async () => {
-  expect(await check()).toBe(1);
-  expect(error).toContain(`there is no store in ${join(folder, "store")}`);
+  const absent = await check();
+  expect(absent.code).toBe(1);
+  expect(absent.stderr).toContain(`there is no store in ${join(folder, "store")}`);
 });

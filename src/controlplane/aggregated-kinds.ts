@@ -1,6 +1,6 @@
 import type { KeyPair } from "#certs";
 import { createHttpTransport, type HttpTransport } from "#client";
-import { serviceUnavailable, type Transport } from "#machinery";
+import { forwardingTransport, serviceUnavailable, type Transport } from "#machinery";
 
 /**
  * The control plane's own way to kinds of aggregated servers: through the HTTPS side of this very server, which knows where
@@ -21,19 +21,7 @@ export function aggregatedWay(): AggregatedWay {
     return inner;
   };
   return {
-    transport: {
-      send: async (request) => ready().send(request),
-      list: async (request) => ready().list(request),
-      raw: async (request) => ready().raw(request),
-      watch(request, sink) {
-        try {
-          return ready().watch(request, sink);
-        } catch (error) {
-          queueMicrotask(() => sink.closed(error as Error));
-          return { stop() {} };
-        }
-      },
-    },
+    transport: forwardingTransport(ready),
     open(address, { certificate, key }) {
       const before = inner;
       inner = createHttpTransport({

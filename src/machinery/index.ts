@@ -26,6 +26,7 @@ export * from "./selectors.ts";
 export * from "./status.ts";
 export { tolerates } from "./taints.ts";
 export * from "./transport.ts";
+export { forwardingTransport } from "./forwarding-transport.ts";
 export {
   applyJsonPatch,
   type JsonPatchOperation,

@@ -4,6 +4,7 @@
  */
 export { certificateRequest } from "./certificate-request.ts";
 export { startTestApiServer } from "./api-server.ts";
+export { captured } from "./captured.ts";
 export { aDeployment, aDeploymentThatNeeds, aPropagationPolicy } from "./builders.ts";
 export {
   aDefinition,

@@ -13,7 +13,7 @@ import { clusterStatus } from "#controllers/cluster-status";
 import { execution } from "#controllers/execution";
 import { workStatus } from "#controllers/work-status";
 import { createInterpreter, nativeSource } from "#interpreter";
-import type { Transport } from "#machinery";
+import { forwardingTransport, type Transport } from "#machinery";
 import { createMemberPool, type MemberPool } from "#member";
 import {
   ConnectionRefused,
@@ -84,21 +84,6 @@ export interface VirtualAgent {
   kill(): Promise<void>;
 }
 
-/** A transport that asks each time whom to send to. */
-const forwarding = (to: () => Transport): Transport => ({
-  send: async (request) => to().send(request),
-  list: async (request) => to().list(request),
-  raw: async (request) => to().raw(request),
-  watch(request, sink) {
-    try {
-      return to().watch(request, sink);
-    } catch (error) {
-      queueMicrotask(() => sink.closed(error as Error));
-      return { stop() {} };
-    }
-  },
-});
-
 /** What a process has worked off; nothing before it leads for the first time. */
 function doneBy(controlPlane: ControlPlane): number {
   try {
@@ -163,11 +148,11 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
       members.set(name, await newMember(name));
       inProcess.set(
         `https://${name}.members.test`,
-        forwarding(() => simulated(name).transport),
+        forwardingTransport(() => simulated(name).transport),
       );
     }),
   );
-  const toPlane = forwarding(() => answering());
+  const toPlane = forwardingTransport(() => answering());
   const addAgent = (name: string) => {
     let manager: Manager | undefined;
     let pool: MemberPool | undefined;
@@ -185,7 +170,7 @@ export async function startVirtualFleet(options: VirtualFleetOptions = {}): Prom
             own.connect({
               name,
               fingerprint: "own",
-              open: () => ({ transport: forwarding(() => simulated(name).transport) }),
+              open: () => ({ transport: forwardingTransport(() => simulated(name).transport) }),
             }),
           );
         manager.add(clusterStatus, {

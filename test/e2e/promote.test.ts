@@ -1,11 +1,11 @@
 /** Objects of a member that become templates: what was running goes on running (cli.md §9). */
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment, Namespace, Pod, Service } from "#apis/kubernetes";
 import { PropagationPolicy, ResourceBinding, safeHash } from "#apis/karmada";
 import { type Client, createClient } from "#client";
 import { runCommand } from "#cli";
 import type { Fleet } from "#controlplane";
-import { aDeployment, eventually, startTestFleet } from "#testing";
+import { aDeployment, captured, eventually, startTestFleet } from "#testing";
 
 let fleet: Fleet;
 let plane: Client;
@@ -21,26 +21,10 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => fleet.stop());
 
-async function promote(...words: readonly string[]) {
-  const written = { stdout: "", stderr: "" };
-  const spies = (["stdout", "stderr"] as const).map((stream) =>
-    vi.spyOn(process[stream], "write").mockImplementation((text) => {
-      written[stream] += String(text);
-      return true;
-    }),
+const promote = (...words: readonly string[]) =>
+  captured(() =>
+    runCommand("karmadactl", ["promote", ...words, "--kubeconfig", fleet.kubeconfigs.get("flotilla") ?? ""]),
   );
-  try {
-    const code = await runCommand("karmadactl", [
-      "promote",
-      ...words,
-      "--kubeconfig",
-      fleet.kubeconfigs.get("flotilla") ?? "",
-    ]);
-    return { code, ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 /** A Deployment that reads a ConfigMap, and a Service, as somebody made them in the member. */
 async function makeInMember(name: string): Promise<void> {

@@ -2,13 +2,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { runCommand } from "#cli";
 import { type Client, createClient } from "#client";
 import type { Fleet } from "#controlplane";
-import { aDeployment, eventually, startTestFleet } from "#testing";
+import { aDeployment, captured, eventually, startTestFleet } from "#testing";
 
 let fleet: Fleet;
 let plane: Client;
@@ -16,24 +16,10 @@ let folder: string;
 const at = (name: string) => ({ namespace: "default", name });
 
 async function flotilla(...words: readonly string[]) {
-  let out = "";
-  let err = "";
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-      out += String(text);
-      return true;
-    }),
-    vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-      err += String(text);
-      return true;
-    }),
-  ];
-  try {
-    const code = await runCommand("flotilla", [...words, "--kubeconfig", fleet.kubeconfigs.get("flotilla") as string]);
-    return { code, out, err };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
+  const { code, stdout, stderr } = await captured(() =>
+    runCommand("flotilla", [...words, "--kubeconfig", fleet.kubeconfigs.get("flotilla") as string]),
+  );
+  return { code, out: stdout, err: stderr };
 }
 
 const policy = (name: string, spec: object) =>

@@ -2,14 +2,14 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { ConfigMap, Deployment } from "#apis/kubernetes";
 import { type Client, createClient } from "#client";
 import { runCommand } from "#cli";
 import type { Fleet } from "#controlplane";
 import type { Simulation } from "#scheduler";
-import { aDeployment, aPropagationPolicy, eventually, startTestFleet } from "#testing";
+import { aDeployment, aPropagationPolicy, captured, eventually, startTestFleet } from "#testing";
 
 let fleet: Fleet;
 let client: Client;
@@ -48,21 +48,8 @@ afterAll(async () => {
 });
 
 /** Runs a command line as the program would. */
-async function run(...words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: "", stderr: "" };
-  const spies = (["stdout", "stderr"] as const).map((stream) =>
-    vi.spyOn(process[stream], "write").mockImplementation((text) => {
-      written[stream] += String(text);
-      return true;
-    }),
-  );
-  try {
-    const code = await runCommand("flotilla", [...words, "--kubeconfig", fleet.kubeconfigs.get("flotilla") ?? ""]);
-    return { code, ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
+const run = (...words: readonly string[]) =>
+  captured(() => runCommand("flotilla", [...words, "--kubeconfig", fleet.kubeconfigs.get("flotilla") ?? ""]));
 
 describe("flotilla explain schedule", () => {
   it("says why each cluster was taken or left, from the scheduler's own record", async () => {

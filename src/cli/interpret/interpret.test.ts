@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { captured } from "#testing";
 import { runCommand } from "../index.ts";
 import { editableText, editedScripts } from "./edit.ts";
 import { loadCustomizations } from "./load.ts";
@@ -60,20 +61,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs `karmadactl interpret …` and gives what it printed. */
 async function interpret(...words: readonly string[]) {
-  const printed = { out: "", err: "" };
-  const keep = (stream: "out" | "err") => (text: unknown) => {
-    printed[stream] += String(text);
-    return true;
-  };
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation(keep("out")),
-    vi.spyOn(process.stderr, "write").mockImplementation(keep("err")),
-  ];
-  try {
-    return { code: await runCommand("karmadactl", ["interpret", ...words]), ...printed };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
+  const { code, stdout, stderr } = await captured(() => runCommand("karmadactl", ["interpret", ...words]));
+  return { code, out: stdout, err: stderr };
 }
 
 test("--check names each rule with its verdict and fails when one does not pass", async () => {
