@@ -56,12 +56,15 @@ export class Informer<T extends KubeObject = KubeObject> {
   #resourceVersion = "";
   #synced = false;
   #failures = 0;
+  #listFailure: unknown;
+  #listedMs = 0;
   #expirations = 0;
   #state: "new" | "running" | "stopped" = "new";
   #watch: WatchHandle | undefined;
   #timer: Timer | undefined;
   #generation = 0;
   #waiting: (() => void)[] = [];
+  #trying: (() => void)[] = [];
   readonly #abort = new AbortController();
 
   constructor(transport: Transport, kind: ResourceKind<T>, options: InformerOptions) {
@@ -77,6 +80,16 @@ export class Informer<T extends KubeObject = KubeObject> {
   /** Whether list and watch work at present. */
   get isHealthy(): boolean {
     return this.#synced && this.#failures === 0;
+  }
+
+  /** What the last list failed with, while there has been none yet. */
+  get listFailure(): unknown {
+    return this.#listFailure;
+  }
+
+  /** How long the list under way has brought nothing, not even a page. */
+  get listSilentMs(): number {
+    return this.#options.clock.monotonicMs() - this.#listedMs;
   }
 
   /** The revision the cache stands at; empty before the first list. */
@@ -150,9 +163,20 @@ export class Informer<T extends KubeObject = KubeObject> {
     this.#abort.abort();
     this.#watch?.stop();
     this.#timer?.cancel();
+    this.#tellWaiting();
+  }
+
+  #tellWaiting(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
+    this.#tellTrying();
+  }
+
+  #tellTrying(): void {
+    const trying = this.#trying;
+    this.#trying = [];
+    for (const wake of trying) wake();
   }
 
   /** Resolves when the first list is in the cache, or when the informer was stopped. */
@@ -161,9 +185,22 @@ export class Informer<T extends KubeObject = KubeObject> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** As `whenSynced`, or when a list has failed (`listFailure`), or after `limitMs`, whatever comes first. */
+  whenTried(limitMs: number): Promise<void> {
+    if (this.#synced || this.#state === "stopped") return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(limitMs, resolve);
+      this.#trying.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
   async #list(): Promise<void> {
     const generation = ++this.#generation;
-    const { namespace, labelSelector, fieldSelector, transform } = this.#options;
+    const { namespace, labelSelector, fieldSelector, transform, clock } = this.#options;
+    this.#listedMs = clock.monotonicMs();
     try {
       const found = new Map<string, Cached<T>>();
       let token: string | undefined;
@@ -181,6 +218,7 @@ export class Informer<T extends KubeObject = KubeObject> {
           ...(token === undefined ? {} : { continue: token }),
         });
         if (generation !== this.#generation) return;
+        this.#listedMs = clock.monotonicMs();
         for (const object of page.items)
           found.set(keyOf(object), cachedOf((transform === undefined ? object : transform(object)) as T));
         token = page.metadata.continue;
@@ -189,15 +227,17 @@ export class Informer<T extends KubeObject = KubeObject> {
       this.#resourceVersion = resourceVersion;
       this.#replace(found);
       this.#failures = 0;
+      this.#listFailure = undefined;
       if (!this.#synced) {
         this.#synced = true;
-        const waiting = this.#waiting;
-        this.#waiting = [];
-        for (const wake of waiting) wake();
+        this.#tellWaiting();
       }
       this.#startWatch();
     } catch (error) {
-      if (generation === this.#generation) this.#retry(error, () => void this.#list());
+      if (generation !== this.#generation) return;
+      if (!this.#synced) this.#listFailure = error;
+      this.#tellTrying();
+      this.#retry(error, () => void this.#list());
     }
   }
 

@@ -1,4 +1,5 @@
-import type { ControllerContext } from "#controller-runtime";
+import type { Informer } from "#client";
+import type { ControllerContext, Request } from "#controller-runtime";
 import type { Interpreter } from "#interpreter";
 import type { MemberPool } from "#member";
 import type { Contests } from "./contest.ts";
@@ -20,4 +21,6 @@ export interface Memory {
   readonly untold: Map<string, readonly WorkCondition[]>;
   /** Since when a Work finds its member busy, by request. */
   readonly busySinceMs: Map<string, number>;
+  /** Works that wait for the first list of a kind in their member, by request. */
+  readonly unlisted: Map<Informer, Map<string, Request>>;
 }

@@ -57,6 +57,7 @@ const records = new WeakMap<
     readonly contests: Contests;
     readonly untold: Memory["untold"];
     readonly busySinceMs: Memory["busySinceMs"];
+    readonly unlisted: Memory["unlisted"];
     readonly followed: Set<string>;
   }
 >();
@@ -73,6 +74,7 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
         contests: new Contests(),
         untold: new Map(),
         busySinceMs: new Map(),
+        unlisted: new Map(),
         followed: new Set(),
       }),
     );

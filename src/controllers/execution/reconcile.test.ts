@@ -4,12 +4,13 @@ import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions, Work } f
 import { ConfigMap, Namespace } from "#apis/kubernetes";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import type { RunningApiServer } from "#apiserver";
-import { seededRandom, silentLogger, systemClock } from "#base";
+import { type Clock, seededRandom, silentLogger, systemClock, VirtualClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
 import { createManager, type Manager, Turns } from "#controller-runtime";
 import { createInterpreter } from "#interpreter";
+import { forbidden, type Transport } from "#machinery";
 import { createMemberPool } from "#member";
-import { eventually, startTestApiServer } from "#testing";
+import { eventually, settle, startTestApiServer } from "#testing";
 import { execution, RELEASE_DELETIONS } from "./index.ts";
 
 const NAMESPACE = "karmada-es-m1";
@@ -52,13 +53,17 @@ class HeldTurns extends Turns {
   }
 }
 
-async function start(options: object = {}, turns = new Turns()): Promise<Manager> {
+const toMember = (): Transport => (servers[1] as RunningApiServer).transport();
+
+async function start(
+  options: object = {},
+  turns = new Turns(),
+  wired: { readonly clock?: Clock; readonly members?: Readonly<Record<string, Transport>> } = {},
+): Promise<Manager> {
+  const { clock = systemClock } = wired;
   const members = createMemberPool({ clock, log: silentLogger });
-  members.connect({
-    name: "m1",
-    fingerprint: "1",
-    open: () => ({ transport: servers[1]?.transport() as never, isForeign: true }),
-  });
+  for (const [name, transport] of Object.entries(wired.members ?? { m1: toMember() }))
+    members.connect({ name, fingerprint: "1", open: () => ({ transport, isForeign: true }) });
   const manager = createManager({
     transport: (servers[0] as RunningApiServer).transport(),
     clock,
@@ -72,16 +77,16 @@ async function start(options: object = {}, turns = new Turns()): Promise<Manager
   return manager;
 }
 
-beforeEach(async () => {
-  servers = [];
-  managers = [];
-  plane = createClient((await server(true)).transport());
-  member = createClient((await server(false)).transport());
-  await plane.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } } as Namespace);
+async function join(name: string): Promise<void> {
+  await plane.create(Namespace, {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: `karmada-es-${name}` },
+  } as Namespace);
   const cluster = await plane.create(Cluster, {
     apiVersion: "cluster.karmada.io/v1alpha1",
     kind: "Cluster",
-    metadata: { name: "m1" },
+    metadata: { name },
     spec: { syncMode: "Push" },
   } as unknown as Cluster);
   await plane.updateStatus(Cluster, {
@@ -98,13 +103,21 @@ beforeEach(async () => {
       ],
     },
   } as unknown as Cluster);
+}
+
+beforeEach(async () => {
+  servers = [];
+  managers = [];
+  plane = createClient((await server(true)).transport());
+  member = createClient((await server(false)).transport());
+  await join("m1");
 });
 afterEach(async () => {
   await Promise.all(managers.map((manager) => manager.stop()));
   for (const running of servers) running.stop();
 });
 
-const manifest = (name: string, data: object, labels: object = {}) => ({
+const manifest = (name: string, data: object, labels: object = {}, namespace = NAMESPACE) => ({
   apiVersion: "v1",
   kind: "ConfigMap",
   metadata: {
@@ -113,18 +126,18 @@ const manifest = (name: string, data: object, labels: object = {}) => ({
     labels: { "karmada.io/managed": "true", ...labels },
     annotations: {
       "work.karmada.io/name": name,
-      "work.karmada.io/namespace": NAMESPACE,
+      "work.karmada.io/namespace": namespace,
       "resourcetemplate.karmada.io/uid": "u",
     },
   },
   data,
 });
-const work = (name: string, data: object, more: object = {}) =>
+const work = (name: string, data: object, more: object = {}, namespace = NAMESPACE) =>
   plane.create(Work, {
     apiVersion: "work.karmada.io/v1alpha1",
     kind: "Work",
-    metadata: { name, namespace: NAMESPACE, finalizers: ["karmada.io/execution-controller"] },
-    spec: { workload: { manifests: [manifest(name, data)] }, ...more },
+    metadata: { name, namespace, finalizers: ["karmada.io/execution-controller"] },
+    spec: { workload: { manifests: [manifest(name, data, {}, namespace)] }, ...more },
   } as unknown as Work);
 const found = (name: string) => member.find(ConfigMap, { namespace: "default", name });
 const at = (name: string) => ({ namespace: NAMESPACE, name });
@@ -234,6 +247,89 @@ describe("execution", () => {
     const again = await start();
     await again.whenIdle();
     expect((await found("a"))?.metadata.resourceVersion).toBe(before);
+  });
+
+  test("waits for a member's first list while that is slow, asks for no single object, writes nothing and lets others go on", async () => {
+    const first = await start();
+    const names = Array.from({ length: 12 }, (_, number) => `w${number}`);
+    for (const name of names) await work(name, { a: "1" });
+    for (const name of names) await eventually(async () => (await condition(name, "Applied"))?.status === "True");
+    await first.whenIdle();
+    await first.stop();
+    const versions = async () =>
+      [...(await plane.list(Work, { namespace: NAMESPACE })).items, ...(await member.list(ConfigMap)).items]
+        .filter(({ metadata }) => names.includes(metadata.name ?? ""))
+        .map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
+    const before = await versions();
+    const asked: string[] = [];
+    let letGo = (): void => undefined;
+    const isListed = new Promise<void>((resolve) => (letGo = resolve));
+    let isAsked = false;
+    const inner = toMember();
+    const slow: Transport = {
+      ...inner,
+      list: async (request) => {
+        isAsked = true;
+        await isListed;
+        return inner.list(request);
+      },
+      send: (request) => {
+        asked.push(`${request.verb} ${request.resource}`);
+        return inner.send(request);
+      },
+    };
+    await join("m2");
+    const time = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
+    const passes = (look: () => boolean | Promise<boolean>) =>
+      eventually(async () => {
+        await time.advance(10);
+        return look();
+      });
+    // Fewer workers than Works that wait.
+    const again = await start({ concurrentWorkSyncs: 4 }, new Turns(), {
+      clock: time,
+      members: { m1: slow, m2: toMember() },
+    });
+    await passes(() => isAsked);
+    await time.advance(5_000);
+    await work("other", { a: "1" }, {}, "karmada-es-m2");
+    await passes(async () => (await found("other")) !== undefined);
+    letGo();
+    await time.advance(1_000);
+    await again.whenIdle();
+    expect(asked).toEqual([]);
+    expect(await versions()).toEqual(before);
+    // The list is heard of: what differs is put right.
+    await member.delete(ConfigMap, { namespace: "default", name: "w0" });
+    await passes(async () => (await found("w0")) !== undefined);
+  });
+
+  test("asks for single objects where a member lets nobody list them, and says what is wrong where it does not answer", async () => {
+    const inner = toMember();
+    let answer: "refused" | "silent" = "refused";
+    const closed: Transport = {
+      ...inner,
+      list: (request) =>
+        answer === "refused"
+          ? Promise.reject(forbidden({ group: "", resource: request.resource }, "", "may not list"))
+          : new Promise(() => undefined),
+      send: (request) => (answer === "refused" ? inner.send(request) : Promise.reject(new Error("connection reset"))),
+    };
+    const time = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
+    const passes = (look: () => Promise<boolean>) =>
+      eventually(async () => {
+        await time.advance(1_000);
+        return look();
+      });
+    const first = await start({}, new Turns(), { clock: time, members: { m1: closed } });
+    await work("a", { a: "1" });
+    await passes(async () => (await found("a")) !== undefined);
+    await passes(async () => (await condition("a", "Applied"))?.status === "True");
+    await first.stop();
+    answer = "silent";
+    await start({}, new Turns(), { clock: time, members: { m1: closed } });
+    await passes(async () => (await condition("a", "Applied"))?.status === "False");
+    expect((await condition("a", "Applied"))?.message).toContain("connection reset");
   });
 
   test("leaves alone what is not ours and what another Work has taken over", async () => {

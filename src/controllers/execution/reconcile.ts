@@ -5,6 +5,7 @@ import {
   isAlreadyExists,
   isConflict,
   isNotFound,
+  isTooManyRequests,
   keyOf,
   type KubeObject,
   objectKey,
@@ -47,6 +48,15 @@ export async function reconcile(request: Request, context: Context, record: Memo
   if (cluster === undefined) throw new Error(`clusters.cluster.karmada.io "${clusterName}" not found`);
   if (!isOurs(cluster, context)) return done;
   const isSuspended = work.spec?.suspendDispatching === true;
+  const member = context.deps.members.get(clusterName);
+  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+  if (!isSuspended && member !== undefined && isClusterReady(cluster) && !isDeletedWhenUnused(work)) {
+    const unlisted = await findUnlisted(manifests, member, follow);
+    if (unlisted !== undefined) {
+      resumeWhenListed(unlisted, request, context, record);
+      return done;
+    }
+  }
   const dispatching: WorkCondition = isSuspended
     ? {
         type: "Dispatching",
@@ -67,12 +77,10 @@ export async function reconcile(request: Request, context: Context, record: Memo
     await writeConditions(work, [dispatching], context);
     return done;
   }
-  const member = context.deps.members.get(clusterName);
   if (!isClusterReady(cluster) || member === undefined) {
     if (before?.status !== dispatching.status) await writeConditions(work, [dispatching], context);
     throw new Error(`cluster(${clusterName}) not ready`);
   }
-  const manifests = (work.spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
   if (isDeletedWhenUnused(work)) return deleteWhenUnused(work, manifests, member, cluster, context);
   const startedMs = context.clock.monotonicMs();
   const failures: { readonly manifest: KubeObject; readonly error: unknown }[] = [];
@@ -94,11 +102,13 @@ export async function reconcile(request: Request, context: Context, record: Memo
       }
     }),
   );
+  const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
   const errors = failures.map(({ error }) => (error instanceof Error ? error.message : String(error)));
   if (failures.length > 0 && failures.every(({ error }) => isMemberBusy(error))) {
     const nowMs = context.clock.monotonicMs();
     record.busySinceMs.set(request.key, busySinceMs ?? nowMs);
-    if (nowMs - (busySinceMs ?? nowMs) < BUSY_TOLD_MS) throw failures[0]?.error;
+    // What was carried out before stays so: that a member has much to do says nothing about it.
+    if (wasApplied === "True" || nowMs - (busySinceMs ?? nowMs) < BUSY_TOLD_MS) throw failures[0]?.error;
   }
   for (const [number, { manifest }] of failures.entries()) {
     const about = templateOf(manifest);
@@ -126,7 +136,6 @@ export async function reconcile(request: Request, context: Context, record: Memo
         reason: "AppliedFailed",
         message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`,
       };
-  const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
   const conditions = [dispatching, applied, ...noLongerHeld(work), ...contestedCondition(work, member, record)];
   if (isApplied) tellLater(request, work, conditions, record, context);
   else await writeConditions(work, conditions, context);
@@ -187,17 +196,46 @@ async function kindIn(member: Member, manifest: KubeObject): Promise<ResourceKin
   return kind;
 }
 
-/** How long a cache may take to be filled before the member is asked for each object: at a start one list spares thousands. */
-const FIRST_LIST_MS = 2_000;
+/** A list that brings nothing for so long is not waited for: each object is asked for, and says what is wrong. */
+const LIST_PATIENCE_MS = 20_000;
 
-async function observe(
+/** A cache a Work needs whose first list is under way: at a start one list spares thousands of questions. */
+async function findUnlisted(
+  manifests: readonly KubeObject[],
   member: Member,
-  kind: ResourceKind,
-  object: KubeObject,
-  context: Context,
-): Promise<KubeObject | undefined> {
+  follow: Follow,
+): Promise<Informer | undefined> {
+  for (const { apiVersion, kind: name } of manifests) {
+    const kind =
+      member.kinds.known(apiVersion, name) ?? (await member.kinds.find(apiVersion, name).catch(() => undefined));
+    if (kind === undefined) continue;
+    const informer = member.informers.of(kind);
+    if (informer.hasSynced) continue;
+    follow(member, kind);
+    const { listFailure } = informer;
+    const isUnderWay = listFailure === undefined || isMemberBusy(listFailure) || isTooManyRequests(listFailure);
+    if (isUnderWay && informer.listSilentMs < LIST_PATIENCE_MS) return informer;
+  }
+  return undefined;
+}
+
+/** No worker waits meanwhile: other members' Works go on. */
+function resumeWhenListed(informer: Informer, request: Request, context: Context, { unlisted }: Memory): void {
+  const present = unlisted.get(informer);
+  if (present !== undefined) {
+    present.set(request.key, request);
+    return;
+  }
+  const waiting = new Map([[request.key, request]]);
+  unlisted.set(informer, waiting);
+  void informer.whenTried(LIST_PATIENCE_MS - informer.listSilentMs).then(() => {
+    unlisted.delete(informer);
+    if (!context.signal.aborted) for (const resumed of waiting.values()) context.enqueue(resumed);
+  });
+}
+
+async function observe(member: Member, kind: ResourceKind, object: KubeObject): Promise<KubeObject | undefined> {
   const informer = member.informers.of(kind);
-  if (!informer.hasSynced) await whenSynced(informer, context);
   const { namespace, name = "" } = object.metadata;
   if (informer.isHealthy) return informer.get(objectKey(kind.namespaced ? namespace : undefined, name));
   return live(member, kind, object);
@@ -208,20 +246,6 @@ const live = (member: Member, kind: ResourceKind, { metadata }: KubeObject): Pro
   member.client.find(kind, {
     namespace: kind.namespaced ? metadata.namespace : undefined,
     name: metadata.name ?? "",
-  });
-
-const whenSynced = (informer: Informer, { clock, signal }: Context): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = clock.after(FIRST_LIST_MS, resolve);
-    const done = () => {
-      timer.cancel();
-      resolve();
-    };
-    signal.addEventListener("abort", done, { once: true });
-    void informer.whenSynced().then(() => {
-      signal.removeEventListener("abort", done);
-      done();
-    });
   });
 
 /** Creates or updates one manifest; true when the member was written. */
@@ -235,7 +259,7 @@ async function apply(
   const kind = await kindIn(member, manifest);
   follow(member, kind);
   const labels = { apiversion: manifest.apiVersion, kind: manifest.kind, member_cluster: member.name };
-  let observed = await observe(member, kind, manifest, context);
+  let observed = await observe(member, kind, manifest);
   for (let tries = 0; ; tries++) {
     const present = observed;
     const contested = record.contests.yieldedFor(contestKey(member, manifest), manifest);
