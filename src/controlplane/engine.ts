@@ -131,7 +131,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
           gates: config.gates,
           timeoutMs: config.schedulerEstimatorTimeoutMs,
           members,
-          remote: { informers, client: scheduler.client, options: discoveryOf(config) },
+          remote: { informers, client: scheduler.client, options: discoveryOf(config, clock) },
         })
       : undefined;
   const assembled = await assembleScheduler({

@@ -12,12 +12,13 @@ import { withRateLimit } from "#client";
 import type { DeschedulerConfig, EstimatorConfig, SchedulerConfig } from "#config";
 import { createManager, lead, type Manager } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
-import { connectEstimators, type ServerSecurity, serveMember } from "#estimator";
+import { connectEstimators, type EstimatorServer, type ServerSecurity, serveMember } from "#estimator";
 import type { Transport } from "#machinery";
 import { assembleScheduler, createDecisionLog, schedulerController } from "#scheduler";
 import { reportDecisions } from "./decision-report.ts";
 import { startPlainListeners } from "./plain-listeners.ts";
 import { discoveryOf, fileOf, pluginUrl } from "./scheduling.ts";
+import { followedPair } from "./serving.ts";
 
 /** What a program that is not the server is given. */
 export interface ProgramOptions<C> {
@@ -81,7 +82,7 @@ export async function startScheduler(options: ProgramOptions<SchedulerConfig>): 
         log,
         gates,
         timeoutMs: config.schedulerEstimatorTimeoutMs,
-        remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config) },
+        remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config, clock) },
       })
     : undefined;
   const report = reportDecisions(createDecisionLog(), { transport: options.transport, clock, logger: log });
@@ -172,7 +173,7 @@ export async function startDescheduler(options: ProgramOptions<DeschedulerConfig
     log,
     gates: new Set(),
     timeoutMs: config.schedulerEstimatorTimeoutMs,
-    remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config) },
+    remote: { informers: manager.informers, client: manager.client, options: discoveryOf(config, clock) },
   });
   manager.add(deschedulerController, { deps: { estimators: estimators.pool }, options: config });
   const plain = await listenersOf(options);
@@ -193,22 +194,20 @@ export async function startEstimator(
   options: ProgramOptions<EstimatorConfig>,
 ): Promise<Program & { readonly port: number }> {
   const { config, clock, log, metrics } = options;
-  const certificate = fileOf("grpc-auth-cert-file", config.grpcAuthCertFile);
-  const key = fileOf("grpc-auth-key-file", config.grpcAuthKeyFile);
+  const certificate = fileOf("grpc-auth-cert-file", config.grpcAuthCertFile, clock);
+  const key = fileOf("grpc-auth-key-file", config.grpcAuthKeyFile, clock);
   if ((certificate === undefined) !== (key === undefined))
     throw new Error("--grpc-auth-cert-file and --grpc-auth-key-file must be given together");
-  const clientAuthority = fileOf("grpc-client-ca-file", config.grpcClientCaFile);
+  const clientAuthority = fileOf("grpc-client-ca-file", config.grpcClientCaFile, clock);
   if (clientAuthority !== undefined && certificate === undefined)
     throw new Error("--grpc-client-ca-file needs --grpc-auth-cert-file and --grpc-auth-key-file");
-  const security: ServerSecurity | undefined =
-    certificate === undefined || key === undefined
-      ? undefined
-      : {
-          certificate,
-          key,
-          ...(clientAuthority === undefined ? {} : { clientAuthority }),
-          skipsClientVerify: config.insecureSkipGrpcClientVerify,
-        };
+  const pair =
+    certificate === undefined || key === undefined ? undefined : followedPair("grpc-auth-cert-file", certificate, key);
+  const securityOf = (own: NonNullable<typeof pair>): ServerSecurity => ({
+    ...own(),
+    ...(clientAuthority === undefined ? {} : { clientAuthority: clientAuthority() }),
+    skipsClientVerify: config.insecureSkipGrpcClientVerify,
+  });
   const server = await serveMember({
     cluster: config.clusterName,
     transport: rated(options),
@@ -218,15 +217,40 @@ export async function startEstimator(
     gates: config.gates,
     host: config.bindAddress,
     port: config.serverPort,
-    ...(security === undefined ? {} : { security }),
+    ...(pair === undefined ? {} : { security: securityOf(pair) }),
   });
+  const ended = new AbortController();
+  if (pair !== undefined) void renewing(server, () => securityOf(pair), clock, log, ended.signal);
   const plain = await listenersOf(options);
   return {
     port: server.port,
     failed: new Promise<never>(() => undefined),
     async stop() {
+      ended.abort();
       await server.stop();
       await plain.close();
     },
   };
+}
+
+const LOOK_AGAIN_MS = 10_000;
+
+/** Hands a server what its files say now, whenever they say something new. */
+async function renewing(
+  server: EstimatorServer,
+  read: () => ServerSecurity,
+  clock: Clock,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  let present = JSON.stringify(read());
+  for (;;) {
+    await sleep(clock, LOOK_AGAIN_MS, signal);
+    if (signal.aborted) return;
+    const next = read();
+    if (JSON.stringify(next) === present) continue;
+    present = JSON.stringify(next);
+    server.renew(next);
+    log.info("answers with other certificates");
+  }
 }

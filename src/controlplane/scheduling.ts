@@ -1,34 +1,36 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { Clock } from "#base";
 import type { EstimatorClientConfig } from "#config";
 import type { ClientSecurity, DiscoveryOptions } from "#estimator";
+import { followedFile } from "./access.ts";
+import { followedPair } from "./serving.ts";
 
-/** Reads a file a flag names. Throws with the flag's name. */
-export function fileOf(flag: string, path: string | undefined): string | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new Error(`--${flag}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-}
+/** The text of a file a flag names, as it is now; none where the flag is not given. Throws where it cannot be read at first. */
+export const fileOf = (flag: string, path: string | undefined, clock: Clock): (() => string) | undefined =>
+  path === undefined ? undefined : followedFile(flag, path, clock);
 
 /** How estimators elsewhere are found and asked, from flags; files are read. */
 export function discoveryOf(
   config: EstimatorClientConfig & { readonly disableSchedulerEstimatorInPullMode?: boolean },
+  clock: Clock,
 ): DiscoveryOptions {
-  const certificate = fileOf("scheduler-estimator-cert-file", config.schedulerEstimatorCertFile);
-  const key = fileOf("scheduler-estimator-key-file", config.schedulerEstimatorKeyFile);
+  const certificate = fileOf("scheduler-estimator-cert-file", config.schedulerEstimatorCertFile, clock);
+  const key = fileOf("scheduler-estimator-key-file", config.schedulerEstimatorKeyFile, clock);
   if ((certificate === undefined) !== (key === undefined))
     throw new Error("--scheduler-estimator-cert-file and --scheduler-estimator-key-file must be given together");
-  const authority = fileOf("scheduler-estimator-ca-file", config.schedulerEstimatorCaFile);
-  const security: ClientSecurity = {
-    ...(authority === undefined ? {} : { authority }),
-    ...(certificate === undefined || key === undefined ? {} : { certificate, key }),
+  const authority = fileOf("scheduler-estimator-ca-file", config.schedulerEstimatorCaFile, clock);
+  const pair =
+    certificate === undefined || key === undefined
+      ? undefined
+      : followedPair("scheduler-estimator-cert-file", certificate, key);
+  const security = (): ClientSecurity => ({
+    ...(authority === undefined ? {} : { authority: authority() }),
+    ...pair?.(),
     skipsVerify: config.insecureSkipEstimatorVerify,
-  };
+  });
   return {
     namespace: config.schedulerEstimatorServiceNamespace,
     prefix: config.schedulerEstimatorServicePrefix,

@@ -89,8 +89,28 @@ export function followServing(options: ServingOptions): Serving {
   };
 }
 
+/**
+ * A certificate and its key from two files that are replaced one after the other: until they fit, the old pair stays.
+ * Throws with the flag where they do not fit at first.
+ */
+export function followedPair(
+  flag: string,
+  certificate: () => string,
+  key: () => string,
+): () => { readonly certificate: string; readonly key: string } {
+  let pair = { certificate: certificate(), key: key() };
+  const wrong = mismatch(pair);
+  if (wrong !== undefined) throw new Error(`--${flag}: ${wrong}`);
+  return () => {
+    const next = { certificate: certificate(), key: key() };
+    const isSame = next.certificate === pair.certificate && next.key === pair.key;
+    if (!isSame && mismatch(next) === undefined) pair = next;
+    return pair;
+  };
+}
+
 /** Why a certificate and a key are no pair; `undefined` when they are one. */
-function mismatch({ certificate, key }: ServingCertificate): string | undefined {
+function mismatch({ certificate, key }: Pick<ServingCertificate, "certificate" | "key">): string | undefined {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))
       ? undefined

@@ -65,6 +65,8 @@ export interface MutableEstimatorPool extends EstimatorPool {
   set(cluster: string, estimator: ClusterEstimator): void;
   delete(cluster: string): void;
   has(cluster: string): boolean;
+  /** Whether it is this very one that answers for a cluster. */
+  holds(cluster: string, estimator: ClusterEstimator): boolean;
   close(): void;
 }
 
@@ -135,6 +137,7 @@ export function createEstimatorPool({ clock, log, timeoutMs = DEFAULT_TIMEOUT_MS
       members.delete(cluster);
     },
     has: (cluster) => members.has(cluster),
+    holds: (cluster, estimator) => members.get(cluster) === estimator,
     close() {
       for (const estimator of members.values()) estimator.close?.();
       members.clear();

@@ -42,6 +42,7 @@ export async function serveMember(options: ServeMemberOptions): Promise<Estimato
   const server = await startEstimatorServer({ ...serving, log, estimator });
   return {
     port: server.port,
+    renew: (security) => server.renew(security),
     async stop() {
       await server.stop();
       estimator.close?.();

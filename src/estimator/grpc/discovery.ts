@@ -2,7 +2,7 @@ import { Cluster, SYSTEM_NAMESPACE } from "#apis/karmada";
 import { Service } from "#apis/kubernetes";
 import { type Clock, exponentialBackoff, type Logger, type Timer } from "#base";
 import type { Client, Informers } from "#client";
-import type { MutableEstimatorPool } from "../pool.ts";
+import type { ClusterEstimator, MutableEstimatorPool } from "../pool.ts";
 import { type ClientSecurity, dialEstimator } from "./client.ts";
 
 export interface DiscoveryOptions {
@@ -14,10 +14,12 @@ export interface DiscoveryOptions {
   readonly port?: number;
   /** `--disable-scheduler-estimator-in-pull-mode`; default false. */
   readonly skipsPullMode?: boolean;
-  readonly security?: ClientSecurity;
+  /** Asked before each dial, and now and then: where it says something else, all are dialled anew. */
+  readonly security?: () => ClientSecurity;
 }
 
 const DEFAULTS = { namespace: SYSTEM_NAMESPACE, prefix: "karmada-scheduler-estimator", port: 10_352 };
+const LOOK_AGAIN_MS = 10_000;
 const RETRY = exponentialBackoff({ baseMs: 1_000, maxMs: 60_000 });
 
 interface Port {
@@ -61,23 +63,36 @@ export function followEstimators(given: {
   const clusters = informers.of(Cluster);
   const waiting = new Map<string, Timer>();
   const dialling = new Set<string>();
+  /** Connections that stand, with what they were dialled with. */
+  const standing = new Map<string, { readonly estimator: ClusterEstimator; readonly security: string }>();
+  const textOf = () => JSON.stringify(options.security?.() ?? {});
   let isStopped = false;
 
+  /** Whether a cluster is answered for, and would be dialled no other way. */
+  const isSettled = (name: string): boolean => {
+    const own = standing.get(name);
+    return pool.has(name) && (own === undefined || !pool.holds(name, own.estimator) || own.security === textOf());
+  };
+
   async function connect(name: string, failures: number): Promise<void> {
-    if (isStopped || dialling.has(name) || pool.has(name)) return;
+    if (isStopped || dialling.has(name) || isSettled(name)) return;
     dialling.add(name);
     waiting.get(name)?.cancel();
     waiting.delete(name);
     try {
       const service = await client.find(Service, { namespace, name: `${prefix}-${name}` });
+      const security = options.security?.();
       const estimator = await dialEstimator({
         addresses: estimatorAddresses(name, service, options),
         cluster: name,
-        ...(options.security === undefined ? {} : { security: options.security }),
+        ...(security === undefined ? {} : { security }),
       });
       // Its member may have connected to this process meanwhile, which answers without the network.
-      if (isStopped || pool.has(name) || clusters.get(name) === undefined) estimator.close?.();
-      else pool.set(name, estimator);
+      if (isStopped || isSettled(name) || clusters.get(name) === undefined) estimator.close?.();
+      else {
+        pool.set(name, estimator);
+        standing.set(name, { estimator, security: JSON.stringify(security ?? {}) });
+      }
     } catch (error) {
       log.debug("could not reach a cluster's estimator", { cluster: name, error });
       if (!isStopped && clusters.get(name) !== undefined)
@@ -106,9 +121,19 @@ export function followEstimators(given: {
     delete: ({ metadata: { name = "" } }) => {
       waiting.get(name)?.cancel();
       waiting.delete(name);
+      standing.delete(name);
       pool.delete(name);
     },
   });
+  let timer: Timer | undefined;
+  const lookLater = (): void => {
+    timer = clock.after(LOOK_AGAIN_MS, () => {
+      // The old connection serves until the new one stands.
+      for (const name of standing.keys()) void connect(name, 0);
+      lookLater();
+    });
+  };
+  if (options.security !== undefined) lookLater();
   return {
     async tried() {
       await clusters.whenSynced();
@@ -116,6 +141,7 @@ export function followEstimators(given: {
     },
     stop() {
       isStopped = true;
+      timer?.cancel();
       release();
       for (const timer of waiting.values()) timer.cancel();
       waiting.clear();

@@ -30,6 +30,8 @@ export interface EstimatorServerOptions {
 
 export interface EstimatorServer {
   readonly port: number;
+  /** Connections that come from now on are met with this; those that stand go on. Only for a server that speaks TLS. */
+  renew(security: ServerSecurity): void;
   stop(): Promise<void>;
 }
 
@@ -39,22 +41,27 @@ type Answer = (request: Message, signal: AbortSignal) => Promise<Message>;
 const PORT = 10_352;
 const NANO_PER_MS = 1_000_000;
 
-function credentialsOf(security: ServerSecurity | undefined): ServerCredentials {
-  if (security === undefined) return ServerCredentials.createInsecure();
-  const { certificate, key, clientAuthority, skipsClientVerify = false } = security;
-  const requestCert = clientAuthority !== undefined && !skipsClientVerify;
-  return new TlsCredentials(
-    { requestCert, rejectUnauthorized: requestCert, minVersion: "TLSv1.3" },
-    { cert: certificate, key, ...(clientAuthority === undefined ? {} : { ca: clientAuthority }) },
-  );
-}
-
-/** Credentials with a choice of TLS version, which `createSsl` does not offer. */
+/** Credentials with a choice of TLS version, which `createSsl` does not offer, and that can be renewed. */
 class TlsCredentials extends ServerCredentials {
+  constructor(security: ServerSecurity) {
+    const requestCert = security.clientAuthority !== undefined && !security.skipsClientVerify;
+    super({ requestCert, rejectUnauthorized: requestCert, minVersion: "TLSv1.3" }, contextOf(security));
+  }
+
+  renew(security: ServerSecurity): void {
+    this.updateSecureContextOptions(contextOf(security));
+  }
+
   override _equals(other: ServerCredentials): boolean {
     return this === other;
   }
 }
+
+const contextOf = ({ certificate, key, clientAuthority }: ServerSecurity) => ({
+  cert: certificate,
+  key,
+  ...(clientAuthority === undefined ? {} : { ca: clientAuthority }),
+});
 
 /** The text of an error as clients of upstream's estimator see it. */
 async function prefixed<T>(prefix: string, ask: () => Promise<T> | T): Promise<T> {
@@ -146,13 +153,15 @@ export async function startEstimatorServer(options: EstimatorServerOptions): Pro
     service,
     Object.fromEntries(Object.keys(methods).map((name) => [name, handle(name as MethodName)])) as never,
   );
+  const tls = options.security === undefined ? undefined : new TlsCredentials(options.security);
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, credentialsOf(options.security), (error, taken) =>
+    server.bindAsync(`${host}:${port}`, tls ?? ServerCredentials.createInsecure(), (error, taken) =>
       error === null ? resolve(taken) : reject(error),
     );
   });
   return {
     port: bound,
+    renew: (security) => tls?.renew(security),
     stop: () =>
       new Promise((resolve) => {
         abort.abort();
