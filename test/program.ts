@@ -16,8 +16,8 @@ export interface Program {
   readonly run: (...words: readonly string[]) => Promise<Finished>;
   /** Runs one command into a reader that is gone before it writes, as `| head` may be. */
   readonly runUnread: (...words: readonly string[]) => Promise<Pick<Finished, "code" | "stderr">>;
-  /** Starts a command that stays; resolves when it said something that matches. */
-  readonly start: (words: readonly string[], ready: RegExp) => Promise<Running>;
+  /** Starts a command that stays; resolves when it said something that matches. `more` are words for Node itself. */
+  readonly start: (words: readonly string[], ready: RegExp, more?: readonly string[]) => Promise<Running>;
   /** Ends what still runs and removes the bundle. */
   readonly close: () => Promise<void>;
 }
@@ -86,8 +86,8 @@ export async function bundleProgram(): Promise<Program> {
       });
       return new Promise((resolve) => child.once("close", (code) => resolve({ code: code ?? 1, stderr })));
     },
-    start(words, ready) {
-      const child = spawn(process.execPath, [runner, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+    start(words, ready, more = []) {
+      const child = spawn(process.execPath, [...more, runner, ...words], { stdio: ["ignore", "pipe", "pipe"] });
       children.add(child);
       const running: Running = {
         pid: child.pid ?? 0,

@@ -28,17 +28,23 @@ export interface CertificateAuthority extends KeyPair {
 }
 
 const YEAR_MS = 365 * 24 * 3_600_000;
+/** As kube-controller-manager signs requests. */
 const BACKDATED_MS = 300_000;
+/** A machine whose time is set back soon after its first start still knows its own certificates. */
+const OWN_BACKDATED_MS = 24 * 3_600_000;
 
 /** Milliseconds since the Unix epoch. */
 type Now = () => number;
 
 const until = (years: number, now: Now) => ({
-  notBefore: new Date(now() - BACKDATED_MS),
+  notBefore: new Date(now() - OWN_BACKDATED_MS),
   notAfter: new Date(now() + years * YEAR_MS),
 });
 
-/** A new authority, valid for ten years from `now`; what it issues is valid for one year from when it is issued. */
+/**
+ * A new authority, valid for ten years from `now`; what it issues is valid for one year from when it is issued. All of it is
+ * valid since a day before.
+ */
 export async function createCertificateAuthority(
   commonName: string,
   now: Now = Date.now,
