@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, test } from "vitest";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions } from "#apis/karmada";
 import { Namespace, Node, Service } from "#apis/kubernetes";
