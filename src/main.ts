@@ -1,6 +1,7 @@
 /** The program: which command was asked for, and nothing else. Commands are loaded when they are needed. */
 import { setFlagsFromString } from "node:v8";
 import { runCommand } from "#cli";
+import { keepHeapSmall } from "./heap.ts";
 
 /**
  * V8 optimises a function once it has run for so many bytes of its code; this is four times the default of the version it
@@ -19,8 +20,11 @@ function endWithReader(error: NodeJS.ErrnoException): void {
 }
 
 export async function main(programName: string, words: readonly string[]): Promise<void> {
-  // Later versions count in another way and have a compiler between the two.
-  if (process.versions.v8.startsWith("11.")) setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
+  if (process.versions.v8.startsWith("11.")) {
+    // Later versions count in another way and have a compiler between the two.
+    setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
+    keepHeapSmall();
+  }
   process.stdout.on("error", endWithReader);
   process.stderr.on("error", endWithReader);
   process.exitCode = await runCommand(programName, words);

@@ -44,7 +44,10 @@ function listOf(head: Head, metadata: KubeList["metadata"], listed: readonly Lis
 }
 
 interface Continuation {
+  /** All that was found; the pages of one list share it. */
   readonly items: readonly Listed[];
+  /** How many of them were shown. */
+  readonly from: number;
   readonly lastKey: string;
   readonly revision: number;
   readonly untilMs: number;
@@ -156,7 +159,7 @@ export class ListPages {
     this.#clock = clock;
   }
 
-  /** The first `limit` items, and a token for the rest; all of them without a limit. `scope` says what was asked. */
+  /** `limit` items, and a token for the rest; all of them without a limit. `scope` says what was asked. */
   cut(
     head: Head,
     items: readonly Listed[],
@@ -166,9 +169,12 @@ export class ListPages {
       scope,
       isSelected,
       show,
+      from = 0,
       lastKey = "",
     }: {
       readonly limit: number | undefined;
+      /** How many items were shown before. */
+      readonly from?: number;
       readonly scope: string;
       readonly isSelected: boolean;
       readonly show: Show;
@@ -177,14 +183,15 @@ export class ListPages {
     },
   ): KubeList {
     const resourceVersion = String(revision);
-    const [pageEnd = ""] = items[(limit ?? 0) - 1] ?? [];
+    const end = from + (limit ?? 0);
+    const [pageEnd = ""] = items[end - 1] ?? [];
     if (
       limit === undefined ||
       limit <= 0 ||
-      items.length < limit ||
-      (items.length === limit && !(isSelected && pageEnd < lastKey))
+      items.length < end ||
+      (items.length === end && !(isSelected && pageEnd < lastKey))
     )
-      return listOf(head, { resourceVersion }, items, show);
+      return listOf(head, { resourceVersion }, from === 0 ? items : items.slice(from), show);
     const nowMs = this.#clock.now();
     for (const [key, { untilMs }] of this.#continuations) {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
@@ -193,14 +200,14 @@ export class ListPages {
     const token = writeToken({ revision, afterKey: pageEnd });
     const key = `${scope} ${token}`;
     this.#continuations.delete(key);
-    this.#continuations.set(key, { items: items.slice(limit), lastKey, revision, untilMs: nowMs + CONTINUE_MS });
+    this.#continuations.set(key, { items, from: end, lastKey, revision, untilMs: nowMs + CONTINUE_MS });
     const metadata = {
       resourceVersion,
       continue: token,
       // What a selection leaves is not counted, as Kubernetes does not.
-      ...(isSelected ? {} : { remainingItemCount: items.length - limit }),
+      ...(isSelected ? {} : { remainingItemCount: items.length - end }),
     };
-    return listOf(head, metadata, items.slice(0, limit), show);
+    return listOf(head, metadata, items.slice(from, end), show);
   }
 
   /** What is kept for a token of the same question. */

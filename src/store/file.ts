@@ -26,8 +26,10 @@ const REVISION_KEY = "\u0000revision";
 /** Entries whose revisions are remembered, those last written or read, so that a condition is checked without a read. */
 const HEADS_MAX = 65_536;
 /** How much of the map may be in memory before it is let go, and how much is read or written between two looks at it. */
-const MAPPED_MAX = 16 * 1024 * 1024;
+const MAPPED_MAX = 8 * 1024 * 1024;
 const LOOKS_PER_MAX = 4;
+/** What the system brings in with the page that is asked for, where its neighbours are at hand. */
+const BROUGHT_BYTES = 32 * 1024;
 /** Before the key of an entry: when its lease ends and which revision it belongs to, as two float64. */
 const LEASE_PREFIX = "\u0000lease";
 
@@ -81,10 +83,12 @@ export function openFileBackend(
   let broken: Error | undefined;
 
   const heads = new Map<string, Head>();
+  /** Goes on where it was: from the start of a map it would pass, each time, all that was taken out there. */
+  const oldest = heads.keys();
   const remember = (key: string, head: Head) => {
     heads.delete(key);
     heads.set(key, head);
-    if (heads.size > HEADS_MAX) heads.delete(heads.keys().next().value as string);
+    if (heads.size > HEADS_MAX) heads.delete(oldest.next().value as string);
   };
   /** Revisions of the entry a transaction finds; also of one that is not on disk yet. */
   const headOf = (key: string): Head | undefined => heads.get(key) ?? read(key);
@@ -92,7 +96,7 @@ export function openFileBackend(
   const fromMap = (key: string): Entry | undefined => {
     const bytes = db.getBinary(key);
     if (bytes === undefined) return undefined;
-    used(bytes.length);
+    used(broughtBy(bytes));
     return decode(key, bytes);
   };
   const read = (key: string): Entry | undefined => {
@@ -109,10 +113,14 @@ export function openFileBackend(
     if (usedBytes < lookEveryBytes || looking !== undefined || isFlushing) return;
     looking = setImmediate(() => {
       looking = undefined;
-      if (isFlushing || isClosed || broken !== undefined) return;
+      if (isFlushing || isClosed || broken !== undefined || !holdsMuch()) return;
       isFlushing = true;
       flushing = releasePages().then(flush);
     });
+  };
+  const holdsMuch = () => {
+    usedBytes = 0;
+    return mappedBytes() - mappedAtOpen >= mappedMaxBytes;
   };
   /**
    * Every page that was looked at counts as memory of this process for as long as the map is open, although the system
@@ -120,8 +128,6 @@ export function openFileBackend(
    * nothing else to do: closing takes some microtasks, in which nobody else may run.
    */
   async function releasePages(): Promise<void> {
-    usedBytes = 0;
-    if (mappedBytes() - mappedAtOpen < mappedMaxBytes) return;
     await db.close();
     db = openMap(folder);
     mappedAtOpen = mappedBytes();
@@ -138,7 +144,7 @@ export function openFileBackend(
             if (change.type === "put") {
               const { value = NOTHING } = change;
               db.put(change.key, encode(value, change)).catch(ignore);
-              usedBytes += value.length;
+              usedBytes += broughtBy(value);
             } else db.remove(change.key).catch(ignore);
           for (const { key, revision: of, untilMs } of records)
             if (untilMs === null) db.remove(LEASE_PREFIX + key).catch(ignore);
@@ -174,7 +180,7 @@ export function openFileBackend(
       for (const { changes } of batch)
         for (const { key } of changes) if ((overlay.get(key)?.revision ?? Infinity) <= last) show(key);
       for (const { done } of batch) done();
-      if (usedBytes >= lookEveryBytes) {
+      if (usedBytes >= lookEveryBytes && holdsMuch()) {
         await new Promise((resolve) => setImmediate(resolve));
         await releasePages();
       }
@@ -204,7 +210,7 @@ export function openFileBackend(
       // The library's own buffer: the next read overwrites it.
       const bytes = db.getBinaryFast(key);
       if (bytes === undefined) return undefined;
-      used(bytes.length);
+      used(broughtBy(bytes));
       return use(decode(key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)));
     },
     async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
@@ -300,6 +306,8 @@ export function openFileBackend(
 }
 
 const NOTHING = Buffer.alloc(0);
+
+const broughtBy = ({ length }: Uint8Array) => Math.max(length, BROUGHT_BYTES);
 
 const openMap = (folder: string): RootDatabase<Buffer, string> =>
   open<Buffer, string>({

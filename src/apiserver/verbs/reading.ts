@@ -108,8 +108,10 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   if (request.continue) {
     if (wanted !== 0) throw badRequest("specifying resource version is not allowed when using continue");
     const kept = host.pages.kept(request.continue, scope);
-    if (kept !== undefined)
-      return host.pages.cut(head, kept.items, kept.revision, { limit, scope, isSelected, show, lastKey: kept.lastKey });
+    if (kept !== undefined) {
+      const { items, from, revision } = kept;
+      return host.pages.cut(head, items, revision, { limit, scope, isSelected, show, from, lastKey: kept.lastKey });
+    }
     const point = readToken(request.continue);
     // The page before may be another replica's, of a moment this one has not come to yet.
     if (point.revision === "present" || point.revision > store.revision) await host.settle();

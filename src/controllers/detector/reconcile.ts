@@ -136,11 +136,11 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
         .observe((context.clock.monotonicMs() - startedMs) / 1000);
   }
   if (policy === undefined) {
-    waiting.set(waitingKey, { kind, object: template });
+    waiting.set(waitingKey, template);
     return done;
   }
   // Until its overrides are there it waits like one without a policy; their coming wakes the policy.
-  waiting.set(waitingKey, { kind, object: template });
+  waiting.set(waitingKey, template);
   mustHaveOverrides(policy, context);
   waiting.delete(waitingKey, template);
   await apply(kind, template, policy, isByUser, context);
@@ -439,10 +439,10 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
     enqueue(template.apiVersion, template.kind, template.metadata.namespace, template.metadata.name ?? "");
   for (const { spec } of bindings)
     enqueue(spec.resource.apiVersion, spec.resource.kind, spec.resource.namespace, spec.resource.name);
-  for (const { object } of stateOf(context).waiting.selectable(policy.spec.resourceSelectors)) {
-    if (!isCluster && object.metadata.namespace !== policy.metadata.namespace) continue;
-    if (selectorsPriority(policy.spec.resourceSelectors, object) === MATCHES_NONE) continue;
-    enqueue(object.apiVersion, object.kind, object.metadata.namespace, object.metadata.name ?? "");
+  for (const template of stateOf(context).waiting.selectable(policy.spec.resourceSelectors)) {
+    if (!isCluster && template.metadata.namespace !== policy.metadata.namespace) continue;
+    if (selectorsPriority(policy.spec.resourceSelectors, template) === MATCHES_NONE) continue;
+    enqueue(template.apiVersion, template.kind, template.metadata.namespace, template.metadata.name ?? "");
   }
   if (policy.spec.preemption === "Always" && context.deps.gates.has("PropagationPolicyPreemption"))
     await preempt(policy, context);
