@@ -22,6 +22,8 @@ const KWOK = { folder: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok" };
 const own = (name: string): Part => ({ folder: ".", package: `./cmd/${name}` });
 /** Programs of ours on Kubernetes' client libraries. */
 const client = (name: string): Part => ({ folder: "clients", package: `./${name}` });
+/** What others deploy with. */
+const deployer = (path: string): Part => ({ folder: "deployers", package: path });
 const parts = {
   etcd: own("etcd"),
   "kube-apiserver": own("kube-apiserver"),
@@ -32,6 +34,8 @@ const parts = {
   "typed-client": client("typed"),
   "controller-runtime-manager": client("manager"),
   "agent-protocol": client("agent"),
+  helm: deployer("helm.sh/helm/v3/cmd/helm"),
+  "argo-engine": deployer("./argo"),
 } satisfies Readonly<Record<string, Part>>;
 
 export type PartName = keyof typeof parts;

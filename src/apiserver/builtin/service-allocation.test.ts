@@ -88,6 +88,20 @@ describe.each(Object.entries(drivers))("Services of two replicas on one %s store
   });
 });
 
+describe("the API server's own Service", () => {
+  it("has the first address of the range, or any where somebody took that", async () => {
+    const server = await createTestServer({});
+    expect(addressOf(await make(server, "kubernetes"))).toBe("10.96.0.1");
+    expect(addressOf(await make(server, "other"))).not.toBe("10.96.0.1");
+    server.stop();
+
+    const taken = await createTestServer({});
+    await make(taken, "other", { clusterIP: "10.96.0.1" });
+    expect(addressOf(await make(taken, "kubernetes"))).toMatch(/^10\.(?!96\.0\.1$)/);
+    taken.stop();
+  });
+});
+
 describe("what a Service may ask for", () => {
   const first = { name: "a", port: 80, nodePort: 31111 };
   it.each<[string, Spec, string]>([

@@ -19,6 +19,7 @@ import { planFamilies } from "./service-families.ts";
 import { keyOf, ServiceLedger } from "./service-ledger.ts";
 import {
   type AddressRange,
+  addressText,
   candidateAddresses,
   candidatePorts,
   type Family,
@@ -31,6 +32,7 @@ import {
 const SERVICE = { group: "", kind: "Service" };
 const CIDRS = { group: "networking.k8s.io", version: "v1", resource: "servicecidrs" };
 const DEFAULT_CIDR = "kubernetes";
+const API_SERVER = "default/kubernetes";
 
 export interface ServiceRanges {
   /** One of each family at most; default `10.96.0.0/12`. */
@@ -166,8 +168,12 @@ export class ServiceAllocation implements AdmissionPlugin {
   #freeAddress(object: KubeObject, family: Family, given: readonly string[], ledger: ServiceLedger): string {
     const key = keyOf(object);
     const seed = fnv1a32(key);
-    for (const range of ledger.ranges.filter((one) => one.family === family))
+    for (const range of ledger.ranges.filter((one) => one.family === family)) {
+      // The API server's own Service has the first address, which resolvers and certificates elsewhere count on.
+      const first = addressText(range.family, range.first);
+      if (key === API_SERVER && !ledger.isTaken(first, key)) return first;
       for (const address of candidateAddresses(range, seed)) if (!ledger.isTaken(address, key)) return address;
+    }
     return refuse(object, fieldInvalid("spec.clusterIPs", given, "failed to allocate a serviceIP: range is full"));
   }
 
