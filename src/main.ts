@@ -19,6 +19,9 @@ function endWithReader(error: NodeJS.ErrnoException): void {
   process.exit(EXIT_BROKEN_PIPE);
 }
 
+/** Resolves when what was said before has left, or cannot leave any more. */
+const said = (stream: NodeJS.WriteStream): Promise<void> => new Promise((resolve) => stream.write("", () => resolve()));
+
 export async function main(programName: string, words: readonly string[]): Promise<void> {
   if (process.versions.v8.startsWith("11.")) {
     // Later versions count in another way and have a compiler between the two.
@@ -28,4 +31,7 @@ export async function main(programName: string, words: readonly string[]): Promi
   process.stdout.on("error", endWithReader);
   process.stderr.on("error", endWithReader);
   process.exitCode = await runCommand(programName, words);
+  await Promise.all([said(process.stdout), said(process.stderr)]);
+  // Left to itself Node closes what is still open first, and has been seen to wait for ever for a connection cut meanwhile.
+  process.exit();
 }
