@@ -49,7 +49,7 @@ describeReal("a fleet that is deployed to with other people's programs", ["helm"
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test("Helm installs a chart that brings its policy, waits for a hook that runs in the members, upgrades, rolls back and uninstalls", async () => {
+  test("[RN-3] Helm installs a chart that brings its policy, waits for a hook that runs in the members, upgrades, rolls back and uninstalls", async () => {
     const chart = join(given, "shop");
     await helm("install", "shop", chart, "--timeout=60s");
     await becomes("member1", "deployment/shop", "{.status.readyReplicas}", "2");
@@ -77,7 +77,7 @@ describeReal("a fleet that is deployed to with other people's programs", ["helm"
     expect(await helm("list", "-o=json")).toBe("[]");
   });
 
-  test("Argo CD's engine synchronises, waits for hook and health, changes nothing twice, applies on the server, prunes", async () => {
+  test("[RN-3] Argo CD's engine synchronises, waits for hook and health, changes nothing twice, applies on the server, prunes", async () => {
     const said = await succeeds("argo-engine", "admin", join(given, "application"));
     expect(said.split("\n")).toEqual([
       "ok brings what a hook needs",

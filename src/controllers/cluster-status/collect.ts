@@ -1,5 +1,7 @@
 import { Node, Pod } from "#apis/kubernetes";
 import type { Cluster } from "#apis/karmada";
+import type { Informer } from "#client";
+import { isForbidden, type KubeObject } from "#machinery";
 import type { Member } from "#member";
 import type { ClusterStatusContext } from "./context.ts";
 import { collectApis, type Observation } from "./plan.ts";
@@ -28,15 +30,41 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
   const fields: Record<string, unknown> = { kubernetesVersion: version, apiEnablements: enablements };
   if (options.enableClusterResourceModeling) {
     const ledger = ledgerOf(member);
-    await withinTime(clock, options.clusterCacheSyncTimeoutMs, signal, () =>
-      Promise.all([member.informers.of(Node).whenSynced(), member.informers.of(Pod).whenSynced()]),
+    const limitMs = options.clusterCacheSyncTimeoutMs;
+    const [nodes, pods] = await withinTime(clock, limitMs, signal, () =>
+      Promise.all([refusalOf(member.informers.of(Node), limitMs), refusalOf(member.informers.of(Pod), limitMs)]),
     );
+    if ((nodes ?? pods) !== undefined) tellHidden(cluster, member, String(nodes ?? pods), context);
     const models = deps.gates.has("CustomizedClusterResourceModeling") ? cluster.spec?.resourceModels : undefined;
     const { nodeSummary, resourceSummary } = ledger.account(models ?? []);
-    fields["nodeSummary"] = nodeSummary;
-    fields["resourceSummary"] = resourceSummary;
+    if (nodes === undefined) fields["nodeSummary"] = nodeSummary;
+    // What is free is known from both together.
+    if ((nodes ?? pods) === undefined) fields["resourceSummary"] = resourceSummary;
   }
   return { conditions: [condition], fields };
+}
+
+/** What was said to an account that may not list a kind; `undefined` once the kind is in the cache. */
+async function refusalOf(informer: Informer<KubeObject>, limitMs: number): Promise<string | undefined> {
+  if (!isForbidden(informer.listFailure)) await informer.whenTried(limitMs);
+  if (isForbidden(informer.listFailure)) return (informer.listFailure as Error).message;
+  await informer.whenSynced();
+  return undefined;
+}
+
+const told = new WeakSet<Member>();
+
+/** A serverless cluster shows its nodes to nobody: it can be worked with, and whoever looks for its summaries learns why. */
+function tellHidden(cluster: Cluster, member: Member, refusal: string, { events }: ClusterStatusContext): void {
+  if (told.has(member)) return;
+  told.add(member);
+  events
+    .from("cluster-status-controller")
+    .warning(
+      cluster,
+      "ClusterResourcesHidden",
+      `cluster(${cluster.metadata.name}) does not show what it has, so that its room is not estimated: ${refusal}`,
+    );
 }
 
 /** The running account of a member's nodes and pods, fed by its caches; one for each connection. */
