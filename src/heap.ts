@@ -6,7 +6,7 @@ const MIB = 1024 * 1024;
  * Up to here memory comes before the time of collections: below it a whole one takes some ten milliseconds, most of them
  * beside the program. Above it V8 decides as it likes.
  */
-const SMALL_BYTES = 160 * MIB;
+const SMALL_BYTES = 96 * MIB;
 /** How much may be added to what a whole collection left, in percent, until the next one; V8 lets it become two to four times. */
 const GROWING_PERCENT = 40;
 /** Two halves, of which one is in use; V8 would take twice as much as soon as a program is loaded. */

@@ -2,6 +2,7 @@ import { type Clock, exponentialBackoff, type Logger, type Timer } from "#base";
 import {
   type Cached,
   cachedOf,
+  glimpseOf,
   isExpired,
   keyOf,
   type KubeObject,
@@ -107,6 +108,12 @@ export class Informer<T extends KubeObject = KubeObject> {
     return cached === undefined ? undefined : objectOf(cached);
   }
 
+  /** The same for who looks once: an object that lies encoded is not kept decoded for others. */
+  glimpse(key: string): T | undefined {
+    const cached = this.#objects.get(key);
+    return cached === undefined ? undefined : glimpseOf(cached);
+  }
+
   list(namespace?: string): T[] {
     return namespace === undefined
       ? Array.from(this.#objects.values(), objectOf<T>)
@@ -129,7 +136,7 @@ export class Informer<T extends KubeObject = KubeObject> {
     const index: Index<T> = { of, entries: new Map() };
     this.#indexes.set(name, index);
     for (const [key, cached] of this.#objects)
-      for (const value of of(objectOf(cached))) insert(index.entries, value, key);
+      for (const value of of(glimpseOf(cached))) insert(index.entries, value, key);
   }
 
   hasIndex(name: string): boolean {
@@ -145,7 +152,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   /** Adds a handler and tells it of everything the cache holds. Returns how to remove it. */
   handle(handler: InformerHandler<T>): () => void {
     this.#handlers.add(handler);
-    if (handler.add !== undefined) for (const cached of this.#objects.values()) handler.add(objectOf(cached), true);
+    if (handler.add !== undefined) for (const cached of this.#objects.values()) handler.add(glimpseOf(cached), true);
     return () => this.#handlers.delete(handler);
   }
 
@@ -247,8 +254,9 @@ export class Informer<T extends KubeObject = KubeObject> {
     for (const [key, cached] of found) {
       const before = this.#objects.get(key);
       if (before === cached) continue;
-      const object = objectOf(cached);
-      const old = before === undefined ? undefined : objectOf(before);
+      // All of them are looked at once, one after the other: kept for others they would only drive each other out.
+      const object = glimpseOf(cached);
+      const old = before === undefined ? undefined : glimpseOf(before);
       if (old === undefined) {
         this.#put(key, object, undefined);
         for (const handler of this.#handlers) handler.add?.(object, isInitial);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cachedOf, HeldObject, holderOf, keepLittleDecoded, type KubeObject, objectOf } from "./index.ts";
+import { cachedOf, glimpseOf, HeldObject, holderOf, keepLittleDecoded, type KubeObject, objectOf } from "./index.ts";
 
 class Held extends HeldObject {
   decodings = 0;
@@ -80,6 +80,7 @@ test("a glimpse shows what is there and leaves nothing behind", () => {
   expect(holderOf(seen)).toBe(held);
   expect(held.object).not.toBe(seen);
   expect(held.glimpse).toBe(held.object);
+  expect(glimpseOf(held)).toBe(held.object);
   expect(held.decodings).toBe(2);
 });
 
@@ -92,4 +93,5 @@ test("a cache holds the holder of what has one, and anything else itself", () =>
   const plain: KubeObject = { apiVersion: "v1", kind: "ConfigMap", metadata: {} };
   expect(holderOf(plain)).toBeUndefined();
   expect(objectOf(cachedOf(plain))).toBe(plain);
+  expect(glimpseOf(cachedOf(plain))).toBe(plain);
 });

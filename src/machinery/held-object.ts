@@ -39,6 +39,10 @@ export const cachedOf = <T extends KubeObject>(object: T): Cached<T> => holders.
 export const objectOf = <T extends KubeObject>(cached: Cached<T>): T =>
   cached instanceof HeldObject ? (cached.object as T) : cached;
 
+/** The same for who looks once: what is decoded for that is not kept for others. */
+export const glimpseOf = <T extends KubeObject>(cached: Cached<T>): T =>
+  cached instanceof HeldObject ? (cached.glimpse as T) : cached;
+
 const NOWHERE = -1;
 /** Among what was just written. */
 const WRITTEN = -2;

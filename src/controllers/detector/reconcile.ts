@@ -102,7 +102,8 @@ async function reconcileTemplate(request: Request, context: Context): Promise<Re
   if (kind === undefined) return done;
   const { waiting } = stateOf(context);
   const waitingKey = `${request.namespace ?? ""}/${requestName(apiVersion, kindName, name)}`;
-  const template = context.cache(kind).get(objectKey(kind.namespaced ? request.namespace : undefined, name));
+  // Most templates are looked at once and found to be nobody's.
+  const template = context.cache(kind).glimpse(objectKey(kind.namespaced ? request.namespace : undefined, name));
   if (template === undefined || template.metadata.labels?.[CLAIMED_BY]) {
     waiting.delete(waitingKey, { apiVersion, kind: kindName });
     return done;
