@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeKubeconfig } from "#certs";
 import { createHttpTransport, type HttpTransport } from "#client";
@@ -13,8 +13,18 @@ export interface RealMemberOptions extends RealApiServerOptions {
   /** What each node has to give; default 32 CPUs, 128 GiB, 110 pods. */
   readonly nodeCapacity?: Readonly<Record<string, string>>;
   readonly nodeLabels?: Readonly<Record<string, string>>;
+  /** Lets its pods be spoken to; by default kwok refuses that. */
+  readonly streams?: PodStreams;
   /** Requests a second that its controllers and its scheduler may make; default theirs, 20 and 50. */
   readonly qps?: number;
+}
+
+/** What pods that kwok pretends to run answer: `exec` runs programs of this machine. */
+export interface PodStreams {
+  /** File that `logs` and `attach` show, and follow. */
+  readonly logsFile: string;
+  /** Port of this machine that every forwarded port leads to. */
+  readonly port: number;
 }
 
 /** A whole cluster: API server, controllers, scheduler, and nodes whose pods become ready. */
@@ -34,8 +44,9 @@ export async function startRealMember(options: RealMemberOptions = {}): Promise<
   try {
     const paced =
       options.qps === undefined ? [] : [`--kube-api-qps=${options.qps}`, `--kube-api-burst=${2 * options.qps}`];
-    for (const start of [startControllerManager, startScheduler, startKwok])
+    for (const start of [startControllerManager, startScheduler])
       started.push(await start(api, options.lifetime, paced));
+    started.push(await startKwok(api, options));
     const transport = createHttpTransport({ ...api.endpoint, timeoutMs: 5000 });
     try {
       await createNodes(transport, options);
@@ -136,14 +147,49 @@ async function startScheduler(api: RealApiServer, lifetime: RealMemberOptions["l
   );
 }
 
-async function startKwok(api: RealApiServer, lifetime: RealMemberOptions["lifetime"]) {
+async function startKwok(api: RealApiServer, { lifetime, streams }: RealMemberOptions) {
   mkdirSync(join(api.folder, ".kwok"), { recursive: true });
   return startPart(
     api,
     "kwok",
-    [`--kubeconfig=${api.kubeconfig}`, "--manage-all-nodes=true", "--node-lease-duration-seconds=40"],
+    [
+      `--kubeconfig=${api.kubeconfig}`,
+      "--manage-all-nodes=true",
+      "--node-lease-duration-seconds=40",
+      ...(streams === undefined ? [] : await streamFlags(api, streams)),
+    ],
     lifetime,
   );
+}
+
+/** kwok as the kubelet of all nodes: where the API server finds it, and what it answers. */
+async function streamFlags(api: RealApiServer, { logsFile, port }: PodStreams): Promise<readonly string[]> {
+  const { certificate, key } = await api.pki.authority.issueServer("kwok", ["127.0.0.1"]);
+  const file = (name: string, text: string) => {
+    const path = join(api.folder, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  };
+  const kinds = [
+    { kind: "ClusterLogs", spec: { logs: [{ logsFile, follow: true }] } },
+    { kind: "ClusterAttach", spec: { attaches: [{ logsFile }] } },
+    { kind: "ClusterExec", spec: { execs: [{ local: {} }] } },
+    { kind: "ClusterPortForward", spec: { forwards: [{ target: { address: "127.0.0.1", port } }] } },
+  ];
+  const config = kinds
+    .map(({ kind, spec }) =>
+      JSON.stringify({ apiVersion: "kwok.x-k8s.io/v1alpha1", kind, metadata: { name: "streams" }, spec }),
+    )
+    .join("\n---\n");
+  const own = await freePort();
+  return [
+    `--config=${file("kwok.yaml", `${config}\n`)}`,
+    "--node-ip=127.0.0.1",
+    `--node-port=${own}`,
+    `--server-address=127.0.0.1:${own}`,
+    `--tls-cert-file=${file("kwok.crt", certificate)}`,
+    `--tls-private-key-file=${file("kwok.key", key)}`,
+  ];
 }
 
 async function createNodes(transport: HttpTransport, options: RealMemberOptions): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { Cluster } from "#apis/karmada";
 import type { Client } from "#client";
-import { type RealMember, startRealMember } from "#lab";
+import { type RealMember, type RealMemberOptions, startRealMember } from "#lab";
 import { eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Finished, type Program, type Running } from "../program.ts";
 
@@ -29,6 +29,10 @@ export interface PushFleet {
 
 interface PushFleetOptions {
   readonly members: readonly string[];
+  /** What the pods of members answer; by default nothing. */
+  readonly streams?: RealMemberOptions["streams"];
+  /** Done to its members before the server starts. */
+  readonly prepare?: (members: ReadonlyMap<string, RealMember>) => Promise<void>;
   /** More flags of the server, which may name files of its members: those run already. */
   readonly flags?: (members: ReadonlyMap<string, RealMember>) => readonly string[];
 }
@@ -36,7 +40,11 @@ interface PushFleetOptions {
 const READY_LIMIT_MS = 90_000;
 
 /** Starts both, quick to notice what happens; nothing is joined yet. */
-export async function startPushFleet({ members: names, flags = () => [] }: PushFleetOptions): Promise<PushFleet> {
+export async function startPushFleet({
+  members: names,
+  flags = () => [],
+  streams,
+}: PushFleetOptions): Promise<PushFleet> {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-real-"));
   const admin = join(folder, "plane", "admin.kubeconfig");
   const members = new Map<string, RealMember>();
@@ -50,7 +58,16 @@ export async function startPushFleet({ members: names, flags = () => [] }: PushF
   };
   try {
     for (const name of names)
-      members.set(name, await startRealMember({ name, folder: join(folder, name), isUnsafe: true }));
+      members.set(
+        name,
+        await startRealMember({
+          name,
+          folder: join(folder, name),
+          isUnsafe: true,
+          ...(streams === undefined ? {} : { streams }),
+        }),
+      );
+    await prepare?.(members);
     const server = await program.start(
       [
         "server",

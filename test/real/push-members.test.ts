@@ -1,17 +1,21 @@
 /** Real clusters as push members: joined, given workloads, broken in every way that production knows, and let go. */
-import { readFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { parse } from "yaml";
 import { ClusterRole, ClusterRoleBinding, Deployment, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
 import { Cluster, OverridePolicy, PropagationPolicy, Work } from "#apis/karmada";
 import { writeKubeconfig } from "#certs";
 import type { Client } from "#client";
-import { aDeployment, aPropagationPolicy, eventually } from "#testing";
+import { aDeployment, aPropagationPolicy, eventually, kubectl, type RunningKubectl, startKubectl } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
 import { provisioned, putProvisioned, serveClusterApi } from "../cluster-api.ts";
 import { type PushFleet, startPushFleet } from "./push-fleet.ts";
 
-describeReal("push members on real Kubernetes", memberParts, () => {
+describeReal("push members on real Kubernetes", [...memberParts, "kubectl"], () => {
   let fleet: PushFleet;
   let plane: Client;
 
@@ -21,9 +25,19 @@ describeReal("push members on real Kubernetes", memberParts, () => {
   const replicasIn = async (name: string) =>
     (await inMember(name).find(Deployment, { namespace: "default", name: "nginx" }))?.spec?.replicas;
 
+  /** What pods of members show as their log, and what forwarded ports lead to. */
+  const scratch = mkdtempSync(join(tmpdir(), "flotilla-push-"));
+  const logsFile = join(scratch, "log");
+  const said = (second: number, text: string) =>
+    `2026-01-01T00:00:${String(second).padStart(2, "0")}Z stdout F ${text}\n`;
+  const web = createServer((request, response) => void response.end(`${request.method} ${request.url}`));
+
   beforeAll(async () => {
+    writeFileSync(logsFile, said(0, "first words"));
+    await new Promise<void>((resolve) => web.listen(0, "127.0.0.1", resolve));
     fleet = await startPushFleet({
       members: ["north", "south"],
+      streams: { logsFile, port: (web.address() as AddressInfo).port },
       flags: (members) => [`--cluster-api-kubeconfig=${members.get("north")?.kubeconfig}`],
     });
     ({ plane } = fleet);
@@ -31,7 +45,24 @@ describeReal("push members on real Kubernetes", memberParts, () => {
 
   afterAll(async () => {
     await fleet?.stop();
+    web.closeAllConnections();
+    web.close();
+    rmSync(scratch, { recursive: true, force: true });
   });
+
+  /** A kubeconfig that reaches a member through the control plane: its administrator's, or that of an account there. */
+  function through(name: string, token?: string): string {
+    const own = parse(readFileSync(fleet.admin, "utf8")) as {
+      clusters: { cluster: { server: string } }[];
+      users: { user: object }[];
+    };
+    const cluster = own.clusters[0]?.cluster as { server: string };
+    cluster.server += `/apis/cluster.karmada.io/v1alpha1/clusters/${name}/proxy`;
+    if (token !== undefined) (own.users[0] as { user: object }).user = { token };
+    const path = join(scratch, `${name}-${token === undefined ? "admin" : "account"}.kubeconfig`);
+    writeFileSync(path, JSON.stringify(own), { mode: 0o600 });
+    return path;
+  }
 
   test("[DR-3] [DR-36] join makes them members and their status tells what they are", async () => {
     for (const name of ["north", "south"])
@@ -103,6 +134,109 @@ describeReal("push members on real Kubernetes", memberParts, () => {
       (await inMember(name).get(Deployment, { namespace: "default", name: "nginx" })).spec?.template.spec?.containers[0]
         ?.image;
     expect([await image("north"), await image("south")]).toEqual(["nginx:1.29", "mirror.example.com/nginx:1.29"]);
+  });
+
+  test("[GF-31] pods of a real member are spoken to through the control plane: logs, exec, attach and ports, by WebSockets and SPDY", async () => {
+    const north = through("north");
+    const [pod] = (await kubectl(north, ["get", "pods", "-l", "workload=test", "-o", "name"])).trim().split("\n");
+    const name = pod as string;
+    expect(await kubectl(north, ["logs", name])).toBe("first words\n");
+    const running: RunningKubectl[] = [];
+    const start = (words: readonly string[], env = {}) => {
+      const begun = startKubectl(north, words, env);
+      running.push(begun);
+      return begun;
+    };
+    try {
+      const following = start(["logs", "-f", name]);
+      await following.until(/first words/);
+      const attached = ["true", "false"].map((isWebSocket) =>
+        start(["attach", name], { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: isWebSocket }),
+      );
+      for (const { until } of attached) await until(/try pressing enter/);
+      // Who attaches hears what comes from then on, and nobody says when he is there.
+      let second = 0;
+      let isHeard = false;
+      const heard = Promise.all([following.until(/more words/), ...attached.map(({ until }) => until(/more words/))]);
+      heard.then(
+        () => (isHeard = true),
+        () => (isHeard = true),
+      );
+      await eventually(() => {
+        appendFileSync(logsFile, said(++second % 60, "more words"));
+        return isHeard;
+      }, 60_000);
+      await heard;
+      for (const isWebSocket of ["true", "false"]) {
+        const env = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: isWebSocket, KUBECTL_PORT_FORWARD_WEBSOCKETS: isWebSocket };
+        // As without us in between, whatever becomes of a program's exit code there.
+        const execute = async (kubeconfig: string) => {
+          const words = ["exec", name, "--", "sh", "-c", "echo over here; exit 3"];
+          const text = await kubectl(kubeconfig, words, undefined, env).catch((error: unknown) => String(error));
+          return text.replaceAll(kubeconfig, "");
+        };
+        expect(await execute(north)).toBe(await execute(member("north").kubeconfig));
+        expect(await kubectl(north, ["exec", name, "--", "echo", "over here"], undefined, env)).toBe("over here\n");
+        const [port] = await start(["port-forward", name, ":80"], env).until(/127\.0\.0\.1:(\d+) -> 80/);
+        for (const n of [1, 2])
+          expect(await (await fetch(`http://127.0.0.1:${port}/path?n=${n}`)).text()).toBe(`GET /path?n=${n}`);
+      }
+    } finally {
+      await Promise.all(running.map(({ stop }) => stop()));
+    }
+  });
+
+  test("[GF-31] UA-4 whoever asks through the control plane is himself in the member, with the rights he has there", async () => {
+    const account = { namespace: "default", name: "reader" };
+    await plane.create(ServiceAccount, { apiVersion: "v1", kind: "ServiceAccount", metadata: account });
+    const rbac = "rbac.authorization.k8s.io";
+    const groups = ["system:serviceaccounts", "system:serviceaccounts:default"];
+    const give = async (client: Client, rules: readonly object[], ...more: readonly string[]) => {
+      const metadata = { name: "reader" };
+      await client.create(ClusterRole, {
+        apiVersion: `${rbac}/v1`,
+        kind: "ClusterRole",
+        metadata,
+        rules,
+      } as unknown as ClusterRole);
+      await client.create(ClusterRoleBinding, {
+        apiVersion: `${rbac}/v1`,
+        kind: "ClusterRoleBinding",
+        metadata,
+        subjects: [
+          { kind: "ServiceAccount", ...account },
+          ...more.map((name) => ({ apiGroup: rbac, kind: "Group", name })),
+        ],
+        roleRef: { apiGroup: rbac, kind: "ClusterRole", name: "reader" },
+      } as unknown as ClusterRoleBinding);
+    };
+    const token = (await kubectl(fleet.admin, ["create", "token", "reader"])).trim();
+    const reader = through("north", token);
+    const outcome = (...words: string[]) => kubectl(reader, words).catch((error: unknown) => String(error));
+    // Refused here: nobody let him through.
+    expect(await outcome("get", "pods")).toMatch(/cannot get resource "clusters\/proxy"/);
+    // The groups he is in by nature are bound with him: the control plane may name nobody in the member whom it lets in nowhere.
+    const rule = {
+      apiGroups: ["cluster.karmada.io"],
+      resources: ["clusters/proxy"],
+      resourceNames: ["north"],
+      verbs: ["*"],
+    };
+    await give(plane, [rule], ...groups);
+    // Refused there, under his own name: the control plane's rights in the member are not his.
+    await eventually(async () => {
+      const text = await outcome("get", "pods");
+      expect(text).toMatch(/User "system:serviceaccount:default:reader" cannot list resource "pods"/);
+      return true;
+    }, 60_000);
+    await give(inMember("north"), [{ apiGroups: [""], resources: ["pods", "pods/log"], verbs: ["get", "list"] }]);
+    await eventually(async () => /nginx-/.test(await outcome("get", "pods")), 60_000);
+    const [pod = ""] = (await outcome("get", "pods", "-l", "workload=test", "-o", "name")).trim().split("\n");
+    expect(await outcome("logs", pod)).toMatch(/^first words\n/);
+    expect(await outcome("exec", pod, "--", "true")).toMatch(
+      /User "system:serviceaccount:default:reader" cannot (create|get) resource "pods\/exec"/,
+    );
+    expect(await outcome("delete", pod)).toMatch(/cannot delete resource "pods"/);
   });
 
   test("a change by hand in a member is put right, and what users may keep stays", async () => {
