@@ -12,6 +12,8 @@ export interface FlagSpec {
 export interface Parsed {
   readonly args: readonly string[];
   get(name: string): string | undefined;
+  /** The parts of a list: its values are separated by commas, and it may stand several times. */
+  list(name: string): readonly string[];
   /** Every value of a flag that may stand several times. */
   all(name: string): readonly string[];
   isOn(name: string): boolean;
@@ -45,8 +47,10 @@ export function parseArguments(words: readonly string[], specs: readonly FlagSpe
     const text = equals < 0 ? word : word.slice(0, equals);
     const spec = specs.find(({ name, short }) => text === `--${name}` || (short !== undefined && text === `-${short}`));
     if (spec === undefined) throw unknownFlag(text);
-    if (equals >= 0) given.push([spec.name, word.slice(equals + 1)]);
-    else if (spec.isSwitch) given.push([spec.name, "true"]);
+    if (equals >= 0) {
+      const value = word.slice(equals + 1);
+      given.push([spec.name, spec.isSwitch ? booleanOf(value, spec) : value]);
+    } else if (spec.isSwitch) given.push([spec.name, "true"]);
     else {
       const value = words[++at];
       if (value === undefined) throw new UsageError(`flag needs an argument: ${text}`);
@@ -56,10 +60,25 @@ export function parseArguments(words: readonly string[], specs: readonly FlagSpe
   const values = new Map(given);
   return {
     args,
+    list: (name) => {
+      const own = given.filter(([other]) => other === name).map(([, value]) => value);
+      const texts = own.length > 0 ? own : [specs.find((spec) => spec.name === name)?.default ?? ""];
+      return texts.flatMap((text) => text.split(",")).filter((text) => text !== "");
+    },
     all: (name) => given.filter(([own]) => own === name).map(([, value]) => value),
     get: (name) => values.get(name) ?? specs.find((spec) => spec.name === name)?.default,
     isOn: (name) => values.get(name) === "true",
   };
+}
+
+/** The words for yes and no that upstream's commands take, and no others. */
+function booleanOf(value: string, { name, short }: FlagSpec): "true" | "false" {
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return "true";
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return "false";
+  const flag = short === undefined ? `--${name}` : `-${short}, --${name}`;
+  throw new UsageError(
+    `invalid argument ${JSON.stringify(value)} for ${JSON.stringify(flag)} flag: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+  );
 }
 
 /** Runs a command's body; a request for help is an answer, not a failure. */

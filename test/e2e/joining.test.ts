@@ -81,7 +81,16 @@ test("CL-6 CL-7 CL-8 CL-9 D-20: a member is known by its kube-system; nobody joi
     metadata: { namespace: SPACE, name: "member1" },
     data: { token: Buffer.from("stale").toString("base64"), caBundle: "" },
   });
-  expect(await joinAs("member1", "--cluster-provider=own", "--cluster-region=north", "--cluster-zones=a,b")).toBe(
+  // D7: what would be made, on either side, and nothing is.
+  const plan = await joinAs("member1", "--dry-run");
+  expect(plan).toMatch(/^in the member:\n[\s\S]*\n {2}clusterrole\/karmada-controller-manager:karmada-member1\n/);
+  expect(plan).toMatch(/\nin the control plane:\n[\s\S]*\n {2}cluster\/member1\n.* successfully \(dry run\)\n$/);
+  expect([await plane.find(Cluster, { name: "member1" }), text(await secretOf(plane, "member1"), "token")]).toEqual([
+    undefined,
+    "stale",
+  ]);
+  const zones = ["--cluster-zones=a", "--cluster-zones=b"];
+  expect(await joinAs("member1", "--cluster-provider=own", "--cluster-region=north", ...zones)).toBe(
     "cluster(member1) is joined successfully\n",
   );
 

@@ -326,4 +326,28 @@ test("[DR-3] of two agents for one cluster one works and the next takes over; an
   await eventually(() => works.test(third.output()), 60_000);
   await eventually(async () => (await readyReplicas()) === 4, 60_000);
   expect((await member.get(Deployment, at)).metadata).toMatchObject({ uid, generation: 3 });
+
+  // cli 7.3 D20: nobody carries out what is left; who insists gets rid of it, and what runs in the member runs on.
+  await third.end("SIGKILL");
+  const unregister = (...more: string[]) =>
+    run(
+      "unregister",
+      "pair",
+      "--cluster-kubeconfig",
+      join(folder, "pair", "pair.kubeconfig"),
+      "--karmada-config",
+      kubeconfig,
+      ...more,
+    );
+  expect((await unregister("--force=perhaps")).stderr).toContain(
+    'error: invalid argument "perhaps" for "--force" flag: strconv.ParseBool: parsing "perhaps": invalid syntax\n',
+  );
+  const waited = await unregister("--wait=1s", "--force=false");
+  expect(waited.code).toBe(1);
+  expect(waited.stderr).toMatch(
+    /works of pair are still there \(.*web-.*\): does the agent run\? --force gives up on them/,
+  );
+  expect(await unregister("--wait=20s", "--force=1")).toMatchObject({ code: 0 });
+  expect((await plane.list(Cluster)).items).toEqual([]);
+  expect((await member.get(Deployment, at)).metadata.uid).toBe(uid);
 });

@@ -43,6 +43,7 @@ const READY_LIMIT_MS = 90_000;
 export async function startPushFleet({
   members: names,
   flags = () => [],
+  prepare,
   streams,
 }: PushFleetOptions): Promise<PushFleet> {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-real-"));

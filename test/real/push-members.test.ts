@@ -10,7 +10,15 @@ import { ClusterRole, ClusterRoleBinding, Deployment, Namespace, Secret, Service
 import { Cluster, OverridePolicy, PropagationPolicy, Work } from "#apis/karmada";
 import { writeKubeconfig } from "#certs";
 import type { Client } from "#client";
-import { aDeployment, aPropagationPolicy, eventually, kubectl, type RunningKubectl, startKubectl } from "#testing";
+import {
+  aDeployment,
+  aPropagationPolicy,
+  eventually,
+  kubeconfigClients,
+  kubectl,
+  type RunningKubectl,
+  startKubectl,
+} from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
 import { provisioned, putProvisioned, serveClusterApi } from "../cluster-api.ts";
 import { type PushFleet, startPushFleet } from "./push-fleet.ts";
@@ -38,6 +46,12 @@ describeReal("push members on real Kubernetes", [...memberParts, "kubectl"], () 
     fleet = await startPushFleet({
       members: ["north", "south"],
       streams: { logsFile, port: (web.address() as AddressInfo).port },
+      // A kind that comes later is looked for every half minute, which the tests without real clusters wait for.
+      async prepare(members) {
+        const { connect, close } = kubeconfigClients();
+        await serveClusterApi(connect(members.get("north")?.kubeconfig ?? ""));
+        await close();
+      },
       flags: (members) => [`--cluster-api-kubeconfig=${members.get("north")?.kubeconfig}`],
     });
     ({ plane } = fleet);
@@ -365,7 +379,6 @@ describeReal("push members on real Kubernetes", [...memberParts, "kubectl"], () 
 
   test("a cluster that a management cluster provisions is joined by itself, and leaves with its object", async () => {
     const source = inMember("north");
-    await serveClusterApi(source);
     const at = { namespace: "default", name: "south" };
     const kubeconfig = readFileSync(member("south").kubeconfig, "utf8");
     await putProvisioned(source, { ...at, phase: "Provisioned", kubeconfig });

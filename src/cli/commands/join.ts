@@ -47,17 +47,17 @@ export function run(words: readonly string[], program: string): Promise<number> 
       const id = await memberId(member.client);
       refuseRegistered((await plane.client.list(Cluster)).items, name, id);
       if (parsed.isOn("dry-run")) {
-        process.stdout.write(`cluster(${name}) is joined successfully\n`);
+        process.stdout.write(planOf(name, namespace));
         return 0;
       }
-      const zones = parsed.get("cluster-zones")?.split(",").filter(Boolean);
+      const zones = parsed.list("cluster-zones");
       const provider = parsed.get("cluster-provider");
       const region = parsed.get("cluster-region");
       const spec = {
         id,
         ...(provider === undefined ? {} : { provider }),
         ...(region === undefined ? {} : { region }),
-        ...(zones === undefined ? {} : { zones }),
+        ...(zones.length === 0 ? {} : { zones }),
       };
       await joinMember(plane.client, { cluster: name, namespace }, member, { spec }, systemClock);
       process.stdout.write(`cluster(${name}) is joined successfully\n`);
@@ -67,4 +67,27 @@ export function run(words: readonly string[], program: string): Promise<number> 
       await member.transport.close();
     }
   });
+}
+
+/** What a join would make, on either side. */
+function planOf(name: string, namespace: string): string {
+  const accounts = ["karmada-impersonator", `karmada-${name}`];
+  const role = `karmada-controller-manager:karmada-${name}`;
+  return [
+    "in the member:",
+    `  namespace/${namespace}`,
+    ...accounts.flatMap((account) => [
+      `  serviceaccount/${account} in ${namespace}`,
+      `  secret/${account} in ${namespace}`,
+    ]),
+    `  clusterrole/${role}`,
+    `  clusterrolebinding/${role}`,
+    "in the control plane:",
+    `  namespace/${namespace}`,
+    `  secret/${name} in ${namespace}`,
+    `  secret/${name}-impersonator in ${namespace}`,
+    `  cluster/${name}`,
+    `cluster(${name}) is joined successfully (dry run)`,
+    "",
+  ].join("\n");
 }

@@ -87,7 +87,7 @@ function readOptions(parsed: Parsed): Wanted {
     throw new Error(
       `the bootstrap token ${JSON.stringify(text("token"))} was not of the form "\\A([a-z0-9]{6})\\.([a-z0-9]{16})\\z"`,
     );
-  const pins = text("discovery-token-ca-cert-hash").split(",").filter(Boolean);
+  const pins = parsed.list("discovery-token-ca-cert-hash");
   if (pins.length === 0 && !parsed.isOn("discovery-token-unsafe-skip-ca-verification"))
     throw new Error("need to verify CACertHashes, or set --discovery-token-unsafe-skip-ca-verification=true");
   for (const pin of pins)
@@ -116,7 +116,7 @@ function readOptions(parsed: Parsed): Wanted {
     clusterNamespace: text("cluster-namespace"),
     provider: text("cluster-provider"),
     region: text("cluster-region"),
-    zones: text("cluster-zones"),
+    zones: parsed.list("cluster-zones").join(","),
     proxyServerAddress: text("proxy-server-address"),
     image: text("karmada-agent-image"),
     replicas: wholeNumber("karmada-agent-replicas", 1),

@@ -15,8 +15,6 @@ import {
   tokenSecretName,
 } from "../registration/tokens.ts";
 
-const list = (text: string | undefined) => (text ?? "").split(",").filter(Boolean);
-
 const actions: Readonly<Record<string, (parsed: Parsed, connection: Connection, program: string) => Promise<string>>> =
   {
     create: async (parsed, { client, endpoint }, program) => {
@@ -24,8 +22,8 @@ const actions: Readonly<Record<string, (parsed: Parsed, connection: Connection, 
       const request = {
         token,
         ttlMs: duration.read(parsed.get("ttl") ?? "", "--ttl"),
-        usages: list(parsed.get("usages")),
-        groups: list(parsed.get("groups")),
+        usages: parsed.list("usages"),
+        groups: parsed.list("groups"),
         description: parsed.get("description") ?? "",
       };
       const secret = tokenSecret(request, Date.now());

@@ -1,8 +1,8 @@
 import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
 import { SYSTEM } from "#apis/karmada";
-import type { Client, ObjectName } from "#client";
+import { type Client, type ObjectName, retryOnConflict } from "#client";
 import { IMPERSONATOR, memberAccount } from "#member";
-import { isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+import { isNotFound, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
 
 const OTHERS_NAMED_MAX = 5;
 
@@ -53,4 +53,19 @@ async function foreign(client: Client, namespace: string): Promise<string[]> {
       .filter((name) => !isOurs(name))
       .map((name) => `secret ${name}`),
   ];
+}
+
+/** Takes a finalizer off an object that may be gone already. */
+export async function withoutFinalizer<T extends KubeObject>(
+  client: Client,
+  kind: ResourceKind<T>,
+  { metadata }: T,
+  finalizer: string,
+): Promise<void> {
+  await retryOnConflict(async () => {
+    const present = await client.find(kind, { namespace: metadata.namespace, name: metadata.name ?? "" });
+    if (present?.metadata.finalizers?.includes(finalizer) !== true) return;
+    const finalizers = present.metadata.finalizers.filter((other) => other !== finalizer);
+    await client.update(kind, withMetadata(present, { finalizers }));
+  });
 }

@@ -1,11 +1,12 @@
 import { Namespace } from "#apis/kubernetes";
 import { Cluster, CLUSTER_FINALIZER, CLUSTER_NAMESPACE, EXECUTION_FINALIZER, Work } from "#apis/karmada";
-import { type Client, retryOnConflict } from "#client";
+import type { Client } from "#client";
 import { duration } from "#config";
-import { isNotFound, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import { parseKubeconfig } from "#certs";
+import { isNotFound } from "#machinery";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
-import { cleanMember } from "./unjoin-member.ts";
+import { cleanMember, withoutFinalizer } from "./unjoin-member.ts";
 
 const LOOK_AGAIN_MS = 200;
 const WORKS_NAMED_MAX = 5;
@@ -18,7 +19,10 @@ export function run(words: readonly string[], program: string): Promise<number> 
       [
         ...kubeconfigFlags,
         { name: "cluster-kubeconfig", meaning: "path of the member's kubeconfig: what join made there is removed too" },
-        { name: "cluster-context", meaning: "context in it; default is the current one" },
+        {
+          name: "cluster-context",
+          meaning: "context in it; default is that of the cluster's name, or the current one",
+        },
         { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of credentials in the member" },
         { name: "wait", default: "1m0s", meaning: "how long to wait until the cluster is gone" },
         { name: "force", isSwitch: true, meaning: "after the wait, give up on what cannot be removed" },
@@ -32,7 +36,10 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const waitMs = waitOf(parsed.get("wait") ?? "");
     const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
     const memberFile = parsed.get("cluster-kubeconfig");
-    const member = memberFile === undefined ? undefined : openConnection(memberFile, parsed.get("cluster-context"));
+    const member =
+      memberFile === undefined
+        ? undefined
+        : openConnection(memberFile, parsed.get("cluster-context") ?? contextOf(memberFile, name));
     try {
       const cluster = await client.find(Cluster, { name });
       if (cluster === undefined) throw new Error(`no cluster object ${name} found in karmada control Plane`);
@@ -64,6 +71,10 @@ export function run(words: readonly string[], program: string): Promise<number> 
     }
   });
 }
+
+/** The context of a kubeconfig that is called as the cluster is; none where it has none such. */
+const contextOf = (file: string, name: string): string | undefined =>
+  parseKubeconfig(file).contexts.find((context) => context.name === name)?.name;
 
 function waitOf(text: string): number {
   // A number without a unit means seconds, as flotilla took it before it took durations.
@@ -114,18 +125,4 @@ async function giveUp(client: Client, name: string): Promise<void> {
   if (cluster !== undefined) await withoutFinalizer(client, Cluster, cluster, CLUSTER_FINALIZER);
   if (!(await isGone(client, name, 10_000)))
     throw new Error(`the cluster ${name} is still there: other finalizers than Karmada's hold it`);
-}
-
-async function withoutFinalizer<T extends KubeObject>(
-  client: Client,
-  kind: ResourceKind<T>,
-  { metadata }: T,
-  finalizer: string,
-): Promise<void> {
-  await retryOnConflict(async () => {
-    const present = await client.find(kind, { namespace: metadata.namespace, name: metadata.name ?? "" });
-    if (present?.metadata.finalizers?.includes(finalizer) !== true) return;
-    const finalizers = present.metadata.finalizers.filter((other) => other !== finalizer);
-    await client.update(kind, withMetadata(present, { finalizers }));
-  });
 }

@@ -1,5 +1,12 @@
 import { ClusterRole, ClusterRoleBinding, Deployment, Secret, ServiceAccount } from "#apis/kubernetes";
-import { Cluster, CLUSTER_NAMESPACE, executionNamespace, SYSTEM_NAMESPACE, Work } from "#apis/karmada";
+import {
+  Cluster,
+  CLUSTER_NAMESPACE,
+  EXECUTION_FINALIZER,
+  executionNamespace,
+  SYSTEM_NAMESPACE,
+  Work,
+} from "#apis/karmada";
 import { readKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { duration } from "#config";
@@ -8,7 +15,7 @@ import { openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { AGENT, AGENT_ACCOUNT, AGENT_KUBECONFIG, kubeconfigOfAgent } from "../registration/agent-deployment.ts";
 import { agentRights, revokeAgentRights } from "../registration/agent-rights.ts";
-import { cleanMember } from "./unjoin-member.ts";
+import { cleanMember, withoutFinalizer } from "./unjoin-member.ts";
 
 const LOOK_AGAIN_MS = 200;
 const NAMED_MAX = 5;
@@ -27,6 +34,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "agent-name", default: AGENT, meaning: "name of the agent's Deployment" },
         { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of the member's credentials" },
         { name: "wait", default: "1m0s", meaning: "how long to wait until Works and cluster are gone" },
+        { name: "force", isSwitch: true, meaning: "after the wait, give up on Works that nobody carries out any more" },
         { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing" },
       ],
       `${program} unregister CLUSTER --cluster-kubeconfig FILE`,
@@ -57,8 +65,9 @@ export function run(words: readonly string[], program: string): Promise<number> 
         );
       if (parsed.isOn("dry-run")) return 0;
       const endMs = Date.now() + waitMs;
-      await removeWorks(client, name, endMs);
-      await removeCluster(client, name, endMs);
+      const isForced = parsed.isOn("force");
+      await removeWorks(client, name, endMs, isForced);
+      await removeCluster(client, name, isForced ? Date.now() + waitMs : endMs);
       if (ownConfig === undefined) warnOfRights(name, text("cluster-namespace"));
       else await revokeAgentRights(client, name, text("cluster-namespace"));
       await removeAgent(member.client, name, text);
@@ -82,19 +91,23 @@ async function asAgent(member: Client, namespace: string, agentName: string) {
 }
 
 /** Works go first: with the execution namespace go the agent's rights to finish them. */
-async function removeWorks(client: Client, cluster: string, endMs: number): Promise<void> {
+async function removeWorks(client: Client, cluster: string, endMs: number, isForced: boolean): Promise<void> {
   const namespace = executionNamespace(cluster);
   for (;;) {
     const { items } = await client.list(Work, { namespace });
     if (items.length === 0) return;
     for (const { metadata } of items)
       if (metadata.deletionTimestamp === undefined) await client.delete(Work, { namespace, name: metadata.name ?? "" });
+    if (Date.now() > endMs && isForced) {
+      for (const work of items) await withoutFinalizer(client, Work, work, EXECUTION_FINALIZER);
+      return;
+    }
     if (Date.now() > endMs)
       throw new Error(
         `${items.length} works of ${cluster} are still there (${items
           .slice(0, NAMED_MAX)
           .map(({ metadata }) => metadata.name)
-          .join(", ")}): does the agent run?`,
+          .join(", ")}): does the agent run? --force gives up on them`,
       );
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }
