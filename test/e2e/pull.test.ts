@@ -347,7 +347,7 @@ test("[DR-3] of two agents for one cluster one works and the next takes over; an
   expect(waited.stderr).toMatch(
     /works of pair are still there \(.*web-.*\): does the agent run\? --force gives up on them/,
   );
-  expect(await unregister("--wait=20s", "--force=1")).toMatchObject({ code: 0 });
+  expect(await unregister("--wait=1s", "--force=1")).toMatchObject({ code: 0 });
   expect((await plane.list(Cluster)).items).toEqual([]);
   expect((await member.get(Deployment, at)).metadata.uid).toBe(uid);
 });

@@ -19,6 +19,8 @@ import { cleanMember, withoutFinalizer } from "./unjoin-member.ts";
 
 const LOOK_AGAIN_MS = 200;
 const NAMED_MAX = 5;
+/** How long a cluster may take to go once its Works were given up. */
+const FORCED_MS = 60_000;
 
 /** `flotilla unregister CLUSTER --cluster-kubeconfig FILE`: removes a pull member and its agent. */
 export function run(words: readonly string[], program: string): Promise<number> {
@@ -67,7 +69,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
       const endMs = Date.now() + waitMs;
       const isForced = parsed.isOn("force");
       await removeWorks(client, name, endMs, isForced);
-      await removeCluster(client, name, isForced ? Date.now() + waitMs : endMs);
+      await removeCluster(client, name, isForced ? Date.now() + Math.max(waitMs, FORCED_MS) : endMs);
       if (ownConfig === undefined) warnOfRights(name, text("cluster-namespace"));
       else await revokeAgentRights(client, name, text("cluster-namespace"));
       await removeAgent(member.client, name, text);
