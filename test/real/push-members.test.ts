@@ -1,7 +1,7 @@
 /** Real clusters as push members: joined, given workloads, broken in every way that production knows, and let go. */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -315,6 +315,70 @@ describeReal("push members on real Kubernetes", [...memberParts, "kubectl"], () 
     expect(condition?.message).not.toBe("");
     await setToken(before.data?.["token"] ?? "");
     await untilReady("south", "True");
+  });
+
+  test("[DR-37] a proxy named on the Cluster is used at once for synchronisation, status and cluster proxy, and another as soon as it is named", {
+    timeout: 300_000,
+  }, async () => {
+    const asked: string[] = [];
+    const sockets = new Set<Socket>();
+    const proxy = createServer();
+    proxy.on("connect", (request, socket: Socket) => {
+      asked.push(request.url ?? "");
+      const [host = "", port] = (request.url ?? "").split(":");
+      const onward = connectTcp(Number(port), host, () => {
+        socket.write("HTTP/1.1 200 OK\r\n\r\n");
+        socket.pipe(onward).pipe(socket);
+      });
+      for (const [own, other] of [
+        [socket, onward],
+        [onward, socket],
+      ] as const) {
+        sockets.add(own);
+        own.on("error", () => undefined).on("close", () => other.destroy());
+      }
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const name = (proxyURL: string | null) =>
+      plane.patch(Cluster, { name: "south" }, "application/merge-patch+json", { spec: { proxyURL } });
+    const nodes = () =>
+      kubectl(through("south"), ["get", "nodes", "-o", "name"]).catch((error: unknown) => String(error));
+    const step = (text: string) =>
+      plane.patch(Deployment, { namespace: "default", name: "nginx" }, "application/merge-patch+json", {
+        metadata: { labels: { step: text } },
+      });
+    const arrived = async () =>
+      (await inMember("south").get(Deployment, { namespace: "default", name: "nginx" })).metadata.labels?.["step"];
+    try {
+      // One that is not there: nothing goes past it.
+      await name("http://127.0.0.1:1");
+      expect(await untilReady("south", "False")).toMatchObject({ reason: "ClusterNotReachable" });
+      expect(await nodes()).not.toContain("node/south");
+      await step("behind");
+      // And the other member is served as ever.
+      await eventually(
+        async () =>
+          (await inMember("north").get(Deployment, { namespace: "default", name: "nginx" })).metadata.labels?.[
+            "step"
+          ] === "behind",
+        30_000,
+      );
+      expect(await arrived()).toBeUndefined();
+      await name(`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+      await untilReady("south", "True");
+      await eventually(async () => (await arrived()) === "behind", 60_000);
+      expect(asked.length).toBeGreaterThan(0);
+      await eventually(async () => (await nodes()).includes("node/south-node-1"), 60_000);
+      expect(new Set(asked)).toEqual(new Set([new URL(member("south").server).host]));
+    } finally {
+      await name(null);
+      await untilReady("south", "True");
+      for (const socket of sockets) socket.destroy();
+      proxy.close();
+    }
+    // Without it, too.
+    await step("direct");
+    await eventually(async () => (await arrived()) === "direct", 60_000);
   });
 
   test("joining the same cluster twice, or without rights, is refused by name", async () => {
