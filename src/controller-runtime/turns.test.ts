@@ -128,7 +128,8 @@ describe("patient turns", () => {
     const { turns, later } = patiently();
     turns.began("normal");
     const waiting = once(turns);
-    await later(15);
+    await immediates(2);
+    await later(10);
     expect(waiting.count).toBe(0);
     await later(10);
     expect(waiting.count).toBe(1);
@@ -177,7 +178,19 @@ describe("patient turns", () => {
     const before = background.items;
     await later(10);
     expect(background.items).toBe(before);
-    await later(15);
+    await later(10);
+    expect(background.items).toBeGreaterThan(before);
+  });
+
+  it("do not take time in which the thread had no core for time in which nothing moved", async () => {
+    const { turns, later, asked } = patiently();
+    turns.began("last");
+    const background = asked("background");
+    await immediates(20);
+    const before = background.items;
+    await later(200);
+    expect(background.items).toBe(before);
+    await later(10);
     expect(background.items).toBeGreaterThan(before);
   });
 

@@ -38,6 +38,8 @@ export const PATIENT: Patience = {
 
 /** How soon what is held back is looked at again. */
 const HELD_MS = 5;
+/** As how much a gap between two looks counts: what is longer the thread did not get, and whatever ended in it comes after. */
+const LOOK_MAX_MS = 2 * HELD_MS;
 
 /**
  * Normal work carries out what users asked for, and last work is what that comes to in the end: writes to members.
@@ -79,6 +81,7 @@ export class Turns {
   readonly #running = { normal: 0, last: 0 };
   /** When a normal item began or ended last, and a last one. */
   readonly #movedMs = { normal: Number.NEGATIVE_INFINITY, last: Number.NEGATIVE_INFINITY };
+  #lookedMs = Number.NEGATIVE_INFINITY;
   #backgroundMs = Number.NEGATIVE_INFINITY;
   /** Since when background work has been waiting for other work. */
   #waitingSinceMs: number | undefined;
@@ -128,7 +131,7 @@ export class Turns {
     const turns = [...this.#normal];
     this.#normal.clear();
     for (const turn of turns) this.#serve(turn, this.#normal);
-    const nowMs = this.#now();
+    const nowMs = this.#look();
     const isBusy = turns.length > 0 || this.#moves("normal", nowMs);
     const isServed = this.#serveLast(isBusy, nowMs);
     const isBegun = this.#serveBackground(
@@ -142,6 +145,17 @@ export class Turns {
 
   #serve(turn: Turn, again: Set<Turn>): void {
     if (turn({ endMs: this.#now() + TURN_MS, items: Number.POSITIVE_INFINITY })) again.add(turn);
+  }
+
+  /** Gives the time. A thread that others kept from its core has not seen that all was still meanwhile. */
+  #look(): number {
+    const nowMs = this.#now();
+    const missedMs = nowMs - this.#lookedMs - LOOK_MAX_MS;
+    this.#lookedMs = nowMs;
+    if (missedMs > 0)
+      for (const urgency of ["normal", "last"] as const)
+        this.#movedMs[urgency] = Math.min(nowMs, this.#movedMs[urgency] + missedMs);
+    return nowMs;
   }
 
   /** Whether items of an urgency are under way and more than waiting. */
