@@ -11,13 +11,13 @@ import {
   type ResourceAddress,
   type Status,
   type Transport,
-  type WatchEventType,
   type WatchRequest,
   type WatchSink,
   type WriteOptions,
 } from "#machinery";
 import { dial, type TlsOptions } from "#network";
 import type { RequestMeasure } from "./rest-metrics.ts";
+import { WatchFrames, type WatchTurn } from "./watch-frames.ts";
 
 /** Where an API server is and who asks. PEM texts, not file names. */
 export interface HttpTransportOptions {
@@ -44,6 +44,8 @@ export interface HttpTransportOptions {
   readonly answerBytesMax?: number;
   /** Told of each answer; `code` is `<error>` where none came. */
   readonly measure?: RequestMeasure;
+  /** Asks for a turn in which what watches brought is read; default at once. */
+  readonly inTurn?: (turn: WatchTurn) => void;
 }
 
 export interface HttpTransport extends Transport {
@@ -219,6 +221,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
 
   async function follow(watch: WatchRequest, sink: WatchSink, signal: AbortSignal): Promise<void> {
     let end: Error | undefined;
+    let frames: WatchFrames | undefined;
     try {
       const query = new URLSearchParams({ watch: "true" });
       if (watch.labelSelector) query.set("labelSelector", watch.labelSelector);
@@ -243,25 +246,18 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
         const text = Buffer.from(await readBody(answer.body, answerBytesMax)).toString("utf8");
         parseAnswer(answer.statusCode, text, "GET", path, answer.headers);
       }
-      let pending: Buffer[] = [];
-      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-        let from = 0;
-        for (let at = chunk.indexOf(10, from); at >= 0; at = chunk.indexOf(10, from)) {
-          pending.push(chunk.subarray(from, at));
-          from = at + 1;
-          const line = pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending);
-          pending = [];
-          if (line.length === 0) continue;
-          const frame = JSON.parse(line.toString("utf8")) as { type: string; object: KubeObject };
-          if (signal.aborted) return;
-          if (frame.type === "ERROR") throw new ApiError(frame.object as unknown as Status);
-          sink.event(frame.type as WatchEventType, frame.object);
-        }
-        if (from < chunk.length) pending.push(chunk.subarray(from));
+      const { body } = answer;
+      frames = new WatchFrames(sink, signal, (error) => body.destroy(error), options.inTurn);
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        frames.take(chunk);
+        if (signal.aborted) return;
       }
+      frames.readAll();
     } catch (error) {
       end = error instanceof Error ? error : new Error(String(error));
     }
+    // Whoever watches anew goes on after the last frame that was read.
+    frames?.drop();
     if (!signal.aborted) sink.closed(end);
   }
 }

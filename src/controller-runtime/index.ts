@@ -27,7 +27,7 @@ export { createLeaderElector, type LeaderElector, type LeaderElectionOptions } f
 export { lead, type Led } from "./lead.ts";
 export { createManager, type Manager, type ManagerOptions } from "./manager.ts";
 export { Settling } from "./settling.ts";
-export { PATIENT, Turns } from "./turns.ts";
+export { PATIENT, type Turn, Turns } from "./turns.ts";
 export {
   type AddOptions,
   PRIORITY_LOW,

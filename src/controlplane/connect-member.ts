@@ -1,6 +1,6 @@
 import type { Cluster } from "#apis/karmada";
 import { Secret } from "#apis/kubernetes";
-import { createHttpTransport, type RequestMeasure } from "#client";
+import { createHttpTransport, type HttpTransportOptions } from "#client";
 import type { Manager } from "#controller-runtime";
 import { objectKey, type Transport } from "#machinery";
 import { type Member, memberAddress, type MemberPool, secretText } from "#member";
@@ -12,7 +12,7 @@ export async function connectMember(
   members: MemberPool,
   rated: (transport: Transport) => Transport,
   inProcess: ReadonlyMap<string, Transport> | undefined,
-  options: { readonly timeoutMs: number; readonly measure?: RequestMeasure },
+  options: Pick<HttpTransportOptions, "timeoutMs" | "measure" | "inTurn">,
 ): Promise<Member> {
   const name = cluster.metadata.name ?? "";
   const spec = cluster.spec as NonNullable<Cluster["spec"]>;

@@ -2,7 +2,7 @@ import { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import { createInformers, withRateLimit, restMetrics } from "#client";
 import type { EngineConfig } from "#config";
-import { createManager, type Manager, PATIENT, Turns } from "#controller-runtime";
+import { createManager, type Manager, PATIENT, type Turn, Turns } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
 import type { TemplateKinds } from "#controllers/detector";
 import { connectEstimators } from "#estimator";
@@ -80,6 +80,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   });
   const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
+  const turns = options.turns ?? new Turns(options.inProcess === undefined ? PATIENT : undefined);
   const shared = {
     transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),
     backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),
@@ -90,7 +91,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     random,
     log,
     informers,
-    turns: options.turns ?? new Turns(options.inProcess === undefined ? PATIENT : undefined),
+    turns,
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   };
   const manager = createManager({ ...shared, component: "karmada-controller-manager" });
@@ -107,6 +108,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const rated = ratedBy(config.clusterApiQps, config.clusterApiBurst);
   const asking = {
     timeoutMs: config.clusterApiTimeoutMs,
+    // What members say is read like reports are written: after the burst that makes them say it.
+    inTurn: (turn: Turn) => turns.ask(turn, "background"),
     ...(options.metrics === undefined ? {} : { measure: restMetrics(options.metrics) }),
   };
   const connect = (cluster: Cluster): Promise<Member> =>

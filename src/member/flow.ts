@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type Clock, sleep, type Timer } from "#base";
 import { ApiError, isTooManyRequests, type KubeObject, serviceUnavailable, type Transport } from "#machinery";
 
@@ -94,7 +95,7 @@ export function withFlow(
     "abort",
     () => {
       dismiss(closed());
-      for (const abort of [...inFlight]) abort.abort(closed());
+      cutOff(closed());
       letGo(Number.POSITIVE_INFINITY);
     },
     { once: true },
@@ -106,7 +107,9 @@ export function withFlow(
   let failure: string | undefined;
   let answeredMs = clock.monotonicMs();
   let guard: Timer | undefined;
-  const inFlight = new Set<AbortController>();
+  const inFlight = new Set<{ readonly abort: AbortController }>();
+  /** Of all requests that bring no signal of their own: they are only ever cut off together, and one for each costs much. */
+  let line = openLine();
   let waiting: Waiter[] = [];
   const aside = new Map<string, () => void>();
   /** Who was told to go on and has not come yet. */
@@ -163,8 +166,14 @@ export function withFlow(
       failure = `no answer to ${inFlight.size} requests within ${stallMs / 1000} s`;
       failuresInRow = Math.max(failuresInRow, breakAfterFailures);
       open();
-      for (const abort of [...inFlight]) abort.abort(new Error(failure));
+      cutOff(new Error(failure));
     });
+  }
+
+  /** Gives up everything in flight. */
+  function cutOff(error: Error): void {
+    line = openLine();
+    for (const { abort } of [...inFlight]) abort.abort(error);
   }
 
   const busy = () => {
@@ -219,11 +228,12 @@ export function withFlow(
     if (failuresInRow >= breakAfterFailures) brokenUntilMs = clock.monotonicMs() + pauseMs;
     const place = enter(signal);
     if (place !== undefined) await place;
-    const abort = new AbortController();
+    const abort = signal === undefined ? line : new AbortController();
+    const request = { abort };
     const giveUp = () => abort.abort(signal?.reason);
     signal?.addEventListener("abort", giveUp, { once: true });
     if (inFlight.size === 0) answeredMs = clock.monotonicMs();
-    inFlight.add(abort);
+    inFlight.add(request);
     if (inFlight.size >= STALL_FROM) watchOver();
     const startedMs = clock.monotonicMs();
     try {
@@ -236,7 +246,7 @@ export function withFlow(
       throw error;
     } finally {
       signal?.removeEventListener("abort", giveUp);
-      inFlight.delete(abort);
+      inFlight.delete(request);
       goOn();
       waiting.shift()?.go();
     }
@@ -283,6 +293,12 @@ export function withFlow(
       };
     },
   };
+}
+
+function openLine(): AbortController {
+  const abort = new AbortController();
+  setMaxListeners(0, abort.signal);
+  return abort;
 }
 
 /** Ends with the signal even where what it waits for does not listen to it. */

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Clock, type Metrics, silentMetrics } from "#base";
 import { formatTime, getPath, type KubeObject } from "#machinery";
 import type { Attributes } from "../authorization/attributes.ts";
@@ -243,4 +243,4 @@ function levelOptions(object: KubeObject, seatsMax: number, shares: number): Lev
 }
 
 /** A number of 48 bits, as many as can be divided exactly. */
-const hashOf = (text: string): number => createHash("sha256").update(text).digest().readUIntBE(0, 6);
+const hashOf = (text: string): number => hash("sha256", text, "buffer").readUIntBE(0, 6);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   CLUSTER_PROPAGATION_POLICY_ID,
   CLUSTER_PROPAGATION_POLICY_NAME,
@@ -46,7 +46,7 @@ export function contentDigest(object: KubeObject): string {
   let digest = digests.get(object);
   if (digest === undefined) {
     const { metadata: _metadata, status: _status, ...content } = object as KubeObject & { readonly status?: unknown };
-    digest = createHash("sha256").update(JSON.stringify(content)).digest("base64url").slice(0, 27);
+    digest = hash("sha256", JSON.stringify(content), "base64url").slice(0, 27);
     digests.set(object, digest);
   }
   return digest;
