@@ -181,6 +181,20 @@ describe("units", () => {
 });
 
 describe("commands of the install paths, as plain processes", () => {
+  // systemd itself is the judge where there is one; it says what it does not understand and goes on.
+  test.skipIf(spawnSync("systemd-analyze", ["--version"]).status !== 0)(
+    "systemd understands every line of the units (needs systemd-analyze)",
+    () => {
+      const folderOfUnits = join(install, "systemd");
+      for (const name of readdirSync(folderOfUnits)) {
+        const { status, stderr } = spawnSync("systemd-analyze", ["verify", join(folderOfUnits, name)], {
+          encoding: "utf8",
+        });
+        expect([name, status, stderr.split("\n").filter((line) => line.includes(name))]).toEqual([name, 0, []]);
+      }
+    },
+  );
+
   test("the control plane's pod and unit start a control plane that is ready", { timeout: 60_000 }, async () => {
     const server = unit("flotilla-server.service");
     expect([...server.sections].sort()).toEqual(["Install", "Service", "Unit"]);

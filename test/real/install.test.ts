@@ -12,6 +12,8 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -207,5 +209,52 @@ describe("the image and the package", () => {
       },
     );
     expect(listed).toMatch(/NAME|No resources/);
+
+    // An upgrade: another version in the same place, on the same data.
+    const own = (...more: readonly string[]) =>
+      execFileSync(join(prefix, "bin", name), [...more, "--kubeconfig", join(folder, "data", "admin.kubeconfig")], {
+        encoding: "utf8",
+        env: { PATH: process.env["PATH"] },
+      });
+    const token = own("token", "create").trim();
+    const later = "99.0.0";
+    const unpacked = join(folder, "later");
+    mkdirSync(unpacked);
+    execFileSync("tar", ["-xzf", join(context, `flotilla-${version}.tgz`), "-C", unpacked, "--strip-components=1"]);
+    const manifest = JSON.parse(readFileSync(join(unpacked, "package.json"), "utf8")) as object;
+    // What is packed is built already.
+    writeFileSync(join(unpacked, "package.json"), JSON.stringify({ ...manifest, version: later, scripts: {} }));
+    execFileSync("npm", ["pack", "--pack-destination", folder], { cwd: unpacked, env, stdio: "pipe" });
+    await programs.end();
+    execFileSync("npm", ["install", "-g", join(folder, `flotilla-${later}.tgz`)], {
+      cwd: folder,
+      env: { ...env, npm_config_prefix: prefix },
+      stdio: "pipe",
+    });
+    expect(readFileSync(join(prefix, "lib/node_modules/flotilla/package.json"), "utf8")).toContain(later);
+    await ready(join(prefix, "bin", name), [...words, "--secure-port=0"]);
+    expect(own("token", "list")).toContain(token);
+  });
+
+  test("npx runs it from the package in an empty folder", () => {
+    const empty = join(folder, "empty");
+    mkdirSync(empty);
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    const archive = join(context, `flotilla-${version}.tgz`);
+    // What npx unpacks is not left behind; what was fetched before serves.
+    const cache = join(folder, "cache");
+    mkdirSync(cache);
+    const shared = join(execFileSync("npm", ["config", "get", "cache"], { encoding: "utf8", env }).trim(), "_cacache");
+    if (existsSync(shared)) symlinkSync(shared, join(cache, "_cacache"));
+    const npx = (...words: readonly string[]) =>
+      execFileSync("npx", ["--yes", `--package=${archive}`, "--", "flotilla", ...words], {
+        cwd: empty,
+        encoding: "utf8",
+        env: { ...env, npm_config_cache: cache },
+      });
+    expect(npx("version")).toContain(version);
+    expect(npx("up", "--once", "--in-memory", "--port", "0", "--data-dir", join(empty, "data"))).toMatch(
+      /\[\d+\/\d+\]/,
+    );
   });
 });
