@@ -20,7 +20,7 @@ describe.skipIf(!hasKubectl())("kubectl (this machine must have one)", () => {
   });
   afterAll(() => fleet.stop());
 
-  test("[DR-1] [RN-2] applies ordinary manifests and shows clusters as a table", async () => {
+  test("[DR-1] [RN-2] [O-3] applies ordinary manifests and shows clusters as a table", async () => {
     expect(await run("get clusters")).toMatch(/NAME\s+VERSION\s+MODE\s+READY\s+AGE/);
     expect(await run("apply -f -", example("override-policy.yaml"))).toContain(
       "overridepolicy.policy.karmada.io/nginx-mirror created",

@@ -66,7 +66,7 @@ beforeAll(async () => {
 afterAll(() => fleet.stop());
 
 describe("policies", () => {
-  test("[DR-2] [DR-25] [DR-22] a template reaches the members its policy names, and follows its changes", async () => {
+  test("[O-1] [DR-2] [DR-25] [DR-22] a template reaches the members its policy names, and follows its changes", async () => {
     await plane.create(ConfigMap, configMap("settings", { a: "1" }));
     await plane.create(
       PropagationPolicy,

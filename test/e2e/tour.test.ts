@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { runTour } from "#cli";
 import { startTestFleet } from "#testing";
 
-test("[DR-4] [DR-5] [GF-34] [GF-36] [GF-38] [GF-40] the tour's every step comes true", async () => {
+test("[RN-1] [DR-4] [DR-5] [GF-34] [GF-36] [GF-38] [GF-40] the tour's every step comes true", async () => {
   const fleet = await startTestFleet(
     ["member1", "member2", "member3"],
     [

@@ -59,7 +59,7 @@ const taints = async (name: string) =>
 const clusterNames = async () => ((await fleet.binding()).spec.clusters ?? []).map(({ name }) => name);
 
 describe("an outage, failover configured (§20.2)", () => {
-  test("[GF-1] [GF-2] [GF-27] [GF-28] [GF-29] [GF-30] [GF-31] [GF-33] [GF-36] [GF-38] [GF-39] [GF-40] S11 E1 §20.2 §20.4: Duplicated on two of m1, m2, m3, m5: one is replaced one for one, the other is not touched, m4 is never used", async () => {
+  test("[O-4] [GF-1] [GF-2] [GF-27] [GF-28] [GF-29] [GF-30] [GF-31] [GF-33] [GF-36] [GF-38] [GF-39] [GF-40] S11 E1 §20.2 §20.4: Duplicated on two of m1, m2, m3, m5: one is replaced one for one, the other is not touched, m4 is never used", async () => {
     fleet = await startFailoverFleet({ members: ["m1", "m2", "m3", "m4", "m5"] });
     await fleet.addOutagePolicies();
     await deploy({ ...duplicated("m1", "m2", "m3", "m5"), spreadConstraints: spread });
