@@ -135,11 +135,11 @@ describe("patient turns", () => {
     expect(waiting.count).toBe(1);
   });
 
-  it("let last work wait for a burst, for half a second at most, and then go on until it is done", async () => {
+  it("let last work wait for a burst, for a second and a half at most, and then go on until it is done", async () => {
     const { turns, busy } = patiently();
     turns.began("normal");
     const first = once(turns, true);
-    await busy(480);
+    await busy(1_480);
     expect(first.count).toBe(0);
     await busy(40);
     expect(first.count).toBe(1);
@@ -149,7 +149,7 @@ describe("patient turns", () => {
     turns.ended("last");
     await busy(20);
     const third = once(turns);
-    await busy(480);
+    await busy(1_480);
     expect(third.count).toBe(0);
     await busy(40);
     expect(third.count).toBe(1);

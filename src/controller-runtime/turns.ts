@@ -32,7 +32,7 @@ const EAGER: Patience = { stillMs: 0, lastMs: 0, starved: [LONG_STARVED, { since
 /** For members of their own: they may run on the same cores, and what is done besides a burst takes from the burst. */
 export const PATIENT: Patience = {
   stillMs: 20,
-  lastMs: 500,
+  lastMs: 1_500,
   starved: [LONG_STARVED, { sinceMs: 2_000, everyMs: 40, items: 8 }, { sinceMs: 0, everyMs: 250, items: 8 }],
 };
 
