@@ -459,7 +459,12 @@ describe("list", () => {
     const first = await list({ limit: 2 });
     expect(first.metadata).toMatchObject({ remainingItemCount: 3 });
     await server.send("delete", "v1/configmaps", { ...at, name: "d" });
+    let othersHadTheirTurn = false;
+    setImmediate(() => {
+      othersHadTheirTurn = true;
+    });
     const second = await list({ limit: 2, continue: first.metadata.continue });
+    expect(othersHadTheirTurn, "between two pages").toBe(true);
     const third = await list({ limit: 2, continue: second.metadata.continue });
     expect([first, second, third].flatMap(({ items }) => items.map(({ metadata }) => metadata.name))).toEqual([
       "a",

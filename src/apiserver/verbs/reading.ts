@@ -110,6 +110,8 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     const kept = host.pages.kept(request.continue, scope);
     if (kept !== undefined) {
       const { items, from, revision } = kept;
+      // Whoever reads thousands in this process lets others have their turn, and the store let go of what it has read.
+      await new Promise((resolve) => setImmediate(resolve));
       return host.pages.cut(head, items, revision, { limit, scope, isSelected, show, from, lastKey: kept.lastKey });
     }
     const point = readToken(request.continue);
