@@ -383,7 +383,7 @@ export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error)
   if (!isJsonObject(sent)) throw mismatch(sent, "", "v1.ObjectMeta");
   for (const name of STRINGS)
     if (sent[name] !== undefined && sent[name] !== null && typeof sent[name] !== "string")
-      throw mismatch(sent[name], `.${name}`, name.endsWith("Timestamp") ? "v1.Time" : "string");
+      throw mismatch(sent[name], `.${name}`, name === "uid" ? "types.UID" : "string");
   for (const name of ["generation", "deletionGracePeriodSeconds"])
     if (sent[name] !== undefined && sent[name] !== null && !Number.isInteger(sent[name]))
       throw mismatch(sent[name], `.${name}`, "int64");
@@ -413,13 +413,18 @@ export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error)
     const list = metadata[name];
     if (list === undefined) continue;
     if (!Array.isArray(list)) throw mismatch(list, `.${name}`, type);
-    const wrong = list.find((item) => (element === "string" ? typeof item !== "string" : !isJsonObject(item)));
+    const wrong = list.find(
+      (item) => item !== null && (element === "string" ? typeof item !== "string" : !isJsonObject(item)),
+    );
     if (wrong !== undefined) throw mismatch(wrong, `.${name}`, type.slice(2));
-    const members = LIST_MEMBERS[name];
-    if (members !== undefined && list.some((item: object) => Object.keys(item).some((key) => !members.has(key))))
-      metadata[name] = list.map((item: object) =>
-        Object.fromEntries(Object.entries(item).filter(([key]) => members.has(key))),
-      );
+    if (element === "string") {
+      // Go reads null in a list as the zero value of the element.
+      if (list.includes(null)) metadata[name] = list.map((item: unknown) => item ?? "");
+      continue;
+    }
+    const read = (item: Readonly<Record<string, unknown>> | null) => decodeEntry(name, item, refuse);
+    const decoded = list.map(read);
+    if (decoded.some((item, at) => item !== list[at])) metadata[name] = decoded;
   }
   return metadata;
 }
@@ -431,21 +436,79 @@ const KNOWN = new Set<string>([
   "generation",
   "deletionGracePeriodSeconds",
 ]);
-const LIST_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
-  ownerReferences: new Set(["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"]),
-  managedFields: new Set(["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"]),
+
+interface EntryMember {
+  /** Its type in Go; one that is not written down may be any. */
+  readonly type?: string;
+  /** What Go writes where it is absent. */
+  readonly zero?: string;
+}
+const text = { type: "string" };
+const ENTRIES: Readonly<
+  Record<string, { readonly struct: string; readonly members: ReadonlyMap<string, EntryMember> }>
+> = {
+  ownerReferences: {
+    struct: "OwnerReference",
+    members: new Map<string, EntryMember>([
+      ["apiVersion", { type: "string", zero: "" }],
+      ["kind", { type: "string", zero: "" }],
+      ["name", { type: "string", zero: "" }],
+      ["uid", { type: "types.UID", zero: "" }],
+      ["controller", { type: "bool" }],
+      ["blockOwnerDeletion", { type: "bool" }],
+    ]),
+  },
+  managedFields: {
+    struct: "ManagedFieldsEntry",
+    members: new Map<string, EntryMember>([
+      ["manager", text],
+      ["operation", { type: "v1.ManagedFieldsOperationType" }],
+      ["apiVersion", text],
+      ["time", text],
+      ["fieldsType", text],
+      ["fieldsV1", {}],
+      ["subresource", text],
+    ]),
+  },
 };
+
+/** An entry of a list in metadata as Go reads it: without what it does not know, and with what it always writes. */
+function decodeEntry(
+  list: keyof typeof ENTRIES,
+  sent: Readonly<Record<string, unknown>> | null,
+  refuse: (detail: string) => Error,
+): Readonly<Record<string, unknown>> {
+  const { struct, members } = ENTRIES[list] as (typeof ENTRIES)[string];
+  const item = sent ?? {};
+  let isSame = sent !== null;
+  for (const key in item) {
+    const value = item[key];
+    const type = members.get(key)?.type;
+    if (value === null || !members.has(key)) isSame = false;
+    else if (type !== undefined && typeof value !== (type === "bool" ? "boolean" : "string"))
+      throw refuse(
+        `json: cannot unmarshal ${typeOf(value)} into Go struct field ${struct}.metadata.${list}.${key} of type ${type}`,
+      );
+  }
+  for (const [key, { zero }] of members) if (zero !== undefined && item[key] === undefined) isSame = false;
+  if (isSame) return item;
+  const entries = [...members].flatMap(([key, { zero }]) => {
+    const value = item[key] ?? zero;
+    return value === undefined ? [] : [[key, value] as const];
+  });
+  return Object.fromEntries(entries);
+}
 
 /** Paths of members of metadata that Kubernetes does not know. They are never stored. */
 export function unknownMetadata(metadata: unknown): string[] {
   if (!isJsonObject(metadata)) return [];
   const unknown: string[] = [];
   for (const key in metadata) if (!KNOWN.has(key)) unknown.push(`metadata.${key}`);
-  for (const [name, members] of Object.entries(LIST_MEMBERS)) {
+  for (const [name, { members }] of Object.entries(ENTRIES)) {
     const list = metadata[name];
     if (!Array.isArray(list)) continue;
     for (const [at, item] of (list as readonly unknown[]).entries())
-      for (const key in item as object) if (!members.has(key)) unknown.push(`metadata.${name}[${at}].${key}`);
+      for (const key in item as object | null) if (!members.has(key)) unknown.push(`metadata.${name}[${at}].${key}`);
   }
   return unknown;
 }

@@ -15,6 +15,10 @@ export interface GoField {
   readonly omitsEmpty: boolean;
   /** Whether an empty value differs from an absent one. */
   readonly isPointer: boolean;
+  /** Its Go type, where the schema lets one expect another. */
+  readonly type?: string;
+  /** The Go types it is embedded by, from the outside to the inside, with dots between. */
+  readonly embeddedIn?: string;
 }
 
 let shapes: ReadonlyMap<string, string> | undefined;
@@ -36,12 +40,15 @@ export function goFields(name: string): readonly GoField[] | undefined {
 }
 
 function readField(text: string): GoField {
-  const [, json = "", go, omits, pointer] = /^([^=?*]+)(?:=([^?*]+))?(\?)?(\*)?$/.exec(text) ?? [];
+  const [, json = "", go, omits, pointer, type, embeddedIn] =
+    /^([^=?*:@]+)(?:=([^?*:@]+))?(\?)?(\*)?(?::([^@]+))?(?:@(.+))?$/.exec(text) ?? [];
   return {
     json,
     go: go ?? json.replace(/^./, (letter) => letter.toUpperCase()),
     omitsEmpty: omits !== undefined,
     isPointer: pointer !== undefined,
+    ...(type === undefined ? {} : { type }),
+    ...(embeddedIn === undefined ? {} : { embeddedIn }),
   };
 }
 

@@ -87,7 +87,7 @@ export function admitBody(
   const unknown = known !== undefined && sentMetadata === known.metadata ? [] : unknownMetadata(sentMetadata);
   if (schema !== undefined) {
     if (definition.origin === "builtin") {
-      const mismatch = goMismatch(schema, object, kind.kind, "", known);
+      const mismatch = goMismatch(schema, object, kind.kind, known);
       if (mismatch !== undefined)
         throw badRequest(
           `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${mismatch}`,

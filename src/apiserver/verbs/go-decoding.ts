@@ -1,86 +1,137 @@
 import { isJsonObject, type Schema } from "#machinery";
+import { builtinSchemas } from "../builtin/schemas.ts";
+import { type GoField, goFields } from "../builtin/go-shape.ts";
+
+/** What is wrong with a value, and where: completed from the inside to the outside. */
+interface Mistake {
+  /** What Go says, up to the field. */
+  readonly text: string;
+  /** The Go type that has the field; absent until the value's holder is known, and for mistakes that name no field. */
+  struct?: string;
+  /** The type of the field; absent for mistakes that name no field. */
+  type?: string;
+  /** Whether `type` is not the field's own, but what its decoder reads. */
+  readonly isInner?: boolean;
+  readonly path: string[];
+  /** How many lists and maps of the field hold the value. */
+  depth: number;
+}
 
 /**
  * What Go's decoder says of the first value that is of another type than its field; `undefined` when all fit. `struct`
  * is the Go type the value is read into. What is shared with `known`, which was read before, is not looked at again.
  */
-export function goMismatch(
-  schema: Schema,
-  value: unknown,
-  struct: string,
-  path = "",
-  known?: unknown,
-): string | undefined {
+export function goMismatch(schema: Schema, value: unknown, struct: string, known?: unknown): string | undefined {
+  const found = mistakeOf(schema, value, known, true);
+  if (found === undefined) return undefined;
+  if (found.type === undefined) return found.text;
+  return `${found.text} into Go struct field ${[found.struct ?? struct, ...found.path.reverse()].join(".")} of type ${found.type}`;
+}
+
+function mistakeOf(schema: Schema, value: unknown, known: unknown, isRoot: boolean): Mistake | undefined {
   if (value === null || value === undefined || value === known) return undefined;
   if (schema.isIntOrString) {
-    if (typeof value === "string" || Number.isInteger(value)) return undefined;
-    return refusal(value, struct, path, "intstr.IntOrString");
+    if (typeof value === "string" || isInt32(value)) return undefined;
+    return { ...refusal(value, typeof value === "number" ? "int32" : "string"), isInner: true };
   }
   // JSON that is kept as it came may be anything.
   if (schema.goName === "RawExtension") return undefined;
   const { type, format } = schema.source;
   switch (type) {
     case "string":
-      if (typeof value !== "string")
-        return refusal(
-          value,
-          struct,
-          path,
-          format === "byte" ? "[]uint8" : format === "date-time" ? "v1.Time" : "string",
-        );
-      if (format === "byte") return base64Mistake(value);
-      if (schema.goName === "MicroTime") return timeMistake(value, MICRO_TIME);
-      if (format === "date-time" && Number.isNaN(Date.parse(value)))
-        return `parsing time ${JSON.stringify(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(value)} as "2006"`;
-      return undefined;
+      if (typeof value !== "string") return refusal(value, format === "byte" ? "[]uint8" : "string");
+      if (format === "byte") return plain(base64Mistake(value));
+      if (schema.goName === "MicroTime") return plain(timeMistake(value, MICRO_TIME));
+      return format === "date-time" && !TIME.test(value)
+        ? plain(timeMistake(value, SECONDS) ?? timeRefusal(value))
+        : undefined;
     case "boolean":
-      return typeof value === "boolean" ? undefined : refusal(value, struct, path, "bool");
+      return typeof value === "boolean" ? undefined : refusal(value, "bool");
     case "integer":
-      return Number.isInteger(value) && (format !== "int32" || Math.abs(value as number) <= 2147483648)
+      return Number.isInteger(value) && (format !== "int32" || isInt32(value))
         ? undefined
-        : refusal(value, struct, path, format ?? "int64");
+        : refusal(value, format ?? "int64");
     case "number":
-      return typeof value === "number" ? undefined : refusal(value, struct, path, "float64");
-    case "array": {
-      const { items } = schema;
-      if (!Array.isArray(value)) return refusal(value, struct, path, goType(schema));
-      if (items === undefined) return undefined;
-      const before = Array.isArray(known) ? (known as readonly unknown[]) : undefined;
-      const element = items.goName ?? struct;
-      for (let at = 0; at < value.length; at++) {
-        const mistake = goMismatch(items, value[at], element, path, before?.[at]);
-        if (mistake !== undefined) return mistake;
-      }
-      return undefined;
-    }
-    case "object": {
-      if (!isJsonObject(value)) return refusal(value, struct, path, goType(schema));
-      const isRoot = path === "";
-      const before = isJsonObject(known) ? known : undefined;
-      for (const key in value) {
-        const member = value[key];
-        if (isRoot && (key === "metadata" || key === "apiVersion" || key === "kind")) continue;
-        const child = schema.property(key);
-        if (child === undefined) continue;
-        const isMapValue = !schema.declares(key);
-        const at = isMapValue ? path : path === "" ? key : `${path}.${key}`;
-        const owner = isMapValue ? struct : isRoot ? struct : (schema.goName ?? struct);
-        const mistake = goMismatch(child, member, owner, at, before?.[key]);
-        if (mistake !== undefined) return mistake;
-      }
-      return undefined;
-    }
+      return typeof value === "number" ? undefined : refusal(value, "float64");
+    case "array":
+      return Array.isArray(value) ? listMistake(schema, value, known) : refusal(value, goType(schema));
+    case "object":
+      return isJsonObject(value) ? objectMistake(schema, value, known, isRoot) : refusal(value, goType(schema));
     default:
       return undefined;
   }
 }
 
-function refusal(value: unknown, struct: string, path: string, type: string): string {
+function listMistake(schema: Schema, value: readonly unknown[], known: unknown): Mistake | undefined {
+  const { items } = schema;
+  if (items === undefined) return undefined;
+  const before = Array.isArray(known) ? (known as readonly unknown[]) : undefined;
+  for (let at = 0; at < value.length; at++) {
+    const mistake = mistakeOf(items, value[at], before?.[at], false);
+    if (mistake === undefined) continue;
+    mistake.depth++;
+    return mistake;
+  }
+  return undefined;
+}
+
+function objectMistake(
+  schema: Schema,
+  value: Readonly<Record<string, unknown>>,
+  known: unknown,
+  isRoot: boolean,
+): Mistake | undefined {
+  const before = isJsonObject(known) ? known : undefined;
+  for (const key in value) {
+    if (isRoot && (key === "metadata" || key === "apiVersion" || key === "kind")) continue;
+    const child = schema.property(key);
+    if (child === undefined) continue;
+    const mistake = mistakeOf(child, value[key], before?.[key], false);
+    if (mistake === undefined) continue;
+    if (schema.declares(key)) placeIn(mistake, schema, key, isRoot);
+    else mistake.depth++;
+    return mistake;
+  }
+  return undefined;
+}
+
+/** Notes that a mistake was found in a field of a Go type. */
+function placeIn(mistake: Mistake, holder: Schema, key: string, isRoot: boolean): void {
+  if (mistake.type === undefined) return;
+  const field = fieldOf(holder, key);
+  if (mistake.path.length === 0 && mistake.isInner !== true) {
+    let type = field?.type;
+    for (let inside = 0; inside < mistake.depth && type !== undefined; inside++)
+      type = /^(?:\[\]|map\[[^\]]*\])\*?(.+)$/.exec(type)?.[1];
+    mistake.type = type ?? mistake.type;
+  }
+  if (!isRoot && mistake.struct === undefined && holder.goName !== undefined) mistake.struct = holder.goName;
+  mistake.path.push(field?.embeddedIn === undefined ? key : `${field.embeddedIn}.${key}`);
+}
+
+function fieldOf(holder: Schema, key: string): GoField | undefined {
+  const name =
+    holder.publishedName ?? Object.entries(builtinSchemas()).find(([, schema]) => schema === holder.source)?.[0];
+  return name === undefined ? undefined : goFields(name)?.find(({ json }) => json === key);
+}
+
+const INT32 = 2_147_483_648;
+const isInt32 = (value: unknown) => Number.isInteger(value) && (value as number) >= -INT32 && (value as number) < INT32;
+
+const plain = (text: string | undefined): Mistake | undefined =>
+  text === undefined ? undefined : { text, path: [], depth: 0 };
+
+function refusal(value: unknown, type: string): Mistake {
   const found = jsonType(value);
   // Go shows numbers that do not fit into an integer.
   const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
-  return `json: cannot unmarshal ${shown} into Go struct field ${struct}${path === "" ? "" : `.${path}`} of type ${type}`;
+  return { text: `json: cannot unmarshal ${shown}`, type, path: [], depth: 0 };
 }
+
+const TIME =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)$/;
+const timeRefusal = (value: string) =>
+  `parsing time ${JSON.stringify(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(value)} as "2006"`;
 
 /** Go's layout of times with six digits behind the seconds, part by part, and what each part matches. */
 const MICRO_TIME: readonly (readonly [string, RegExp])[] = [
@@ -98,6 +149,9 @@ const MICRO_TIME: readonly (readonly [string, RegExp])[] = [
   [".000000", /^[.,]\d{6}/],
   ["Z07:00", /^(?:Z|[+-]\d\d:\d\d)/],
 ];
+
+/** The layout of times in whole seconds. */
+const SECONDS = MICRO_TIME.filter(([part]) => part !== ".000000");
 
 /** Why a text is no time of a layout, in Go's words. */
 function timeMistake(text: string, layout: readonly (readonly [string, RegExp])[]): string | undefined {

@@ -66,6 +66,11 @@ export class Schema {
     const ref = this.#outer.$ref ?? this.#outer.allOf?.[0]?.$ref;
     return ref?.slice(ref.lastIndexOf(".") + 1);
   }
+  /** The whole name it is published under. */
+  get publishedName(): string | undefined {
+    const ref = this.#outer.$ref ?? this.#outer.allOf?.[0]?.$ref;
+    return ref?.slice(ref.lastIndexOf("/") + 1);
+  }
   get type(): string | undefined {
     return this.source.type;
   }

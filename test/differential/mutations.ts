@@ -1,0 +1,91 @@
+/**
+ * Mistakes by rule: objects that say all their kinds can say (`objects.yaml`), with one or two of their values made wrong.
+ * Each is sent as a new object, as an update and as a status, so that two servers can be asked what they make of it.
+ */
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+
+/** A valid object, the collection it is created in, and the status that may be written to it. */
+export interface Sample {
+  readonly path: string;
+  readonly object: Json;
+  readonly status?: Json;
+}
+
+/** One value made wrong. */
+export interface Mutation {
+  readonly path: readonly string[];
+  /** What is done: a word, or the value that is put there. */
+  readonly what: string;
+  apply(object: Json): Json;
+}
+
+export type Json = Readonly<Record<string, unknown>>;
+
+export const readSamples = (): readonly Sample[] =>
+  parse(readFileSync(new URL("objects.yaml", import.meta.url), "utf8")) as readonly Sample[];
+
+const LONG = "a".repeat(300);
+/** Members that name the object or its kind: made wrong, they lead elsewhere. */
+const KEPT = new Set(["apiVersion", "kind", "metadata.name", "metadata.namespace"]);
+
+/** Everything that can be made wrong in an object, in the order of its members. */
+export function mutationsOf(object: Json): readonly Mutation[] {
+  const found: Mutation[] = [];
+  const visit = (value: unknown, path: readonly string[]): void => {
+    const isKept = path.length === 0 || KEPT.has(path.join(".")) || path.join(".") === "metadata";
+    if (!isKept) {
+      found.push({ path, what: "removed", apply: (whole) => changed(whole, path, undefined) as Json });
+      for (const wrong of wrongValues(value))
+        found.push({
+          path,
+          what: JSON.stringify(wrong).slice(0, 60),
+          apply: (whole) => changed(whole, path, wrong) as Json,
+        });
+    }
+    if (Array.isArray(value)) for (const [at, item] of value.entries()) visit(item, [...path, String(at)]);
+    else if (typeof value === "object" && value !== null)
+      for (const [key, item] of Object.entries(value)) visit(item, [...path, key]);
+  };
+  visit(object, []);
+  return found;
+}
+
+function wrongValues(value: unknown): readonly unknown[] {
+  if (typeof value === "string") return ["", "A b!", LONG, "-1", "x", 5, null].filter((wrong) => wrong !== value);
+  if (typeof value === "number")
+    return [-1, 0, 1, 100_000, 2_147_483_648, 1.5, "x", null].filter((wrong) => wrong !== value);
+  if (typeof value === "boolean") return [!value, "x", null];
+  if (Array.isArray(value)) {
+    const [first] = value;
+    return [
+      [],
+      null,
+      "x",
+      [null],
+      ...(first === undefined
+        ? []
+        : [
+            [...value, first],
+            [{}, ...value],
+          ]),
+    ];
+  }
+  return [{}, null, "x", [], { ...(value as Json), nonsense: 1 }];
+}
+
+function changed(value: unknown, path: readonly string[], wrong: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return wrong;
+  if (Array.isArray(value)) {
+    const at = Number(key);
+    if (rest.length === 0 && wrong === undefined) return value.filter((_, index) => index !== at);
+    return value.map((item, index) => (index === at ? changed(item, rest, wrong) : item));
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const next = changed((value as Json)[key], rest, wrong);
+  const copy: Record<string, unknown> = { ...(value as Json) };
+  if (next === undefined) delete copy[key];
+  else copy[key] = next;
+  return copy;
+}
