@@ -57,6 +57,8 @@ export interface Strategy {
   validateCreate?(object: KubeObject): readonly FieldError[];
   /** Whether an update leaves the generation as it is; default false. */
   readonly keepsGeneration?: boolean;
+  /** Whether a change of its labels counts as one of the desired state; default false. */
+  readonly countsLabels?: boolean;
   /** What only a new object must keep to, after everything else. */
   validateNew?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];
@@ -91,7 +93,7 @@ export interface Strategy {
   readonly keepsStatusOnCreate?: boolean;
   /** Whether an update of an object that does not exist creates it; default false. */
   readonly createsOnUpdate?: boolean;
-  /** Whether an update must name the version it was made from; default false. */
+  /** Whether an update by a client outside must name the version it was made from; default false. */
   readonly needsVersionOnUpdate?: boolean;
   /** What becomes of dependents when a deletion does not say; default `Background`. */
   readonly dependentsByDefault?: "Orphan";

@@ -61,7 +61,10 @@ export const qualifiedNameErrors = (value: string, path: string): FieldError[] =
   qualifiedNameTexts(value).map((text) => fieldInvalid(path, value, text));
 
 export const labelValueErrors = (value: string, path: string): FieldError[] =>
-  formatTexts(value, LABEL_VALUE, LABEL_VALUE_TEXT).map((text) => fieldInvalid(path, value, text));
+  [
+    ...(value.length > LABEL_LENGTH_MAX ? [`must be no more than ${LABEL_LENGTH_MAX} bytes`] : []),
+    ...(LABEL_VALUE.test(value) ? [] : [LABEL_VALUE_TEXT]),
+  ].map((text) => fieldInvalid(path, value, text));
 
 /** Keys and values of labels. */
 export const labelMapErrors = (labels: Readonly<Record<string, string>>, path: string): FieldError[] =>

@@ -3,6 +3,7 @@
  * servers answer one differently, fast-check looks for the smallest script that still shows it.
  */
 import fc from "fast-check";
+import { type Json, mutationsOf, readSamples, type Sample } from "./mutations.ts";
 import { parseScripts, type Script } from "./script.ts";
 
 const json = (value: unknown) => JSON.stringify(value);
@@ -151,6 +152,29 @@ const pages = fc
     `GET ${MAPS}?limit=${limit}&continue=\${${count + 1}.metadata.continue}`,
   ]);
 
+/** Whether a sample is written as a new object, as an update of itself, or as a status. */
+type Way = "create" | "update" | "status";
+
+/** An object of any kind with a value made wrong, sent one of the ways objects are written. */
+const mistakes = (way: Way) => {
+  const samples = readSamples().filter(({ status }) => way !== "status" || status !== undefined);
+  const sourceOf = ({ object, status }: Sample): Json => (way === "status" ? { ...object, status } : object);
+  const found = samples.map((sample) =>
+    mutationsOf(sourceOf(sample)).filter(({ path }) => way !== "status" || path[0] === "status"),
+  );
+  return fc.tuple(fc.nat(samples.length - 1), fc.nat()).map(([at, chosen]) => {
+    const sample = samples[at] as Sample;
+    const choices = found[at] ?? [];
+    const wrong = choices[chosen % choices.length]?.apply(sourceOf(sample)) ?? sourceOf(sample);
+    const name = String((sample.object["metadata"] as Json)["name"]);
+    const made = `POST ${sample.path} | ${json(sample.object)}`;
+    const version = { ...(wrong["metadata"] as Json), resourceVersion: "${1.metadata.resourceVersion}" };
+    const body = json({ ...wrong, metadata: version });
+    if (way === "create") return [`POST ${sample.path} | ${json(wrong)}`];
+    return [made, `PUT ${sample.path}/${name}${way === "status" ? "/status" : ""} | ${body}`];
+  });
+};
+
 const generators: Readonly<Record<string, fc.Arbitrary<readonly string[]>>> = {
   "JSON patches": jsonPatches,
   "merge patches": mergePatches,
@@ -160,6 +184,9 @@ const generators: Readonly<Record<string, fc.Arbitrary<readonly string[]>>> = {
   quantities,
   "names, labels and annotations": names,
   pages,
+  "objects with mistakes": mistakes("create"),
+  "updates with mistakes": mistakes("update"),
+  "statuses with mistakes": mistakes("status"),
 };
 
 export const generatedTitles = Object.keys(generators);

@@ -80,8 +80,7 @@ function apiServiceErrors({ metadata, spec = {} }: ApiService): readonly FieldEr
   if (group === "" && version !== "v1")
     errors.push(fieldRequired("spec.group", "only v1 may have an empty group and it better be legacy kube"));
   if (group !== "") errors.push(...subdomainErrors(group, "spec.group"));
-  if (version === "") errors.push(fieldRequired("spec.version"));
-  else if (!DNS_1035_LABEL.test(version)) errors.push(fieldInvalid("spec.version", version, DNS_1035_LABEL_TEXT));
+  if (!DNS_1035_LABEL.test(version)) errors.push(fieldInvalid("spec.version", version, DNS_1035_LABEL_TEXT));
   if (groupPriorityMinimum < 1 || groupPriorityMinimum > 20_000)
     errors.push(
       fieldInvalid("spec.groupPriorityMinimum", groupPriorityMinimum, "must be positive and less than 20000"),
@@ -89,7 +88,14 @@ function apiServiceErrors({ metadata, spec = {} }: ApiService): readonly FieldEr
   if (versionPriority < 1 || versionPriority > 1000)
     errors.push(fieldInvalid("spec.versionPriority", versionPriority, "must be positive and less than 1000"));
   if (service === undefined) {
-    if (spec.caBundle) errors.push(fieldInvalid("spec.caBundle", "…", "local APIServices may not have a caBundle"));
+    if (spec.caBundle)
+      errors.push(
+        fieldInvalid(
+          "spec.caBundle",
+          `${Buffer.from(spec.caBundle, "base64").length} bytes`,
+          "local APIServices may not have a caBundle",
+        ),
+      );
     if (spec.insecureSkipTLSVerify)
       errors.push(
         fieldInvalid("spec.insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify"),

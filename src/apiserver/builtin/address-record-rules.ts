@@ -40,7 +40,8 @@ const canonicalText = (text: string) => `must be in canonical form (${JSON.strin
 function changedCidrErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [ranges, before] = [rangesOf(object), rangesOf(old)];
   const isAdded = before.length === 1 && ranges.length === 2;
-  if (ranges.length !== before.length && !isAdded) return [fieldInvalid("spec.cidrs", ranges, "field is immutable")];
+  if (ranges.length !== before.length && !isAdded)
+    return [fieldInvalid("spec.cidrs", valueAt(object, "spec.cidrs") ?? null, "field is immutable")];
   return [
     ...before.flatMap((range, at) =>
       ranges[at] === range ? [] : [fieldInvalid(`spec.cidrs[${at}]`, ranges[at], "field is immutable")],

@@ -10,6 +10,8 @@ import {
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import { filled, type List, listAt, notNegativeAt, valueAt } from "./checks.ts";
+import { dnsLabelErrors } from "./name-checks.ts";
+import { containerResourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
 
 const SOURCES: Readonly<Record<string, string>> = {
@@ -133,8 +135,13 @@ function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
     default:
       return [
         ...(source["name"] ? [] : [fieldRequired(`${path}.name`, "must specify a resource name")]),
-        ...(kind === "containerResource" && !source["container"]
-          ? [fieldRequired(`${path}.container`, "must specify a container")]
+        ...(kind === "containerResource"
+          ? [
+              ...(source["name"] ? containerResourceErrors(String(source["name"]), `${path}.name`) : []),
+              ...(source["container"]
+                ? dnsLabelErrors(source["container"], `${path}.container`)
+                : [fieldRequired(`${path}.container`, "must specify a container")]),
+            ]
           : []),
         ...targetErrors(target, where),
         ...(averageUtilization === undefined && averageValue === undefined
@@ -215,7 +222,8 @@ function autoscalerErrors(object: KubeObject): FieldError[] {
       : [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: cpu } } }];
   if (min !== undefined && Number(min) < 1)
     errors.push(fieldInvalid("spec.minReplicas", min, "must be greater than or equal to 1"));
-  if (max < 1) errors.push(fieldRequired("spec.maxReplicas", "must be set and greater than 0"));
+  if (max < 0) errors.push(fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to 1"));
+  else if (max < 1) errors.push(fieldRequired("spec.maxReplicas", "must be set and greater than 0"));
   if (min !== undefined && max < Number(min))
     errors.push(fieldInvalid("spec.maxReplicas", max, "must be greater than or equal to `minReplicas`"));
   const reference = (spec["scaleTargetRef"] ?? {}) as Json;

@@ -1,17 +1,16 @@
 /** Nodes, budgets, priorities, leases, certificate requests, flows and other bookkeeping of a cluster. */
 import { requestMistake } from "./certificate-requests.ts";
 import {
-  DNS_LABEL,
-  DNS_LABEL_TEXT,
   type FieldError,
+  fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
   type KubeObject,
-  LABEL_VALUE,
-  LABEL_VALUE_TEXT,
   labelKeyErrors,
+  labelMapErrors,
+  labelValueErrors,
   setPath,
 } from "#machinery";
 import { isIP } from "node:net";
@@ -28,9 +27,10 @@ import {
   valueAt,
 } from "./checks.ts";
 import { goValue } from "./go-values.ts";
-import { containerAmountErrors } from "./pod-containers.ts";
+import { dnsLabelErrors } from "./name-checks.ts";
+import { containerAmountErrors, resourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
-import { taintEffectErrors } from "./pod-scheduling.ts";
+import { taintEffectErrors, tolerationErrors } from "./pod-scheduling.ts";
 import { immutableAt } from "./workload-rules.ts";
 
 const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
@@ -60,7 +60,8 @@ function priorityErrors(object: KubeObject): FieldError[] {
       fieldForbidden("value", `maximum allowed value of a user defined priority is ${HIGHEST_USER_PRIORITY}`),
     );
   const policy = valueAt(object, "preemptionPolicy");
-  if (policy !== undefined && policy !== "PreemptLowerPriority" && policy !== "Never")
+  if (policy === "") errors.push(fieldRequired("preemptionPolicy"));
+  else if (policy !== undefined && policy !== "PreemptLowerPriority" && policy !== "Never")
     errors.push(fieldNotSupported("preemptionPolicy", policy, ["PreemptLowerPriority", "Never"]));
   return errors;
 }
@@ -104,7 +105,7 @@ function taintErrors(object: KubeObject): FieldError[] {
     const path = `metadata.taints[${at}]`;
     const errors: FieldError[] = [
       ...labelKeyErrors(String(key)).map((text) => fieldInvalid(`${path}.key`, key, text)),
-      ...(LABEL_VALUE.test(String(value)) ? [] : [fieldInvalid(`${path}.value`, value, LABEL_VALUE_TEXT)]),
+      ...labelValueErrors(String(value), `${path}.value`),
       ...taintEffectErrors(effect, `${path}.effect`, false),
     ];
     const pair = `${String(key)}/${String(effect)}`;
@@ -121,11 +122,18 @@ function taintErrors(object: KubeObject): FieldError[] {
 }
 
 function rangeErrors(object: KubeObject): FieldError[] {
-  const ranges = listAt(object, "spec.podCIDRs") as unknown as readonly string[];
-  const errors = ranges.flatMap((range, at) => cidrErrors(range, `spec.podCIDRs[${at}]`));
+  const path = "spec.podCIDRs";
+  const ranges = listAt(object, path) as unknown as readonly string[];
+  const mistakes = ranges.map((range, at) => cidrErrors(range, `${path}[${at}]`));
+  const errors = mistakes.flat();
   const families = ranges.map((range) => isIP(String(range).split("/")[0] ?? ""));
-  if (errors.length === 0 && new Set(families).size < families.length)
-    errors.push(fieldInvalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family"));
+  const wrong = mistakes.findIndex((found) => found.length > 0);
+  if (ranges.length > 1 && wrong >= 0) {
+    const text = `invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[${wrong}]: <nil> (invalid CIDR address: ${ranges[wrong]})`;
+    errors.push({ type: "InternalError", field: path, message: `Internal error: ${text}` });
+  }
+  if (ranges.length > 1 && (wrong >= 0 || new Set(families).size < families.length))
+    errors.push(fieldInvalid(path, ranges, "may specify no more than one CIDR for each IP family"));
   return errors;
 }
 
@@ -146,18 +154,75 @@ function nodeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   return errors;
 }
 
+/** What certificates are for, in the order of their names. */
+const USAGES = [
+  "any",
+  "cert sign",
+  "client auth",
+  "code signing",
+  "content commitment",
+  "crl sign",
+  "data encipherment",
+  "decipher only",
+  "digital signature",
+  "email protection",
+  "encipher only",
+  "ipsec end system",
+  "ipsec tunnel",
+  "ipsec user",
+  "key agreement",
+  "key encipherment",
+  "microsoft sgc",
+  "netscape sgc",
+  "ocsp signing",
+  "s/mime",
+  "server auth",
+  "signing",
+  "timestamping",
+];
+
+/** What was decided of a request is not taken back. */
+const DECISIONS = ["Approved", "Denied", "Failed"];
+
+function decisionErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const path = "status.conditions";
+  const typesOf = (one: KubeObject) => new Set(listAt(one, path).map(({ type }) => String(type ?? "")));
+  const types = typesOf(object);
+  return [
+    ...listAt(object, path).flatMap(({ type, status }, at) => {
+      const allowed = DECISIONS.includes(String(type)) ? ["True"] : ["False", "True", "Unknown"];
+      const where = `${path}[${at}]`;
+      return [
+        ...(type ? [] : [fieldRequired(`${where}.type`)]),
+        ...(status
+          ? allowed.includes(String(status))
+            ? []
+            : [fieldNotSupported(`${where}.status`, status, allowed)]
+          : [fieldRequired(`${where}.status`)]),
+      ];
+    }),
+    ...DECISIONS.filter((type) => typesOf(old).has(type) && !types.has(type)).map((type) =>
+      fieldForbidden(path, `updates may not remove a condition of type ${JSON.stringify(type)}`),
+    ),
+  ];
+}
+
 function requestErrors(object: KubeObject): FieldError[] {
   const request = valueAt(object, "spec.request");
   const signer = String(valueAt(object, "spec.signerName") ?? "");
   const pem = Buffer.from(String(request ?? ""), "base64").toString("latin1");
   const errors: FieldError[] = [];
   if (!pem.includes("-----BEGIN CERTIFICATE REQUEST-----"))
-    errors.push(fieldInvalid("spec.request", request || null, "PEM block type must be CERTIFICATE REQUEST"));
+    errors.push(fieldInvalid("spec.request", request ?? null, "PEM block type must be CERTIFICATE REQUEST"));
   else {
     const mistake = requestMistake(pem);
     if (mistake !== undefined) errors.push(fieldInvalid("spec.request", request, mistake));
   }
-  if (listAt(object, "spec.usages").length === 0) errors.push(fieldRequired("spec.usages"));
+  const usages = listAt(object, "spec.usages") as unknown as readonly string[];
+  if (usages.length === 0) errors.push(fieldRequired("spec.usages"));
+  for (const [at, usage] of usages.entries())
+    if (usages.indexOf(usage) < at) errors.push(fieldDuplicate(`spec.usages[${at}]`, usage));
+    else if (!USAGES.includes(usage)) errors.push(fieldNotSupported(`spec.usages[${at}]`, usage, USAGES));
   if (signer === "") errors.push(fieldRequired("spec.signerName"));
   else if (!/^[^/]+\.[^/]+\/[^/].*$/.test(signer))
     errors.push(
@@ -167,18 +232,31 @@ function requestErrors(object: KubeObject): FieldError[] {
         "must be a fully qualified domain and path of the form 'example.com/signer-name'",
       ),
     );
+  const seconds = valueAt(object, "spec.expirationSeconds");
+  if (typeof seconds === "number" && seconds < 600)
+    errors.push(
+      fieldInvalid("spec.expirationSeconds", seconds, "may not specify a duration less than 600 seconds (10 minutes)"),
+    );
   return errors;
 }
 
-function levelErrors(object: KubeObject): FieldError[] {
-  const spec = specOf(object);
-  const { type } = spec;
-  if (type !== "Limited" && type !== "Exempt")
-    return [fieldNotSupported("spec.type", type ?? "", ["Exempt", "Limited"])];
-  const response = valueAt(spec, "limited.limitResponse.type");
-  return type === "Limited" && response !== "Queue" && response !== "Reject"
-    ? [fieldNotSupported("spec.limited.limitResponse.type", response ?? "", ["Queue", "Reject"])]
-    : [];
+/** What pods of a runtime cost more, and where they run. */
+function runtimeErrors(object: KubeObject): FieldError[] {
+  const handler = valueAt(object, "handler");
+  const scheduling = (valueAt(object, "scheduling") ?? {}) as Json;
+  const fixed = (valueAt(object, "overhead.podFixed") ?? {}) as Readonly<Record<string, string>>;
+  const errors = handler ? dnsLabelErrors(handler, "handler") : [fieldRequired("handler")];
+  errors.push(...resourceErrors({ limits: fixed }, "overhead", new Set()));
+  const labels = (scheduling["nodeSelector"] ?? {}) as Readonly<Record<string, string>>;
+  errors.push(...labelMapErrors(labels, "scheduling.nodeSelector"));
+  errors.push(...tolerationErrors(scheduling, "scheduling"));
+  const seen = new Set<string>();
+  for (const [at, toleration] of listAt(scheduling, "tolerations").entries()) {
+    const shown = goValue("Toleration", toleration);
+    if (seen.has(JSON.stringify(shown))) errors.push(fieldDuplicate(`scheduling.tolerations[${at}]`, shown));
+    seen.add(JSON.stringify(shown));
+  }
+  return errors;
 }
 
 function apiServiceErrors(object: KubeObject): FieldError[] {
@@ -254,11 +332,7 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
   },
   "node.k8s.io/RuntimeClass": {
     rulesAreWhole: true,
-    validate: (object) => {
-      const handler = valueAt(object, "handler");
-      if (!handler) return [fieldRequired("handler")];
-      return DNS_LABEL.test(String(handler)) ? [] : [fieldInvalid("handler", handler, DNS_LABEL_TEXT)];
-    },
+    validate: runtimeErrors,
     validateUpdate: (object, old) => immutableAt(object, old, "handler"),
   },
   Node: {
@@ -270,7 +344,8 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
       const ranges = listAt(spec, "podCIDRs");
       const capacity = valueAt(object, "status.capacity");
       let next = object;
-      if (spec["podCIDR"] && ranges.length === 0) next = setPath(next, ["spec", "podCIDRs"], [spec["podCIDR"]]);
+      if (spec["podCIDR"] && spec["podCIDR"] !== (ranges[0] as unknown))
+        next = setPath(next, ["spec", "podCIDRs"], [spec["podCIDR"]]);
       if (ranges.length > 0 && !spec["podCIDR"]) next = setPath(next, ["spec", "podCIDR"], ranges[0]);
       return capacity !== undefined && valueAt(object, "status.allocatable") === undefined
         ? setPath(next, ["status", "allocatable"], capacity)
@@ -304,17 +379,9 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
     prepareForUpdate: (object, old) =>
       deepEqual(specOf(object), specOf(old)) ? object : ({ ...object, spec: specOf(old) } as KubeObject),
     validate: requestErrors,
+    validateStatus: decisionErrors,
     fields: (object) => ({ "spec.signerName": String(valueAt(object, "spec.signerName") ?? "") }),
   },
-  "flowcontrol.apiserver.k8s.io/FlowSchema": {
-    applyDefaults: (object) =>
-      specOf(object)["matchingPrecedence"] ? object : setPath(object, ["spec", "matchingPrecedence"], 1000),
-    validate: (object) =>
-      valueAt(object, "spec.priorityLevelConfiguration.name")
-        ? []
-        : [fieldRequired("spec.priorityLevelConfiguration.name", "must reference a priority level")],
-  },
-  "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": { validate: levelErrors },
   "apiregistration.k8s.io/APIService": {
     applyDefaults: (object) => {
       const service = valueAt(object, "spec.service") as Json | undefined;

@@ -88,6 +88,8 @@ const WITHOUT_GENERATION = new Set([
   "HorizontalPodAutoscaler",
   "APIService",
   "IPAddress",
+  "ResourceClaim",
+  "ResourceClaimTemplate",
 ]);
 /** Kinds without a spec whose changes are counted all the same. */
 const WITH_GENERATION = new Set([
@@ -97,6 +99,24 @@ const WITH_GENERATION = new Set([
   "MutatingWebhookConfiguration",
   "EndpointSlice",
   "PodTemplate",
+]);
+/** Kinds whose updates, and those of their parts, name the version they were made from. */
+const WITH_VERSION = new Set([
+  "apiservices.apiregistration.k8s.io",
+  "csidrivers.storage.k8s.io",
+  "csinodes.storage.k8s.io",
+  "csistoragecapacities.storage.k8s.io",
+  "customresourcedefinitions.apiextensions.k8s.io",
+  "leases.coordination.k8s.io",
+  "mutatingadmissionpolicies.admissionregistration.k8s.io",
+  "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+  "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+  "poddisruptionbudgets.policy",
+  "runtimeclasses.node.k8s.io",
+  "validatingadmissionpolicies.admissionregistration.k8s.io",
+  "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+  "validatingwebhookconfigurations.admissionregistration.k8s.io",
+  "volumeattachments.storage.k8s.io",
 ]);
 /** What users of a kind are told. */
 const DEPRECATIONS: Readonly<Record<string, string>> = {
@@ -196,6 +216,7 @@ export function builtinDefinitions(): readonly ResourceDefinition[] {
                 ? strategyOf(groupName, kindName)
                 : {
                     ...strategyOf(groupName, kindName),
+                    ...(WITH_VERSION.has(`${resource.resource}.${groupName}`) ? { needsVersionOnUpdate: true } : {}),
                     normalise: quantityRewriter(source, resolveBuiltin),
                     ...form,
                     // Kinds that are kept as JSON keep their empty lists.

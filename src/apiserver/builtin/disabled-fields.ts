@@ -5,7 +5,10 @@
 import { isJsonObject, type KubeObject } from "#machinery";
 import type { Strategy } from "../definition.ts";
 
-const OF_PODS = ["containers", "initContainers"].map((list) => `${list}[].lifecycle.stopSignal`);
+const OF_PODS = [
+  ...["containers", "initContainers"].map((list) => `${list}[].lifecycle.stopSignal`),
+  "volumes[].projected.sources[].clusterTrustBundle",
+];
 const ofPods = (path: string) => OF_PODS.map((field) => `${path}.${field}`);
 const ofTemplate = ofPods("spec.template.spec");
 

@@ -97,6 +97,7 @@ function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldE
   const addresses = listAt(endpoint, "addresses") as unknown as readonly string[];
   const { nodeName, hostname } = endpoint;
   const zones = new Set<string>();
+  const nodes = new Set<string>();
   return [
     ...(addresses.length === 0 ? [fieldRequired(`${path}.addresses`, "must contain at least 1 address")] : []),
     ...addresses.flatMap((address, at) => {
@@ -118,6 +119,13 @@ function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldE
       const isTaken = zones.has(zone);
       zones.add(zone);
       return isTaken ? [fieldDuplicate(where, zone)] : labelValueErrors(zone, where);
+    }),
+    ...listAt(endpoint, "hints.forNodes").flatMap(({ name }, at) => {
+      const where = `${path}.hints.forNodes[${at}].name`;
+      const node = String(name ?? "");
+      const isTaken = nodes.has(node);
+      nodes.add(node);
+      return isTaken ? [fieldDuplicate(where, node)] : subdomainErrors(node, where);
     }),
   ];
 }

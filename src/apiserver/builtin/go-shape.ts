@@ -102,8 +102,11 @@ const isZero = (value: unknown): boolean =>
     value !== null &&
     (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0));
 
-/** Lists that mean something when they are empty: nothing is filled in for them. */
-const KEPT_EMPTY = new Set(["io.k8s.api.autoscaling.v2.HPAScalingRules policies"]);
+/** Lists that mean something when they are empty: nothing is filled in for them, or refusals show them. */
+const KEPT_EMPTY = new Set([
+  "io.k8s.api.autoscaling.v2.HPAScalingRules policies",
+  "io.k8s.api.networking.v1.ServiceCIDRSpec cidrs",
+]);
 const isKept = (type: string, { json }: GoField, value: unknown) =>
   Array.isArray(value) && KEPT_EMPTY.has(`${type} ${json}`);
 

@@ -156,11 +156,12 @@ export function ingressClassErrors(object: KubeObject): FieldError[] {
             message: `Too long: may not be more than ${CONTROLLER_LENGTH_MAX} bytes`,
           },
         ]
-      : controller === ""
-        ? [fieldRequired(field)]
-        : CONTROLLER.test(controller)
-          ? []
-          : [fieldInvalid(field, controller, 'must be a domain-prefixed path (such as "acme.io/foo")')]),
+      : []),
+    ...(controller === ""
+      ? [fieldRequired(field)]
+      : CONTROLLER.test(controller)
+        ? []
+        : [fieldInvalid(field, controller, 'must be a domain-prefixed path (such as "acme.io/foo")')]),
     ...(parameters === undefined ? [] : parametersErrors(parameters)),
   ];
 }
@@ -172,7 +173,9 @@ function parametersErrors(parameters: Json): FieldError[] {
   if (scope === undefined) return [...errors, fieldRequired(`${path}.scope`)];
   if (scope !== "Cluster" && scope !== "Namespace")
     return [...errors, fieldNotSupported(`${path}.scope`, scope, ["Cluster", "Namespace"])];
-  if (scope === "Namespace" && !namespace)
+  if (scope === "Namespace" && namespace !== undefined)
+    return [...errors, ...dnsLabelErrors(namespace, `${path}.namespace`)];
+  if (scope === "Namespace")
     return [...errors, fieldRequired(`${path}.namespace`, "`parameters.scope` is set to 'Namespace'")];
   if (scope === "Cluster" && namespace !== undefined)
     return [...errors, fieldForbidden(`${path}.namespace`, "`parameters.scope` is set to 'Cluster'")];

@@ -7,6 +7,7 @@ import {
   fieldNotSupported,
   fieldRequired,
   fieldTooMany,
+  labelKeyErrors,
   type KubeObject,
   type LabelSelector,
   setPath,
@@ -132,6 +133,7 @@ function jobSpecErrors(spec: Json, path: string): FieldError[] {
   if (failedMax !== undefined) errors.push(...notNegative(spec, path, "maxFailedIndexes"));
   errors.push(...managedByErrors(spec, path));
   const isIndexed = spec["completionMode"] === "Indexed";
+  const isKnownMode = isIndexed || spec["completionMode"] === undefined || spec["completionMode"] === "NonIndexed";
   if (isIndexed) {
     if (completions === undefined) errors.push(fieldRequired(`${path}.completions`, "when completion mode is Indexed"));
     else {
@@ -160,10 +162,12 @@ function jobSpecErrors(spec: Json, path: string): FieldError[] {
           errors.push(fieldInvalid(`${path}.maxFailedIndexes`, failedMax, text));
       }
     }
-  } else if (spec["completionMode"] !== undefined && spec["completionMode"] !== "NonIndexed")
+  } else if (!isKnownMode)
     errors.push(fieldNotSupported(`${path}.completionMode`, spec["completionMode"], ["NonIndexed", "Indexed"]));
-  if (!isIndexed && perIndex !== undefined)
+  if (!isIndexed && isKnownMode && perIndex !== undefined)
     errors.push(fieldInvalid(`${path}.backoffLimitPerIndex`, perIndex, "requires indexed completion mode"));
+  if (!isIndexed && isKnownMode && failedMax !== undefined && perIndex !== undefined)
+    errors.push(fieldInvalid(`${path}.maxFailedIndexes`, failedMax, "requires indexed completion mode"));
   if (failedMax !== undefined && perIndex === undefined)
     errors.push(fieldRequired(`${path}.backoffLimitPerIndex`, "when maxFailedIndexes is specified"));
   errors.push(
@@ -199,9 +203,11 @@ function managedByErrors(spec: Json, path: string): FieldError[] {
   const text = String(by);
   const where = `${path}.managedBy`;
   const at = text.indexOf("/");
-  if (at < 0 || at === text.length - 1)
-    return [fieldInvalid(where, text, 'must be a domain-prefixed path (such as "acme.io/foo")')];
-  const errors = subdomainErrorsAt(text.slice(0, at), where);
+  if (text === "") return [fieldRequired(where)];
+  const errors =
+    at < 0 || at === text.length - 1
+      ? [fieldInvalid(where, text, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+      : subdomainErrorsAt(text.slice(0, at), where);
   if (text.length > 63)
     errors.push({ type: "FieldValueTooLong", field: where, message: "Too long: may not be more than 63 bytes" });
   return errors;
@@ -245,7 +251,7 @@ function failureRuleErrors(rule: Json, path: string, spec: Json, names: Readonly
   if (codes !== undefined) errors.push(...exitCodeErrors(codes, `${path}.onExitCodes`, names));
   for (const [at, { status, type }] of conditions.entries()) {
     const where = `${path}.onPodConditions[${at}]`;
-    if (!type) errors.push(fieldInvalid(`${where}.type`, "", "name part must be non-empty"));
+    errors.push(...labelKeyErrors(String(type ?? "")).map((text) => fieldInvalid(`${where}.type`, type ?? "", text)));
     if (!["False", "True", "Unknown"].includes(String(status)))
       errors.push(fieldNotSupported(`${where}.status`, status ?? "", ["False", "True", "Unknown"]));
   }
@@ -271,7 +277,8 @@ function exitCodeErrors(codes: Json, path: string, names: ReadonlySet<string>): 
       ),
     );
   const values = listAt(codes, "values") as unknown as readonly number[];
-  if (values.length === 0) errors.push(fieldInvalid(`${path}.values`, values, "at least one value is required"));
+  if (values.length === 0)
+    errors.push(fieldInvalid(`${path}.values`, codes["values"] ?? null, "at least one value is required"));
   if (values.length > CODES_MAX) errors.push(fieldTooMany(`${path}.values`, values.length, CODES_MAX));
   const seen = new Set<number>();
   let isOrdered = true;
@@ -309,7 +316,7 @@ function successRuleErrors(rule: Json, path: string, completions: number): Field
   if (count === undefined && indexes === undefined)
     return [fieldRequired(path, "at least one of succeededCount or succeededIndexes must be specified")];
   const errors: FieldError[] = [];
-  let total = completions;
+  let total = 0;
   if (indexes !== undefined) {
     const counted = countIndexes(String(indexes), completions);
     if (typeof counted === "string")
@@ -326,7 +333,7 @@ function successRuleErrors(rule: Json, path: string, completions: number): Field
         `must be less than or equal to ${completions} (the number of specified completions)`,
       ),
     );
-  else if (indexes !== undefined && Number(count) > total)
+  if (indexes !== undefined && Number(count) > total)
     errors.push(
       fieldInvalid(
         `${path}.succeededCount`,
@@ -384,10 +391,7 @@ function selectingErrors(spec: Json): FieldError[] {
 
 const jobSpecOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 
-const jobErrors = (object: KubeObject): FieldError[] => [
-  ...generatedSelectorErrors(object, jobSpecOf(object)),
-  ...selectingErrors(jobSpecOf(object)),
-];
+const jobErrors = (object: KubeObject): FieldError[] => selectingErrors(jobSpecOf(object));
 
 /** What the server makes of a Job's selector must not be written by its user. */
 function generatedSelectorErrors(object: KubeObject, spec: Json): FieldError[] {
@@ -554,6 +558,7 @@ export const jobRules: Readonly<Record<string, Strategy>> = {
     applyDefaults: (object) =>
       withSpec(jobSpecDefaults)(valueAt(object, "spec.manualSelector") === true ? labelledAsPods(object) : object),
     prepareForCreate: (object) => labelledAsPods(selectOwnPods(object)),
+    validateCreate: (object) => generatedSelectorErrors(object, jobSpecOf(object)),
     validate: jobErrors,
     validateUpdate: jobUpdateErrors,
     validateStatus: jobStatusErrors,

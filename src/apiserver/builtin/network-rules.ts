@@ -32,6 +32,16 @@ function serviceDefaults(service: KubeObject): KubeObject {
   return next === spec ? service : ({ ...service, spec: next } as KubeObject);
 }
 
+function withoutOldTopology(object: KubeObject): KubeObject {
+  const endpoints = listAt(object, "endpoints");
+  if (endpoints.every(({ deprecatedTopology }) => deprecatedTopology === undefined)) return object;
+  const next = endpoints.map((endpoint) => {
+    const { deprecatedTopology: _topology, ...rest } = endpoint as Record<string, unknown>;
+    return rest;
+  });
+  return { ...object, endpoints: next } as unknown as KubeObject;
+}
+
 export const networkRules: Readonly<Record<string, Strategy>> = {
   Service: {
     rulesAreWhole: true,
@@ -79,12 +89,16 @@ export const networkRules: Readonly<Record<string, Strategy>> = {
     validate: endpointsErrors,
   },
   "discovery.k8s.io/EndpointSlice": {
+    countsLabels: true,
     rulesAreWhole: true,
     applyDefaults: (object) => {
       const ports = listAt(object, "ports");
       const next = ports.map((port) => filled(port, { name: "", protocol: "TCP" }));
       return next.every((port, at) => port === ports[at]) ? object : ({ ...object, ports: next } as KubeObject);
     },
+    // What an older version of the kind had is nobody's to write.
+    prepareForCreate: withoutOldTopology,
+    prepareForUpdate: withoutOldTopology,
     // The addresses of a slice are looked at as what they were before.
     validateCreate: endpointSliceErrors,
     validateUpdate: (object, old) => {

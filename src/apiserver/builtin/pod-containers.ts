@@ -179,7 +179,8 @@ function resizeErrors(container: Json, path: string): FieldError[] {
     const errors: FieldError[] = [];
     if (seen.has(resourceName)) errors.push(fieldDuplicate(`${path}.resizePolicy[${at}]`, resourceName));
     seen.add(resourceName);
-    if (resourceName !== "cpu" && resourceName !== "memory")
+    if (!resourceName) errors.push(fieldRequired(`${path}.resizePolicy`));
+    else if (resourceName !== "cpu" && resourceName !== "memory")
       errors.push(fieldNotSupported(`${path}.resizePolicy`, resourceName ?? "", ["cpu", "memory"]));
     if (!restartPolicy) errors.push(fieldRequired(`${path}.resizePolicy`));
     else if (restartPolicy !== "NotRequired" && restartPolicy !== "RestartContainer")
@@ -405,7 +406,7 @@ function recursiveErrors(mount: Json, path: string): FieldError[] {
   if (wanted === undefined || wanted === "Disabled") return [];
   const where = `${path}.recursiveReadOnly`;
   if (wanted !== "Enabled" && wanted !== "IfPossible")
-    return [fieldNotSupported(where, wanted, ["Disabled", "IfPossible", "Enabled"])];
+    return [fieldNotSupported(where, wanted, ["Disabled", "Enabled", "IfPossible"])];
   if (mount["readOnly"] !== true) return [fieldForbidden(where, "may only be specified when readOnly is true")];
   const propagation = mount["mountPropagation"];
   return propagation !== undefined && propagation !== "None"
@@ -633,8 +634,11 @@ export function resourceErrors(resources: Json, path: string, claims: ReadonlySe
     const name = String(claim["name"] ?? "");
     if (name === "") errors.push(fieldRequired(where));
     else {
-      if (seen.has(name)) errors.push(fieldDuplicate(where, name));
-      seen.add(name);
+      const request = String(claim["request"] ?? "");
+      const whole = request === "" ? name : `${name}/${request}`;
+      if (request !== "") errors.push(...nameErrorsAt(request, `${where}.request`));
+      if (seen.has(whole)) errors.push(fieldDuplicate(where, whole));
+      seen.add(whole);
       if (!claims.has(name)) {
         const known = claims.size === 0 ? " which is empty" : `: ${[...claims].sort().join(", ")}`;
         const missing = fieldNotFound(where, name);

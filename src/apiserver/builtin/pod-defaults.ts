@@ -221,6 +221,8 @@ function pullPolicyOf(image: string): string {
   const host = at < 0 ? "" : image.slice(0, at);
   const isHost = /[.:A-Z]/.test(host) || host === "localhost";
   const match = IMAGE.exec(isHost ? image.slice(at + 1) : image);
-  if (match === null || match[3] !== undefined) return "IfNotPresent";
+  // Names are no longer than this, host included.
+  const name = match?.[2] === undefined ? image : image.slice(0, -match[2].length - 1);
+  if (match === null || name.length > 255 || match[3] !== undefined) return "IfNotPresent";
   return match[2] === undefined || match[2] === "latest" ? "Always" : "IfNotPresent";
 }

@@ -88,7 +88,13 @@ function requirementErrors(requirement: Json, path: string): FieldError[] {
     default:
       errors.push(fieldInvalid(`${path}.operator`, operator ?? "", "not a valid selector operator"));
   }
-  return [...errors, ...keyErrors(key, `${path}.key`)];
+  return [
+    ...errors,
+    ...keyErrors(key, `${path}.key`),
+    ...(listAt(requirement, "values") as readonly unknown[]).flatMap((value, at) =>
+      labelValueErrors(value, `${path}.values[${at}]`),
+    ),
+  ];
 }
 
 function fieldRequirementErrors(requirement: Json, path: string): FieldError[] {
@@ -217,12 +223,12 @@ export function spreadErrors(spec: Json, path: string): FieldError[] {
     if (minDomains !== undefined) {
       if (Number(minDomains) <= 0)
         errors.push(fieldInvalid(`${where}.minDomains`, minDomains, "must be greater than zero"));
-      if (whenUnsatisfiable === "ScheduleAnyway")
+      if (whenUnsatisfiable !== "DoNotSchedule")
         errors.push(
           fieldInvalid(
             `${where}.minDomains`,
             minDomains,
-            "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway",
+            `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${String(whenUnsatisfiable ?? "")}`,
           ),
         );
     }

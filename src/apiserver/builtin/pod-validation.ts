@@ -162,7 +162,7 @@ function dnsErrors(spec: Json, path: string): FieldError[] {
       ),
     );
   for (const [at, search] of searches.entries())
-    errors.push(...searchErrors(search.replace(/\.$/, ""), `${where}.searches[${at}]`));
+    if (search !== ".") errors.push(...searchErrors(search.replace(/\.$/, ""), `${where}.searches[${at}]`));
   for (const [at, option] of listAt(config, "options").entries())
     if (!option["name"]) errors.push(fieldRequired(`${where}.options[${at}]`, "must not be empty"));
   return errors;
@@ -172,9 +172,9 @@ const SEARCH = /^_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-
 const SEARCH_TEXT =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
 
-/** A search domain, in which underscores are allowed; the root alone is empty here. */
+/** A search domain, in which underscores are allowed. */
 const searchErrors = (search: string, path: string): FieldError[] =>
-  search === "" || SEARCH.test(search) ? [] : [fieldInvalid(path, search, SEARCH_TEXT)];
+  SEARCH.test(search) ? [] : [fieldInvalid(path, search, SEARCH_TEXT)];
 
 /** Tokens of service accounts need one. */
 const tokenErrors = (spec: Json, path: string): FieldError[] =>

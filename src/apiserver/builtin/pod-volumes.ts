@@ -8,7 +8,7 @@ import {
   fieldRequired,
   parseQuantity,
 } from "#machinery";
-import { listAt } from "./checks.ts";
+import { listAt, valueAt } from "./checks.ts";
 import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import { resourceRefErrors } from "./pod-containers.ts";
 import { descendingErrors, hasBacksteps } from "./pod-paths.ts";
@@ -168,10 +168,21 @@ function downwardFileErrors(file: Json, path: string): FieldError[] {
   return [...errors, ...modeErrors(file, "mode", path)];
 }
 
+/** What kube-apiserver can look up in a pod at all. */
+const CONVERTED = new Set([
+  ...["annotations", "labels", "name", "namespace", "uid"].map((part) => `metadata.${part}`),
+  ...["hostNetwork", "nodeName", "restartPolicy", "schedulerName", "serviceAccountName"].map((part) => `spec.${part}`),
+  ...["hostIP", "hostIPs", "nominatedNodeName", "phase", "podIP", "podIPs"].map((part) => `status.${part}`),
+]);
+
 function fileFieldErrors(ref: Json, path: string): FieldError[] {
   if (!ref["apiVersion"]) return [fieldRequired(`${path}.apiVersion`)];
   if (!ref["fieldPath"]) return [fieldRequired(`${path}.fieldPath`)];
   const field = String(ref["fieldPath"]);
+  if (!CONVERTED.has(field) && !/^metadata\.(labels|annotations)\['.*'\]$/.test(field))
+    return [
+      fieldInvalid(`${path}.fieldPath`, field, `error converting fieldPath: field label not supported: ${field}`),
+    ];
   if (/^metadata\.(labels|annotations)\['.*'\]$/.test(field) || FILE_FIELDS.includes(field)) return [];
   return [fieldNotSupported(`${path}.fieldPath`, field, FILE_FIELDS)];
 }
@@ -205,7 +216,7 @@ function projectedErrors(source: Json, path: string): FieldError[] {
       more();
       for (const file of listAt(downward, "items")) {
         errors.push(...downwardFileErrors(file, `${where}.downwardAPI`));
-        note(file["path"], "downwardAPI");
+        note(file["path"], String(file["path"]));
       }
     }
     const token = part["serviceAccountToken"] as Json | undefined;
@@ -219,7 +230,6 @@ function projectedErrors(source: Json, path: string): FieldError[] {
         errors.push(fieldInvalid(place, seconds, "may not specify a duration larger than 2^32 seconds"));
       if (!token["path"]) errors.push(fieldRequired(`${path}.path`));
       else errors.push(...localPathErrors(token["path"], `${path}.path`));
-      note(token["path"], "serviceAccountToken");
     }
   }
   return errors;
@@ -302,7 +312,9 @@ const sources: readonly (readonly [string, Check, string?])[] = [
       ...csiDriverErrors(source["driver"], `${path}.driver`),
       ...(source["nodePublishSecretRef"] === undefined
         ? []
-        : needs(source["nodePublishSecretRef"] as Json, `${path}.nodePublishSecretRef`, "name")),
+        : valueAt(source, "nodePublishSecretRef.name")
+          ? subdomainErrorsAt(valueAt(source, "nodePublishSecretRef.name"), `${path}.name`)
+          : [fieldRequired(`${path}.nodePublishSecretRef.name`)]),
     ],
   ],
   ["ephemeral", ephemeralErrors],
@@ -334,7 +346,8 @@ export function volumeErrors(spec: Json, path: string, volumes: Map<string, Json
     const found = sourceErrors(volume, where);
     if (named.length === 0) {
       seen.add(name);
-      volumes.set(name, volume);
+      // A volume with mistakes is none that a container could mount.
+      if (found.length === 0) volumes.set(name, volume);
     }
     return [...found, ...named];
   });

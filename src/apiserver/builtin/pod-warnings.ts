@@ -89,6 +89,11 @@ export function podWarnings(object: KubeObject, old: KubeObject | undefined, pat
     ...nodeTermWarnings(spec, specPath),
     ...spreadWarnings(spec, specPath),
     ...annotationWarnings(annotations, join(path, "metadata.annotations"), spec),
+    ...listAt(spec, "volumes").flatMap((volume) =>
+      listAt(volume, "projected.sources").some((source) => Object.keys(source).length === 0)
+        ? [`volume ${JSON.stringify(volume["name"])} (Projected) has no sources provided`]
+        : [],
+    ),
     ...listAt(spec, "volumes").flatMap((volume, number) =>
       Object.keys(VOLUMES)
         .filter((kind) => volume[MEMBERS[kind] ?? kind] !== undefined)

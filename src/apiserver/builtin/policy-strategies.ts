@@ -8,6 +8,8 @@ import {
   type KubeObject,
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
+import { labelSelectorErrors } from "./checks.ts";
+import { subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 
 type List = readonly Json[];
@@ -47,14 +49,20 @@ export function readBinding(object: KubeObject): KubeObject {
 /** A ClusterRole that gathers others must say which. */
 const aggregationErrors = (object: KubeObject): FieldError[] =>
   getPath(object, "aggregationRule") !== undefined &&
-  listOf(getPath(object, "aggregationRule"), "clusterRoleSelectors").length === 0
-    ? [
-        fieldRequired(
-          "aggregationRule.clusterRoleSelectors",
-          "at least one clusterRoleSelector required if aggregationRule is non-nil",
-        ),
-      ]
-    : [];
+  listOf(getPath(object, "aggregationRule"), "clusterRoleSelectors").length > 0
+    ? listOf(getPath(object, "aggregationRule"), "clusterRoleSelectors").flatMap((selector, at) => {
+        const path = `aggregationRule.clusterRoleSelectors[${at}]`;
+        const errors = labelSelectorErrors(selector, path);
+        return errors.length === 0 ? [] : [...errors, fieldInvalid(path, null, "invalid label selector.")];
+      })
+    : getPath(object, "aggregationRule") !== undefined
+      ? [
+          fieldRequired(
+            "aggregationRule.clusterRoleSelectors",
+            "at least one clusterRoleSelector required if aggregationRule is non-nil",
+          ),
+        ]
+      : [];
 
 function ruleErrors(isNamespaced: boolean) {
   return (object: KubeObject): FieldError[] =>
@@ -101,6 +109,7 @@ export function bindingErrors(isNamespaced: boolean) {
       const path = `subjects[${at}]`;
       if (!subject["name"]) errors.push(fieldRequired(`${path}.name`));
       if (subject["kind"] === "ServiceAccount") {
+        if (subject["name"]) errors.push(...subdomainErrorsAt(subject["name"], `${path}.name`));
         if (subject["apiGroup"]) errors.push(fieldNotSupported(`${path}.apiGroup`, subject["apiGroup"], [""]));
         if (!subject["namespace"] && !isNamespaced) errors.push(fieldRequired(`${path}.namespace`));
       } else if (subject["kind"] === "User" || subject["kind"] === "Group") {

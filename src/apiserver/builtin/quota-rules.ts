@@ -143,7 +143,7 @@ function selectorErrors(hard: Amounts, terms: readonly Json[]): FieldError[] {
       errors.push(fieldInvalid(path, terms, "unsupported scope applied to resource"));
     if (MUST_EXIST.has(scope) && operator !== "Exists")
       errors.push(fieldInvalid(`${path}.operator`, operator, MUST_EXIST_TEXT));
-    else if (operator === "In" || operator === "NotIn") {
+    if (operator === "In" || operator === "NotIn") {
       if (count === 0)
         errors.push(
           fieldRequired(

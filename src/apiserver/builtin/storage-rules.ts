@@ -16,8 +16,8 @@ import {
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, valueAt } from "./checks.ts";
-import { goDiff } from "./go-values.ts";
-import { subdomainErrorsAt } from "./name-checks.ts";
+import { goDiff, goValue } from "./go-values.ts";
+import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { nodeSelectorErrors } from "./pod-scheduling.ts";
 import { csiDriverErrors, volumeSourceErrors } from "./pod-volumes.ts";
@@ -170,9 +170,12 @@ function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
           const reference = source[name] as Json | undefined;
           return reference === undefined
             ? []
-            : ["name", "namespace"].flatMap((part) =>
-                reference[part] ? [] : [fieldRequired(`${path}.${name}.${part}`)],
-              );
+            : [
+                ...(reference["name"]
+                  ? subdomainErrorsAt(reference["name"], `${path}.${name}.name`)
+                  : [fieldRequired(`${path}.${name}.name`)]),
+                ...nameErrorsAt(reference["namespace"], `${path}.${name}.namespace`),
+              ];
         }),
       ];
     default:
@@ -232,6 +235,17 @@ function volumeErrors(object: KubeObject): FieldError[] {
   const mode = spec["volumeMode"];
   if (mode !== undefined && mode !== "Block" && mode !== "Filesystem")
     errors.push(fieldNotSupported("spec.volumeMode", mode, ["Block", "Filesystem"]));
+  const attributes = spec["volumeAttributesClassName"];
+  if (attributes !== undefined) {
+    const path = "spec.volumeAttributesClassName";
+    errors.push(
+      ...(attributes === ""
+        ? [fieldRequired(path, "an empty string is disallowed")]
+        : subdomainErrorsAt(attributes, path)),
+    );
+    if (spec["csi"] === undefined)
+      errors.push(fieldRequired("spec.csi", "has to be specified when using volumeAttributesClassName"));
+  }
   return errors;
 }
 
@@ -278,10 +292,26 @@ function classErrors(object: KubeObject): FieldError[] {
     ["volumeBindingMode", ["Immediate", "WaitForFirstConsumer"]],
   ] as const) {
     const value = valueAt(object, path);
-    if (!allowed.includes(value as never)) errors.push(fieldNotSupported(path, value ?? "", allowed));
+    if (!allowed.includes(value as never) && !(path === "reclaimPolicy" && value === ""))
+      errors.push(fieldNotSupported(path, value ?? "", allowed));
   }
   const terms = listAt(object, "allowedTopologies");
-  return [...errors, ...terms.flatMap((term, at) => topologyErrors(term, `allowedTopologies[${at}]`))];
+  // A term that says nothing is like those that were not looked at yet.
+  const looked: unknown[] = terms.map(() => ({}));
+  for (const [at, term] of terms.entries()) {
+    const path = `allowedTopologies[${at}]`;
+    const values = Object.fromEntries(
+      listAt(term, "matchLabelExpressions").map((one) => [
+        String(one["key"] ?? ""),
+        [...new Set(listAt(one, "values") as unknown as readonly string[])].sort(),
+      ]),
+    );
+    errors.push(...topologyErrors(term, path));
+    if (looked.some((other) => deepEqual(other, values)))
+      errors.push(fieldDuplicate(`${path}.matchLabelExpressions`, ""));
+    looked[at] = values;
+  }
+  return errors;
 }
 
 function topologyErrors(term: Json, path: string): FieldError[] {
@@ -327,6 +357,20 @@ function driverErrors(object: KubeObject): FieldError[] {
   for (const mode of listAt(spec, "volumeLifecycleModes") as readonly unknown[])
     if (mode !== "Persistent" && mode !== "Ephemeral")
       errors.push(fieldNotSupported("spec.volumeLifecycleModes", mode, ["Persistent", "Ephemeral"]));
+  const period = spec["nodeAllocatableUpdatePeriodSeconds"];
+  if (typeof period === "number" && period < 10)
+    errors.push(
+      fieldInvalid("spec.nodeAllocatableUpdatePeriodSeconds", period, "must be greater than or equal to 10 seconds"),
+    );
+  const isInSecrets = spec["serviceAccountTokenInSecrets"];
+  if (isInSecrets !== undefined && listAt(spec, "tokenRequests").length === 0)
+    errors.push(
+      fieldInvalid(
+        "spec.serviceAccountTokenInSecrets",
+        isInSecrets,
+        "serviceAccountTokenInSecrets is set but no tokenRequests are specified",
+      ),
+    );
   return errors;
 }
 
@@ -339,17 +383,24 @@ function driverUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   ];
 }
 
+const NODE_ID_MAX = 256;
+const STORAGE = "io.k8s.api.storage.v1.";
+
 function nodeErrors(object: KubeObject): FieldError[] {
   const names = new Set<unknown>();
   return listAt(object, "spec.drivers").flatMap((driver, at) => {
     const path = `spec.drivers[${at}]`;
     const errors = csiDriverErrors(driver["name"], `${path}.name`);
-    if (!driver["nodeID"]) errors.push(fieldRequired(`${path}.nodeID`));
+    const id = String(driver["nodeID"] ?? "");
+    if (id === "") errors.push(fieldRequired(`${path}.nodeID`));
+    else if (id.length > NODE_ID_MAX)
+      errors.push(fieldInvalid(`${path}.nodeID`, id, `must be ${NODE_ID_MAX} characters or less`));
     const count = valueAt(driver, "allocatable.count");
     if (typeof count === "number" && count < 0)
       errors.push(fieldInvalid(`${path}.allocatable.count`, count, NOT_NEGATIVE));
     const keys = new Set<unknown>();
     for (const key of listAt(driver, "topologyKeys") as readonly unknown[]) {
+      if (key === "") errors.push(fieldRequired(path));
       errors.push(...labelKeyErrors(String(key)).map((text) => fieldInvalid(path, key, text)));
       if (keys.has(key)) errors.push(fieldDuplicate(path, key));
       keys.add(key);
@@ -358,6 +409,29 @@ function nodeErrors(object: KubeObject): FieldError[] {
     names.add(driver["name"]);
     return errors;
   });
+}
+
+const NOT_INLINE = ["capacity", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "volumeMode"];
+
+/** A volume that is part of a pod: a driver's, and nothing that belongs to one of its own. */
+function inlineErrors(spec: Json, path: string): FieldError[] {
+  const context = "may not be specified in the context of inline volumes";
+  const has = (part: string) => {
+    const value = spec[part];
+    return value !== undefined && value !== "" && !(part === "capacity" && Object.keys(value as object).length === 0);
+  };
+  const errors: FieldError[] = NOT_INLINE.slice(0, 4)
+    .filter(has)
+    .map((part) => fieldForbidden(`${path}.${part}`, context));
+  if (spec["csi"] === undefined)
+    errors.push(fieldRequired(`${path}.csi`, "has to be specified in the context of inline volumes"));
+  errors.push(...accessModeErrors(spec, path));
+  const [first, ...others] = LOOKED_AT.filter((kind) => spec[kind] !== undefined);
+  if (first === undefined) errors.push(fieldRequired(path, "must specify a volume type"));
+  else errors.push(...sourceErrors(first, spec[first] as Json, `${path}.${first}`));
+  for (const other of others)
+    errors.push(fieldForbidden(`${path}.${other}`, "may not specify more than 1 volume type"));
+  return errors;
 }
 
 function attachmentErrors(object: KubeObject): FieldError[] {
@@ -371,7 +445,8 @@ function attachmentErrors(object: KubeObject): FieldError[] {
         ? fieldRequired("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
         : fieldForbidden("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
     );
-  else if (inline === undefined) {
+  else if (inline !== undefined) errors.push(...inlineErrors(inline as Json, "spec.source.inlineVolumeSpec"));
+  else {
     const path = "spec.source.persistentVolumeName";
     if (volume === "") errors.push(fieldRequired(path, "must specify non empty persistentVolumeName"));
     errors.push(...subdomainErrorsAt(volume, path));
@@ -389,6 +464,11 @@ function capacityReportErrors(object: KubeObject): FieldError[] {
     ...(quantity !== undefined && quantity.nano < 0n ? [fieldInvalid("capacity", capacity, NOT_NEGATIVE)] : []),
   ];
 }
+
+const attributesDriverErrors = (name: string): FieldError[] =>
+  name === ""
+    ? [fieldRequired("driverName")]
+    : labelKeyErrors(name.toLowerCase()).map((text) => fieldInvalid("driverName", name.toLowerCase(), text));
 
 const nowOf = (object: KubeObject) => object.metadata.creationTimestamp ?? formatTime(Date.parse("1970-01-01"));
 
@@ -435,7 +515,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
   "storage.k8s.io/VolumeAttributesClass": {
     rulesAreWhole: true,
     validate: (object) => [
-      ...csiDriverErrors(valueAt(object, "driverName"), "driverName"),
+      ...attributesDriverErrors(String(valueAt(object, "driverName") ?? "")),
       ...(Object.keys((valueAt(object, "parameters") ?? {}) as object).length === 0
         ? [fieldRequired("parameters", "must contain at least one key/value pair")]
         : []),
@@ -463,15 +543,38 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
       deepEqual(specOf(object), specOf(old))
         ? object
         : withMetadata(object, { generation: (old.metadata.generation ?? 0) + 1 }),
+    warnings: (object) =>
+      listAt(object, "spec.tokenRequests").length > 0 &&
+      valueAt(object, "spec.serviceAccountTokenInSecrets") === undefined
+        ? [
+            "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes",
+          ]
+        : [],
     validate: driverErrors,
     validateUpdate: driverUpdateErrors,
   },
-  "storage.k8s.io/CSINode": { rulesAreWhole: true, returnsDeleted: true, validate: nodeErrors },
+  "storage.k8s.io/CSINode": {
+    rulesAreWhole: true,
+    returnsDeleted: true,
+    validate: nodeErrors,
+    // Drivers come and go; what one says of itself stays.
+    validateUpdate: (object, old) =>
+      listAt(old, "spec.drivers").flatMap((before) =>
+        listAt(object, "spec.drivers")
+          .filter((driver) => driver["name"] === before["name"] && !deepEqual(driver, before))
+          .map((driver) =>
+            fieldInvalid("spec.drivers", goValue(`${STORAGE}CSINodeDriver`, driver), "field is immutable"),
+          ),
+      ),
+  },
   "storage.k8s.io/VolumeAttachment": {
     rulesAreWhole: true,
     returnsDeleted: true,
     validate: attachmentErrors,
-    validateUpdate: (object, old) => immutableAt(object, old, "spec"),
+    validateUpdate: (object, old) =>
+      deepEqual(specOf(object), specOf(old))
+        ? []
+        : [fieldInvalid("spec", goValue(`${STORAGE}VolumeAttachmentSpec`, specOf(object)), "field is immutable")],
   },
   "storage.k8s.io/CSIStorageCapacity": {
     rulesAreWhole: true,

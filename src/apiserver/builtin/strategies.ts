@@ -23,6 +23,8 @@ import type { Json } from "./pod-defaults.ts";
 import { podStrategy } from "./pods.ts";
 import { networkRules } from "./network-rules.ts";
 import { bindingErrors, policyStrategies, readBinding } from "./policy-strategies.ts";
+import { deviceRules } from "./device-rules.ts";
+import { flowRules } from "./flow-rules.ts";
 import { serviceStrategy } from "./service-strategy.ts";
 import { storageRules } from "./storage-rules.ts";
 import { workloadRules } from "./workload-rules.ts";
@@ -39,6 +41,8 @@ export function strategyOf(group: string, kind: string): Strategy {
     autoscalingRules[key] ??
     bookkeepingRules[key] ??
     addressRecordRules[key] ??
+    deviceRules[key] ??
+    flowRules[key] ??
     eventRules[key] ??
     networkRules[key] ??
     storageRules[key];
@@ -133,6 +137,19 @@ const strategies: Readonly<Record<string, Strategy>> = {
         ...withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name ?? "" }),
         spec: getPath(old, "spec") ?? {},
       }) as unknown as KubeObject,
+    validateCreate: (object) =>
+      ((getPath(object, "spec", "finalizers") ?? []) as readonly string[]).flatMap((finalizer) => [
+        ...labelKeyErrors(finalizer).map((text) => fieldInvalid("spec.finalizers", finalizer, text)),
+        ...(finalizer.includes("/") || finalizer === "kubernetes"
+          ? []
+          : [
+              fieldInvalid(
+                "spec.finalizers",
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+              ),
+            ]),
+      ]),
     validateFinalize: (object) =>
       ((getPath(object, "spec", "finalizers") ?? []) as readonly string[]).flatMap((finalizer, at) => [
         ...labelKeyErrors(finalizer).map((text) => fieldInvalid(`spec.finalizers[${at}]`, finalizer, text)),

@@ -492,7 +492,9 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
       const type = update["type"] ?? "RollingUpdate";
       const complete =
         type === "RollingUpdate"
-          ? { ...update, type, rollingUpdate: filled((update["rollingUpdate"] ?? {}) as Json, { partition: 0 }) }
+          ? update["rollingUpdate"] === undefined && update["type"] !== undefined
+            ? update
+            : { ...update, type, rollingUpdate: filled((update["rollingUpdate"] ?? {}) as Json, { partition: 0 }) }
           : { ...update, type };
       const claims = spec["volumeClaimTemplates"] as readonly Json[] | undefined;
       return fillTemplate({
@@ -579,7 +581,8 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
   },
   "apps/ControllerRevision": {
     rulesAreWhole: true,
-    validate: (object) => [...notNegativeAt(object, "revision"), ...dataErrors(valueAt(object, "data"))],
+    validate: (object) => notNegativeAt(object, "revision"),
+    validateNew: (object) => dataErrors(valueAt(object, "data")),
     validateUpdate: (object, old) => {
       const data = valueAt(object, "data");
       if (deepEqual(data, valueAt(old, "data"))) return [];

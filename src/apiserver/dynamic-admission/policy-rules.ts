@@ -80,13 +80,12 @@ function constraintErrors(match: MatchResources | undefined, isMutating: boolean
   const field = "spec.matchConstraints";
   if (match === undefined) return [fieldRequired(field)];
   const rules = match.resourceRules ?? [];
-  const changesNothing = rules.flatMap(({ operations }) => operations ?? []).includes("DELETE");
+  const changing = ["*", "CONNECT", "CREATE", "UPDATE"];
+  const others = rules.flatMap(({ operations }) => operations ?? []).filter((one) => !changing.includes(one));
   return [
     ...matchErrors(match, field),
     ...(rules.length === 0 ? [fieldRequired(`${field}.resourceRules`)] : []),
-    ...(isMutating && changesNothing
-      ? [fieldNotSupported(`${field}.resourceRules.operations`, "DELETE", ["*", "CONNECT", "CREATE", "UPDATE"])]
-      : []),
+    ...(isMutating ? others.map((one) => fieldNotSupported(`${field}.resourceRules.operations`, one, changing)) : []),
   ];
 }
 

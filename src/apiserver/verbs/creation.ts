@@ -65,7 +65,7 @@ export async function createObject(
   const key = objectKey(at, object.metadata.name ?? "");
   if (options.dryRun) {
     if (host.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
-    return object;
+    return strategy.stored?.(object) ?? object;
   }
   object = strategy.stored?.(object) ?? object;
   await host.prepareStore(definition, object);

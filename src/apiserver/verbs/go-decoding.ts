@@ -10,8 +10,8 @@ interface Mistake {
   struct?: string;
   /** The type of the field; absent for mistakes that name no field. */
   type?: string;
-  /** Whether `type` is not the field's own, but what its decoder reads. */
-  readonly isInner?: boolean;
+  /** Whether the type's own decoder says so: then `type` is what that one reads, and nothing more is read. */
+  readonly isFinal: boolean;
   readonly path: string[];
   /** How many lists and maps of the field hold the value. */
   depth: number;
@@ -22,25 +22,36 @@ interface Mistake {
  * is the Go type the value is read into. What is shared with `known`, which was read before, is not looked at again.
  */
 export function goMismatch(schema: Schema, value: unknown, struct: string, known?: unknown): string | undefined {
-  const found = mistakeOf(schema, value, known, true);
-  if (found === undefined) return undefined;
+  const first = mistakeOf(schema, value, known, true, false);
+  if (first === undefined) return undefined;
+  // What a type's own decoder refuses ends the reading; other mistakes are told when all was read.
+  const found = first.isFinal ? first : (mistakeOf(schema, value, known, true, true) ?? first);
   if (found.type === undefined) return found.text;
   return `${found.text} into Go struct field ${[found.struct ?? struct, ...found.path.reverse()].join(".")} of type ${found.type}`;
 }
 
-function mistakeOf(schema: Schema, value: unknown, known: unknown, isRoot: boolean): Mistake | undefined {
+function mistakeOf(
+  schema: Schema,
+  value: unknown,
+  known: unknown,
+  isRoot: boolean,
+  isFinalOnly: boolean,
+): Mistake | undefined {
   if (value === null || value === undefined || value === known) return undefined;
+  const refusal = (found: unknown, named: string, isFinal = false) =>
+    isFinalOnly && !isFinal ? undefined : refusalOf(found, named, isFinal);
   if (schema.isIntOrString) {
     if (typeof value === "string" || isInt32(value)) return undefined;
-    return { ...refusal(value, typeof value === "number" ? "int32" : "string"), isInner: true };
+    return refusal(value, typeof value === "number" ? "int32" : "string", true);
   }
   // JSON that is kept as it came may be anything.
   if (schema.goName === "RawExtension") return undefined;
   const { type, format } = schema.source;
   switch (type) {
     case "string":
-      if (typeof value !== "string") return refusal(value, format === "byte" ? "[]uint8" : "string");
-      if (format === "byte") return plain(base64Mistake(value));
+      if (typeof value !== "string")
+        return refusal(value, format === "byte" ? "[]uint8" : "string", format === "date-time");
+      if (format === "byte") return isFinalOnly ? undefined : plain(base64Mistake(value), false);
       if (schema.goName === "MicroTime") return plain(timeMistake(value, MICRO_TIME));
       return format === "date-time" && !TIME.test(value)
         ? plain(timeMistake(value, SECONDS) ?? timeRefusal(value))
@@ -54,20 +65,27 @@ function mistakeOf(schema: Schema, value: unknown, known: unknown, isRoot: boole
     case "number":
       return typeof value === "number" ? undefined : refusal(value, "float64");
     case "array":
-      return Array.isArray(value) ? listMistake(schema, value, known) : refusal(value, goType(schema));
+      return Array.isArray(value) ? listMistake(schema, value, known, isFinalOnly) : refusal(value, goType(schema));
     case "object":
-      return isJsonObject(value) ? objectMistake(schema, value, known, isRoot) : refusal(value, goType(schema));
+      return isJsonObject(value)
+        ? objectMistake(schema, value, known, isRoot, isFinalOnly)
+        : refusal(value, goType(schema));
     default:
       return undefined;
   }
 }
 
-function listMistake(schema: Schema, value: readonly unknown[], known: unknown): Mistake | undefined {
+function listMistake(
+  schema: Schema,
+  value: readonly unknown[],
+  known: unknown,
+  isFinalOnly: boolean,
+): Mistake | undefined {
   const { items } = schema;
   if (items === undefined) return undefined;
   const before = Array.isArray(known) ? (known as readonly unknown[]) : undefined;
   for (let at = 0; at < value.length; at++) {
-    const mistake = mistakeOf(items, value[at], before?.[at], false);
+    const mistake = mistakeOf(items, value[at], before?.[at], false, isFinalOnly);
     if (mistake === undefined) continue;
     mistake.depth++;
     return mistake;
@@ -80,13 +98,14 @@ function objectMistake(
   value: Readonly<Record<string, unknown>>,
   known: unknown,
   isRoot: boolean,
+  isFinalOnly: boolean,
 ): Mistake | undefined {
   const before = isJsonObject(known) ? known : undefined;
   for (const key in value) {
     if (isRoot && (key === "metadata" || key === "apiVersion" || key === "kind")) continue;
     const child = schema.property(key);
     if (child === undefined) continue;
-    const mistake = mistakeOf(child, value[key], before?.[key], false);
+    const mistake = mistakeOf(child, value[key], before?.[key], false, isFinalOnly);
     if (mistake === undefined) continue;
     if (schema.declares(key)) placeIn(mistake, schema, key, isRoot);
     else mistake.depth++;
@@ -99,7 +118,7 @@ function objectMistake(
 function placeIn(mistake: Mistake, holder: Schema, key: string, isRoot: boolean): void {
   if (mistake.type === undefined) return;
   const field = fieldOf(holder, key);
-  if (mistake.path.length === 0 && mistake.isInner !== true) {
+  if (mistake.path.length === 0 && !mistake.isFinal) {
     let type = field?.type;
     for (let inside = 0; inside < mistake.depth && type !== undefined; inside++)
       type = /^(?:\[\]|map\[[^\]]*\])\*?(.+)$/.exec(type)?.[1];
@@ -118,14 +137,14 @@ function fieldOf(holder: Schema, key: string): GoField | undefined {
 const INT32 = 2_147_483_648;
 const isInt32 = (value: unknown) => Number.isInteger(value) && (value as number) >= -INT32 && (value as number) < INT32;
 
-const plain = (text: string | undefined): Mistake | undefined =>
-  text === undefined ? undefined : { text, path: [], depth: 0 };
+const plain = (text: string | undefined, isFinal = true): Mistake | undefined =>
+  text === undefined ? undefined : { text, isFinal, path: [], depth: 0 };
 
-function refusal(value: unknown, type: string): Mistake {
+function refusalOf(value: unknown, type: string, isFinal: boolean): Mistake {
   const found = jsonType(value);
   // Go shows numbers that do not fit into an integer.
   const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
-  return { text: `json: cannot unmarshal ${shown}`, type, path: [], depth: 0 };
+  return { text: `json: cannot unmarshal ${shown}`, type, isFinal, path: [], depth: 0 };
 }
 
 const TIME =

@@ -130,7 +130,7 @@ export async function modifyObject(
       if (address.subresource === undefined) warnOf(definition, counted, old, context.warn);
       return counted;
     })) as KubeObject;
-    if (!options.dryRun) object = definition.strategy.stored?.(object, known) ?? object;
+    object = definition.strategy.stored?.(object, known) ?? object;
     // A write that changes nothing still moves an object into the form that is stored today.
     const isStoredAnew = store.isStale(key) || presentObject.apiVersion !== storedVersionOf(definition);
     if (options.dryRun || (deepEqual(object, old) && !isStoredAnew)) return show(options.dryRun ? object : old);
@@ -262,7 +262,10 @@ function withFinalizers(namespace: KubeObject, finalizers: readonly string[]): K
 
 function countGeneration(definition: ResourceDefinition, object: KubeObject, old: KubeObject): KubeObject {
   if (!definition.hasGeneration || definition.strategy.keepsGeneration === true) return object;
-  const generation = (old.metadata.generation ?? 0) + (isSameDesire(object, old) ? 0 : 1);
+  const isSame =
+    isSameDesire(object, old) &&
+    (definition.strategy.countsLabels !== true || deepEqual(object.metadata.labels, old.metadata.labels));
+  const generation = (old.metadata.generation ?? 0) + (isSame ? 0 : 1);
   return generation === (object.metadata.generation ?? 0) ? object : withMetadata(object, { generation });
 }
 

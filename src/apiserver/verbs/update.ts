@@ -29,8 +29,9 @@ export async function updateObject(
     return createObject(host, definition, namespace, request.body, options, context);
   }
   if (
-    (definition.origin === "custom" || definition.strategy.needsVersionOnUpdate === true) &&
-    subresource === undefined &&
+    ((definition.origin === "custom" && subresource === undefined) ||
+      // What runs in this process may say what it wants of what it knows.
+      (definition.strategy.needsVersionOnUpdate === true && context.tracksFields === true)) &&
     !request.body.metadata?.resourceVersion
   )
     throw invalid({ group: definition.kind.group, kind: definition.kind.resource }, name, [
@@ -43,7 +44,7 @@ export async function updateObject(
   const known = knownOf(definition, found, found.object);
   const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
   return modifyObject(host, definition, request, options, context, () => body, {
-    expectedVersion: request.body.metadata?.resourceVersion,
+    expectedVersion: head.metadata.resourceVersion,
     expectedUid: head.metadata.uid,
   });
 }

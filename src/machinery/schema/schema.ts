@@ -185,7 +185,7 @@ export class Schema {
         member === null &&
         !schema.source.nullable &&
         !(schema.source.format === "date-time" && this.#options.isPublished) &&
-        !schema.preservesUnknown
+        (!schema.preservesUnknown || schema.goName === "Quantity")
       ) {
         changed ??= { ...value };
         // Go reads null in a map as the zero value, null in a struct as absent.
@@ -201,6 +201,7 @@ export class Schema {
   }
 
   #zero(): unknown {
+    if (this.goName === "Quantity") return "0";
     if (this.isIntOrString || this.source.type === "integer" || this.source.type === "number") return 0;
     if (this.source.type === "string") return this.source.format === "date-time" ? null : "";
     if (this.source.type === "boolean") return false;

@@ -1,0 +1,365 @@
+/** Devices: classes, claims and slices of them; their defaults, and what they must keep to, in kube-apiserver's words. */
+import { CelCompileError, CelEnvironment, dyn } from "#cel";
+import {
+  DNS_LABEL,
+  type FieldError,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  type KubeObject,
+  labelMapErrors,
+  labelKeyErrors,
+  setPath,
+} from "#machinery";
+import { deepEqual } from "#base";
+import type { Strategy } from "../definition.ts";
+import { filled, isMap, listAt, valueAt } from "./checks.ts";
+import { goValue } from "./go-values.ts";
+import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
+import type { Json } from "./pod-defaults.ts";
+import { immutableAt } from "./workload-rules.ts";
+
+const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
+const required = (value: unknown, path: string): FieldError[] =>
+  value ? subdomainErrorsAt(value, path) : [fieldRequired(path)];
+
+const environment = new CelEnvironment({ variables: { device: dyn } });
+/** What a parser says of an expression that holds nothing (wire). */
+const NOTHING =
+  "ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+
+function selectorErrors(holder: Json, where: string): FieldError[] {
+  return listAt(holder, "selectors").flatMap((selector, at) => {
+    const path = `${where}.selectors[${at}].cel`;
+    if (!isMap(selector["cel"])) return [fieldRequired(path)];
+    const expression = String(valueAt(selector, "cel.expression") ?? "");
+    const refuse = (text: string) => [fieldInvalid(`${path}.expression`, expression, `compilation failed: ${text}`)];
+    if (expression === "") return refuse(NOTHING);
+    try {
+      environment.compile(expression);
+      return [];
+    } catch (error) {
+      if (error instanceof CelCompileError) return refuse(error.message);
+      throw error;
+    }
+  });
+}
+
+function configErrors(config: Json, where: string): FieldError[] {
+  const { opaque } = config;
+  const path = `${where}.opaque`;
+  if (!isMap(opaque)) return [fieldRequired(path)];
+  const { driver, parameters } = opaque;
+  return [
+    ...required(driver, `${path}.driver`),
+    ...(parameters === undefined || parameters === null
+      ? [fieldRequired(`${path}.parameters`)]
+      : isMap(parameters)
+        ? []
+        : [fieldInvalid(`${path}.parameters`, "<value omitted>", "must be a valid JSON object")]),
+  ];
+}
+
+function amountErrors(request: Json, where: string): FieldError[] {
+  const { allocationMode: mode, count } = request;
+  switch (mode) {
+    case "ExactCount":
+      return Number(count ?? 0) <= 0 ? [fieldInvalid(`${where}.count`, count ?? 0, "must be greater than zero")] : [];
+    case "All":
+      return count === undefined
+        ? []
+        : [fieldInvalid(`${where}.count`, count, "must not be specified when allocationMode is 'All'")];
+    default:
+      return [fieldNotSupported(`${where}.allocationMode`, mode ?? "", ["All", "ExactCount"])];
+  }
+}
+
+function tolerationErrors(request: Json, where: string): FieldError[] {
+  return listAt(request, "tolerations").flatMap(({ key, operator, value, effect }, at) => {
+    const path = `${where}.tolerations[${at}]`;
+    return [
+      ...(key ? labelKeyErrors(String(key)).map((text) => fieldInvalid(`${path}.key`, key, text)) : []),
+      ...(operator === "Exists"
+        ? value
+          ? [fieldInvalid(`${path}.value`, value, "must be empty for operator `Exists`")]
+          : []
+        : operator === "Equal"
+          ? []
+          : operator
+            ? [fieldNotSupported(`${path}.operator`, operator, ["Equal", "Exists"])]
+            : [fieldRequired(`${path}.operator`)]),
+      ...(!effect || ["NoExecute", "NoSchedule", "None"].includes(String(effect))
+        ? []
+        : [fieldNotSupported(`${path}.effect`, effect, ["NoExecute", "NoSchedule", "None"])]),
+    ];
+  });
+}
+
+const askedErrors = (request: Json, where: string): FieldError[] => [
+  ...required(request["deviceClassName"], `${where}.deviceClassName`),
+  ...selectorErrors(request, where),
+  ...amountErrors(request, where),
+  ...tolerationErrors(request, where),
+];
+
+function requestErrors(request: Json, where: string): FieldError[] {
+  const [exactly, alternatives] = [request["exactly"], listAt(request, "firstAvailable")];
+  const errors = dnsLabelErrors(request["name"], `${where}.name`);
+  if (isMap(exactly) && alternatives.length > 0)
+    errors.push(
+      fieldInvalid(
+        where,
+        "{...}",
+        "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
+      ),
+    );
+  else if (isMap(exactly)) errors.push(...askedErrors(exactly as Json, `${where}.exactly`));
+  else if (alternatives.length === 0)
+    errors.push(fieldRequired(where, "exactly one of `exactly` or `firstAvailable` is required"));
+  const seen = new Set<unknown>();
+  for (const [at, one] of alternatives.entries()) {
+    const path = `${where}.firstAvailable[${at}]`;
+    errors.push(...dnsLabelErrors(one["name"], `${path}.name`), ...askedErrors(one, path));
+    if (seen.has(one["name"])) errors.push(fieldDuplicate(path, one["name"]));
+    seen.add(one["name"]);
+  }
+  return errors;
+}
+
+/** Names of requests that others speak of: of whole ones, and of one of several alternatives. */
+function namedErrors(holder: Json, names: ReadonlySet<string>, where: string): FieldError[] {
+  return (listAt(holder, "requests") as readonly unknown[]).flatMap((value, at) => {
+    const path = `${where}.requests[${at}]`;
+    const name = String(value);
+    return [
+      ...(name.includes("/")
+        ? name.split("/").flatMap((part) => dnsLabelErrors(part, path))
+        : [...dnsLabelErrors(name, path)]),
+      ...(names.has(name)
+        ? []
+        : [
+            fieldInvalid(
+              path,
+              name,
+              "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'",
+            ),
+          ]),
+    ];
+  });
+}
+
+function constraintErrors(constraint: Json, names: ReadonlySet<string>, where: string): FieldError[] {
+  const attribute = constraint["matchAttribute"];
+  const errors = namedErrors(constraint, names, where);
+  if (attribute === undefined)
+    return [
+      ...errors,
+      fieldRequired(
+        where,
+        'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set',
+      ),
+    ];
+  return [...errors, ...attributeNameErrors(String(attribute), `${where}.matchAttribute`, true)];
+}
+
+const C_IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const C_IDENTIFIER_TEXT =
+  "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
+
+/** A name with the domain of who defines it, which may be left out where the driver is known. */
+function attributeNameErrors(name: string, path: string, needsDomain: boolean): FieldError[] {
+  if (name === "") return [fieldRequired(path)];
+  const slash = name.indexOf("/");
+  if (slash < 0)
+    return needsDomain
+      ? [fieldInvalid(path, name, "must include a domain")]
+      : C_IDENTIFIER.test(name)
+        ? []
+        : [fieldInvalid(path, name, C_IDENTIFIER_TEXT)];
+  const [domain, identifier] = [name.slice(0, slash), name.slice(slash + 1)];
+  return [
+    ...(domain === "" ? [fieldRequired(path, "the domain must not be empty")] : subdomainErrorsAt(domain, path)),
+    ...(identifier === ""
+      ? [fieldRequired(path, "the name must not be empty")]
+      : C_IDENTIFIER.test(identifier)
+        ? []
+        : [fieldInvalid(path, identifier, C_IDENTIFIER_TEXT)]),
+  ];
+}
+
+function claimErrors(spec: Json, where: string): FieldError[] {
+  const devices = `${where}.devices`;
+  const requests = listAt(spec, "devices.requests");
+  const names = new Set<string>();
+  const errors: FieldError[] = [];
+  const repeated: FieldError[] = [];
+  for (const [at, request] of requests.entries()) {
+    const name = String(request["name"] ?? "");
+    errors.push(...requestErrors(request, `${devices}.requests[${at}]`));
+    if (names.has(name)) repeated.push(fieldDuplicate(`${devices}.requests[${at}]`, name));
+    // A name that cannot be one names nothing.
+    if (DNS_LABEL.test(name)) names.add(name);
+    for (const one of listAt(request, "firstAvailable")) names.add(`${name}/${String(one["name"] ?? "")}`);
+  }
+  return [
+    ...errors,
+    ...repeated,
+    ...listAt(spec, "devices.constraints").flatMap((constraint, at) =>
+      constraintErrors(constraint, names, `${devices}.constraints[${at}]`),
+    ),
+    ...listAt(spec, "devices.config").flatMap((config, at) => {
+      const path = `${devices}.config[${at}]`;
+      return [...namedErrors(config, names, path), ...configErrors(config, path)];
+    }),
+  ];
+}
+
+/** How many devices are asked for, where nothing says so. */
+function withAmounts(object: KubeObject, path: readonly string[]): KubeObject {
+  const requests = listAt(object, path.join("."));
+  const amount = (asked: Json): Json => {
+    const mode = filled(asked, { allocationMode: "ExactCount" });
+    return mode["allocationMode"] === "ExactCount" && !mode["count"] ? { ...mode, count: 1 } : mode;
+  };
+  const next = requests.map((request) => {
+    const exactly = request["exactly"];
+    const alternatives = listAt(request, "firstAvailable");
+    const counted = isMap(exactly) ? amount(exactly as Json) : exactly;
+    const others = alternatives.map(amount);
+    return counted === exactly && others.every((one, at) => one === alternatives[at])
+      ? request
+      : {
+          ...request,
+          ...(counted === undefined ? {} : { exactly: counted }),
+          ...(others.length === 0 ? {} : { firstAvailable: others }),
+        };
+  });
+  return next.every((request, at) => request === requests[at]) ? object : setPath(object, path, next);
+}
+
+function classErrors(object: KubeObject): FieldError[] {
+  const spec = specOf(object);
+  const name = spec["extendedResourceName"];
+  return [
+    ...selectorErrors(spec, "spec"),
+    ...listAt(spec, "config").flatMap((config, at) => configErrors(config, `spec.config[${at}]`)),
+    ...(name === undefined || isExtendedName(String(name))
+      ? []
+      : [fieldInvalid("spec.extendedResourceName", name, "must be a valid extended resource name")]),
+  ];
+}
+
+const isExtendedName = (name: string) =>
+  name.includes("/") &&
+  !name.split("/")[0]?.endsWith("kubernetes.io") &&
+  !name.startsWith("requests.") &&
+  labelKeyErrors(`requests.${name}`).length === 0;
+
+const SEMANTIC_VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-z-.]+)?(?:\+[0-9A-Za-z-.]+)?$/;
+const VALUES = ["int", "bool", "string", "version"];
+const ATTRIBUTE_LENGTH_MAX = 64;
+
+function attributeErrors(value: Json, where: string): FieldError[] {
+  const given = VALUES.filter((kind) => value[kind] !== undefined && value[kind] !== null);
+  if (given.length !== 1)
+    return [fieldInvalid(where, given.length === 0 ? "" : value, "exactly one value must be specified")];
+  const text = String(value[given[0] as string]);
+  if ((given[0] === "string" || given[0] === "version") && text.length > ATTRIBUTE_LENGTH_MAX)
+    return [
+      {
+        type: "FieldValueTooLong",
+        field: `${where}.${given[0]}`,
+        message: `Too long: may not be more than ${ATTRIBUTE_LENGTH_MAX} bytes`,
+      },
+    ];
+  return given[0] === "version" && !SEMANTIC_VERSION.test(text)
+    ? [fieldInvalid(`${where}.version`, text, "must be a string compatible with semver.org spec 2.0.0")]
+    : [];
+}
+
+function deviceErrors(device: Json, where: string): FieldError[] {
+  const entries = (part: string) => Object.entries((device[part] ?? {}) as Readonly<Record<string, Json>>);
+  return [
+    ...dnsLabelErrors(device["name"], `${where}.name`),
+    ...entries("attributes").flatMap(([name, value]) => [
+      ...attributeNameErrors(name, `${where}.attributes`, false),
+      ...attributeErrors(value, `${where}.attributes[${name}]`),
+    ]),
+    ...entries("capacity").flatMap(([name]) => attributeNameErrors(name, `${where}.capacity`, false)),
+  ];
+}
+
+const PLACES = ["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"];
+
+function sliceErrors(object: KubeObject): FieldError[] {
+  const spec = specOf(object);
+  const pool = (spec["pool"] ?? {}) as Json;
+  const [generation, count] = [pool["generation"], pool["resourceSliceCount"]].map((value) => Number(value ?? 0));
+  const places = PLACES.filter((part) => spec[part] !== undefined && spec[part] !== "" && spec[part] !== false);
+  const errors = required(spec["driver"], "spec.driver");
+  errors.push(
+    ...(pool["name"]
+      ? String(pool["name"])
+          .split("/")
+          .flatMap((part) => subdomainErrorsAt(part, "spec.pool.name"))
+      : [fieldRequired("spec.pool.name")]),
+  );
+  if ((count ?? 0) <= 0) errors.push(fieldInvalid("spec.pool.resourceSliceCount", count, "must be greater than zero"));
+  if ((generation ?? 0) < 0)
+    errors.push(fieldInvalid("spec.pool.generation", generation, "must be greater than or equal to zero"));
+  if (spec["nodeName"]) errors.push(...subdomainErrorsAt(spec["nodeName"], "spec.nodeName"));
+  if (places.length !== 1)
+    errors.push(
+      places.length === 0
+        ? fieldRequired(
+            "spec",
+            "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required",
+          )
+        : fieldInvalid(
+            "spec",
+            `{${places.map((part) => `\`${part}\``).join(", ")}}`,
+            "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required, but multiple fields are set",
+          ),
+    );
+  const names = new Set<unknown>();
+  const repeated: FieldError[] = [];
+  for (const [at, device] of listAt(spec, "devices").entries()) {
+    errors.push(...deviceErrors(device, `spec.devices[${at}]`));
+    if (names.has(device["name"])) repeated.push(fieldDuplicate(`spec.devices[${at}]`, device["name"]));
+    names.add(device["name"]);
+  }
+  return [...errors, ...repeated];
+}
+
+const fixedSpec = (type: string) => (object: KubeObject, old: KubeObject) =>
+  deepEqual(specOf(object), specOf(old))
+    ? []
+    : [fieldInvalid("spec", goValue(`io.k8s.api.resource.v1.${type}`, specOf(object)), "field is immutable")];
+
+export const deviceRules: Readonly<Record<string, Strategy>> = {
+  "resource.k8s.io/DeviceClass": { rulesAreWhole: true, validate: classErrors },
+  "resource.k8s.io/ResourceClaim": {
+    rulesAreWhole: true,
+    applyDefaults: (object) => withAmounts(object, ["spec", "devices", "requests"]),
+    validate: (object) => claimErrors(specOf(object), "spec"),
+    validateUpdate: fixedSpec("ResourceClaimSpec"),
+  },
+  "resource.k8s.io/ResourceClaimTemplate": {
+    rulesAreWhole: true,
+    applyDefaults: (object) => withAmounts(object, ["spec", "spec", "devices", "requests"]),
+    validate: (object) => [
+      ...labelMapErrors(
+        (valueAt(object, "spec.metadata.labels") ?? {}) as Readonly<Record<string, string>>,
+        "spec.metadata.labels",
+      ),
+      ...claimErrors((valueAt(object, "spec.spec") ?? {}) as Json, "spec.spec"),
+    ],
+    validateUpdate: fixedSpec("ResourceClaimTemplateSpec"),
+  },
+  "resource.k8s.io/ResourceSlice": {
+    rulesAreWhole: true,
+    validate: sliceErrors,
+    validateUpdate: (object, old) => immutableAt(object, old, "spec.driver", "spec.nodeName", "spec.pool.name"),
+  },
+};
