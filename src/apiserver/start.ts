@@ -241,7 +241,9 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       listenAuthority = listenOptions.clientAuthority;
       listener = await listen(front, listenOptions);
       const { port } = listener;
-      const address = listenOptions.advertisedAddress ?? advertisedAddress(listenOptions.host);
+      const address =
+        listenOptions.advertisedAddress ??
+        advertisedAddress(listenOptions.host, options.serviceRanges?.addresses?.[0]?.family);
       const publish = (all: readonly { readonly address?: string; readonly port: number }[]) =>
         publishKubernetesService(
           { ...server.transport(systemUser), send: asApiServer(server) },

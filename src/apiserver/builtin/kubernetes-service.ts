@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { deepEqual } from "#base";
 import { isAlreadyExists, isConflict, isNotFound, type KubeObject, type Transport } from "#machinery";
@@ -7,14 +8,23 @@ import { isAlreadyExists, isConflict, isNotFound, type KubeObject, type Transpor
 const AT = { namespace: "default", name: "kubernetes" };
 const LABELS = { component: "apiserver", provider: "kubernetes" };
 
-/** The first IPv4 address of this machine that others can use; loopback addresses are no endpoints. */
-export function advertisedAddress(host: string): string | undefined {
-  const isOwn = /^\d+\.\d+\.\d+\.\d+$/.test(host) && host !== "0.0.0.0" && !host.startsWith("127.");
+/**
+ * The first address of this machine that others can use, of the family Services have first where there is one; loopback
+ * and link-local addresses are no endpoints.
+ */
+export function advertisedAddress(host: string, family: "IPv4" | "IPv6" = "IPv4"): string | undefined {
+  const isOwn =
+    (isIP(host) === 4 && host !== "0.0.0.0" && !host.startsWith("127.")) ||
+    (isIP(host) === 6 && host !== "::" && host !== "::1" && !LINK_LOCAL.test(host));
   if (isOwn) return host;
-  return Object.values(networkInterfaces())
+  const usable = Object.values(networkInterfaces())
     .flat()
-    .find((found) => found !== undefined && found.family === "IPv4" && !found.internal)?.address;
+    .filter((found) => found !== undefined && !found.internal && !LINK_LOCAL.test(found.address));
+  return (usable.find((found) => found?.family === family) ?? usable.find((found) => found?.family === "IPv4"))
+    ?.address;
 }
+
+const LINK_LOCAL = /^fe[89ab]/i;
 
 export interface ServingAddress {
   readonly address: string;

@@ -286,7 +286,7 @@ export class Front {
     if (path === "/metrics")
       return {
         status: 200,
-        headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+        headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", ...NOT_CACHED },
         body: Buffer.from((await this.#parts.metrics?.()) ?? ""),
       };
     if (path === "/")
@@ -310,7 +310,7 @@ export class Front {
       if (form === undefined) return { status: 406, headers: NOT_CACHED, body: Buffer.alloc(0) };
       const document = openapi.v2();
       const etag = `"${document.hash}"`;
-      const known = { etag, vary: "Accept" };
+      const known = { etag, vary: "Accept-Encoding, Accept", ...NOT_CACHED };
       if (header(request, "if-none-match") === etag) return { status: 304, headers: known, body: Buffer.alloc(0) };
       const type = form === "json" ? "application/json" : OLD_SCHEMA_PROTOBUF;
       return { status: 200, headers: { "content-type": type, ...known }, body: document[form] };
