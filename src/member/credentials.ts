@@ -51,13 +51,20 @@ export async function obtainCredentials(
       { verbs: ["get"], nonResourceURLs: ["*"] },
     ],
   } as ClusterRole);
-  await ensureObject(client, ClusterRoleBinding, {
+  const subject = { kind: "ServiceAccount", name: account, namespace };
+  const binding = await ensureObject(client, ClusterRoleBinding, {
     apiVersion: "rbac.authorization.k8s.io/v1",
     kind: "ClusterRoleBinding",
     metadata: { name: role, labels },
-    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
+    subjects: [subject],
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
   } as ClusterRoleBinding);
+  // One that is left over from credentials in another namespace would leave the account without rights.
+  const isBound = binding.subjects?.some(
+    (one) => one.kind === subject.kind && one.name === account && one.namespace === namespace,
+  );
+  if (isBound !== true)
+    await client.update(ClusterRoleBinding, { ...binding, subjects: [...(binding.subjects ?? []), subject] });
   const impersonator = await tokenOf(client, cluster, namespace, IMPERSONATOR, clock);
   const own = await tokenOf(client, cluster, namespace, account, clock);
   return { token: own.token, authority: own.authority, impersonatorToken: impersonator.token };

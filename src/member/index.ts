@@ -8,6 +8,7 @@
 export { IMPERSONATOR, memberAccount, type MemberCredentials, obtainCredentials } from "./credentials.ts";
 export { memberAddress, type MemberAddress, secretText } from "./address.ts";
 export {
+  adoptMember,
   joinMember,
   type MemberAccess,
   memberId,

@@ -61,6 +61,47 @@ export async function joinMember(
   });
 }
 
+/**
+ * Goes on with a join that was cut off after its Cluster was made: fresh credentials, in the namespace the Cluster names, and
+ * nothing twice. Throws where the Cluster is another member's, a pull member's, on its way out, or keeps its credentials
+ * elsewhere than `join` does.
+ */
+export async function adoptMember(
+  plane: Client,
+  present: Cluster,
+  { id, namespace }: { readonly id: string; readonly namespace?: string | undefined },
+  member: Client,
+  clock: Clock,
+): Promise<void> {
+  const { name: cluster = "", deletionTimestamp } = present.metadata;
+  const { spec } = present;
+  const refuse = (why: string) => new Error(`cluster(${cluster}) cannot be adopted: ${why}`);
+  if (id === "" || spec?.id !== id)
+    throw refuse(
+      `it is another member: its id is ${JSON.stringify(spec?.id ?? "")}, this member's ${JSON.stringify(id)}`,
+    );
+  if (deletionTimestamp !== undefined) throw refuse("it is being removed");
+  if (spec.syncMode !== "Push") throw refuse(`it is a ${spec.syncMode} mode member cluster`);
+  const { secretRef, impersonatorSecretRef } = spec;
+  if (
+    secretRef?.name !== cluster ||
+    impersonatorSecretRef?.name !== `${cluster}-impersonator` ||
+    impersonatorSecretRef.namespace !== secretRef.namespace
+  )
+    throw refuse("its spec.secretRef and spec.impersonatorSecretRef are not those that join writes");
+  if (namespace !== undefined && namespace !== secretRef.namespace)
+    throw refuse(`its credentials lie in namespace ${secretRef.namespace}, not in ${namespace}`);
+  const place = { cluster, namespace: secretRef.namespace };
+  const credentials = await obtainCredentials(member, cluster, place.namespace, clock);
+  await ensureObject(plane, Namespace, {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: place.namespace, labels: LABELS },
+  });
+  await renewCredentials(plane, place, credentials);
+  await ownCredentials(plane, present, place.namespace);
+}
+
 /** Puts credentials and the Cluster into the control plane; the credentials go with the Cluster. Gives the Cluster. */
 export async function registerMember(
   plane: Client,

@@ -6,7 +6,7 @@ import { parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { runCommand } from "#cli";
 import type { Fleet } from "#controlplane";
-import { eventually, startTestFleet } from "#testing";
+import { captured, eventually, startTestFleet } from "#testing";
 
 let fleet: Fleet;
 let plane: Client;
@@ -148,6 +148,135 @@ test("CL-6 CL-7 CL-8 CL-9 D-20: a member is known by its kube-system; nobody joi
   const twin = { apiVersion: "cluster.karmada.io/v1alpha1", kind: "Cluster", metadata: { name: "twin" }, spec };
   expect((await plane.create(Cluster, twin as unknown as Cluster)).spec?.id).toBe(id);
 }, 120_000);
+
+test("D8: what can be seen before a join is checked; one that fails takes back what it made; one that was cut off is gone on with", async () => {
+  const { namespace: _namespace, ...endpoint } = resolveContext(parseKubeconfig(kubeconfig("member2")));
+  const second = createHttpTransport(endpoint);
+  try {
+    const there = createClient(second);
+    const access = ["--kubeconfig", kubeconfig("flotilla"), "--cluster-kubeconfig", kubeconfig("member2")];
+    const join = (...words: readonly string[]) => captured(() => runCommand("flotilla", ["join", ...words, ...access]));
+    const account = (name: string) => there.find(ServiceAccount, { namespace: SPACE, name });
+    const role = { name: "karmada-controller-manager:karmada-member2" };
+    const inMember = async () =>
+      [
+        await account("karmada-member2"),
+        await there.find(ClusterRole, role),
+        await there.find(ClusterRoleBinding, role),
+      ]
+        .filter((object) => object !== undefined)
+        .map(({ kind }) => kind);
+    const spaceIsGone = async () => (await there.find(Namespace, { name: SPACE })) === undefined;
+
+    const taken = await join("member2", "--check");
+    expect([taken.code, taken.stdout]).toEqual([
+      1,
+      expect.stringMatching(/^name and id: failed .*has been registered/m),
+    ]);
+    expect((await captured(() => runCommand("flotilla", ["unjoin", "member2", ...access]))).code).toBe(0);
+    await eventually(spaceIsGone, 60_000);
+    await eventually(async () => {
+      const left = [await secretOf(plane, "member2"), await secretOf(plane, "member2-impersonator")];
+      return left.every((secret) => secret === undefined);
+    }, 60_000);
+
+    // Somebody who may do everything in the control plane but make a Cluster.
+    const rbac = "rbac.authorization.k8s.io";
+    const rules = [
+      { apiGroups: [""], resources: ["namespaces", "secrets"], verbs: ["*"] },
+      { apiGroups: ["cluster.karmada.io"], resources: ["clusters"], verbs: ["list"] },
+    ];
+    const head = { apiVersion: `${rbac}/v1`, metadata: { name: "half" } };
+    await plane.create(ClusterRole, { ...head, kind: "ClusterRole", rules } as ClusterRole);
+    await plane.create(ClusterRoleBinding, {
+      ...head,
+      kind: "ClusterRoleBinding",
+      subjects: [{ kind: "User", apiGroup: rbac, name: "half" }],
+      roleRef: { apiGroup: rbac, kind: "ClusterRole", name: "half" },
+    } as ClusterRoleBinding);
+    // Rights that were just given hold a moment later.
+    await eventually(async () => {
+      const { code, stdout } = await join("member2", "--check", "--karmada-as=half");
+      const lines = stdout.split("\n").filter((line) => line.includes(": failed"));
+      const wanted = "rights in the control plane: failed (missing: create clusters.cluster.karmada.io)";
+      return code === 1 && lines.join() === wanted;
+    }, 60_000);
+    const good = await join("member2", "--check", "--output=json");
+    const id = (await there.get(Namespace, { name: "kube-system" })).metadata.uid;
+    expect(good.code).toBe(0);
+    const seen = JSON.parse(good.stdout) as readonly { check: string; result: string; message: string }[];
+    expect(seen.map(({ check, result }) => `${check}: ${result}`)).toEqual([
+      "control plane reachable: ok",
+      "member reachable: ok",
+      "member reachable from the control plane: unknown",
+      "proxy: ok",
+      "server version: ok",
+      "clocks: ok",
+      "rights in the member: ok",
+      "rights in the control plane: ok",
+      "name and id: ok",
+    ]);
+    expect(seen.at(-1)?.message).toBe(id);
+    expect([await spaceIsGone(), await inMember(), await secretOf(plane, "member2")]).toEqual([true, [], undefined]);
+    expect((await join("member2", "--output=json")).stderr).toContain("--output json needs --check");
+
+    const failed = await join("member2", "--karmada-as=half");
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toContain("cluster(member2) is not joined; what this run made is taken back\n");
+    for (const line of [
+      "removed secret/member2 in karmada-cluster of the control plane",
+      "removed clusterrole/karmada-controller-manager:karmada-member2 of the member",
+      "removed serviceaccount/karmada-impersonator in karmada-cluster of the member",
+      "removed namespace/karmada-cluster of the member",
+    ])
+      expect(failed.stderr).toContain(`  ${line}\n`);
+    expect(failed.stderr).not.toContain("stays");
+    expect([await inMember(), await secretOf(plane, "member2"), await secretOf(plane, "member2-impersonator")]).toEqual(
+      [[], undefined, undefined],
+    );
+    // What was there before is not this run's to remove.
+    expect(await plane.find(Namespace, { name: SPACE })).toBeDefined();
+    await eventually(spaceIsGone, 60_000);
+
+    // Rights left over from credentials in another namespace are no rights of the account that is made now.
+    const stale = { kind: "ServiceAccount", name: "karmada-member2", namespace: "elsewhere" };
+    await there.create(ClusterRoleBinding, {
+      apiVersion: `${rbac}/v1`,
+      kind: "ClusterRoleBinding",
+      metadata: role,
+      subjects: [stale],
+      roleRef: { apiGroup: rbac, kind: "ClusterRole", name: role.name },
+    } as ClusterRoleBinding);
+    // Cut off after the Cluster was made: stale credentials, and none of them goes with it.
+    expect(await join("member2", "--adopt")).toMatchObject({ code: 0, stdout: expect.stringContaining("is joined") });
+    expect((await there.get(ClusterRoleBinding, role)).subjects).toEqual([stale, { ...stale, namespace: SPACE }]);
+    const before = await plane.get(Cluster, { name: "member2" });
+    const cut = { metadata: { ownerReferences: null }, data: { token: Buffer.from("stale").toString("base64") } };
+    await plane.patch(Secret, { namespace: SPACE, name: "member2" }, "application/merge-patch+json", cut);
+    await plane.delete(Secret, { namespace: SPACE, name: "member2-impersonator" });
+    expect((await join("member2")).stderr).toContain("has been registered");
+    expect(await join("member2", "--adopt", "--check")).toMatchObject({ code: 0 });
+    const elsewhere = await join("member2", "--adopt", "--cluster-namespace=elsewhere");
+    expect(elsewhere.stderr).toContain("its credentials lie in namespace karmada-cluster, not in elsewhere");
+    expect((await join("member1", "--adopt")).stderr).toContain("cannot be adopted: it is another member");
+    expect((await join("third", "--adopt")).stderr).toContain("has been registered");
+    expect(await join("member2", "--adopt")).toMatchObject({
+      code: 0,
+      stdout: "cluster(member2) is adopted: its credentials are fresh\n",
+    });
+    const owned = [{ kind: "Cluster", name: "member2", uid: before.metadata.uid }];
+    for (const [here, from] of [
+      ["member2", "karmada-member2"],
+      ["member2-impersonator", "karmada-impersonator"],
+    ] as const) {
+      const secret = await secretOf(plane, here);
+      expect(secret?.metadata.ownerReferences).toMatchObject(owned);
+      expect(text(secret, "token")).toBe(text(await secretOf(there, from), "token"));
+    }
+  } finally {
+    await second.close();
+  }
+}, 240_000);
 
 test("AG-1: an agent does not start without a name for its cluster, with a lease that lasts no time, or with a share of it that is none", async () => {
   const refused = async (...words: readonly string[]) => {

@@ -1,3 +1,4 @@
+import { stringify } from "yaml";
 import { Secret } from "#apis/kubernetes";
 import { createBootstrapToken, type KubeconfigEndpoint, parseBootstrapToken, publicKeyPins } from "#certs";
 import type { Client } from "#client";
@@ -8,11 +9,13 @@ import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { formatTable } from "../table.ts";
 import {
   DEFAULT_GROUP,
+  deleteExpiredTokens,
+  listTokens,
   TOKEN_NAMESPACE,
-  TOKEN_TYPE,
   tokenRow,
   tokenSecret,
   tokenSecretName,
+  tokenView,
 } from "../registration/tokens.ts";
 
 const actions: Readonly<Record<string, (parsed: Parsed, connection: Connection, program: string) => Promise<string>>> =
@@ -35,16 +38,23 @@ const actions: Readonly<Record<string, (parsed: Parsed, connection: Connection, 
       const text = `${token.id}.${token.secret}`;
       return command === undefined ? `${text}\n` : `${command(text)}\n`;
     },
-    list: async (_parsed, { client }) => {
-      const { items } = await client.list(Secret, {
-        namespace: TOKEN_NAMESPACE,
-        fieldSelector: `type=${TOKEN_TYPE}`,
-      });
-      const rows = items.map((secret) => tokenRow(secret, Date.now())).filter((row) => row !== undefined);
+    list: async (parsed, { client }) => {
+      const output = parsed.get("output") ?? "";
+      if (!["", "json", "yaml", "name"].includes(output))
+        throw new Error(`--output: ${JSON.stringify(output)} must be one of json, yaml, name`);
+      if (parsed.args.length > 0) throw new Error(`token list takes no arguments, received ${parsed.args.length}`);
+      const tokens = await listTokens(client);
+      const nowMs = Date.now();
+      if (output === "json" || output === "yaml") {
+        const items = tokens.map((secret) => tokenView(secret, nowMs, parsed.isOn("show-secret")));
+        return output === "json" ? `${JSON.stringify(items, undefined, 2)}\n` : stringify(items);
+      }
+      if (output === "name") return tokens.map(({ metadata }) => `secret/${metadata.name}\n`).join("");
+      const rows = tokens.map((secret) => tokenRow(secret, nowMs)).filter((row) => row !== undefined);
       return formatTable(["TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS"], rows);
     },
     delete: async (parsed, { client }) => {
-      const ids = parsed.args.map((text) => {
+      const given = parsed.args.map((text) => {
         const id = /^[a-z0-9]{6}$/.test(text) ? text : parseBootstrapToken(text)?.id;
         if (id === undefined)
           throw new Error(
@@ -52,9 +62,14 @@ const actions: Readonly<Record<string, (parsed: Parsed, connection: Connection, 
           );
         return id;
       });
-      if (ids.length === 0) throw new Error("missing subcommand; the id or the value of a token is needed");
+      if (given.length > 0 && parsed.isOn("expired")) throw new Error("--expired takes no tokens besides");
+      if (parsed.isOn("expired")) {
+        const ids = await deleteExpiredTokens(client, Date.now());
+        return ids.map((id) => `bootstrap token "${id}" deleted\n`).join("");
+      }
+      if (given.length === 0) throw new Error("missing subcommand; the id or the value of a token is needed");
       let said = "";
-      for (const id of ids) {
+      for (const id of given) {
         await deleteToken(client, id);
         said += `bootstrap token "${id}" deleted\n`;
       }
@@ -93,6 +108,15 @@ export function run(words: readonly string[], program: string): Promise<number> 
       isAction ? rest : words,
       [
         ...kubeconfigFlags,
+        ...(name === "list"
+          ? [
+              { name: "output", short: "o", meaning: "json, yaml or name; default is a table" },
+              { name: "show-secret", isSwitch: true, meaning: "show whole tokens in json and yaml" },
+            ]
+          : []),
+        ...(name === "delete"
+          ? [{ name: "expired", isSwitch: true, meaning: "delete the tokens whose time is over" }]
+          : []),
         ...(isAction && name !== "create"
           ? []
           : [
