@@ -58,6 +58,6 @@ test("tokens are shown without their secret part unless it is asked for; those w
     ]);
     expect(await deleteExpiredTokens(client, nowMs + 60_000)).toEqual([]);
   } finally {
-    await server.stop();
+    server.stop();
   }
 });
