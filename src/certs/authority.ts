@@ -30,8 +30,13 @@ export interface CertificateAuthority extends KeyPair {
 const YEAR_MS = 365 * 24 * 3_600_000;
 /** As kube-controller-manager signs requests. */
 const BACKDATED_MS = 300_000;
+/** Of a long life so much is added before: a share that no one sees who renews when a fifth is left. */
+const BACKDATED_SHARE = 0.01;
 /** A machine whose time is set back soon after its first start still knows its own certificates. */
 const OWN_BACKDATED_MS = 24 * 3_600_000;
+
+/** How long before its signing a certificate is valid already: five minutes, a hundredth of a long life, a day at most. */
+const backdatedMs = (lifeMs: number) => Math.min(OWN_BACKDATED_MS, Math.max(BACKDATED_MS, lifeMs * BACKDATED_SHARE));
 
 /** Milliseconds since the Unix epoch. */
 type Now = () => number;
@@ -119,7 +124,7 @@ function authorityOf(pair: KeyPair, signingKey: webcrypto.CryptoKey, now: Now): 
         serialNumber: serial(),
         subject: parsed.subject,
         issuer: issuer.subject,
-        notBefore: new Date(now() - BACKDATED_MS),
+        notBefore: new Date(now() - backdatedMs(seconds * 1000)),
         notAfter: new Date(Math.min(now() + seconds * 1000, issuer.notAfter.getTime())),
         publicKey: parsed.publicKey,
         signingKey: signingKey as never,

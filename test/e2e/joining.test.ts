@@ -1,4 +1,8 @@
 /** What joining a push member leaves behind in both clusters, and what it refuses (failover.md §2.2). */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse, stringify } from "yaml";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
 import { Cluster } from "#apis/karmada";
@@ -8,6 +12,13 @@ import { runCommand } from "#cli";
 import type { Fleet } from "#controlplane";
 import { captured, eventually, startTestFleet } from "#testing";
 
+interface Merged {
+  readonly clusters: readonly object[];
+  readonly users: readonly object[];
+  readonly contexts: readonly object[];
+}
+
+const folder = mkdtempSync(join(tmpdir(), "flotilla-joining-"));
 let fleet: Fleet;
 let plane: Client;
 let member: Client;
@@ -24,6 +35,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await transport.close();
   await fleet.stop();
+  rmSync(folder, { recursive: true, force: true });
 });
 
 const kubeconfig = (name: string) => fleet.kubeconfigs.get(name) ?? "";
@@ -42,6 +54,18 @@ async function run(...words: readonly string[]): Promise<string> {
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
+}
+/** A kubeconfig for both members, as tools merge them: the current context is that of `member2`. */
+function bothContexts(): string {
+  const [own, other] = ["member1", "member2"].map((name) => parse(readFileSync(kubeconfig(name), "utf8")) as Merged);
+  if (own === undefined || other === undefined) throw new Error("two kubeconfigs are needed");
+  const { clusters, users, contexts } = own;
+  return stringify({
+    ...other,
+    clusters: [...other.clusters, ...clusters],
+    users: [...other.users, ...users],
+    contexts: [...other.contexts, ...contexts],
+  });
 }
 const joinAs = (name: string, ...more: readonly string[]) =>
   run("join", name, "--cluster-kubeconfig", kubeconfig("member1"), ...more);
@@ -62,9 +86,13 @@ test("CL-6 CL-7 CL-8 CL-9 D-20: a member is known by its kube-system; nobody joi
   ]);
   expect(await member.find(ServiceAccount, { namespace: SPACE, name: "karmada-other" })).toBeUndefined();
 
-  expect(await run("unjoin", "member1", "--cluster-kubeconfig", kubeconfig("member1"))).toContain(
-    "cluster(member1) is unjoined successfully",
-  );
+  // Of a kubeconfig's contexts that of the cluster's name leads to the member, whichever is the current one.
+  const both = join(folder, "both.kubeconfig");
+  writeFileSync(both, bothContexts());
+  const unjoined = await run("unjoin", "member1", "--cluster-kubeconfig", both);
+  expect(unjoined).toContain("cluster(member1) is unjoined successfully");
+  const account = (name: string) => ({ namespace: SPACE, name: `karmada-${name}` });
+  expect(await member.find(ServiceAccount, account("member1"))).toBeUndefined();
   // The credentials go with the Cluster.
   await eventually(async () => {
     const left = [await secretOf(plane, "member1"), await secretOf(plane, "member1-impersonator")];

@@ -513,6 +513,37 @@ describe("execution", () => {
     );
   });
 
+  test("[DR-34] of a template only its policy's marks are written, of what no policy selects nothing", async () => {
+    const [chosen, bystander] = [aDeployment("chosen", 1), configMap("bystander", { a: "1" })];
+    const before = await plane.create(Deployment, chosen);
+    const { metadata } = await plane.create(ConfigMap, bystander);
+    await plane.create(
+      PropagationPolicy,
+      policyFor("chosen", { apiVersion: "apps/v1", kind: "Deployment", name: "chosen" }),
+    );
+    // What the member says has come back: everything that is written to a template has been.
+    const after = await eventually(async () => {
+      const found = await plane.get(Deployment, { namespace: "default", name: "chosen" });
+      return found.status?.readyReplicas === 1 ? found : undefined;
+    });
+    const policy = await plane.get(PropagationPolicy, { namespace: "default", name: "chosen" });
+    const id = policy.metadata.labels?.["propagationpolicy.karmada.io/permanent-id"] ?? "";
+    expect(id).toMatch(/^[0-9a-f-]{36}$/);
+    expect(after.metadata.labels).toEqual({
+      ...before.metadata.labels,
+      "propagationpolicy.karmada.io/permanent-id": id,
+    });
+    expect(after.metadata.annotations).toEqual({
+      ...before.metadata.annotations,
+      "propagationpolicy.karmada.io/name": "chosen",
+      "propagationpolicy.karmada.io/namespace": "default",
+    });
+    const { finalizers, ownerReferences, generation } = after.metadata;
+    expect({ finalizers, ownerReferences, generation }).toEqual({ generation: 1 });
+    expect(after.spec).toEqual(before.spec);
+    expect((await plane.get(ConfigMap, { namespace: "default", name: "bystander" })).metadata).toEqual(metadata);
+  });
+
   test("a suspended policy dispatches nothing until it is resumed", async () => {
     await plane.create(ServiceAccount, {
       apiVersion: "v1",

@@ -157,6 +157,11 @@ describeReal("controllers on a production cluster", memberParts, () => {
   });
 
   test("[DR-34] [DR-48] [DR-50] production's own objects keep spec and status, and run on", async () => {
+    // Standby's own status of no replicas has arrived before one looks.
+    await eventually(async () => {
+      const { status } = await here.get(ResourceBinding, { namespace: "shop", name: "frontend-deployment" });
+      return status?.aggregatedStatus?.some((of) => of.clusterName === "standby" && of.status !== undefined);
+    }, 60_000);
     const frontend = await here.get(Deployment, { namespace: "shop", name: "frontend" });
     expect(frontend.spec?.replicas).toBe(3);
     expect(frontend.status).toMatchObject({ readyReplicas: 3, replicas: 3 });

@@ -332,6 +332,66 @@ describe("execution", () => {
     expect((await condition("a", "Applied"))?.message).toContain("connection reset");
   });
 
+  test("never calls an applied Work not applied because its member is busy; one that waits for long is told so", async () => {
+    const isApplied = async (name: string) => (await condition(name, "Applied"))?.status;
+    const names = (prefix: string) => Array.from({ length: 40 }, (_, number) => `${prefix}${number}`);
+    const [old, fresh] = [names("old"), names("fresh")];
+    const first = await start();
+    await Promise.all(old.map((name) => work(name, { a: "1" })));
+    for (const name of old) await eventually(async () => (await isApplied(name)) === "True");
+    await first.whenIdle();
+    await first.stop();
+    const isWell = ({ type, status }: { readonly type: string; readonly status: string }) =>
+      type === "Applied" && status === "True";
+    const versions = async () =>
+      (await plane.list(Work, { namespace: NAMESPACE })).items
+        .filter(({ metadata }) => old.includes(metadata.name ?? ""))
+        .map(({ metadata, status }) => [metadata.name, metadata.resourceVersion, status?.conditions?.some(isWell)]);
+    const before = await versions();
+    // It answers one request every three seconds, and is asked for more than it takes at once.
+    const held: (() => void)[] = [];
+    let isBusy = true;
+    const inner = toMember();
+    const busy: Transport = {
+      ...inner,
+      list: (request) => Promise.reject(forbidden({ group: "", resource: request.resource }, "", "may not list")),
+      send: async (request) => {
+        if (isBusy) await new Promise<void>((resolve) => held.push(resolve));
+        return inner.send(request);
+      },
+    };
+    const time = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
+    const passes = (look: () => boolean | Promise<boolean>) =>
+      eventually(async () => {
+        await time.advance(1_000);
+        return look();
+      });
+    await start({ concurrentWorkSyncs: 100 }, new Turns(), { clock: time, members: { m1: busy } });
+    try {
+      await passes(() => held.length >= 32);
+      await Promise.all(fresh.map((name) => work(name, { a: "1" })));
+      const told = async () =>
+        (await plane.list(Work, { namespace: NAMESPACE })).items.flatMap(({ metadata, status }) =>
+          (status?.conditions ?? [])
+            .filter(({ type, status: is }) => type === "Applied" && is === "False")
+            .map(({ message }) => `${metadata.name}: ${message}`),
+        );
+      let seconds = 0;
+      await passes(async () => {
+        if (++seconds % 3 === 0) held.shift()?.();
+        return (await told()).length > 0;
+      });
+      for (const line of await told())
+        expect(line).toMatch(/^fresh\d+: .*the member cluster is busy: \d+ requests wait/);
+      expect(await versions()).toEqual(before);
+    } finally {
+      isBusy = false;
+      for (const letGo of held.splice(0)) letGo();
+    }
+    for (const name of fresh) await passes(async () => (await isApplied(name)) === "True");
+    expect(await versions()).toEqual(before);
+  });
+
   test("leaves alone what is not ours and what another Work has taken over", async () => {
     await start();
     await member.create(ConfigMap, {

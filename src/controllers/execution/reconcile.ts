@@ -53,6 +53,8 @@ export async function reconcile(request: Request, context: Context, record: Memo
   if (!isSuspended && member !== undefined && isClusterReady(cluster) && !isDeletedWhenUnused(work)) {
     const unlisted = await findUnlisted(manifests, member, follow);
     if (unlisted !== undefined) {
+      // The list waits for the same member: the time it is busy goes on.
+      if (busySinceMs !== undefined) record.busySinceMs.set(request.key, busySinceMs);
       resumeWhenListed(unlisted, request, context, record);
       return done;
     }
