@@ -31,6 +31,8 @@ export const KEPT = "binding.flotilla.io/kept";
 export const NO_LONGER_NEEDED_IN = "binding.flotilla.io/no-longer-needed-in";
 /** On a Work of a CustomResourceDefinition that is no longer wanted: it goes when its member has no object of the kind. */
 export const DELETE_WHEN_UNUSED = "execution.flotilla.io/delete-when-unused";
+/** On a Cluster that goes: `orphan` leaves in the member what it was given; anything else takes it along. */
+export const CASCADE = "execution.flotilla.io/cascade";
 export const DELETION_PROTECTED = "resourcetemplate.karmada.io/deletion-protected";
 export const SKIP_AUTO_PROPAGATION = "namespace.karmada.io/skip-auto-propagation";
 export const APPLIED_PLACEMENT = "policy.karmada.io/applied-placement";

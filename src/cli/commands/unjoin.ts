@@ -1,15 +1,19 @@
 import { Namespace } from "#apis/kubernetes";
-import { Cluster, CLUSTER_FINALIZER, CLUSTER_NAMESPACE, EXECUTION_FINALIZER, Work } from "#apis/karmada";
+import { CASCADE, Cluster, CLUSTER_FINALIZER, CLUSTER_NAMESPACE, EXECUTION_FINALIZER, Work } from "#apis/karmada";
 import type { Client } from "#client";
 import { duration } from "#config";
 import { parseKubeconfig } from "#certs";
-import { isNotFound } from "#machinery";
+import { isNotFound, type KubeObject } from "#machinery";
+import { IMPERSONATOR } from "#member";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
-import { parseArguments, withHelp } from "../flags.ts";
+import { drainCluster } from "../drain/drain.ts";
+import { type Parsed, parseArguments, withHelp } from "../flags.ts";
+import { systemClock } from "../process.ts";
+import { schedulerFlags, withScheduler } from "../what-if/scheduler-flags.ts";
 import { cleanMember, withoutFinalizer } from "./unjoin-member.ts";
 
 const LOOK_AGAIN_MS = 200;
-const WORKS_NAMED_MAX = 5;
+const NAMED_MAX = 5;
 
 /** `flotilla unjoin CLUSTER`: removes a push member; what runs there because of us goes first. */
 export function run(words: readonly string[], program: string): Promise<number> {
@@ -26,7 +30,18 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of credentials in the member" },
         { name: "wait", default: "1m0s", meaning: "how long to wait until the cluster is gone" },
         { name: "force", isSwitch: true, meaning: "after the wait, give up on what cannot be removed" },
+        {
+          name: "drain",
+          isSwitch: true,
+          meaning: "first move its workloads elsewhere, as drain does, for as long as --wait",
+        },
+        {
+          name: "cascade",
+          default: "delete",
+          meaning: "what becomes of what runs in the member because of us: delete or orphan",
+        },
         { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing" },
+        ...schedulerFlags,
       ],
       `${program} unjoin CLUSTER`,
     );
@@ -34,6 +49,11 @@ export function run(words: readonly string[], program: string): Promise<number> 
     if (name === undefined) throw new Error("cluster name is required");
     if (more.length > 0) throw new Error("only the cluster name is allowed as an argument");
     const waitMs = waitOf(parsed.get("wait") ?? "");
+    const cascade = parsed.get("cascade");
+    if (cascade !== "delete" && cascade !== "orphan")
+      throw new Error(`--cascade: ${JSON.stringify(cascade)} must be one of delete, orphan`);
+    if (cascade === "orphan" && parsed.isOn("drain"))
+      throw new Error("--drain moves workloads away, --cascade=orphan leaves them: only one of them can be given");
     const { client, transport } = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
     const memberFile = parsed.get("cluster-kubeconfig");
     const member =
@@ -49,10 +69,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
             `"${program} unregister ${name}" to continue deleting the cluster`,
           ),
         );
+      if (parsed.isOn("drain")) await drain(client, name, parsed, waitMs);
       if (parsed.isOn("dry-run")) {
         process.stdout.write(`cluster(${name}) is unjoined successfully (dry run)\n`);
         return 0;
       }
+      await setCascade(client, name, cascade);
       await client.delete(Cluster, { name });
       if (!(await isGone(client, name, waitMs))) {
         if (!parsed.isOn("force")) throw new Error(await stillThere(client, name));
@@ -70,6 +92,46 @@ export function run(words: readonly string[], program: string): Promise<number> 
       await member?.transport.close();
     }
   });
+}
+
+/** Moves the workloads away; throws, with the cluster cordoned, if some are left and nobody insists. */
+async function drain(client: Client, name: string, parsed: Parsed, timeoutMs: number): Promise<void> {
+  const isForced = parsed.isOn("force");
+  const isDryRun = parsed.isOn("dry-run");
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const { left, pending } = await withScheduler(parsed, systemClock, (simulate) =>
+    drainCluster(name, { client, clock: systemClock, simulate, isForced: false, isDryRun, timeoutMs, say }),
+  );
+  if (isForced || isDryRun) return;
+  const here = [...left.map(({ workload }) => workload), ...pending];
+  if (here.length > 0)
+    throw new Error(
+      `cluster(${name}) is cordoned but not unjoined: ${here.length} workloads are still there: ${here.slice(0, NAMED_MAX).join(", ")}${here.length > NAMED_MAX ? ", …" : ""}; --force unjoins it nevertheless`,
+    );
+}
+
+/** Says on the Cluster what is to become of what runs in the member. */
+async function setCascade(client: Client, name: string, cascade: "delete" | "orphan"): Promise<void> {
+  const cluster = await client.find(Cluster, { name });
+  if (cluster === undefined) return;
+  const wanted = cascade === "orphan" ? cascade : null;
+  if ((cluster.metadata.annotations?.[CASCADE] ?? null) !== wanted)
+    await client.patch(Cluster, { name }, "application/merge-patch+json", {
+      metadata: { annotations: { [CASCADE]: wanted } },
+    });
+  if (cascade === "delete") return;
+  // Controllers that do not know the annotation go by this.
+  const { items } = await client.list(Work, { namespace: executionSpace(name) });
+  for (const { metadata, spec } of items) {
+    const [manifest] = (spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+    if (manifest?.metadata.name === IMPERSONATOR || spec?.preserveResourcesOnDeletion === true) continue;
+    const at = { namespace: metadata.namespace, name: metadata.name ?? "" };
+    try {
+      await client.patch(Work, at, "application/merge-patch+json", { spec: { preserveResourcesOnDeletion: true } });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
 }
 
 /** The context of a kubeconfig that is called as the cluster is; none where it has none such. */
@@ -103,7 +165,7 @@ const executionSpace = (cluster: string) => `karmada-es-${cluster}`;
 async function stillThere(client: Client, name: string): Promise<string> {
   const { items } = await client.list(Work, { namespace: executionSpace(name) });
   const works = items
-    .slice(0, WORKS_NAMED_MAX)
+    .slice(0, NAMED_MAX)
     .map((work) => {
       const applied = work.status?.conditions?.find(({ type }) => type === "Applied");
       return `${work.metadata.name}${applied?.status === "False" ? ` (${applied.message})` : ""}`;

@@ -429,6 +429,25 @@ describe("execution", () => {
     expect([...Object.keys(kept?.metadata.labels ?? {}), ...Object.keys(kept?.metadata.annotations ?? {})]).toEqual([]);
   });
 
+  test("cli 14.5: a Cluster that goes leaves what its member was given where it says so, and only while it goes", async () => {
+    await start();
+    for (const name of ["gone", "kept", "karmada-impersonator"]) await work(name, { a: "1" });
+    for (const name of ["gone", "kept", "karmada-impersonator"])
+      await eventually(async () => (await condition(name, "Applied"))?.status === "True");
+    await plane.patch(Cluster, { name: "m1" }, "application/merge-patch+json", {
+      metadata: { annotations: { "execution.flotilla.io/cascade": "orphan" }, finalizers: ["example.com/hold"] },
+    });
+    await plane.delete(Work, at("gone"));
+    await eventually(async () => (await plane.find(Work, at("gone"))) === undefined);
+    expect(await found("gone")).toBeUndefined();
+    await plane.delete(Cluster, { name: "m1" });
+    await plane.delete(Work, at("kept"));
+    await plane.delete(Work, at("karmada-impersonator"));
+    await eventually(async () => (await plane.list(Work)).items.length === 0);
+    expect((await found("kept"))?.metadata.labels ?? {}).toEqual({});
+    expect([(await found("kept"))?.data, await found("karmada-impersonator")]).toEqual([{ a: "1" }, undefined]);
+  });
+
   test("holds a mass deletion until somebody releases it", async () => {
     const manager = await start({ massDeletionShare: 0.25, massDeletionFloor: 1 });
     const names = ["a", "b", "c", "d"];

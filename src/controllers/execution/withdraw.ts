@@ -1,8 +1,8 @@
-import { type Cluster, EXECUTION_FINALIZER, MANAGED, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
+import { CASCADE, Cluster, EXECUTION_FINALIZER, MANAGED, Work, WORK_NAME, WORK_NAMESPACE } from "#apis/karmada";
 import { isDefinitionLeaving } from "#client";
 import { done, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound, keyOf, type KubeObject, withMetadata, withoutFinalizer } from "#machinery";
-import type { Member } from "#member";
+import { IMPERSONATOR, type Member } from "#member";
 import type { Context, Memory } from "./context.ts";
 import { usedIn } from "./definitions.ts";
 import type { DeletionBrake } from "./deletion-brake.ts";
@@ -115,14 +115,23 @@ export async function finalize(
   // Works go because their kind goes, for instance in an upgrade: nobody has decided anything about what they made.
   const isLettingGo = await isDefinitionLeaving(context.client, Work);
   if (isLettingGo) context.log.warn("let go of a Work whose kind is being deleted", { work: keyOf(work) });
-  else if (isReady) for (const manifest of manifests) await withdraw(work, manifest, member, context, record);
-  else if (!isLeaving) throw new Error(`cluster(${clusterName}) not ready`);
+  else if (isReady) {
+    const isOrphaning = cluster.metadata.annotations?.[CASCADE] === "orphan" && (await isGoing(cluster, context));
+    for (const manifest of manifests) await withdraw(work, manifest, member, context, record, isOrphaning);
+  } else if (!isLeaving) throw new Error(`cluster(${clusterName}) not ready`);
   try {
     await context.client.update(Work, withoutFinalizer(work, EXECUTION_FINALIZER));
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }
   return done;
+}
+
+/** A cache that lags behind must not cost the objects of a member. */
+async function isGoing(cluster: Cluster, { client }: Context): Promise<boolean> {
+  if (cluster.metadata.deletionTimestamp !== undefined) return true;
+  const latest = await client.find(Cluster, { name: cluster.metadata.name ?? "" });
+  return latest === undefined || latest.metadata.deletionTimestamp !== undefined;
 }
 
 /** Works of the same cluster that stand in the namespace a Work is about; its deletion would take them along, uncounted. */
@@ -199,6 +208,7 @@ async function withdraw(
   member: Member,
   context: Context,
   record: { readonly versions: VersionRecord },
+  isOrphaning: boolean,
 ): Promise<void> {
   const kind = await member.kinds.find(manifest.apiVersion, manifest.kind);
   if (kind === undefined) return;
@@ -214,7 +224,9 @@ async function withdraw(
     observed.metadata.annotations ?? {};
   if (name !== work.metadata.name || namespace !== work.metadata.namespace) return;
   record.versions.delete(member.name, observed);
-  if (work.spec?.preserveResourcesOnDeletion === true) {
+  // Rights to be impersonated are the control plane's own, and nobody's to keep.
+  const isKept = isOrphaning && manifest.metadata.name !== IMPERSONATOR;
+  if (isKept || work.spec?.preserveResourcesOnDeletion === true) {
     await member.client.update(kind, withMetadata(releasedObject(observed), { managedFields: undefined }));
     return;
   }
