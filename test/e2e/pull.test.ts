@@ -62,7 +62,17 @@ test("[DR-3] E24 AG-1 AG-3 AG-4 AG-5 D-18 D-19 CL-10 CL-11 CL-19 a cluster regis
     /^flotilla register 127\.0\.0\.1:\d+ --token [a-z0-9]{6}\.[a-z0-9]{16} --discovery-token-ca-cert-hash sha256:[0-9a-f]{64}\n$/,
   );
   const [, , address = "", , token = "", , pin = ""] = printed.stdout.trim().split(" ");
-  const listed = (await run("token", "list", "--kubeconfig", admin)).stdout;
+  const list = async (...words: string[]) => (await run("token", "list", "--kubeconfig", admin, ...words)).stdout;
+  expect(await list("-o", "name")).toBe(`secret/bootstrap-token-${token.slice(0, 6)}\n`);
+  const ofToken = [{ id: token.slice(0, 6), description: "edge", expired: false }];
+  expect(JSON.parse(await list("-o", "json"))).toMatchObject(ofToken);
+  expect(await list("-o", "yaml")).not.toContain(token);
+  expect(await list("-o", "yaml", "--show-secret")).toContain(`token: ${token}\n`);
+  expect((await run("token", "list", "--kubeconfig", admin, "-o", "xml")).stderr).toContain(
+    '--output: "xml" must be one of',
+  );
+  expect(await run("token", "delete", "--expired", "--kubeconfig", admin)).toMatchObject({ code: 0, stdout: "" });
+  const listed = await list();
   expect(listed).toMatch(/^TOKEN\s+TTL\s+EXPIRES\s+USAGES\s+DESCRIPTION\s+EXTRA GROUPS\n/);
   expect(listed).toMatch(
     new RegExp(

@@ -134,7 +134,7 @@ function warnOfRights(cluster: string, namespace: string): void {
     .map(({ kind, object }) => `${kind.resource}/${object.metadata.name}`)
     .join(" ");
   process.stderr.write(
-    `warning: the agent may not remove its own rights; remove them in the control plane by hand: ${left}\n`,
+    `warning: the agent may not remove its own rights; Flotilla does so within minutes, in another control plane remove them by hand: ${left}\n`,
   );
 }
 

@@ -82,8 +82,9 @@ export function agentRights(cluster: string, clusterNamespace: string): readonly
   ];
 }
 
-/** Creates what an agent needs, where it is absent. */
+/** Gives an agent what it needs, anew: what an agent before it had may be about to go with its Cluster. */
 export async function grantAgentRights(client: Client, cluster: string, clusterNamespace: string): Promise<void> {
+  await revokeAgentRights(client, cluster, clusterNamespace);
   for (const name of [executionNamespace(cluster), clusterNamespace])
     await ensureObject(client, Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
   for (const { kind, object } of agentRights(cluster, clusterNamespace)) await ensureObject(client, kind, object);

@@ -3,7 +3,7 @@
  * readiness calls for, and takes everything away again when the Cluster is deleted. Its monitor turns pull clusters Unknown
  * that nothing was heard of. It does not probe.
  */
-import { Lease, Namespace } from "#apis/kubernetes";
+import { ClusterRole, ClusterRoleBinding, Lease, Namespace, Role, RoleBinding } from "#apis/kubernetes";
 import {
   type AnyBinding,
   Cluster,
@@ -28,6 +28,7 @@ import {
   withFinalizer,
   withoutFinalizer,
 } from "#machinery";
+import { clusterOfEnding, endAgentRights, keepAgentRights, takeEndedRights } from "./agent-rights.ts";
 import type { ClusterContext, ClusterDeps, ClusterOptions } from "./context.ts";
 import { monitor } from "./monitor.ts";
 import { describeTaints, planTaints } from "./plan.ts";
@@ -46,6 +47,10 @@ export const clusterController = defineController<ClusterDeps, ClusterOptions>({
         ? [{ name: change.object.metadata.name.slice(EXECUTION_NAMESPACE_PREFIX.length) }]
         : [],
     ),
+    wake(ClusterRoleBinding, ({ type, object }) => {
+      const name = type === "deleted" ? undefined : clusterOfEnding(object);
+      return name === undefined ? [] : [{ name }];
+    }),
   ],
   indexes: [
     cacheIndex(ResourceBinding, "cluster", targets),
@@ -58,6 +63,10 @@ export const clusterController = defineController<ClusterDeps, ClusterOptions>({
     { kind: Work, verbs: ["update"] },
     { kind: ResourceBinding, verbs: ["patch"] },
     { kind: ClusterResourceBinding, verbs: ["patch"] },
+    { kind: ClusterRoleBinding, verbs: ["patch", "delete"] },
+    { kind: ClusterRole, verbs: ["delete"] },
+    { kind: RoleBinding, verbs: ["delete"] },
+    { kind: Role, verbs: ["delete"] },
   ],
   options: {
     clusterMonitorPeriodMs: 5_000,
@@ -97,11 +106,12 @@ function readySinceMs(cluster: Cluster, context: ClusterContext): number | undef
 
 async function reconcile(request: Request, context: ClusterContext): Promise<Result> {
   const cluster = context.cache(Cluster).get(request.key);
-  if (cluster === undefined) return done;
+  if (cluster === undefined) return takeEndedRights(request.name, context);
   if (cluster.metadata.deletionTimestamp !== undefined) return remove(cluster, context);
   const { client, events } = context;
   const name = cluster.metadata.name ?? "";
   const space = executionNamespace(name);
+  if (cluster.spec?.syncMode === "Pull") await keepAgentRights(name, context);
   if (context.cache(Namespace).get(space) === undefined) {
     try {
       await client.create(Namespace, {
@@ -194,6 +204,8 @@ async function remove(cluster: Cluster, context: ClusterContext): Promise<Result
   for (const binding of bindings)
     if (!isClaimedBinding(binding) || binding.spec.suspension?.scheduling === true) await leave(binding, name, context);
   if (bindings.length > 0) return requeueAfter(1_000);
+  // Before the Cluster is gone, as nothing else remembers them.
+  if (cluster.spec?.syncMode === "Pull") await endAgentRights(cluster, context);
   await quietly(client.update(Cluster, withoutFinalizer(cluster, CLUSTER_FINALIZER)));
   return done;
 }
