@@ -1,6 +1,6 @@
 /** What must hold although somebody lies, edits by hand, or answers in another's place. */
 import { afterEach, describe, expect, test } from "vitest";
-import { ConfigMap, Deployment } from "#apis/kubernetes";
+import { ConfigMap, Deployment, Event } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
 import { retryOnConflict } from "#client";
 import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
@@ -158,6 +158,13 @@ describe("lies about a cluster", () => {
     await fleet.advance(300_000);
     expect((await cluster("m1")).status?.conditions ?? []).toEqual([]);
     expect(await taints("m1")).toEqual(["not-ready:NoSchedule"]);
+    // Said once, with what the member answered.
+    const told = async () =>
+      (await fleet.plane.list(Event)).items.filter(({ reason }) => reason === "StatusCollectionFailed");
+    await fleet.until(async () => (await told()).length > 0);
+    expect((await told()).map(({ message, count }) => [count, message])).toEqual([
+      [1, expect.stringMatching(/^cluster\(m1\) is reachable, but .* cannot be listed: .*the API server of m1 fails$/)],
+    ]);
     fleet.simulated("m1").setFaults({ isLying: false });
     await fleet.until(async () => (await ready("m1")) === "True", 120_000);
     expect((await cluster("m1")).status?.nodeSummary).toEqual({ totalNum: 3, readyNum: 3 });

@@ -33,7 +33,11 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
     const limitMs = options.clusterCacheSyncTimeoutMs;
     const [nodes, pods] = await withinTime(clock, limitMs, signal, () =>
       Promise.all([refusalOf(member.informers.of(Node), limitMs), refusalOf(member.informers.of(Pod), limitMs)]),
-    );
+    ).catch((error: unknown) => {
+      if (!signal.aborted) tellUncollected(cluster, member, error, context);
+      throw error;
+    });
+    uncollected.delete(member);
     if ((nodes ?? pods) !== undefined) tellHidden(cluster, member, String(nodes ?? pods), context);
     const models = deps.gates.has("CustomizedClusterResourceModeling") ? cluster.spec?.resourceModels : undefined;
     const { nodeSummary, resourceSummary } = ledger.account(models ?? []);
@@ -64,6 +68,23 @@ function tellHidden(cluster: Cluster, member: Member, refusal: string, { events 
       cluster,
       "ClusterResourcesHidden",
       `cluster(${cluster.metadata.name}) does not show what it has, so that its room is not estimated: ${refusal}`,
+    );
+}
+
+const uncollected = new WeakSet<Member>();
+
+/** A member that is well but cannot be looked at has no condition that says so: whoever waits for it learns why. */
+function tellUncollected(cluster: Cluster, member: Member, error: unknown, { events }: ClusterStatusContext): void {
+  if (uncollected.has(member)) return;
+  uncollected.add(member);
+  const cause = member.informers.of(Node).listFailure ?? member.informers.of(Pod).listFailure;
+  const words = (said: unknown) => (said instanceof Error ? said.message : String(said));
+  events
+    .from("cluster-status-controller")
+    .warning(
+      cluster,
+      "StatusCollectionFailed",
+      `cluster(${cluster.metadata.name}) is reachable, but its nodes and pods cannot be listed: ${words(cause ?? error)}`,
     );
 }
 
