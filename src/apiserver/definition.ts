@@ -51,7 +51,8 @@ export interface Strategy {
   /** Fills in what the schema cannot say. */
   applyDefaults?(object: KubeObject): KubeObject;
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
-  prepareForUpdate?(object: KubeObject, old: KubeObject, context: RequestContext): KubeObject;
+  /** `time` is that of the write, where it is one to the store. */
+  prepareForUpdate?(object: KubeObject, old: KubeObject, context: RequestContext, time?: string): KubeObject;
   validate?(object: KubeObject): readonly FieldError[];
   /** What only a new object must keep to, before everything else. */
   validateCreate?(object: KubeObject): readonly FieldError[];

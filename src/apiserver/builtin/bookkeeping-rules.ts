@@ -26,6 +26,7 @@ import {
   notNegativeAt,
   valueAt,
 } from "./checks.ts";
+import { conditionStatusErrors } from "./condition-checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors } from "./name-checks.ts";
 import { containerAmountErrors, resourceErrors } from "./pod-containers.ts";
@@ -84,20 +85,6 @@ function budgetErrors(object: KubeObject): FieldError[] {
     errors.push(fieldNotSupported("spec.unhealthyPodEvictionPolicy", policy, ["AlwaysAllow", "IfHealthyBudget"]));
   return errors;
 }
-
-/** Conditions of the shape that all newer kinds share. */
-const conditionErrors = (object: KubeObject): FieldError[] =>
-  listAt(object, "status.conditions").flatMap((condition, at) => {
-    const path = `status.conditions[${at}]`;
-    return [
-      ...(condition["type"] ? [] : [fieldRequired(`${path}.type`)]),
-      ...(["False", "True", "Unknown"].includes(String(condition["status"]))
-        ? []
-        : [fieldNotSupported(`${path}.status`, condition["status"] ?? "", ["False", "True", "Unknown"])]),
-      ...(condition["lastTransitionTime"] ? [] : [fieldRequired(`${path}.lastTransitionTime`)]),
-      ...(condition["reason"] ? [] : [fieldRequired(`${path}.reason`)]),
-    ];
-  });
 
 function taintErrors(object: KubeObject): FieldError[] {
   const seen = new Set<string>();
@@ -304,7 +291,7 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
     rulesAreWhole: true,
     validate: budgetErrors,
     validateStatus: (object) => [
-      ...conditionErrors(object),
+      ...conditionStatusErrors(listAt(object, "status.conditions"), "status.conditions"),
       ...notNegativeAt(
         object,
         "status.disruptionsAllowed",
@@ -390,5 +377,11 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
         : setPath(object, ["spec", "service"], { ...service, port: 443 });
     },
     validate: apiServiceErrors,
+    validateStatus: (object) =>
+      listAt(object, "status.conditions").flatMap(({ status }, at) =>
+        ["True", "False", "Unknown"].includes(String(status))
+          ? []
+          : [fieldNotSupported(`status.conditions[${at}].status`, status ?? "", ["True", "False", "Unknown"])],
+      ),
   },
 };

@@ -405,6 +405,19 @@ describe("updates", () => {
     expect(causes).toEqual(["data: Forbidden: field is immutable when `immutable` is set"]);
   });
 
+  it("a pod sent as it was made is taken, though its priority came later", async () => {
+    const sent = template({ nodeName: "n" }).spec;
+    const pod = await create("v1/pods", "Pod", { spec: sent });
+    const { apiVersion, kind, metadata } = pod;
+    const again = { apiVersion, kind, metadata: { name: metadata.name, labels: { a: "b" } }, spec: sent };
+    const now = await server.send("update", "v1/pods", {
+      namespace: "default",
+      name: metadata.name,
+      body: again as KubeObject,
+    });
+    expect(now).toMatchObject({ metadata: { labels: { a: "b" } }, spec: { priority: 0 } });
+  });
+
   it("a claim keeps its spec", async () => {
     const claim = await create("v1/persistentvolumeclaims", "PersistentVolumeClaim", {
       spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
@@ -412,6 +425,85 @@ describe("updates", () => {
     expect((await causesOf(update("v1/persistentvolumeclaims", claim, { accessModes: ["ReadWriteMany"] })))[0]).toMatch(
       /^spec: Forbidden: spec is immutable after creation/,
     );
+  });
+});
+
+describe("statuses", () => {
+  const write = (resource: string, object: KubeObject, status: object) =>
+    server.send("update", resource, {
+      ...(object.metadata.namespace === undefined ? {} : { namespace: "default" }),
+      name: object.metadata.name,
+      subresource: "status",
+      body: { ...object, metadata: { name: object.metadata.name }, status } as unknown as KubeObject,
+    });
+
+  it.each([
+    ["a node is not proposed to a pod that has one", { nominatedNodeName: "m" }, "status.nominatedNodeName: Forbidden"],
+    ["its class of service stays", { qosClass: "Guaranteed" }, "status.qosClass: Invalid"],
+    ["addresses are addresses", { podIP: "x" }, "status.podIPs[0]: Invalid"],
+    ["one address of each family", { podIPs: [{ ip: "1.2.3.4" }, { ip: "1.2.3.5" }] }, "status.podIPs: Invalid"],
+    [
+      "the first address of the host is its address",
+      { hostIP: "1.2.3.4", hostIPs: [{ ip: "1.2.3.5" }] },
+      "status.hostIPs[0].ip: Invalid",
+    ],
+    [
+      "claims are those of the spec",
+      { resourceClaimStatuses: [{ name: "x" }] },
+      "status.resourceClaimStatuses[0].name",
+    ],
+    ["conditions have a name", { conditions: [{ type: "", status: "True" }] }, "status.conditions[0].Type: Invalid"],
+    [
+      "users are numbers in their range",
+      { containerStatuses: [{ name: "c", user: { linux: { uid: -1, gid: 1 } } }] },
+      "status.containerStatuses[0].user.linux.uid: Invalid",
+    ],
+  ])("of pods: %s", async (_title, status, cause) => {
+    const pod = await create("v1/pods", "Pod", { spec: template({ nodeName: "n" }).spec });
+    expect((await causesOf(write("v1/pods", pod, status)))[0]).toContain(cause);
+  });
+
+  it.each([
+    ["an index that is none", { completedIndexes: "1,a" }, "status.completedIndexes: Invalid"],
+    ["indexes that do not rise", { completedIndexes: "3-1" }, "non-increasing order, previous: 3, current: 1"],
+    [
+      "a pod counted twice",
+      { uncountedTerminatedPods: { succeeded: ["a"], failed: ["a"] } },
+      "status.uncountedTerminatedPods.failed[0]: Duplicate",
+    ],
+  ])("of jobs: %s", async (_title, status, cause) => {
+    const job = await create("batch/v1/jobs", "Job", { spec: { template: template({ restartPolicy: "Never" }) } });
+    expect((await causesOf(write("batch/v1/jobs", job, status)))[0]).toContain(cause);
+  });
+
+  it("of claims on devices: only what was allocated is used, and by somebody", async () => {
+    const claim = await create("resource.k8s.io/v1/resourceclaims", "ResourceClaim", {
+      spec: { devices: { requests: [{ name: "r", exactly: { deviceClassName: "c" } }] } },
+    });
+    const device = { driver: "a.example.com", pool: "p", device: "d" };
+    const causes = await causesOf(
+      write("resource.k8s.io/v1/resourceclaims", claim, { devices: [device], reservedFor: [{ resource: "pods" }] }),
+    );
+    expect(causes.map((cause) => cause.replace(/: \w+.*/, ""))).toEqual([
+      "status.devices[0]",
+      "status.reservedFor[0].name",
+      "status.reservedFor[0].uid",
+      "status.reservedFor",
+    ]);
+    const allocation = { devices: { results: [{ request: "r", ...device }] } };
+    await write("resource.k8s.io/v1/resourceclaims", claim, { allocation, devices: [device] });
+  });
+
+  it("of volumes: tell since when they are in their phase", async () => {
+    const volume = await create("v1/persistentvolumes", "PersistentVolume", {
+      spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/x" } },
+    });
+    const began = getPath(volume, "status", "lastPhaseTransitionTime");
+    await (server.clock as VirtualClock).advance(60_000);
+    const same = await write("v1/persistentvolumes", volume, { phase: "Pending", message: "m" });
+    expect(getPath(same, "status", "lastPhaseTransitionTime")).toBe(began);
+    const bound = await write("v1/persistentvolumes", volume, { phase: "Bound" });
+    expect(String(getPath(bound, "status", "lastPhaseTransitionTime")) > String(began)).toBe(true);
   });
 });
 

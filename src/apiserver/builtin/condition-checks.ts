@@ -1,4 +1,11 @@
-import { type FieldError, fieldInvalid, fieldNotSupported, fieldRequired, labelKeyErrors } from "#machinery";
+import {
+  type FieldError,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  labelKeyErrors,
+} from "#machinery";
 import { NOT_NEGATIVE } from "./checks.ts";
 
 const REASON = /^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/;
@@ -10,14 +17,16 @@ export function conditionStatusErrors(
   conditions: readonly Readonly<Record<string, unknown>>[],
   field: string,
 ): FieldError[] {
+  const seen = new Set<string>();
   return conditions.flatMap((condition, at) => {
     const path = `${field}[${at}]`;
     const [type, reason] = [String(condition["type"] ?? ""), String(condition["reason"] ?? "")];
+    const isRepeated = seen.has(type);
+    seen.add(type);
     const generation = Number(condition["observedGeneration"] ?? 0);
     return [
-      ...(type === ""
-        ? [fieldRequired(`${path}.type`, "must be set")]
-        : labelKeyErrors(type).map((text) => fieldInvalid(`${path}.type`, type, text))),
+      ...labelKeyErrors(type).map((text) => fieldInvalid(`${path}.type`, type, text)),
+      ...(isRepeated ? [fieldDuplicate(`${path}.type`, type)] : []),
       ...(["True", "False", "Unknown"].includes(String(condition["status"]))
         ? []
         : [fieldNotSupported(`${path}.status`, condition["status"] ?? "", ["False", "True", "Unknown"])]),

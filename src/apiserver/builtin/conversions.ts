@@ -86,7 +86,9 @@ function flatCurrent(metric: Json): Json {
     [kind === "external" ? "metricSelector" : "selector"]: source?.["selector"],
     ...(isResource ? { currentAverageUtilization: current?.["averageUtilization"] } : {}),
     currentValue: current?.["value"],
-    [kind === "object" ? "averageValue" : "currentAverageValue"]: current?.["averageValue"],
+    // Version 1 always writes the average of a resource.
+    [kind === "object" ? "averageValue" : "currentAverageValue"]:
+      current?.["averageValue"] ?? (isResource ? "0" : undefined),
   });
   return { ...metric, [kind]: flat };
 }

@@ -15,6 +15,7 @@ import {
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { filled, isMap, listAt, valueAt } from "./checks.ts";
+import { claimStatusErrors, driverErrors, poolErrors } from "./device-status.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -52,7 +53,7 @@ function configErrors(config: Json, where: string): FieldError[] {
   if (!isMap(opaque)) return [fieldRequired(path)];
   const { driver, parameters } = opaque;
   return [
-    ...required(driver, `${path}.driver`),
+    ...driverErrors(driver, `${path}.driver`),
     ...(parameters === undefined || parameters === null
       ? [fieldRequired(`${path}.parameters`)]
       : isMap(parameters)
@@ -188,19 +189,30 @@ function attributeNameErrors(name: string, path: string, needsDomain: boolean): 
   ];
 }
 
+/** What results and configurations may name: requests, and alternatives of them. */
+function requestNames(spec: Json): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const request of listAt(spec, "devices.requests")) {
+    const name = String(request["name"] ?? "");
+    // A name that cannot be one names nothing.
+    if (DNS_LABEL.test(name)) names.add(name);
+    for (const one of listAt(request, "firstAvailable")) names.add(`${name}/${String(one["name"] ?? "")}`);
+  }
+  return names;
+}
+
 function claimErrors(spec: Json, where: string): FieldError[] {
   const devices = `${where}.devices`;
   const requests = listAt(spec, "devices.requests");
-  const names = new Set<string>();
+  const names = requestNames(spec);
+  const seen = new Set<string>();
   const errors: FieldError[] = [];
   const repeated: FieldError[] = [];
   for (const [at, request] of requests.entries()) {
     const name = String(request["name"] ?? "");
     errors.push(...requestErrors(request, `${devices}.requests[${at}]`));
-    if (names.has(name)) repeated.push(fieldDuplicate(`${devices}.requests[${at}]`, name));
-    // A name that cannot be one names nothing.
-    if (DNS_LABEL.test(name)) names.add(name);
-    for (const one of listAt(request, "firstAvailable")) names.add(`${name}/${String(one["name"] ?? "")}`);
+    if (seen.has(name)) repeated.push(fieldDuplicate(`${devices}.requests[${at}]`, name));
+    if (DNS_LABEL.test(name)) seen.add(name);
   }
   return [
     ...errors,
@@ -297,14 +309,8 @@ function sliceErrors(object: KubeObject): FieldError[] {
   const pool = (spec["pool"] ?? {}) as Json;
   const [generation, count] = [pool["generation"], pool["resourceSliceCount"]].map((value) => Number(value ?? 0));
   const places = PLACES.filter((part) => spec[part] !== undefined && spec[part] !== "" && spec[part] !== false);
-  const errors = required(spec["driver"], "spec.driver");
-  errors.push(
-    ...(pool["name"]
-      ? String(pool["name"])
-          .split("/")
-          .flatMap((part) => subdomainErrorsAt(part, "spec.pool.name"))
-      : [fieldRequired("spec.pool.name")]),
-  );
+  const errors = driverErrors(spec["driver"], "spec.driver");
+  errors.push(...poolErrors(pool["name"], "spec.pool.name"));
   if ((count ?? 0) <= 0) errors.push(fieldInvalid("spec.pool.resourceSliceCount", count, "must be greater than zero"));
   if ((generation ?? 0) < 0)
     errors.push(fieldInvalid("spec.pool.generation", generation, "must be greater than or equal to zero"));
@@ -342,8 +348,17 @@ export const deviceRules: Readonly<Record<string, Strategy>> = {
   "resource.k8s.io/ResourceClaim": {
     rulesAreWhole: true,
     applyDefaults: (object) => withAmounts(object, ["spec", "devices", "requests"]),
-    validate: (object) => claimErrors(specOf(object), "spec"),
+    // What may not change need not be looked at again.
+    validateCreate: (object) => claimErrors(specOf(object), "spec"),
     validateUpdate: fixedSpec("ResourceClaimSpec"),
+    validateStatus: (object) => {
+      const names = requestNames(specOf(object));
+      return claimStatusErrors(
+        (valueAt(object, "status") ?? {}) as Json,
+        (holder, path) => namedErrors(holder, names, path),
+        configErrors,
+      );
+    },
   },
   "resource.k8s.io/ResourceClaimTemplate": {
     rulesAreWhole: true,

@@ -58,6 +58,6 @@ export function withoutDisabled(key: string, strategy: Strategy): Strategy {
   return {
     ...strategy,
     prepareForCreate: (object, context) => drop(prepareForCreate?.(object, context) ?? object),
-    prepareForUpdate: (object, old, context) => drop(prepareForUpdate?.(object, old, context) ?? object),
+    prepareForUpdate: (object, old, ...rest) => drop(prepareForUpdate?.(object, old, ...rest) ?? object),
   };
 }

@@ -16,6 +16,12 @@ const SECURITY: Readonly<Record<string, string>> = {
   HostUsers: "pointer",
 };
 
+/** Sources of volumes are a type of their own inside kube-apiserver. */
+const VOLUME_SOURCE =
+  "GCEPersistentDisk AWSElasticBlockStore HostPath Glusterfs NFS RBD Quobyte ISCSI FlexVolume Cinder CephFS FC Flocker AzureFile VsphereVolume AzureDisk PhotonPersistentDisk PortworxVolume ScaleIO Local StorageOS CSI".split(
+    " ",
+  );
+
 /** Types whose fields stand in another order inside kube-apiserver than in what it publishes. */
 const ORDERS: Readonly<Record<string, readonly string[]>> = {
   [`${CORE}Volume`]:
@@ -26,6 +32,13 @@ const ORDERS: Readonly<Record<string, readonly string[]>> = {
     "Volumes InitContainers Containers EphemeralContainers RestartPolicy TerminationGracePeriodSeconds ActiveDeadlineSeconds DNSPolicy NodeSelector ServiceAccountName AutomountServiceAccountToken NodeName SecurityContext ImagePullSecrets Hostname Subdomain SetHostnameAsFQDN Affinity SchedulerName Tolerations HostAliases PriorityClassName Priority PreemptionPolicy DNSConfig ReadinessGates RuntimeClassName Overhead EnableServiceLinks TopologySpreadConstraints OS SchedulingGates ResourceClaims Resources HostnameOverride SchedulingGroup".split(
       " ",
     ),
+  [`${CORE}PersistentVolumeSpec`]: [
+    "Capacity",
+    ...VOLUME_SOURCE,
+    ..."AccessModes ClaimRef PersistentVolumeReclaimPolicy StorageClassName MountOptions VolumeMode NodeAffinity VolumeAttributesClassName".split(
+      " ",
+    ),
+  ],
   [`${CORE}PodSecurityContext`]:
     "SELinuxOptions WindowsOptions RunAsUser RunAsGroup RunAsNonRoot SupplementalGroups SupplementalGroupsPolicy FSGroup FSGroupChangePolicy Sysctls SeccompProfile AppArmorProfile SELinuxChangePolicy".split(
       " ",
@@ -36,12 +49,6 @@ const refOf = (schema: JsonSchema | undefined): string | undefined => {
   const ref = schema?.$ref ?? (schema?.allOf?.length === 1 ? schema.allOf[0]?.$ref : undefined);
   return ref?.slice(REF.length);
 };
-
-/** Sources of volumes are a type of their own inside kube-apiserver. */
-const VOLUME_SOURCE =
-  "GCEPersistentDisk AWSElasticBlockStore HostPath Glusterfs NFS RBD Quobyte ISCSI FlexVolume Cinder CephFS FC Flocker AzureFile VsphereVolume AzureDisk PhotonPersistentDisk PortworxVolume ScaleIO Local StorageOS CSI".split(
-    " ",
-  );
 
 /** What Go prints of a value of a published type, given by the last part of its name in the core group or by its whole name. */
 export function goValue(type: string, value: unknown): unknown {

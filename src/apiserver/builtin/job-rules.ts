@@ -485,6 +485,43 @@ function templateUpdateErrors(object: KubeObject, old: KubeObject): FieldError[]
     : [fieldInvalid("spec.template.spec", goValue("PodSpec", now["spec"]), "field is immutable")];
 }
 
+/** Lists of indexes, such as `1,3-5`. */
+function indexListErrors(status: Json): FieldError[] {
+  return ["completedIndexes", "failedIndexes"].flatMap((name) => {
+    const text = String(status[name] ?? "");
+    if (text === "") return [];
+    const refuse = (why: string) => [fieldInvalid(`status.${name}`, text, `error parsing ${name}: ${why}`)];
+    let last: number | undefined;
+    for (const part of text.split(",")) {
+      const ends = part.split("-");
+      if (ends.length > 2) return refuse(`too long interval: ${JSON.stringify(part)}`);
+      for (const end of ends) {
+        if (!/^[+-]?\d+$/.test(end))
+          return refuse(`cannot convert string to integer for index: ${JSON.stringify(end)}`);
+        const index = Number(end);
+        if (last !== undefined && last >= index)
+          return refuse(`non-increasing order, previous: ${last}, current: ${index}`);
+        last = index;
+      }
+    }
+    return [];
+  });
+}
+
+/** Pods that ended and were not counted yet, each named once. */
+function uncountedErrors(status: Json): FieldError[] {
+  const seen = new Set<string>();
+  return ["succeeded", "failed"].flatMap((name) =>
+    (listAt(status, `uncountedTerminatedPods.${name}`) as readonly unknown[]).flatMap((uid, at) => {
+      const [field, text] = [`status.uncountedTerminatedPods.${name}[${at}]`, String(uid ?? "")];
+      if (text === "") return [fieldInvalid(field, "", "must not be empty")];
+      const isKnown = seen.has(text);
+      seen.add(text);
+      return isKnown ? [fieldDuplicate(field, text)] : [];
+    }),
+  );
+}
+
 function jobStatusErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const status = (valueAt(object, "status") ?? {}) as Json;
   const before = (valueAt(old, "status") ?? {}) as Json;
@@ -497,6 +534,7 @@ function jobStatusErrors(object: KubeObject, old: KubeObject): FieldError[] {
       errors.push(fieldInvalid(`status.${name}`, count(status, name), `cannot decrease the ${name} counter`));
   if (count(status, "ready") > count(status, "active"))
     errors.push(fieldInvalid("status.ready", count(status, "ready"), "cannot set more ready pods than active"));
+  errors.push(...indexListErrors(status), ...uncountedErrors(status));
   const isComplete = has("Complete");
   if (isComplete && !status["completionTime"])
     errors.push(fieldRequired("status.completionTime", "completionTime is required for Complete jobs"));

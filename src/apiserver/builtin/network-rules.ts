@@ -71,7 +71,7 @@ export const networkRules: Readonly<Record<string, Strategy>> = {
     validateUpdate: (object, old) =>
       deepEqual(valueAt(object, "spec.controller"), valueAt(old, "spec.controller"))
         ? []
-        : [fieldInvalid("spec.controller", valueAt(object, "spec.controller"), "field is immutable")],
+        : [fieldInvalid("spec.controller", valueAt(object, "spec.controller") ?? "", "field is immutable")],
   },
   "networking.k8s.io/NetworkPolicy": { rulesAreWhole: true, validate: networkPolicyErrors },
   Endpoints: {

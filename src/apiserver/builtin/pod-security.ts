@@ -18,7 +18,7 @@ const SYSCTL = /^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-
 const SYSCTL_TEXT =
   "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 
-function idErrors(value: unknown, path: string): FieldError[] {
+export function idErrors(value: unknown, path: string): FieldError[] {
   return typeof value === "number" && (value < 0 || value > ID_MAX)
     ? [fieldInvalid(path, value, `must be between 0 and ${ID_MAX}, inclusive`)]
     : [];

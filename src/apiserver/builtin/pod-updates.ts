@@ -1,5 +1,5 @@
 /** What of a pod may change once it is there, in the order and the words of kube-apiserver. */
-import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, type KubeObject } from "#machinery";
+import { type FieldError, fieldForbidden, fieldInvalid, type KubeObject } from "#machinery";
 import { deepEqual } from "#base";
 import { listAt, valueAt } from "./checks.ts";
 import { goDiff } from "./go-values.ts";
@@ -17,12 +17,6 @@ export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError
   for (const list of ["containers", "initContainers"]) {
     if (listAt(after, list).length !== listAt(before, list).length)
       return [...errors, fieldForbidden(`spec.${list}`, "pod updates may not add or remove containers")];
-    for (const [at, container] of listAt(after, list).entries()) {
-      const image = String(container["image"] ?? "");
-      if (image === "") errors.push(fieldRequired(`spec.${list}[${at}].image`));
-      else if (image.trim() !== image)
-        errors.push(fieldInvalid(`spec.${list}[${at}].image`, image, "must not have leading or trailing whitespace"));
-    }
   }
   errors.push(...deadlineErrors(after, before), ...gateErrors(after, before));
   const isGated = listAt(before, "schedulingGates").length > 0;

@@ -1,9 +1,10 @@
 /** Pods: their defaults, states and what they are selected by. */
-import type { KubeObject } from "#machinery";
+import { type KubeObject, setPath } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import { listAt, valueAt } from "./checks.ts";
 import { defaultPodSpec, type Json, withRequests } from "./pod-defaults.ts";
 import { podParts } from "./pod-parts.ts";
+import { podStatusErrors } from "./pod-status.ts";
 import { podUpdateErrors } from "./pod-updates.ts";
 import { appArmorWarnings } from "./pod-warnings.ts";
 import { newPodErrors, podErrors } from "./pod-validation.ts";
@@ -57,6 +58,15 @@ export const podStrategy: Strategy = {
     for (const text of appArmorWarnings(pod)) warn(text);
     return begun(pod);
   },
+  // What a class gave a new pod stays, where an update is silent about it.
+  prepareForUpdate: (pod, old) => {
+    const spec = (valueAt(pod, "spec") ?? {}) as Json;
+    const { priority, preemptionPolicy } = (valueAt(old, "spec") ?? {}) as Json;
+    const next = filled(spec, { priority, preemptionPolicy });
+    const kept = next === spec ? pod : ({ ...pod, spec: next } as KubeObject);
+    return valueAt(kept, "status.qosClass") ? kept : setPath(kept, ["status", "qosClass"], qosOf(next));
+  },
+  validateStatus: podStatusErrors,
   // What plugins changed of a new pod decides how it is served.
   settleCreated: (pod) => {
     const qosClass = qosOf((valueAt(pod, "spec") ?? {}) as Json);

@@ -312,7 +312,7 @@ export const quotaRules: Readonly<Record<string, Strategy>> = {
     validateUpdate: (object, old) =>
       deepEqual(listAt(object, "spec.scopes"), listAt(old, "spec.scopes"))
         ? []
-        : [fieldInvalid("spec.scopes", listAt(object, "spec.scopes"), "field is immutable")],
+        : [fieldInvalid("spec.scopes", valueAt(object, "spec.scopes") ?? null, "field is immutable")],
     warnings: (object) => limitWarnings((valueAt(object, "spec.hard") ?? {}) as Amounts),
     validateStatus: (object) => [
       ...amountErrors(valueAt(object, "status.hard"), "status.hard"),

@@ -32,13 +32,14 @@ const CLAIM_FIXED =
   "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
 /** What a claim is filled from: an old field for claims and snapshots, and a new one for everything. */
-function withSources(claim: KubeObject): KubeObject {
+function withSources(claim: KubeObject, isNew: boolean): KubeObject {
   const spec = specOf(claim);
   const isOld = (source: Json) =>
     (!source["apiGroup"] && source["kind"] === "PersistentVolumeClaim") ||
     (source["apiGroup"] === "snapshot.storage.k8s.io" && source["kind"] === "VolumeSnapshot");
   const given = spec["dataSource"] as Json | undefined;
-  const source = given !== undefined && spec["dataSourceRef"] === undefined && !isOld(given) ? undefined : given;
+  const source =
+    isNew && given !== undefined && spec["dataSourceRef"] === undefined && !isOld(given) ? undefined : given;
   const reference = (spec["dataSourceRef"] ?? source) as Json | undefined;
   const { namespace, ...local } = (reference ?? {}) as Record<string, unknown>;
   const { dataSource: _source, dataSourceRef: _reference, ...rest } = spec as Record<string, unknown>;
@@ -90,6 +91,46 @@ function claimUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   if (!deepEqual(spec["volumeMode"], before["volumeMode"]))
     errors.push(fieldInvalid("volumeMode", spec["volumeMode"] ?? null, "field is immutable"));
   return errors;
+}
+
+const RESIZES = [
+  "ControllerResizeInProgress",
+  "ControllerResizeInfeasible",
+  "NodeResizeInProgress",
+  "NodeResizeInfeasible",
+  "NodeResizePending",
+];
+
+/** What a claim was given: amounts that can be, and steps of a change that are known. */
+function claimStatusErrors(claim: KubeObject): FieldError[] {
+  const amounts = (name: string) =>
+    Object.entries((valueAt(claim, `status.${name}`) ?? {}) as Readonly<Record<string, unknown>>);
+  const isNamed = (name: string) => name === "storage" || name.includes("/");
+  const quantityErrors = (part: string) =>
+    amounts(part).flatMap(([name, amount]): FieldError[] =>
+      (parseQuantity(String(amount))?.nano ?? 0n) < 0n
+        ? [
+            {
+              type: "FieldValueInvalid",
+              field: `status.${part}[${name}]`,
+              message: `Invalid value: ${String(amount)}: must be a valid resource quantity`,
+            },
+          ]
+        : [],
+    );
+  return [
+    ...quantityErrors("capacity"),
+    ...amounts("allocatedResourceStatuses").flatMap(([name, value]) => [
+      ...(isNamed(name) ? [] : [fieldNotSupported("status.allocatedResourceStatuses", name, ["storage"])]),
+      ...(RESIZES.includes(String(value))
+        ? []
+        : [fieldNotSupported("status.allocatedResourceStatuses", name, RESIZES)]),
+    ]),
+    ...amounts("allocatedResources").flatMap(([name]) =>
+      isNamed(name) ? [] : [fieldNotSupported("status.allocatedResources", name, ["storage"])],
+    ),
+    ...quantityErrors("allocatedResources"),
+  ];
 }
 
 const fractions = (amount: unknown, path: string): string[] => {
@@ -187,7 +228,7 @@ function capacityErrors(spec: Json): FieldError[] {
   const capacity = (spec["capacity"] ?? {}) as Readonly<Record<string, string>>;
   const names = Object.keys(capacity);
   const shown =
-    names.length === 0
+    spec["capacity"] === undefined
       ? "null"
       : JSON.stringify(Object.fromEntries(Object.entries(capacity).sort(([one], [other]) => (one < other ? -1 : 1))));
   const errors: FieldError[] = names.length === 0 ? [fieldRequired("spec.capacity")] : [];
@@ -272,7 +313,11 @@ function volumeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [affinity, had] = [specOf(object)["nodeAffinity"], specOf(old)["nodeAffinity"]];
   if (had !== undefined && !deepEqual(affinity, had))
     errors.push(
-      fieldInvalid("nodeAffinity", affinity ?? null, "field is immutable, except for updating from beta label to GA"),
+      fieldInvalid(
+        "nodeAffinity",
+        affinity === undefined ? null : goValue("VolumeNodeAffinity", affinity),
+        "field is immutable, except for updating from beta label to GA",
+      ),
     );
   return errors;
 }
@@ -470,6 +515,19 @@ const attributesDriverErrors = (name: string): FieldError[] =>
     ? [fieldRequired("driverName")]
     : labelKeyErrors(name.toLowerCase()).map((text) => fieldInvalid("driverName", name.toLowerCase(), text));
 
+/** A status that names no phase is that of something new. */
+const withPhase = (object: KubeObject): KubeObject =>
+  valueAt(object, "status.phase") ? object : setPath(object, ["status", "phase"], "Pending");
+
+/** When a volume came into its phase: told by whoever writes it, or the time of the write that changed the phase. */
+function withPhaseTime(object: KubeObject, old: KubeObject, time: string): KubeObject {
+  const path = "status.lastPhaseTransitionTime";
+  const [given, before] = [valueAt(object, path), valueAt(old, path)];
+  if (valueAt(object, "status.phase") === valueAt(old, "status.phase"))
+    return given === undefined && before !== undefined ? setPath(object, path.split("."), before) : object;
+  return given === undefined || given === before ? setPath(object, path.split("."), time) : object;
+}
+
 const nowOf = (object: KubeObject) => object.metadata.creationTimestamp ?? formatTime(Date.parse("1970-01-01"));
 
 export const storageRules: Readonly<Record<string, Strategy>> = {
@@ -477,9 +535,11 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     rulesAreWhole: true,
     returnsDeleted: true,
     applyDefaults: (object) => withSpec(object, filled(specOf(object), { volumeMode: "Filesystem" })),
-    prepareForCreate: (object) => ({ ...withSources(object), status: { phase: "Pending" } }) as KubeObject,
+    prepareForCreate: (object) => ({ ...withSources(object, true), status: { phase: "Pending" } }) as KubeObject,
+    prepareForUpdate: (object) => withPhase(withSources(object, false)),
     validate: (object) => [...claimSpecErrors(specOf(object), "spec"), ...sourceMismatch(specOf(object))],
     validateUpdate: claimUpdateErrors,
+    validateStatus: claimStatusErrors,
     warnings: (object) => [
       ...fractions(valueAt(object, "spec.resources.requests.storage"), "spec.resources.requests[storage]"),
     ],
@@ -500,6 +560,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     },
     prepareForCreate: (object) =>
       ({ ...object, status: { phase: "Pending", lastPhaseTransitionTime: nowOf(object) } }) as KubeObject,
+    prepareForUpdate: (object, old, _context, time) => withPhaseTime(withPhase(object), old, time ?? nowOf(object)),
     validate: volumeErrors,
     // Kubernetes looks at the whole of a changed volume twice.
     validateUpdate: (object, old) => [...volumeErrors(object), ...volumeUpdateErrors(object, old)],
@@ -520,7 +581,11 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
         ? [fieldRequired("parameters", "must contain at least one key/value pair")]
         : []),
     ],
-    validateUpdate: (object, old) => immutableAt(object, old, "driverName", "parameters"),
+    checksChangesFirst: true,
+    validateUpdate: (object, old) =>
+      ["driverName", "parameters"]
+        .filter((path) => !deepEqual(valueAt(object, path), valueAt(old, path)))
+        .map((path) => fieldForbidden(path, `updates to ${path} are forbidden.`)),
   },
   "storage.k8s.io/CSIDriver": {
     rulesAreWhole: true,
@@ -557,15 +622,17 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     rulesAreWhole: true,
     returnsDeleted: true,
     validate: nodeErrors,
-    // Drivers come and go; what one says of itself stays.
-    validateUpdate: (object, old) =>
-      listAt(old, "spec.drivers").flatMap((before) =>
+    // Drivers come and go; what one says of itself stays, but for how many volumes it takes.
+    validateUpdate: (object, old) => {
+      const fixed = ({ allocatable: _count, ...driver }: Json): Json => driver;
+      return listAt(old, "spec.drivers").flatMap((before) =>
         listAt(object, "spec.drivers")
-          .filter((driver) => driver["name"] === before["name"] && !deepEqual(driver, before))
+          .filter((driver) => driver["name"] === before["name"] && !deepEqual(fixed(driver), fixed(before)))
           .map((driver) =>
-            fieldInvalid("spec.drivers", goValue(`${STORAGE}CSINodeDriver`, driver), "field is immutable"),
+            fieldInvalid("spec.drivers", goValue(`${STORAGE}CSINodeDriver`, fixed(driver)), "field is immutable"),
           ),
-      ),
+      );
+    },
   },
   "storage.k8s.io/VolumeAttachment": {
     rulesAreWhole: true,

@@ -301,13 +301,19 @@ function statefulSetErrors(object: KubeObject): FieldError[] {
     ...notNegativeAt(object, "spec.replicas", "spec.minReadySeconds", "spec.ordinals.start"),
     ...selectorErrors(spec, "statefulset", () => templateErrorsOf(object)),
     ...lifeErrors(object, "StatefulSet"),
-    ...(spec["serviceName"] ? dnsLabelErrors(spec["serviceName"], "spec.serviceName") : []),
-    ...listAt(spec, "volumeClaimTemplates").flatMap((claim, at) =>
-      claimSpecErrors((claim["spec"] ?? {}) as Json, `spec.volumeClaimTemplates[${at}].spec`),
-    ),
   );
   return errors;
 }
+
+/** What of a StatefulSet never changes is looked at once. */
+const newStatefulSetErrors = (object: KubeObject): FieldError[] => [
+  ...(valueAt(object, "spec.serviceName")
+    ? dnsLabelErrors(valueAt(object, "spec.serviceName"), "spec.serviceName")
+    : []),
+  ...listAt(object, "spec.volumeClaimTemplates").flatMap((claim, at) =>
+    claimSpecErrors((claim["spec"] ?? {}) as Json, `spec.volumeClaimTemplates[${at}].spec`),
+  ),
+];
 
 /** A StatefulSet's claims are volumes of its pods. */
 const templateErrorsOf = (object: KubeObject) =>
@@ -513,6 +519,7 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
         Object.fromEntries(Object.entries(specOf(value)).filter(([key]) => !STATEFUL_FREE.has(key)));
       return deepEqual(fixed(object), fixed(old)) ? [] : [fieldForbidden("spec", STATEFUL_FIXED)];
     },
+    validateNew: newStatefulSetErrors,
     validateStatus: statefulSetStatusErrors,
     ...templateWarnings,
   },

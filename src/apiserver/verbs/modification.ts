@@ -6,6 +6,7 @@ import {
   type KubeObject,
   notFound,
   objectKey,
+  formatTime,
   plainFailure,
   type ResourceAddress,
   setPath,
@@ -104,7 +105,12 @@ export async function modifyObject(
             ? withMetadata(changed, { managedFields: sent.managedFields })
             : trackFields(host, definition, old, changed, options, address.subresource, context),
           old,
-          { subresource: address.subresource, statusPatch: options.statusPatch, known },
+          {
+            subresource: address.subresource,
+            statusPatch: options.statusPatch,
+            known,
+            time: formatTime(host.clock.now()),
+          },
           context,
         );
     const alongside: WrittenAlongside[] = [];
@@ -187,6 +193,7 @@ interface WaysOfWriting {
   readonly subresource: string | undefined;
   readonly statusPatch: WriteOptions["statusPatch"];
   readonly known: KubeObject | undefined;
+  readonly time: string;
 }
 
 /** The object with what this way of writing may change, and with its generation. */
@@ -194,7 +201,7 @@ function prepared(
   definition: ResourceDefinition,
   changed: KubeObject,
   old: KubeObject,
-  { subresource, statusPatch, known }: WaysOfWriting,
+  { subresource, statusPatch, known, time }: WaysOfWriting,
   context: RequestContext,
 ): KubeObject {
   const { strategy } = definition;
@@ -206,7 +213,8 @@ function prepared(
       ? withStatusPatch(definition, separate, statusPatch, known)
       : separate;
   // What `/finalize` writes is what other updates keep.
-  const settled = subresource === "finalize" ? object : (strategy.prepareForUpdate?.(object, old, context) ?? object);
+  const settled =
+    subresource === "finalize" ? object : (strategy.prepareForUpdate?.(object, old, context, time) ?? object);
   return countGeneration(definition, settled, old);
 }
 
