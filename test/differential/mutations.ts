@@ -29,11 +29,15 @@ const LONG = "a".repeat(300);
 /** Members that name the object or its kind: made wrong, they lead elsewhere. */
 const KEPT = new Set(["apiVersion", "kind", "metadata.name", "metadata.namespace"]);
 
+/** Schemas without anything in them: kube-apiserver hangs up on them, where a definition has fields to select by. */
+const HANGS_UP = /^spec\.versions\.\d+\.schema(?:\.openAPIV3Schema)?$/;
+
 /** Everything that can be made wrong in an object, in the order of its members. */
 export function mutationsOf(object: Json): readonly Mutation[] {
   const found: Mutation[] = [];
   const visit = (value: unknown, path: readonly string[]): void => {
-    const isKept = path.length === 0 || KEPT.has(path.join(".")) || path.join(".") === "metadata";
+    const isKept =
+      path.length === 0 || KEPT.has(path.join(".")) || path.join(".") === "metadata" || HANGS_UP.test(path.join("."));
     if (!isKept) {
       found.push({ path, what: "removed", apply: (whole) => changed(whole, path, undefined) as Json });
       for (const wrong of wrongValues(value))

@@ -131,9 +131,21 @@ const nodeAmountErrors = (object: KubeObject): FieldError[] =>
     ),
   );
 
+/** Each address of a node is told once. */
+function addressErrors(node: KubeObject): FieldError[] {
+  const seen = new Set<string>();
+  return listAt(node, "status.addresses").flatMap(({ type = "", address = "" }, at) => {
+    const key = JSON.stringify([type, address]);
+    const isRepeated = seen.has(key);
+    seen.add(key);
+    return isRepeated ? [fieldDuplicate(`status.addresses[${at}]`, { Type: type, Address: address })] : [];
+  });
+}
+
 function nodeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [spec, before] = [specOf(object), specOf(old)];
-  const errors: FieldError[] = [];
+  // Kubernetes looks at the taints of a changed node twice.
+  const errors = [...addressErrors(object), ...taintErrors(object)];
   if (listAt(before, "podCIDRs").length > 0 && !deepEqual(spec["podCIDRs"], before["podCIDRs"]))
     errors.push(fieldForbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'));
   if (before["providerID"] && spec["providerID"] !== before["providerID"])
@@ -273,6 +285,27 @@ function apiServiceErrors(object: KubeObject): FieldError[] {
   return errors;
 }
 
+/** A request whose conditions tell since when they are so: where nothing is said, since the write that changed them. */
+function timed(object: KubeObject, old: KubeObject, time: string | undefined): KubeObject {
+  const conditions = listAt(object, "status.conditions");
+  const before = new Map(listAt(old, "status.conditions").map((condition) => [condition["type"], condition]));
+  if (time === undefined || conditions.every((one) => one["lastUpdateTime"] && one["lastTransitionTime"]))
+    return object;
+  return setPath(
+    object,
+    ["status", "conditions"],
+    conditions.map((condition) => {
+      const known = before.get(condition["type"]);
+      const since = known?.["status"] === condition["status"] ? (known?.["lastTransitionTime"] ?? time) : time;
+      return {
+        ...condition,
+        lastUpdateTime: condition["lastUpdateTime"] ?? time,
+        lastTransitionTime: condition["lastTransitionTime"] ?? since,
+      };
+    }),
+  );
+}
+
 export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
   "scheduling.k8s.io/PriorityClass": {
     rulesAreWhole: true,
@@ -363,8 +396,12 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
       } as KubeObject;
     },
     // What was asked for never changes; only approval and status do.
-    prepareForUpdate: (object, old) =>
-      deepEqual(specOf(object), specOf(old)) ? object : ({ ...object, spec: specOf(old) } as KubeObject),
+    prepareForUpdate: (object, old, _context, time) =>
+      timed(
+        deepEqual(specOf(object), specOf(old)) ? object : ({ ...object, spec: specOf(old) } as KubeObject),
+        old,
+        time,
+      ),
     validate: requestErrors,
     validateStatus: decisionErrors,
     fields: (object) => ({ "spec.signerName": String(valueAt(object, "spec.signerName") ?? "") }),

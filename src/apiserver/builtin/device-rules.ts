@@ -308,13 +308,19 @@ function sliceErrors(object: KubeObject): FieldError[] {
   const spec = specOf(object);
   const pool = (spec["pool"] ?? {}) as Json;
   const [generation, count] = [pool["generation"], pool["resourceSliceCount"]].map((value) => Number(value ?? 0));
-  const places = PLACES.filter((part) => spec[part] !== undefined && spec[part] !== "" && spec[part] !== false);
   const errors = driverErrors(spec["driver"], "spec.driver");
   errors.push(...poolErrors(pool["name"], "spec.pool.name"));
   if ((count ?? 0) <= 0) errors.push(fieldInvalid("spec.pool.resourceSliceCount", count, "must be greater than zero"));
   if ((generation ?? 0) < 0)
     errors.push(fieldInvalid("spec.pool.generation", generation, "must be greater than or equal to zero"));
-  if (spec["nodeName"]) errors.push(...subdomainErrorsAt(spec["nodeName"], "spec.nodeName"));
+  return errors;
+}
+
+/** Where the devices of a slice are, and what they are. */
+function sliceDeviceErrors(object: KubeObject): FieldError[] {
+  const spec = specOf(object);
+  const places = PLACES.filter((part) => spec[part] !== undefined && spec[part] !== "" && spec[part] !== false);
+  const errors = spec["nodeName"] ? subdomainErrorsAt(spec["nodeName"], "spec.nodeName") : [];
   if (places.length !== 1)
     errors.push(
       places.length === 0
@@ -375,6 +381,10 @@ export const deviceRules: Readonly<Record<string, Strategy>> = {
   "resource.k8s.io/ResourceSlice": {
     rulesAreWhole: true,
     validate: sliceErrors,
-    validateUpdate: (object, old) => immutableAt(object, old, "spec.driver", "spec.nodeName", "spec.pool.name"),
+    validateNew: sliceDeviceErrors,
+    validateUpdate: (object, old) => [
+      ...immutableAt(object, old, "spec.pool.name", "spec.driver", "spec.nodeName"),
+      ...sliceDeviceErrors(object),
+    ],
   },
 };

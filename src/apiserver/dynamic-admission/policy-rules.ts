@@ -54,6 +54,13 @@ function paramKindErrors(kind: PolicySpec["paramKind"]): FieldError[] {
   if (!apiVersion) errors.push(fieldRequired("spec.paramKind.apiVersion"));
   else if (apiVersion.split("/").length > 2)
     errors.push(fieldInvalid("spec.paramKind.apiVersion", apiVersion, `unexpected GroupVersion string: ${apiVersion}`));
+  else {
+    const [group, version = group] = apiVersion.split("/") as [string, string?];
+    if (version !== group || apiVersion.includes("/"))
+      errors.push(...subdomainErrors(group, "spec.paramKind.apiVersion"));
+    if (!DNS_1035_LABEL.test(version))
+      errors.push(fieldInvalid("spec.paramKind.apiVersion", version, DNS_1035_LABEL_TEXT));
+  }
   if (!name) errors.push(fieldRequired("spec.paramKind.kind"));
   else if (!DNS_1035_LABEL.test(name.toLowerCase()))
     errors.push(
