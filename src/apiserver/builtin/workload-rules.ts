@@ -414,14 +414,14 @@ function controllerDefaults(object: KubeObject): KubeObject {
 function controllerErrors(object: KubeObject): FieldError[] {
   const selector = (valueAt(object, "spec.selector") ?? {}) as Json;
   const template = valueAt(object, "spec.template") as Json | undefined;
-  const labels = (valueAt(template, "metadata.labels") ?? {}) as Json;
+  const labels = (valueAt(template, "metadata.labels") ?? null) as Json | null;
   const errors = [
     ...notNegativeAt(object, "spec.minReadySeconds"),
     ...(Object.keys(selector).length === 0 ? [fieldRequired("spec.selector")] : []),
     ...notNegativeAt(object, "spec.replicas"),
   ];
   if (template === undefined || template === null) return [...errors, fieldRequired("spec.template")];
-  if (Object.entries(selector).some(([key, value]) => labels[key] !== value))
+  if (Object.entries(selector).some(([key, value]) => labels?.[key] !== value))
     errors.push(fieldInvalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
   return [...errors, ...podTemplateErrors(template, "spec.template"), ...lifeErrors(object, "ReplicationController")];
 }
