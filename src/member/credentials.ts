@@ -18,6 +18,9 @@ export const IMPERSONATOR = "karmada-impersonator";
 /** The account the control plane has in a member. */
 export const memberAccount = (cluster: string): string => `karmada-${cluster}`;
 
+/** Its role there, and what binds the account to it. */
+export const memberRole = (cluster: string): string => `karmada-controller-manager:${memberAccount(cluster)}`;
+
 /**
  * Makes accounts, rights and token Secrets in a member (`CL-8`) and waits for the tokens. What is there already is used.
  * Throws when the member gives no token within half a minute.
@@ -41,7 +44,7 @@ export async function obtainCredentials(
       type: "kubernetes.io/service-account-token",
     });
   }
-  const role = `karmada-controller-manager:${account}`;
+  const role = memberRole(cluster);
   await ensureObject(client, ClusterRole, {
     apiVersion: "rbac.authorization.k8s.io/v1",
     kind: "ClusterRole",

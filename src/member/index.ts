@@ -5,7 +5,7 @@
  * now. Each member has its own limits and breaker (`withFlow`), so that one that is slow, hanging or lying never slows
  * another. It never decides what runs where.
  */
-export { IMPERSONATOR, memberAccount, type MemberCredentials, obtainCredentials } from "./credentials.ts";
+export { IMPERSONATOR, memberAccount, type MemberCredentials, memberRole, obtainCredentials } from "./credentials.ts";
 export { memberAddress, type MemberAddress, secretText } from "./address.ts";
 export {
   adoptMember,

@@ -24,6 +24,7 @@ import {
   listAt,
   NOT_NEGATIVE,
   notNegativeAt,
+  specOf,
   valueAt,
 } from "./checks.ts";
 import { conditionStatusErrors } from "./condition-checks.ts";
@@ -33,8 +34,6 @@ import { containerAmountErrors, resourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
 import { taintEffectErrors, tolerationErrors } from "./pod-scheduling.ts";
 import { immutableAt } from "./workload-rules.ts";
-
-const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 
 const HIGHEST_USER_PRIORITY = 1_000_000_000;
 const SYSTEM_CLASSES: Readonly<Record<string, number>> = {

@@ -8,6 +8,7 @@ import {
   fieldRequired,
   getPath,
   isJsonObject,
+  type KubeObject,
   LABEL_VALUE,
   LABEL_VALUE_TEXT,
   labelKeyErrors,
@@ -23,6 +24,9 @@ const CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/6
 
 /** The value below a dotted path. */
 export const valueAt = (value: unknown, path: string): unknown => getPath(value, ...path.split("."));
+
+/** What is wanted of an object; empty when it says nothing. */
+export const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 
 /** The list below a dotted path; empty when there is none. */
 export function listAt(value: unknown, path: string): List {

@@ -14,14 +14,13 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, isMap, listAt, valueAt } from "./checks.ts";
+import { filled, isMap, listAt, specOf, valueAt } from "./checks.ts";
 import { claimStatusErrors, driverErrors, poolErrors } from "./device-status.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { immutableAt } from "./workload-rules.ts";
 
-const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 const required = (value: unknown, path: string): FieldError[] =>
   value ? subdomainErrorsAt(value, path) : [fieldRequired(path)];
 

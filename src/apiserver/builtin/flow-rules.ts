@@ -14,7 +14,7 @@ import {
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { bootstrapLevels, bootstrapSchemas } from "../flow/bootstrap.ts";
-import { filled, listAt, valueAt } from "./checks.ts";
+import { filled, listAt, specOf, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -26,7 +26,6 @@ const PRECEDENCE_MAX = 10_000;
 const QUEUES_MAX = 10_000_000;
 const ENTROPY_BITS_MAX = 60;
 
-const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 const textsAt = (value: unknown, path: string) => listAt(value, path) as unknown as readonly string[];
 
 /** A list that holds `*` holds nothing else. */

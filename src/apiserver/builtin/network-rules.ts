@@ -2,15 +2,13 @@
 import { fieldInvalid, type KubeObject, setPath } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, listAt, valueAt } from "./checks.ts";
+import { filled, listAt, specOf, valueAt } from "./checks.ts";
 import { endpointsErrors, endpointSliceErrors } from "./endpoint-rules.ts";
 import { ingressClassErrors, ingressErrors, newIngressErrors } from "./ingress-rules.ts";
 import { networkPolicyErrors } from "./network-policy-rules.ts";
 import { ingressWarnings, serviceWarnings } from "./network-warnings.ts";
 import type { Json } from "./pod-defaults.ts";
 import { serviceErrors, serviceUpdateErrors } from "./service-rules.ts";
-
-const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 
 /** Addresses of balancers are reached directly where nothing says otherwise. */
 function balancedByAddress(service: KubeObject): KubeObject {

@@ -2,13 +2,11 @@
 import { deepEqual } from "#base";
 import { type FieldError, fieldForbidden, fieldInvalid, type KubeObject } from "#machinery";
 import type { WrittenPart } from "../definition.ts";
-import { listAt, valueAt } from "./checks.ts";
+import { listAt, specOf, valueAt } from "./checks.ts";
 import { goDiff } from "./go-values.ts";
 import type { Json } from "./pod-defaults.ts";
 import { podErrors } from "./pod-validation.ts";
 import { qosOf } from "./qos.ts";
-
-const specOf = (pod: KubeObject) => (valueAt(pod, "spec") ?? {}) as Json;
 
 /** The present pod with another spec, and with the owners of the sent one. */
 const withSpecOf = (sent: KubeObject, old: KubeObject, spec: Json): KubeObject => {

@@ -12,7 +12,7 @@ import {
   subdomainErrors,
 } from "#machinery";
 import { isAddress, label, reachableIpErrors } from "./address-checks.ts";
-import { cidrErrors, ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
+import { cidrErrors, ipErrors, isPort, listAt, PORT_TEXT, specOf, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { portNameErrors } from "./port-names.ts";
 import { familyOf } from "./service-ranges.ts";
@@ -24,7 +24,6 @@ const DISTRIBUTIONS = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 const ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'";
 const ONLY_LOCAL = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
 
-const specOf = (service: KubeObject): Json => (valueAt(service, "spec") ?? {}) as Json;
 const textsAt = (spec: Json, path: string) => listAt(spec, path) as unknown as readonly string[];
 const oneOf = (value: unknown, path: string, allowed: readonly string[]): FieldError[] =>
   value === undefined || allowed.includes(String(value)) ? [] : [fieldNotSupported(path, value, allowed)];

@@ -15,7 +15,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, valueAt } from "./checks.ts";
+import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, specOf, valueAt } from "./checks.ts";
 import { goDiff, goValue } from "./go-values.ts";
 import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -24,7 +24,6 @@ import { csiDriverErrors, volumeSourceErrors } from "./pod-volumes.ts";
 import { immutableAt } from "./workload-rules.ts";
 import { accessModeErrors, claimSpecErrors } from "./volume-claims.ts";
 
-const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 const withSpec = (object: KubeObject, spec: Json): KubeObject =>
   spec === (object as { spec?: Json }).spec ? object : ({ ...object, spec } as KubeObject);
 

@@ -12,7 +12,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { amountErrors, filled, isMap, labelSelectorErrors, listAt, notNegativeAt, valueAt } from "./checks.ts";
+import { amountErrors, filled, isMap, labelSelectorErrors, listAt, notNegativeAt, specOf, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors } from "./name-checks.ts";
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
@@ -21,8 +21,6 @@ import { claimSpecErrors } from "./volume-claims.ts";
 
 const GENERATION = "deprecated.daemonset.template.generation";
 const APPS = "io.k8s.api.apps.v1.";
-
-const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;
 
 /** Defaults of `spec`: `fill` gives the members that are missing. */
 export const withSpec =

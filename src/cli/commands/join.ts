@@ -1,6 +1,6 @@
 import { Cluster, CLUSTER_NAMESPACE, SYSTEM_NAMESPACE } from "#apis/karmada";
 import { DNS_LABEL } from "#machinery";
-import { adoptMember, joinMember, memberId, refuseRegistered } from "#member";
+import { adoptMember, IMPERSONATOR, joinMember, memberAccount, memberId, memberRole, refuseRegistered } from "#member";
 import { impersonationFlags, impersonationOf, kubeconfigFlags, openConnection } from "../connection.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { systemClock } from "../process.ts";
@@ -102,8 +102,8 @@ export function run(words: readonly string[], program: string): Promise<number> 
 
 /** What a join would make, on either side. */
 function planOf(name: string, namespace: string): string {
-  const accounts = ["karmada-impersonator", `karmada-${name}`];
-  const role = `karmada-controller-manager:karmada-${name}`;
+  const accounts = [IMPERSONATOR, memberAccount(name)];
+  const role = memberRole(name);
   return [
     "in the member:",
     `  namespace/${namespace}`,

@@ -1,7 +1,7 @@
 import { ClusterRole, ClusterRoleBinding, Namespace, Secret, ServiceAccount } from "#apis/kubernetes";
 import { SYSTEM } from "#apis/karmada";
 import { type Client, type ObjectName, retryOnConflict } from "#client";
-import { IMPERSONATOR, memberAccount } from "#member";
+import { IMPERSONATOR, memberAccount, memberRole } from "#member";
 import { isNotFound, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
 
 const OTHERS_NAMED_MAX = 5;
@@ -12,7 +12,7 @@ const OTHERS_NAMED_MAX = 5;
  */
 export async function cleanMember(client: Client, cluster: string, namespace: string): Promise<string | undefined> {
   const account = memberAccount(cluster);
-  const role = `karmada-controller-manager:${account}`;
+  const role = memberRole(cluster);
   await removed(client, ClusterRoleBinding, { name: role });
   await removed(client, ClusterRole, { name: role });
   await removed(client, ServiceAccount, { namespace, name: account });

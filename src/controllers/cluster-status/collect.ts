@@ -38,12 +38,13 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
       throw error;
     });
     uncollected.delete(member);
-    if ((nodes ?? pods) !== undefined) tellHidden(cluster, member, String(nodes ?? pods), context);
+    const refusal = nodes ?? pods;
+    if (refusal !== undefined) tellHidden(cluster, member, refusal, context);
     const models = deps.gates.has("CustomizedClusterResourceModeling") ? cluster.spec?.resourceModels : undefined;
     const { nodeSummary, resourceSummary } = ledger.account(models ?? []);
     if (nodes === undefined) fields["nodeSummary"] = nodeSummary;
     // What is free is known from both together.
-    if ((nodes ?? pods) === undefined) fields["resourceSummary"] = resourceSummary;
+    if (refusal === undefined) fields["resourceSummary"] = resourceSummary;
   }
   return { conditions: [condition], fields };
 }

@@ -63,8 +63,8 @@ export class Schema {
 
   /** The last part of the name it is published under, such as `PodSpec`; absent for schemas without one. */
   get goName(): string | undefined {
-    const ref = this.#outer.$ref ?? this.#outer.allOf?.[0]?.$ref;
-    return ref?.slice(ref.lastIndexOf(".") + 1);
+    const name = this.publishedName;
+    return name?.slice(name.lastIndexOf(".") + 1);
   }
   /** The whole name it is published under. */
   get publishedName(): string | undefined {
