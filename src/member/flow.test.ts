@@ -150,6 +150,72 @@ describe("what a member is asked at a time", () => {
     expect(flow.flow.inFlightLimit).toBeLessThan(4);
   });
 
+  test("of a member that answers nothing but 429 a few wait, the others stand aside and hold nobody, and it is said why", async () => {
+    const clock = new VirtualClock(0, settle);
+    let isThrottling = true;
+    let asked = 0;
+    const send = () => {
+      asked++;
+      return isThrottling
+        ? Promise.reject(tooManyRequests("slow down", 1))
+        : Promise.resolve({ kind: "Pod" } as KubeObject);
+    };
+    const transport = withFlow({ send } as unknown as Transport, { clock, inFlightStart: 32 });
+    const gone: string[] = [];
+    const sent: Promise<string>[] = [];
+    for (let at = 0; at < 100; at++)
+      if (!transport.room.standAside(`w${at}`, () => void gone.push(`w${at}`)))
+        sent.push(outcome(transport.send(pod)).finally(() => transport.room.leave()));
+    await settle();
+    const turnedAway = await Promise.all(
+      sent.map((work) =>
+        Promise.race([work, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))]),
+      ),
+    );
+    expect(transport.flow).toMatchObject({ inFlightLimit: 1, inFlight: 0, delay: undefined });
+    expect(transport.flow.throttled).toBeLessThan(6);
+    expect(turnedAway.filter((said) => said === undefined)).toHaveLength(transport.flow.throttled);
+    expect(new Set(turnedAway)).toEqual(new Set([undefined, "the member cluster is busy: it answers 429: slow down"]));
+    expect(transport.room.standAside("late", () => void gone.push("late"))).toBe(true);
+    const before = asked;
+    await clock.advance(5_000);
+    expect(asked - before).toBeLessThan(30);
+    expect(transport.flow.delay).toBeUndefined();
+    await clock.advance(5_000);
+    expect(transport.flow.delay).toEqual({
+      reason: "MemberThrottles",
+      message: "the member cluster answers 429: slow down",
+    });
+    isThrottling = false;
+    for (let turn = 0; turn < 20; turn++) {
+      await clock.advance(1_000);
+      for (const key of gone.splice(0)) {
+        expect(transport.room.standAside(key, () => void gone.push(key))).toBe(false);
+        await outcome(transport.send(pod));
+        transport.room.leave();
+      }
+    }
+    expect(transport.flow).toMatchObject({ aside: 0, throttled: 0, inFlight: 0, delay: undefined });
+    expect(transport.flow.inFlightLimit).toBeGreaterThan(4);
+  });
+
+  test("whoever stands aside for long at a slow member learns why", async () => {
+    const clock = new VirtualClock(0, settle);
+    const send = () =>
+      new Promise<KubeObject>((resolve) => clock.after(4_000, () => resolve({ kind: "Pod" } as KubeObject)));
+    const transport = withFlow({ send } as unknown as Transport, { clock, inFlightStart: 1, inFlightMax: 1 });
+    const keepBusy = () => void outcome(transport.send(pod)).then(keepBusy);
+    for (let at = 0; at < 3; at++) keepBusy();
+    expect(transport.room.standAside("w", () => undefined)).toBe(true);
+    await clock.advance(9_000);
+    expect(transport.flow.delay).toBeUndefined();
+    await clock.advance(1_000);
+    expect(transport.flow.delay).toEqual({
+      reason: "MemberSlow",
+      message: "answers of the member cluster take longer than 2 s",
+    });
+  });
+
   test("whoever gives up while waiting leaves the queue, and a large list may take its time", async () => {
     const clock = new VirtualClock(0, settle);
     const never = { send: () => new Promise<KubeObject>(() => {}) } as unknown as Transport;

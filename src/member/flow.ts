@@ -30,11 +30,23 @@ export interface FlowStatus {
   readonly waiting: number;
   /** Who stands aside until there is room. */
   readonly aside: number;
+  /** Requests the member refused with 429 that wait as long as it asked. */
+  readonly throttled: number;
+  /** Present while what is to be written waits for so long that whoever looks for it should learn why. */
+  readonly delay: FlowDelay | undefined;
   readonly isBroken: boolean;
   /** What the connection failed with last, while it fails. */
   readonly failure: string | undefined;
 }
 
+/** Why what is to be written waits. The words stay the same while the cause does. */
+export interface FlowDelay {
+  readonly reason: "MemberThrottles" | "MemberSlow" | "MemberBusy";
+  readonly message: string;
+}
+
+/** Waiting for less is the way of a burst, and nobody is told. */
+const DELAY_TOLD_MS = 10_000;
 const THROTTLE_TRIES_MAX = 10;
 const RETRY_AFTER_MAX_MS = 30_000;
 const BREAK_MAX_MS = 30_000;
@@ -111,18 +123,23 @@ export function withFlow(
   /** Of all requests that bring no signal of their own: they are only ever cut off together, and one for each costs much. */
   let line = openLine();
   let waiting: Waiter[] = [];
-  const aside = new Map<string, () => void>();
+  const aside = new Map<string, { readonly resume: () => void; readonly sinceMs: number }>();
+  /** Set by a 429, taken back by another answer once the time it asked for is over. */
+  let throttle: { readonly sinceMs: number; readonly untilMs: number; readonly words: string } | undefined;
+  let throttled = 0;
+  let tookMs = 0;
   /** Who was told to go on and has not come yet. */
   const going = new Set<string>();
 
   const isBroken = () => failuresInRow >= breakAfterFailures && clock.monotonicMs() < brokenUntilMs;
 
-  function answered(tookMs: number, isTroubled = false): void {
+  function answered(withinMs: number, isTroubled = false): void {
     failuresInRow = 0;
     failure = undefined;
     pauseMs = breakMs;
     answeredMs = clock.monotonicMs();
-    limit = tookMs > slowMs || isTroubled ? Math.max(1, limit * 0.9) : Math.min(inFlightMax, limit + 1 / limit);
+    tookMs = withinMs;
+    limit = withinMs > slowMs || isTroubled ? Math.max(1, limit * 0.9) : Math.min(inFlightMax, limit + 1 / limit);
   }
 
   function failed(error: unknown): void {
@@ -139,11 +156,13 @@ export function withFlow(
     letGo(Number.POSITIVE_INFINITY);
   }
 
-  const freePlaces = () => AHEAD * Math.max(1, Math.floor(limit)) - inFlight.size - waiting.length - going.size;
+  const isIdle = () => inFlight.size + waiting.length + throttled === 0;
+  const freePlaces = () =>
+    AHEAD * Math.max(1, Math.floor(limit)) - inFlight.size - waiting.length - going.size - throttled;
 
   function letGo(places: number): void {
     let left = places;
-    for (const [key, resume] of aside) {
+    for (const [key, { resume }] of aside) {
       if (left-- < 1) return;
       aside.delete(key);
       going.add(key);
@@ -176,11 +195,35 @@ export function withFlow(
     for (const { abort } of [...inFlight]) abort.abort(error);
   }
 
-  const busy = () => {
-    const error = serviceUnavailable(`the member cluster is busy: ${inFlight.size} requests wait for its answer`);
+  const busy = (why = `${inFlight.size} requests wait for its answer`) => {
+    const error = serviceUnavailable(`the member cluster is busy: ${why}`);
     busyErrors.add(error);
     return error;
   };
+
+  /** The member has too much to do: it is asked for half as much from now on. */
+  function slowDown(words: string, forMs: number): void {
+    limit = Math.max(1, limit / 2);
+    const nowMs = clock.monotonicMs();
+    const untilMs = Math.max(throttle?.untilMs ?? 0, nowMs + forMs);
+    throttle = { sinceMs: throttle?.sinceMs ?? nowMs, untilMs, words: throttle?.words ?? words };
+  }
+
+  /** It answers as ever, after the time it asked for. */
+  function relieve(): void {
+    if (throttle !== undefined && clock.monotonicMs() >= throttle.untilMs) throttle = undefined;
+  }
+
+  function delayOf(): FlowDelay | undefined {
+    const nowMs = clock.monotonicMs();
+    if (throttle !== undefined && nowMs - throttle.sinceMs >= DELAY_TOLD_MS)
+      return { reason: "MemberThrottles", message: `the member cluster answers 429: ${throttle.words}` };
+    const [first] = aside.values();
+    if (first === undefined || nowMs - first.sinceMs < DELAY_TOLD_MS) return undefined;
+    return tookMs > slowMs || nowMs - answeredMs > slowMs
+      ? { reason: "MemberSlow", message: `answers of the member cluster take longer than ${slowMs / 1000} s` }
+      : { reason: "MemberBusy", message: "the member cluster has as much to do as it can take at a time" };
+  }
 
   function dismiss(error: Error): void {
     const left = waiting;
@@ -217,7 +260,7 @@ export function withFlow(
   function goOn(): void {
     if (aside.size === 0) return;
     // With nothing under way whoever was told to go has come, or never will.
-    if (inFlight.size + waiting.length === 0) going.clear();
+    if (isIdle()) going.clear();
     letGo(freePlaces());
   }
 
@@ -239,10 +282,16 @@ export function withFlow(
     try {
       const answer = await untilAborted(attempt(abort.signal), abort.signal);
       answered(clock.monotonicMs() - startedMs);
+      relieve();
       return answer;
     } catch (error) {
-      if (error instanceof ApiError) answered(0, (error.status.code ?? 500) >= 500 && !isTooManyRequests(error));
-      else if (!signal?.aborted && !abort.signal.aborted) failed(error);
+      if (isTooManyRequests(error)) {
+        answered(0);
+        slowDown(error.message, retryAfterMs(error));
+      } else if (error instanceof ApiError) {
+        answered(0, (error.status.code ?? 500) >= 500);
+        relieve();
+      } else if (!signal?.aborted && !abort.signal.aborted) failed(error);
       throw error;
     } finally {
       signal?.removeEventListener("abort", giveUp);
@@ -258,10 +307,18 @@ export function withFlow(
         return await once(attempt, signal);
       } catch (error) {
         if (!isTooManyRequests(error) || tries >= THROTTLE_TRIES_MAX || signal?.aborted) throw error;
-        limit = Math.max(1, limit / 2);
-        const pauseMs = Math.min(RETRY_AFTER_MAX_MS, (error.status.details?.retryAfterSeconds ?? 1) * 1000);
+        // A few wait here and find out when it takes more; whoever else came is not kept from what others want of him.
+        if (throttled >= Math.max(1, Math.floor(limit))) throw busy(`it answers 429: ${error.message}`);
         const ends = [signal, options.signal].filter((end) => end !== undefined);
-        await sleep(clock, pauseMs, AbortSignal.any(ends));
+        throttled++;
+        try {
+          await sleep(clock, retryAfterMs(error), AbortSignal.any(ends));
+        } finally {
+          throttled--;
+        }
+        if (!signal?.aborted) continue;
+        goOn();
+        throw error;
       }
     }
   }
@@ -270,14 +327,20 @@ export function withFlow(
     send: (request) => guarded<KubeObject>((signal) => transport.send({ ...request, signal }), request.signal),
     list: (request) => guarded((signal) => transport.list({ ...request, signal }), request.signal),
     watch: (request, sink) => transport.watch(request, sink),
-    raw: (request) => guarded((signal) => transport.raw({ ...request, signal }), request.signal),
+    raw: (request) =>
+      guarded(async (signal) => {
+        const answer = await transport.raw({ ...request, signal });
+        // Whoever asks so looks at the status himself.
+        if (answer.status === 429)
+          slowDown(`${request.method} ${request.path}`, pauseOf(Number(answer.headers["retry-after"])));
+        return answer;
+      }, request.signal),
     room: {
       standAside(key, resume) {
         going.delete(key);
-        const isIdle = inFlight.size + waiting.length === 0;
-        if (isIdle || freePlaces() > 0 || isBroken() || options.signal?.aborted || aside.size >= ASIDE_MAX)
+        if (isIdle() || freePlaces() > 0 || isBroken() || options.signal?.aborted || aside.size >= ASIDE_MAX)
           return false;
-        aside.set(key, resume);
+        aside.set(key, { resume, sinceMs: aside.get(key)?.sinceMs ?? clock.monotonicMs() });
         return true;
       },
       leave: goOn,
@@ -288,12 +351,17 @@ export function withFlow(
         inFlightLimit: Math.floor(limit),
         waiting: waiting.length,
         aside: aside.size,
+        throttled,
+        delay: delayOf(),
         isBroken: isBroken(),
         failure,
       };
     },
   };
 }
+
+const pauseOf = (seconds: number) => Math.min(RETRY_AFTER_MAX_MS, (Number.isFinite(seconds) ? seconds : 1) * 1000);
+const retryAfterMs = (error: ApiError) => pauseOf(error.status.details?.retryAfterSeconds ?? 1);
 
 function openLine(): AbortController {
   const abort = new AbortController();

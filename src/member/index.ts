@@ -17,7 +17,7 @@ export {
   registerMember,
   renewCredentials,
 } from "./joining.ts";
-export { type FlowOptions, type FlowStatus, isMemberBusy, withFlow } from "./flow.ts";
+export { type FlowDelay, type FlowOptions, type FlowStatus, isMemberBusy, withFlow } from "./flow.ts";
 export {
   createMemberPool,
   type Member,

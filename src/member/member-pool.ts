@@ -71,12 +71,13 @@ interface Held {
   readonly stop: () => void;
 }
 
-const states = ({ inFlightLimit, inFlight, waiting, aside }: FlowStatus) =>
+const states = ({ inFlightLimit, inFlight, waiting, aside, throttled }: FlowStatus) =>
   [
     ["limit", inFlightLimit],
     ["in_flight", inFlight],
     ["waiting", waiting],
     ["aside", aside],
+    ["throttled", throttled],
   ] as const;
 
 function withoutManagers(object: KubeObject): KubeObject {
@@ -96,7 +97,7 @@ export function createMemberPool(options: {
   const metrics = options.metrics ?? silentMetrics;
   const requests = metrics.gauge(
     "flotilla_member_requests",
-    "What a member is asked at a time: the limit that adapts to its answers, requests in flight and waiting, and Works that stand aside until there is room.",
+    "What a member is asked at a time: the limit that adapts to its answers, requests in flight and waiting, Works that stand aside until there is room, and requests refused with 429 that wait as long as it asked.",
     ["member_cluster", "state"],
   );
   metrics.onRead(() => {

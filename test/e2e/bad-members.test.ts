@@ -16,6 +16,7 @@ const servers: Server[] = [];
 const sockets = new Set<{ destroy(): void }>();
 let heldBack = 0;
 let renew: () => void = () => undefined;
+let isThrottling = true;
 let tokensSeen = new Set<string>();
 
 const listening = async (server: Server): Promise<string> => {
@@ -70,6 +71,19 @@ beforeAll(async () => {
     if (!request.url?.includes("watch=")) response.end(JSON.stringify(found ?? list));
   });
   await join("half", await listening(half));
+  // As a kube-apiserver answers when its seats are taken.
+  const throttling = createHttps(tls, (request, response) => {
+    const found = discovery[(request.url ?? "").split("?")[0] ?? ""];
+    if (isThrottling && request.url !== "/readyz") {
+      response.writeHead(429, { "content-type": "text/plain", "retry-after": "1" });
+      return void response.end("Too many requests, please try again later.\n");
+    }
+    if (request.url?.includes("watch=")) return;
+    response.writeHead(200, { "content-type": "application/json" });
+    const list = { kind: "List", apiVersion: "v1", metadata: { resourceVersion: "1" }, items: [] };
+    response.end(typeof found === "string" ? found : JSON.stringify(found ?? list));
+  });
+  await join("throttling", await listening(throttling));
   const stranger = await createCertificateAuthority("stranger");
   await join("stranger", await listening(answering(() => 200, "{}")), stranger.certificate);
   await join("gone", "https://127.0.0.1:1");
@@ -143,6 +157,33 @@ describe("members that hang, lie, fail or are gone", () => {
         return true;
       });
   });
+
+  test("a member that answers 429 says so in a condition and an event, and is well again without a restart", async () => {
+    const delayed = async () => {
+      const { status } = await client.get(Cluster, { name: "throttling" });
+      return status?.conditions?.find(({ type }) => type === "SynchronizationDelayed");
+    };
+    const words = "changes wait: the member cluster answers 429: ";
+    await eventually(async () => {
+      expect(await delayed()).toMatchObject({ status: "True", reason: "MemberThrottles" });
+      expect((await delayed())?.message).toContain(words);
+      const { items } = await client.list(Event);
+      const said = items.filter(
+        (event) => (event as KubeObject & { involvedObject?: { name?: string } }).involvedObject?.name === "throttling",
+      );
+      expect(said.map((event) => (event as { message?: string }).message ?? "").join("\n")).toMatch(
+        /reachable, but its nodes and pods cannot be listed: .*(429|Too many requests)/,
+      );
+      return true;
+    }, 60_000);
+    isThrottling = false;
+    await eventually(async () => {
+      const { status } = await client.get(Cluster, { name: "throttling" });
+      expect(status?.conditions?.find(({ type }) => type === "Ready")?.status).toBe("True");
+      expect(await delayed()).toMatchObject({ status: "False", reason: "InTime" });
+      return true;
+    }, 60_000);
+  }, 130_000);
 
   test("a member that gets a new certificate in place of the expired one is well without a restart", async () => {
     renew();

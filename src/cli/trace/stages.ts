@@ -389,7 +389,13 @@ function workStage(facts: Facts): Stage {
     }
     if (applied?.status !== "False") {
       state = state === "ok" ? "wait" : state;
-      return { text: `${cluster}: not applied yet` };
+      const late = conditionOf(
+        facts.clusters.find(({ metadata }) => metadata.name === cluster),
+        "SynchronizationDelayed",
+      );
+      if (late?.status !== "True") return { text: `${cluster}: not applied yet` };
+      hint ??= "the member cluster is behind; it goes on by itself as soon as it has room";
+      return { text: `${cluster}: not applied yet, ${late.message ?? "the cluster is behind"}`, isWrong: true };
     }
     state = "blocked";
     const isConflict = applied.message?.includes("Karmada will not manage this resource") === true;

@@ -1,8 +1,8 @@
 import { Node, Pod } from "#apis/kubernetes";
 import type { Cluster } from "#apis/karmada";
 import type { Informer } from "#client";
-import { isForbidden, type KubeObject } from "#machinery";
-import type { Member } from "#member";
+import { isForbidden, isTooManyRequests, type KubeObject } from "#machinery";
+import { isMemberBusy, type Member } from "#member";
 import type { ClusterStatusContext } from "./context.ts";
 import { collectApis, type Observation } from "./plan.ts";
 import { REQUEST_TIMEOUT_MS, withinTime } from "./probe.ts";
@@ -53,6 +53,8 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
 async function refusalOf(informer: Informer<KubeObject>, limitMs: number): Promise<string | undefined> {
   if (!isForbidden(informer.listFailure)) await informer.whenTried(limitMs);
   if (isForbidden(informer.listFailure)) return (informer.listFailure as Error).message;
+  // It says itself that it has too much to do: whoever looks is told, and it is asked again later.
+  if (isTooManyRequests(informer.listFailure) || isMemberBusy(informer.listFailure)) throw informer.listFailure;
   await informer.whenSynced();
   return undefined;
 }

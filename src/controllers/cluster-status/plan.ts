@@ -1,6 +1,7 @@
 import type { Cluster, ClusterStatus } from "#apis/karmada";
 import type { DiscoveredResource } from "#client";
 import { apiVersionOf, formatTime } from "#machinery";
+import type { FlowDelay } from "#member";
 
 export interface Observation {
   readonly type: string;
@@ -38,6 +39,15 @@ export function readyCondition(outcome: ProbeOutcome): Observation {
     case "offline":
       return { type: "Ready", status: "False", reason: "ClusterNotReachable", message: "cluster is not reachable" };
   }
+}
+
+/** Says while what is to be written waits for its member, and why; nothing for a cluster where it never did. */
+export function delayConditions(cluster: Cluster, delay: FlowDelay | undefined): readonly Observation[] {
+  const type = "SynchronizationDelayed";
+  if (delay !== undefined)
+    return [{ type, status: "True", reason: delay.reason, message: `changes wait: ${delay.message}` }];
+  const wasDelayed = cluster.status?.conditions?.some((condition) => condition.type === type) === true;
+  return wasDelayed ? [{ type, status: "False", reason: "InTime", message: "no change waits for long" }] : [];
 }
 
 export interface Thresholds {

@@ -8,7 +8,7 @@ import { identityOf } from "./identity.ts";
 import type { ClusterStatusContext } from "./context.ts";
 import { keepLease } from "./lease.ts";
 import { forgetMetrics, publishMetrics } from "./measures.ts";
-import { type Observation, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";
+import { delayConditions, type Observation, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";
 import { probe, REQUEST_TIMEOUT_MS, withinTime } from "./probe.ts";
 
 /** What one running controller remembers of a cluster. A restart may lose it. */
@@ -87,13 +87,22 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   } catch (error) {
     // The connection was replaced meanwhile: what the old one said counts for nothing.
     if (member?.signal.aborted) return requeueAfter(1);
+    const seen = latest();
+    await write(seen, delayConditions(seen, member?.flow.delay), undefined, context);
     throw error;
   }
   const before = latest();
-  const written = await write(before, [...(facts?.conditions ?? []), published], facts?.fields, context);
+  const delays = delayConditions(before, member?.flow.delay);
+  const conditions = [...(facts?.conditions ?? []), published, ...delays];
+  const written = await write(before, conditions, facts?.fields, context);
   if (written === undefined) return done;
+  const [delay] = delays;
+  if (delay?.status === "True" && statusOf(before, delay.type) !== "True")
+    context.events
+      .from("cluster-status-controller")
+      .warning(written, delay.type, `cluster(${request.name}) is synchronized late: ${delay.message}`);
   // The condition's words are the contract's; what was in the way stands in an event, once a flip.
-  if (cause !== undefined && published.status !== "True" && readyOf(before) !== readyOf(written))
+  if (cause !== undefined && published.status !== "True" && statusOf(before, "Ready") !== statusOf(written, "Ready"))
     context.events
       .from("cluster-status-controller")
       .warning(written, published.reason, `${published.message}: ${cause}`);
@@ -133,7 +142,8 @@ async function isAnother(
   return known !== undefined;
 }
 
-const readyOf = ({ status }: Cluster) => status?.conditions?.find(({ type }) => type === "Ready")?.status;
+const statusOf = ({ status }: Cluster, wanted: string) =>
+  status?.conditions?.find(({ type }) => type === wanted)?.status;
 
 /** Writes what differs; a status that somebody else changed meanwhile keeps their part. Absent when the cluster is gone. */
 async function write(
