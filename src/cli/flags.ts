@@ -6,6 +6,8 @@ export interface FlagSpec {
   readonly short?: string;
   readonly default?: string;
   readonly isSwitch?: boolean;
+  /** What it means where it stands alone: a value of it needs an equals sign. */
+  readonly bare?: string;
   readonly meaning: string;
 }
 
@@ -51,6 +53,7 @@ export function parseArguments(words: readonly string[], specs: readonly FlagSpe
       const value = word.slice(equals + 1);
       given.push([spec.name, spec.isSwitch ? booleanOf(value, spec) : value]);
     } else if (spec.isSwitch) given.push([spec.name, "true"]);
+    else if (spec.bare !== undefined) given.push([spec.name, spec.bare]);
     else {
       const value = words[++at];
       if (value === undefined) throw new UsageError(`flag needs an argument: ${text}`);

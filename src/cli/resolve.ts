@@ -3,7 +3,11 @@ import type { Transport } from "#machinery";
 
 /** The resource a word such as `deploy`, `deployments.apps` or `Deployment` names. Throws when nothing serves it. */
 export async function resolveType(transport: Transport, word: string): Promise<DiscoveredResource> {
-  const { resources } = await discover(transport);
+  return typeAmong((await discover(transport)).resources, word);
+}
+
+/** As `resolveType`, among what a server is known to serve. */
+export function typeAmong(resources: readonly DiscoveredResource[], word: string): DiscoveredResource {
   const [name = "", ...rest] = word.toLowerCase().split(".");
   const group = rest.join(".");
   const named = resources.filter(

@@ -193,7 +193,7 @@ test("cli §9.2: what is there already, what is missing and what cannot be is sa
       '"apps/v1, Resource=deployments"(shop/twice) already exist in karmada control plane',
     ),
   });
-  // A policy of that name is somebody's: the template stays.
+  // A policy of that name is somebody's: nothing is made (D10).
   await makeInMember("taken");
   const name = `taken-${safeHash("shopapps/v1, Kind=Deployment")}`;
   const { metadata: _metadata, ...other } = await plane.get(
@@ -211,18 +211,30 @@ test("cli §9.2: what is there already, what is missing and what cannot be is sa
       `the PropagationPolicy(shop/${name}) already exist, please edit it to propagate resource`,
     ),
   });
-  expect(await plane.find(Deployment, inShop("taken"))).toBeDefined();
-  // Dependencies made before one that is there already are taken back.
+  expect(await plane.find(Deployment, inShop("taken"))).toBeUndefined();
+  // A dependency that is there already stays as it is, and the others are made all the same (D11).
   await makeInMember("depends");
   await plane.create(ConfigMap, {
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: inShop("depends-settings"),
-    data: {},
+    data: { a: "own" },
   });
   expect(await promote("deployment", "depends", ...at, "-d")).toMatchObject({
     code: 0,
     stderr: expect.stringContaining("(shop/depends-settings) already exist in karmada control plane"),
+  });
+  expect((await plane.get(ConfigMap, inShop("depends-settings"))).data).toEqual({ a: "own" });
+  await member.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: "hidden" } });
+  await member.create(ConfigMap, {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { namespace: "hidden", name: "a" },
+  });
+  expect(await promote("configmap", "a", "-n", "hidden", "-C", "member1")).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringContaining("the control plane has no namespace hidden"),
   });
   for (const [words, message] of [
     [["deployment", "-C", "member1"], "incorrect command format, please use correct command format"],

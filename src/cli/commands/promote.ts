@@ -1,29 +1,26 @@
 import { stringify } from "yaml";
-import {
-  Cluster,
-  ClusterPropagationPolicy,
-  CONFLICT_RESOLUTION,
-  PropagationPolicy,
-  ResourceInterpreterCustomization,
-  safeHash,
-} from "#apis/karmada";
+import { Namespace } from "#apis/kubernetes";
+import { Cluster, ResourceInterpreterCustomization } from "#apis/karmada";
 import { type Client, createKindMapper, type DiscoveredResource } from "#client";
-import { pruneManifest } from "#interpreter";
-import {
-  apiVersionOf,
-  getPath,
-  isAlreadyExists,
-  isNotFound,
-  type KubeObject,
-  type ResourceKind,
-  setPath,
-  withAnnotations,
-} from "#machinery";
+import { apiVersionOf, isAlreadyExists, isForbidden, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
 import { type Connection, kubeconfigFlags, openConnection } from "../connection.ts";
+import { UsageError } from "../errors.ts";
 import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { clientSideInterpreter } from "../interpreter.ts";
 import { type MemberConnection, openMember } from "../members.ts";
 import { systemClock } from "../process.ts";
+import { batchFlags, isBatch, readChoices, runBatch } from "../promote/batch.ts";
+import { policyKind } from "../promote/plan.ts";
+import {
+  asTemplate,
+  keyText,
+  policyExists,
+  policyNameOf,
+  policyOf,
+  policyText,
+  resourceText,
+  selectorOf,
+} from "../promote/template.ts";
 import { resolveType } from "../resolve.ts";
 
 const flags = [
@@ -31,7 +28,7 @@ const flags = [
   { name: "cluster", short: "C", meaning: "the member that has the object; required" },
   { name: "cluster-kubeconfig", meaning: "path of the member's kubeconfig; default is the control plane's proxy" },
   { name: "cluster-context", meaning: "context in it; default is the cluster's name" },
-  { name: "namespace", short: "n", meaning: "namespace of the object; default is the context's" },
+  { name: "namespace", short: "n", meaning: "namespaces of the objects; default is the context's" },
   {
     name: "auto-create-policy",
     isSwitch: true,
@@ -40,62 +37,101 @@ const flags = [
   },
   { name: "policy-name", meaning: "name of that policy; default is made of the object's" },
   { name: "dependencies", short: "d", isSwitch: true, meaning: "also what it depends on" },
-  { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing" },
+  { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing; of many objects, print the plan" },
   { name: "output", short: "o", meaning: "json or yaml: print what would be made, and make nothing" },
-] as const;
+  ...batchFlags,
+];
 
 const warn = (text: string): void => void process.stderr.write(`warning: ${text}\n`);
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** `karmadactl promote TYPE NAME -C CLUSTER`: an object of a member becomes a template, and the member's own its first copy. */
+/**
+ * `karmadactl promote TYPE NAME -C CLUSTER`: an object of a member becomes a template, and the member's own its first copy. With
+ * several types, names or namespaces, or a flag of `batchFlags`, many are: by a plan that is shown first. That form ends with 0
+ * when all is done, 1 when some failed, 2 for a command line that does not say enough and 3 for a plan with conflicts.
+ */
 export function run(words: readonly string[], program: string): Promise<number> {
   return withHelp(async () => {
-    const parsed = parseArguments(words, flags, `${program} promote TYPE NAME -C CLUSTER`);
-    const [type, name, ...more] = parsed.args;
-    if (type === undefined || name === undefined || more.length > 0)
-      throw new Error("incorrect command format, please use correct command format");
-    const clusterName = parsed.get("cluster");
-    if (!clusterName) throw new Error("the cluster cannot be empty");
-    const output = parsed.get("output");
-    if (output !== undefined && output !== "json" && output !== "yaml")
-      throw new Error("invalid output format: supported formats are json and yaml");
-    const plane = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
-    let member: MemberConnection | undefined;
+    const parsed = parseArguments(words, flags, `${program} promote (TYPE[,TYPE…] | all) [NAME…] -C CLUSTER`);
+    const isMany = isBatch(parsed);
     try {
-      const cluster = await plane.client.get(Cluster, { name: clusterName });
-      member = await memberOf(plane, cluster, parsed);
-      const source = await resolveType(member.client.transport, type);
-      const namespace = source.namespaced
-        ? (parsed.get("namespace") ?? plane.endpoint.namespace ?? "default")
-        : undefined;
-      const found = await read(member.client, source, namespace, name, clusterName);
-      const kind = await createKindMapper(plane.transport, systemClock).find(apiVersionOf(source), source.kind);
-      if (kind === undefined)
-        throw new Error(
-          `no matches for kind ${JSON.stringify(source.kind)} in version ${JSON.stringify(apiVersionOf(source))}: the control plane must know the kind first`,
-        );
-      const template = asTemplate(found);
-      const policy =
-        parsed.get("auto-create-policy") === "false"
-          ? undefined
-          : policyFor(template, kind, clusterName, {
-              name: parsed.get("policy-name"),
-              withDependencies: parsed.isOn("dependencies"),
-            });
-      if (output !== undefined) {
-        const shown = (object: KubeObject) =>
-          output === "json" ? JSON.stringify(object, null, 4) : stringify(object).trimEnd();
-        print([template, ...(policy === undefined ? [] : [policy])].map(shown).join("\n---\n"));
-        return 0;
-      }
-      if (parsed.isOn("dry-run")) return 0;
-      if (parsed.isOn("dependencies")) await promoteDependencies(plane, member.client, template, clusterName);
-      return await promote(plane.client, kind, template, policy);
-    } finally {
-      await member?.close();
-      await plane.transport.close();
+      return await (isMany ? promoteMany(parsed) : promoteOne(parsed));
+    } catch (error) {
+      if (!isMany || !(error instanceof UsageError)) throw error;
+      process.stderr.write(`error: ${error.message}\n`);
+      return 2;
     }
   });
+}
+
+async function promoteMany(parsed: Parsed): Promise<number> {
+  const cluster = parsed.get("cluster");
+  if (!cluster) throw new UsageError("the cluster cannot be empty");
+  readChoices(parsed);
+  const plane = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
+  let member: MemberConnection | undefined;
+  try {
+    member = await memberOf(plane, await plane.client.get(Cluster, { name: cluster }), parsed);
+    return await runBatch(parsed, cluster, plane, member);
+  } finally {
+    await member?.close();
+    await plane.transport.close();
+  }
+}
+
+async function promoteOne(parsed: Parsed): Promise<number> {
+  const [type, name] = parsed.args;
+  if (type === undefined || name === undefined)
+    throw new Error("incorrect command format, please use correct command format");
+  const clusterName = parsed.get("cluster");
+  if (!clusterName) throw new Error("the cluster cannot be empty");
+  const output = parsed.get("output");
+  if (output !== undefined && output !== "json" && output !== "yaml")
+    throw new Error("invalid output format: supported formats are json and yaml");
+  const plane = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
+  let member: MemberConnection | undefined;
+  try {
+    const cluster = await plane.client.get(Cluster, { name: clusterName });
+    member = await memberOf(plane, cluster, parsed);
+    const source = await resolveType(member.client.transport, type);
+    const namespace = source.namespaced
+      ? (parsed.get("namespace") ?? plane.endpoint.namespace ?? "default")
+      : undefined;
+    const found = await read(member.client, source, namespace, name, clusterName);
+    const kind = await createKindMapper(plane.transport, systemClock).find(apiVersionOf(source), source.kind);
+    if (kind === undefined)
+      throw new Error(
+        `no matches for kind ${JSON.stringify(source.kind)} in version ${JSON.stringify(apiVersionOf(source))}: the control plane must know the kind first`,
+      );
+    const template = asTemplate(found);
+    const policy =
+      parsed.get("auto-create-policy") === "false"
+        ? undefined
+        : policyOf(
+            parsed.get("policy-name") ?? policyNameOf(template),
+            template.metadata.namespace,
+            [selectorOf(template)],
+            clusterName,
+            parsed.isOn("dependencies"),
+          );
+    if (output !== undefined) {
+      const shown = (object: KubeObject) =>
+        output === "json" ? JSON.stringify(object, null, 4) : stringify(object).trimEnd();
+      print([template, ...(policy === undefined ? [] : [policy])].map(shown).join("\n---\n"));
+      return 0;
+    }
+    if (await isThere(plane.client, kind, template)) {
+      warn(`resource ${resourceText(kind)}(${keyText(template)}) already exist in karmada control plane`);
+      return 0;
+    }
+    await refuseLate(plane.client, template, policy);
+    if (parsed.isOn("dry-run")) return 0;
+    if (parsed.isOn("dependencies")) await promoteDependencies(plane, member.client, template, clusterName);
+    return await promote(plane.client, kind, template, policy);
+  } finally {
+    await member?.close();
+    await plane.transport.close();
+  }
 }
 
 async function memberOf(plane: Connection, cluster: Cluster, parsed: Parsed): Promise<MemberConnection> {
@@ -121,45 +157,23 @@ async function read(
   }
 }
 
-/** What the control plane is given of a member's object: without what servers and controllers set, taking it over as it is. */
-function asTemplate(object: KubeObject): KubeObject {
-  const pruned = pruneManifest(object);
-  const lifetime = getPath(object, "spec", "ttlSecondsAfterFinished");
-  const whole = lifetime === undefined ? pruned : setPath(pruned, ["spec", "ttlSecondsAfterFinished"], lifetime);
-  return whole.metadata.annotations?.[CONFLICT_RESOLUTION] === undefined
-    ? withAnnotations(whole, { [CONFLICT_RESOLUTION]: "overwrite" })
-    : whole;
-}
+const isThere = async (client: Client, kind: DiscoveredResource, { metadata }: KubeObject): Promise<boolean> =>
+  (await client.find(kind, { namespace: metadata.namespace, name: metadata.name ?? "" })) !== undefined;
 
-/** The policy that keeps an object in the member it came from (wire: clients make the same name to find it). */
-function policyFor(
-  { apiVersion, kind, metadata }: KubeObject,
-  { group, version }: DiscoveredResource,
-  cluster: string,
-  { name, withDependencies }: { readonly name: string | undefined; readonly withDependencies: boolean },
-): KubeObject {
+/** Says before anything is made what would be said after half of it (D10). */
+async function refuseLate(client: Client, { metadata }: KubeObject, policy: KubeObject | undefined): Promise<void> {
   const { namespace } = metadata;
-  const suffix = safeHash(`${namespace ?? ""}${group}/${version}, Kind=${kind}`);
-  return {
-    apiVersion: "policy.karmada.io/v1alpha1",
-    kind: namespace === undefined ? "ClusterPropagationPolicy" : "PropagationPolicy",
-    metadata: {
-      ...(namespace === undefined ? {} : { namespace }),
-      name: name ?? `${metadata.name?.replaceAll(":", ".")}-${suffix}`.toLowerCase(),
-    },
-    spec: {
-      resourceSelectors: [{ apiVersion, kind, name: metadata.name }],
-      placement: { clusterAffinity: { clusterNames: [cluster] } },
-      propagateDeps: withDependencies,
-      conflictResolution: "Overwrite",
-      preserveResourcesOnDeletion: true,
-    },
-  } as KubeObject;
+  const knownSpace = async (name: string) =>
+    client.find(Namespace, { name }).catch((error: unknown) => {
+      if (isForbidden(error)) return "not shown";
+      throw error;
+    });
+  if (namespace !== undefined && (await knownSpace(namespace)) === undefined)
+    throw new Error(`the control plane has no namespace ${namespace}: promote it first, or give --create-namespace`);
+  if (policy === undefined) return;
+  const at = { namespace: policy.metadata.namespace, name: policy.metadata.name ?? "" };
+  if ((await client.find(policyKind(at.namespace), at)) !== undefined) throw new Error(policyExists(policy));
 }
-
-const resourceText = ({ group, version, resource }: DiscoveredResource) =>
-  `"${group}/${version}, Resource=${resource}"`;
-const keyText = ({ metadata }: KubeObject) => `${metadata.namespace ?? ""}/${metadata.name ?? ""}`;
 
 async function promote(
   client: Client,
@@ -167,33 +181,25 @@ async function promote(
   template: KubeObject,
   policy: KubeObject | undefined,
 ): Promise<number> {
-  try {
-    await client.create(kind, template);
-    print(`ResourceTemplate (${keyText(template)}) is created successfully`);
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    warn(`resource ${resourceText(kind)}(${keyText(template)}) already exist in karmada control plane`);
-    return 0;
-  }
+  const created = await client.create(kind as ResourceKind<KubeObject>, template);
+  print(`ResourceTemplate (${keyText(template)}) is created successfully`);
   if (policy !== undefined) {
-    const of = policy.kind === "PropagationPolicy" ? PropagationPolicy : ClusterPropagationPolicy;
-    const shown = policy.metadata.namespace === undefined ? policy.metadata.name : `(${keyText(policy)})`;
     try {
-      await client.create(of as ResourceKind<KubeObject>, policy);
+      await client.create(policyKind(policy.metadata.namespace), policy);
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-      throw new Error(
-        `the ${policy.kind}(${policy.metadata.namespace === undefined ? policy.metadata.name : keyText(policy)}) already exist, please edit it to propagate resource`,
-        { cause: error },
-      );
+      const { namespace, name = "", uid = "" } = created.metadata;
+      // Nothing has claimed it: without its policy it would stand there for nothing.
+      await client.delete(kind, { namespace, name }, { preconditions: { uid } });
+      warn(`ResourceTemplate (${keyText(template)}) is taken back`);
+      throw isAlreadyExists(error) ? new Error(policyExists(policy), { cause: error }) : error;
     }
-    print(`${policy.kind} ${shown} is created successfully`);
+    print(`${policy.kind} ${policyText(policy)} is created successfully`);
   }
   print(`Resource ${resourceText(kind)}(${keyText(template)}) is promoted successfully`);
   return 0;
 }
 
-/** Makes templates of what an object depends on. One that is there already ends it, and takes back those made before. */
+/** Makes templates of what an object depends on; one that is there already stays as it is (D11). */
 async function promoteDependencies(
   { client, transport }: Connection,
   member: Client,
@@ -207,7 +213,6 @@ async function promoteDependencies(
     return;
   }
   const mapper = createKindMapper(transport, systemClock);
-  const made: { readonly kind: DiscoveredResource; readonly object: KubeObject }[] = [];
   for (const { apiVersion, kind: kindName, namespace, name } of dependencies) {
     const kind = await mapper.find(apiVersion, kindName);
     if (kind === undefined || !name) {
@@ -226,17 +231,9 @@ async function promoteDependencies(
       await client.create(kind, object);
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
-      warn(
-        `dependency resource ${resourceText(kind)}(${keyText(object)}) already exist in karmada control plane; the dependencies made before it are taken back, the others left out`,
-      );
-      for (const before of made.reverse())
-        await client.delete(before.kind, {
-          namespace: before.object.metadata.namespace,
-          name: before.object.metadata.name ?? "",
-        });
-      return;
+      warn(`dependency resource ${resourceText(kind)}(${keyText(object)}) already exist in karmada control plane`);
+      continue;
     }
-    made.push({ kind, object });
     print(`Dependency resource ${resourceText(kind)}(${keyText(object)}) is promoted successfully`);
   }
 }
