@@ -9,12 +9,14 @@ import { Deployment, Event } from "#apis/kubernetes";
 import type { Client } from "#client";
 import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Program, type Running } from "../program.ts";
+import { registered } from "../registered.ts";
 
 const HOUR_MS = 3_600_000;
 const PATIENCE_MS = 90_000;
 const folder = mkdtempSync(join(tmpdir(), "flotilla-clock-"));
 const shift = join(folder, "shift");
 const admin = join(folder, "plane", "admin.kubeconfig");
+const agentKubeconfig = join(folder, "agent.kubeconfig");
 const { connect, close: closeClients } = kubeconfigClients();
 let program: Program;
 let server: Running;
@@ -50,6 +52,13 @@ beforeAll(async () => {
     );
   const joined = await program.run("join", "push", "--kubeconfig", admin, "--cluster-kubeconfig", kubeconfigOf("push"));
   expect(joined).toMatchObject({ code: 0 });
+  await registered(program, {
+    cluster: "pull",
+    admin,
+    memberKubeconfig: kubeconfigOf("pull"),
+    member: connect(kubeconfigOf("pull")),
+    agentKubeconfig,
+  });
   await startAgent();
 });
 afterAll(async () => {
@@ -65,7 +74,7 @@ async function startAgent(): Promise<void> {
     [
       "agent",
       "--cluster-name=pull",
-      `--karmada-kubeconfig=${admin}`,
+      `--karmada-kubeconfig=${agentKubeconfig}`,
       `--kubeconfig=${kubeconfigOf("pull")}`,
       "--metrics-bind-address=0",
       "--health-probe-bind-address=0",

@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+import { checkServerIdentity } from "node:tls";
 import { type ChannelCredentials, Client, connectivityState, credentials, Metadata } from "@grpc/grpc-js";
 import type { Asking, ClusterEstimator } from "../pool.ts";
 import { assumedToWire, componentToWire, requirementsToWire } from "./convert.ts";
@@ -12,14 +14,24 @@ export interface ClientSecurity {
   readonly skipsVerify?: boolean;
 }
 
-function credentialsOf({ authority, certificate, key, skipsVerify = false }: ClientSecurity): ChannelCredentials {
+/** What is named in a handshake in place of an IP address, which none may name (RFC 6066). */
+const NAME_OF_ADDRESS = "karmada-scheduler-estimator";
+
+const hostOf = (address: string) => address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+
+function credentialsOf(
+  { authority, certificate, key, skipsVerify = false }: ClientSecurity,
+  host: string,
+): ChannelCredentials {
   if (authority === undefined && !skipsVerify) return credentials.createInsecure();
   const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text));
   return credentials.createSsl(
     pem(authority),
     pem(key),
     pem(certificate),
-    skipsVerify ? { rejectUnauthorized: false, checkServerIdentity: () => undefined } : {},
+    skipsVerify
+      ? { rejectUnauthorized: false, checkServerIdentity: () => undefined }
+      : { checkServerIdentity: (_named, peer) => checkServerIdentity(host, peer) },
   );
 }
 
@@ -44,7 +56,9 @@ export async function dialEstimator({
 }: DialOptions): Promise<ClusterEstimator> {
   let last: unknown = new Error(`no address for the estimator of cluster ${cluster}`);
   for (const address of addresses) {
-    const client = new Client(address, credentialsOf(security));
+    const host = hostOf(address);
+    const named = isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NAME_OF_ADDRESS };
+    const client = new Client(address, credentialsOf(security, host), named);
     try {
       await connected(client, address, timeoutMs);
       return estimatorOver(client, cluster);

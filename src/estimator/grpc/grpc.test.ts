@@ -162,11 +162,34 @@ describe("estimator over TLS", () => {
       return remote.maxReplicas(undefined, asking());
     };
     const client = await authority.issueClient("karmada-scheduler");
+    const warnings: string[] = [];
+    const heard = (warning: Error & { readonly code?: string }) => void warnings.push(warning.code ?? warning.message);
+    process.on("warning", heard);
     expect(await ask({ authority: authority.certificate, ...client })).toBe(40);
     expect(await ask({ skipsVerify: true, ...client })).toBe(40);
     await expect(dial({ authority: stranger.certificate, ...client })).rejects.toThrow("cannot connect");
     await expect(ask({ authority: authority.certificate })).rejects.toThrow();
     await expect(ask({ authority: authority.certificate, ...(await stranger.issueClient("x")) })).rejects.toThrow();
+    const elsewhere = await startEstimatorServer({
+      cluster: "m1",
+      estimator: local,
+      log: silentLogger,
+      host: "127.0.0.1",
+      port: 0,
+      security: await authority.issueServer("estimator", ["127.0.0.2"]),
+    });
+    try {
+      const security = { authority: authority.certificate };
+      const at = [`127.0.0.1:${elsewhere.port}`];
+      await expect(dialEstimator({ addresses: at, cluster: "m1", security, timeoutMs: 1_000 })).rejects.toThrow(
+        "cannot connect",
+      );
+    } finally {
+      await elsewhere.stop();
+    }
+    // An address is verified, and not named in the handshake.
+    process.off("warning", heard);
+    expect(warnings).toEqual([]);
     const { port } = server;
     const version = await new Promise<unknown>((resolve) => {
       const socket = connectTls({ host: "127.0.0.1", port, maxVersion: "TLSv1.2", rejectUnauthorized: false }, () =>
