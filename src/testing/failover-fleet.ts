@@ -1,6 +1,6 @@
 import type { Deployment, Event as EventObject } from "#apis/kubernetes";
 import { Deployment as DeploymentKind, Event } from "#apis/kubernetes";
-import { Cluster, ClusterTaintPolicy, ResourceBinding, Work } from "#apis/karmada";
+import { Cluster, ClusterTaintPolicy, executionNamespace, ResourceBinding, Work } from "#apis/karmada";
 import { retryOnConflict } from "#client";
 import { startVirtualFleet, type VirtualFleet, type VirtualFleetOptions } from "./virtual-fleet.ts";
 
@@ -57,7 +57,7 @@ export async function startFailoverFleet(options: VirtualFleetOptions = {}): Pro
     },
     copy: (cluster: string, name = "web") => fleet.member(cluster).find(DeploymentKind, { ...at, name }),
     async work(cluster: string, name = "web") {
-      const { items } = await fleet.plane.list(Work, { namespace: `karmada-es-${cluster}` });
+      const { items } = await fleet.plane.list(Work, { namespace: executionNamespace(cluster) });
       return items.find(({ metadata }) => metadata.name?.startsWith(`${name}-`));
     },
     async eventsOf(kind: string, name: string) {

@@ -3,6 +3,7 @@
  * `startTestApiServer` only an API server, `eventually` waits for something to come true without sleeping longer than it must, `kubectl` runs the machine's real one.
  */
 export { certificateRequest } from "./certificate-request.ts";
+export { accountToken } from "./account-token.ts";
 export { startTestApiServer } from "./api-server.ts";
 export { captured } from "./captured.ts";
 export { aDeployment, aDeploymentThatNeeds, aPropagationPolicy } from "./builders.ts";

@@ -246,22 +246,56 @@ test("[DR-3] E24 AG-1 AG-3 AG-4 AG-5 D-18 D-19 CL-10 CL-11 CL-19 a cluster regis
     expect(await member.find(Deployment, { namespace: "karmada-system", name })).toBeUndefined();
   expect(await member.find(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" })).toBeUndefined();
 
-  // A second life, without a pin and on the user's own word that the address can be trusted.
+  // A second life, without a pin, on the user's own word that the address can be trusted, with credentials in another namespace.
   await eager.end();
-  expect(await register("--token", token, "--discovery-token-unsafe-skip-ca-verification")).toMatchObject({
+  expect(
+    await register("--token", token, "--discovery-token-unsafe-skip-ca-verification", "--cluster-namespace=team-edge"),
+  ).toMatchObject({
     code: 0,
     stdout: expect.stringContaining("cluster(edge) is joined successfully\n"),
   });
   const anew = await member.get(Secret, { namespace: "karmada-system", name: "karmada-kubeconfig" });
   writeFileSync(agentConfig, Buffer.from(anew.data?.["karmada-kubeconfig"] ?? "", "base64"), { mode: 0o600 });
-  await start(agentWords, /the agent looks after its member/);
-  await eventually(async () =>
-    (await plane.find(Cluster, { name: "edge" }))?.status?.conditions?.some(
-      ({ type, status }) => type === "Ready" && status === "True",
-    ),
-  );
+  const started = await member.get(Deployment, { namespace: "karmada-system", name: "karmada-agent" });
+  expect(started.spec?.template?.spec?.containers?.[0]?.command).toContain("--cluster-namespace=team-edge");
+  await start([...agentWords, "--cluster-namespace=team-edge"], /the agent looks after its member/);
+  const second = await eventually(async () => {
+    const found = await plane.find(Cluster, { name: "edge" });
+    return found?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True")
+      ? found
+      : undefined;
+  });
+  const there = { namespace: "team-edge" };
+  expect(second.spec).toMatchObject({
+    secretRef: { ...there, name: "edge" },
+    impersonatorSecretRef: { ...there, name: "edge-impersonator" },
+  });
+  expect((await plane.list(Secret, there)).items.map(({ metadata }) => metadata.name).sort()).toEqual([
+    "edge",
+    "edge-impersonator",
+  ]);
+  // Whoever is let through the control plane gets there by these credentials; so does promote.
+  await member.create(ConfigMap, {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { namespace: "default", name: "theirs" },
+    data: { a: "1" },
+  });
+  await eventually(async () => {
+    const promoted = await run("promote", "configmap", "theirs", "-n", "default", "-C", "edge", "--kubeconfig", admin);
+    expect(promoted).toMatchObject({ code: 0, stdout: expect.stringContaining("is promoted successfully") });
+    return true;
+  });
+  // The namespace of credentials is the control plane's own: no Work carries it to members.
+  const works = (await plane.list(Work, { namespace: "karmada-es-edge" })).items;
+  expect(works.map(({ metadata }) => metadata.name).filter((name) => name?.startsWith("team-edge"))).toEqual([]);
   expect((await unregister()).code).toBe(0);
   expect(await plane.find(Cluster, { name: "edge" })).toBeUndefined();
+  await eventually(async () => (await plane.list(Secret, there)).items.length === 0);
+  await eventually(async () => (await member.find(Namespace, { name: "team-edge" })) === undefined);
+  await eventually(
+    async () => (await plane.find(Role, { ...there, name: "system:karmada:edge:agent-secret" })) === undefined,
+  );
 
   const deleted = await run("token", "delete", token, "--kubeconfig", admin);
   expect(deleted.stdout).toBe(`bootstrap token "${token.slice(0, 6)}" deleted\n`);

@@ -10,8 +10,8 @@ import { type Client, createClient, createHttpTransport } from "#client";
 import { deschedulerFlags, estimatorFlags, type FlagTable, readFlags, schedulerFlags } from "#config";
 import { type Fleet, type Program, startDescheduler, startEstimator, startScheduler } from "#controlplane";
 import { type EstimatorServer, startEstimatorServer } from "#estimator";
-import { getPath, type KubeObject } from "#machinery";
-import { eventually, startTestFleet } from "#testing";
+import type { KubeObject } from "#machinery";
+import { accountToken, eventually, startTestFleet } from "#testing";
 import { bindingOf, place, placed, sumOf } from "./placing.ts";
 
 let fleet: Fleet;
@@ -211,22 +211,16 @@ describe("scheduling programs", () => {
         body: object,
       });
     }
-    const answer = await client.transport.send({
-      verb: "create",
-      group: "",
-      version: "v1",
-      resource: "serviceaccounts",
+    const token = await accountToken(client.transport, {
       namespace: "karmada-system",
       name: "flotilla-scheduler",
-      subresource: "token",
-      body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", metadata: {}, spec: {} } as KubeObject,
     });
     const admin = resolveContext(parseKubeconfig(fleet.kubeconfigs.get("flotilla") ?? ""));
     const refused: string[] = [];
     const transport = createHttpTransport({
       server: admin.server,
       certificateAuthority: admin.certificateAuthority ?? "",
-      token: String(getPath(answer, "status", "token")),
+      token,
       measure: (method, _host, code) => void (code === "403" && refused.push(method)),
     });
     await place(client, {

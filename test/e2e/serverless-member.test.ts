@@ -20,7 +20,7 @@ import {
   ServiceAccount,
 } from "#apis/kubernetes";
 import { parseKubeconfig, resolveContext } from "#certs";
-import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
+import { accountToken, aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Program } from "../program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "flotilla-serverless-"));
@@ -80,15 +80,7 @@ test("[DR-12] a member with virtual nodes and a restricted API is joined by hand
     subjects: [{ kind: "ServiceAccount", ...account }],
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "customer" },
   });
-  const { status } = (await vendor.transport.send({
-    verb: "create",
-    group: "",
-    version: "v1",
-    resource: "serviceaccounts",
-    ...account,
-    subresource: "token",
-    body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} } as never,
-  })) as unknown as { readonly status: { readonly token: string } };
+  const token = await accountToken(vendor.transport, account);
 
   // An account that may not make accounts cannot be joined by `join`; the Cluster is written by hand.
   const { server, certificateAuthority } = resolveContext(parseKubeconfig(kubeconfig));
@@ -100,7 +92,7 @@ test("[DR-12] a member with virtual nodes and a restricted API is joined by hand
     apiVersion: "v1",
     kind: "Secret",
     metadata: secret,
-    data: { token: base64(status.token), caBundle: base64(String(certificateAuthority)) },
+    data: { token: base64(token), caBundle: base64(String(certificateAuthority)) },
   });
   await plane.create(Cluster, {
     apiVersion: "cluster.karmada.io/v1alpha1",

@@ -18,7 +18,7 @@ import {
 } from "#apis/kubernetes";
 import { parseKubeconfig, resolveContext } from "#certs";
 import type { KubeObject, ResourceKind } from "#machinery";
-import { aDeployment, aPropagationPolicy, eventually, hasKubectl, kubeconfigClients } from "#testing";
+import { accountToken, aDeployment, aPropagationPolicy, eventually, hasKubectl, kubeconfigClients } from "#testing";
 import { childPrograms } from "../child-programs.ts";
 import { canEnterPods, inPod } from "../pod.ts";
 
@@ -274,29 +274,18 @@ describe("commands of the install paths, as plain processes", () => {
           const object = document.toJS() as KubeObject;
           await member.create(kinds[object.kind as keyof typeof kinds] as ResourceKind<KubeObject>, object);
         }
-      const { status } = (await member.transport.send({
-        verb: "create",
-        group: "",
-        version: "v1",
-        resource: "serviceaccounts",
-        ...account,
-        subresource: "token",
-        body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", metadata: {}, spec: {} } as KubeObject,
-      })) as KubeObject & { readonly status: { readonly token: string } };
+      const token = await accountToken(member.transport, account);
       const { server, certificateAuthority = "" } = resolveContext(parseKubeconfig(config));
-      const pod = inPod(
-        { folder: join(folder, "account"), server, authority: certificateAuthority, token: status.token },
-        [
-          process.execPath,
-          program,
-          ...withoutPlainPorts(
-            here(argumentsOf("agent/deployment.yaml"), {
-              "/etc/kubeconfig/karmada-kubeconfig": plane,
-              "$(CLUSTER_NAME)": "inner",
-            }),
-          ),
-        ],
-      );
+      const pod = inPod({ folder: join(folder, "account"), server, authority: certificateAuthority, token }, [
+        process.execPath,
+        program,
+        ...withoutPlainPorts(
+          here(argumentsOf("agent/deployment.yaml"), {
+            "/etc/kubeconfig/karmada-kubeconfig": plane,
+            "$(CLUSTER_NAME)": "inner",
+          }),
+        ),
+      ]);
       await programs.start(pod.command, pod.words, /the agent looks after its member/, { env: pod.env });
       const cluster = await eventually(async () => {
         const found = await connect(plane).find(Cluster, { name: "inner" });

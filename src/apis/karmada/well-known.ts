@@ -51,6 +51,14 @@ export const SYSTEM_NAMESPACE = "karmada-system";
 export const CLUSTER_NAMESPACE = "karmada-cluster";
 export const EXECUTION_NAMESPACE_PREFIX = "karmada-es-";
 
+/** Of the roles `register` gives an agent in the control plane: the first is a ClusterRole (wire). */
+export const agentRoleName = (cluster: string): string => `system:karmada:${cluster}:agent`;
+export const agentSecretRoleName = (cluster: string): string => `${agentRoleName(cluster)}-secret`;
+export const agentWorkRoleName = (cluster: string): string => `${agentRoleName(cluster)}-work`;
+/** The cluster of the agent that a ClusterRole is for. */
+export const clusterOfAgentRole = (name: string): string | undefined =>
+  /^system:karmada:([^:]+):agent$/.exec(name)?.[1];
+
 export const TAINT_NOT_READY = "cluster.karmada.io/not-ready";
 export const TAINT_UNREACHABLE = "cluster.karmada.io/unreachable";
 export const TAINT_UNSCHEDULABLE = "cluster.karmada.io/unschedulable";

@@ -1,4 +1,4 @@
-import { Cluster, executionNamespace, KEPT, Work } from "#apis/karmada";
+import { Cluster, clusterOfExecutionNamespace, executionNamespace, KEPT, Work } from "#apis/karmada";
 import type { Client } from "#client";
 import { duration } from "#config";
 import { parseTime } from "#machinery";
@@ -31,7 +31,7 @@ function rowOf({ metadata, spec }: Work): readonly string[] {
     readonly metadata: { readonly namespace?: string; readonly name?: string };
   }[];
   const { kind = "", metadata: of = {} } = manifest ?? {};
-  return [metadata.namespace?.replace(/^karmada-es-/, "") ?? "", kind, of.namespace ?? "", of.name ?? ""];
+  return [clusterOfExecutionNamespace(metadata.namespace) ?? "", kind, of.namespace ?? "", of.name ?? ""];
 }
 
 const isKept = ({ metadata }: Work) =>

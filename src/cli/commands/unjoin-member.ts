@@ -3,6 +3,7 @@ import { SYSTEM } from "#apis/karmada";
 import { type Client, type ObjectName, retryOnConflict } from "#client";
 import { IMPERSONATOR, memberAccount, memberRole } from "#member";
 import { isNotFound, type KubeObject, type ResourceKind, withMetadata } from "#machinery";
+import { strangersIn } from "../registration/strangers.ts";
 
 const OTHERS_NAMED_MAX = 5;
 
@@ -21,7 +22,7 @@ export async function cleanMember(client: Client, cluster: string, namespace: st
   if (found === undefined) return undefined;
   if (found.metadata.labels?.[SYSTEM] !== "true")
     return `namespace ${namespace} of the member stays: it does not carry the label ${SYSTEM}=true`;
-  const others = await foreign(client, namespace);
+  const others = await strangersIn(client, namespace, [IMPERSONATOR]);
   if (others.length > 0)
     return `namespace ${namespace} of the member stays: ${others.slice(0, OTHERS_NAMED_MAX).join(", ")}${others.length > OTHERS_NAMED_MAX ? `, … (${others.length})` : ""} live in it`;
   await removed(client, Namespace, { name: namespace });
@@ -34,25 +35,6 @@ async function removed<T extends KubeObject>(client: Client, kind: ResourceKind<
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }
-}
-
-/** Accounts and secrets in the namespace that neither Kubernetes nor this cluster's join put there. */
-async function foreign(client: Client, namespace: string): Promise<string[]> {
-  const [accounts, secrets] = await Promise.all([
-    client.list(ServiceAccount, { namespace }),
-    client.list(Secret, { namespace }),
-  ]);
-  const isOurs = (name: string | undefined) => name === IMPERSONATOR || name === "default";
-  return [
-    ...accounts.items
-      .map(({ metadata }) => metadata.name)
-      .filter((name) => !isOurs(name))
-      .map((name) => `serviceaccount ${name}`),
-    ...secrets.items
-      .map(({ metadata }) => metadata.name)
-      .filter((name) => !isOurs(name))
-      .map((name) => `secret ${name}`),
-  ];
 }
 
 /** Takes a finalizer off an object that may be gone already. */

@@ -1,9 +1,17 @@
 import { Namespace } from "#apis/kubernetes";
-import { CASCADE, Cluster, CLUSTER_FINALIZER, CLUSTER_NAMESPACE, EXECUTION_FINALIZER, Work } from "#apis/karmada";
-import type { Client } from "#client";
+import {
+  CASCADE,
+  Cluster,
+  CLUSTER_FINALIZER,
+  CLUSTER_NAMESPACE,
+  EXECUTION_FINALIZER,
+  executionNamespace,
+  Work,
+} from "#apis/karmada";
+import { type Client, createKindMapper } from "#client";
 import { duration } from "#config";
 import { parseKubeconfig } from "#certs";
-import { isNotFound, type KubeObject } from "#machinery";
+import { isNotFound, keyOf, type KubeObject } from "#machinery";
 import { IMPERSONATOR } from "#member";
 import { kubeconfigFlags, openConnection } from "../connection.ts";
 import { drainCluster } from "../drain/drain.ts";
@@ -27,7 +35,10 @@ export function run(words: readonly string[], program: string): Promise<number> 
           name: "cluster-context",
           meaning: "context in it; default is that of the cluster's name, or the current one",
         },
-        { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of credentials in the member" },
+        {
+          name: "cluster-namespace",
+          meaning: `namespace of credentials in the member; default is the one the cluster names, or ${CLUSTER_NAMESPACE}`,
+        },
         { name: "wait", default: "1m0s", meaning: "how long to wait until the cluster is gone" },
         { name: "force", isSwitch: true, meaning: "after the wait, give up on what cannot be removed" },
         {
@@ -75,15 +86,25 @@ export function run(words: readonly string[], program: string): Promise<number> 
         return 0;
       }
       await setCascade(client, name, cascade);
+      let toStay: readonly KubeObject[] = [];
+      if (cascade === "orphan") {
+        await leaveStanding(client, name);
+        if (member !== undefined)
+          toStay = await standing(member.client, (await worksThatStay(client, name)).flatMap(manifestsOf));
+      }
       await client.delete(Cluster, { name });
       if (!(await isGone(client, name, waitMs))) {
         if (!parsed.isOn("force")) throw new Error(await stillThere(client, name));
         await giveUp(client, name);
       }
       if (member !== undefined) {
-        const namespace = parsed.get("cluster-namespace") ?? CLUSTER_NAMESPACE;
+        const left = new Set(await standing(member.client, toStay));
+        const lost = toStay.filter((object) => !left.has(object)).map((object) => `${object.kind} ${keyOf(object)}`);
+        const namespace = parsed.get("cluster-namespace") ?? cluster.spec?.secretRef?.namespace ?? CLUSTER_NAMESPACE;
         const kept = await cleanMember(member.client, name, namespace);
         if (kept !== undefined) process.stderr.write(`${kept}\n`);
+        if (lost.length > 0)
+          throw new Error(`cluster(${name}) is unjoined, but these were to stay in it and are gone: ${named(lost)}`);
       }
       process.stdout.write(`cluster(${name}) is unjoined successfully\n`);
       return 0;
@@ -119,19 +140,56 @@ async function setCascade(client: Client, name: string, cascade: "delete" | "orp
     await client.patch(Cluster, { name }, "application/merge-patch+json", {
       metadata: { annotations: { [CASCADE]: wanted } },
     });
-  if (cascade === "delete") return;
-  // Controllers that do not know the annotation go by this.
-  const { items } = await client.list(Work, { namespace: executionSpace(name) });
-  for (const { metadata, spec } of items) {
-    const [manifest] = (spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
-    if (manifest?.metadata.name === IMPERSONATOR || spec?.preserveResourcesOnDeletion === true) continue;
-    const at = { namespace: metadata.namespace, name: metadata.name ?? "" };
-    try {
-      await client.patch(Work, at, "application/merge-patch+json", { spec: { preserveResourcesOnDeletion: true } });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
+}
+
+const LEAVE_TRIES = 5;
+
+const manifestsOf = ({ spec }: Work) => (spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
+/** Works whose objects are to stay: all but our own rights in the member. */
+const worksThatStay = async (client: Client, name: string): Promise<readonly Work[]> =>
+  (await client.list(Work, { namespace: executionNamespace(name) })).items.filter(
+    (work) => manifestsOf(work)[0]?.metadata.name !== IMPERSONATOR,
+  );
+
+/**
+ * Makes every Work leave its objects in the member, for controllers that do not know the annotation and go by this, and looks
+ * whether that stands: a binding controller may put back what its binding says. Throws where it does not.
+ */
+async function leaveStanding(client: Client, name: string): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const open = (await worksThatStay(client, name)).filter(({ spec }) => spec?.preserveResourcesOnDeletion !== true);
+    if (open.length === 0) return;
+    if (tries >= LEAVE_TRIES)
+      throw new Error(
+        `cluster(${name}) is not unjoined: something sets spec.preserveResourcesOnDeletion of its works back, and their objects would be deleted: ${named(open.map(({ metadata }) => metadata.name ?? ""))}; set preserveResourcesOnDeletion in their policies`,
+      );
+    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    for (const { metadata } of open) {
+      const at = { namespace: metadata.namespace, name: metadata.name ?? "" };
+      try {
+        await client.patch(Work, at, "application/merge-patch+json", { spec: { preserveResourcesOnDeletion: true } });
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
     }
   }
+}
+
+const named = (names: readonly string[]) =>
+  `${names.slice(0, NAMED_MAX).join(", ")}${names.length > NAMED_MAX ? `, … (${names.length})` : ""}`;
+
+/** Which of these objects stand in the member. */
+async function standing(member: Client, objects: readonly KubeObject[]): Promise<readonly KubeObject[]> {
+  const kinds = createKindMapper(member.transport, systemClock);
+  const found: KubeObject[] = [];
+  for (const object of objects) {
+    const kind = await kinds.find(object.apiVersion, object.kind);
+    const { namespace, name = "" } = object.metadata;
+    const at = { ...(kind?.namespaced === true ? { namespace } : {}), name };
+    const present = kind === undefined ? undefined : await member.find(kind, at);
+    if (present !== undefined && present.metadata.deletionTimestamp === undefined) found.push(object);
+  }
+  return found;
 }
 
 /** The context of a kubeconfig that is called as the cluster is; none where it has none such. */
@@ -159,11 +217,9 @@ async function isGone(client: Client, name: string, waitMs: number): Promise<boo
   }
 }
 
-const executionSpace = (cluster: string) => `karmada-es-${cluster}`;
-
 /** Says what the cluster waits for. */
 async function stillThere(client: Client, name: string): Promise<string> {
-  const { items } = await client.list(Work, { namespace: executionSpace(name) });
+  const { items } = await client.list(Work, { namespace: executionNamespace(name) });
   const works = items
     .slice(0, NAMED_MAX)
     .map((work) => {
@@ -178,11 +234,11 @@ async function stillThere(client: Client, name: string): Promise<string> {
 
 /** Takes the finalizers off the works and the cluster: what runs in the member stays there. */
 async function giveUp(client: Client, name: string): Promise<void> {
-  const { items } = await client.list(Work, { namespace: executionSpace(name) });
+  const { items } = await client.list(Work, { namespace: executionNamespace(name) });
   for (const work of items) await withoutFinalizer(client, Work, work, EXECUTION_FINALIZER);
-  const space = await client.find(Namespace, { name: executionSpace(name) });
+  const space = await client.find(Namespace, { name: executionNamespace(name) });
   if (space !== undefined && space.metadata.deletionTimestamp === undefined)
-    await client.delete(Namespace, { name: executionSpace(name) });
+    await client.delete(Namespace, { name: executionNamespace(name) });
   const cluster = await client.find(Cluster, { name });
   if (cluster !== undefined) await withoutFinalizer(client, Cluster, cluster, CLUSTER_FINALIZER);
   if (!(await isGone(client, name, 10_000)))

@@ -34,7 +34,10 @@ export function run(words: readonly string[], program: string): Promise<number> 
         { name: "karmada-context", meaning: "context in it" },
         { name: "namespace", short: "n", default: SYSTEM_NAMESPACE, meaning: "namespace of the agent in the member" },
         { name: "agent-name", default: AGENT, meaning: "name of the agent's Deployment" },
-        { name: "cluster-namespace", default: CLUSTER_NAMESPACE, meaning: "namespace of the member's credentials" },
+        {
+          name: "cluster-namespace",
+          meaning: `namespace of the member's credentials; default is the one the cluster names, or ${CLUSTER_NAMESPACE}`,
+        },
         { name: "wait", default: "1m0s", meaning: "how long to wait until Works and cluster are gone" },
         { name: "force", isSwitch: true, meaning: "after the wait, give up on Works that nobody carries out any more" },
         { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing" },
@@ -66,13 +69,15 @@ export function run(words: readonly string[], program: string): Promise<number> 
           `cluster ${name} is a Push mode member cluster, please use command "${program} unjoin ${name}" to continue deleting the cluster`,
         );
       if (parsed.isOn("dry-run")) return 0;
+      const clusterNamespace =
+        parsed.get("cluster-namespace") ?? cluster.spec?.secretRef?.namespace ?? CLUSTER_NAMESPACE;
       const endMs = Date.now() + waitMs;
       const isForced = parsed.isOn("force");
       await removeWorks(client, name, endMs, isForced);
       await removeCluster(client, name, isForced ? Date.now() + Math.max(waitMs, FORCED_MS) : endMs);
-      if (ownConfig === undefined) warnOfRights(name, text("cluster-namespace"));
-      else await revokeAgentRights(client, name, text("cluster-namespace"));
-      await removeAgent(member.client, name, text);
+      if (ownConfig === undefined) warnOfRights(name, clusterNamespace);
+      else await revokeAgentRights(client, name, clusterNamespace);
+      await removeAgent(member.client, name, clusterNamespace, text);
       return 0;
     } finally {
       await plane?.transport.close();
@@ -139,9 +144,14 @@ function warnOfRights(cluster: string, namespace: string): void {
 }
 
 /** The agent, its rights and the control plane's accounts in the member. */
-async function removeAgent(member: Client, cluster: string, text: (flag: string) => string): Promise<void> {
+async function removeAgent(
+  member: Client,
+  cluster: string,
+  clusterNamespace: string,
+  text: (flag: string) => string,
+): Promise<void> {
   const namespace = text("namespace");
-  const left = await cleanMember(member, cluster, text("cluster-namespace"));
+  const left = await cleanMember(member, cluster, clusterNamespace);
   if (left !== undefined) process.stderr.write(`warning: ${left}\n`);
   await member.delete(Deployment, { namespace, name: text("agent-name") });
   await member.delete(ServiceAccount, { namespace, name: AGENT_ACCOUNT });

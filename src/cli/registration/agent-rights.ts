@@ -1,5 +1,5 @@
 import { ClusterRole, ClusterRoleBinding, Namespace, Role, RoleBinding } from "#apis/kubernetes";
-import { executionNamespace, SYSTEM } from "#apis/karmada";
+import { agentRoleName, agentSecretRoleName, agentWorkRoleName, executionNamespace, SYSTEM } from "#apis/karmada";
 import { type Client, ensureObject } from "#client";
 import type { KubeObject, ResourceKind } from "#machinery";
 
@@ -46,7 +46,7 @@ export function agentRights(cluster: string, clusterNamespace: string): readonly
   };
   const space = executionNamespace(cluster);
   return [
-    ...pair(`system:karmada:${cluster}:agent`, [
+    ...pair(agentRoleName(cluster), [
       rule("cluster.karmada.io", ["clusters"], ["get", "delete"], [cluster]),
       rule("cluster.karmada.io", ["clusters"], ["create", "list", "watch"]),
       rule("cluster.karmada.io", ["clusters/status"], ["update"], [cluster]),
@@ -64,7 +64,7 @@ export function agentRights(cluster: string, clusterNamespace: string): readonly
       rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"], ["works.work.karmada.io"]),
     ]),
     ...pair(
-      `system:karmada:${cluster}:agent-secret`,
+      agentSecretRoleName(cluster),
       [
         rule("", ["secrets"], ["get", "patch"], [cluster, `${cluster}-impersonator`]),
         rule("", ["secrets"], ["create"]),
@@ -72,7 +72,7 @@ export function agentRights(cluster: string, clusterNamespace: string): readonly
       clusterNamespace,
     ),
     ...pair(
-      `system:karmada:${cluster}:agent-work`,
+      agentWorkRoleName(cluster),
       [
         rule("work.karmada.io", ["works"], ["get", "create", "list", "watch", "update", "delete"]),
         rule("work.karmada.io", ["works/status"], ["patch", "update"]),

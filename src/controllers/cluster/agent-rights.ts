@@ -1,5 +1,12 @@
 import { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "#apis/kubernetes";
-import { type Cluster, CLUSTER_NAMESPACE, SYSTEM } from "#apis/karmada";
+import {
+  agentRoleName,
+  agentSecretRoleName,
+  type Cluster,
+  CLUSTER_NAMESPACE,
+  clusterOfAgentRole,
+  SYSTEM,
+} from "#apis/karmada";
 import type { Client, ObjectName } from "#client";
 import { done, requeueAfter, type Result } from "#controller-runtime";
 import { formatTime, isConflict, isNotFound, parseTime, type ResourceKind } from "#machinery";
@@ -10,12 +17,9 @@ const RIGHTS_END = "cluster.flotilla.io/rights-end";
 /** `karmadactl unregister`, with the agent's rights, still asks for a while whether the Cluster is gone. */
 const RIGHTS_LAST_MS = 120_000;
 
-const AGENT_NAME = /^system:karmada:([^:]+):agent$/;
-const agentName = (cluster: string) => `system:karmada:${cluster}:agent`;
-
 /** The cluster whose agent's rights have an end, by their binding. */
 export function clusterOfEnding({ metadata }: ClusterRoleBinding): string | undefined {
-  return metadata.annotations?.[RIGHTS_END] === undefined ? undefined : AGENT_NAME.exec(metadata.name ?? "")?.[1];
+  return metadata.annotations?.[RIGHTS_END] === undefined ? undefined : clusterOfAgentRole(metadata.name ?? "");
 }
 
 /**
@@ -27,37 +31,37 @@ export async function endAgentRights(cluster: Cluster, { client, clock }: Cluste
   const { secretRef, impersonatorSecretRef } = cluster.spec ?? {};
   const namespaces = [CLUSTER_NAMESPACE, secretRef?.namespace, impersonatorSecretRef?.namespace];
   for (const namespace of new Set(namespaces.filter((one) => one !== undefined && one !== ""))) {
-    const at = { namespace, name: `${agentName(name)}-secret` };
+    const at = { namespace, name: agentSecretRoleName(name) };
     await removeMarked(client, RoleBinding, at);
     await removeMarked(client, Role, at);
   }
-  const binding = await client.find(ClusterRoleBinding, { name: agentName(name) });
+  const binding = await client.find(ClusterRoleBinding, { name: agentRoleName(name) });
   if (binding?.metadata.labels?.[SYSTEM] !== "true" || binding.metadata.annotations?.[RIGHTS_END] !== undefined) return;
   await setEnd(client, name, formatTime(clock.now() + RIGHTS_LAST_MS));
 }
 
 /** An agent that was registered anew keeps its rights. */
 export async function keepAgentRights(name: string, context: ClusterContext): Promise<void> {
-  const binding = context.cache(ClusterRoleBinding).get(agentName(name));
+  const binding = context.cache(ClusterRoleBinding).get(agentRoleName(name));
   if (binding?.metadata.annotations?.[RIGHTS_END] !== undefined) await setEnd(context.client, name, null);
 }
 
 /** Takes rights away whose end has come; their Cluster is gone. */
 export async function takeEndedRights(name: string, context: ClusterContext): Promise<Result> {
   const { client, clock } = context;
-  const binding = context.cache(ClusterRoleBinding).get(agentName(name));
+  const binding = context.cache(ClusterRoleBinding).get(agentRoleName(name));
   const endMs = parseTime(binding?.metadata.annotations?.[RIGHTS_END]);
   if (endMs === undefined || binding?.metadata.labels?.[SYSTEM] !== "true") return done;
   if (endMs > clock.now()) return requeueAfter(endMs - clock.now());
   // The binding last: it is what remembers.
-  await removeMarked(client, ClusterRole, { name: agentName(name) });
-  await removeMarked(client, ClusterRoleBinding, { name: agentName(name) });
+  await removeMarked(client, ClusterRole, { name: agentRoleName(name) });
+  await removeMarked(client, ClusterRoleBinding, { name: agentRoleName(name) });
   return done;
 }
 
 async function setEnd(client: Client, cluster: string, end: string | null): Promise<void> {
   try {
-    await client.patch(ClusterRoleBinding, { name: agentName(cluster) }, "application/merge-patch+json", {
+    await client.patch(ClusterRoleBinding, { name: agentRoleName(cluster) }, "application/merge-patch+json", {
       metadata: { annotations: { [RIGHTS_END]: end } },
     });
   } catch (error) {

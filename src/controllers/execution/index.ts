@@ -104,7 +104,7 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
       (!isClusterReady(change.old) || isRelease(change.object, change.old))
         ? context
             .cache(Work)
-            .list(`karmada-es-${change.object.metadata.name}`)
+            .list(executionNamespace(change.object.metadata.name ?? ""))
             .map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name ?? "" }))
         : [],
     ),
@@ -117,7 +117,7 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
     // A new connection may lead to another cluster under the old name: what is to stand there is compared anew.
     const stop = context.deps.members.follow(({ type, member }) => {
       if (type !== "connected") return;
-      for (const { metadata } of context.cache(Work).list(`karmada-es-${member.name}`))
+      for (const { metadata } of context.cache(Work).list(executionNamespace(member.name)))
         context.enqueue({ namespace: metadata.namespace, name: metadata.name ?? "", priority: PRIORITY_LOW });
     });
     context.signal.addEventListener("abort", stop, { once: true });

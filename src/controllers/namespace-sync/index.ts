@@ -15,6 +15,7 @@ import {
   isReservedNamespace,
   MANAGED,
   SKIP_AUTO_PROPAGATION,
+  SYSTEM,
   TEMPLATE_UID,
   Work,
   WORK_ID,
@@ -107,7 +108,9 @@ function speaksOfNamespaces({ spec: { resourceSelectors = [] } }: ClusterOverrid
 
 function isSkipped(namespace: Namespace, options: Options): boolean {
   const name = namespace.metadata.name ?? "";
-  if (name === "default" || isReservedNamespace(name)) return true;
+  // Also the one that --cluster-namespace names: the credentials of members lie there.
+  const isSystem = namespace.metadata.labels?.[SYSTEM] === "true";
+  if (name === "default" || isReservedNamespace(name) || isSystem) return true;
   if (namespace.metadata.labels?.[SKIP_AUTO_PROPAGATION]?.toLowerCase() === "true") return true;
   return options.skippedPropagatingNamespaces.some((pattern) => new RegExp(`^(?:${pattern})$`).test(name));
 }

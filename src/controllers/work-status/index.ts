@@ -5,6 +5,7 @@
 import {
   Cluster,
   clusterOfExecutionNamespace,
+  executionNamespace,
   type ManifestStatus,
   Work,
   WORK_NAME,
@@ -60,7 +61,7 @@ export const workStatus = defineController<Deps, Options>({
     // A new connection has new caches: what was followed before is followed again.
     const stop = context.deps.members.follow(({ type, member }) => {
       if (type !== "connected") return;
-      for (const work of context.cache(Work).list(`karmada-es-${member.name}`))
+      for (const work of context.cache(Work).list(executionNamespace(member.name)))
         if (isApplied(work)) context.enqueue({ namespace: work.metadata.namespace, name: work.metadata.name ?? "" });
     });
     context.signal.addEventListener("abort", stop, { once: true });

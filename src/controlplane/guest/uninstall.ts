@@ -1,5 +1,11 @@
 import { Namespace } from "#apis/kubernetes";
-import { CLUSTER_PROPAGATION_POLICY_ID, kindDefinitions, PROPAGATION_POLICY_ID } from "#apis/karmada";
+import {
+  CLUSTER_PROPAGATION_POLICY_ID,
+  EXECUTION_NAMESPACE_PREFIX,
+  executionNamespace,
+  kindDefinitions,
+  PROPAGATION_POLICY_ID,
+} from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
 import { type Client, createClient, createKindMapper } from "#client";
 import {
@@ -96,9 +102,9 @@ async function removeKinds(client: Client, clock: Clock, log: Logger): Promise<r
     if ((await client.find(CustomResourceDefinition, { name })) === undefined) continue;
     names.push(name);
     for (const object of (await patiently(clock, () => client.list(kind))).items) {
-      if (own.kind === "Work" && object.metadata.namespace?.startsWith("karmada-es-"))
+      if (own.kind === "Work" && object.metadata.namespace?.startsWith(EXECUTION_NAMESPACE_PREFIX))
         namespaces.add(object.metadata.namespace);
-      if (own.kind === "Cluster") namespaces.add(`karmada-es-${object.metadata.name}`);
+      if (own.kind === "Cluster") namespaces.add(executionNamespace(object.metadata.name ?? ""));
       if ((object.metadata.finalizers ?? []).length > 0)
         await retried(client, kind, object, (latest) => withMetadata(latest, { finalizers: [] }));
     }
