@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
 import { Deployment, Event } from "#apis/kubernetes";
+import { parseKubeconfig, resolveContext } from "#certs";
 import type { Client } from "#client";
 import { aDeployment, aPropagationPolicy, eventually, kubeconfigClients } from "#testing";
 import { bundleProgram, type Program, type Running } from "../program.ts";
@@ -22,6 +23,8 @@ let program: Program;
 let server: Running;
 let agent: Running;
 let plane: Client;
+/** Any at first; after a restart the same, for the agent has it in its kubeconfig. */
+let port = "0";
 
 /** Loaded before the program: the time it reads is set whenever it gets a signal, as an administrator sets a machine's. */
 const SET_TIME = `
@@ -90,7 +93,7 @@ async function start(): Promise<void> {
     [
       "server",
       `--data-dir=${join(folder, "plane")}`,
-      "--secure-port=0",
+      `--secure-port=${port}`,
       "--cluster-status-update-frequency=500ms",
       "--cluster-success-threshold=1s",
       // A cluster that is taken for lost loses its workloads at once.
@@ -102,6 +105,7 @@ async function start(): Promise<void> {
     /control plane is ready/,
     ["--import", pathToFileURL(join(folder, "set-time.mjs")).href],
   );
+  ({ port } = new URL(resolveContext(parseKubeconfig(admin)).server));
 }
 
 async function setTime(hours: number): Promise<void> {

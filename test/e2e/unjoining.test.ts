@@ -1,7 +1,7 @@
 /** What becomes of workloads when their push member leaves (cli.md §14.5). */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ClusterRole, Deployment } from "#apis/kubernetes";
-import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import { type Client, createClient, createHttpTransport, type HttpTransport } from "#client";
 import { runCommand } from "#cli";
@@ -68,6 +68,39 @@ test("cli 14.5: --cascade=orphan leaves what runs in the member, without our mar
   expect(Object.keys(left?.metadata.labels ?? {}).filter((key) => key.includes("karmada.io"))).toEqual([]);
   expect(await impersonator()).toBeUndefined();
 }, 300_000);
+
+test("cli 14.5: --cascade=orphan unjoins nothing where something puts back what its works are to leave, and names what would be lost", async () => {
+  await deploy("kept", ["member3"]);
+  const namespace = "karmada-es-member3";
+  const stubborn = plane.watch(
+    Work,
+    { namespace },
+    {
+      event: (_type, object) => {
+        const work = object as Work;
+        if (work.spec?.preserveResourcesOnDeletion !== true) return;
+        const name = work.metadata.name ?? "";
+        plane
+          .patch(Work, { namespace, name }, "application/merge-patch+json", {
+            spec: { preserveResourcesOnDeletion: false },
+          })
+          .catch(() => undefined);
+      },
+      closed: () => undefined,
+    },
+  );
+  try {
+    const refused = await unjoin("member3", "--cascade=orphan");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /cluster\(member3\) is not unjoined: something sets spec\.preserveResourcesOnDeletion of its works back, and their objects would be deleted: .*kept-/,
+    );
+  } finally {
+    stubborn.stop();
+  }
+  expect((await plane.get(Cluster, { name: "member3" })).metadata.deletionTimestamp).toBeUndefined();
+  expect(await copy("member3", "kept")).toBeDefined();
+}, 120_000);
 
 test("cli 14.5: --drain moves workloads first, and unjoins nothing while some have no other place", async () => {
   await deploy("bound", ["member2"]);

@@ -9,10 +9,11 @@ import {
   workName,
 } from "#apis/karmada";
 import { type Clock, sleep } from "#base";
-import { type Client, createKindMapper, retryOnConflict } from "#client";
+import { type Client, createKindMapper, discover, retryOnConflict } from "#client";
 import { getPath, type KubeObject, type ResourceKind, setPath } from "#machinery";
 import { inParallel, type Result } from "./carry-out.ts";
 import { isExtensible, phaseOf, type Plan, type PlanItem, policyKind, selectorsOf } from "./plan.ts";
+import { select } from "./selection.ts";
 import { isSameSelector, isSameTemplate, selectorOf } from "./template.ts";
 
 interface UndoOptions {
@@ -26,6 +27,7 @@ interface UndoOptions {
 }
 
 const LOOK_MS = 250;
+const NAMED_MAX = 5;
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 const isPreserved = (object: KubeObject) => getPath(object, "spec", "preserveResourcesOnDeletion") === true;
@@ -94,10 +96,25 @@ async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions): Promis
 /** What lives in a namespace or is of a kind that would go along with it. */
 async function othersIn({ kind, name, template }: PlanItem, plane: Client): Promise<string | undefined> {
   if (kind === "Namespace") {
-    const { items } = await plane.list(ResourceBinding, { namespace: name });
-    const { items: policies } = await plane.list(PropagationPolicy, { namespace: name });
-    if (items.length + policies.length === 0) return undefined;
-    return `${items.length} bindings and ${policies.length} policies of the control plane lie in it and would go along`;
+    const { resources } = await discover(plane.transport);
+    const living = await select(plane, resources, {
+      types: ["all"],
+      names: [],
+      namespaces: [name],
+      manifests: [],
+      excludedKinds: [],
+      excludedNamespaces: [],
+    });
+    const bindings = (await plane.list(ResourceBinding, { namespace: name })).items;
+    const policies = (await plane.list(PropagationPolicy, { namespace: name })).items;
+    const all = [
+      ...living.map((one) => `${one.kind.kind} ${one.name}`),
+      ...bindings.map(({ metadata }) => `ResourceBinding ${metadata.name}`),
+      ...policies.map(({ metadata }) => `PropagationPolicy ${metadata.name}`),
+    ];
+    if (all.length === 0) return undefined;
+    const rest = all.length > NAMED_MAX ? `, … (${all.length})` : "";
+    return `these lie in it in the control plane and would go along: ${all.slice(0, NAMED_MAX).join(", ")}${rest}`;
   }
   if (kind !== "CustomResourceDefinition") return undefined;
   const names = getPath(template as KubeObject, "spec", "names") as { readonly plural: string; readonly kind: string };
