@@ -16,6 +16,7 @@ import {
   type WriteOptions,
 } from "#machinery";
 import { dial, type TlsOptions } from "#network";
+import { type Exchange, exchange } from "./exchange.ts";
 import type { RequestMeasure } from "./rest-metrics.ts";
 import { WatchFrames, type WatchTurn } from "./watch-frames.ts";
 
@@ -55,6 +56,7 @@ export interface HttpTransport extends Transport {
   retire(): Promise<void>;
 }
 
+const NO_HEADERS: Readonly<Record<string, string>> = {};
 const CONNECTIONS_MAX = 64;
 /** Kinds followed at a time. */
 const WATCHES_MAX = 4_096;
@@ -95,18 +97,47 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     return flat;
   };
 
-  /** Sends a request and measures how long its answer took to begin. */
-  async function ask(by: Dispatcher, sent: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+  /** Tells how long an answer took to begin. */
+  function measured(method: string): (code: number | "<error>") => void {
     const { measure } = options;
-    if (measure === undefined) return by.request(sent);
+    if (measure === undefined) return () => undefined;
     const startedMs = performance.now();
-    const told = (code: string) => measure(sent.method, server.host, code, (performance.now() - startedMs) / 1000);
+    return (code) => measure(method, server.host, String(code), (performance.now() - startedMs) / 1000);
+  }
+
+  /** Sends a request and reads its answer whole. */
+  async function ask(
+    method: string,
+    path: string,
+    more: Readonly<Record<string, string>>,
+    body: Dispatcher.DispatchOptions["body"],
+    signal: AbortSignal | undefined,
+  ): Promise<Exchange> {
+    const told = measured(method);
+    let hasBegun = false;
     try {
-      const answer = await by.request(sent);
-      told(String(answer.statusCode));
-      return answer;
+      return await exchange(
+        dispatcher,
+        {
+          origin: server.origin,
+          path: prefix + path,
+          method: method as Dispatcher.HttpMethod,
+          headers: allHeaders(more),
+          headersTimeout: timeoutMs,
+          bodyTimeout: timeoutMs,
+          ...(body === undefined ? {} : { body }),
+        },
+        {
+          bytesMax: answerBytesMax,
+          began: (status) => {
+            hasBegun = true;
+            told(status);
+          },
+          ...(signal === undefined ? {} : { signal }),
+        },
+      );
     } catch (error) {
-      told("<error>");
+      if (!hasBegun) told("<error>");
       throw error;
     }
   }
@@ -119,19 +150,11 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     signal: AbortSignal | undefined,
     onWarning?: (message: string) => void,
   ): Promise<KubeObject> {
-    const answer = await ask(dispatcher, {
-      origin: server.origin,
-      path: prefix + path,
-      method: method as Dispatcher.HttpMethod,
-      headers: allHeaders(contentType === undefined ? {} : { "content-type": contentType }),
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    if (onWarning !== undefined) for (const text of warningsOf(answer.headers["warning"])) onWarning(text);
-    const text = Buffer.from(await readBody(answer.body, answerBytesMax)).toString("utf8");
-    return parseAnswer(answer.statusCode, text, method, path, answer.headers);
+    const more = contentType === undefined ? NO_HEADERS : { "content-type": contentType };
+    const answer = await ask(method, path, more, body === undefined ? undefined : JSON.stringify(body), signal);
+    if (onWarning !== undefined) for (const text of warningsOf(answer.values("warning"))) onWarning(text);
+    const retryAfter = answer.status === 429 || answer.status >= 500 ? answer.values("retry-after")[0] : undefined;
+    return parseAnswer(answer.status, answer.body.toString("utf8"), method, path, retryAfter);
   }
 
   return {
@@ -202,21 +225,8 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   };
 
   async function sendRaw(raw: RawRequest): Promise<RawResponse> {
-    const answer = await ask(dispatcher, {
-      origin: server.origin,
-      path: prefix + raw.path,
-      method: raw.method as Dispatcher.HttpMethod,
-      headers: allHeaders(raw.headers ?? {}),
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-      ...(raw.body === undefined ? {} : { body: raw.body }),
-      ...(raw.signal === undefined ? {} : { signal: raw.signal }),
-    });
-    const body = await readBody(answer.body, answerBytesMax);
-    const flat: Record<string, string> = {};
-    for (const [key, value] of Object.entries(answer.headers))
-      if (value !== undefined) flat[key] = Array.isArray(value) ? value.join(", ") : value;
-    return { status: answer.statusCode, headers: flat, body };
+    const answer = await ask(raw.method, raw.path, raw.headers ?? NO_HEADERS, raw.body, raw.signal);
+    return { status: answer.status, headers: answer.headers(), body: answer.body };
   }
 
   async function follow(watch: WatchRequest, sink: WatchSink, signal: AbortSignal): Promise<void> {
@@ -232,19 +242,26 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       if (watch.sendInitialEvents !== undefined) query.set("sendInitialEvents", String(watch.sendInitialEvents));
       if (watch.timeoutSeconds !== undefined) query.set("timeoutSeconds", String(watch.timeoutSeconds));
       const path = withQuery(pathOf(watch), query);
-      const answer = await ask(watcher, {
-        origin: server.origin,
-        path: prefix + path,
-        method: "GET",
-        headers: allHeaders({}),
-        headersTimeout: timeoutMs,
-        // A quiet watch is no dead watch; the connection's own keep-alive finds the dead ones.
-        bodyTimeout: 0,
-        signal,
-      });
+      const told = measured("GET");
+      const answer = await watcher
+        .request({
+          origin: server.origin,
+          path: prefix + path,
+          method: "GET",
+          headers: allHeaders(NO_HEADERS),
+          headersTimeout: timeoutMs,
+          // A quiet watch is no dead watch; the connection's own keep-alive finds the dead ones.
+          bodyTimeout: 0,
+          signal,
+        })
+        .catch((error: unknown) => {
+          told("<error>");
+          throw error;
+        });
+      told(answer.statusCode);
       if (answer.statusCode !== 200) {
         const text = Buffer.from(await readBody(answer.body, answerBytesMax)).toString("utf8");
-        parseAnswer(answer.statusCode, text, "GET", path, answer.headers);
+        parseAnswer(answer.statusCode, text, "GET", path, [answer.headers["retry-after"]].flat()[0]);
       }
       const { body } = answer;
       frames = new WatchFrames(sink, signal, (error) => body.destroy(error), options.inTurn);
@@ -364,8 +381,7 @@ function deleteBody(options: object | undefined): unknown {
   return { apiVersion: "v1", kind: "DeleteOptions", ...rest, ...(dryRun ? { dryRun: ["All"] } : {}) };
 }
 
-function warningsOf(header: string | string[] | undefined): string[] {
-  const lines = header === undefined ? [] : Array.isArray(header) ? header : [header];
+function warningsOf(lines: readonly string[]): string[] {
   return lines.flatMap((line) =>
     [...line.matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/g)].map((match) => (match[1] ?? "").replace(/\\(.)/g, "$1")),
   );
@@ -387,7 +403,7 @@ function parseAnswer(
   text: string,
   method: string,
   path: string,
-  headers: Readonly<Record<string, string | string[] | undefined>>,
+  retryAfter: string | undefined,
 ): KubeObject {
   let body: unknown;
   try {
@@ -405,12 +421,12 @@ function parseAnswer(
     );
   }
   if (isObject && (body as KubeObject).kind === "Status") throw new ApiError(body as Status);
-  const retryAfter = Number(headers["retry-after"] ?? Number.NaN);
+  const retryAfterSeconds = Number(retryAfter ?? Number.NaN);
   throw apiError(
     code,
     REASONS[code] ?? (code >= 500 ? "InternalError" : "Unknown"),
     text.trim().slice(0, 1024) || `the server answered ${code}`,
-    Number.isFinite(retryAfter) ? { retryAfterSeconds: retryAfter } : undefined,
+    Number.isFinite(retryAfterSeconds) ? { retryAfterSeconds } : undefined,
   );
 }
 

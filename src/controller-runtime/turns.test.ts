@@ -83,11 +83,13 @@ describe("patient turns", () => {
       vi.advanceTimersByTime(deltaMs);
       await immediates(3);
     };
-    /** Normal work that is never still, and never done. */
-    const busy = async (durationMs: number) => {
+    /** Normal work that is never still, and never done: so many items every ten milliseconds. */
+    const busy = async (durationMs: number, items = 1) => {
       for (const endMs = clock.nowMs + durationMs; clock.nowMs < endMs; ) {
-        turns.began("normal");
-        turns.ended("normal");
+        for (let at = 0; at < items; at++) {
+          turns.began("normal");
+          turns.ended("normal");
+        }
         await later(10);
       }
     };
@@ -153,6 +155,22 @@ describe("patient turns", () => {
     expect(third.count).toBe(0);
     await busy(40);
     expect(third.count).toBe(1);
+  });
+
+  it("let last work wait for five seconds where the burst is dense, and for no longer than it is", async () => {
+    const { turns, busy } = patiently();
+    turns.began("normal");
+    const dense = once(turns);
+    await busy(4_980, 10);
+    expect(dense.count).toBe(0);
+    await busy(40, 10);
+    expect(dense.count).toBe(1);
+    const thinning = once(turns);
+    await busy(1_000, 10);
+    await busy(700, 1);
+    expect(thinning.count).toBe(0);
+    await busy(700, 1);
+    expect(thinning.count).toBe(1);
   });
 
   it("leave background work a small share in a burst, which grows when it lasts", async () => {

@@ -16,6 +16,8 @@ export interface Patience {
   readonly stillMs: number;
   /** How long last work waits for normal work to end. */
   readonly lastMs: number;
+  /** It waits longer where so many normal items a second end meanwhile: that is no stream of changes but a burst. */
+  readonly burst: { readonly perSecond: number; readonly lastMs: number };
   /**
    * Background work gets a turn even if normal work never ends; longest first. Most of the cost of an item comes after its
    * beginning, where no clock sees it.
@@ -27,12 +29,18 @@ export interface Patience {
 const LONG_STARVED: Starved = { sinceMs: 5_000, everyMs: 40, items: 64 };
 
 /** For members in the same process: whatever time normal work leaves is free. */
-const EAGER: Patience = { stillMs: 0, lastMs: 0, starved: [LONG_STARVED, { sinceMs: 0, everyMs: 40, items: 8 }] };
+const EAGER: Patience = {
+  stillMs: 0,
+  lastMs: 0,
+  burst: { perSecond: Number.POSITIVE_INFINITY, lastMs: 0 },
+  starved: [LONG_STARVED, { sinceMs: 0, everyMs: 40, items: 8 }],
+};
 
 /** For members of their own: they may run on the same cores, and what is done besides a burst takes from the burst. */
 export const PATIENT: Patience = {
   stillMs: 20,
   lastMs: 1_500,
+  burst: { perSecond: 500, lastMs: 5_000 },
   starved: [LONG_STARVED, { sinceMs: 2_000, everyMs: 40, items: 8 }, { sinceMs: 0, everyMs: 250, items: 8 }],
 };
 
@@ -86,6 +94,8 @@ export class Turns {
   /** Since when background work has been waiting for other work. */
   #waitingSinceMs: number | undefined;
   #lastSinceMs: number | undefined;
+  /** Normal items that ended since then. */
+  #endedMeanwhile = 0;
 
   /** `now` counts milliseconds as `performance.now` does, which is the default. */
   constructor(patience: Patience = EAGER, now: () => number = () => performance.now()) {
@@ -108,6 +118,7 @@ export class Turns {
   ended(urgency: "normal" | "last"): void {
     this.#running[urgency]--;
     this.#movedMs[urgency] = this.#now();
+    if (urgency === "normal") this.#endedMeanwhile++;
     if (this.#running[urgency] > 0) return;
     this.#restLast();
     if (this.#timer !== undefined) this.#schedule();
@@ -166,13 +177,22 @@ export class Turns {
   /** Last work is done at once when there is no normal work, so that it comes in bursts; says whether it had its turn. */
   #serveLast(isBusy: boolean, nowMs: number): boolean {
     if (this.#last.size === 0) return false;
-    this.#lastSinceMs ??= nowMs;
-    if (isBusy && nowMs - this.#lastSinceMs < this.#patience.lastMs) return false;
+    if (this.#lastSinceMs === undefined) {
+      this.#lastSinceMs = nowMs;
+      this.#endedMeanwhile = 0;
+    }
+    if (isBusy && this.#waitsOn(nowMs - this.#lastSinceMs)) return false;
     const turns = [...this.#last];
     this.#last.clear();
     for (const turn of turns) this.#serve(turn, this.#last);
     this.#restLast();
     return true;
+  }
+
+  #waitsOn(waitedMs: number): boolean {
+    const { lastMs, burst } = this.#patience;
+    if (waitedMs < lastMs) return true;
+    return waitedMs < burst.lastMs && this.#endedMeanwhile * 1000 >= burst.perSecond * waitedMs;
   }
 
   /** Says whether background work had its turn. */

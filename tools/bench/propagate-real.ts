@@ -50,6 +50,7 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
   const all = count * members.length;
   const { plane } = fleet;
   const clusterNames = fleet.members.map(({ name }: RealMember) => name);
+  await warmUp(plane);
   await plane.create(PropagationPolicy, aPropagationPolicy("all", { clusterAffinity: { clusterNames } }));
 
   const followers = members.map((member) => follow(member, "default"));
@@ -94,14 +95,17 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
   ];
 }
 
-/** The client of this process, which both runs use, is not to learn its trade in the first of them. */
-async function warmUp(member: Client): Promise<void> {
+/**
+ * Neither the client of this process is to learn its trade in what is measured, nor the server it writes to, nor are
+ * connections between them to be opened then: a member in one run, the control plane in the other.
+ */
+async function warmUp(server: Client): Promise<void> {
   const metadata = (n: number) => ({ namespace: "default", name: `warm-up-${n}` });
   await manyWriters(
-    (n) => member.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: metadata(n) }),
+    (n) => server.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: metadata(n) }),
     WARM_UP,
   );
-  await manyWriters((n) => member.delete(ConfigMap, metadata(n)), WARM_UP);
+  await manyWriters((n) => server.delete(ConfigMap, metadata(n)), WARM_UP);
 }
 
 /** The same objects straight to all members by the same client, beside a control plane with nothing to do; copies a second. */
