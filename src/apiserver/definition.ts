@@ -53,7 +53,7 @@ export interface Strategy {
   prepareForCreate?(object: KubeObject, context: RequestContext): KubeObject;
   /** `time` is that of the write, where it is one to the store. */
   prepareForUpdate?(object: KubeObject, old: KubeObject, context: RequestContext, time?: string): KubeObject;
-  validate?(object: KubeObject): readonly FieldError[];
+  validate?(object: KubeObject, old?: KubeObject): readonly FieldError[];
   /** What only a new object must keep to, before everything else. */
   validateCreate?(object: KubeObject): readonly FieldError[];
   /** Whether an update leaves the generation as it is; default false. */

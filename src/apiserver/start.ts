@@ -85,6 +85,8 @@ export interface StartOptions {
   readonly serviceRanges?: ServiceRanges;
   /** Whether kubelets get the rights of their node (`--authorization-mode=Node`), and no more. Default false. */
   readonly authorizesNodes?: boolean;
+  /** Whether ValidatingAdmissionPolicies are told in their status how their expressions fit their kinds. Default true. */
+  readonly checksPolicyTypes?: boolean;
 }
 
 /** A running API server, reachable in process at once and over HTTPS after `listen`. */
@@ -166,7 +168,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...(nodePods === undefined ? [] : [nodeRestriction()]),
   );
   const aggregator = options.aggregation === undefined ? undefined : new Aggregator(server, options.aggregation);
-  const dynamic = new DynamicAdmission(server, authorizer, options.measures);
+  const dynamic = new DynamicAdmission(server, authorizer, options.measures, options.checksPolicyTypes);
   // Last, as in kube-apiserver: what webhooks ask for is allocated as well.
   server.admission.push(dynamic, services);
   let isReady = false;

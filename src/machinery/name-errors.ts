@@ -22,8 +22,9 @@ const NAME_PART = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 const NAME_PART_TEXT =
   "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
-/** What is wrong with a label of a domain name. */
-export const labelTexts = (value: string) => formatTexts(value, DNS_LABEL, DNS_LABEL_TEXT);
+/** What is wrong with a label of a domain name; several of them, with dots between, are none. */
+export const labelTexts = (value: string) =>
+  formatTexts(value, DNS_LABEL, DNS_SUBDOMAIN.test(value) ? "must not contain dots" : DNS_LABEL_TEXT);
 
 function formatTexts(value: string, format: RegExp, text: string): string[] {
   return [
@@ -88,8 +89,10 @@ const utf8Length = (text: string) => new TextEncoder().encode(text).length;
 export const labelErrors = (value: string, path: string): FieldError[] =>
   labelTexts(value).map((text) => fieldInvalid(path, value, text));
 
+export const label1035Texts = (value: string) => formatTexts(value, DNS_1035_LABEL, DNS_1035_LABEL_TEXT);
+
 export const label1035Errors = (value: string, path: string): FieldError[] =>
-  formatTexts(value, DNS_1035_LABEL, DNS_1035_LABEL_TEXT).map((text) => fieldInvalid(path, value, text));
+  label1035Texts(value).map((text) => fieldInvalid(path, value, text));
 
 export const subdomainErrors = (value: string, path: string): FieldError[] =>
   subdomainTexts(value).map((text) => fieldInvalid(path, value, text));

@@ -211,7 +211,7 @@ export const goJson = (value: unknown): string =>
 export const fieldInvalid = (field: string, value: unknown, detail: string): FieldError => ({
   type: "FieldValueInvalid",
   field,
-  message: `Invalid value: ${shown(value)}: ${detail}`,
+  message: `Invalid value: ${shown(value)}${detail === "" ? "" : `: ${detail}`}`,
 });
 
 export const fieldRequired = (field: string, detail = ""): FieldError => ({
@@ -247,7 +247,7 @@ export const fieldNotSupported = (field: string, value: unknown, supported: read
 export const fieldTooLong = (field: string, maxLength: number): FieldError => ({
   type: "FieldValueTooLong",
   field,
-  message: `Too long: may not be more than ${maxLength} bytes`,
+  message: `Too long: ${maxLength < 0 ? "value is too long" : `may not be more than ${maxLength} bytes`}`,
 });
 
 export const fieldTooMany = (field: string, actual: number, max: number): FieldError => ({

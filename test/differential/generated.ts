@@ -161,10 +161,10 @@ const SETTLED: Readonly<Record<string, string>> = {
   APIService: '"Available"',
 };
 /**
- * Kinds that one server alone writes to when it comes to it, so that versions and statuses depend on the moment: expressions
- * of policies are checked here soon after they are made, and flow schemas are looked at by kube-apiserver.
+ * Kinds that one server alone writes to when it comes to it, so that versions and statuses depend on the moment: flow schemas
+ * are looked at by kube-apiserver.
  */
-const UNSETTLED = new Set(["ValidatingAdmissionPolicy", "FlowSchema"]);
+const UNSETTLED = new Set(["FlowSchema"]);
 
 /** An object of any kind with a value made wrong, sent one of the ways objects are written. */
 const mistakes = (way: Way) => {

@@ -29,24 +29,46 @@ const LONG = "a".repeat(300);
 /** Members that name the object or its kind: made wrong, they lead elsewhere. */
 const KEPT = new Set(["apiVersion", "kind", "metadata.name", "metadata.namespace"]);
 
-/** Schemas without anything in them: kube-apiserver hangs up on them, where a definition has fields to select by. */
-const HANGS_UP = /^spec\.versions\.\d+\.schema(?:\.openAPIV3Schema)?$/;
+const isAny = () => true;
+const isAbsent = (wrong: unknown) => wrong === undefined || wrong === null;
+
+/**
+ * What kube-apiserver 1.36 hangs up on, so that there is no answer to compare with:
+ * - a definition of custom resources with fields to select by, of which a version has no schema: the schema of a version, and
+ *   the `openAPIV3Schema` in it, stay as they are (what is in the latter does not);
+ * - `x-kubernetes-preserve-unknown-fields: false` anywhere in the schema of such a definition;
+ * - a Job of mode Indexed without `completions`.
+ */
+const HANGS_UP: readonly (readonly [RegExp, (wrong: unknown) => boolean])[] = [
+  [/^spec\.versions\.\d+\.schema(?:\.openAPIV3Schema)?$/, isAny],
+  [/\.x-kubernetes-preserve-unknown-fields$/, (wrong) => wrong === false],
+  [/^spec\.completions$/, isAbsent],
+];
+
+/** Claims of a StatefulSet are looked at in an order that is another one each time: there is one, or several that are the same. */
+const BY_CHANCE = /^spec\.volumeClaimTemplates$/;
+const isByChance = (path: string, wrong: unknown) =>
+  BY_CHANCE.test(path) &&
+  Array.isArray(wrong) &&
+  wrong.length > 1 &&
+  JSON.stringify(wrong[0]) !== JSON.stringify(wrong[1]);
+
+const hangsUp = (path: string, wrong: unknown) =>
+  HANGS_UP.some(([pattern, isWrong]) => pattern.test(path) && isWrong(wrong));
 
 /** Everything that can be made wrong in an object, in the order of its members. */
 export function mutationsOf(object: Json): readonly Mutation[] {
   const found: Mutation[] = [];
   const visit = (value: unknown, path: readonly string[]): void => {
-    const isKept =
-      path.length === 0 || KEPT.has(path.join(".")) || path.join(".") === "metadata" || HANGS_UP.test(path.join("."));
-    if (!isKept) {
-      found.push({ path, what: "removed", apply: (whole) => changed(whole, path, undefined) as Json });
-      for (const wrong of wrongValues(value))
-        found.push({
-          path,
-          what: JSON.stringify(wrong).slice(0, 60),
-          apply: (whole) => changed(whole, path, wrong) as Json,
-        });
-    }
+    const name = path.join(".");
+    if (path.length > 0 && !KEPT.has(name) && name !== "metadata")
+      for (const wrong of [undefined, ...wrongValues(value)])
+        if (!hangsUp(name, wrong) && !isByChance(name, wrong))
+          found.push({
+            path,
+            what: wrong === undefined ? "removed" : JSON.stringify(wrong).slice(0, 60),
+            apply: (whole) => changed(whole, path, wrong) as Json,
+          });
     if (Array.isArray(value)) for (const [at, item] of value.entries()) visit(item, [...path, String(at)]);
     else if (typeof value === "object" && value !== null)
       for (const [key, item] of Object.entries(value)) visit(item, [...path, key]);

@@ -32,6 +32,8 @@ export async function startPair(ranges?: string): Promise<Pair> {
   const pki = await loadPki(undefined);
   const api = await startTestApiServer({
     serviceAccountKeys: pki.serviceAccount,
+    // Upstream a controller of another process does it.
+    checksPolicyTypes: false,
     ...(ranges === undefined ? {} : { serviceRanges: { addresses: parseAddressRanges(ranges) } }),
     aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
   });

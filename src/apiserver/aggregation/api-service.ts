@@ -1,12 +1,12 @@
 import {
   type FieldError,
   fieldInvalid,
+  fieldNotSupported,
   fieldRequired,
   formatTime,
   type KubeObject,
+  label1035Errors,
   subdomainErrors,
-  DNS_1035_LABEL,
-  DNS_1035_LABEL_TEXT,
 } from "#machinery";
 import type { Clock } from "#base";
 import type { ResourceDefinition, Strategy } from "../definition.ts";
@@ -46,22 +46,34 @@ export const localCondition = (nowMs: number): Condition => ({
   message: "Local APIServices are always available",
 });
 
-/** Defaults, rules, and what is known of a local service the moment it is written. */
+/** What APIServices must keep to, with the port of their service where they name none. */
+export const apiServiceRules: Strategy = {
+  applyDefaults(object) {
+    const { spec } = object as ApiService;
+    if (spec?.service === undefined || spec.service.port !== undefined) return object;
+    return { ...object, spec: { ...spec, service: { ...spec.service, port: 443 } } } as KubeObject;
+  },
+  validate: (object) => apiServiceErrors(object as ApiService),
+  validateStatus: (object) =>
+    ((object as ApiService).status?.conditions ?? []).flatMap(({ status }, at) =>
+      CONDITION_STATUSES.includes(status)
+        ? []
+        : [fieldNotSupported(`status.conditions[${at}].status`, status ?? "", CONDITION_STATUSES)],
+    ),
+};
+
+const CONDITION_STATUSES = ["True", "False", "Unknown"];
+
+/** Notes what is known of a local service the moment it is written. */
 export function withAggregationStrategy(definition: ResourceDefinition, clock: Clock): ResourceDefinition {
   if (definition.kind.group !== API_SERVICES.group || definition.kind.resource !== API_SERVICES.resource)
     return definition;
   const strategy: Strategy = {
     ...definition.strategy,
-    applyDefaults(object) {
-      const { spec } = object as ApiService;
-      if (spec?.service === undefined || spec.service.port !== undefined) return object;
-      return { ...object, spec: { ...spec, service: { ...spec.service, port: 443 } } } as KubeObject;
-    },
     prepareForCreate: (object) =>
       (object as ApiService).spec?.service === undefined
         ? ({ ...object, status: { conditions: [localCondition(clock.now())] } } as KubeObject)
         : object,
-    validate: (object) => apiServiceErrors(object as ApiService),
   };
   return { ...definition, strategy };
 }
@@ -80,7 +92,7 @@ function apiServiceErrors({ metadata, spec = {} }: ApiService): readonly FieldEr
   if (group === "" && version !== "v1")
     errors.push(fieldRequired("spec.group", "only v1 may have an empty group and it better be legacy kube"));
   if (group !== "") errors.push(...subdomainErrors(group, "spec.group"));
-  if (!DNS_1035_LABEL.test(version)) errors.push(fieldInvalid("spec.version", version, DNS_1035_LABEL_TEXT));
+  errors.push(...label1035Errors(version, "spec.version"));
   if (groupPriorityMinimum < 1 || groupPriorityMinimum > 20_000)
     errors.push(
       fieldInvalid("spec.groupPriorityMinimum", groupPriorityMinimum, "must be positive and less than 20000"),

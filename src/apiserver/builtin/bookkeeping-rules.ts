@@ -15,6 +15,7 @@ import {
 } from "#machinery";
 import { isIP } from "node:net";
 import { deepEqual } from "#base";
+import { apiServiceRules } from "../aggregation/api-service.ts";
 import type { Strategy } from "../definition.ts";
 import {
   amountErrors,
@@ -24,6 +25,7 @@ import {
   listAt,
   NOT_NEGATIVE,
   notNegativeAt,
+  repetitions,
   specOf,
   valueAt,
 } from "./checks.ts";
@@ -86,7 +88,7 @@ function budgetErrors(object: KubeObject): FieldError[] {
 }
 
 function taintErrors(object: KubeObject): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return listAt(object, "spec.taints").flatMap(({ key = "", value = "", effect = "" }, at) => {
     const path = `metadata.taints[${at}]`;
     const errors: FieldError[] = [
@@ -96,13 +98,12 @@ function taintErrors(object: KubeObject): FieldError[] {
     ];
     const pair = `${String(key)}/${String(effect)}`;
     const shown = JSON.stringify({ Key: key, Value: value, Effect: effect, TimeAdded: null });
-    if (seen.has(pair))
+    if (wasThere(pair))
       errors.push({
         type: "FieldValueDuplicate",
         field: path,
         message: `Duplicate value: ${shown}: taints must be unique by key and effect pair`,
       });
-    seen.add(pair);
     return errors;
   });
 }
@@ -132,11 +133,10 @@ const nodeAmountErrors = (object: KubeObject): FieldError[] =>
 
 /** Each address of a node is told once. */
 function addressErrors(node: KubeObject): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return listAt(node, "status.addresses").flatMap(({ type = "", address = "" }, at) => {
     const key = JSON.stringify([type, address]);
-    const isRepeated = seen.has(key);
-    seen.add(key);
+    const isRepeated = wasThere(key);
     return isRepeated ? [fieldDuplicate(`status.addresses[${at}]`, { Type: type, Address: address })] : [];
   });
 }
@@ -186,6 +186,7 @@ function decisionErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const path = "status.conditions";
   const typesOf = (one: KubeObject) => new Set(listAt(one, path).map(({ type }) => String(type ?? "")));
   const types = typesOf(object);
+  const isRepeated = repetitions();
   return [
     ...listAt(object, path).flatMap(({ type, status }, at) => {
       const allowed = DECISIONS.includes(String(type)) ? ["True"] : ["False", "True", "Unknown"];
@@ -197,6 +198,7 @@ function decisionErrors(object: KubeObject, old: KubeObject): FieldError[] {
             ? []
             : [fieldNotSupported(`${where}.status`, status, allowed)]
           : [fieldRequired(`${where}.status`)]),
+        ...(isRepeated(type) ? [fieldDuplicate(`${where}.type`, type)] : []),
       ];
     }),
     ...DECISIONS.filter((type) => typesOf(old).has(type) && !types.has(type)).map((type) =>
@@ -248,39 +250,11 @@ function runtimeErrors(object: KubeObject): FieldError[] {
   const labels = (scheduling["nodeSelector"] ?? {}) as Readonly<Record<string, string>>;
   errors.push(...labelMapErrors(labels, "scheduling.nodeSelector"));
   errors.push(...tolerationErrors(scheduling, "scheduling"));
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   for (const [at, toleration] of listAt(scheduling, "tolerations").entries()) {
     const shown = goValue("Toleration", toleration);
-    if (seen.has(JSON.stringify(shown))) errors.push(fieldDuplicate(`scheduling.tolerations[${at}]`, shown));
-    seen.add(JSON.stringify(shown));
+    if (wasThere(JSON.stringify(shown))) errors.push(fieldDuplicate(`scheduling.tolerations[${at}]`, shown));
   }
-  return errors;
-}
-
-function apiServiceErrors(object: KubeObject): FieldError[] {
-  const { group = "", version = "", groupPriorityMinimum, versionPriority, service } = specOf(object);
-  const name = `${String(version)}.${String(group)}`;
-  const isBetween = (value: unknown, most: number) => typeof value === "number" && value > 0 && value <= most;
-  const errors: FieldError[] = [];
-  if (object.metadata.name !== name && group !== "")
-    errors.push(
-      fieldInvalid(
-        "metadata.name",
-        object.metadata.name,
-        `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(name)}`,
-      ),
-    );
-  if (!isBetween(groupPriorityMinimum, 20_000))
-    errors.push(
-      fieldInvalid("spec.groupPriorityMinimum", groupPriorityMinimum ?? 0, "must be positive and less than 20000"),
-    );
-  if (!isBetween(versionPriority, 1000))
-    errors.push(fieldInvalid("spec.versionPriority", versionPriority ?? 0, "must be positive and less than 1000"));
-  if (service !== undefined)
-    for (const part of ["namespace", "name"])
-      if (!valueAt(service, part)) errors.push(fieldRequired(`spec.service.${part}`));
-  if (valueAt(object, "spec.insecureSkipTLSVerify") === true && valueAt(object, "spec.caBundle"))
-    errors.push(fieldInvalid("spec.insecureSkipTLSVerify", true, "may not be true if caBundle is present"));
   return errors;
 }
 
@@ -405,19 +379,5 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
     validateStatus: decisionErrors,
     fields: (object) => ({ "spec.signerName": String(valueAt(object, "spec.signerName") ?? "") }),
   },
-  "apiregistration.k8s.io/APIService": {
-    applyDefaults: (object) => {
-      const service = valueAt(object, "spec.service") as Json | undefined;
-      return service === undefined || service["port"] !== undefined
-        ? object
-        : setPath(object, ["spec", "service"], { ...service, port: 443 });
-    },
-    validate: apiServiceErrors,
-    validateStatus: (object) =>
-      listAt(object, "status.conditions").flatMap(({ status }, at) =>
-        ["True", "False", "Unknown"].includes(String(status))
-          ? []
-          : [fieldNotSupported(`status.conditions[${at}].status`, status ?? "", ["True", "False", "Unknown"])],
-      ),
-  },
+  "apiregistration.k8s.io/APIService": apiServiceRules,
 };

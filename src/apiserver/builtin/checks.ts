@@ -13,6 +13,7 @@ import {
   LABEL_VALUE_TEXT,
   labelKeyErrors,
 } from "#machinery";
+import { emptyAt } from "./go-shape.ts";
 import type { Json } from "./pod-defaults.ts";
 
 export type List = readonly Json[];
@@ -24,6 +25,23 @@ const CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/6
 
 /** The value below a dotted path. */
 export const valueAt = (value: unknown, path: string): unknown => getPath(value, ...path.split("."));
+
+/** What refusals show of the value below a dotted path: a list or a map that a client sent empty is not `null` there. */
+export function heldAt(value: unknown, path: string): unknown {
+  const at = path.lastIndexOf(".");
+  const holder = at < 0 ? value : valueAt(value, path.slice(0, at));
+  return valueAt(value, path) ?? emptyAt(holder, path.slice(at + 1)) ?? null;
+}
+
+/** Says of one value after the other whether it was there before. */
+export function repetitions(): (value: unknown) => boolean {
+  const seen = new Set<unknown>();
+  return (value) => {
+    const isRepeated = seen.has(value);
+    seen.add(value);
+    return isRepeated;
+  };
+}
 
 /** What is wanted of an object; empty when it says nothing. */
 export const specOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) as Json;

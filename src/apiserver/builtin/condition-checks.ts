@@ -6,7 +6,7 @@ import {
   fieldRequired,
   labelKeyErrors,
 } from "#machinery";
-import { NOT_NEGATIVE } from "./checks.ts";
+import { repetitions } from "./checks.ts";
 
 const REASON = /^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/;
 const REASON_TEXT =
@@ -17,12 +17,11 @@ export function conditionStatusErrors(
   conditions: readonly Readonly<Record<string, unknown>>[],
   field: string,
 ): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return conditions.flatMap((condition, at) => {
     const path = `${field}[${at}]`;
     const [type, reason] = [String(condition["type"] ?? ""), String(condition["reason"] ?? "")];
-    const isRepeated = seen.has(type);
-    seen.add(type);
+    const isRepeated = wasThere(type);
     const generation = Number(condition["observedGeneration"] ?? 0);
     return [
       ...labelKeyErrors(type).map((text) => fieldInvalid(`${path}.type`, type, text)),
@@ -30,7 +29,9 @@ export function conditionStatusErrors(
       ...(["True", "False", "Unknown"].includes(String(condition["status"]))
         ? []
         : [fieldNotSupported(`${path}.status`, condition["status"] ?? "", ["False", "True", "Unknown"])]),
-      ...(generation < 0 ? [fieldInvalid(`${path}.observedGeneration`, generation, NOT_NEGATIVE)] : []),
+      ...(generation < 0
+        ? [fieldInvalid(`${path}.observedGeneration`, generation, "must be greater than or equal to zero")]
+        : []),
       ...(condition["lastTransitionTime"] ? [] : [fieldRequired(`${path}.lastTransitionTime`)]),
       ...(reason === ""
         ? [fieldRequired(`${path}.reason`)]

@@ -1,5 +1,15 @@
 /** Devices: classes, claims and slices of them; their defaults, and what they must keep to, in kube-apiserver's words. */
-import { CelCompileError, CelEnvironment, dyn } from "#cel";
+import {
+  bool,
+  CelCompileError,
+  CelEnvironment,
+  type CelType,
+  dyn,
+  formatType,
+  mapOf,
+  objectTypeOf,
+  string,
+} from "#cel";
 import {
   DNS_LABEL,
   type FieldError,
@@ -7,6 +17,7 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldTooLong,
   type KubeObject,
   labelMapErrors,
   labelKeyErrors,
@@ -14,7 +25,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, isMap, listAt, specOf, valueAt } from "./checks.ts";
+import { filled, isMap, listAt, repetitions, specOf, valueAt } from "./checks.ts";
 import { claimStatusErrors, driverErrors, poolErrors } from "./device-status.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
@@ -24,7 +35,15 @@ import { immutableAt } from "./workload-rules.ts";
 const required = (value: unknown, path: string): FieldError[] =>
   value ? subdomainErrorsAt(value, path) : [fieldRequired(path)];
 
-const environment = new CelEnvironment({ variables: { device: dyn } });
+const named = (value: CelType) => mapOf(string, value);
+const environment = new CelEnvironment({
+  variables: {
+    device: objectTypeOf(
+      { driver: string, attributes: named(named(dyn)), capacity: named(named(dyn)), allowMultipleAllocations: bool },
+      "kubernetes.DRADevice",
+    ),
+  },
+});
 /** What a parser says of an expression that holds nothing (wire). */
 const NOTHING =
   "ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
@@ -37,8 +56,11 @@ function selectorErrors(holder: Json, where: string): FieldError[] {
     const refuse = (text: string) => [fieldInvalid(`${path}.expression`, expression, `compilation failed: ${text}`)];
     if (expression === "") return refuse(NOTHING);
     try {
-      environment.compile(expression);
-      return [];
+      const { type } = environment.compile(expression);
+      const shown = formatType(type).replace(/^null$/, "null_type");
+      return shown === "bool" || shown === "dyn"
+        ? []
+        : [fieldInvalid(`${path}.expression`, expression, `must evaluate to bool or the unknown type, not ${shown}`)];
     } catch (error) {
       if (error instanceof CelCompileError) return refuse(error.message);
       throw error;
@@ -117,19 +139,23 @@ function requestErrors(request: Json, where: string): FieldError[] {
   else if (isMap(exactly)) errors.push(...askedErrors(exactly as Json, `${where}.exactly`));
   else if (alternatives.length === 0)
     errors.push(fieldRequired(where, "exactly one of `exactly` or `firstAvailable` is required"));
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   for (const [at, one] of alternatives.entries()) {
     const path = `${where}.firstAvailable[${at}]`;
     errors.push(...dnsLabelErrors(one["name"], `${path}.name`), ...askedErrors(one, path));
-    if (seen.has(one["name"])) errors.push(fieldDuplicate(path, one["name"]));
-    seen.add(one["name"]);
+    if (wasThere(one["name"])) errors.push(fieldDuplicate(path, one["name"]));
   }
   return errors;
 }
 
 /** Names of requests that others speak of: of whole ones, and of one of several alternatives. */
 function namedErrors(holder: Json, names: ReadonlySet<string>, where: string): FieldError[] {
-  return (listAt(holder, "requests") as readonly unknown[]).flatMap((value, at) => {
+  const requests = listAt(holder, "requests") as readonly unknown[];
+  const wasThere = repetitions();
+  const repeated = requests.flatMap((value, at) =>
+    wasThere(value) ? [fieldDuplicate(`${where}.requests[${at}]`, value)] : [],
+  );
+  const wrong = requests.flatMap((value, at) => {
     const path = `${where}.requests[${at}]`;
     const name = String(value);
     return [
@@ -147,12 +173,13 @@ function namedErrors(holder: Json, names: ReadonlySet<string>, where: string): F
           ]),
     ];
   });
+  return [...wrong, ...repeated];
 }
 
 function constraintErrors(constraint: Json, names: ReadonlySet<string>, where: string): FieldError[] {
-  const attribute = constraint["matchAttribute"];
   const errors = namedErrors(constraint, names, where);
-  if (attribute === undefined)
+  const given = ["matchAttribute", "distinctAttribute"].filter((part) => constraint[part] !== undefined);
+  if (given.length === 0)
     return [
       ...errors,
       fieldRequired(
@@ -160,31 +187,45 @@ function constraintErrors(constraint: Json, names: ReadonlySet<string>, where: s
         'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set',
       ),
     ];
-  return [...errors, ...attributeNameErrors(String(attribute), `${where}.matchAttribute`, true)];
+  return [
+    ...errors,
+    ...given.flatMap((part) => attributeNameErrors(String(constraint[part]), `${where}.${part}`, true)),
+  ];
 }
 
 const C_IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const C_IDENTIFIER_TEXT =
   "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
 
+const DOMAIN_LENGTH_MAX = 63;
+const IDENTIFIER_LENGTH_MAX = 32;
+
+const identifierErrors = (name: string, path: string): FieldError[] => [
+  ...(name.length > IDENTIFIER_LENGTH_MAX ? [fieldTooLong(path, IDENTIFIER_LENGTH_MAX)] : []),
+  ...(C_IDENTIFIER.test(name) ? [] : [fieldInvalid(path, name, C_IDENTIFIER_TEXT)]),
+];
+
 /** A name with the domain of who defines it, which may be left out where the driver is known. */
 function attributeNameErrors(name: string, path: string, needsDomain: boolean): FieldError[] {
-  if (name === "") return [fieldRequired(path)];
-  const slash = name.indexOf("/");
-  if (slash < 0)
-    return needsDomain
-      ? [fieldInvalid(path, name, "must include a domain")]
-      : C_IDENTIFIER.test(name)
-        ? []
-        : [fieldInvalid(path, name, C_IDENTIFIER_TEXT)];
-  const [domain, identifier] = [name.slice(0, slash), name.slice(slash + 1)];
+  const [domain = "", identifier, ...more] = name.split("/");
+  if (identifier === undefined)
+    return [
+      ...identifierErrors(name, path),
+      ...(needsDomain
+        ? [fieldInvalid(path, name, "a fully qualified name must be a domain and a name separated by a slash")]
+        : []),
+    ];
+  // What has more parts than two is nobody's to look at.
+  if (more.length > 0) return [];
   return [
-    ...(domain === "" ? [fieldRequired(path, "the domain must not be empty")] : subdomainErrorsAt(domain, path)),
+    ...(domain === ""
+      ? [fieldInvalid(path, domain, "the domain must not be empty")]
+      : domain.length > DOMAIN_LENGTH_MAX
+        ? [fieldTooLong(path, DOMAIN_LENGTH_MAX)]
+        : subdomainErrorsAt(domain, path)),
     ...(identifier === ""
-      ? [fieldRequired(path, "the name must not be empty")]
-      : C_IDENTIFIER.test(identifier)
-        ? []
-        : [fieldInvalid(path, identifier, C_IDENTIFIER_TEXT)]),
+      ? [fieldInvalid(path, identifier, "the name must not be empty")]
+      : identifierErrors(identifier, path)),
   ];
 }
 
@@ -275,18 +316,15 @@ function attributeErrors(value: Json, where: string): FieldError[] {
   const given = VALUES.filter((kind) => value[kind] !== undefined && value[kind] !== null);
   if (given.length !== 1)
     return [fieldInvalid(where, given.length === 0 ? "" : value, "exactly one value must be specified")];
-  const text = String(value[given[0] as string]);
-  if ((given[0] === "string" || given[0] === "version") && text.length > ATTRIBUTE_LENGTH_MAX)
-    return [
-      {
-        type: "FieldValueTooLong",
-        field: `${where}.${given[0]}`,
-        message: `Too long: may not be more than ${ATTRIBUTE_LENGTH_MAX} bytes`,
-      },
-    ];
-  return given[0] === "version" && !SEMANTIC_VERSION.test(text)
-    ? [fieldInvalid(`${where}.version`, text, "must be a string compatible with semver.org spec 2.0.0")]
-    : [];
+  const [kind] = given as [string];
+  if (kind !== "string" && kind !== "version") return [];
+  const text = String(value[kind]);
+  return [
+    ...(kind === "version" && !SEMANTIC_VERSION.test(text)
+      ? [fieldInvalid(`${where}.version`, text, "must be a string compatible with semver.org spec 2.0.0")]
+      : []),
+    ...(text.length > ATTRIBUTE_LENGTH_MAX ? [fieldTooLong(`${where}.${kind}`, ATTRIBUTE_LENGTH_MAX)] : []),
+  ];
 }
 
 function deviceErrors(device: Json, where: string): FieldError[] {
@@ -320,6 +358,12 @@ function sliceDeviceErrors(object: KubeObject): FieldError[] {
   const spec = specOf(object);
   const places = PLACES.filter((part) => spec[part] !== undefined && spec[part] !== "" && spec[part] !== false);
   const errors = spec["nodeName"] ? subdomainErrorsAt(spec["nodeName"], "spec.nodeName") : [];
+  // What may be left out says something where it is there.
+  for (const part of PLACES)
+    if (spec[part] === "")
+      errors.push(fieldInvalid(`spec.${part}`, "", "must be either unset or set to a non-empty string"));
+    else if (spec[part] === false)
+      errors.push(fieldInvalid(`spec.${part}`, false, "must be either unset or set to true"));
   if (places.length !== 1)
     errors.push(
       places.length === 0
@@ -333,12 +377,11 @@ function sliceDeviceErrors(object: KubeObject): FieldError[] {
             "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required, but multiple fields are set",
           ),
     );
-  const names = new Set<unknown>();
+  const hadName = repetitions();
   const repeated: FieldError[] = [];
   for (const [at, device] of listAt(spec, "devices").entries()) {
     errors.push(...deviceErrors(device, `spec.devices[${at}]`));
-    if (names.has(device["name"])) repeated.push(fieldDuplicate(`spec.devices[${at}]`, device["name"]));
-    names.add(device["name"]);
+    if (hadName(device["name"])) repeated.push(fieldDuplicate(`spec.devices[${at}]`, device["name"]));
   }
   return [...errors, ...repeated];
 }

@@ -9,7 +9,7 @@ import {
   fieldTooLong,
 } from "#machinery";
 import { isIP } from "node:net";
-import { isMap, listAt, valueAt } from "./checks.ts";
+import { isMap, listAt, repetitions, valueAt } from "./checks.ts";
 import { conditionStatusErrors } from "./condition-checks.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -97,14 +97,13 @@ export function claimStatusErrors(
 /** Who may use what was given; nobody may before it is. */
 function consumerErrors(status: Json): FieldError[] {
   const consumers = listAt(status, "reservedFor");
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   const errors = consumers.flatMap((consumer, at) => {
     const path = `status.reservedFor[${at}]`;
     const missing = ["resource", "name", "uid"]
       .filter((part) => !consumer[part])
       .map((part) => fieldRequired(`${path}.${part}`));
-    const isRepeated = consumer["uid"] !== undefined && seen.has(consumer["uid"]);
-    seen.add(consumer["uid"]);
+    const isRepeated = wasThere(consumer["uid"]) && consumer["uid"] !== undefined;
     return isRepeated ? [...missing, fieldDuplicate(path, consumer["uid"])] : missing;
   });
   if (consumers.length > 0 && !isMap(status["allocation"]))
@@ -114,12 +113,11 @@ function consumerErrors(status: Json): FieldError[] {
 
 /** What drivers say of the devices they gave. */
 function usedErrors(devices: readonly Json[], given: ReadonlySet<string>): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return devices.flatMap((device, at) => {
     const path = `status.devices[${at}]`;
     const key = keyOf(device);
-    const isRepeated = seen.has(key);
-    seen.add(key);
+    const isRepeated = wasThere(key);
     const data = device["data"];
     return [
       ...deviceErrors(device, path),
@@ -135,15 +133,14 @@ function usedErrors(devices: readonly Json[], given: ReadonlySet<string>): Field
 }
 
 function networkErrors(network: Json, path: string): FieldError[] {
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return [
     ...longer(network["interfaceName"] ?? "", INTERFACE_MAX, `${path}.interfaceName`),
     ...longer(network["hardwareAddress"] ?? "", HARDWARE_ADDRESS_MAX, `${path}.hardwareAddress`),
     ...(listAt(network, "ips") as readonly unknown[]).flatMap((value, at) => {
       const place = `${path}.ips[${at}]`;
       const text = String(value ?? "");
-      const isRepeated = seen.has(text);
-      seen.add(text);
+      const isRepeated = wasThere(text);
       return [
         ...(isInterfaceAddress(text)
           ? []

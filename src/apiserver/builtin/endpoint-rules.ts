@@ -11,7 +11,7 @@ import {
   subdomainErrors,
 } from "#machinery";
 import { label, specialIpErrors } from "./address-checks.ts";
-import { ipErrors, isPort, listAt, PORT_TEXT, valueAt } from "./checks.ts";
+import { ipErrors, isPort, listAt, PORT_TEXT, repetitions, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
@@ -62,14 +62,16 @@ export function endpointsErrors(object: KubeObject): FieldError[] {
 
 const ADDRESS_TYPES = ["FQDN", "IPv4", "IPv6"];
 
+export function addressTypeErrors(slice: KubeObject): FieldError[] {
+  const type = valueAt(slice, "addressType");
+  if (!type) return [fieldRequired("addressType")];
+  return ADDRESS_TYPES.includes(String(type)) ? [] : [fieldNotSupported("addressType", type, ADDRESS_TYPES)];
+}
+
 export function endpointSliceErrors(slice: KubeObject): FieldError[] {
   const type = valueAt(slice, "addressType");
   return [
-    ...(type
-      ? ADDRESS_TYPES.includes(String(type))
-        ? []
-        : [fieldNotSupported("addressType", type, ADDRESS_TYPES)]
-      : [fieldRequired("addressType")]),
+    ...addressTypeErrors(slice),
     ...slicePortErrors(slice),
     ...listAt(slice, "endpoints").flatMap((endpoint, at) =>
       sliceEndpointErrors(endpoint, String(type ?? ""), `endpoints[${at}]`),
@@ -78,12 +80,11 @@ export function endpointSliceErrors(slice: KubeObject): FieldError[] {
 }
 
 function slicePortErrors(slice: KubeObject): FieldError[] {
-  const names = new Set<string>();
+  const hadName = repetitions();
   return listAt(slice, "ports").flatMap(({ name, protocol, appProtocol }, at) => {
     const path = `ports[${at}]`;
     const text = String(name ?? "");
-    const isTaken = names.has(text);
-    names.add(text);
+    const isTaken = hadName(text);
     return [
       ...(text === "" ? [] : label(text, `${path}.name`)),
       ...(isTaken ? [fieldDuplicate(`${path}.name`, text)] : []),
@@ -96,8 +97,8 @@ function slicePortErrors(slice: KubeObject): FieldError[] {
 function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldError[] {
   const addresses = listAt(endpoint, "addresses") as unknown as readonly string[];
   const { nodeName, hostname } = endpoint;
-  const zones = new Set<string>();
-  const nodes = new Set<string>();
+  const hadZone = repetitions();
+  const hadNode = repetitions();
   return [
     ...(addresses.length === 0 ? [fieldRequired(`${path}.addresses`, "must contain at least 1 address")] : []),
     ...addresses.flatMap((address, at) => {
@@ -116,15 +117,13 @@ function sliceEndpointErrors(endpoint: Json, type: string, path: string): FieldE
     ...listAt(endpoint, "hints.forZones").flatMap(({ name }, at) => {
       const where = `${path}.hints.forZones[${at}].name`;
       const zone = String(name ?? "");
-      const isTaken = zones.has(zone);
-      zones.add(zone);
+      const isTaken = hadZone(zone);
       return isTaken ? [fieldDuplicate(where, zone)] : labelValueErrors(zone, where);
     }),
     ...listAt(endpoint, "hints.forNodes").flatMap(({ name }, at) => {
       const where = `${path}.hints.forNodes[${at}].name`;
       const node = String(name ?? "");
-      const isTaken = nodes.has(node);
-      nodes.add(node);
+      const isTaken = hadNode(node);
       return isTaken ? [fieldDuplicate(where, node)] : subdomainErrors(node, where);
     }),
   ];

@@ -14,7 +14,7 @@ import {
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { bootstrapLevels, bootstrapSchemas } from "../flow/bootstrap.ts";
-import { filled, listAt, specOf, valueAt } from "./checks.ts";
+import { filled, listAt, repetitions, specOf, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -310,12 +310,11 @@ function levelDefaults(object: KubeObject): KubeObject {
 
 /** Each kind of condition is there once. */
 function conditionErrors(object: KubeObject): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return listAt(object, "status.conditions").flatMap((condition, at) => {
     const path = `status.conditions[${at}].type`;
     const type = String(condition["type"] ?? "");
-    const isTwice = seen.has(type);
-    seen.add(type);
+    const isTwice = wasThere(type);
     return [...(isTwice ? [fieldDuplicate(path, type)] : []), ...(type === "" ? [fieldRequired(path)] : [])];
   });
 }

@@ -126,6 +126,12 @@ const furtherWarnings: Readonly<Record<string, Strategy>> = {
         .sort()
         .flatMap((key) => oldLabelWarning(key, "scheduling.nodeSelector", false)),
   },
+  "apps/StatefulSet": {
+    warnings: (object) =>
+      Number(valueAt(object, "spec.revisionHistoryLimit") ?? 0) < 0
+        ? ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
+        : [],
+  },
   "batch/Job": { warnings: (job) => indexWarnings(valueAt(job, "spec"), "spec") },
   "batch/CronJob": { warnings: (job) => indexWarnings(valueAt(job, "spec.jobTemplate.spec"), "spec.jobTemplate.spec") },
   "apiextensions.k8s.io/CustomResourceDefinition": { warnings: definitionWarnings },

@@ -5,6 +5,7 @@
  */
 import { isJsonObject, type JsonSchema, type KubeObject, type ResolveRef, setOwn } from "#machinery";
 import { shapesText } from "../data/generated-shapes.ts";
+import { SCHEMA_OR_OTHER } from "./schemas.ts";
 
 /** One field of a Go type. */
 export interface GoField {
@@ -58,9 +59,26 @@ function readField(text: string): GoField {
  */
 type Settle = (value: unknown, isFilled: boolean, known?: unknown) => unknown;
 
+/**
+ * Lists and maps that a client sent empty, by name. Go holds them apart from absent ones until it writes them, so that
+ * refusals show the two differently. Copies of an object take the symbol along; no encoder sees it.
+ */
+const EMPTIED = Symbol("emptied");
+type Emptied = Readonly<Record<string, unknown>>;
+
+const emptiedOf = (value: object): Emptied | undefined => (value as { readonly [EMPTIED]?: Emptied })[EMPTIED];
+
+/** The empty list or map that a client sent as a member that was dropped for it; `undefined` where it sent none. */
+export const emptyAt = (value: unknown, name: string): unknown =>
+  isJsonObject(value) ? emptiedOf(value)?.[name] : undefined;
+
 interface Member {
   readonly field: GoField;
+  /** Whether it is a list or a map, which can be there and empty. */
+  readonly isContainer: boolean;
   readonly settle: Settle | undefined;
+  /** Whether it is metadata: an object's own is looked at apart. */
+  readonly isMetadata: boolean;
   readonly zero: () => unknown;
 }
 
@@ -115,6 +133,8 @@ class Settlers {
   readonly #resolve: ResolveRef;
   readonly #members = new Map<string, readonly Member[]>();
   readonly #empties = new Map<string, Empty | undefined>();
+  /** Whether a list or map was empty in the value that is looked at. */
+  #hasEmptied = false;
 
   constructor(resolve: ResolveRef) {
     this.#resolve = resolve;
@@ -135,26 +155,42 @@ class Settlers {
   ofNamed(name: string): Settle | undefined {
     if (name === TIME) return (value) => (typeof value === "string" ? utcTime(value, 0) : value);
     if (name === MICRO_TIME) return (value) => (typeof value === "string" ? utcTime(value, 6) : value);
-    return goFields(name) === undefined
+    const struct = SCHEMA_OR_OTHER.exec(name)?.[1] ?? name;
+    return goFields(struct) === undefined
       ? undefined
-      : (value, isFilled, known) => this.#struct(name, value, isFilled, known);
+      : (value, isFilled, known) => this.#struct(struct, value, isFilled, known);
   }
 
-  #struct(name: string, value: unknown, isFilled: boolean, known: unknown): unknown {
+  /** Of whole objects: `name` is their type. */
+  ofRoot(name: string): Settle | undefined {
+    return goFields(name) === undefined
+      ? undefined
+      : (value, isFilled, known) => this.#struct(name, value, isFilled, known, true);
+  }
+
+  #struct(name: string, value: unknown, isFilled: boolean, known: unknown, isRoot = false): unknown {
     if (!isJsonObject(value) || value === known) return value;
     const before = isJsonObject(known) ? known : undefined;
     const keys = Object.keys(value);
-    const result: Record<string, unknown> = {};
+    const result: Record<string | symbol, unknown> = {};
     let count = 0;
+    let emptied = emptiedOf(value);
+    const hadEmptied = this.#hasEmptied;
+    this.#hasEmptied = false;
     let isSame = true;
-    for (const { field, settle, zero } of this.#membersOf(name)) {
+    for (const { field, isContainer, settle, isMetadata, zero } of this.#membersOf(name)) {
       const given = value[field.json];
       let next =
-        given === undefined || given === null || settle === undefined
+        given === undefined || given === null || settle === undefined || (isRoot && isMetadata)
           ? (given ?? undefined)
           : settle(given, isFilled, before?.[field.json]);
-      if (next !== undefined && field.omitsEmpty && !field.isPointer && isZero(next) && !isKept(name, field, next))
+      if (next !== undefined && field.omitsEmpty && !field.isPointer && isZero(next) && !isKept(name, field, next)) {
+        if (isContainer) {
+          emptied = { ...emptied, [field.json]: next };
+          this.#hasEmptied = true;
+        }
         next = undefined;
+      }
       if (next === undefined && isFilled && !field.omitsEmpty) next = zero();
       if (next === undefined) continue;
       result[field.json] = next;
@@ -162,7 +198,12 @@ class Settlers {
       if (next !== given || (isFilled && keys[count] !== field.json)) isSame = false;
       count++;
     }
-    return isSame && count === keys.length ? value : result;
+    // What holds such a value says so as well, for whoever looks for them.
+    if (this.#hasEmptied) emptied ??= {};
+    this.#hasEmptied ||= hadEmptied;
+    if (isSame && count === keys.length) return value;
+    if (emptied !== undefined) result[EMPTIED] = emptied;
+    return result;
   }
 
   #membersOf(name: string): readonly Member[] {
@@ -171,11 +212,11 @@ class Settlers {
       const { properties } = this.#resolve(REF + name) ?? {};
       members = (goFields(name) ?? []).map((field) => {
         const schema = properties?.[field.json] ?? {};
-        const isMetadata = refOf(schema) === METADATA;
         return {
           field,
-          // What an object's own metadata holds is looked at apart.
-          settle: isMetadata && properties?.["apiVersion"] !== undefined ? undefined : this.of(schema),
+          isContainer: refOf(schema) === undefined && (schema.type === "array" || schema.type === "object"),
+          settle: this.of(schema),
+          isMetadata: refOf(schema) === METADATA,
           zero: field.isPointer ? () => null : this.#zeroOf(schema),
         };
       });
@@ -281,13 +322,34 @@ function mapMembers(
 
 type Empty = (value: unknown, known: unknown) => unknown;
 
-/** Makes null of empty lists that are always written. The work is planned at first use. */
+/**
+ * Makes null of empty lists that are always written, and forgets which others a client sent. The work is planned at first
+ * use.
+ */
 function storedForm(name: string, all: Settlers): (object: KubeObject, known?: KubeObject) => KubeObject {
   let empty: Empty | undefined | null = null;
   return (object, known) => {
     if (empty === null) empty = all.emptyOf(name);
-    return empty === undefined ? object : (empty(object, known) as KubeObject);
+    const clean = hasEmptied(object) ? (forgetful(object) as KubeObject) : object;
+    return empty === undefined ? clean : (empty(clean, known) as KubeObject);
   };
+}
+
+/** Whether a client sent something empty: the members of the object know. */
+const hasEmptied = (object: KubeObject): boolean =>
+  emptiedOf(object) !== undefined ||
+  Object.values(object).some((member) => (Array.isArray(member) ? member.some(isMarked) : isMarked(member)));
+
+const isMarked = (value: unknown): boolean => isJsonObject(value) && emptiedOf(value) !== undefined;
+
+/** Gives the value itself when nothing in it has to be forgotten. */
+function forgetful(value: unknown): unknown {
+  if (Array.isArray(value)) return mapList(value, forgetful, true, undefined);
+  if (!isJsonObject(value)) return value;
+  const kept = mapMembers(value, forgetful, true, undefined);
+  if (emptiedOf(kept) === undefined) return kept;
+  const { [EMPTIED]: _forgotten, ...rest } = kept as { readonly [EMPTIED]?: Emptied };
+  return rest;
 }
 
 let settlers: Settlers | undefined;
@@ -305,7 +367,7 @@ export interface GoForm {
 /** `undefined` for a kind nobody described; `name` is its schema's. */
 export function goForm(name: string, resolve: ResolveRef): GoForm | undefined {
   settlers ??= new Settlers(resolve);
-  const apply = settlers.ofNamed(name);
+  const apply = settlers.ofRoot(name);
   return apply === undefined
     ? undefined
     : {

@@ -1,6 +1,6 @@
 /** Values in messages as Go shows its internal types: every field under its Go name, absent ones too. */
 import { isJsonObject, type JsonSchema } from "#machinery";
-import { goFields } from "./go-shape.ts";
+import { emptyAt, goFields } from "./go-shape.ts";
 import { builtinSchemas } from "./schemas.ts";
 import { unifiedDiff } from "./text-diff.ts";
 
@@ -80,7 +80,7 @@ function named(name: string, value: unknown): unknown {
     // Metadata is embedded in what it describes.
     if (field.go === "ObjectMeta") Object.assign(result, sortedMaps((value["metadata"] ?? {}) as object));
     else if (field.json === "securityContext" && name === `${CORE}PodSpec`) result[field.go] = podSecurity(value);
-    else result[field.go] = shown(schema, value[field.json], field.isPointer);
+    else result[field.go] = shown(schema, value[field.json] ?? emptyAt(value, field.json), field.isPointer);
   }
   return result;
 }

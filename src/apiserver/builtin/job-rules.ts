@@ -14,7 +14,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, valueAt } from "./checks.ts";
+import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, repetitions, valueAt } from "./checks.ts";
 import { scheduleErrors, zoneErrors } from "./cron-schedules.ts";
 import { goValue } from "./go-values.ts";
 import { subdomainErrorsAt } from "./name-checks.ts";
@@ -417,7 +417,6 @@ function generatedSelectorErrors(object: KubeObject, spec: Json): FieldError[] {
   return errors;
 }
 
-/** Kubernetes looks at the spec of an update twice, and says it. */
 function jobUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [spec, before] = [jobSpecOf(object), jobSpecOf(old)];
   const kept = (name: string, type?: string): FieldError[] =>
@@ -431,7 +430,6 @@ function jobUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
           ),
         ];
   return [
-    ...selectingErrors(spec),
     ...completionErrors(spec, before),
     ...kept("selector"),
     ...templateUpdateErrors(object, old),
@@ -510,13 +508,12 @@ function indexListErrors(status: Json): FieldError[] {
 
 /** Pods that ended and were not counted yet, each named once. */
 function uncountedErrors(status: Json): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return ["succeeded", "failed"].flatMap((name) =>
     (listAt(status, `uncountedTerminatedPods.${name}`) as readonly unknown[]).flatMap((uid, at) => {
       const [field, text] = [`status.uncountedTerminatedPods.${name}[${at}]`, String(uid ?? "")];
       if (text === "") return [fieldInvalid(field, "", "must not be empty")];
-      const isKnown = seen.has(text);
-      seen.add(text);
+      const isKnown = wasThere(text);
       return isKnown ? [fieldDuplicate(field, text)] : [];
     }),
   );
@@ -597,7 +594,8 @@ export const jobRules: Readonly<Record<string, Strategy>> = {
       withSpec(jobSpecDefaults)(valueAt(object, "spec.manualSelector") === true ? labelledAsPods(object) : object),
     prepareForCreate: (object) => labelledAsPods(selectOwnPods(object)),
     validateCreate: (object) => generatedSelectorErrors(object, jobSpecOf(object)),
-    validate: jobErrors,
+    // Kubernetes looks at the selector of an update twice, and says it.
+    validate: (object, old) => [...jobErrors(object), ...(old === undefined ? [] : selectingErrors(jobSpecOf(object)))],
     validateUpdate: jobUpdateErrors,
     validateStatus: jobStatusErrors,
     fields: (object) => ({ "status.successful": String(valueAt(object, "status.succeeded") ?? 0) }),

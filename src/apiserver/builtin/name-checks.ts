@@ -1,21 +1,17 @@
 /** Names inside objects, with kube-apiserver's words. */
 import {
-  DNS_LABEL,
-  DNS_LABEL_TEXT,
   DNS_SUBDOMAIN,
   DNS_SUBDOMAIN_TEXT,
   type FieldError,
   fieldInvalid,
   fieldRequired,
+  labelTexts,
 } from "#machinery";
 
 /** A label of a domain name; nothing is none. */
 export function dnsLabelErrors(value: unknown, path: string): FieldError[] {
   const text = String(value ?? "");
-  return [
-    ...(text.length > 63 ? [fieldInvalid(path, text, "must be no more than 63 characters")] : []),
-    ...(DNS_LABEL.test(text) ? [] : [fieldInvalid(path, text, DNS_LABEL_TEXT)]),
-  ];
+  return labelTexts(text).map((why) => fieldInvalid(path, text, why));
 }
 
 /** A label of a domain name that must be there. */

@@ -3,7 +3,7 @@ import { fieldInvalid, type KubeObject, setPath } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { filled, listAt, specOf, valueAt } from "./checks.ts";
-import { endpointsErrors, endpointSliceErrors } from "./endpoint-rules.ts";
+import { endpointsErrors, addressTypeErrors, endpointSliceErrors } from "./endpoint-rules.ts";
 import { ingressClassErrors, ingressErrors, newIngressErrors } from "./ingress-rules.ts";
 import { networkPolicyErrors } from "./network-policy-rules.ts";
 import { ingressWarnings, serviceWarnings } from "./network-warnings.ts";
@@ -104,7 +104,7 @@ export const networkRules: Readonly<Record<string, Strategy>> = {
       const errors = endpointSliceErrors({ ...object, addressType: valueAt(old, "addressType") } as KubeObject);
       return type === valueAt(old, "addressType")
         ? errors
-        : [...errors, fieldInvalid("addressType", type, "field is immutable")];
+        : [...addressTypeErrors(object), ...errors, fieldInvalid("addressType", type, "field is immutable")];
     },
     warnings: (object) =>
       valueAt(object, "addressType") === "FQDN" ? ["spec.addressType: FQDN endpoints are deprecated"] : [],

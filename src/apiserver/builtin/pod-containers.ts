@@ -11,7 +11,7 @@ import {
   labelKeyErrors,
   parseQuantity,
 } from "#machinery";
-import { isPort, type List, listAt, NOT_NEGATIVE, PORT_TEXT, valueAt } from "./checks.ts";
+import { isPort, type List, listAt, NOT_NEGATIVE, PORT_TEXT, repetitions, valueAt } from "./checks.ts";
 import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { descendingErrors, hasBacksteps } from "./pod-paths.ts";
@@ -174,11 +174,10 @@ function restartErrors(container: Json, path: string): FieldError[] {
 }
 
 function resizeErrors(container: Json, path: string): FieldError[] {
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return listAt(container, "resizePolicy").flatMap(({ resourceName, restartPolicy }, at) => {
     const errors: FieldError[] = [];
-    if (seen.has(resourceName)) errors.push(fieldDuplicate(`${path}.resizePolicy[${at}]`, resourceName));
-    seen.add(resourceName);
+    if (wasThere(resourceName)) errors.push(fieldDuplicate(`${path}.resizePolicy[${at}]`, resourceName));
     if (!resourceName) errors.push(fieldRequired(`${path}.resizePolicy`));
     else if (resourceName !== "cpu" && resourceName !== "memory")
       errors.push(fieldNotSupported(`${path}.resizePolicy`, resourceName ?? "", ["cpu", "memory"]));
@@ -358,7 +357,7 @@ function environmentSourceErrors(sources: List, path: string): FieldError[] {
 }
 
 function mountErrors(container: Json, path: string, { volumes }: PodFacts): FieldError[] {
-  const mounted = new Set<unknown>();
+  const hadMounted = repetitions();
   const devices = listAt(container, "volumeDevices");
   return listAt(container, "volumeMounts").flatMap((mount, at) => {
     const where = `${path}.volumeMounts[${at}]`;
@@ -368,8 +367,7 @@ function mountErrors(container: Json, path: string, { volumes }: PodFacts): Fiel
     if (!name) errors.push(fieldRequired(`${where}.name`));
     if (!volumes.has(String(name ?? ""))) errors.push(fieldNotFound(`${where}.name`, name ?? ""));
     if (!mountPath) errors.push(fieldRequired(`${where}.mountPath`));
-    if (mounted.has(mountPath)) errors.push(fieldInvalid(`${where}.mountPath`, mountPath, "must be unique"));
-    mounted.add(mountPath);
+    if (hadMounted(mountPath)) errors.push(fieldInvalid(`${where}.mountPath`, mountPath, "must be unique"));
     if (devices.some((device) => device["name"] === name && name))
       errors.push(fieldInvalid(`${where}.name`, name, "must not already exist in volumeDevices"));
     const paths = devices.map((device) => device["devicePath"]);
@@ -628,7 +626,7 @@ export function resourceErrors(resources: Json, path: string, claims: ReadonlySe
       errors.push(fieldRequired(`${path}.limits`, "Limit must be set for non overcommitable resources"));
     note(name);
   }
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   for (const [at, claim] of listAt(resources, "claims").entries()) {
     const where = `${path}.claims[${at}]`;
     const name = String(claim["name"] ?? "");
@@ -637,8 +635,7 @@ export function resourceErrors(resources: Json, path: string, claims: ReadonlySe
       const request = String(claim["request"] ?? "");
       const whole = request === "" ? name : `${name}/${request}`;
       if (request !== "") errors.push(...nameErrorsAt(request, `${where}.request`));
-      if (seen.has(whole)) errors.push(fieldDuplicate(where, whole));
-      seen.add(whole);
+      if (wasThere(whole)) errors.push(fieldDuplicate(where, whole));
       if (!claims.has(name)) {
         const known = claims.size === 0 ? " which is empty" : `: ${[...claims].sort().join(", ")}`;
         const missing = fieldNotFound(where, name);

@@ -10,7 +10,7 @@ import {
   LABEL_VALUE_TEXT,
   labelKeyErrors,
 } from "#machinery";
-import { labelSelectorErrors, listAt, valueAt } from "./checks.ts";
+import { labelSelectorErrors, listAt, repetitions, valueAt } from "./checks.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 
@@ -247,12 +247,11 @@ export function spreadErrors(spec: Json, path: string): FieldError[] {
 }
 
 export function gateErrors(spec: Json, path: string): FieldError[] {
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return listAt(spec, "schedulingGates").flatMap(({ name }, at) => {
     const where = `${path}.schedulingGates[${at}]`;
     const errors = keyErrors(name, where);
-    if (seen.has(name)) errors.push(fieldDuplicate(where, name));
-    seen.add(name);
+    if (wasThere(name)) errors.push(fieldDuplicate(where, name));
     return errors;
   });
 }

@@ -7,7 +7,7 @@ import {
   fieldNotSupported,
   fieldRequired,
 } from "#machinery";
-import { listAt, valueAt } from "./checks.ts";
+import { listAt, repetitions, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { subdomainErrorsAt } from "./name-checks.ts";
 import { descendingErrors } from "./pod-paths.ts";
@@ -31,15 +31,19 @@ function oneOf(value: unknown, path: string, allowed: readonly string[]): FieldE
 function seccompErrors(profile: Json | undefined, path: string): FieldError[] {
   if (profile === undefined) return [];
   const { type, localhostProfile } = profile;
-  if (!type) return [fieldRequired(`${path}.type`, "type is required when seccompProfile is set")];
   const place = `${path}.localhostProfile`;
   if (type === "Localhost")
     return localhostProfile === undefined
       ? [fieldRequired(place, "must be set when seccomp type is Localhost")]
       : descendingErrors(localhostProfile, place);
-  if (localhostProfile !== undefined)
-    return [fieldInvalid(place, goValue("SeccompProfile", profile), "can only be set when seccomp type is Localhost")];
-  return oneOf(type, `${path}.type`, ["Localhost", "RuntimeDefault", "Unconfined"]);
+  return [
+    ...(type
+      ? oneOf(type, `${path}.type`, ["Localhost", "RuntimeDefault", "Unconfined"])
+      : [fieldRequired(`${path}.type`, "type is required when seccompProfile is set")]),
+    ...(localhostProfile === undefined
+      ? []
+      : [fieldInvalid(place, goValue("SeccompProfile", profile), "can only be set when seccomp type is Localhost")]),
+  ];
 }
 
 function appArmorErrors(profile: Json | undefined, path: string): FieldError[] {
@@ -103,14 +107,13 @@ export function podSecurityErrors(spec: Json, path: string): FieldError[] {
       fieldInvalid(`${where}.shareProcessNamespace`, true, "ShareProcessNamespace and HostPID cannot both be enabled"),
     );
   const sysctls = listAt(context, "sysctls");
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   for (const [at, { name }] of sysctls.entries()) {
     const place = `${where}.sysctls[${at}].name`;
     if (!name) errors.push(fieldRequired(place));
     else if (String(name).length > 253 || !SYSCTL.test(String(name)))
       errors.push(fieldInvalid(place, name, SYSCTL_TEXT));
-    else if (seen.has(name)) errors.push(fieldDuplicate(place, name));
-    seen.add(name);
+    else if (wasThere(name)) errors.push(fieldDuplicate(place, name));
   }
   errors.push(
     ...oneOf(context["fsGroupChangePolicy"], `${where}.fsGroupChangePolicy`, ["Always", "OnRootMismatch"]),
@@ -157,7 +160,7 @@ export function containerSecurityErrors(container: Json, path: string, spec: Jso
 }
 
 const everyContainer = (spec: Json): readonly (readonly [string, Json])[] =>
-  ["containers", "initContainers", "ephemeralContainers"].flatMap((list) =>
+  ["initContainers", "containers", "ephemeralContainers"].flatMap((list) =>
     listAt(spec, list).map((container, at) => [`${list}[${at}]`, container] as const),
   );
 
@@ -195,12 +198,14 @@ export function hostProcessErrors(spec: Json, path: string): FieldError[] {
   return errors;
 }
 
-/** A pod with users of its own shares no namespace with its host. */
+/** A pod with users of its own shares no namespace and no device with its host. */
 export function hostUserErrors(spec: Json, path: string): FieldError[] {
   if (spec["hostUsers"] !== false) return [];
-  return ["hostNetwork", "hostPID", "hostIPC"]
-    .filter((name) => spec[name] === true)
-    .map((name) => fieldForbidden(`${path}.${name}`, "when `hostUsers` is false"));
+  const shared = ["hostNetwork", "hostPID", "hostIPC"].filter((name) => spec[name] === true);
+  const devices = everyContainer(spec)
+    .filter(([, container]) => listAt(container, "volumeDevices").length > 0)
+    .map(([place]) => `${place}.volumeDevices`);
+  return [...shared, ...devices].map((place) => fieldForbidden(`${path}.${place}`, "when `hostUsers` is false"));
 }
 
 const WINDOWS_FORBIDS_OF_POD: readonly string[] = [

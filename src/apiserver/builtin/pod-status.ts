@@ -9,7 +9,7 @@ import {
   type KubeObject,
   labelKeyErrors,
 } from "#machinery";
-import { ipErrors, listAt, valueAt } from "./checks.ts";
+import { ipErrors, listAt, repetitions, valueAt } from "./checks.ts";
 import { subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { idErrors } from "./pod-security.ts";
@@ -67,11 +67,10 @@ function nominationErrors(status: Json, before: Json, spec: Json): FieldError[] 
 
 function claimErrors(status: Json, spec: Json): FieldError[] {
   const names = new Set(listAt(spec, "resourceClaims").map(({ name }) => name));
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return listAt(status, "resourceClaimStatuses").flatMap(({ name, resourceClaimName }, at) => {
     const path = `status.resourceClaimStatuses[${at}]`;
-    const isRepeated = seen.has(name);
-    seen.add(name);
+    const isRepeated = wasThere(name);
     return [
       ...(names.has(name)
         ? []
@@ -87,17 +86,17 @@ function addressErrors(addresses: readonly string[], path: string): FieldError[]
   const errors = addresses.flatMap((address, at) => ipErrors(address, `${path}[${at}]`));
   if (addresses.length < 2) return errors;
   const wrong = addresses.findIndex((address) => isIP(address) === 0);
-  if (wrong >= 0) return [...errors, { type: "InternalError", field: path, message: notDual(wrong, addresses[wrong]) }];
-  const families = addresses.map((address) => isIP(address));
-  return addresses.length > 2 || new Set(families).size < addresses.length
-    ? [
-        fieldInvalid(
-          path,
-          addresses.map((address) => ({ IP: address })),
-          "may specify no more than one IP for each IP family",
-        ),
-      ]
-    : errors;
+  if (wrong >= 0) errors.push({ type: "InternalError", field: path, message: notDual(wrong, addresses[wrong]) });
+  // Addresses of which one is none are not of two families.
+  if (wrong >= 0 || addresses.length > 2 || new Set(addresses.map(isIP)).size < addresses.length)
+    errors.push(
+      fieldInvalid(
+        path,
+        addresses.map((address) => ({ IP: address })),
+        "may specify no more than one IP for each IP family",
+      ),
+    );
+  return errors;
 }
 
 const notDual = (at: number, address = "") =>
@@ -144,10 +143,9 @@ function containerErrors(status: Json, container: Json | undefined, path: string
 }
 
 function healthErrors(resources: readonly Json[], path: string): FieldError[] {
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return resources.flatMap(({ resourceID, health }, at) => {
-    const isRepeated = seen.has(resourceID);
-    seen.add(resourceID);
+    const isRepeated = wasThere(resourceID);
     return [
       ...(isRepeated ? [fieldDuplicate(`${path}[${at}].resourceID`, resourceID)] : []),
       ...(HEALTH.includes(String(health)) ? [] : [fieldNotSupported(`${path}[${at}].health`, health ?? "", HEALTH)]),

@@ -1,9 +1,12 @@
 /** What of a pod may change once it is there, in the order and the words of kube-apiserver. */
-import { type FieldError, fieldForbidden, fieldInvalid, type KubeObject } from "#machinery";
+import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, type KubeObject } from "#machinery";
 import { deepEqual } from "#base";
 import { listAt, valueAt } from "./checks.ts";
 import { goDiff } from "./go-values.ts";
 import type { Json } from "./pod-defaults.ts";
+import { tolerationErrors } from "./pod-scheduling.ts";
+
+const DEADLINE_MAX = 2_147_483_647;
 
 const POD_UPDATE =
   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -18,11 +21,17 @@ export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError
     if (listAt(after, list).length !== listAt(before, list).length)
       return [...errors, fieldForbidden(`spec.${list}`, "pod updates may not add or remove containers")];
   }
-  errors.push(...deadlineErrors(after, before), ...gateErrors(after, before));
+  // Images are looked at once more, as the only part of a container that may change.
+  for (const list of ["containers", "initContainers"])
+    for (const [at, { image }] of listAt(after, list).entries())
+      if (!image) errors.push(fieldRequired(`spec.${list}[${at}].image`));
+  const deadline = deadlineErrors(after, before);
+  if (deadline.length > 0) return [...errors, ...deadline];
   const isGated = listAt(before, "schedulingGates").length > 0;
   const isAllowed = fixedPart(after, before, isGated);
-  errors.push(...tolerationErrors(after, before));
-  if (errors.length > 0) return errors;
+  const others = [...gateErrors(after, before), ...addedTolerationErrors(after, before)];
+  errors.push(...others);
+  if (others.length > 0) return errors;
   if (!deepEqual(isAllowed, before))
     errors.push(fieldForbidden("spec", `${POD_UPDATE}\n${goDiff("PodSpec", before, isAllowed)}`));
   return errors;
@@ -31,6 +40,8 @@ export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError
 function deadlineErrors(after: Json, before: Json): FieldError[] {
   const [now, then] = [after["activeDeadlineSeconds"], before["activeDeadlineSeconds"]];
   const path = "spec.activeDeadlineSeconds";
+  if (typeof now === "number" && (now < 0 || now > DEADLINE_MAX))
+    return [fieldInvalid(path, now, `must be between 0 and ${DEADLINE_MAX}, inclusive`)];
   if (now !== undefined)
     return then !== undefined && Number(then) < Number(now)
       ? [fieldInvalid(path, now, "must be less than or equal to previous value")]
@@ -52,14 +63,14 @@ function gateErrors(after: Json, before: Json): FieldError[] {
   );
 }
 
-function tolerationErrors(after: Json, before: Json): FieldError[] {
+function addedTolerationErrors(after: Json, before: Json): FieldError[] {
   const now = listAt(after, "tolerations");
   const isKept = (toleration: Json) => {
     const { tolerationSeconds: _seconds, ...rest } = toleration;
     return now.some(({ tolerationSeconds: _other, ...other }) => deepEqual(rest, other));
   };
   return listAt(before, "tolerations").every(isKept)
-    ? []
+    ? tolerationErrors(after, "spec")
     : [fieldForbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")];
 }
 

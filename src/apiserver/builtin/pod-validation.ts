@@ -10,7 +10,7 @@ import {
 } from "#machinery";
 import { isIP } from "node:net";
 import { validateAnnotations, validateLabels } from "../metadata.ts";
-import { ipErrors, listAt, valueAt } from "./checks.ts";
+import { ipErrors, listAt, repetitions, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import { allContainerErrors, containerAmountErrors, resourceErrors } from "./pod-containers.ts";
@@ -24,26 +24,25 @@ const GRACE_DEFAULT = 30;
 const NAMESERVERS_MAX = 3;
 const SEARCHES_MAX = 32;
 const SEARCH_CHARACTERS_MAX = 2048;
+const SEARCH_MAX = 253;
 const MIRROR = "kubernetes.io/config.mirror";
 const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
 
 /** Specs without a mistake. A workload's template goes through many hands and stays the same object. */
 const sound = new WeakSet<Json>();
 
-/** Mistakes of a pod's spec; `claimed` are volumes that come with the pod's own claims. */
-export function podSpecErrors(spec: Json, path: string, claimed: readonly unknown[] = []): FieldError[] {
-  if (claimed.length > 0) return mistakesOf(spec, path, claimed);
+/** Mistakes of a pod's spec; `podName` is its pod's, where that is known. */
+export function podSpecErrors(spec: Json, path: string, podName?: string): FieldError[] {
   if (sound.has(spec)) return [];
-  const errors = mistakesOf(spec, path, claimed);
+  const errors = mistakesOf(spec, path, podName);
   if (errors.length === 0) sound.add(spec);
   return errors;
 }
 
-function mistakesOf(spec: Json, path: string, claimed: readonly unknown[]): FieldError[] {
+function mistakesOf(spec: Json, path: string, podName: string | undefined): FieldError[] {
   const volumes = new Map<string, Json>();
-  const found = volumeErrors(spec, path, volumes);
-  for (const name of claimed) volumes.set(String(name), { persistentVolumeClaim: {} });
-  const claims = new Set(listAt(spec, "resourceClaims").map(({ name }) => String(name ?? "")));
+  const found = volumeErrors(spec, path, volumes, podName);
+  const claims = new Set(listAt(spec, "resourceClaims").flatMap(({ name }) => (name ? [String(name)] : [])));
   const graceSeconds = Number(spec["terminationGracePeriodSeconds"] ?? GRACE_DEFAULT);
   return [
     ...found,
@@ -113,13 +112,12 @@ function hostnameErrors(spec: Json, path: string): FieldError[] {
 }
 
 function claimErrors(spec: Json, path: string): FieldError[] {
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return listAt(spec, "resourceClaims").flatMap((claim, at) => {
     const where = `${path}.resourceClaims[${at}]`;
     const { name, resourceClaimName: own, resourceClaimTemplateName: template } = claim;
     const errors: FieldError[] = nameErrorsAt(name, `${where}.name`);
-    if (errors.length === 0 && seen.has(name)) errors.push(fieldDuplicate(`${where}.name`, name));
-    seen.add(name);
+    if (wasThere(name) && errors.length === 0) errors.push(fieldDuplicate(`${where}.name`, name));
     const refuse = (what: string) => errors.push(fieldInvalid(where, goValue("PodResourceClaim", claim), what));
     if (own !== undefined && template !== undefined)
       refuse("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
@@ -173,8 +171,10 @@ const SEARCH_TEXT =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
 
 /** A search domain, in which underscores are allowed. */
-const searchErrors = (search: string, path: string): FieldError[] =>
-  SEARCH.test(search) ? [] : [fieldInvalid(path, search, SEARCH_TEXT)];
+const searchErrors = (search: string, path: string): FieldError[] => [
+  ...(search.length > SEARCH_MAX ? [fieldInvalid(path, search, `must be no more than ${SEARCH_MAX} characters`)] : []),
+  ...(SEARCH.test(search) ? [] : [fieldInvalid(path, search, SEARCH_TEXT)]),
+];
 
 /** Tokens of service accounts need one. */
 const tokenErrors = (spec: Json, path: string): FieldError[] =>
@@ -215,22 +215,25 @@ function annotationErrors(annotations: Readonly<Record<string, string>>, spec: J
   return errors;
 }
 
-/** Mistakes of a template of pods. */
-export function podTemplateErrors(
-  template: Json | undefined,
-  path: string,
-  claimed: readonly unknown[] = [],
-): FieldError[] {
+/** Mistakes of the labels and annotations of a template of pods. */
+export function podTemplateMetadataErrors(template: Json | undefined, path: string): FieldError[] {
   const { labels, annotations = {} } = (template?.["metadata"] ?? {}) as {
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };
-  const spec = (template?.["spec"] ?? {}) as Json;
   return [
     ...validateLabels(labels, `${path}.labels`),
     ...validateAnnotations(annotations, `${path}.annotations`),
-    ...annotationErrors(annotations, spec, `${path}.annotations`),
-    ...podSpecErrors(spec, `${path}.spec`, claimed),
+    ...annotationErrors(annotations, (template?.["spec"] ?? {}) as Json, `${path}.annotations`),
+  ];
+}
+
+/** Mistakes of a template of pods. */
+export function podTemplateErrors(template: Json | undefined, path: string): FieldError[] {
+  const spec = (template?.["spec"] ?? {}) as Json;
+  return [
+    ...podTemplateMetadataErrors(template, path),
+    ...podSpecErrors(spec, `${path}.spec`),
     ...(listAt(spec, "ephemeralContainers").length > 0
       ? [fieldForbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template")]
       : []),
@@ -242,7 +245,7 @@ export function podErrors(pod: KubeObject): FieldError[] {
   const spec = (valueAt(pod, "spec") ?? {}) as Json;
   return [
     ...annotationErrors(pod.metadata.annotations ?? {}, spec, "metadata.annotations"),
-    ...podSpecErrors(spec, "spec"),
+    ...podSpecErrors(spec, "spec", pod.metadata.name),
   ];
 }
 

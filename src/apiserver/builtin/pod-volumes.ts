@@ -7,7 +7,9 @@ import {
   fieldNotSupported,
   fieldRequired,
   parseQuantity,
+  subdomainTexts,
 } from "#machinery";
+import { validateAnnotations, validateLabels } from "../metadata.ts";
 import { listAt, valueAt } from "./checks.ts";
 import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import { resourceRefErrors } from "./pod-containers.ts";
@@ -332,18 +334,49 @@ const sources: readonly (readonly [string, Check, string?])[] = [
 function ephemeralErrors(source: Json, path: string): FieldError[] {
   const template = source["volumeClaimTemplate"] as Json | undefined;
   if (template === undefined) return [fieldRequired(`${path}.volumeClaimTemplate`)];
-  return claimSpecErrors((template["spec"] ?? {}) as Json, `${path}.volumeClaimTemplate.spec`);
+  const where = `${path}.volumeClaimTemplate`;
+  return [
+    ...templateMetadataErrors((template["metadata"] ?? {}) as Json, `${where}.metadata`),
+    ...claimSpecErrors((template["spec"] ?? {}) as Json, `${where}.spec`),
+  ];
 }
 
-/** Mistakes of a list of volumes; `volumes` takes those that can be mounted. */
-export function volumeErrors(spec: Json, path: string, volumes: Map<string, Json>): FieldError[] {
+/** A claim that is made for a pod is named after it: its template has labels and annotations only. */
+function templateMetadataErrors(metadata: Json, path: string): FieldError[] {
+  type Texts = Readonly<Record<string, string>> | undefined;
+  return [
+    ...validateAnnotations(metadata["annotations"] as Texts, `${path}.annotations`),
+    ...validateLabels(metadata["labels"] as Texts, `${path}.labels`),
+    ...["name", "generateName", "namespace", "ownerReferences", "finalizers"]
+      .filter((name) => metadata[name] !== undefined)
+      .map((name) => fieldForbidden(`${path}.${name}`, "cannot be set")),
+  ];
+}
+
+/** What is wrong with the name of the claim that is made for a volume of a pod. */
+function claimNameErrors(volume: Json, path: string, podName: string | undefined): FieldError[] {
+  const name = String(volume["name"] ?? "");
+  if (volume["ephemeral"] === undefined || !podName || name === "") return [];
+  const claim = `${podName}-${name}`;
+  return subdomainTexts(claim).map((why) =>
+    fieldInvalid(`${path}.name`, name, `PVC name ${JSON.stringify(claim)}: ${why}`),
+  );
+}
+
+/** Mistakes of a list of volumes; `volumes` takes those that can be mounted, `podName` is the name of their pod. */
+export function volumeErrors(
+  spec: Json,
+  path: string,
+  volumes: Map<string, Json>,
+  podName: string | undefined,
+): FieldError[] {
   const seen = new Set<unknown>();
   return listAt(spec, "volumes").flatMap((volume, at) => {
     const where = `${path}.volumes[${at}]`;
     const name = String(volume["name"] ?? "");
     const named = nameErrorsAt(name, `${where}.name`);
     if (named.length === 0 && seen.has(name)) named.push(fieldDuplicate(`${where}.name`, name));
-    const found = sourceErrors(volume, where);
+    const found = [...sourceErrors(volume, where), ...claimNameErrors(volume, where, podName)];
     if (named.length === 0) {
       seen.add(name);
       // A volume with mistakes is none that a container could mount.

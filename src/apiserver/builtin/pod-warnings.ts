@@ -1,7 +1,7 @@
 /** What users are told about pods and templates of pods that are taken all the same, in kube-apiserver's words. */
 import { deepEqual } from "#base";
 import { type KubeObject, parseQuantity } from "#machinery";
-import { listAt, valueAt } from "./checks.ts";
+import { listAt, repetitions, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 
 const NODE_LABELS: Readonly<Record<string, string>> = {
@@ -94,6 +94,7 @@ export function podWarnings(object: KubeObject, old: KubeObject | undefined, pat
         ? [`volume ${JSON.stringify(volume["name"])} (Projected) has no sources provided`]
         : [],
     ),
+    ...listAt(spec, "volumes").flatMap(overlapWarnings),
     ...listAt(spec, "volumes").flatMap((volume, number) =>
       Object.keys(VOLUMES)
         .filter((kind) => volume[MEMBERS[kind] ?? kind] !== undefined)
@@ -151,13 +152,47 @@ function annotationWarnings(annotations: Readonly<Record<string, string>>, path:
     });
 }
 
+/** Paths of a volume's files of which one is the other, or lies in it; `by` is who makes the file, where several may. */
+function overlapWarnings(volume: Json): string[] {
+  const pathsOf = (source: unknown, by = ""): (readonly [string, string])[] =>
+    listAt(source, "items").map(({ path }) => [String(path ?? ""), by] as const);
+  const filesOf = (source: Json) => [
+    ...pathsOf(source["secret"], ` (Secret ${JSON.stringify(valueAt(source, "secret.name"))})`),
+    ...pathsOf(source["configMap"], ` (ConfigMap ${JSON.stringify(valueAt(source, "configMap.name"))})`),
+    ...pathsOf(source["downwardAPI"], " (DownwardAPI)"),
+    ...(source["serviceAccountToken"] === undefined
+      ? []
+      : [[String(valueAt(source, "serviceAccountToken.path")), " (ServiceAccountToken)"] as const]),
+  ];
+  const kinds: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
+    [`ConfigMap ${JSON.stringify(valueAt(volume, "configMap.name"))}`, pathsOf(volume["configMap"])],
+    [`Secret ${JSON.stringify(valueAt(volume, "secret.secretName"))}`, pathsOf(volume["secret"])],
+    ["DownwardAPI", pathsOf(volume["downwardAPI"])],
+    ["Projected", listAt(volume, "projected.sources").flatMap(filesOf)],
+  ];
+  const isIn = (one: string, other: string) => one === other || one.startsWith(`${other}/`);
+  const shown = ([path, by]: readonly [string, string]) => `${JSON.stringify(path)}${by}`;
+  return kinds.flatMap(([kind, files]) => [
+    ...new Set(
+      files.flatMap((file, at) =>
+        files
+          .slice(0, at)
+          .filter(([path]) => isIn(file[0], path) || isIn(path, file[0]))
+          .map(
+            (other) =>
+              `volume ${JSON.stringify(volume["name"])} (${kind}): overlapping paths: ${shown(file)} with ${shown(other)}`,
+          ),
+      ),
+    ),
+  ]);
+}
+
 function duplicateWarnings(list: readonly Json[], name: string, path: string): string[] {
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   return list.flatMap((item, at) => {
     const value = item[name];
     if (!value) return name === "name" ? [`${path}[${at}].name: invalid empty name ""`] : [];
-    const isTwice = seen.has(value);
-    seen.add(value);
+    const isTwice = wasThere(value);
     return isTwice ? [`${path}[${at}].${name}: duplicate ${name} ${JSON.stringify(value)}`] : [];
   });
 }

@@ -13,7 +13,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { listAt, NOT_NEGATIVE, valueAt } from "./checks.ts";
+import { heldAt, listAt, NOT_NEGATIVE, repetitions, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { canOvercommit, containerResourceErrors, isStandardResource } from "./pod-containers.ts";
 
@@ -38,7 +38,8 @@ const FOR_QUOTA = new Set([
   ...["cpu", "memory", "ephemeral-storage"].flatMap((name) => [name, `requests.${name}`, `limits.${name}`]),
   "requests.storage",
 ]);
-const isForQuota = (name: string) => FOR_QUOTA.has(name) || /^(requests\.)?hugepages-/.test(name) || name.includes("/");
+const isStandardForQuota = (name: string) => FOR_QUOTA.has(name) || /^(requests\.)?hugepages-/.test(name);
+const isForQuota = (name: string) => isStandardForQuota(name) || name.includes("/");
 
 function resourceErrors(name: string, path: string): FieldError[] {
   const wrong = labelKeyErrors(name).map((text) => fieldInvalid(path, name, text));
@@ -115,6 +116,11 @@ function fits(scope: string, resource: string): boolean {
   }
 }
 
+const MISFIT_TEXT = "unsupported scope applied to resource";
+/** Standard resources that a scope means nothing for. */
+const misfits = (hard: Amounts, scope: string) =>
+  Object.keys(hard).filter((resource) => isStandardForQuota(resource) && !fits(scope, resource));
+
 function conflictsIn(scopes: readonly string[]): boolean {
   return CONFLICTS.some((pair) => pair.every((scope) => scopes.includes(scope)));
 }
@@ -124,8 +130,7 @@ function scopeErrors(hard: Amounts, scopes: readonly string[]): FieldError[] {
   const errors: FieldError[] = [];
   for (const scope of scopes) {
     if (!SCOPES.has(scope)) errors.push(fieldInvalid(path, scopes, "unsupported scope"));
-    if (Object.keys(hard).some((resource) => !fits(scope, resource)))
-      errors.push(fieldInvalid(path, scopes, "unsupported scope applied to resource"));
+    errors.push(...misfits(hard, scope).map(() => fieldInvalid(path, scopes, MISFIT_TEXT)));
   }
   if (conflictsIn(scopes)) errors.push(fieldInvalid(path, scopes, "conflicting scopes"));
   return errors;
@@ -139,8 +144,7 @@ function selectorErrors(hard: Amounts, terms: readonly Json[]): FieldError[] {
     const operator = String(term["operator"] ?? "");
     const count = listAt(term, "values").length;
     if (!SCOPES.has(scope)) errors.push(fieldInvalid(`${path}.scopeName`, scope, "unsupported scope"));
-    if (Object.keys(hard).some((resource) => !fits(scope, resource)))
-      errors.push(fieldInvalid(path, terms, "unsupported scope applied to resource"));
+    errors.push(...misfits(hard, scope).map(() => fieldInvalid(path, terms, MISFIT_TEXT)));
     if (MUST_EXIST.has(scope) && operator !== "Exists")
       errors.push(fieldInvalid(`${path}.operator`, operator, MUST_EXIST_TEXT));
     if (operator === "In" || operator === "NotIn") {
@@ -166,6 +170,10 @@ function selectorErrors(hard: Amounts, terms: readonly Json[]): FieldError[] {
     errors.push(fieldInvalid(path, terms, "conflicting scopes"));
   return errors;
 }
+
+/** The scopes of a quota, in an order of their own. */
+const scopesOf = (object: KubeObject) =>
+  [...new Set(listAt(object, "spec.scopes") as unknown as readonly string[])].sort();
 
 function quotaErrors(object: KubeObject): FieldError[] {
   const hard = (valueAt(object, "spec.hard") ?? {}) as Amounts;
@@ -223,13 +231,12 @@ const isMore = (left: string | undefined, right: string | undefined): boolean =>
 const PARTS = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] as const;
 
 function limitErrors(object: KubeObject): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return listAt(object, "spec.limits").flatMap((item, at) => {
     const path = `spec.limits[${at}]`;
     const type = String(item["type"] ?? "");
     const errors = typeErrors(type, `${path}.type`);
-    if (seen.has(type)) errors.push(fieldDuplicate(`${path}.type`, type));
-    seen.add(type);
+    if (wasThere(type)) errors.push(fieldDuplicate(`${path}.type`, type));
     const amounts = Object.fromEntries(PARTS.map((part) => [part, (item[part] ?? {}) as Amounts])) as Readonly<
       Record<(typeof PARTS)[number], Amounts>
     >;
@@ -310,9 +317,9 @@ export const quotaRules: Readonly<Record<string, Strategy>> = {
     returnsDeleted: true,
     validate: quotaErrors,
     validateUpdate: (object, old) =>
-      deepEqual(listAt(object, "spec.scopes"), listAt(old, "spec.scopes"))
+      deepEqual(scopesOf(object), scopesOf(old))
         ? []
-        : [fieldInvalid("spec.scopes", valueAt(object, "spec.scopes") ?? null, "field is immutable")],
+        : [fieldInvalid("spec.scopes", heldAt(object, "spec.scopes"), "field is immutable")],
     warnings: (object) => limitWarnings((valueAt(object, "spec.hard") ?? {}) as Amounts),
     validateStatus: (object) => [
       ...amountErrors(valueAt(object, "status.hard"), "status.hard"),

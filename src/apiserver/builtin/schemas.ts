@@ -9,5 +9,21 @@ export function builtinSchemas(): Readonly<Record<string, JsonSchema>> {
   return schemas;
 }
 
-export const resolveBuiltin = (ref: string): JsonSchema | undefined =>
-  builtinSchemas()[ref.slice("#/components/schemas/".length)];
+/** A place in a schema where either a schema stands, which is read as one, or something else. */
+export const SCHEMA_OR_OTHER = /^(.+\.JSONSchemaProps)Or(?:Array|Bool|StringArray)$/;
+const NOTHING_IN_IT = /\.CustomResourceSubresourceStatus$/;
+const refined = new Map<string, JsonSchema>();
+
+/** A published schema as its values are read: some of them say less of themselves than Go's types do. */
+export function resolveBuiltin(ref: string): JsonSchema | undefined {
+  const name = ref.slice("#/components/schemas/".length);
+  const published = builtinSchemas()[name];
+  const schemaName = SCHEMA_OR_OTHER.exec(name)?.[1];
+  if (published === undefined || (schemaName === undefined && !NOTHING_IN_IT.test(name))) return published;
+  let schema = refined.get(name);
+  if (schema === undefined) {
+    schema = { ...published, properties: (schemaName && builtinSchemas()[schemaName]?.properties) || {} };
+    refined.set(name, schema);
+  }
+  return schema;
+}

@@ -241,7 +241,10 @@ export function serviceUpdateErrors(service: KubeObject, old: KubeObject): Field
   return [
     ...(spec["loadBalancerClass"] === before["loadBalancerClass"]
       ? []
-      : [fieldInvalid("spec.loadBalancerClass", spec["loadBalancerClass"] ?? null, "may not change once set")]),
+      : [
+          fieldInvalid("spec.loadBalancerClass", spec["loadBalancerClass"] ?? null, "may not change once set"),
+          ...classErrors(spec),
+        ]),
     ...(isLocal(spec) && isLocal(before) && spec["healthCheckNodePort"] !== before["healthCheckNodePort"]
       ? [fieldForbidden("spec.healthCheckNodePort", "field is immutable")]
       : []),

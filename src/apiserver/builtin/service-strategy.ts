@@ -72,6 +72,7 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
       spec["healthCheckNodePort"] = before["healthCheckNodePort"];
   }
   if (spec["externalTrafficPolicy"] !== "Local") drop("healthCheckNodePort");
+  if (spec["type"] !== "LoadBalancer" && before["type"] === "LoadBalancer") drop("loadBalancerClass");
   if (!hasAddress(spec) && hasAddress(before))
     drop("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy");
   if (hasNodePorts(spec)) spec = keepPorts(spec, before);

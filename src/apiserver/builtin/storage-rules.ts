@@ -15,7 +15,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, specOf, valueAt } from "./checks.ts";
+import { filled, heldAt, labelSelectorErrors, listAt, NOT_NEGATIVE, repetitions, specOf, valueAt } from "./checks.ts";
 import { goDiff, goValue } from "./go-values.ts";
 import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -223,13 +223,17 @@ function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
   }
 }
 
+const NANO = 1_000_000_000n;
+/** An amount below nothing as a whole number: what is not whole is rounded away from zero. */
+const wholeAmount = (nano: bigint) => Number((nano - (NANO - 1n)) / NANO);
+
 function capacityErrors(spec: Json): FieldError[] {
   const capacity = (spec["capacity"] ?? {}) as Readonly<Record<string, string>>;
   const names = Object.keys(capacity);
-  const shown =
-    spec["capacity"] === undefined
-      ? "null"
-      : JSON.stringify(Object.fromEntries(Object.entries(capacity).sort(([one], [other]) => (one < other ? -1 : 1))));
+  const held = heldAt(spec, "capacity") as typeof capacity | null;
+  const shown = JSON.stringify(
+    held === null ? null : Object.fromEntries(Object.entries(held).sort(([one], [other]) => (one < other ? -1 : 1))),
+  );
   const errors: FieldError[] = names.length === 0 ? [fieldRequired("spec.capacity")] : [];
   if (names.length !== 1 || capacity["storage"] === undefined)
     errors.push({
@@ -238,9 +242,10 @@ function capacityErrors(spec: Json): FieldError[] {
       message: `Unsupported value: ${shown}: supported values: "storage"`,
     });
   for (const [name, amount] of Object.entries(capacity)) {
-    const quantity = parseQuantity(amount);
-    if (quantity !== undefined && quantity.nano <= 0n && name === "storage")
-      errors.push(fieldInvalid(`spec.capacity[${name}]`, amount, "must be greater than zero"));
+    const path = `spec.capacity[${name}]`;
+    const { nano } = parseQuantity(amount) ?? { nano: 1n };
+    if (nano < 0n) errors.push(fieldInvalid(path, wholeAmount(nano), "must be a valid resource quantity"));
+    if (nano <= 0n) errors.push(fieldInvalid(path, amount, "must be greater than zero"));
   }
   return errors;
 }
@@ -297,6 +302,29 @@ const sourceOf = (object: KubeObject): Json =>
     }),
   );
 
+/** An affinity in which requirements without a key have the one they had: that a key is missing is told elsewhere. */
+function withKeys(affinity: unknown, had: unknown): unknown {
+  const path = "required.nodeSelectorTerms";
+  if (affinity === undefined) return affinity;
+  const terms = listAt(affinity, path).map((term, at) => {
+    const before = listAt(had, path)[at];
+    const filledIn = ["matchExpressions", "matchFields"].flatMap((part) =>
+      term[part] === undefined
+        ? []
+        : [
+            [
+              part,
+              listAt(term, part).map((one, number) =>
+                one["key"] ? one : { ...one, key: listAt(before, part)[number]?.["key"] },
+              ),
+            ],
+          ],
+    );
+    return { ...term, ...(Object.fromEntries(filledIn) as Json) };
+  });
+  return setPath(affinity, path.split("."), terms);
+}
+
 function volumeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [source, before] = [sourceOf(object), sourceOf(old)];
   const errors: FieldError[] = [];
@@ -310,7 +338,7 @@ function volumeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   if (!deepEqual(specOf(object)["volumeMode"], specOf(old)["volumeMode"]))
     errors.push(fieldInvalid("volumeMode", specOf(object)["volumeMode"] ?? null, "field is immutable"));
   const [affinity, had] = [specOf(object)["nodeAffinity"], specOf(old)["nodeAffinity"]];
-  if (had !== undefined && !deepEqual(affinity, had))
+  if (had !== undefined && !deepEqual(withKeys(affinity, had), had))
     errors.push(
       fieldInvalid(
         "nodeAffinity",
@@ -318,6 +346,11 @@ function volumeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
         "field is immutable, except for updating from beta label to GA",
       ),
     );
+  if (
+    specOf(old)["volumeAttributesClassName"] !== undefined &&
+    specOf(object)["volumeAttributesClassName"] === undefined
+  )
+    errors.push(fieldForbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden"));
   return errors;
 }
 
@@ -340,7 +373,7 @@ function classErrors(object: KubeObject): FieldError[] {
       errors.push(fieldNotSupported(path, value ?? "", allowed));
   }
   const terms = listAt(object, "allowedTopologies");
-  // A term that says nothing is like those that were not looked at yet.
+  // kube-apiserver compares each with as many that say nothing as there are terms, and with those before it.
   const looked: unknown[] = terms.map(() => ({}));
   for (const [at, term] of terms.entries()) {
     const path = `allowedTopologies[${at}]`;
@@ -351,28 +384,29 @@ function classErrors(object: KubeObject): FieldError[] {
       ]),
     );
     errors.push(...topologyErrors(term, path));
-    if (looked.some((other) => deepEqual(other, values)))
-      errors.push(fieldDuplicate(`${path}.matchLabelExpressions`, ""));
-    looked[at] = values;
+    errors.push(
+      ...looked
+        .filter((other) => deepEqual(other, values))
+        .map(() => fieldDuplicate(`${path}.matchLabelExpressions`, "")),
+    );
+    looked.push(values);
   }
   return errors;
 }
 
 function topologyErrors(term: Json, path: string): FieldError[] {
-  const keys = new Set<unknown>();
+  const hadKey = repetitions();
   return listAt(term, "matchLabelExpressions").flatMap((expression, at) => {
     const where = `${path}.matchLabelExpressions[${at}]`;
     const values = listAt(expression, "values") as unknown as readonly string[];
     const errors: FieldError[] = values.length === 0 ? [fieldRequired(`${where}.values`)] : [];
-    const seen = new Set<string>();
+    const wasThere = repetitions();
     for (const [number, value] of values.entries()) {
-      if (seen.has(value)) errors.push(fieldDuplicate(`${where}.values[${number}]`, value));
-      seen.add(value);
+      if (wasThere(value)) errors.push(fieldDuplicate(`${where}.values[${number}]`, value));
     }
     const { key } = expression;
     errors.push(...labelKeyErrors(String(key ?? "")).map((text) => fieldInvalid(`${where}.key`, key ?? "", text)));
-    if (keys.has(key)) errors.push(fieldDuplicate(`${where}.key`, key));
-    keys.add(key);
+    if (hadKey(key)) errors.push(fieldDuplicate(`${where}.key`, key));
     return errors;
   });
 }
@@ -385,14 +419,13 @@ function driverErrors(object: KubeObject): FieldError[] {
   const groups = ["File", "None", "ReadWriteOnceWithFSType"];
   if (spec["fsGroupPolicy"] !== undefined && !groups.includes(String(spec["fsGroupPolicy"])))
     errors.push(fieldNotSupported("spec.fsGroupPolicy", spec["fsGroupPolicy"], groups));
-  const seen = new Set<unknown>();
+  const wasThere = repetitions();
   for (const [at, { audience, expirationSeconds }] of listAt(spec, "tokenRequests").entries()) {
     const path = `spec.tokenRequests[${at}]`;
-    if (seen.has(audience)) {
+    if (wasThere(audience)) {
       errors.push(fieldDuplicate(`${path}.audience`, audience));
       continue;
     }
-    seen.add(audience);
     if (expirationSeconds !== undefined && Number(expirationSeconds) < TOKEN_SECONDS_MIN)
       errors.push(
         fieldInvalid(`${path}.expirationSeconds`, expirationSeconds, "may not specify a duration less than 10 minutes"),
@@ -431,7 +464,7 @@ const NODE_ID_MAX = 256;
 const STORAGE = "io.k8s.api.storage.v1.";
 
 function nodeErrors(object: KubeObject): FieldError[] {
-  const names = new Set<unknown>();
+  const hadName = repetitions();
   return listAt(object, "spec.drivers").flatMap((driver, at) => {
     const path = `spec.drivers[${at}]`;
     const errors = csiDriverErrors(driver["name"], `${path}.name`);
@@ -442,15 +475,13 @@ function nodeErrors(object: KubeObject): FieldError[] {
     const count = valueAt(driver, "allocatable.count");
     if (typeof count === "number" && count < 0)
       errors.push(fieldInvalid(`${path}.allocatable.count`, count, NOT_NEGATIVE));
-    const keys = new Set<unknown>();
+    const hadKey = repetitions();
     for (const key of listAt(driver, "topologyKeys") as readonly unknown[]) {
       if (key === "") errors.push(fieldRequired(path));
       errors.push(...labelKeyErrors(String(key)).map((text) => fieldInvalid(path, key, text)));
-      if (keys.has(key)) errors.push(fieldDuplicate(path, key));
-      keys.add(key);
+      if (hadKey(key)) errors.push(fieldDuplicate(path, key));
     }
-    if (names.has(driver["name"])) errors.push(fieldDuplicate(`${path}.name`, driver["name"]));
-    names.add(driver["name"]);
+    if (hadName(driver["name"])) errors.push(fieldDuplicate(`${path}.name`, driver["name"]));
     return errors;
   });
 }
@@ -498,6 +529,15 @@ function attachmentErrors(object: KubeObject): FieldError[] {
   return [...errors, ...subdomainErrorsAt(spec["nodeName"], "spec.nodeName")];
 }
 
+/** Codes that drivers gave what went wrong. */
+const attachmentCodeErrors = (object: KubeObject): FieldError[] =>
+  ["status.attachError.errorCode", "status.detachError.errorCode"].flatMap((path) => {
+    const code = valueAt(object, path);
+    return typeof code === "number" && code < 0
+      ? [fieldInvalid(path, code, "must be between 0 and 2147483647, inclusive")]
+      : [];
+  });
+
 function capacityReportErrors(object: KubeObject): FieldError[] {
   const topology = valueAt(object, "nodeTopology");
   const capacity = valueAt(object, "capacity");
@@ -536,7 +576,10 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     applyDefaults: (object) => withSpec(object, filled(specOf(object), { volumeMode: "Filesystem" })),
     prepareForCreate: (object) => ({ ...withSources(object, true), status: { phase: "Pending" } }) as KubeObject,
     prepareForUpdate: (object) => withPhase(withSources(object, false)),
-    validate: (object) => [...claimSpecErrors(specOf(object), "spec"), ...sourceMismatch(specOf(object))],
+    validate: (object, old) => [
+      ...claimSpecErrors(specOf(object), "spec", old === undefined ? {} : specOf(old)),
+      ...sourceMismatch(specOf(object)),
+    ],
     validateUpdate: claimUpdateErrors,
     validateStatus: claimStatusErrors,
     warnings: (object) => [
@@ -607,7 +650,8 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
       deepEqual(specOf(object), specOf(old))
         ? object
         : withMetadata(object, { generation: (old.metadata.generation ?? 0) + 1 }),
-    warnings: (object) =>
+    warnings: (object, old) =>
+      old === undefined &&
       listAt(object, "spec.tokenRequests").length > 0 &&
       valueAt(object, "spec.serviceAccountTokenInSecrets") === undefined
         ? [
@@ -636,7 +680,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
   "storage.k8s.io/VolumeAttachment": {
     rulesAreWhole: true,
     returnsDeleted: true,
-    validate: attachmentErrors,
+    validate: (object) => [...attachmentErrors(object), ...attachmentCodeErrors(object)],
     validateUpdate: (object, old) =>
       deepEqual(specOf(object), specOf(old))
         ? []

@@ -26,8 +26,9 @@ export function accessModeErrors(spec: Json, path: string, text = ""): FieldErro
   return errors;
 }
 
-/** Mistakes of a claim's spec. */
-export function claimSpecErrors(spec: Json, path: string): FieldError[] {
+/** Mistakes of a claim's spec. Where `before`, its spec until now, named the group of a source, any name is taken for one. */
+export function claimSpecErrors(spec: Json, path: string, before: Json = {}): FieldError[] {
+  const hadGroup = ["dataSource", "dataSourceRef"].some((part) => valueAt(before, `${part}.apiGroup`) !== undefined);
   const errors = accessModeErrors(spec, path, "at least 1 access mode is required");
   if (spec["selector"] !== undefined) errors.push(...labelSelectorErrors(spec["selector"], `${path}.selector`));
   const storage = valueAt(spec, "resources.requests.storage") as string | undefined;
@@ -44,7 +45,7 @@ export function claimSpecErrors(spec: Json, path: string): FieldError[] {
     errors.push(fieldNotSupported(`${path}.volumeMode`, mode, ["Block", "Filesystem"]));
   for (const part of ["dataSource", "dataSourceRef"]) {
     const source = spec[part] as Json | undefined;
-    if (source !== undefined) errors.push(...sourceErrors(source, `${path}.${part}`));
+    if (source !== undefined) errors.push(...sourceErrors(source, `${path}.${part}`, hadGroup));
   }
   const reference = spec["dataSourceRef"] as Json | undefined;
   if (reference?.["namespace"])
@@ -54,7 +55,7 @@ export function claimSpecErrors(spec: Json, path: string): FieldError[] {
   return errors;
 }
 
-function sourceErrors(source: Json, path: string): FieldError[] {
+function sourceErrors(source: Json, path: string, hadGroup: boolean): FieldError[] {
   const errors: FieldError[] = [];
   if (!source["name"]) errors.push(fieldRequired(`${path}.name`));
   if (!source["kind"]) errors.push(fieldRequired(`${path}.kind`));
@@ -63,6 +64,7 @@ function sourceErrors(source: Json, path: string): FieldError[] {
     errors.push(
       fieldInvalid(path, source["kind"] ?? "", "must be 'PersistentVolumeClaim' when referencing the default apiGroup"),
     );
-  if (group !== "" && group !== SNAPSHOT_GROUP) errors.push(...subdomainErrorsAt(group, `${path}.apiGroup`));
+  if (group !== "" && group !== SNAPSHOT_GROUP && !hadGroup)
+    errors.push(...subdomainErrorsAt(group, `${path}.apiGroup`));
   return errors;
 }

@@ -6,17 +6,26 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
-  getPath,
   type KubeObject,
   type LabelSelector,
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { amountErrors, filled, isMap, labelSelectorErrors, listAt, notNegativeAt, specOf, valueAt } from "./checks.ts";
+import {
+  amountErrors,
+  filled,
+  heldAt,
+  isMap,
+  labelSelectorErrors,
+  listAt,
+  notNegativeAt,
+  specOf,
+  valueAt,
+} from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors } from "./name-checks.ts";
 import { defaultPodSpec, type Json } from "./pod-defaults.ts";
-import { podTemplateErrors } from "./pod-validation.ts";
+import { podTemplateErrors, podTemplateMetadataErrors } from "./pod-validation.ts";
 import { claimSpecErrors } from "./volume-claims.ts";
 
 const GENERATION = "deprecated.daemonset.template.generation";
@@ -50,13 +59,13 @@ const isEmpty = (selector: Json | undefined) =>
   Object.keys((selector?.["matchLabels"] ?? {}) as object).length + listAt(selector, "matchExpressions").length === 0;
 
 function mismatchErrors(spec: Json): FieldError[] {
-  const labels = getPath(spec, "template", "metadata", "labels") as Readonly<Record<string, string>> | undefined;
+  const labels = heldAt(spec, "template.metadata.labels") as Readonly<Record<string, string>> | null;
   const selector = spec["selector"] as Json | undefined;
   // An empty selector selects everything.
   if (selector !== undefined && selector !== null && isEmpty(selector)) return [];
   return matcherOf(selector)?.(labels ?? {}) === true
     ? []
-    : [fieldInvalid("spec.template.metadata.labels", labels ?? null, "`selector` does not match template `labels`")];
+    : [fieldInvalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")];
 }
 
 /** Mistakes of a selector and of the template it must select. `kind` is the word in the text of an empty selector. */
@@ -71,7 +80,7 @@ function selectorErrors(spec: Json, kind: string, templateErrors: () => readonly
   }
   // What was refused above cannot select.
   if (errors.some(({ field }) => field !== "spec.selector"))
-    return [...errors, fieldInvalid("spec.selector", selector, "invalid label selector")];
+    return [...errors, fieldInvalid("spec.selector", selector, kind === "statefulset" ? "" : "invalid label selector")];
   return [...errors, ...mismatchErrors(spec), ...templateErrors()];
 }
 
@@ -100,7 +109,7 @@ export const immutableAt = (object: KubeObject, old: KubeObject, ...paths: reado
   paths.flatMap((path) =>
     deepEqual(valueAt(object, path) ?? null, valueAt(old, path) ?? null)
       ? []
-      : [fieldInvalid(path, valueAt(object, path) ?? null, "field is immutable")],
+      : [fieldInvalid(path, heldAt(object, path), "field is immutable")],
   );
 
 /** A surge may be more than all, but it is written as other amounts are. */
@@ -262,7 +271,7 @@ const STATEFUL_FREE = new Set([
   "revisionHistoryLimit",
 ]);
 
-function statefulSetErrors(object: KubeObject): FieldError[] {
+function statefulSetErrors(object: KubeObject, old?: KubeObject): FieldError[] {
   const spec = specOf(object);
   const update = (spec["updateStrategy"] ?? {}) as Json;
   const rolling = update["rollingUpdate"] as Json | undefined;
@@ -297,6 +306,7 @@ function statefulSetErrors(object: KubeObject): FieldError[] {
   }
   errors.push(
     ...notNegativeAt(object, "spec.replicas", "spec.minReadySeconds", "spec.ordinals.start"),
+    ...(old === undefined ? newStatefulSetErrors(object) : []),
     ...selectorErrors(spec, "statefulset", () => templateErrorsOf(object)),
     ...lifeErrors(object, "StatefulSet"),
   );
@@ -313,13 +323,20 @@ const newStatefulSetErrors = (object: KubeObject): FieldError[] => [
   ),
 ];
 
-/** A StatefulSet's claims are volumes of its pods. */
-const templateErrorsOf = (object: KubeObject) =>
-  podTemplateErrors(
-    templateOf(object),
-    "spec.template",
-    listAt(object, "spec.volumeClaimTemplates").map((claim) => valueAt(claim, "metadata.name")),
-  );
+/** A StatefulSet's claims are volumes of its pods, before all others and in place of those that are called as they are. */
+function templateErrorsOf(object: KubeObject): FieldError[] {
+  const template = templateOf(object);
+  const path = "spec.template";
+  // Its metadata is looked at twice: kube-apiserver comes back to it.
+  const metadata = podTemplateMetadataErrors(template, path);
+  const claims = listAt(object, "spec.volumeClaimTemplates").map((claim) => valueAt(claim, "metadata.name") ?? "");
+  if (template === undefined || claims.length === 0) return [...podTemplateErrors(template, path), ...metadata];
+  const volumes = [
+    ...[...new Set(claims)].map((name) => ({ name, persistentVolumeClaim: { claimName: name } })),
+    ...listAt(template, "spec.volumes").filter(({ name }) => !claims.includes(name ?? "")),
+  ];
+  return [...podTemplateErrors({ ...template, spec: { ...(template["spec"] as Json), volumes } }, path), ...metadata];
+}
 
 const partitionErrors = (rolling: Json | undefined, path: string): FieldError[] =>
   Number(rolling?.["partition"] ?? 0) < 0
@@ -412,7 +429,7 @@ function controllerDefaults(object: KubeObject): KubeObject {
 function controllerErrors(object: KubeObject): FieldError[] {
   const selector = (valueAt(object, "spec.selector") ?? {}) as Json;
   const template = valueAt(object, "spec.template") as Json | undefined;
-  const labels = (valueAt(template, "metadata.labels") ?? null) as Json | null;
+  const labels = heldAt(template, "metadata.labels") as Json | null;
   const errors = [
     ...notNegativeAt(object, "spec.minReadySeconds"),
     ...(Object.keys(selector).length === 0 ? [fieldRequired("spec.selector")] : []),
@@ -517,7 +534,6 @@ export const workloadRules: Readonly<Record<string, Strategy>> = {
         Object.fromEntries(Object.entries(specOf(value)).filter(([key]) => !STATEFUL_FREE.has(key)));
       return deepEqual(fixed(object), fixed(old)) ? [] : [fieldForbidden("spec", STATEFUL_FIXED)];
     },
-    validateNew: newStatefulSetErrors,
     validateStatus: statefulSetStatusErrors,
     ...templateWarnings,
   },

@@ -17,6 +17,7 @@ import {
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
+import { repetitions } from "../builtin/checks.ts";
 import { clientErrors, reviewVersionErrors } from "../dynamic-admission/webhook-rules.ts";
 import { type CrdSpec, type CrdVersion, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
 import { readApproval } from "./names.ts";
@@ -269,7 +270,7 @@ function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, 
   if (fields.length === 0) return [];
   const path = `${placeOf(versions, at, ({ selectableFields }) => selectableFields)}.selectableFields`;
   const errors: FieldError[] = [];
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   for (const [index, { jsonPath }] of fields.entries()) {
     const place = `${path}[${index}].jsonPath`;
     if (!jsonPath) errors.push(fieldRequired(place));
@@ -290,13 +291,12 @@ function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, 
           ),
         );
     }
-    if (seen.has(jsonPath))
+    if (wasThere(jsonPath))
       errors.push({
         type: "FieldValueDuplicate",
         field: place,
         message: `Duplicate value: ${JSON.stringify(jsonPath)}`,
       });
-    seen.add(jsonPath);
   }
   if (fields.length > SELECTABLE_MAX)
     errors.push({

@@ -33,7 +33,10 @@ export class DynamicAdmission implements AdmissionPlugin {
   readonly #policies;
   readonly #bindings;
 
-  constructor(server: ApiServer, authorizer: Authorizer, metrics?: Metrics) {
+  readonly #checksTypes: boolean;
+
+  constructor(server: ApiServer, authorizer: Authorizer, metrics?: Metrics, checksTypes = true) {
+    this.#checksTypes = checksTypes;
     this.#parts = { server, authorizer, client: new WebhookClient(server), measure: webhookMeasures(metrics) };
     this.#mutating = new CompiledObjects(server, "mutatingwebhookconfigurations", compileWebhooks);
     this.#validating = new CompiledObjects(server, "validatingwebhookconfigurations", compileWebhooks);
@@ -54,7 +57,7 @@ export class DynamicAdmission implements AdmissionPlugin {
       this.#bindings,
     ])
       await objects.start();
-    await followTypes(this.#parts.server);
+    if (this.#checksTypes) await followTypes(this.#parts.server);
   }
 
   stop(): void {

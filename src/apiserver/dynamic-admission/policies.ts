@@ -57,20 +57,26 @@ export const compileBinding = (object: KubeObject): CompiledBinding => ({
   spec: (object as KubeObject & { spec?: BindingSpec }).spec ?? {},
 });
 
-/** Variables see those before them, so each is compiled in an environment that knows their types. */
+/**
+ * Variables see those before them, so each is compiled in an environment that knows their types. One that `compile` makes
+ * nothing of is unknown to the others.
+ */
 export function compileVariables(
   list: PolicySpec["variables"],
   options: ScopeOptions,
-  compile: (environment: CelEnvironment, source: string) => Program,
+  compile: (environment: CelEnvironment, source: string) => Program | undefined,
 ): { readonly programs: readonly (readonly [string, Program])[]; readonly environment: CelEnvironment } {
   const types: Record<string, CelType> = {};
   const programs: (readonly [string, Program])[] = [];
   for (const { name, expression } of list ?? []) {
     const program = compile(admissionEnvironment({ ...options, variables: { ...types } }), expression);
+    if (program === undefined) continue;
     types[name] = program.type;
     programs.push([name, program]);
   }
-  return { programs, environment: admissionEnvironment({ ...options, variables: types }) };
+  // Where none is defined, nothing is called `variables`; expressions that make changes know the name all the same.
+  const known = (list ?? []).length === 0 && options.construct === undefined ? {} : { variables: types };
+  return { programs, environment: admissionEnvironment({ ...options, ...known }) };
 }
 
 export const scopeOf = (spec: PolicySpec): ScopeOptions => ({

@@ -1,8 +1,6 @@
 /** What admission policies and their bindings must keep to. */
 import { type CelEnvironment, type CelType, bool, dyn, nullType, string } from "#cel";
 import {
-  DNS_1035_LABEL,
-  DNS_1035_LABEL_TEXT,
   type FieldError,
   fieldDuplicate,
   fieldForbidden,
@@ -10,9 +8,12 @@ import {
   fieldNotSupported,
   fieldRequired,
   type KubeObject,
+  label1035Errors,
+  label1035Texts,
   labelKeyErrors,
   subdomainErrors,
 } from "#machinery";
+import { repetitions } from "../builtin/checks.ts";
 import { conditionStatusErrors } from "../builtin/condition-checks.ts";
 import { mutationResult, mutationSource, mutationType } from "./mutating-policies.ts";
 import { compileVariables, scopeOf } from "./policies.ts";
@@ -58,16 +59,13 @@ function paramKindErrors(kind: PolicySpec["paramKind"]): FieldError[] {
     const [group, version = group] = apiVersion.split("/") as [string, string?];
     if (version !== group || apiVersion.includes("/"))
       errors.push(...subdomainErrors(group, "spec.paramKind.apiVersion"));
-    if (!DNS_1035_LABEL.test(version))
-      errors.push(fieldInvalid("spec.paramKind.apiVersion", version, DNS_1035_LABEL_TEXT));
+    errors.push(...label1035Errors(version, "spec.paramKind.apiVersion"));
   }
   if (!name) errors.push(fieldRequired("spec.paramKind.kind"));
-  else if (!DNS_1035_LABEL.test(name.toLowerCase()))
+  else
     errors.push(
-      fieldInvalid(
-        "spec.paramKind.kind",
-        name,
-        `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}`,
+      ...label1035Texts(name.toLowerCase()).map((text) =>
+        fieldInvalid("spec.paramKind.kind", name, `may have mixed case, but should otherwise match: ${text}`),
       ),
     );
   return errors;
@@ -87,14 +85,21 @@ function constraintErrors(match: MatchResources | undefined, isMutating: boolean
   const field = "spec.matchConstraints";
   if (match === undefined) return [fieldRequired(field)];
   const rules = match.resourceRules ?? [];
-  const changing = ["*", "CONNECT", "CREATE", "UPDATE"];
-  const others = rules.flatMap(({ operations }) => operations ?? []).filter((one) => !changing.includes(one));
   return [
     ...matchErrors(match, field),
     ...(rules.length === 0 ? [fieldRequired(`${field}.resourceRules`)] : []),
-    ...(isMutating ? others.map((one) => fieldNotSupported(`${field}.resourceRules.operations`, one, changing)) : []),
+    ...(isMutating ? changingErrors(match, field) : []),
   ];
 }
+
+const CHANGING = ["*", "CONNECT", "CREATE", "UPDATE"];
+
+/** What is deleted cannot be changed. */
+const changingErrors = (match: MatchResources | undefined, field: string): FieldError[] =>
+  (match?.resourceRules ?? [])
+    .flatMap(({ operations }) => operations ?? [])
+    .filter((one) => !CHANGING.includes(one))
+    .map((one) => fieldNotSupported(`${field}.resourceRules.operations`, one, CHANGING));
 
 /** Variables are checked one after the other; what comes behind knows those before it. */
 function variableErrors(
@@ -111,6 +116,7 @@ function variableErrors(
       errors.push(fieldInvalid(`${path}.name`, name, "must be a valid CEL identifier"));
     const wrong = expressionErrors(own, source, `${path}.expression`, [], NO_EXPRESSION);
     errors.push(...wrong);
+    if (wrong.some(({ type }) => type === "FieldValueRequired")) return undefined;
     if (wrong.length > 0) return { source, type: dyn, estimatedCost: 0, run: () => null };
     return own.compile(source);
   });
@@ -140,12 +146,11 @@ function validationErrors(spec: PolicySpec, environment: CelEnvironment): FieldE
 }
 
 function auditErrors(spec: PolicySpec, environment: CelEnvironment, policy: string): FieldError[] {
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return (spec.auditAnnotations ?? []).flatMap(({ key = "", valueExpression }, at) => {
     const field = `spec.auditAnnotations[${at}]`;
     const whole = `${policy}/${key}`;
-    const isTaken = seen.has(key);
-    seen.add(key);
+    const isTaken = wasThere(key);
     return [
       ...labelKeyErrors(whole).map((text) => fieldInvalid(`${field}.key`, whole, text)),
       ...expressionErrors(
@@ -237,7 +242,7 @@ export function bindingErrors(object: KubeObject, isMutating: boolean): readonly
     ...paramErrors(spec.paramRef),
     ...matchErrors(spec.matchResources, "spec.matchResources"),
   ];
-  if (isMutating) return errors;
+  if (isMutating) return [...errors, ...changingErrors(spec.matchResources, "spec.matchResources")];
   const actions = spec.validationActions ?? [];
   if (actions.length === 0)
     errors.push(fieldRequired("spec.validationActions", "at least one validation action is required"));

@@ -9,7 +9,7 @@ import {
   fieldTooMany,
   labelKeyErrors,
 } from "#machinery";
-import { labelSelectorErrors } from "../builtin/checks.ts";
+import { labelSelectorErrors, repetitions } from "../builtin/checks.ts";
 import { conditionEnvironment } from "./scope.ts";
 import type { MatchCondition, Rule } from "./types.ts";
 
@@ -53,14 +53,14 @@ export function conditionErrors(
 ): FieldError[] {
   if (list === undefined) return [];
   const errors: FieldError[] = list.length > CONDITIONS_MAX ? [fieldTooMany(field, list.length, CONDITIONS_MAX)] : [];
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   for (const [at, { name, expression }] of list.entries()) {
     const path = `${field}[${at}]`;
     errors.push(...expressionErrors(conditionEnvironment(hasParams), expression, `${path}.expression`, [bool], ""));
+    const isRepeated = wasThere(name);
     if (!name) errors.push(fieldRequired(`${path}.name`));
-    else if (seen.has(name)) errors.push(fieldDuplicate(`${path}.name`, name));
+    else if (isRepeated) errors.push(fieldDuplicate(`${path}.name`, name));
     else errors.push(...labelKeyErrors(name).map((text) => fieldInvalid(`${path}.name`, name, text)));
-    seen.add(name);
   }
   return errors;
 }

@@ -8,6 +8,7 @@ import {
   label1035Errors,
   subdomainErrors,
 } from "#machinery";
+import { repetitions } from "../builtin/checks.ts";
 import { conditionErrors, oneOf, ruleErrors, selectorErrors } from "./rule-checks.ts";
 import { goUrlMistake, parseGoUrl } from "./go-url.ts";
 import type { Webhook, WebhookClientConfig } from "./types.ts";
@@ -18,11 +19,10 @@ const SIDE_EFFECTS = ["None", "NoneOnDryRun"];
 
 export function webhookErrors(object: KubeObject): readonly FieldError[] {
   const { webhooks } = object as KubeObject & { webhooks?: readonly Webhook[] | null };
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   return (webhooks ?? []).flatMap((hook, at) => {
     const field = `webhooks[${at}]`;
-    const isTaken = seen.has(hook.name);
-    seen.add(hook.name);
+    const isTaken = wasThere(hook.name);
     const seconds = hook.timeoutSeconds ?? 10;
     return [
       ...domainErrors(hook.name, `${field}.name`),
@@ -74,8 +74,9 @@ export function clientErrors(config: WebhookClientConfig | undefined, field: str
   if (url !== undefined) return urlErrors(url, `${field}.url`);
   const { name, namespace, port = 443, path } = service as NonNullable<typeof service>;
   return [
-    ...(name ? [] : [fieldRequired(`${field}.service.name`)]),
-    ...(namespace ? [] : [fieldRequired(`${field}.service.namespace`)]),
+    // kube-apiserver names the one where the other is missing.
+    ...(namespace ? [] : [fieldRequired(`${field}.service.name`)]),
+    ...(name ? [] : [fieldRequired(`${field}.service.namespace`)]),
     ...(port < 1 || port > 65_535
       ? [fieldInvalid(`${field}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive")]
       : []),

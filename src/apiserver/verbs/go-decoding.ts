@@ -71,7 +71,10 @@ function mistakeOf(
         ? objectMistake(schema, value, known, isRoot, isFinalOnly)
         : refusal(value, goType(schema));
     default:
-      return undefined;
+      // Where something else may stand as well, an object is read as the type that has its members.
+      return schema.source.properties !== undefined && isJsonObject(value)
+        ? objectMistake(schema, value, known, isRoot, isFinalOnly)
+        : undefined;
   }
 }
 
@@ -124,7 +127,8 @@ function placeIn(mistake: Mistake, holder: Schema, key: string, isRoot: boolean)
       type = /^(?:\[\]|map\[[^\]]*\])\*?(.+)$/.exec(type)?.[1];
     mistake.type = type ?? mistake.type;
   }
-  if (!isRoot && mistake.struct === undefined && holder.goName !== undefined) mistake.struct = holder.goName;
+  if (!isRoot && mistake.struct === undefined && holder.goName !== undefined)
+    mistake.struct = holder.goName.replace(/^(JSONSchemaProps)Or\w+$/, "$1");
   mistake.path.push(field?.embeddedIn === undefined ? key : `${field.embeddedIn}.${key}`);
 }
 

@@ -129,10 +129,11 @@ export async function modifyObject(
       if (isUntracked) return mutated;
       const settled = settleMutation(definition, mutated, object, known);
       const counted = settled === object ? settled : countGeneration(definition, settled, old);
-      if (deepEqual(counted, old)) return counted;
-      validateObject(definition, counted, old, { known, subresource: address.subresource });
-      if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
-        validateObject(definition, counted, old, { known, subresource: "status" });
+      if (!deepEqual(counted, old)) {
+        validateObject(definition, counted, old, { known, subresource: address.subresource });
+        if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
+          validateObject(definition, counted, old, { known, subresource: "status" });
+      }
       if (address.subresource === undefined) warnOf(definition, counted, old, context.warn);
       return counted;
     })) as KubeObject;

@@ -67,7 +67,7 @@ function builtinErrors(
   // Other parts of an object change what an update of the whole may not, such as a pod's node.
   if (subresource !== undefined && subresource !== "status" && strategy.rulesAreWhole)
     return strategy.validate?.(object) ?? [];
-  const whole = (hasKnownSpec(strategy, object, known) ? undefined : strategy.validate?.(object)) ?? [];
+  const whole = (hasKnownSpec(strategy, object, known) ? undefined : strategy.validate?.(object, old)) ?? [];
   const own =
     old === undefined
       ? [...(strategy.validateCreate?.(object) ?? []), ...whole, ...(strategy.validateNew?.(object) ?? [])]
