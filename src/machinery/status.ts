@@ -247,7 +247,7 @@ export const fieldNotSupported = (field: string, value: unknown, supported: read
 export const fieldTooLong = (field: string, maxLength: number): FieldError => ({
   type: "FieldValueTooLong",
   field,
-  message: `Too long: ${maxLength < 0 ? "value is too long" : `may not be more than ${maxLength} bytes`}`,
+  message: `Too long: ${maxLength < 0 ? "value is too long" : `may not be more than ${maxLength} ${maxLength === 1 ? "byte" : "bytes"}`}`,
 });
 
 export const fieldTooMany = (field: string, actual: number, max: number): FieldError => ({

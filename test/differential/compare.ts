@@ -259,6 +259,7 @@ function mask(text: string): string {
     .replace(UID, "<uid>")
     .replace(MICRO_TIME, "<micro time>")
     .replace(TIME, "<time>")
+    .replace(/\bselfType\d+/g, "object")
     .replace(/X509SHA256=[0-9a-f]{64}/g, "X509SHA256=<certificate>")
     .replace(/127\.0\.0\.1:\d+/g, "<server>")
     .replace(/\b10\.(?:9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b/g, "<service ip>")

@@ -1,9 +1,5 @@
 import { deepEqual } from "#base";
 import {
-  DNS_1035_LABEL,
-  DNS_1035_LABEL_TEXT,
-  DNS_SUBDOMAIN,
-  DNS_SUBDOMAIN_TEXT,
   type FieldError,
   fieldForbidden,
   fieldInvalid,
@@ -13,6 +9,8 @@ import {
   isJsonObject,
   type JsonSchema,
   label1035Errors,
+  label1035Texts,
+  subdomainErrors,
   type KubeObject,
 } from "#machinery";
 import type { Strategy } from "../definition.ts";
@@ -21,7 +19,7 @@ import { repetitions } from "../builtin/checks.ts";
 import { clientErrors, reviewVersionErrors } from "../dynamic-admission/webhook-rules.ts";
 import { type CrdSpec, type CrdVersion, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
 import { readApproval } from "./names.ts";
-import { schemaErrors } from "./structural.ts";
+import { hasDefault, schemaErrors } from "./structural.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -65,7 +63,7 @@ export const crdStrategy: Strategy = {
     }) as unknown as KubeObject,
   prepareForUpdate(object, old) {
     // Whoever moves stored objects says so in the status alone.
-    if (isStatusOnly(object, old)) return object;
+    if (isStatusOnly(object, old)) return withStoredVersions(object);
     const stored = statusOf(object).storedVersions ?? [];
     const missing = storageVersions(specOf(object)).filter((version) => !stored.includes(version));
     return missing.length === 0
@@ -118,6 +116,15 @@ export const crdStrategy: Strategy = {
   },
 };
 
+/** Objects are stored in some version from the first one on: whoever leaves the list out means the one of today. */
+const withStoredVersions = (object: KubeObject): KubeObject =>
+  (statusOf(object).storedVersions ?? []).length > 0
+    ? object
+    : ({
+        ...object,
+        status: { ...statusOf(object), storedVersions: storageVersions(specOf(object)) },
+      } as unknown as KubeObject);
+
 const isStatusOnly = (object: KubeObject, old: KubeObject) => deepEqual(specOf(object), specOf(old));
 
 /** Names that somebody writes into the status must be names. */
@@ -159,7 +166,15 @@ function specErrors(spec: CrdSpec): FieldError[] {
   const { group, scope, conversion } = spec;
   const versions = spec.versions ?? [];
   const shown = spec.versions?.map(shownVersion) ?? null;
-  if ((spec as { readonly preserveUnknownFields?: boolean }).preserveUnknownFields === true)
+  if ((spec as { readonly preserveUnknownFields?: boolean }).preserveUnknownFields === true) {
+    if (conversion?.strategy === "Webhook")
+      errors.push(
+        fieldInvalid("spec.conversion.strategy", "Webhook", "must be None if spec.preserveUnknownFields is true"),
+      );
+    if (versions.some(({ schema }) => hasDefault(schema?.openAPIV3Schema)))
+      errors.push(
+        fieldInvalid("spec.preserveUnknownFields", true, "must be false in order to use defaults in the schema"),
+      );
     errors.push(
       fieldInvalid(
         "spec.preserveUnknownFields",
@@ -167,10 +182,14 @@ function specErrors(spec: CrdSpec): FieldError[] {
         "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
       ),
     );
+  }
   if (!group) errors.push(fieldRequired("spec.group"));
-  else if (!DNS_SUBDOMAIN.test(group)) errors.push(fieldInvalid("spec.group", group, DNS_SUBDOMAIN_TEXT));
-  else if (!group.includes("."))
-    errors.push(fieldInvalid("spec.group", group, "should be a domain with at least one dot"));
+  else {
+    const wrong = subdomainErrors(group, "spec.group");
+    errors.push(...wrong);
+    if (wrong.length === 0 && !group.includes("."))
+      errors.push(fieldInvalid("spec.group", group, "should be a domain with at least one dot"));
+  }
   if (!scope) errors.push(fieldRequired("spec.scope"));
   else if (scope !== "Cluster" && scope !== "Namespaced")
     errors.push(fieldNotSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
@@ -182,13 +201,10 @@ function specErrors(spec: CrdSpec): FieldError[] {
     errors.push(fieldInvalid("spec.versions", shown, "must contain unique version names"));
   if (versions.filter(({ storage }) => storage === true).length !== 1)
     errors.push(fieldInvalid("spec.versions", shown, "must have exactly one version marked as storage version"));
-  const seen = new Set<string>();
+  const wasThere = repetitions();
   for (const [at, version] of versions.entries())
-    for (const error of versionErrors(versions, version, at)) {
-      const key = `${error.field} ${error.message}`;
-      if (!seen.has(key)) errors.push(error);
-      seen.add(key);
-    }
+    for (const error of versionErrors(versions, version, at))
+      if (!wasThere(`${error.field} ${error.message}`)) errors.push(error);
   return [...errors, ...conversionErrors(conversion as Json | undefined)];
 }
 
@@ -218,7 +234,16 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
   if (schema === undefined) errors.push(fieldRequired(`${own}.schema.openAPIV3Schema`));
   else {
     const place = placeOf(versions, at, ({ schema: other }) => other);
-    errors.push(...schemaErrors(schema, `${place === "spec" ? "spec.validation" : `${place}.schema`}.openAPIV3Schema`));
+    const path = `${place === "spec" ? "spec.validation" : `${place}.schema`}.openAPIV3Schema`;
+    errors.push(...schemaErrors(schema, path));
+    if (version.subresources?.status !== undefined && schema.type && schema.type !== "object")
+      errors.push(
+        fieldInvalid(
+          `${path}.type`,
+          schema.type,
+          'only "object" is allowed as the type at the root of the schema if the status subresource is enabled',
+        ),
+      );
   }
   const scale = version.subresources?.scale;
   if (scale !== undefined) {
@@ -307,26 +332,29 @@ function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, 
   return errors;
 }
 
+/** The type of the field a path leads to, empty where it has none; `undefined` where it leads nowhere. */
 function typeAt(schema: JsonSchema | undefined, jsonPath: string): string | undefined {
   let at = schema;
   for (const step of jsonPath.split(".").filter(Boolean)) {
     const properties: JsonSchema["properties"] = at?.properties;
     at = properties !== undefined && Object.hasOwn(properties, step) ? properties[step] : undefined;
   }
-  return at?.type;
+  return at === undefined ? undefined : (at.type ?? "");
 }
 
 function conversionErrors(conversion: Json | undefined): FieldError[] {
   const strategy = conversion?.["strategy"];
   const path = "spec.conversion";
-  if (!strategy) return [fieldRequired(`${path}.strategy`)];
-  if (strategy !== "None" && strategy !== "Webhook")
-    return [fieldNotSupported(`${path}.strategy`, strategy, ["None", "Webhook"])];
   const config = getPath(conversion, "webhook", "clientConfig") as WebhookClientConfig | undefined;
   const versions = (getPath(conversion, "webhook", "conversionReviewVersions") ?? []) as readonly string[];
   const onlyForWebhooks = "should not be set when strategy is not set to Webhook";
-  if (strategy === "None")
+  if (strategy !== "Webhook")
     return [
+      ...(strategy === "None"
+        ? []
+        : strategy
+          ? [fieldNotSupported(`${path}.strategy`, strategy, ["None", "Webhook"])]
+          : [fieldRequired(`${path}.strategy`)]),
       ...(config === undefined ? [] : [fieldForbidden(`${path}.webhookClientConfig`, onlyForWebhooks)]),
       ...(versions.length === 0 ? [] : [fieldForbidden(`${path}.conversionReviewVersions`, onlyForWebhooks)]),
     ];
@@ -341,9 +369,10 @@ function conversionErrors(conversion: Json | undefined): FieldError[] {
 }
 
 function nameError(path: string, value: string, mixes: boolean): FieldError[] {
-  if (DNS_1035_LABEL.test(mixes ? value.toLowerCase() : value)) return [];
-  const text = mixes ? `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}` : DNS_1035_LABEL_TEXT;
-  return [fieldInvalid(path, value, text)];
+  if (!mixes) return label1035Errors(value, path);
+  return label1035Texts(value.toLowerCase()).map((text) =>
+    fieldInvalid(path, value, `may have mixed case, but should otherwise match: ${text}`),
+  );
 }
 
 function nameErrors({ names }: CrdSpec): FieldError[] {
@@ -359,8 +388,7 @@ function nameErrors({ names }: CrdSpec): FieldError[] {
     ["categories", names?.categories],
   ] as const)
     for (const [at, name] of (list ?? []).entries())
-      if (!DNS_1035_LABEL.test(name))
-        errors.push(fieldInvalid(`spec.names.${member}[${at}]`, name, DNS_1035_LABEL_TEXT));
+      errors.push(...label1035Errors(name, `spec.names.${member}[${at}]`));
   if (names?.kind && names.kind === names.listKind)
     errors.push(fieldInvalid("spec.names.listKind", names.listKind, "kind and listKind may not be the same"));
   return errors;
@@ -381,8 +409,9 @@ function storedErrors(object: KubeObject): FieldError[] {
           `missing from spec.versions; ${name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${name} and removes ${name} from status.storedVersions`,
         ),
       );
+  const wasThere = repetitions();
   for (const { name, storage } of versions)
-    if (storage && !stored.includes(name))
+    if ((wasThere(name) || !stored.includes(name)) && storage)
       errors.push(fieldInvalid("status.storedVersions", stored, `must have the storage version ${name}`));
   return errors;
 }

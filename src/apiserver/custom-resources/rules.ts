@@ -273,12 +273,8 @@ export function rulesErrors(
           `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelatable}`,
         ),
       );
-    if (rule.optionalOldSelf !== undefined && !OLD_SELF.test(rule.rule))
-      errors.push(
-        fieldInvalid(`${place}.optionalOldSelf`, rule.optionalOldSelf, "may not be set if oldSelf is not used in rule"),
-      );
     const environment = environmentOf(type, rule);
-    const compile = (member: "rule" | "messageExpression", text: string, wanted: CelType, name: string) => {
+    const compile = (member: "rule" | "messageExpression", text: string, wanted: CelType, name: string): boolean => {
       try {
         const program = environment.compile(text, wanted);
         const estimate = program.estimatedCost * cardinality;
@@ -290,6 +286,7 @@ export function rulesErrors(
               `estimated rule cost exceeds budget by factor of ${factorOf(estimate)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
             ),
           );
+        return true;
       } catch (error) {
         if (error instanceof CelTypeError)
           errors.push(
@@ -300,11 +297,23 @@ export function rulesErrors(
             ),
           );
         else if (error instanceof CelCompileError)
-          errors.push(fieldInvalid(`${place}.${member}`, shownRule(rule), `compilation failed: ${error.message}`));
+          errors.push(
+            fieldInvalid(
+              `${place}.${member}`,
+              shownRule(rule),
+              `${member === "rule" ? "" : "messageExpression "}compilation failed: ${error.message}`,
+            ),
+          );
         else throw error;
+        return false;
       }
     };
-    compile("rule", rule.rule, bool, "cel expression");
+    const isSound = compile("rule", rule.rule, bool, "cel expression");
+    // A rule that nobody understands uses nothing.
+    if (rule.optionalOldSelf !== undefined && !(isSound && OLD_SELF.test(rule.rule)))
+      errors.push(
+        fieldInvalid(`${place}.optionalOldSelf`, rule.optionalOldSelf, "may not be set if oldSelf is not used in rule"),
+      );
     if (rule.messageExpression?.trim())
       compile("messageExpression", rule.messageExpression, string, "messageExpression");
   }

@@ -13,7 +13,6 @@ import { elementsOf, factorOf, ruleFormErrors, rulesErrors } from "./rules.ts";
 import { ESTIMATED_COST_MAX } from "#cel";
 
 const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
-const SCALARS = ["string", "number", "integer", "boolean"];
 const UNSUPPORTED = ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"];
 /** Members that describe structure: value validations may not hold them. */
 const STRUCTURE = [
@@ -51,6 +50,10 @@ interface Found {
   readonly schema: FieldError[];
   readonly structural: FieldError[];
   readonly rules: FieldError[];
+  /** Looks at defaults, which is done where the whole is structural. */
+  readonly defaults: (() => readonly FieldError[])[];
+  /** Whether something stands in it that no structural schema can hold. */
+  isForeign: boolean;
 }
 
 const MISSING_TYPE: Readonly<Record<Level, string>> = {
@@ -62,10 +65,16 @@ const MISSING_TYPE: Readonly<Record<Level, string>> = {
 
 /** What keeps a CRD's schema from being structural, and its rules from being run. */
 export function schemaErrors(schema: JsonSchema, path: string): readonly FieldError[] {
-  const found: Found = { schema: [], structural: [], rules: [] };
+  const found: Found = { schema: [], structural: [], rules: [], defaults: [], isForeign: false };
   const cost = walk(schema, path, { level: "root", depth: 0, uncorrelatable: undefined, cardinality: 1 }, found);
-  // Whether a schema is structural is asked of schemas only.
-  const errors = [...found.schema, ...(found.schema.length === 0 ? found.structural : []), ...found.rules];
+  // Whether a schema is structural is asked where it could be.
+  const structural = found.isForeign ? [] : found.structural;
+  const errors = [
+    ...found.schema,
+    ...structural,
+    ...(found.isForeign || structural.length > 0 ? [] : found.defaults.flatMap((check) => check())),
+    ...found.rules,
+  ];
   if (cost > ESTIMATED_COST_MAX) {
     const spenders = errors.filter(({ message }) => message.includes("estimated rule cost exceeds budget"));
     errors.push(
@@ -88,8 +97,10 @@ export function schemaErrors(schema: JsonSchema, path: string): readonly FieldEr
 function walk(schema: JsonSchema, path: string, place: Place, found: Found): number {
   if (!isSchema(schema)) {
     found.schema.push(fieldInvalid(path, schema, "must be a schema"));
+    found.isForeign = true;
     return 0;
   }
+  if (isForeign(schema)) found.isForeign = true;
   if (place.depth > DEPTH_MAX) {
     found.schema.push(fieldForbidden(path, `schemas may not be nested more than ${DEPTH_MAX} levels deep`));
     return 0;
@@ -119,7 +130,7 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
   }
   const { items, additionalProperties } = schema;
   const elements = () => place.cardinality * Math.max(1, elementsOf(schema));
-  if (items !== undefined && !Array.isArray(items))
+  if (items !== undefined && isSchema(items))
     below(items, `${path}.items`, "item", {
       uncorrelatable: place.uncorrelatable ?? (schema["x-kubernetes-list-type"] === "map" ? undefined : path),
       cardinality: elements(),
@@ -127,8 +138,8 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
   if (typeof additionalProperties === "object")
     below(additionalProperties, `${path}.additionalProperties`, "value", { cardinality: elements() });
   found.schema.push(...ruleFormErrors(schema, path));
+  found.defaults.push(() => defaultErrors(schema, path));
   if (found.schema.length + found.structural.length === before) {
-    found.schema.push(...defaultErrors(schema, path));
     const rules = rulesErrors(schema, path, {
       isRoot: place.level === "root",
       uncorrelatable: place.uncorrelatable,
@@ -138,6 +149,20 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
     cost += rules.cost;
   }
   return cost;
+}
+
+/** What a structural schema has no place for. */
+const isForeign = (schema: JsonSchema): boolean =>
+  UNSUPPORTED.some((member) => Object.hasOwn(schema, member)) ||
+  (Array.isArray(schema.items) && schema.items.length > 0) ||
+  schema["x-kubernetes-preserve-unknown-fields"] === false;
+
+/** Whether a schema, or one below it, has a default. */
+export function hasDefault(schema: unknown): boolean {
+  if (Array.isArray(schema)) return schema.some(hasDefault);
+  if (!isJsonObject(schema)) return false;
+  const { default: fallback, properties, items, additionalProperties } = schema as JsonSchema;
+  return fallback !== undefined || [...Object.values(properties ?? {}), items, additionalProperties].some(hasDefault);
 }
 
 function memberErrors(schema: JsonSchema, path: string): FieldError[] {
@@ -158,7 +183,7 @@ function memberErrors(schema: JsonSchema, path: string): FieldError[] {
     errors.push(
       fieldForbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
     );
-  if (Array.isArray(schema.items))
+  if (Array.isArray(schema.items) && schema.items.length > 0)
     errors.push(fieldForbidden(`${path}.items`, "items must be a schema object and not an array"));
   if (schema["x-kubernetes-preserve-unknown-fields"] === false)
     errors.push(fieldInvalid(`${path}.x-kubernetes-preserve-unknown-fields`, false, "must be true or undefined"));
@@ -186,7 +211,11 @@ function typeErrors(schema: JsonSchema, path: string): FieldError[] {
   const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true;
   const errors: FieldError[] = [];
   if (type === "null") errors.push(fieldForbidden(at, "type cannot be set to null, use nullable as an alternative"));
-  if (type && !TYPES.includes(type)) return [...errors, fieldNotSupported(at, type, TYPES)];
+  if (type && !TYPES.includes(type)) errors.push(fieldNotSupported(at, type, TYPES));
+  if (schema["x-kubernetes-map-type"] !== undefined && type !== "object") {
+    const text = "must be object if x-kubernetes-map-type is specified";
+    errors.push(type ? fieldInvalid(at, type, text) : fieldRequired(at, text));
+  }
   if (schema["x-kubernetes-embedded-resource"] === true) {
     if (!type) errors.push(fieldRequired(at, "must be object if x-kubernetes-embedded-resource is true"));
     else if (type !== "object")
@@ -199,7 +228,10 @@ function typeErrors(schema: JsonSchema, path: string): FieldError[] {
         ),
       );
   }
-  if (type === "array" && schema.items === undefined) errors.push(fieldRequired(`${path}.items`, "must be specified"));
+  // What is neither a schema nor a list of them is none.
+  const { items } = schema as { readonly items?: unknown };
+  if (type === "array" && !isSchema(items) && !(Array.isArray(items) && items.length > 0))
+    errors.push(fieldRequired(`${path}.items`, "must be specified"));
   return errors;
 }
 
@@ -209,7 +241,7 @@ function missingTypeErrors(schema: JsonSchema, path: string, level: Level): Fiel
   const isAny =
     schema["x-kubernetes-preserve-unknown-fields"] === true || schema["x-kubernetes-int-or-string"] === true;
   if (!type) return level === "root" || !isAny ? [fieldRequired(`${path}.type`, MISSING_TYPE[level])] : [];
-  return level === "root" && type !== "object" && TYPES.includes(type)
+  return level === "root" && type !== "object"
     ? [fieldInvalid(`${path}.type`, type, "must be object at the root")]
     : [];
 }
@@ -261,14 +293,22 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
     );
   if (items === undefined)
     return [...errors, fieldRequired(`${path}.items`, "must have a schema if x-kubernetes-list-type is map")];
+  if (!isSchema(items)) {
+    const shown = { Schema: null, JSONSchemas: Array.isArray(items) ? items : null };
+    return [
+      ...errors,
+      fieldInvalid(`${path}.items`, shown, "must only have a single schema if x-kubernetes-list-type is map"),
+    ];
+  }
   if (items.type !== "object")
-    errors.push(
+    return [
+      ...errors,
       fieldInvalid(
         `${path}.items.type`,
         items.type ?? "",
         "must be object if parent array's x-kubernetes-list-type is map",
       ),
-    );
+    ];
   for (const key of keys ?? []) {
     const property =
       items.properties !== undefined && Object.hasOwn(items.properties, key) ? items.properties[key] : undefined;
@@ -278,11 +318,11 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
       );
       break;
     }
-    if (!SCALARS.includes(property.type ?? ""))
+    if (property.type === "array" || property.type === "object")
       errors.push(
         fieldInvalid(
           `${path}.items.properties[${key}].type`,
-          property.type ?? "",
+          property.type,
           "must be a scalar type if parent array's x-kubernetes-list-type is map",
         ),
       );
@@ -312,7 +352,7 @@ function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
   compiled.check(compiled.applyDefaults(schema.default), "", errors);
   return errors.map((error) => ({
     ...error,
-    field: error.field === "" ? `${path}.default` : `${path}.default.${error.field}`,
+    field: error.field === "" || error.field === "<nil>" ? `${path}.default` : `${path}.default.${error.field}`,
   }));
 }
 

@@ -71,6 +71,8 @@ function mistakeOf(
         ? objectMistake(schema, value, known, isRoot, isFinalOnly)
         : refusal(value, goType(schema));
     default:
+      if (schema.goName === "JSONSchemaPropsOrBool" && typeof value !== "boolean" && !isJsonObject(value))
+        return plain("boolean or JSON schema expected");
       // Where something else may stand as well, an object is read as the type that has its members.
       return schema.source.properties !== undefined && isJsonObject(value)
         ? objectMistake(schema, value, known, isRoot, isFinalOnly)

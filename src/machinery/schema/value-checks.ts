@@ -47,17 +47,20 @@ export function valueChecks(source: JsonSchema, isPublished = false): readonly V
   const checks: ValueCheck[] = [
     (value, path, errors) => {
       const wanted = typeMismatch(source, value);
-      if (wanted !== undefined)
-        errors.push(
-          fieldTypeInvalid(
-            path,
-            // Not the value: kube-apiserver names its type here too.
-            typeName(value),
-            `${path} in body must be of type ${wanted}: "${typeName(value)}"`,
-          ),
-          // A number that is no integer is found by two checks.
-          ...(wanted === "integer" && typeof value === "number" ? [notInteger(path, source.format)] : []),
-        );
+      if (wanted === undefined) return;
+      // Numbers are told by their formats, where the schema names one.
+      const hasFormat = typeof value === "number" && source.format !== undefined && source.format !== "int-or-string";
+      const found = hasFormat ? (Number.isInteger(value) ? "int64" : "float64") : typeName(value);
+      errors.push(
+        fieldTypeInvalid(
+          path,
+          // Not the value: kube-apiserver names its type here too.
+          found,
+          `${path} in body must be of type ${hasFormat ? source.format : wanted}: "${found}"`,
+        ),
+        // A number that is no integer is found by two checks.
+        ...(wanted === "integer" && typeof value === "number" ? [notInteger(path, source.format)] : []),
+      );
     },
   ];
   const { enum: allowed } = source;
@@ -81,23 +84,31 @@ export function valueChecks(source: JsonSchema, isPublished = false): readonly V
   return checks;
 }
 
+/** A number as Go prints one that may have a fraction: large and small ones with an exponent of two digits. */
+function goNumber(value: number): string {
+  const [mantissa = "", exponent = "0"] = value.toExponential().split("e");
+  const power = Number(exponent);
+  if (power >= -4 && power < 6) return String(value);
+  return `${mantissa}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+}
+
 function numberChecks(source: JsonSchema): readonly ValueCheck[] {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf, format } = source;
   const tests: [(value: number) => boolean, (value: number) => string][] = [];
   if (minimum !== undefined)
     tests.push(
       exclusiveMinimum
-        ? [(value) => value > minimum, () => `should be greater than ${minimum}`]
-        : [(value) => value >= minimum, () => `should be greater than or equal to ${minimum}`],
+        ? [(value) => value > minimum, () => `should be greater than ${goNumber(minimum)}`]
+        : [(value) => value >= minimum, () => `should be greater than or equal to ${goNumber(minimum)}`],
     );
   if (maximum !== undefined)
     tests.push(
       exclusiveMaximum
-        ? [(value) => value < maximum, () => `should be less than ${maximum}`]
-        : [(value) => value <= maximum, () => `should be less than or equal to ${maximum}`],
+        ? [(value) => value < maximum, () => `should be less than ${goNumber(maximum)}`]
+        : [(value) => value <= maximum, () => `should be less than or equal to ${goNumber(maximum)}`],
     );
   if (multipleOf !== undefined && multipleOf > 0)
-    tests.push([(value) => isMultiple(value, multipleOf), () => `should be a multiple of ${multipleOf}`]);
+    tests.push([(value) => isMultiple(value, multipleOf), () => `should be a multiple of ${goNumber(multipleOf)}`]);
   const checks: ValueCheck[] = tests.map(([isFine, text]) => (value, path, errors) => {
     if (typeof value === "number" && !isFine(value))
       errors.push(fieldInvalid(path, value, `${path} in body ${text(value)}`));
@@ -107,15 +118,35 @@ function numberChecks(source: JsonSchema): readonly ValueCheck[] {
       if (typeof value === "number" && Number.isInteger(value) && (value > 2147483647 || value < -2147483648))
         errors.push(notInteger(path, format));
     });
+  // Bounds of whole numbers are whole numbers as well.
+  const bounds = [
+    ["MultipleOf", multipleOf],
+    ["Maximum boundary", maximum],
+    ["Minimum boundary", minimum],
+  ] as const;
+  const isInRange = (bound: number) =>
+    Number.isInteger(bound) && (format !== "int32" || (bound <= 2147483647 && bound >= -2147483648));
+  for (const [what, bound] of source.type === "integer" ? bounds : [])
+    if (bound !== undefined && !isInRange(bound))
+      checks.push((value, path, errors) => {
+        if (typeof value === "number") errors.push(notInteger(path, format, what));
+      });
+  if (multipleOf !== undefined && multipleOf <= 0)
+    checks.push((value, path, errors) => {
+      if (typeof value === "number")
+        errors.push(
+          fieldInvalid(path, multipleOf, `factor MultipleOf declared for ${path} must be positive: ${multipleOf}`),
+        );
+    });
   return checks;
 }
 
 /** The message names the place itself; kube-apiserver gives it no field. */
-const notInteger = (path: string, format: string | undefined) =>
+const notInteger = (path: string, format: string | undefined, what = "Checked") =>
   fieldInvalid(
     "<nil>",
     "",
-    `Checked value must be of type integer ${format === undefined ? "(default format)" : `with format ${format}`} in ${path}`,
+    `${what} value must be of type integer ${format === undefined ? "(default format)" : `with format ${format}`} in ${path}`,
   );
 
 /** Texts a pattern is known to fit; those that have one, reasons and quantities, are mostly the same few. */
@@ -137,9 +168,13 @@ function textChecks(source: JsonSchema): readonly ValueCheck[] {
           fieldTypeInvalid(path, value, `${path} in body must be of type ${format}: ${JSON.stringify(value)}`),
         );
     });
+  const isOfLength = (value: string) =>
+    (minLength === undefined || characters(value) >= minLength) &&
+    (maxLength === undefined || value.length <= maxLength || characters(value) <= maxLength);
   if (minLength !== undefined)
     only((value, path, errors) => {
-      if (characters(value) < minLength)
+      const isLong = maxLength !== undefined && value.length > maxLength && characters(value) > maxLength;
+      if (!isLong && characters(value) < minLength)
         errors.push(fieldInvalid(path, value, `${path} in body should be at least ${minLength} chars long`));
     });
   if (maxLength !== undefined)
@@ -156,7 +191,8 @@ function textChecks(source: JsonSchema): readonly ValueCheck[] {
     }
     const fitting = new Set<string>();
     only((value, path, errors) => {
-      if (expression === undefined || fitting.has(value)) return;
+      // A text of a wrong length is not looked at further.
+      if (expression === undefined || fitting.has(value) || !isOfLength(value)) return;
       if (!expression.matcher(value).find())
         errors.push(fieldInvalid(path, value, `${path} in body should match '${pattern}'`));
       else if (value.length <= FITTING_LENGTH_MAX) {
