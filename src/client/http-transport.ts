@@ -138,7 +138,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       );
     } catch (error) {
       if (!hasBegun) told("<error>");
-      throw error;
+      throw inWords(error, timeoutMs);
     }
   }
 
@@ -256,7 +256,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
         })
         .catch((error: unknown) => {
           told("<error>");
-          throw error;
+          throw inWords(error, timeoutMs);
         });
       told(answer.statusCode);
       if (answer.statusCode !== 200) {
@@ -385,6 +385,18 @@ function warningsOf(lines: readonly string[]): string[] {
   return lines.flatMap((line) =>
     [...line.matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/g)].map((match) => (match[1] ?? "").replace(/\\(.)/g, "$1")),
   );
+}
+
+/** What the library calls a headers timeout says nothing to whoever waited. */
+function inWords(error: unknown, timeoutMs: number): unknown {
+  switch ((error as { readonly code?: unknown } | null)?.code) {
+    case "UND_ERR_HEADERS_TIMEOUT":
+      return new Error(`no answer within ${timeoutMs / 1000} s`, { cause: error });
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return new Error("no connection within 10 s", { cause: error });
+    default:
+      return error;
+  }
 }
 
 async function readBody(body: AsyncIterable<Buffer>, bytesMax: number): Promise<Uint8Array> {

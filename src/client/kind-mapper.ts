@@ -10,6 +10,8 @@ export interface KindMapper {
   find(apiVersion: string, kind: string, signal?: AbortSignal): Promise<DiscoveredResource | undefined>;
   /** Everything known; asks first when nothing is. */
   all(signal?: AbortSignal): Promise<readonly DiscoveredResource[]>;
+  /** Everything that was known last, without asking. */
+  readonly served: readonly DiscoveredResource[];
   /** Asks now. */
   refresh(signal?: AbortSignal): Promise<void>;
   /** Group versions that did not answer at the last asking. */
@@ -57,6 +59,9 @@ export function createKindMapper(transport: Transport, clock: Clock): KindMapper
     },
     async all(signal) {
       if (askedMs === Number.NEGATIVE_INFINITY) await refresh(signal);
+      return resources;
+    },
+    get served() {
       return resources;
     },
     refresh,

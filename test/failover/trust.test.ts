@@ -144,7 +144,17 @@ describe("lies about a cluster", () => {
     expect(await ready("m1")).toBe("True");
     expect((await cluster("m1")).status?.resourceSummary).toEqual(before.status?.resourceSummary);
     expect(await fleet.targets()).toBe("m1:2,m2:2");
+    // Whoever looks learns that what is known of its APIs is of before, and why; nothing is taken from it.
+    const apis = async () =>
+      (await cluster("m1")).status?.conditions?.find(({ type }) => type === "CompleteAPIEnablements");
+    expect(await apis()).toMatchObject({ status: "False", reason: "Partial" });
+    expect((await cluster("m1")).status?.apiEnablements).toEqual(before.status?.apiEnablements);
+    const told = (await fleet.plane.list(Event)).items.filter(({ reason }) => reason === "StatusCollectionFailed");
+    expect(told.map(({ message, count }) => [count, message])).toEqual([
+      [1, expect.stringMatching(/^cluster\(m1\) is reachable, but what it serves cannot be listed: .* m1 fails$/)],
+    ]);
     fleet.simulated("m1").setFaults({ isLying: false });
+    await fleet.until(async () => (await apis())?.status === "True", 60_000);
     await fleet.plane.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
       spec: { replicas: 3 },
     });
@@ -158,13 +168,17 @@ describe("lies about a cluster", () => {
     await fleet.advance(300_000);
     expect((await cluster("m1")).status?.conditions ?? []).toEqual([]);
     expect(await taints("m1")).toEqual(["not-ready:NoSchedule"]);
-    // Said once, with what the member answered.
+    // Said once each, with what the member answered.
     const told = async () =>
       (await fleet.plane.list(Event)).items.filter(({ reason }) => reason === "StatusCollectionFailed");
-    await fleet.until(async () => (await told()).length > 0);
-    expect((await told()).map(({ message, count }) => [count, message])).toEqual([
-      [1, expect.stringMatching(/^cluster\(m1\) is reachable, but .* cannot be listed: .*the API server of m1 fails$/)],
-    ]);
+    await fleet.until(async () => (await told()).length > 1);
+    expect((await told()).map(({ message, count }) => `${count} ${message}`).sort()).toEqual(
+      ["its nodes and pods", "what it serves"].map((what) =>
+        expect.stringMatching(
+          new RegExp(`^1 cluster\\(m1\\) is reachable, but ${what} cannot be listed: .*the API server of m1 fails$`),
+        ),
+      ),
+    );
     fleet.simulated("m1").setFaults({ isLying: false });
     await fleet.until(async () => (await ready("m1")) === "True", 120_000);
     expect((await cluster("m1")).status?.nodeSummary).toEqual({ totalNum: 3, readyNum: 3 });

@@ -42,7 +42,7 @@ export interface Facts {
   readonly clusters: readonly Cluster[];
   readonly works: readonly Work[];
   readonly members: readonly MemberFact[];
-  /** Events about template, binding and Works, the oldest first. */
+  /** Events about template, binding, Works and targets that are not ready, the oldest first. */
   readonly events: readonly Event[];
 }
 
@@ -146,7 +146,7 @@ export async function gatherFacts(
           (involvedObject.kind === kind.kind && involvedObject.name === name) ||
           (involvedObject.kind?.endsWith("ResourceBinding") && involvedObject.name === at.name),
       ),
-      ...(await eventsOfWorks(connection, works)),
+      ...(await eventsOf(connection, [...works, ...clusters.filter((one) => isUnwellTarget(one, looked))])),
     ].sort((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1)),
   };
 }
@@ -155,12 +155,16 @@ export async function gatherFacts(
 export const timeOf = ({ lastTimestamp, firstTimestamp, metadata }: Event): string =>
   lastTimestamp ?? firstTimestamp ?? metadata.creationTimestamp ?? "";
 
-async function eventsOfWorks({ client }: Connection, works: readonly Work[]): Promise<readonly Event[]> {
+const isUnwellTarget = ({ metadata, status }: Cluster, targets: readonly string[]): boolean =>
+  targets.includes(metadata.name ?? "") &&
+  status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") !== true;
+
+async function eventsOf({ client }: Connection, objects: readonly KubeObject[]): Promise<readonly Event[]> {
   const lists = await Promise.all(
-    works.map(({ metadata: { namespace = "", name } }) =>
+    objects.map(({ kind, metadata: { namespace = "default", name } }) =>
       permitted(
         client
-          .list(Event, { namespace, fieldSelector: `involvedObject.kind=Work,involvedObject.name=${name}` })
+          .list(Event, { namespace, fieldSelector: `involvedObject.kind=${kind},involvedObject.name=${name}` })
           .then(({ items }) => items),
         [],
       ),

@@ -361,6 +361,9 @@ function overrideStage({ template, overrides, clusters, members }: Facts): Stage
       );
 }
 
+/** How it reads when a member did not come to a decision about an object. */
+const SILENCE = /no answer|no connection|cannot be reached|is busy|ECONN|that is no object|timed out/;
+
 function workStage(facts: Facts): Stage {
   const { works, members, binding } = facts;
   if (binding === undefined && works.length === 0) return stage("Work", "unknown", "there is no binding");
@@ -401,7 +404,9 @@ function workStage(facts: Facts): Stage {
     const isConflict = applied.message?.includes("Karmada will not manage this resource") === true;
     hint = isConflict
       ? "take the member's object over with conflictResolution: Overwrite, or remove it"
-      : "see the message; the member refused the object";
+      : SILENCE.test(applied.message ?? "")
+        ? "see the message; the member did not answer as it should"
+        : "see the message; the member refused the object";
     return { text: `${cluster}: ${applied.message ?? "failed"}`, isWrong: true };
   });
   const leaving = leavingWorks(facts);
@@ -449,7 +454,21 @@ function leavingWorks(facts: Facts) {
     });
 }
 
-function clusterStage({ members, clusters, binding, nowMs }: Facts): Stage {
+/** What the last event says of why a cluster is not ready: its condition only says that it is not. */
+function causeOf(
+  events: Facts["events"],
+  name: string,
+  ready: { readonly reason?: string; readonly message?: string },
+) {
+  const said = events.findLast(
+    ({ involvedObject, reason }) =>
+      involvedObject.kind === "Cluster" && involvedObject.name === name && reason === ready.reason,
+  )?.message;
+  const start = `${ready.message}: `;
+  return said?.startsWith(start) === true ? ` (${said.slice(start.length)})` : "";
+}
+
+function clusterStage({ members, clusters, binding, events, nowMs }: Facts): Stage {
   if (members.length === 0) return stage("Cluster", "unknown", "there are no targets");
   let state: StageState = "ok";
   const evidence = members.map(({ cluster: name }): Evidence => {
@@ -457,7 +476,7 @@ function clusterStage({ members, clusters, binding, nowMs }: Facts): Stage {
     const ready = conditionOf(cluster, "Ready");
     const taints = (cluster?.spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`);
     const tolerated = toleratedText(binding, cluster, nowMs);
-    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready${since(ready, nowMs)}: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}${tolerated === undefined ? "" : `, ${tolerated}`}`;
+    const text = `${name}: ${ready?.status === "True" ? "ready" : `not ready${since(ready, nowMs)}: ${ready?.reason ?? "unknown"} ${ready?.message ?? ""}${ready === undefined ? "" : causeOf(events, name, ready)}`}${taints.length > 0 ? `, taints ${taints.join(", ")}` : ""}${tolerated === undefined ? "" : `, ${tolerated}`}`;
     if (ready?.status !== "True") state = "blocked";
     return { text, isWrong: ready?.status !== "True" };
   });

@@ -19,14 +19,24 @@ const ledgers = new WeakMap<Member, ResourceLedger>();
 export async function collect(cluster: Cluster, member: Member, context: ClusterStatusContext): Promise<Facts> {
   const { options, deps, clock } = context;
   const signal = AbortSignal.any([context.signal, member.signal]);
+  let undiscovered: unknown;
   const [version, apis] = await Promise.all([
     withinTime(clock, REQUEST_TIMEOUT_MS, signal, (inTime) => versionOf(member, inTime)).catch(() => ""),
     withinTime(clock, REQUEST_TIMEOUT_MS, signal, async (inTime) => {
-      await member.kinds.refresh(inTime).catch(() => undefined);
-      return member.kinds.all(inTime);
-    }).catch(() => []),
+      await member.kinds.refresh(inTime);
+      return member.kinds.served;
+    }).catch((error: unknown) => {
+      undiscovered = error;
+      // It serves what it served: that it does not say so now takes no kind from it.
+      return member.kinds.served;
+    }),
   ]);
-  const { enablements, condition } = collectApis(apis, member.kinds.failedGroupVersions.length);
+  if (undiscovered === undefined) recalled(member, "what it serves");
+  else if (!signal.aborted) tellUncollected(cluster, member, "what it serves", undiscovered, context);
+  const { enablements, condition } = collectApis(
+    apis,
+    member.kinds.failedGroupVersions.length + (undiscovered === undefined ? 0 : 1),
+  );
   const fields: Record<string, unknown> = { kubernetesVersion: version, apiEnablements: enablements };
   if (options.enableClusterResourceModeling) {
     const ledger = ledgerOf(member);
@@ -34,10 +44,11 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
     const [nodes, pods] = await withinTime(clock, limitMs, signal, () =>
       Promise.all([refusalOf(member.informers.of(Node), limitMs), refusalOf(member.informers.of(Pod), limitMs)]),
     ).catch((error: unknown) => {
-      if (!signal.aborted) tellUncollected(cluster, member, error, context);
+      const cause = member.informers.of(Node).listFailure ?? member.informers.of(Pod).listFailure;
+      if (!signal.aborted) tellUncollected(cluster, member, "its nodes and pods", cause ?? error, context);
       throw error;
     });
-    uncollected.delete(member);
+    recalled(member, "its nodes and pods");
     const refusal = nodes ?? pods;
     if (refusal !== undefined) tellHidden(cluster, member, refusal, context);
     const models = deps.gates.has("CustomizedClusterResourceModeling") ? cluster.spec?.resourceModels : undefined;
@@ -74,20 +85,27 @@ function tellHidden(cluster: Cluster, member: Member, refusal: string, { events 
     );
 }
 
-const uncollected = new WeakSet<Member>();
+type Uncollected = "what it serves" | "its nodes and pods";
+const uncollected = new WeakMap<Member, Set<Uncollected>>();
+const recalled = (member: Member, what: Uncollected) => uncollected.get(member)?.delete(what);
 
-/** A member that is well but cannot be looked at has no condition that says so: whoever waits for it learns why. */
-function tellUncollected(cluster: Cluster, member: Member, error: unknown, { events }: ClusterStatusContext): void {
-  if (uncollected.has(member)) return;
-  uncollected.add(member);
-  const cause = member.informers.of(Node).listFailure ?? member.informers.of(Pod).listFailure;
-  const words = (said: unknown) => (said instanceof Error ? said.message : String(said));
+/** A member that is well but cannot be looked at has no condition that says why: whoever waits for it learns it, once. */
+function tellUncollected(
+  cluster: Cluster,
+  member: Member,
+  what: Uncollected,
+  cause: unknown,
+  { events }: ClusterStatusContext,
+): void {
+  const before = uncollected.get(member) ?? new Set();
+  if (before.has(what)) return;
+  uncollected.set(member, before.add(what));
   events
     .from("cluster-status-controller")
     .warning(
       cluster,
       "StatusCollectionFailed",
-      `cluster(${cluster.metadata.name}) is reachable, but its nodes and pods cannot be listed: ${words(cause ?? error)}`,
+      `cluster(${cluster.metadata.name}) is reachable, but ${what} cannot be listed: ${cause instanceof Error ? cause.message : String(cause)}`,
     );
 }
 
