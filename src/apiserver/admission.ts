@@ -1,4 +1,4 @@
-import type { KubeObject, ResourceKind } from "#machinery";
+import type { GroupVersionKind, KubeObject, ResourceKind } from "#machinery";
 import type { ResourceDefinition, User } from "./definition.ts";
 
 /** An object that is written with the admitted one in one transaction, or neither is. */
@@ -8,6 +8,14 @@ export interface WrittenAlongside {
   readonly object: KubeObject;
 }
 
+/** How a write through a subresource is shown: as an object of another kind, such as the Scale of a Deployment. */
+export interface AdmissionView {
+  readonly kind: GroupVersionKind;
+  show(object: KubeObject): KubeObject;
+  /** The object after what was shown of it became `shown`. */
+  take(shown: KubeObject, object: KubeObject): KubeObject;
+}
+
 /** One write on its way into the store. `object` is absent for deletions. */
 export interface AdmissionRequest {
   readonly operation: "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
@@ -15,6 +23,8 @@ export interface AdmissionRequest {
   readonly object: KubeObject | undefined;
   readonly oldObject: KubeObject | undefined;
   readonly subresource: string | undefined;
+  /** What users' webhooks and policies see in place of the objects. */
+  readonly view?: AdmissionView;
   readonly namespace: string | undefined;
   readonly name: string;
   readonly user: User;

@@ -69,6 +69,8 @@ export interface Strategy {
   validateStatus?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Parts that are written through a subresource of their own, by its name. */
   readonly parts?: Readonly<Record<string, WrittenPart>>;
+  /** Mistakes of what `/approval` writes. */
+  validateApproval?(object: KubeObject, old: KubeObject): readonly FieldError[];
   /** Mistakes of what `/finalize` writes. */
   validateFinalize?(object: KubeObject): readonly FieldError[];
   /** Whether `validate` says all there is to say, as Kubernetes does: then the schema checks nothing. */

@@ -33,6 +33,8 @@ export interface CompileOptions {
 const UNKNOWN_SIZE = 3_145_728;
 const sizeOfType = (type: CelType): number => ("sizeMax" in type ? (type.sizeMax ?? UNKNOWN_SIZE) : UNKNOWN_SIZE);
 
+const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
+
 const BINARY: Readonly<Record<string, string>> = {
   "+": "_+_",
   "-": "_-_",
@@ -243,11 +245,11 @@ export class Compiler implements ExpressionCompiler {
   }
 
   /** Whether a member is there; used by `has()`. */
-  has(node: Node, scope: ReadonlyMap<string, Variable>): Compiled {
+  has(macro: Node, node: Node, scope: ReadonlyMap<string, Variable>): Compiled {
     if (node.op !== "." && node.op !== ".?") throw this.refuse(node, "invalid argument to has() macro");
     const of = this.compile(node.args[0], scope);
     const bare = of.type.kind === "optional" ? { ...of, type: of.type.of } : of;
-    const { key } = this.#member(node, bare, node.args[1]);
+    const { key } = this.#member(macro, bare, node.args[1]);
     return {
       type: bool,
       run: (frame) => {
@@ -345,7 +347,8 @@ export class Compiler implements ExpressionCompiler {
       type: resolved.returns,
       run: runCall(resolved, args, kind),
       cost: args.reduce((sum, { cost }) => sum + cost, callCost(kind, sizes)),
-      size: sizes.reduce((sum, size) => sum + size, 0),
+      // How long a text of something else is, types do not say.
+      size: name === "string" && types[0]?.kind === "simple" && types[0].name !== "string" ? Infinity : sum(sizes),
     };
   }
 

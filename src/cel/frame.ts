@@ -42,7 +42,7 @@ export interface ExpressionCompiler {
   slotCount: number;
   compile(node: Node, scope: ReadonlyMap<string, Variable>): Compiled;
   /** Whether a member is there. */
-  has(node: Node, scope: ReadonlyMap<string, Variable>): Compiled;
+  has(macro: Node, node: Node, scope: ReadonlyMap<string, Variable>): Compiled;
   refuse(node: Node, message: string): CelCompileError;
   noOverload(node: Node, name: string, types: readonly CelType[], isMethod?: boolean): CelCompileError;
 }

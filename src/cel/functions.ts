@@ -14,8 +14,8 @@ import {
 /** Handlers say in their signature what they take; dispatch hands over nothing else. */
 type Handler = (...args: never[]) => Value;
 
-/** What a call costs beside the one unit of every call: nothing more, its texts read once, its lists read once. */
-export type CallCost = "text" | "list" | undefined;
+/** What a call costs beside the one unit of every call: nothing more, its texts read once, its lists read once or once for each element. */
+export type CallCost = "text" | "list" | "square" | undefined;
 
 /** One way to call a function. Methods have their receiver as first argument. */
 export interface Overload {
@@ -151,7 +151,7 @@ const TEXT_COST = 0.1;
 export function callCost(cost: CallCost, sizes: readonly number[]): number {
   if (cost === undefined) return 1;
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  return 1 + Math.ceil(cost === "text" ? total * TEXT_COST : total);
+  return 1 + Math.ceil(cost === "text" ? total * TEXT_COST : cost === "square" ? total * total : total);
 }
 
 /** How large a value is where cost is counted: characters, elements, entries; else one. */

@@ -33,7 +33,7 @@ export {
   requestResource,
 } from "./library/authorization.ts";
 export { CelCompileError } from "./parse.ts";
-export { maxElements, schemaType } from "./schema-types.ts";
+export { mostInOneRequest, schemaType } from "./schema-types.ts";
 export {
   bool,
   type CelType,

@@ -36,7 +36,7 @@ export function compileMacro(
   args: readonly Node[],
   scope: Scope,
 ): Compiled {
-  if (receiver === undefined) return compiler.has(args[0] as Node, scope);
+  if (receiver === undefined) return compiler.has(node, args[0] as Node, scope);
   const range = compiler.compile(receiver, scope);
   if (name === "optMap" || name === "optFlatMap") return optionalMacro(compiler, node, name, range, args, scope);
   const keyed = isTwoNamed(name, args.length);

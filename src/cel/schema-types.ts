@@ -149,8 +149,13 @@ function headOf(schema: JsonSchema): Readonly<Record<string, JsonSchema>> {
 
 const emptyObject: ObjectType = { kind: "object", name: "object", field: () => undefined, member: (name) => name };
 
-/** How many values of a schema a request of the given size can hold at most: by its bounds, else by its smallest form. */
-export function maxElements(schema: JsonSchema, sizeBytes = 3_145_728): number {
+const REQUEST_BYTES = 3_145_728;
+
+/** How many values of a schema one request can hold at most, wherever they stand in it. */
+export const mostInOneRequest = (schema: JsonSchema): number => Math.floor(REQUEST_BYTES / (minBytes(schema) + 1));
+
+/** How many members of a schema a request of the given size can hold at most: by its bounds, else by their smallest form. */
+function maxElements(schema: JsonSchema, sizeBytes = REQUEST_BYTES): number {
   if (schema.type === "array") return schema.maxItems ?? Math.floor(sizeBytes / (minBytes(schema.items) + 1));
   const values = schema.additionalProperties;
   return (
@@ -159,7 +164,7 @@ export function maxElements(schema: JsonSchema, sizeBytes = 3_145_728): number {
 }
 
 /** The fewest bytes a value of a schema takes in a request. */
-export function minBytes(schema: JsonSchema | undefined): number {
+function minBytes(schema: JsonSchema | undefined): number {
   switch (schema?.type) {
     case "string":
       return 2 + (schema.minLength ?? 0);

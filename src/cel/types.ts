@@ -60,13 +60,7 @@ const SIMPLE: Readonly<Record<string, CelType>> = {
 export function formatType(type: CelType): string {
   switch (type.kind) {
     case "simple":
-      return type.name === "timestamp"
-        ? "google.protobuf.Timestamp"
-        : type.name === "duration"
-          ? "google.protobuf.Duration"
-          : type.name === "null_type"
-            ? "null"
-            : type.name;
+      return type.name === "null_type" ? "null" : type.name;
     case "list":
       return `list(${formatType(type.of)})`;
     case "map":

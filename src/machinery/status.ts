@@ -70,6 +70,17 @@ export function apiError(code: number, reason: string, message: string, details?
   return new ApiError(statusFailure(code, reason, message, details));
 }
 
+/** A refusal in the words of a webhook, which may give no reason and details of its own. */
+export function webhookRefusal(
+  code: number,
+  message: string,
+  reason: string | undefined,
+  details: StatusDetails | undefined,
+): ApiError {
+  const { reason: _none, ...rest } = statusFailure(code, "", message, details);
+  return new ApiError((reason ? { ...rest, reason } : rest) as Status);
+}
+
 const detailsOf = (kind: Named, name: string): StatusDetails => ({
   ...(name === "" ? {} : { name }),
   ...(kind.group === "" ? {} : { group: kind.group }),

@@ -38,6 +38,8 @@ export interface ResourceAddress {
 export interface WriteOptions {
   readonly dryRun?: boolean;
   readonly fieldManager?: string;
+  /** Whether the manager is one that was made up for a client that named none. */
+  readonly hasDefaultManager?: boolean;
   readonly fieldValidation?: "Ignore" | "Warn" | "Strict";
   /** Server-side apply only: take fields from other managers. */
   readonly force?: boolean;

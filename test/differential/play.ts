@@ -7,6 +7,8 @@ export interface Target {
   readonly server: string;
   readonly withCertificate: Agent;
   readonly anonymous: Agent;
+  /** Where webhooks are asked, and the certificates they are trusted by, in base64. */
+  readonly hooks?: { readonly url: string; readonly authority: string };
 }
 
 export interface Answer {
@@ -24,6 +26,7 @@ export function targetOf(endpoint: {
   readonly certificateAuthority?: string;
   readonly clientCertificate?: string;
   readonly clientKey?: string;
+  readonly hooks?: Target["hooks"];
 }): Target & { close(): void } {
   const tls = { ca: endpoint.certificateAuthority, keepAlive: true, maxSockets: 32 };
   const withCertificate = new Agent({ ...tls, cert: endpoint.clientCertificate, key: endpoint.clientKey });
@@ -32,6 +35,7 @@ export function targetOf(endpoint: {
     server: endpoint.server,
     withCertificate,
     anonymous,
+    ...(endpoint.hooks === undefined ? {} : { hooks: endpoint.hooks }),
     close() {
       withCertificate.destroy();
       anonymous.destroy();
@@ -55,7 +59,7 @@ export async function play(script: Script, target: Target, id: string): Promise<
   }
   const answers: Answer[] = [];
   for (const step of script.steps) {
-    const fill = (text: string) => fillIn(text, namespace, id, answers);
+    const fill = (text: string) => fillIn(text, namespace, id, answers, target.hooks);
     const body = step.body === undefined ? undefined : bodyOf(step, fill(step.body));
     const headers = Object.fromEntries(Object.entries(step.headers).map(([name, value]) => [name, fill(value)]));
     if (body !== undefined && headers["content-type"] === undefined) headers["content-type"] = "application/json";
@@ -83,8 +87,16 @@ async function repeated(attempt: () => Promise<Answer>, until: string): Promise<
 }
 
 /** Puts names and parts of earlier answers into a text. */
-function fillIn(text: string, namespace: string, id: string, answers: readonly Answer[]): string {
+function fillIn(
+  text: string,
+  namespace: string,
+  id: string,
+  answers: readonly Answer[],
+  hooks: Target["hooks"],
+): string {
   return text
+    .replace(/\$hooks\b/g, hooks?.url ?? "")
+    .replace(/\$authority\b/g, hooks?.authority ?? "")
     .replace(/\$ns\b/g, namespace)
     .replace(/\$id\b/g, id)
     .replace(/\$\{(\d+)\.([^}]+)\}/g, (_, number: string, path: string) => {

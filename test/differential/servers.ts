@@ -5,6 +5,7 @@ import { loadPki } from "#certs";
 import { parseAddressRanges } from "#apiserver";
 import { startRealApiServer } from "#lab";
 import { startTestApiServer } from "#testing";
+import { startHooks } from "./hooks.ts";
 import { type Target, targetOf } from "./play.ts";
 
 export interface Pair {
@@ -45,9 +46,12 @@ export async function startPair(ranges?: string): Promise<Pair> {
     clientAuthority: pki.authority.certificate,
   });
   api.setReady(true);
+  const server = await startHooks(pki.server.certificate, pki.server.key);
+  const hooks = { url: server.url, authority: Buffer.from(pki.authority.certificate).toString("base64") };
   const targets = {
-    real: targetOf(real.endpoint),
+    real: targetOf({ ...real.endpoint, hooks }),
     ours: targetOf({
+      hooks,
       server: `https://127.0.0.1:${listener.port}`,
       certificateAuthority: pki.authority.certificate,
       clientCertificate: pki.admin.certificate,
@@ -59,6 +63,7 @@ export async function startPair(ranges?: string): Promise<Pair> {
     async stop() {
       targets.real.close();
       targets.ours.close();
+      await server.stop();
       await listener.close();
       api.stop();
       await real.stop();

@@ -45,23 +45,32 @@ export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
     if (seconds > SECONDS_MAX) throw refuse(wrongTime("may not specify a duration larger than 2^32 seconds"));
     const audiences = (getPath(body, "spec", "audiences") ?? []) as readonly string[];
     const ref = getPath(body, "spec", "boundObjectRef") as BoundRef | null | undefined;
-    const bound = ref === undefined || ref === null ? undefined : await boundObject(server, account, ref, refuse);
+    const bound = ref === undefined || ref === null ? undefined : await boundObject(server, account, ref);
     const token = await tokens.sign(account, seconds, audiences, bound);
     const nowMs = server.clock.now();
     return {
       ...body,
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenRequest",
-      metadata: { name, namespace, creationTimestamp: formatTime(nowMs) } as KubeObject["metadata"],
+      metadata: {
+        ...pick(body.metadata, "labels", "annotations"),
+        name,
+        namespace,
+        uid: server.random.uuid(),
+        creationTimestamp: formatTime(nowMs),
+      } as KubeObject["metadata"],
       spec: {
         audiences: audiences.length > 0 ? audiences : tokens.audiences,
         expirationSeconds: seconds,
-        boundObjectRef: bound === undefined ? null : { ...ref, uid: bound.uid },
+        boundObjectRef: bound === undefined ? null : ref,
       },
       status: { token, expirationTimestamp: formatTime(nowMs + seconds * 1000) },
     } as KubeObject;
   };
 }
+
+const pick = (metadata: KubeObject["metadata"] | undefined, ...names: readonly ("labels" | "annotations")[]) =>
+  Object.fromEntries(names.filter((name) => metadata?.[name] !== undefined).map((name) => [name, metadata?.[name]]));
 
 /** A group, version and kind as Go prints them. */
 function shownKind({ apiVersion = "", kind = "" }: BoundRef): string {
@@ -69,12 +78,7 @@ function shownKind({ apiVersion = "", kind = "" }: BoundRef): string {
   return `${group}/${version}, Kind=${kind}`;
 }
 
-async function boundObject(
-  server: ApiServer,
-  account: KubeObject,
-  ref: BoundRef,
-  refuse: (...errors: FieldError[]) => Error,
-): Promise<BoundObject> {
+async function boundObject(server: ApiServer, account: KubeObject, ref: BoundRef): Promise<BoundObject> {
   const kind = ref.kind as "Pod" | "Secret" | "Node";
   const resource = BINDABLE.get(kind);
   if (resource === undefined || parseApiVersion(ref.apiVersion ?? "").group !== "")
@@ -93,7 +97,7 @@ async function boundObject(
   if (found === undefined) throw notFound({ group: "", resource }, name);
   if (ref.uid !== undefined && ref.uid !== "" && ref.uid !== found.metadata.uid)
     throw conflict(
-      { group: "", resource },
+      { group: "", resource: kind },
       name,
       `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`,
     );
@@ -101,11 +105,9 @@ async function boundObject(
   if (kind !== "Pod") return bound;
   const own = getPath(found, "spec", "serviceAccountName") || "default";
   if (own !== accountName)
-    throw refuse({
-      type: "FieldValueInvalid",
-      field: "spec.boundObjectRef",
-      message: `Invalid value: "${name}": cannot bind token for serviceaccount ${JSON.stringify(accountName)} to pod running with different serviceaccount name ${JSON.stringify(own)}`,
-    });
+    throw badRequest(
+      `cannot bind token for serviceaccount ${JSON.stringify(accountName)} to pod running with different serviceaccount name.`,
+    );
   const nodeName = getPath(found, "spec", "nodeName");
   if (typeof nodeName !== "string" || nodeName === "") return bound;
   const uid = (await find("nodes", nodeName))?.metadata.uid;

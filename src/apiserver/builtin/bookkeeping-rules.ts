@@ -31,7 +31,7 @@ import {
 } from "./checks.ts";
 import { conditionStatusErrors } from "./condition-checks.ts";
 import { goValue } from "./go-values.ts";
-import { dnsLabelErrors } from "./name-checks.ts";
+import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import { containerAmountErrors, resourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
 import { taintEffectErrors, tolerationErrors } from "./pod-scheduling.ts";
@@ -181,12 +181,45 @@ const USAGES = [
 
 /** What was decided of a request is not taken back. */
 const DECISIONS = ["Approved", "Denied", "Failed"];
+/** Decided by `/approval` alone. */
+const APPROVALS = ["Approved", "Denied"];
+
+/** What a signer gives is certificates, and stays. */
+function issuedErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const certificateOf = (one: KubeObject) => String(valueAt(one, "status.certificate") ?? "");
+  const [now, before] = [certificateOf(object), certificateOf(old)];
+  if (now === before) return [];
+  const path = "status.certificate";
+  const refuse = (why: string) => [fieldInvalid(path, "<certificate data>", why)];
+  if (before) return [fieldForbidden(path, "updates may not modify existing certificate content")];
+  const types = [
+    ...Buffer.from(now, "base64")
+      .toString("latin1")
+      .matchAll(/-----BEGIN ([^-]+)-----/g),
+  ];
+  const other = types.find(([, type]) => type !== "CERTIFICATE");
+  if (other !== undefined) return refuse(`only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(other[1])}`);
+  return types.length === 0 ? refuse("must contain at least one CERTIFICATE PEM block") : [];
+}
+
+/** A status may say that it failed; who decided, decided by an approval. */
+function signedErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const has = (one: KubeObject, type: string) => listAt(one, "status.conditions").some((each) => each["type"] === type);
+  return [
+    ...decisionErrors(object, old),
+    ...APPROVALS.filter((type) => has(object, type) && !has(old, type)).map((type) =>
+      fieldForbidden("status.conditions", `updates may not add a condition of type ${JSON.stringify(type)}`),
+    ),
+    ...issuedErrors(object, old),
+  ];
+}
 
 function decisionErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const path = "status.conditions";
   const typesOf = (one: KubeObject) => new Set(listAt(one, path).map(({ type }) => String(type ?? "")));
   const types = typesOf(object);
   const isRepeated = repetitions();
+  const lastApproval = listAt(object, path).findLastIndex(({ type }) => APPROVALS.includes(String(type)));
   return [
     ...listAt(object, path).flatMap(({ type, status }, at) => {
       const allowed = DECISIONS.includes(String(type)) ? ["True"] : ["False", "True", "Unknown"];
@@ -199,6 +232,9 @@ function decisionErrors(object: KubeObject, old: KubeObject): FieldError[] {
             : [fieldNotSupported(`${where}.status`, status, allowed)]
           : [fieldRequired(`${where}.status`)]),
         ...(isRepeated(type) ? [fieldDuplicate(`${where}.type`, type)] : []),
+        ...(APPROVALS.includes(String(type)) && APPROVALS.every((one) => types.has(one)) && at === lastApproval
+          ? [fieldInvalid(path, type, "Approved and Denied conditions are mutually exclusive")]
+          : []),
       ];
     }),
     ...DECISIONS.filter((type) => typesOf(old).has(type) && !types.has(type)).map((type) =>
@@ -206,6 +242,8 @@ function decisionErrors(object: KubeObject, old: KubeObject): FieldError[] {
     ),
   ];
 }
+
+const LEGACY_SIGNER = "kubernetes.io/legacy-unknown";
 
 function requestErrors(object: KubeObject): FieldError[] {
   const request = valueAt(object, "spec.request");
@@ -232,6 +270,20 @@ function requestErrors(object: KubeObject): FieldError[] {
         "must be a fully qualified domain and path of the form 'example.com/signer-name'",
       ),
     );
+  else if (signer === LEGACY_SIGNER)
+    errors.push(fieldInvalid("spec.signerName", signer, "the legacy signerName is not allowed via this API version"));
+  else {
+    const path = signer.slice(signer.indexOf("/") + 1);
+    errors.push(
+      ...path
+        .split(".")
+        .flatMap((label) => subdomainErrorsAt(label, "spec.signerName"))
+        .map((error) => ({
+          ...error,
+          message: error.message.replace(/^(Invalid value: ("[^"]*")): /, "$1: validating label $2: "),
+        })),
+    );
+  }
   const seconds = valueAt(object, "spec.expirationSeconds");
   if (typeof seconds === "number" && seconds < 600)
     errors.push(
@@ -376,7 +428,8 @@ export const bookkeepingRules: Readonly<Record<string, Strategy>> = {
         time,
       ),
     validate: requestErrors,
-    validateStatus: decisionErrors,
+    validateStatus: signedErrors,
+    validateApproval: decisionErrors,
     fields: (object) => ({ "spec.signerName": String(valueAt(object, "spec.signerName") ?? "") }),
   },
   "apiregistration.k8s.io/APIService": apiServiceRules,

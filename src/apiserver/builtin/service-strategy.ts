@@ -75,6 +75,9 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
   if (spec["type"] !== "LoadBalancer" && before["type"] === "LoadBalancer") drop("loadBalancerClass");
   if (!hasAddress(spec) && hasAddress(before))
     drop("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy");
+  // A class and how ports are given belong to balancers; what a client did not touch goes with the type.
+  if (before["type"] === "LoadBalancer" && spec["type"] !== "LoadBalancer")
+    drop("loadBalancerClass", "allocateLoadBalancerNodePorts", "healthCheckNodePort");
   if (hasNodePorts(spec)) spec = keepPorts(spec, before);
   else if (hasNodePorts(before)) {
     drop("externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts");
@@ -84,7 +87,11 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
       return held.has(nodePort) ? rest : port;
     });
   }
-  return deepEqual(spec, specOf(service)) ? service : ({ ...service, spec } as KubeObject);
+  if (deepEqual(spec, specOf(service))) return service;
+  // What a balancer told of itself goes with it.
+  const status = getPath(service, "status");
+  const isLeft = before["type"] === "LoadBalancer" && spec["type"] !== "LoadBalancer" && status !== undefined;
+  return { ...service, spec, ...(isLeft ? { status: { loadBalancer: {} } } : {}) } as KubeObject;
 }
 
 /** Node ports a client left out stay those of the same port. */

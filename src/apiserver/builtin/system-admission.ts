@@ -95,6 +95,13 @@ function priority(server: ApiServer): AdmissionPlugin {
         );
       const preemptionPolicy = getPath(chosen, "preemptionPolicy") ?? "PreemptLowerPriority";
       const spec = getPath(object, "spec") as Json;
+      const givenPolicy = spec["preemptionPolicy"];
+      if (givenPolicy !== undefined && givenPolicy !== preemptionPolicy)
+        throw forbidden(
+          definition.kind,
+          name,
+          `the string value of PreemptionPolicy (${String(givenPolicy)}) must not be provided in pod spec; priority admission controller computed ${String(preemptionPolicy)} from the given PriorityClass name`,
+        );
       return {
         ...object,
         spec: {

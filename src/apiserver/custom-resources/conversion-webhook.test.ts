@@ -150,7 +150,7 @@ it.each<[string, (review: Review) => unknown, RegExp]>([
       kind: "ConversionReview",
       response: { uid: request.uid, result: { status: "Success" }, convertedObjects: [] },
     }),
-    /webhook returned 0 objects, expected 1/,
+    /returned 0 objects, expected 1/,
   ],
   [
     "changes the name",
@@ -165,7 +165,7 @@ it.each<[string, (review: Review) => unknown, RegExp]>([
         })),
       },
     }),
-    /metadata\.name at index 0: must not change/,
+    /returned invalid object: must have the same name: /,
   ],
   [
     "gives another version",
@@ -173,7 +173,7 @@ it.each<[string, (review: Review) => unknown, RegExp]>([
       kind: "ConversionReview",
       response: { uid: request.uid, result: { status: "Success" }, convertedObjects: request.objects },
     }),
-    /invalid groupVersion \(received example\.com\/v1 expected example\.com\/v2\)/,
+    /invalid groupVersion \(expected example\.com\/v2, received example\.com\/v1\)/,
   ],
 ])("a webhook that %s is named, and nothing is guessed", async (_title, broken, wanted) => {
   await send("create", "v1", box("a", { size: "1x1" }));

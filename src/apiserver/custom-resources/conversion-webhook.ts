@@ -1,6 +1,6 @@
 import { isJsonObject, type KubeObject, plainFailure } from "#machinery";
 import type { ConversionWebhook } from "../definition.ts";
-import type { WebhookClient } from "../dynamic-admission/webhook-client.ts";
+import { noHead, type WebhookClient } from "../dynamic-admission/webhook-client.ts";
 import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
 
 const SECONDS = 30;
@@ -21,6 +21,7 @@ export class WebhookConversion implements ConversionWebhook {
     const [first] = objects;
     if (first === undefined) return [];
     const uid = this.#uid();
+    const returned = (what: string) => plainFailure(`conversion webhook for ${shownKind(first)} returned ${what}`);
     const refuse = (why: string) => plainFailure(`conversion webhook for ${shownKind(first)} failed: ${why}`);
     let text: string;
     try {
@@ -31,13 +32,13 @@ export class WebhookConversion implements ConversionWebhook {
       };
       text = await this.#client.post(this.#config, SECONDS, review, (answer) => answer);
     } catch (error) {
-      throw refuse(error instanceof Error ? error.message : String(error));
+      throw refuse(error instanceof Error ? error.message.replace(/^failed to call webhook: /, "") : String(error));
     }
     let body: unknown;
     try {
       body = JSON.parse(text) as unknown;
     } catch {
-      throw refuse("the answer is no JSON");
+      throw refuse(noHead("string").message);
     }
     const response = isJsonObject(body) ? body["response"] : undefined;
     if (!isJsonObject(body) || body["kind"] !== "ConversionReview" || !isJsonObject(response))
@@ -45,16 +46,26 @@ export class WebhookConversion implements ConversionWebhook {
     if (response["uid"] !== uid) throw refuse(`expected response.uid=${JSON.stringify(uid)}`);
     const { result, convertedObjects } = response;
     if (!isJsonObject(result) || result["status"] !== "Success")
-      throw refuse(isJsonObject(result) && typeof result["message"] === "string" ? result["message"] : "unknown error");
-    if (!Array.isArray(convertedObjects) || convertedObjects.length !== objects.length)
       throw refuse(
-        `webhook returned ${Array.isArray(convertedObjects) ? convertedObjects.length : 0} objects, expected ${objects.length}`,
+        isJsonObject(result) && typeof result["message"] === "string"
+          ? result["message"]
+          : `response.result.status was '${isJsonObject(result) ? String(result["status"] ?? "") : ""}', not 'Success'`,
       );
-    return objects.map((given, at) => checked(given, convertedObjects[at], desiredAPIVersion, at, refuse));
+    if (!Array.isArray(convertedObjects) || convertedObjects.length !== objects.length)
+      throw returned(
+        `${Array.isArray(convertedObjects) ? convertedObjects.length : 0} objects, expected ${objects.length}`,
+      );
+    return objects.map((given, at) => checked(given, convertedObjects[at], desiredAPIVersion, at, returned));
   }
 }
 
 const shownKind = ({ apiVersion, kind }: KubeObject) => `${apiVersion}, Kind=${kind}`;
+
+const KEPT = [
+  ["name", "name"],
+  ["namespace", "namespace"],
+  ["uid", "UID"],
+] as const;
 
 /** A converted object: only labels and annotations of its metadata may differ. */
 function checked(
@@ -62,18 +73,21 @@ function checked(
   found: unknown,
   apiVersion: string,
   at: number,
-  refuse: (why: string) => Error,
+  returned: (what: string) => Error,
 ): KubeObject {
-  if (!isJsonObject(found)) throw refuse(`webhook returned no object at index ${at}`);
-  if (found["apiVersion"] !== apiVersion || found["kind"] !== given.kind)
-    throw refuse(
-      `webhook returned invalid converted object at index ${at}: invalid groupVersion (received ${String(found["apiVersion"])} expected ${apiVersion})`,
-    );
+  const invalid = (why: string) => returned(`invalid object at index ${at}: ${why}`);
+  if (!isJsonObject(found)) throw invalid("it is no object");
+  if (found["apiVersion"] !== apiVersion)
+    throw invalid(`invalid groupVersion (expected ${apiVersion}, received ${String(found["apiVersion"])})`);
+  if (found["kind"] !== given.kind)
+    throw invalid(`invalid kind (expected ${given.kind}, received ${String(found["kind"])})`);
   const { metadata } = found;
-  if (!isJsonObject(metadata)) throw refuse(`webhook returned invalid metadata at index ${at}`);
-  for (const name of ["name", "namespace", "uid"] as const)
+  if (!isJsonObject(metadata)) throw invalid("it has no metadata");
+  for (const [name, shown] of KEPT)
     if (metadata[name] !== given.metadata[name])
-      throw refuse(`webhook returned invalid metadata.${name} at index ${at}: must not change`);
+      throw returned(
+        `invalid object: must have the same ${shown}: ${String(given.metadata[name] ?? "")} != ${String(metadata[name] ?? "")}`,
+      );
   const { labels, annotations } = metadata as KubeObject["metadata"];
   const { labels: _labels, annotations: _annotations, ...kept } = given.metadata;
   return {

@@ -257,7 +257,7 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
         errors.push(fieldInvalid(`${path}.${member}`, value, "must be a simple json path starting with ."));
       else if (!value) {
         if (member !== "labelSelectorPath") errors.push(fieldRequired(`${path}.${member}`));
-      } else if (!starts.some((start) => value.startsWith(start)) || /[[\]]/.test(value))
+      } else if (!starts.some((start) => value.startsWith(start)))
         errors.push(
           fieldInvalid(
             `${path}.${member}`,
@@ -305,7 +305,11 @@ function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, 
       );
     else {
       const type = typeAt(version.schema?.openAPIV3Schema, jsonPath);
-      if (type === undefined)
+      if (jsonPath === ".")
+        errors.push(fieldInvalid(place, jsonPath, "is an invalid path: unexpected end of JSON path"));
+      else if (jsonPath.includes("["))
+        errors.push(fieldInvalid(place, jsonPath, "is an invalid path: array notation is not allowed"));
+      else if (type === undefined)
         errors.push(fieldInvalid(place, jsonPath, "is an invalid path: does not refer to a valid field"));
       else if (!["string", "boolean", "integer"].includes(type))
         errors.push(

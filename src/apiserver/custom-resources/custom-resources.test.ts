@@ -264,9 +264,30 @@ describe("schemas of CRDs", () => {
       [`${here}.anyOf[0].properties[a].type: Forbidden: must be empty to be structural`],
     ],
     [
-      "an alternative about what is not there",
-      object({}, { anyOf: [{ properties: { b: { minLength: 1 } } }] }),
-      [`${here}.properties[b]: Required value: because it is defined in ${here}.anyOf[0].properties[b]`],
+      "a message longer than anybody knows",
+      object({
+        a: {
+          type: "integer",
+          "x-kubernetes-validations": [{ rule: "self > 1", messageExpression: "'is ' + string(self)" }],
+        },
+      }),
+      expect.arrayContaining([
+        expect.stringContaining(
+          `${here}.properties[a].x-kubernetes-validations[0].messageExpression: Forbidden: estimated messageExpression cost exceeds budget`,
+        ),
+      ]),
+    ],
+    [
+      "an object of another type of head",
+      object({
+        a: { type: "object", "x-kubernetes-embedded-resource": true, properties: { apiVersion: { type: "integer" } } },
+      }),
+      [`${here}.properties[a].properties[apiVersion].type: Invalid value: "integer": must be string`],
+    ],
+    [
+      "a default its rules refuse",
+      object({ a: { type: "string", default: "x", "x-kubernetes-validations": [{ rule: "self == 'y'" }] } }),
+      [`${here}.properties[a].default: Invalid value: "x": failed rule: self == 'y'`],
     ],
     [
       "a default of another type",
@@ -424,7 +445,7 @@ describe("rules of custom resources", () => {
       "x-kubernetes-validations": [
         {
           rule: "self.min <= self.max",
-          messageExpression: "'max must be at least ' + string(self.min)",
+          messageExpression: "'max must be at least ' + (self.min == 3 ? '3' : 'min')",
           fieldPath: ".max",
         },
       ],

@@ -10,7 +10,7 @@ import {
   CostBudget,
   ESTIMATED_COST_MAX,
   fromJson,
-  maxElements,
+  mostInOneRequest,
   Optional,
   type Program,
   schemaType,
@@ -35,6 +35,8 @@ interface CompiledRule {
   readonly usesOldSelf: boolean;
 }
 
+/** What a rule without any bound counts for in the cost of all. */
+const UNBOUNDED_FACTOR = 1_000;
 const OLD_SELF = /(?<![\w."'])oldSelf\b/;
 const REASONS = ["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"] as const;
 
@@ -62,9 +64,13 @@ export class SchemaRules {
   readonly #children = new Map<string, SchemaRules>();
   readonly #hasAny: boolean;
 
-  constructor(schema: JsonSchema, isRoot = true) {
+  /** Whether what did not change is looked at all the same. */
+  readonly #looksAtAll: boolean;
+
+  constructor(schema: JsonSchema, { isRoot = true, looksAtAll = false } = {}) {
     this.#schema = schema;
     this.#isRoot = isRoot;
+    this.#looksAtAll = looksAtAll;
     this.#hasAny = holdsRules(schema);
   }
 
@@ -79,7 +85,7 @@ export class SchemaRules {
   check(value: unknown, old: unknown, path: string, budget: CostBudget, errors: FieldError[]): void {
     if (!this.#hasAny || value === undefined || value === null) return;
     const isUpdate = old !== undefined;
-    if (isUpdate && deepEqual(value, old)) return;
+    if (isUpdate && !this.#looksAtAll && deepEqual(value, old)) return;
     this.#checkOwn(value, old, path, budget, errors);
     if (Array.isArray(value)) {
       const before = this.#itemsBefore(old);
@@ -99,7 +105,8 @@ export class SchemaRules {
   #child(key: string, schema: JsonSchema | undefined): SchemaRules | undefined {
     if (schema === undefined) return undefined;
     let child = this.#children.get(key);
-    if (child === undefined) this.#children.set(key, (child = new SchemaRules(schema, false)));
+    if (child === undefined)
+      this.#children.set(key, (child = new SchemaRules(schema, { isRoot: false, looksAtAll: this.#looksAtAll })));
     return child;
   }
 
@@ -208,8 +215,20 @@ function rulesOf(schema: JsonSchema): SchemaRules {
 }
 
 /** Mistakes that rules find in an object. Nothing is looked at twice that did not change. */
-export function ruleErrors(schema: JsonSchema, object: unknown, old: unknown): readonly FieldError[] {
-  const rules = rulesOf(schema);
+export const ruleErrors = (schema: JsonSchema, object: unknown, old: unknown): readonly FieldError[] =>
+  checked(rulesOf(schema), object, old);
+
+/** Mistakes that the rules of a schema find in its default, which was the same before. Rules that do not compile say nothing. */
+export function defaultRuleErrors(schema: JsonSchema, value: unknown): readonly FieldError[] {
+  try {
+    return checked(new SchemaRules(schema, { isRoot: false, looksAtAll: true }), value, value);
+  } catch (error) {
+    if (error instanceof CelCompileError || error instanceof CelTypeError) return [];
+    throw error;
+  }
+}
+
+function checked(rules: SchemaRules, object: unknown, old: unknown): readonly FieldError[] {
   if (!rules.hasAny) return [];
   const errors: FieldError[] = [];
   try {
@@ -243,12 +262,16 @@ export function ruleFormErrors(schema: JsonSchema, path: string): FieldError[] {
     else if (/[\r\n]/.test(message?.trim() ?? ""))
       errors.push(fieldInvalid(`${place}.message`, message, "must not contain line breaks"));
     else if (!message && /[\r\n]/.test(rule.rule.trim()))
-      errors.push(fieldRequired(`${place}.message`, "must be specified if rule contains line breaks"));
+      errors.push(fieldRequired(`${place}.message`, "message must be specified if rule contains line breaks"));
     if (messageExpression && messageExpression.trim() === "")
-      errors.push(fieldRequired(`${place}.messageExpression`, "must be non-empty if specified"));
+      errors.push(fieldRequired(`${place}.messageExpression`, "messageExpression must be non-empty if specified"));
     if (reason !== undefined && !(REASONS as readonly string[]).includes(reason))
       errors.push(fieldNotSupported(`${place}.reason`, reason, REASONS.toSorted()));
-    if (fieldPath && !leadsSomewhere(schema, fieldPath))
+    if (fieldPath && fieldPath.trim() === "")
+      errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must be non-empty if specified"));
+    else if (fieldPath && /[\r\n]/.test(fieldPath))
+      errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must not contain line breaks"));
+    else if (fieldPath && !leadsSomewhere(schema, fieldPath))
       errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must be a valid path"));
     return errors;
   });
@@ -277,13 +300,13 @@ export function rulesErrors(
     const compile = (member: "rule" | "messageExpression", text: string, wanted: CelType, name: string): boolean => {
       try {
         const program = environment.compile(text, wanted);
-        const estimate = program.estimatedCost * cardinality;
-        if (Number.isFinite(estimate)) cost += estimate;
+        const estimate = program.estimatedCost * (cardinality ?? mostInOneRequest(schema));
+        cost += Math.min(estimate, ESTIMATED_COST_MAX * UNBOUNDED_FACTOR);
         if (estimate > ESTIMATED_COST_MAX)
           errors.push(
             fieldForbidden(
               `${place}.${member}`,
-              `estimated rule cost exceeds budget by factor of ${factorOf(estimate)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+              `estimated ${member} cost exceeds budget by factor of ${factorOf(estimate)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
             ),
           );
         return true;
@@ -324,8 +347,8 @@ export interface RulePlace {
   readonly isRoot: boolean;
   /** Path of the list above whose items cannot be followed, if there is one. */
   readonly uncorrelatable: string | undefined;
-  /** How many values of the schema one object can hold. */
-  readonly cardinality: number;
+  /** How many values of the schema one object can hold; undefined where nothing but the size of a request bounds them. */
+  readonly cardinality: number | undefined;
 }
 
 export const factorOf = (cost: number): string => {
@@ -333,13 +356,12 @@ export const factorOf = (cost: number): string => {
   return factor > 100 ? "more than 100x" : `${factor.toFixed(1)}x`;
 };
 
-/** How many members of a list or map one object can hold at most. */
-export const elementsOf = (schema: JsonSchema): number => maxElements(schema);
-
 function leadsSomewhere(schema: JsonSchema, fieldPath: string): boolean {
   if (!fieldPath.startsWith(".") && !fieldPath.startsWith("[")) return false;
+  if (fieldPath === ".") return false;
   let at: JsonSchema | undefined = schema;
-  for (const step of normalised(fieldPath).split(".").filter(Boolean)) {
+  for (const [, quoted, plain] of fieldPath.matchAll(/\['([^']+)'\]|([^.[\]]+)/g)) {
+    const step = quoted ?? plain ?? "";
     const here: JsonSchema = at ?? {};
     const { properties, additionalProperties } = here;
     if (properties !== undefined && Object.hasOwn(properties, step)) at = properties[step];

@@ -1,3 +1,4 @@
+import { deepEqual } from "#base";
 import { RE2JS } from "re2js";
 import {
   type FieldError,
@@ -9,7 +10,7 @@ import {
   type JsonSchema,
   Schema,
 } from "#machinery";
-import { elementsOf, factorOf, ruleFormErrors, rulesErrors } from "./rules.ts";
+import { defaultRuleErrors, factorOf, ruleFormErrors, rulesErrors } from "./rules.ts";
 import { ESTIMATED_COST_MAX } from "#cel";
 
 const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
@@ -30,7 +31,11 @@ const STRUCTURE = [
   "x-kubernetes-map-type",
   "x-kubernetes-validations",
 ];
+/** Those of them that a message calls undefined rather than empty. */
+const UNDEFINED = new Set(["default", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-map-type"]);
 const DEPTH_MAX = 100;
+/** Of the rules that cost too much, so many are named once more as what the whole costs. */
+const SPENDERS_MAX = 4;
 
 /** Schemas come from users: anything may stand in their place. */
 const isSchema = (value: unknown): boolean => isJsonObject(value);
@@ -42,7 +47,8 @@ interface Place {
   readonly depth: number;
   /** Where a list is above whose items have no past; undefined where values can be followed. */
   readonly uncorrelatable: string | undefined;
-  readonly cardinality: number;
+  /** How many values one object can hold; undefined where nothing but the size of a request bounds them. */
+  readonly cardinality: number | undefined;
 }
 
 /** Mistakes by what they are about: the schema itself, its being structural, and the rules in it. */
@@ -76,7 +82,9 @@ export function schemaErrors(schema: JsonSchema, path: string): readonly FieldEr
     ...found.rules,
   ];
   if (cost > ESTIMATED_COST_MAX) {
-    const spenders = errors.filter(({ message }) => message.includes("estimated rule cost exceeds budget"));
+    const spenders = errors
+      .filter(({ message }) => /estimated (?:rule|messageExpression) cost exceeds budget/.test(message))
+      .slice(0, SPENDERS_MAX);
     errors.push(
       ...spenders.map(({ field }) =>
         fieldForbidden(
@@ -107,36 +115,40 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
   }
   const before = found.schema.length + found.structural.length;
   found.schema.push(...memberErrors(schema, path), ...typeErrors(schema, path), ...listErrors(schema, path));
-  found.structural.push(...missingTypeErrors(schema, path, place.level));
+  found.structural.push(...missingTypeErrors(schema, path, place.level), ...eitherErrors(schema, path));
   for (const [kind, list] of [
     ["allOf", schema.allOf],
     ["anyOf", schema.anyOf],
     ["oneOf", schema.oneOf],
   ] as const)
     for (const [at, one] of (list ?? []).entries())
-      found.structural.push(...valueErrors(one, schema, `${path}.${kind}[${at}]`, schema));
-  if (schema.not !== undefined) found.structural.push(...valueErrors(schema.not, schema, `${path}.not`, schema));
+      if (!(kind === "anyOf" && isEither(list)))
+        found.structural.push(...valueErrors(one, `${path}.${kind}[${at}]`, kind === "allOf" && at === 0));
+  if (schema.not !== undefined) found.structural.push(...valueErrors(schema.not, `${path}.not`));
   let cost = 0;
   const below = (child: JsonSchema, at: string, level: Level, rest: Partial<Place> = {}) => {
     cost += walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, found);
   };
   const isResource = place.level === "root" || schema["x-kubernetes-embedded-resource"] === true;
   for (const [name, child] of Object.entries(schema.properties ?? {})) {
+    if (isResource) found.structural.push(...resourceErrors(name, child, `${path}.properties[${name}]`));
     if (isResource && name === "metadata") {
-      found.structural.push(...metadataErrors(child, `${path}.properties[metadata]`));
+      if (place.level === "root") found.structural.push(...metadataErrors(child, `${path}.properties[metadata]`));
       continue;
     }
     below(child, `${path}.properties[${name}]`, "property");
   }
   const { items, additionalProperties } = schema;
-  const elements = () => place.cardinality * Math.max(1, elementsOf(schema));
+  const bound = schema.type === "array" ? schema.maxItems : schema.maxProperties;
+  const cardinality =
+    place.cardinality === undefined || bound === undefined ? undefined : place.cardinality * Math.max(1, bound);
   if (items !== undefined && isSchema(items))
     below(items, `${path}.items`, "item", {
       uncorrelatable: place.uncorrelatable ?? (schema["x-kubernetes-list-type"] === "map" ? undefined : path),
-      cardinality: elements(),
+      cardinality,
     });
   if (typeof additionalProperties === "object")
-    below(additionalProperties, `${path}.additionalProperties`, "value", { cardinality: elements() });
+    below(additionalProperties, `${path}.additionalProperties`, "value", { cardinality });
   found.schema.push(...ruleFormErrors(schema, path));
   found.defaults.push(() => defaultErrors(schema, path));
   if (found.schema.length + found.structural.length === before) {
@@ -202,6 +214,12 @@ function memberErrors(schema: JsonSchema, path: string): FieldError[] {
   const mapType = schema["x-kubernetes-map-type"];
   if (mapType !== undefined && mapType !== "granular" && mapType !== "atomic")
     errors.push(fieldNotSupported(`${path}.x-kubernetes-map-type`, mapType, ["atomic", "granular"]));
+  if (mapType !== undefined && schema.type !== "object")
+    errors.push(
+      schema.type
+        ? fieldInvalid(`${path}.type`, schema.type, "must be object if x-kubernetes-map-type is specified")
+        : fieldRequired(`${path}.type`, "must be object if x-kubernetes-map-type is specified"),
+    );
   return errors;
 }
 
@@ -233,6 +251,14 @@ function typeErrors(schema: JsonSchema, path: string): FieldError[] {
   if (type === "array" && !isSchema(items) && !(Array.isArray(items) && items.length > 0))
     errors.push(fieldRequired(`${path}.items`, "must be specified"));
   return errors;
+}
+
+/** Values that are numbers or texts are nothing else. */
+function eitherErrors(schema: JsonSchema, path: string): FieldError[] {
+  if (schema["x-kubernetes-int-or-string"] !== true) return [];
+  return (["x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"] as const)
+    .filter((member) => schema[member] === true)
+    .map((member) => fieldInvalid(`${path}.${member}`, true, "must be false if x-kubernetes-int-or-string is true"));
 }
 
 /** A structural schema says the type of everything. */
@@ -279,7 +305,16 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
       errors.push(
         fieldInvalid(
           `${path}.items.x-kubernetes-map-type`,
-          items["x-kubernetes-map-type"] ?? null,
+          null,
+          "must be atomic as item of a list with x-kubernetes-list-type=set",
+        ),
+      );
+    const inner = items?.type === "array" ? items["x-kubernetes-list-type"] : undefined;
+    if (listType === "set" && inner !== undefined && inner !== "atomic")
+      errors.push(
+        fieldInvalid(
+          `${path}.items.x-kubernetes-list-type`,
+          inner,
           "must be atomic as item of a list with x-kubernetes-list-type=set",
         ),
       );
@@ -309,6 +344,8 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
         "must be object if parent array's x-kubernetes-list-type is map",
       ),
     ];
+  if (items.nullable)
+    errors.push(fieldForbidden(`${path}.items.nullable`, "cannot be nullable when x-kubernetes-list-type is map"));
   for (const key of keys ?? []) {
     const property =
       items.properties !== undefined && Object.hasOwn(items.properties, key) ? items.properties[key] : undefined;
@@ -326,6 +363,13 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
           "must be a scalar type if parent array's x-kubernetes-list-type is map",
         ),
       );
+    if (property.nullable)
+      errors.push(
+        fieldForbidden(
+          `${path}.items.properties[${key}].nullable`,
+          "this property is in x-kubernetes-list-map-keys, so it cannot be nullable",
+        ),
+      );
     if (property.default === undefined && !items.required?.includes(key))
       errors.push(
         fieldRequired(
@@ -339,40 +383,48 @@ function listErrors(schema: JsonSchema, path: string): FieldError[] {
   return errors;
 }
 
-/** A default must fit its own schema. */
+/** A default must fit its own schema, and its rules. */
 function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
   if (schema.default === undefined) return [];
   const compiled = Schema.compile(schema);
   const unknown: string[] = [];
   compiled.prune({ value: schema.default }, []);
   const pruned = compiled.prune(schema.default, unknown, "", false);
-  if (unknown.length > 0 || pruned !== schema.default)
-    return [fieldInvalid(`${path}.default`, schema.default, "must not have unknown fields")];
-  const errors: FieldError[] = [];
-  compiled.check(compiled.applyDefaults(schema.default), "", errors);
-  return errors.map((error) => ({
-    ...error,
-    field: error.field === "" || error.field === "<nil>" ? `${path}.default` : `${path}.default.${error.field}`,
-  }));
+  const errors: FieldError[] =
+    unknown.length > 0 || pruned !== schema.default
+      ? [fieldInvalid(`${path}.default`, schema.default, "must not have unknown fields")]
+      : [];
+  const found: FieldError[] = [];
+  compiled.check(schema.default, "", found);
+  const shape = found.filter(isAboutDefaults);
+  const mistakes = shape.length > 0 || errors.length > 0 ? shape : defaultRuleErrors(schema, schema.default);
+  return [
+    ...errors,
+    ...mistakes.map((error) => ({
+      ...error,
+      field: ["", "<nil>"].includes(error.field) ? `${path}.default` : `${path}.default.${error.field}`,
+    })),
+  ];
 }
 
-/** A value validation may say more of what the structure knows, and nothing else. */
-function valueErrors(
-  value: JsonSchema,
-  structure: JsonSchema | undefined,
-  path: string,
-  root: JsonSchema,
-): FieldError[] {
+/** Kubernetes does not look for what stands twice in defaults, nor at the type of what is a number or a text. */
+const isAboutDefaults = ({ type, message }: FieldError) =>
+  type !== "FieldValueDuplicate" && !message.includes("must be of type integer,string");
+
+/** The one way in which alternatives may name types: a number or a text. */
+const isEither = (list: readonly JsonSchema[] | undefined) =>
+  deepEqual(list, [{ type: "integer" }, { type: "string" }]);
+
+/** A value validation says nothing of structure; first among those that must all hold, it may name a number or a text. */
+function valueErrors(value: JsonSchema, path: string, mayNameEither = false): FieldError[] {
   const errors: FieldError[] = [];
   if (!isSchema(value)) return [fieldInvalid(path, value, "must be a schema")];
-  const isEither = root["x-kubernetes-int-or-string"] === true;
   for (const member of STRUCTURE) {
     if (!Object.hasOwn(value, member)) continue;
-    if (member === "type" && isEither) continue;
     errors.push(
       fieldForbidden(
         `${path}.${member}`,
-        member === "default" || member === "additionalProperties"
+        UNDEFINED.has(member)
           ? "must be undefined to be structural"
           : member === "nullable" ||
               (member.startsWith("x-kubernetes-") && (value as Record<string, unknown>)[member] === true)
@@ -381,31 +433,29 @@ function valueErrors(
       ),
     );
   }
-  for (const [name, child] of Object.entries(value.properties ?? {})) {
-    const known = structure?.properties?.[name];
-    const open =
-      structure?.["x-kubernetes-preserve-unknown-fields"] === true ||
-      typeof structure?.additionalProperties === "object";
-    if (known === undefined && !open)
-      errors.push(
-        fieldRequired(
-          `${path.replace(/\.(?:allOf|anyOf|oneOf)\[\d+\].*|\.not.*/, "")}.properties[${name}]`,
-          `because it is defined in ${path}.properties[${name}]`,
-        ),
-      );
-    errors.push(...valueErrors(child, known, `${path}.properties[${name}]`, known ?? {}));
-  }
-  if (value.items !== undefined)
-    errors.push(...valueErrors(value.items, structure?.items, `${path}.items`, structure?.items ?? {}));
+  for (const [name, child] of Object.entries(value.properties ?? {}))
+    errors.push(...valueErrors(child, `${path}.properties[${name}]`));
+  if (value.items !== undefined) errors.push(...valueErrors(value.items, `${path}.items`));
   for (const [kind, list] of [
     ["allOf", value.allOf],
     ["anyOf", value.anyOf],
     ["oneOf", value.oneOf],
   ] as const)
     for (const [at, one] of (list ?? []).entries())
-      errors.push(...valueErrors(one, structure, `${path}.${kind}[${at}]`, root));
-  if (value.not !== undefined) errors.push(...valueErrors(value.not, structure, `${path}.not`, root));
+      if (!(kind === "anyOf" && mayNameEither && isEither(list)))
+        errors.push(...valueErrors(one, `${path}.${kind}[${at}]`));
+  if (value.not !== undefined) errors.push(...valueErrors(value.not, `${path}.not`));
   return errors;
+}
+
+/** What every object has is of the types it has everywhere. */
+const RESOURCE_TYPES: Readonly<Record<string, string>> = { apiVersion: "string", kind: "string", metadata: "object" };
+
+function resourceErrors(name: string, { type }: JsonSchema, path: string): FieldError[] {
+  const wanted = Object.hasOwn(RESOURCE_TYPES, name) ? RESOURCE_TYPES[name] : undefined;
+  return wanted === undefined || !type || type === wanted
+    ? []
+    : [fieldInvalid(`${path}.type`, type, `must be ${wanted}`)];
 }
 
 /** Of metadata a schema may restrict the name alone. */

@@ -161,7 +161,7 @@ describe("dynamic admission", () => {
   });
 
   test.each([
-    ["is no JSON", () => "garbage", "it is no JSON"],
+    ["is no JSON", () => "garbage", "couldn't get version/kind; json parse error: json: cannot unmarshal string"],
     [
       "answers another request",
       (review: Review) => ({ ...reply(review, {}), response: { uid: "other", allowed: true } }),
@@ -170,9 +170,9 @@ describe("dynamic admission", () => {
     [
       "sends a patch without a type",
       (review: Review) => reply(review, { patch: "W10=" }),
-      "webhook returned response.patch but not response.patchType",
+      "validating webhook may not return response.patch",
     ],
-    ["answers another kind", () => ({ apiVersion: "v1", kind: "Pod" }), "got v1, Kind=Pod"],
+    ["answers another kind", () => ({ apiVersion: "v1", kind: "Pod" }), 'no kind "Pod" is registered for version "v1"'],
   ] as const)(
     "a webhook that %s fails the request by default and is passed over with Ignore",
     async (_what, made, message) => {
@@ -180,9 +180,7 @@ describe("dynamic admission", () => {
       await install("ValidatingWebhookConfiguration", "v", { webhooks: [hook("bad.example.io")] });
       const error = await failure(() => create("one"));
       expect(error.status.code).toBe(500);
-      expect(error.message).toContain(
-        'Internal error occurred: failed calling webhook "bad.example.io": failed to call webhook: Post',
-      );
+      expect(error.message).toContain('Internal error occurred: failed calling webhook "bad.example.io": ');
       expect(error.message).toContain(message);
       await server.send("delete", `${ADMISSION}/validatingwebhookconfigurations`, { name: "v" });
       await install("ValidatingWebhookConfiguration", "v", {

@@ -2,6 +2,7 @@ import { compileLabelSelector, type KubeObject, type LabelSelector } from "#mach
 import type { AdmissionRequest } from "../admission.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
+import { settleMutation } from "../verbs/body.ts";
 import type { Labels, MatchResources, Rule } from "./types.ts";
 
 const GROUP = "admissionregistration.k8s.io";
@@ -115,8 +116,33 @@ export function matchResources(
   return matchRules(server, match.resourceRules, match.matchPolicy, request);
 }
 
+interface Seen {
+  readonly object: KubeObject | undefined;
+  readonly oldObject: KubeObject | undefined;
+}
+
+/** The objects of a request as who looks at it in the version that was matched sees them. */
+export function seenObjects(server: ApiServer, request: AdmissionRequest, matched: ResourceDefinition): Seen {
+  const { view, definition } = request;
+  const seen = (one: KubeObject | undefined) =>
+    one === undefined || view === undefined ? inVersion(server, one, definition, matched) : view.show(one);
+  return { object: seen(request.object), oldObject: seen(request.oldObject) };
+}
+
+/** The object of a request after what was seen of it was changed. */
+export function takenObject(
+  server: ApiServer,
+  { view, definition, object }: AdmissionRequest & { readonly object: KubeObject },
+  matched: ResourceDefinition,
+  seen: KubeObject,
+  changed: KubeObject,
+): KubeObject {
+  if (view !== undefined) return view.take(changed, object);
+  return inVersion(server, settleMutation(matched, changed, seen), matched, definition) as KubeObject;
+}
+
 /** An object in another version of its resource. */
-export function inVersion(
+function inVersion(
   server: ApiServer,
   object: KubeObject | undefined,
   from: ResourceDefinition,

@@ -14,6 +14,8 @@ import { compileWebhooks, mutateByWebhook, validateByWebhooks, type WebhookParts
 
 /** One step of mutation, and whether it wants to look again when others changed the object after it. */
 interface Step {
+  /** Whether it looks again at what it changed itself, too. */
+  readonly seesOwnChanges: boolean;
   readonly isReinvoked: boolean;
   run(request: AdmissionRequest): Promise<KubeObject | undefined>;
 }
@@ -89,10 +91,12 @@ export class DynamicAdmission implements AdmissionPlugin {
     return [
       ...this.#mutatingPolicies.all.map((policy) => ({
         isReinvoked: policy.spec.reinvocationPolicy === "IfNeeded",
+        seesOwnChanges: true,
         run: (request: AdmissionRequest) => mutateByPolicy(parts, policy, this.#mutatingBindings.all, request),
       })),
       ...this.#mutating.all.flat().map((hook) => ({
         isReinvoked: hook.hook.reinvocationPolicy === "IfNeeded",
+        seesOwnChanges: false,
         run: (request: AdmissionRequest) => mutateByWebhook(parts, hook, request),
       })),
     ];
@@ -104,8 +108,9 @@ export class DynamicAdmission implements AdmissionPlugin {
     const left = new Map<Step, KubeObject | undefined>();
     let object = request.object;
     for (const step of steps) {
+      const before = object;
       object = await step.run({ ...request, object });
-      left.set(step, object);
+      left.set(step, step.seesOwnChanges ? before : object);
     }
     for (const step of steps)
       if (step.isReinvoked && left.get(step) !== object) object = await step.run({ ...request, object });

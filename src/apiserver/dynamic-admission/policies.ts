@@ -17,7 +17,7 @@ import type { AdmissionRequest } from "../admission.ts";
 import type { Authorizer } from "../authorization/attributes.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
-import { inVersion, matchResources, namespaceOf } from "./matching.ts";
+import { matchResources, namespaceOf, seenObjects } from "./matching.ts";
 import {
   admissionEnvironment,
   admissionValues,
@@ -65,7 +65,12 @@ export function compileVariables(
   list: PolicySpec["variables"],
   options: ScopeOptions,
   compile: (environment: CelEnvironment, source: string) => Program | undefined,
-): { readonly programs: readonly (readonly [string, Program])[]; readonly environment: CelEnvironment } {
+): {
+  readonly programs: readonly (readonly [string, Program])[];
+  readonly environment: CelEnvironment;
+  /** What messages know: all but the rights of users. */
+  readonly messages: CelEnvironment;
+} {
   const types: Record<string, CelType> = {};
   const programs: (readonly [string, Program])[] = [];
   for (const { name, expression } of list ?? []) {
@@ -75,8 +80,13 @@ export function compileVariables(
     programs.push([name, program]);
   }
   // Where none is defined, nothing is called `variables`; expressions that make changes know the name all the same.
-  const known = (list ?? []).length === 0 && options.construct === undefined ? {} : { variables: types };
-  return { programs, environment: admissionEnvironment({ ...options, ...known }) };
+  const isKnown = (list ?? []).length > 0 || options.construct !== undefined;
+  const known = isKnown ? { ...options, variables: types } : options;
+  return {
+    programs,
+    environment: admissionEnvironment(known),
+    messages: admissionEnvironment({ ...known, hasAuthorizer: false }),
+  };
 }
 
 export const scopeOf = (spec: PolicySpec): ScopeOptions => ({
@@ -86,8 +96,10 @@ export const scopeOf = (spec: PolicySpec): ScopeOptions => ({
 
 export function compilePolicy(object: KubeObject, options: ScopeOptions = {}): CompiledPolicy {
   const { spec = {} } = object as KubeObject & { spec?: PolicySpec };
-  const { programs, environment } = compileVariables(spec.variables, { ...scopeOf(spec), ...options }, (own, source) =>
-    compileStored(own, source),
+  const { programs, environment, messages } = compileVariables(
+    spec.variables,
+    { ...scopeOf(spec), ...options },
+    (own, source) => compileStored(own, source),
   );
   return {
     name: object.metadata.name ?? "",
@@ -100,7 +112,7 @@ export function compilePolicy(object: KubeObject, options: ScopeOptions = {}): C
       message:
         source.messageExpression === undefined || source.messageExpression === ""
           ? undefined
-          : compileStored(environment, source.messageExpression, string),
+          : compileStored(messages, source.messageExpression, string),
     })),
     auditAnnotations: (spec.auditAnnotations ?? []).map(({ key, valueExpression }) => [
       key,
@@ -133,6 +145,9 @@ class ConfigurationError extends Error {
   override readonly name: string = "ConfigurationError";
 }
 
+/** The policy itself is not what it should be, whatever binds it. */
+class PolicyConfigurationError extends ConfigurationError {}
+
 /**
  * Gives an evaluation for each binding and parameter of a policy that the request concerns. What goes wrong before is
  * told to `onFailure` with the binding's name.
@@ -142,13 +157,12 @@ export async function evaluationsOf(
   policy: CompiledPolicy,
   bindings: readonly CompiledBinding[],
   request: AdmissionRequest,
-  onFailure: (binding: CompiledBinding, message: string) => void,
+  onFailure: (binding: CompiledBinding, message: string, isOfPolicy: boolean) => void,
 ): Promise<readonly Evaluation[]> {
   const { server, authorizer } = parts;
   const matched = matchResources(server, policy.spec.matchConstraints, request);
   if (matched === undefined) return [];
-  const object = inVersion(server, request.object, request.definition, matched);
-  const oldObject = inVersion(server, request.oldObject, request.definition, matched);
+  const { object, oldObject } = seenObjects(server, request, matched);
   const facts = admissionValues(request, matched, { object, oldObject }, authorizer, server.random.uuid());
   const found: Evaluation[] = [];
   for (const binding of bindings) {
@@ -171,7 +185,17 @@ export async function evaluationsOf(
       }
     } catch (error) {
       if (!(error instanceof ConfigurationError) && !(error instanceof Error)) throw error;
-      onFailure(binding, (error as Error).message);
+      const { message } = error as Error;
+      const isOfPolicy = error instanceof PolicyConfigurationError;
+      onFailure(
+        binding,
+        isOfPolicy
+          ? `failed to configure policy: ${message}`
+          : error instanceof ConfigurationError
+            ? `failed to configure binding: ${message}`
+            : message,
+        isOfPolicy,
+      );
     }
   }
   return found;
@@ -195,7 +219,7 @@ async function paramsOf(
   const { group, version } = parseApiVersion(spec.paramKind.apiVersion ?? "");
   const definition = server.registry.findKind(group, version, spec.paramKind.kind ?? "");
   if (definition === undefined)
-    throw new ConfigurationError(
+    throw new PolicyConfigurationError(
       `failed to find resource referenced by paramKind: '${spec.paramKind.apiVersion}, Kind=${spec.paramKind.kind}'`,
     );
   const store = server.store(definition);
@@ -227,7 +251,8 @@ async function paramsOf(
 
 interface Decision {
   readonly policy: CompiledPolicy;
-  readonly binding: CompiledBinding;
+  /** Undefined where no binding has to do with it. */
+  readonly binding: CompiledBinding | undefined;
   readonly message: string;
   readonly reason: string | undefined;
   readonly index: number;
@@ -246,26 +271,20 @@ export async function validateByPolicies(
   const audited: Decision[] = [];
   const notes = new Map<string, string[]>();
   const decide = (decision: Decision) => {
-    for (const action of decision.binding.spec.validationActions ?? []) {
+    for (const action of decision.binding?.spec.validationActions ?? []) {
       if (action === "Deny") denials.push(decision);
       else if (action === "Warn")
         request.warn(
-          `Validation failed for ValidatingAdmissionPolicy '${decision.policy.name}' with binding '${decision.binding.name}': ${decision.message}`,
+          `Validation failed for ValidatingAdmissionPolicy '${decision.policy.name}' with binding '${decision.binding?.name ?? ""}': ${decision.message}`,
         );
       else audited.push(decision);
     }
   };
   for (const policy of policies) {
     const isForgiving = policy.spec.failurePolicy === "Ignore";
-    const evaluations = await evaluationsOf(parts, policy, bindings, request, (binding, message) => {
-      if (!isForgiving)
-        denials.push({
-          policy,
-          binding,
-          message: `failed to configure binding: ${message}`,
-          reason: undefined,
-          index: -1,
-        });
+    const evaluations = await evaluationsOf(parts, policy, bindings, request, (binding, message, isOfPolicy) => {
+      if (isForgiving) return;
+      denials.push({ policy, binding: isOfPolicy ? undefined : binding, message, reason: undefined, index: -1 });
     });
     for (const evaluation of evaluations) {
       for (const [index, validation] of policy.validations.entries()) {
@@ -288,9 +307,9 @@ export async function validateByPolicies(
 const auditEntry = ({ policy, binding, message, index }: Decision) => ({
   message,
   policy: policy.name,
-  binding: binding.name,
+  binding: binding?.name ?? "",
   expressionIndex: index,
-  validationActions: binding.spec.validationActions ?? [],
+  validationActions: binding?.spec.validationActions ?? [],
 });
 
 /** What a validation found wrong, or undefined when it holds. */
@@ -359,7 +378,8 @@ const CODES: Readonly<Record<string, number>> = {
 };
 
 function denial(request: AdmissionRequest, { policy, binding, message, reason = "Invalid" }: Decision): ApiError {
-  const text = `ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}' denied request: ${message}`;
+  const by = binding === undefined ? "" : ` with binding '${binding.name}'`;
+  const text = `ValidatingAdmissionPolicy '${policy.name}'${by} denied request: ${message}`;
   const { status } = forbidden(request.definition.kind, request.name, text);
   return apiError(CODES[reason] ?? 422, reason, status.message ?? text, {
     ...status.details,

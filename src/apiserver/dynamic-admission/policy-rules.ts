@@ -34,7 +34,7 @@ const NONE_AT_ALL = "validations or auditAnnotations must contain at least one i
 export function policyErrors(object: KubeObject, isMutating: boolean): readonly FieldError[] {
   const { spec = {}, status } = object as KubeObject & { spec?: PolicySpec; status?: unknown };
   const options: ScopeOptions = { ...scopeOf(spec), ...(isMutating ? { construct: mutationType } : {}) };
-  const { errors, environment } = variableErrors(spec, options);
+  const { errors, environment, messages } = variableErrors(spec, options);
   return [
     ...oneOf(spec.failurePolicy, "spec.failurePolicy", ["Fail", "Ignore"]),
     ...paramKindErrors(spec.paramKind),
@@ -43,7 +43,10 @@ export function policyErrors(object: KubeObject, isMutating: boolean): readonly 
     ...errors,
     ...(isMutating
       ? mutationErrors(spec, environment)
-      : [...validationErrors(spec, environment), ...auditErrors(spec, environment, object.metadata.name ?? "")]),
+      : [
+          ...validationErrors(spec, environment, messages),
+          ...auditErrors(spec, environment, object.metadata.name ?? ""),
+        ]),
     ...statusErrors(status),
   ];
 }
@@ -105,10 +108,14 @@ const changingErrors = (match: MatchResources | undefined, field: string): Field
 function variableErrors(
   spec: PolicySpec,
   options: ScopeOptions,
-): { readonly errors: readonly FieldError[]; readonly environment: CelEnvironment } {
+): {
+  readonly errors: readonly FieldError[];
+  readonly environment: CelEnvironment;
+  readonly messages: CelEnvironment;
+} {
   const errors: FieldError[] = [];
   let at = 0;
-  const { environment } = compileVariables(spec.variables, options, (own, source) => {
+  const { environment, messages } = compileVariables(spec.variables, options, (own, source) => {
     const name = spec.variables?.[at]?.name;
     const path = `spec.variables[${at++}]`;
     if (!name) errors.push(fieldRequired(`${path}.name`, "name is not specified"));
@@ -120,10 +127,10 @@ function variableErrors(
     if (wrong.length > 0) return { source, type: dyn, estimatedCost: 0, run: () => null };
     return own.compile(source);
   });
-  return { errors, environment };
+  return { errors, environment, messages };
 }
 
-function validationErrors(spec: PolicySpec, environment: CelEnvironment): FieldError[] {
+function validationErrors(spec: PolicySpec, environment: CelEnvironment, messages: CelEnvironment): FieldError[] {
   const { validations = [], auditAnnotations = [] } = spec;
   if (validations.length === 0 && auditAnnotations.length === 0)
     return [fieldRequired("spec.validations", NONE_AT_ALL), fieldRequired("spec.auditAnnotations", NONE_AT_ALL)];
@@ -135,7 +142,7 @@ function validationErrors(spec: PolicySpec, environment: CelEnvironment): FieldE
       errors.push(
         ...(messageExpression.trim() === ""
           ? [fieldInvalid(`${field}.messageExpression`, messageExpression, "must be non-empty if specified")]
-          : expressionErrors(environment, messageExpression, `${field}.messageExpression`, [string], "")),
+          : expressionErrors(messages, messageExpression, `${field}.messageExpression`, [string], "")),
       );
     if (message !== "" && message.trim() === "")
       errors.push(fieldInvalid(`${field}.message`, message, "must be non-empty if specified"));

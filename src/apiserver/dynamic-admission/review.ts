@@ -1,5 +1,5 @@
 import { apiVersionOf, type KubeObject } from "#machinery";
-import type { AdmissionRequest } from "../admission.ts";
+import type { AdmissionRequest, AdmissionView } from "../admission.ts";
 import type { ResourceDefinition, User } from "../definition.ts";
 
 const OPTIONS_KIND: Readonly<Record<Exclude<AdmissionRequest["operation"], "CONNECT">, string>> = {
@@ -23,7 +23,7 @@ export function requestFacts(
   uid: string,
 ): Readonly<Record<string, unknown>> {
   const kindOf = (definition: ResourceDefinition) => {
-    const own = connectedKind(definition, request) ?? subresourceKind(matched, request.subresource) ?? definition.kind;
+    const own = request.view?.kind ?? connectedKind(definition, request) ?? definition.kind;
     return { group: own.group, version: own.version, kind: own.kind };
   };
   const resourceOf = ({ kind }: ResourceDefinition) => ({
@@ -42,7 +42,7 @@ export function requestFacts(
     requestResource: resourceOf(request.definition),
     ...requestSub,
     ...(request.name === "" ? {} : { name: request.name }),
-    ...(request.namespace === undefined ? {} : { namespace: request.namespace }),
+    ...namespaceOf(request),
     operation: request.operation,
     userInfo: userInfo(request.user),
     dryRun: request.isDryRun,
@@ -60,16 +60,20 @@ export function requestFacts(
   };
 }
 
+/** A namespace that is there is said to be in itself. */
+function namespaceOf({ namespace, name, operation, definition }: AdmissionRequest) {
+  const isNamespace = definition.kind.group === "" && definition.kind.resource === "namespaces";
+  const own = isNamespace && operation !== "CREATE" ? name : namespace;
+  return own ? { namespace: own } : {};
+}
+
 /** A connection is about the options it is made with. */
 function connectedKind({ subresources }: ResourceDefinition, { operation, subresource }: AdmissionRequest) {
   return operation === "CONNECT" ? subresources.find(({ name }) => name === subresource)?.kind : undefined;
 }
 
-function subresourceKind(definition: ResourceDefinition, subresource: string | undefined) {
-  if (subresource === undefined || subresource === "status") return undefined;
-  // Changes through a subresource are admitted on the object they change.
-  return { ...definition.kind };
-}
+const typeOf = (view: AdmissionView | undefined) =>
+  view === undefined ? {} : { apiVersion: apiVersionOf(view.kind), kind: view.kind.kind };
 
 /** The body a webhook is sent. */
 export function admissionReview(
@@ -82,8 +86,8 @@ export function admissionReview(
   const shown = (one: KubeObject | undefined) =>
     one === undefined
       ? null
-      : request.operation === "CONNECT"
-        ? one
+      : request.operation === "CONNECT" || request.view !== undefined
+        ? { ...one, ...typeOf(request.view) }
         : { ...one, apiVersion: apiVersionOf(matched.kind), kind: matched.kind.kind };
   return {
     kind: "AdmissionReview",

@@ -49,6 +49,8 @@ const requestType = objectTypeOf({
 export interface ScopeOptions {
   readonly hasParams?: boolean;
   readonly hasNamespace?: boolean;
+  /** Whether rights can be asked for; default true. */
+  readonly hasAuthorizer?: boolean;
   /** Types of `variables.NAME`, in order of their definition. */
   readonly variables?: Readonly<Record<string, CelType>>;
   /** The type of `object` and `oldObject`; default: anything. */
@@ -64,8 +66,9 @@ export function admissionEnvironment(options: ScopeOptions = {}): CelEnvironment
       object,
       oldObject: object,
       request: requestType,
-      authorizer: AUTHORIZER,
-      "authorizer.requestResource": RESOURCE_CHECK,
+      ...(options.hasAuthorizer === false
+        ? {}
+        : { authorizer: AUTHORIZER, "authorizer.requestResource": RESOURCE_CHECK }),
       ...(options.hasParams ? { params: options.params ?? dyn } : {}),
       ...(options.hasNamespace ? { namespaceObject: dyn } : {}),
       ...(options.variables === undefined ? {} : { variables: objectTypeOf(options.variables, "variables") }),

@@ -1,5 +1,5 @@
 import { Agent } from "undici";
-import { type JsonPatchOperation, isJsonObject } from "#machinery";
+import { type JsonPatchOperation, isJsonObject, type StatusDetails } from "#machinery";
 import type { ApiServer } from "../server.ts";
 import { resolveService } from "./service-routing.ts";
 import type { Webhook, WebhookClientConfig } from "./types.ts";
@@ -7,7 +7,14 @@ import type { Webhook, WebhookClientConfig } from "./types.ts";
 /** What a webhook answered, read and checked. */
 export interface WebhookAnswer {
   readonly isAllowed: boolean;
-  readonly status: { readonly code?: number; readonly message?: string; readonly reason?: string } | undefined;
+  readonly status:
+    | {
+        readonly code?: number;
+        readonly message?: string;
+        readonly reason?: string;
+        readonly details?: StatusDetails;
+      }
+    | undefined;
   readonly patch: readonly JsonPatchOperation[];
   readonly warnings: readonly string[];
   readonly auditAnnotations: Readonly<Record<string, string>>;
@@ -16,11 +23,16 @@ export interface WebhookAnswer {
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const AGENTS_MAX = 100;
 
-/** Calls webhooks over HTTPS with kept connections, one set a destination and authority. */
 /** What a connection failed for, in Go's words where both say the same. */
 const dialled = (message: string) =>
   message.replace(/^connect ECONNREFUSED (\S+)$/, "dial tcp $1: connect: connection refused");
 
+/** What was answered, but is no answer. */
+class AnswerError extends Error {
+  override readonly name = "AnswerError";
+}
+
+/** Calls webhooks over HTTPS with kept connections, one set a destination and authority. */
 export class WebhookClient {
   readonly #server: ApiServer;
   readonly #agents = new Map<string, Agent>();
@@ -29,8 +41,15 @@ export class WebhookClient {
   }
 
   /** Sends a review; throws an `Error` whose message says what went wrong between us and the webhook. */
-  async call(webhook: Webhook, review: Readonly<Record<string, unknown>>, uid: string): Promise<WebhookAnswer> {
-    return this.post(webhook.clientConfig, webhook.timeoutSeconds ?? 10, review, (text) => parseAnswer(text, uid));
+  async call(
+    webhook: Webhook,
+    review: Readonly<Record<string, unknown>>,
+    uid: string,
+    mayPatch: boolean,
+  ): Promise<WebhookAnswer> {
+    const read = (text: string) => readReview(text);
+    const body = await this.post(webhook.clientConfig, webhook.timeoutSeconds ?? 10, review, read);
+    return parseAnswer(body, uid, mayPatch);
   }
 
   /** Posts JSON to where a configuration says and reads the text of the answer; throws as `call` does. */
@@ -60,10 +79,13 @@ export class WebhookClient {
         signal: abort.signal,
       });
       const text = await readBounded(answer.body, ANSWER_BYTES_MAX);
-      if (answer.statusCode !== 200)
-        throw new Error(`the server answered ${answer.statusCode}: ${text.trim().slice(0, 500)}`);
+      if (answer.statusCode < 200 || answer.statusCode > 206) throw new AnswerError(refusedCall(answer.statusCode));
+      const type = String(answer.headers["content-type"] ?? "");
+      if (text === "")
+        throw new AnswerError(`0-length response with status code: ${answer.statusCode} and content type: ${type}`);
       return read(text);
     } catch (error) {
+      if (error instanceof AnswerError) throw new Error(`failed to call webhook: ${error.message}`, { cause: error });
       const why = abort.signal.aborted
         ? "context deadline exceeded"
         : error instanceof Error
@@ -116,23 +138,53 @@ async function readBounded(body: AsyncIterable<Uint8Array>, bytesMax: number): P
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function parseAnswer(text: string, uid: string): WebhookAnswer {
-  const refuse = (why: string) => new Error(`received invalid webhook response: ${why}`);
+/** What a client of Kubernetes makes of a status that is no success. */
+function refusedCall(status: number): string {
+  if (status === 404) return "the server could not find the requested resource";
+  if (status === 403) return "unknown";
+  return 'an error on the server ("unknown") has prevented the request from succeeding';
+}
+
+const HEAD_TYPE =
+  'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+
+/** The complaint about an answer that is no object. */
+export const noHead = (what: string): Error =>
+  new AnswerError(
+    `couldn't get version/kind; json parse error: json: cannot unmarshal ${what} into Go value of type ${HEAD_TYPE}`,
+  );
+
+/** An AdmissionReview, or an object without a head, which is looked at later. */
+function readReview(text: string): Readonly<Record<string, unknown>> {
   let body: unknown;
   try {
     body = JSON.parse(text);
   } catch {
-    throw refuse("it is no JSON");
+    // Read as YAML, a text is a text.
+    throw noHead("string");
   }
-  if (!isJsonObject(body) || body["kind"] !== "AdmissionReview" || body["apiVersion"] !== "admission.k8s.io/v1")
-    throw refuse(
-      `expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got ${isJsonObject(body) ? `${String(body["apiVersion"] ?? "")}, Kind=${String(body["kind"] ?? "")}` : typeof body}`,
+  if (!isJsonObject(body)) throw noHead(Array.isArray(body) ? "array" : typeof body);
+  const { apiVersion, kind } = body;
+  if (kind === "AdmissionReview" && apiVersion === "admission.k8s.io/v1beta1")
+    throw new AnswerError("converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion");
+  if (kind && !(kind === "AdmissionReview" && apiVersion === "admission.k8s.io/v1"))
+    throw new AnswerError(
+      `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion ?? "")} in scheme "pkg/runtime/scheme.go:111"`,
     );
+  return body;
+}
+
+function parseAnswer(body: Readonly<Record<string, unknown>>, uid: string, mayPatch: boolean): WebhookAnswer {
+  const refuse = (why: string) => new Error(`received invalid webhook response: ${why}`);
+  if (!body["kind"])
+    throw refuse("expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind=");
   const { response } = body;
   if (!isJsonObject(response)) throw refuse("webhook response was absent");
   if (response["uid"] !== uid)
     throw refuse(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response["uid"] ?? "")}`);
   if (typeof response["allowed"] !== "boolean") throw refuse("response.allowed must be a boolean");
+  if (!mayPatch && response["patch"]) throw refuse("validating webhook may not return response.patch");
+  if (!mayPatch && response["patchType"]) throw refuse("validating webhook may not return response.patchType");
   return {
     isAllowed: response["allowed"],
     status: isJsonObject(response["status"]) ? (response["status"] as WebhookAnswer["status"]) : undefined,

@@ -2,19 +2,20 @@ import { CelBudgetError, CelRuntimeError, CostBudget, type Program, type Value }
 import { deepEqual } from "#base";
 import {
   type ApiError,
-  apiError,
   applyJsonPatch,
   badRequest,
+  forbidden,
   internalError,
   type KubeObject,
   PatchError,
+  webhookRefusal,
 } from "#machinery";
 import type { AdmissionRequest } from "../admission.ts";
 import type { Authorizer } from "../authorization/attributes.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
-import { settleMutation } from "../verbs/body.ts";
-import { inVersion, matchRules, selectorsMatch } from "./matching.ts";
+import { decodingMistake } from "../verbs/body.ts";
+import { matchRules, seenObjects, selectorsMatch, takenObject } from "./matching.ts";
 import { admissionReview } from "./review.ts";
 import { admissionValues, compileConditions } from "./scope.ts";
 import type { Webhook } from "./types.ts";
@@ -57,17 +58,17 @@ export function conditionsHold(
   conditions: readonly (readonly [string, Program])[],
   values: Readonly<Record<string, Value>>,
 ): boolean {
-  let failure: Error | undefined;
+  const failures: string[] = [];
   const budget = new CostBudget();
-  for (const [name, program] of conditions) {
+  for (const [, program] of conditions) {
     try {
       if (program.run(values, budget) !== true) return false;
     } catch (error) {
       if (!(error instanceof CelRuntimeError) && !(error instanceof CelBudgetError)) throw error;
-      failure ??= new Error(`match condition ${JSON.stringify(name)} failed: ${error.message}`);
+      failures.push(`expression '${program.source.trim()}' resulted in error: ${error.message}`);
     }
   }
-  if (failure !== undefined) throw failure;
+  if (failures.length > 0) throw new Error(failures.length === 1 ? failures[0] : `[${failures.join(", ")}]`);
   return true;
 }
 
@@ -89,8 +90,7 @@ async function callWebhook(
   const { hook, conditions } = compiled;
   const matched = matches(parts, compiled, request);
   if (matched === undefined) return undefined;
-  const object = inVersion(server, request.object, request.definition, matched);
-  const oldObject = inVersion(server, request.oldObject, request.definition, matched);
+  const { object, oldObject } = seenObjects(server, request, matched);
   const uid = server.random.uuid();
   const isForgiving = hook.failurePolicy === "Ignore";
   if (conditions.length > 0) {
@@ -99,11 +99,7 @@ async function callWebhook(
       if (!conditionsHold(conditions, values)) return undefined;
     } catch (error) {
       if (isForgiving) return undefined;
-      throw apiError(
-        403,
-        "Forbidden",
-        `${request.definition.kind.resource} ${JSON.stringify(request.name)} is forbidden: ${(error as Error).message}`,
-      );
+      throw forbidden(request.definition.kind, request.name, (error as Error).message);
     }
   }
   if (request.isDryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")
@@ -118,8 +114,9 @@ async function callWebhook(
       ...outcome,
     });
   try {
-    const answer = await client.call(hook, admissionReview(request, matched, object, oldObject, uid), uid);
-    for (const text of answer.warnings) request.warn(text);
+    const review = admissionReview(request, matched, object, oldObject, uid);
+    const answer = await client.call(hook, review, uid, type === "admit");
+    for (const text of answer.warnings) if (text !== "" && !/\p{Cc}/u.test(text)) request.warn(text);
     for (const [key, value] of Object.entries(answer.auditAnnotations))
       request.annotate?.(`${hook.name}/${key}`, value);
     measure(answer.isAllowed ? { code: 200 } : { code: refusalCode(answer), rejection: "no_error" });
@@ -140,10 +137,10 @@ const refusalCode = ({ status }: WebhookAnswer): number =>
 /** A refusal with the webhook's own words and code. */
 function denied(hook: Webhook, answer: WebhookAnswer): ApiError {
   const { status } = answer;
-  const code = refusalCode(answer);
   const why = status?.message || status?.reason;
   const by = `admission webhook ${JSON.stringify(hook.name)} denied the request`;
-  return apiError(code, status?.reason ?? "", why === undefined ? `${by} without explanation` : `${by}: ${why}`);
+  const message = why === undefined ? `${by} without explanation` : `${by}: ${why}`;
+  return webhookRefusal(refusalCode(answer), message, status?.reason, status?.details);
 }
 
 /** Asks one mutating webhook; gives the object to go on with. */
@@ -162,15 +159,16 @@ export async function mutateByWebhook(
     patched = applyJsonPatch<KubeObject>(object, answer.patch);
   } catch (error) {
     if (!(error instanceof PatchError)) throw error;
-    throw internalError(new Error(`webhook ${JSON.stringify(compiled.hook.name)}: ${error.message}`));
+    throw internalError(new Error(error.message.replace(/(missing path: )"([^"]*)"/, "$1$2")));
   }
   if (deepEqual(patched, object)) return request.object;
   request.annotate?.(
     "mutation.webhook.admission.k8s.io",
     JSON.stringify({ configuration: compiled.configuration, webhook: compiled.hook.name, mutated: true }),
   );
-  const settled = settleMutation(matched, patched, object);
-  return inVersion(parts.server, settled, matched, request.definition);
+  const mistake = request.view === undefined ? decodingMistake(matched, patched) : undefined;
+  if (mistake !== undefined) throw mistake;
+  return takenObject(parts.server, { ...request, object: request.object }, matched, object, patched);
 }
 
 /** Asks all validating webhooks at once; the first refusal in their order is thrown. */

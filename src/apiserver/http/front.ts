@@ -102,11 +102,14 @@ const text = (status: number, value: string): FrontAnswer => ({
   body: Buffer.from(value),
 });
 
+/** A header's bytes are those of the text in UTF-8. */
+const inHeader = (text: string) => Buffer.from(text.replace(/\s+/g, " "), "utf8").toString("latin1");
+
 const warningHeader = (warnings: ReadonlySet<string>): Readonly<Record<string, string[]>> =>
   warnings.size === 0
     ? {}
     : {
-        warning: [...warnings].map((message) => `299 - "${message.replace(/["\\]/g, "\\$&").replace(/\s+/g, " ")}"`),
+        warning: [...warnings].map((message) => `299 - "${inHeader(message).replace(/["\\]/g, "\\$&")}"`),
       };
 
 const OLD_SCHEMA_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";

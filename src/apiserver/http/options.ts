@@ -73,6 +73,7 @@ export function writeOptions(
   return {
     ...(dryRun.length > 0 ? { dryRun: true } : {}),
     fieldManager: manager === "" ? fallback : manager,
+    ...(manager === "" ? { hasDefaultManager: true } : {}),
     ...(validation === "" ? {} : { fieldValidation: validation as "Ignore" | "Warn" | "Strict" }),
     ...(force === true ? { force: true } : {}),
   };

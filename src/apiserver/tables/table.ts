@@ -1,9 +1,9 @@
-import { getPath, type KubeList, type KubeObject, type ObjectMeta } from "#machinery";
+import { getPath, type KubeList, type KubeObject, type ObjectMeta, parseTime } from "#machinery";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition, TableColumn } from "../definition.ts";
 import { ageOf } from "./ages.ts";
 import { cellsOf } from "./cells.ts";
-import { givesMany, readMany } from "./printer-path.ts";
+import { givesMany, readFirst } from "./printer-path.ts";
 
 const DEFAULT_COLUMNS: readonly TableColumn[] = [
   { name: "Name", type: "string", format: "name", priority: 0 },
@@ -127,12 +127,27 @@ function rowOf(
   if (special !== undefined) return columns.map((column, at) => special[at] ?? defaultCell(column, object, nowMs));
   return columns.map((column) => {
     if (column.jsonPath === undefined) return defaultCell(column, object, nowMs);
-    const value = givesMany(column.jsonPath) ? readMany(object, column.jsonPath) : readPath(object, column.jsonPath);
-    if (value === undefined || value === null) return null;
-    if (column.type === "date") return typeof value === "string" ? ageOf(value, nowMs) : null;
-    if (column.type === "integer" || column.type === "number" || column.type === "boolean") return value;
-    return typeof value === "object" ? JSON.stringify(value) : String(value);
+    const value = givesMany(column.jsonPath) ? readFirst(object, column.jsonPath) : readPath(object, column.jsonPath);
+    return value === undefined ? null : typedCell(column.type, value, nowMs);
   });
+}
+
+/** A value in a cell of a column's type; nothing where it is of another one. */
+function typedCell(type: string, value: unknown, nowMs: number): unknown {
+  switch (type) {
+    case "date":
+      if (typeof value !== "string") return null;
+      return parseTime(value) === undefined ? "<invalid>" : ageOf(value, nowMs);
+    case "integer":
+      return typeof value === "number" ? Math.trunc(value) : null;
+    case "number":
+      return typeof value === "number" ? value : null;
+    case "boolean":
+      return typeof value === "boolean" ? value : null;
+    default:
+      // As Go's templates show it.
+      return value === null ? "<no value>" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  }
 }
 
 function defaultCell(column: TableColumn, object: KubeObject, nowMs: number): unknown {

@@ -20,7 +20,7 @@ import { admissionRequest } from "./admission-request.ts";
 import { admitBody, isKnownIn } from "./body.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
-import { subresourceKind } from "./subresource-kinds.ts";
+import { ownView, subresourceKind } from "./subresource-kinds.ts";
 
 const BINDING = { group: "", version: "v1", kind: "Binding" };
 const IN_MESSAGES = { group: "", resource: "pods/binding" };
@@ -47,7 +47,9 @@ export async function bindPod(
   const admitted = withMetadata(binding, { name, ...(namespace === undefined ? {} : { namespace }) });
   await admit(
     host.admission,
-    admissionRequest("CREATE", definition, admitted, undefined, "binding", options, context),
+    admissionRequest("CREATE", definition, admitted, undefined, "binding", options, context, {
+      view: ownView(BINDING),
+    }),
     (object) => object,
   );
   const nowMs = host.clock.now();

@@ -4,10 +4,12 @@ import {
   fieldInvalid,
   type GroupVersionKind,
   gvkOf,
+  internalError,
   invalid,
   isJsonObject,
   type KubeObject,
   type ObjectMeta,
+  plainFailure,
   type ResourceAddress,
   type WriteOptions,
 } from "#machinery";
@@ -170,6 +172,16 @@ function refuseStrictly(
       `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: strict decoding error: ${errors.join(", ")}`,
     );
   for (const error of errors) context.warn(error);
+}
+
+/** Why what a webhook made of an object is none of its kind; `undefined` when it is. */
+export function decodingMistake(definition: ResourceDefinition, object: KubeObject): Error | undefined {
+  const { kind, schema, origin } = definition;
+  const { group, version, kind: made } = gvkOf({ apiVersion: object.apiVersion ?? "", kind: object.kind ?? "" });
+  if (made !== kind.kind || group !== kind.group || version !== kind.version)
+    return plainFailure(`converting (${version}.${made}) to (${goNameOf({ kind })}): unknown conversion`);
+  const mismatch = schema === undefined || origin !== "builtin" ? undefined : goMismatch(schema, object, kind.kind);
+  return mismatch === undefined ? undefined : internalError(new Error(mismatch));
 }
 
 /** What a mutating plugin made is defaulted again, as its patch could have removed something. */

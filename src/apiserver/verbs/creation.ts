@@ -54,7 +54,7 @@ export async function createObject(
   if (namespaces !== undefined) await host.store(namespaces).load();
   checkNamespace(host, definition, at, metadata.name ?? "");
   const alongside: WrittenAlongside[] = [];
-  const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context, alongside);
+  const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context, { alongside });
   object = (await admit(host.admission, request, (changed) => {
     const mutated = settleMutation(definition, changed, object, known);
     const settled = strategy.settleCreated?.(mutated) ?? mutated;

@@ -26,6 +26,7 @@ export async function deleteObject(
   name: string,
   options: DeleteOptions,
   context: RequestContext,
+  { isNameless = false }: { readonly isNameless?: boolean } = {},
 ): Promise<KubeObject> {
   const store = host.store(definition);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
@@ -40,7 +41,7 @@ export async function deleteObject(
     mustMeet(definition, old, options.preconditions);
     await admit(
       host.admission,
-      admissionRequest("DELETE", definition, undefined, old, undefined, options, context),
+      admissionRequest("DELETE", definition, undefined, old, undefined, options, context, { isNameless }),
       (object) => object,
     );
     const plan = planDeletion(definition, old, options, host.clock.now());
@@ -102,7 +103,9 @@ export async function deleteCollection(
   const { items, ...list } = await listObjects(host, { ...request, ...request.selection });
   for (const { metadata } of items) {
     try {
-      await deleteObject(host, definition, metadata.namespace, metadata.name ?? "", request.options ?? {}, context);
+      await deleteObject(host, definition, metadata.namespace, metadata.name ?? "", request.options ?? {}, context, {
+        isNameless: true,
+      });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }

@@ -13,16 +13,19 @@ import {
   plainFailure,
   type ResourceRequest,
   setPath,
+  withMetadata,
 } from "#machinery";
 import { type RequestContext, type ResourceDefinition, systemUser, unheard } from "../definition.ts";
+import { admit } from "../admission.ts";
 import { successStatus } from "../deletion.ts";
 import { deleteOptions } from "../http/options.ts";
 import { namespaceMismatch } from "../metadata.ts";
+import { admissionRequest } from "./admission-request.ts";
 import { admitBody, isKnownIn } from "./body.ts";
 import { deleteObject, mustMeet } from "./deletion.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
-import { subresourceKind } from "./subresource-kinds.ts";
+import { ownView, subresourceKind } from "./subresource-kinds.ts";
 
 const EVICTION = { group: "policy", version: "v1", kind: "Eviction" };
 /** The version in which clients before Kubernetes 1.22 evict; nothing else of it is served. */
@@ -68,6 +71,14 @@ export async function evictPod(
     (eviction as { readonly deleteOptions?: Readonly<Record<string, unknown>> }).deleteOptions ?? {},
   );
   const isDryRun = options.dryRun === true || asked.dryRun === true;
+  const addressed = withMetadata(eviction, { name, ...(namespace === undefined ? {} : { namespace }) });
+  await admit(
+    host.admission,
+    admissionRequest("CREATE", definition, addressed, undefined, "eviction", options, context, {
+      view: ownView(EVICTION),
+    }),
+    (object) => object,
+  );
   const pod = host.store(definition).get(objectKey(namespace, name))?.object;
   if (pod === undefined) throw notFound(definition.kind, name);
   if (!isCountedByNobody(pod)) await chargeBudget(host, pod, isDryRun);

@@ -14,7 +14,7 @@ import {
   withMetadata,
   type WriteOptions,
 } from "#machinery";
-import { admit, type WrittenAlongside } from "../admission.ts";
+import { type AdmissionView, admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { hasSpecFinalizers } from "../deletion.ts";
 import { metadataForUpdate, mustBeThis, statusMetadata, withoutRepeatedOwners } from "../metadata.ts";
@@ -50,6 +50,8 @@ export interface Modification {
   readonly isPatch?: boolean;
   /** A change by the server itself that was admitted as something else: no owner, no generation, no plugin. */
   readonly isUntracked?: boolean;
+  /** What users' webhooks and policies see of it. */
+  readonly view?: AdmissionView;
 }
 
 /**
@@ -70,6 +72,7 @@ export async function modifyObject(
     ownsFields = false,
     isPatch = false,
     isUntracked = false,
+    view,
   }: Modification = {},
 ): Promise<KubeObject> {
   if (expectedVersion && !/^\d+$/.test(expectedVersion))
@@ -114,16 +117,10 @@ export async function modifyObject(
           context,
         );
     const alongside: WrittenAlongside[] = [];
-    const request = admissionRequest(
-      "UPDATE",
-      definition,
-      object,
-      old,
-      address.subresource,
-      options,
-      context,
+    const request = admissionRequest("UPDATE", definition, object, old, address.subresource, options, context, {
       alongside,
-    );
+      view,
+    });
     const plugins = isUntracked ? [] : host.admission;
     object = (await admit(plugins, request, (mutated) => {
       if (isUntracked) return mutated;
@@ -237,14 +234,13 @@ function separateStatus(
   // An approval decides by conditions; the rest of the status is the signer's.
   if (subresource === "approval") {
     const conditions = getPath(object, "status", "conditions");
-    return setPath(
-      { ...old, metadata: { ...old.metadata, managedFields: object.metadata.managedFields } } as KubeObject,
-      ["status", "conditions"],
-      conditions,
-    );
+    return setPath({ ...old, metadata: object.metadata } as KubeObject, ["status", "conditions"], conditions);
   }
   if (subresource === "finalize")
-    return withFinalizers(old, (getPath(object, "spec", "finalizers") ?? []) as readonly string[]);
+    return withFinalizers(
+      { ...old, metadata: object.metadata } as KubeObject,
+      (getPath(object, "spec", "finalizers") ?? []) as readonly string[],
+    );
   if (!hasSubresource(definition, "status")) return object;
   const rest = copyWithout(object, "status");
   const status = (old as { status?: unknown }).status;

@@ -1,6 +1,8 @@
 import {
   apiVersionOf,
   badRequest,
+  getPath,
+  internalError,
   isExpired,
   type KubeList,
   type KubeObject,
@@ -54,7 +56,12 @@ export async function getObject(
   const object = stored instanceof HeldRevision ? stored.glimpse : stored.object;
   await host.prepare(definition, [object]);
   const shown = host.convert(object, definition);
-  if (request.subresource === "scale") return scaleOf(definition, shown);
+  if (request.subresource === "scale") {
+    const path = definition.origin === "custom" ? definition.scale?.spec : undefined;
+    if (path !== undefined && getPath(shown, ...path) === undefined)
+      throw internalError(new Error(`the spec replicas field ${JSON.stringify(`.${path.join(".")}`)} does not exist`));
+    return scaleOf(definition, shown);
+  }
   return shown;
 }
 

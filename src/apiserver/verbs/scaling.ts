@@ -77,6 +77,11 @@ export async function scaleObject(
     expectedVersion: write.expectedVersion,
     show: (result) => scaleOf(definition, result),
     ownsFields: true,
+    view: {
+      kind: SCALE_KIND,
+      show: (object) => scaleOf(definition, object),
+      take: (shown, object) => setPath(object, definition.scale?.spec ?? REPLICAS, replicasOf(shown)),
+    },
   });
 }
 

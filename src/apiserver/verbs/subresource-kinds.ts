@@ -2,7 +2,15 @@ import type { GroupVersionKind } from "#machinery";
 import { Schema } from "#machinery";
 import { goForm } from "../builtin/go-shape.ts";
 import { builtinSchemas, resolveBuiltin } from "../builtin/schemas.ts";
+import type { AdmissionView } from "../admission.ts";
 import type { ResourceDefinition } from "../definition.ts";
+
+/** The view of what is posted to a subresource: an object of a kind of its own. */
+export const ownView = (kind: GroupVersionKind): AdmissionView => ({
+  kind,
+  show: (object) => object,
+  take: (shown) => shown,
+});
 
 const known = new WeakMap<ResourceDefinition, Map<string, ResourceDefinition>>();
 

@@ -1,12 +1,21 @@
-import { fieldInvalid, invalid, type KubeObject, methodNotSupported, type ResourceRequest } from "#machinery";
+import {
+  fieldInvalid,
+  invalid,
+  type KubeObject,
+  methodNotSupported,
+  type ResourceRequest,
+  withMetadata,
+} from "#machinery";
+import { admit } from "../admission.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { namespaceMismatch } from "../metadata.ts";
+import { admissionRequest } from "./admission-request.ts";
 import { bindPod } from "./binding.ts";
 import { admitBody, isKnownIn } from "./body.ts";
 import { evictPod } from "./eviction.ts";
 import type { VerbHost } from "./host.ts";
 import { readStored } from "./reading.ts";
-import { subresourceKind } from "./subresource-kinds.ts";
+import { ownView, subresourceKind } from "./subresource-kinds.ts";
 
 const TOKEN_REQUEST = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
 
@@ -27,6 +36,21 @@ function readTokenRequest(
   return asked;
 }
 
+/** A request for a token as users' webhooks and policies let it pass. */
+async function admittedTokenRequest(
+  host: VerbHost,
+  definition: ResourceDefinition,
+  request: Extract<ResourceRequest, { verb: "create" }>,
+  context: RequestContext,
+): Promise<KubeObject> {
+  const { namespace, name = "", options = {} } = request;
+  const asked = readTokenRequest(host, definition, request, context);
+  const addressed = withMetadata(asked, { name, ...(namespace === undefined ? {} : { namespace }) });
+  const view = ownView(TOKEN_REQUEST);
+  const review = admissionRequest("CREATE", definition, addressed, undefined, "token", options, context, { view });
+  return (await admit(host.admission, review, (object) => object)) as KubeObject;
+}
+
 /** Posts to a subresource: binding, eviction, token and the like. */
 export async function createSubresource(
   host: VerbHost,
@@ -42,8 +66,10 @@ export async function createSubresource(
     return evictPod(host, definition, request, context);
   const handler = host.connect.get(`${definition.kind.group}/${definition.kind.resource}/${subresource}`);
   if (handler !== undefined) {
-    const asked = subresource === "token" ? readTokenRequest(host, definition, request, context) : body;
-    return handler(readStored(host, definition, namespace, name).object, asked, context);
+    const { object } = readStored(host, definition, namespace, name);
+    if (subresource !== "token") return handler(object, body, context);
+    const asked = await admittedTokenRequest(host, definition, request, context);
+    return handler(object, asked, context);
   }
   throw methodNotSupported(definition.kind, "create");
 }

@@ -63,6 +63,8 @@ function builtinErrors(
     return strategy.validateStatus(object, old);
   const part = subresource === undefined || old === undefined ? undefined : strategy.parts?.[subresource];
   if (part !== undefined && old !== undefined) return part.validate(object, old);
+  if (subresource === "approval" && old !== undefined && strategy.validateApproval !== undefined)
+    return strategy.validateApproval(object, old);
   if (subresource === "finalize" && strategy.validateFinalize !== undefined) return strategy.validateFinalize(object);
   // Other parts of an object change what an update of the whole may not, such as a pod's node.
   if (subresource !== undefined && subresource !== "status" && strategy.rulesAreWhole)

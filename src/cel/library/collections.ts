@@ -1,3 +1,4 @@
+import { CelBudgetError } from "../frame.ts";
 import { call, method, type Overload } from "../functions.ts";
 import { CelRuntimeError, compareValues, Duration, isEqual, Optional, Uint, type Value } from "../values.ts";
 
@@ -81,9 +82,44 @@ export const collectionLibrary: readonly Overload[] = [
   }),
   method("optional<A>.or(optional<A>): optional<A>", (a: Optional, b: Optional) => (a.value === undefined ? b : a)),
   method("optional<A>.orValue(A): A", (a: Optional, b: Value) => (a.value === undefined ? b : a.value)),
+  ...SORTABLE.map((type) =>
+    method(`list<${type}>.sort(): list<${type}>`, (list: List) => [...list].sort(ordered), "square"),
+  ),
+  method("list<A>.distinct(): list<A>", distinct, "square"),
+  method("list<A>.reverse(): list<A>", (list: List) => [...list].reverse(), "list"),
+  method("list<A>.slice(int, int): list<A>", slice, "list"),
+  method("list<list<A>>.flatten(): list<A>", (list: List) => list.flat() as Value, "list"),
+  method("list<dyn>.flatten(int): list<dyn>", flatten, "list"),
+  call("lists.range(int): list<int>", range, "list"),
   method("list<A>.first(): optional<A>", (list: List) => new Optional(list[0])),
   method("list<A>.last(): optional<A>", (list: List) => new Optional(list[list.length - 1])),
 ];
+
+function distinct(list: List): Value {
+  const found: Value[] = [];
+  for (const item of list) if (!has(found, item)) found.push(item);
+  return found;
+}
+
+function slice(list: List, from: bigint, to: bigint): Value {
+  const refuse = (why: string) => new CelRuntimeError(`cannot slice(${from}, ${to}), ${why}`);
+  if (from < 0n || to < 0n) throw refuse("negative indexes not supported");
+  if (from > to) throw refuse("start index must be less than or equal to end index");
+  if (BigInt(list.length) < to) throw refuse(`list is length ${list.length}`);
+  return list.slice(Number(from), Number(to));
+}
+
+function flatten(list: List, depth: bigint): Value {
+  if (depth < 0n) throw new CelRuntimeError("level must be non-negative");
+  return list.flatMap((item) => (Array.isArray(item) && depth > 0n ? (flatten(item, depth - 1n) as List) : [item]));
+}
+
+const RANGE_MAX = 1_000_000n;
+
+function range(size: bigint): Value {
+  if (size > RANGE_MAX) throw new CelBudgetError("operation cancelled: actual cost limit exceeded");
+  return Array.from({ length: size < 0n ? 0 : Number(size) }, (_, at) => BigInt(at));
+}
 
 function unwrap(list: readonly Value[]): Value {
   return list.flatMap((item) => (item instanceof Optional && item.value !== undefined ? [item.value] : []));
