@@ -212,6 +212,14 @@ export function goQuoted(text: string): string {
   return `"${inner}"`;
 }
 
+/** JSON as Go writes values it knows no type of: every map by the order of its names. */
+export function goSorted(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(goSorted).join(",")}]`;
+  if (typeof value !== "object" || value === null) return goJson(value ?? null);
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${members.map(([name, member]) => `${goJson(name)}:${goSorted(member)}`).join(",")}}`;
+}
+
 /** JSON as Go writes it, with what could be HTML escaped. */
 export const goJson = (value: unknown): string =>
   JSON.stringify(value).replace(

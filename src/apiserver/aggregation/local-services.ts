@@ -73,7 +73,8 @@ export class LocalServices {
     await store.load();
     const wanted = new Map<string, KubeObject>();
     for (const { kind, origin, virtual } of this.#server.registry.all) {
-      if (origin === "remote") continue;
+      // The group of APIServices themselves has none.
+      if (origin === "remote" || kind.group === API_SERVICES.group) continue;
       const name = `${kind.version}.${kind.group}`;
       if (virtual !== undefined && wanted.has(name)) continue;
       if (!wanted.has(name)) wanted.set(name, localService(kind.group, kind.version, origin === "builtin"));

@@ -11,6 +11,7 @@ const schema = Schema.compile({
       properties: {
         name: { type: "string" },
         labels: { type: "object", additionalProperties: { type: "string" } },
+        annotations: { type: "object", additionalProperties: { type: "string" } },
       },
     },
     spec: {
@@ -163,6 +164,44 @@ describe("server-side apply", () => {
     expect(two.status.details?.causes).toHaveLength(2);
     const forced = apply(updated, spec({ replicas: 2, note: "y" }), "two", { force: true });
     expect(ownersOf(forced)).toEqual({ "two Apply": [".spec.note", ".spec.replicas"] });
+  });
+
+  describe("after kubectl applied on the client's side", () => {
+    const LAST = "kubectl.kubernetes.io/last-applied-configuration";
+    /** An object with what kubectl says it applied last, written by another manager. */
+    const withLast = (last: string, present: object = { replicas: 1, note: "x" }) => {
+      const object = { ...spec(present), metadata: { name: "a", annotations: { [LAST]: last } } };
+      return trackUpdate(undefined, object as KubeObject, kind, by("kubectl-client-side-apply"));
+    };
+    const said = JSON.stringify(spec({ replicas: 1, note: "x" }));
+
+    it("kubectl takes its fields over, and keeps the annotation in step", () => {
+      const next = apply(withLast(said), spec({ replicas: 2, note: "<y>" }), "kubectl");
+      expect(specOf(next)).toEqual({ replicas: 2, note: "<y>" });
+      expect(ownersOf(next)["kubectl Apply"]).toEqual([".spec.note", ".spec.replicas"]);
+      expect(next.metadata.annotations?.[LAST]).toBe(
+        '{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"name":"a"},"spec":{"note":"\\u003cy\\u003e","replicas":2}}\n',
+      );
+    });
+
+    it("others conflict, and so does what is no longer as it was applied", () => {
+      expect(refusal(() => apply(withLast(said), spec({ replicas: 2 }), "argocd")).code).toBe(409);
+      const scaled = withLast(said, { replicas: 5, note: "x" });
+      const conflict = refusal(() => apply(scaled, spec({ replicas: 2, note: "y" }), "kubectl"));
+      expect(conflict.message).toBe(
+        'Apply failed with 1 conflict: conflict with "kubectl-client-side-apply" using example.com/v1: .spec.replicas',
+      );
+    });
+
+    it.each([
+      ["no JSON", "nonsense"],
+      ["no object", "[]"],
+      ["another kind", JSON.stringify({ ...spec({ replicas: 1 }), kind: "Other" })],
+      ["another version", JSON.stringify({ ...spec({ replicas: 1 }), apiVersion: "example.com/v2" })],
+      ["a wrong type", JSON.stringify(spec({ replicas: "1" }))],
+    ])("an annotation that holds %s gives nothing", (_what, last) => {
+      expect(refusal(() => apply(withLast(last), spec({ replicas: 2 }), "kubectl")).code).toBe(409);
+    });
   });
 
   it("takes an object nobody owns for one that was updated before", () => {

@@ -11,6 +11,7 @@ import {
   withMetadata,
 } from "#machinery";
 import { difference, type FieldSet, intersection, only, pathsOf, union } from "./field-set.ts";
+import { keepLastApplied, lastApplied } from "./last-applied.ts";
 import { isBy, isReset, type Manager, newEntry, type Owner, readOwners, writeOwners } from "./managers.ts";
 import { compare, fieldsOf, mergeApplied, removeFields, typedErrors } from "./typed.ts";
 
@@ -129,8 +130,9 @@ export function applyManaged(
   const { changed: allChanged, removed: allRemoved } = compare(present, merged, schema);
   const changed = writable(allChanged, kind, manager.subresource);
   const removed = writable(allRemoved, kind, manager.subresource);
+  const contested = difference(changed, appliedLast(live, applied, present, kind, manager));
   const conflicts = others.flatMap((owner) => {
-    const both = intersection(owner.fields, changed);
+    const both = intersection(owner.fields, contested);
     return both === undefined ? [] : [{ entry: owner.entry, paths: pathsOf(both) }];
   });
   if (conflicts.length > 0 && !manager.force) throw conflictError(conflicts);
@@ -142,10 +144,27 @@ export function applyManaged(
   const managedFields = writeOwners(mine === undefined ? left : [...left, { entry, fields: mine }]);
   const { metadata, ...rest } = merged as Readonly<Record<string, unknown>> & { readonly metadata?: ObjectMeta };
   const kept = Object.fromEntries(Object.entries(live.metadata).filter(([key]) => UNOWNED.has(key)));
-  return withMetadata(
+  const object = withMetadata(
     { apiVersion: applied.apiVersion, kind: applied.kind, ...rest, metadata: { ...kept, ...metadata } } as KubeObject,
     { managedFields },
   );
+  return keepLastApplied(object, applied, manager);
+}
+
+/** Fields that still are what kubectl applied on the client's side. Where that cannot be read as the kind, there are none. */
+function appliedLast(
+  live: KubeObject,
+  applied: KubeObject,
+  present: Readonly<Record<string, unknown>>,
+  kind: OwnedKind,
+  manager: Manager,
+): FieldSet | undefined {
+  const last = lastApplied(live, manager);
+  if (last === undefined || last.apiVersion !== applied.apiVersion || last.kind !== applied.kind) return undefined;
+  if (typedErrors(copyWithout(last, "apiVersion", "kind"), kind.schema).length > 0) return undefined;
+  const said = owned(last);
+  const { changed, removed } = compare(said, present, kind.schema);
+  return writable(difference(difference(fieldsOf(said, kind.schema), changed), removed), kind, manager.subresource);
 }
 
 /** An object nobody applied before belongs, as far as it is known, to whoever wrote it before. */

@@ -143,13 +143,18 @@ class Settlers {
   of(schema: JsonSchema): Settle | undefined {
     const name = refOf(schema);
     if (name !== undefined) return this.ofNamed(name);
-    const inner =
-      schema.items ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined);
-    const each = inner === undefined ? undefined : this.of(inner);
-    if (each === undefined) return undefined;
-    return schema.items === undefined
-      ? (value, isFilled, known) => (isJsonObject(value) ? mapMembers(value, each, isFilled, known) : value)
-      : (value, isFilled, known) => (Array.isArray(value) ? mapList(value, each, isFilled, known) : value);
+    if (schema.items !== undefined) {
+      const each = this.of(schema.items);
+      if (each === undefined) return undefined;
+      return (value, isFilled, known) => (Array.isArray(value) ? mapList(value, each, isFilled, known) : value);
+    }
+    if (typeof schema.additionalProperties !== "object") return undefined;
+    const each = this.of(schema.additionalProperties);
+    return (value, isFilled, known) => {
+      if (!isJsonObject(value) || value === known) return value;
+      const members = each === undefined ? value : mapMembers(value, each, isFilled, known);
+      return isFilled ? inNameOrder(members) : members;
+    };
   }
 
   ofNamed(name: string): Settle | undefined {
@@ -318,6 +323,21 @@ function mapMembers(
     if (next !== item) setOwn((result ??= { ...map }), key, next);
   }
   return result ?? map;
+}
+
+const IS_INDEX = /^\d+$/;
+
+/** Go writes maps by the order of their names. Names that are numbers come first here whatever is done: such maps stay. */
+function inNameOrder(map: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const names = Object.keys(map);
+  if (
+    names.every((name, at) => at === 0 || (names[at - 1] as string) <= name) ||
+    names.some((name) => IS_INDEX.test(name))
+  )
+    return map;
+  const result: Record<string, unknown> = {};
+  for (const name of names.sort()) setOwn(result, name, map[name]);
+  return result;
 }
 
 type Empty = (value: unknown, known: unknown) => unknown;

@@ -22,7 +22,7 @@ export function tableOf(
   withColumns = true,
 ): unknown {
   const isList = Array.isArray((answer as KubeList).items);
-  const items = isList ? (answer as KubeList).items : [answer as KubeObject];
+  const items = isList ? inShownOrder(definition, (answer as KubeList).items) : [answer as KubeObject];
   const columns = definition.columns.length > 0 ? definition.columns : DEFAULT_COLUMNS;
   const { resourceVersion, continue: token, remainingItemCount } = answer.metadata as KubeList["metadata"];
   return {
@@ -51,6 +51,13 @@ export function tableOf(
             object: include === "None" ? null : include === "Object" ? object : partialOf(definition, object),
           })),
   };
+}
+
+/** Flow schemas are shown as they are tried: by their precedence. */
+function inShownOrder({ kind }: ResourceDefinition, items: readonly KubeObject[]): readonly KubeObject[] {
+  if (kind.group !== "flowcontrol.apiserver.k8s.io" || kind.kind !== "FlowSchema") return items;
+  const precedence = (object: KubeObject) => Number(getPath(object, "spec", "matchingPrecedence") ?? 0);
+  return [...items].sort((one, other) => precedence(one) - precedence(other));
 }
 
 const isCreatedAt = ({ name }: TableColumn) => name === "Created At";
