@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { expect, it } from "vitest";
 import { createHttpTransport } from "./http-transport.ts";
 
@@ -12,5 +13,22 @@ it("says with each request, and not before, that a certificate cannot be read", 
       await expect(transport.raw({ method: "GET", path: "/version" })).rejects.toThrow(/PEM|start line/);
   } finally {
     await transport.close();
+  }
+});
+
+it("says of whom it had no answer, and for how long", async () => {
+  const sockets = new Set<Socket>();
+  const silent = createServer((socket) => void sockets.add(socket));
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const transport = createHttpTransport({ server: `http://${host}`, timeoutMs: 50 });
+  try {
+    await expect(transport.raw({ method: "GET", path: "/version" })).rejects.toThrow(
+      `no answer from ${host} within 0.05 s`,
+    );
+  } finally {
+    await transport.close();
+    for (const socket of sockets) socket.destroy();
+    silent.close();
   }
 });

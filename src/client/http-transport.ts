@@ -58,6 +58,7 @@ export interface HttpTransport extends Transport {
 
 const NO_HEADERS: Readonly<Record<string, string>> = {};
 const CONNECTIONS_MAX = 64;
+const CONNECT_MS = 10_000;
 /** Kinds followed at a time. */
 const WATCHES_MAX = 4_096;
 
@@ -138,7 +139,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       );
     } catch (error) {
       if (!hasBegun) told("<error>");
-      throw inWords(error, timeoutMs);
+      throw inWords(error, server.host, timeoutMs);
     }
   }
 
@@ -256,7 +257,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
         })
         .catch((error: unknown) => {
           told("<error>");
-          throw inWords(error, timeoutMs);
+          throw inWords(error, server.host, timeoutMs);
         });
       told(answer.statusCode);
       if (answer.statusCode !== 200) {
@@ -314,7 +315,7 @@ function createDispatcher(options: HttpTransportOptions, trust: Trust, connectio
     keepAliveMaxTimeout: 300_000,
   };
   if (options.proxyUrl === undefined || options.proxyUrl === "")
-    return new Agent({ ...shared, connect: { ...tls, timeout: 10_000 } });
+    return new Agent({ ...shared, connect: { ...tls, timeout: CONNECT_MS } });
   const { proxyUrl, proxyHeaders } = options;
   return new Agent({
     ...shared,
@@ -388,12 +389,12 @@ function warningsOf(lines: readonly string[]): string[] {
 }
 
 /** What the library calls a headers timeout says nothing to whoever waited. */
-function inWords(error: unknown, timeoutMs: number): unknown {
+function inWords(error: unknown, host: string, timeoutMs: number): unknown {
   switch ((error as { readonly code?: unknown } | null)?.code) {
     case "UND_ERR_HEADERS_TIMEOUT":
-      return new Error(`no answer within ${timeoutMs / 1000} s`, { cause: error });
+      return new Error(`no answer from ${host} within ${timeoutMs / 1000} s`);
     case "UND_ERR_CONNECT_TIMEOUT":
-      return new Error("no connection within 10 s", { cause: error });
+      return new Error(`no connection to ${host} within ${CONNECT_MS / 1000} s`);
     default:
       return error;
   }

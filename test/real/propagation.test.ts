@@ -1,4 +1,5 @@
 /** Rules of propagation on a real cluster: what its API server fills in, keeps and refuses must not disturb them. */
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   ConfigMap,
@@ -11,7 +12,8 @@ import {
   Service,
 } from "#apis/kubernetes";
 import { ClusterPropagationPolicy, PropagationPolicy, Work } from "#apis/karmada";
-import { type Client, retryOnConflict } from "#client";
+import { systemClock } from "#base";
+import { type Client, createKindMapper, retryOnConflict } from "#client";
 import { getPath, type KubeObject, type ResourceKind } from "#machinery";
 import { aDefinition, aDeployment, aWidget, eventually, Widget } from "#testing";
 import { type PushFleet, startPushFleet } from "./push-fleet.ts";
@@ -270,5 +272,100 @@ describeReal("propagation to a real cluster", memberParts, () => {
     await soon(async () => (await member.find(Widget, at("w"))) === undefined);
     await plane.delete(CustomResourceDefinition, { name: "widgets.example.io" });
     await soon(async () => (await member.find(CustomResourceDefinition, { name: "widgets.example.io" })) === undefined);
+  });
+
+  test("[DR-31] cli 14.1: a namespace of a real cluster becomes templates that are equal, then ours, with nothing made anew, and goes back", {
+    timeout: 300_000,
+  }, async () => {
+    const namespace = "legacy";
+    const metadata = { namespace, name: "app" };
+    await member.create(Namespace, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+    const pods = { metadata: { labels: { app: "x" } }, spec: { containers: [{ name: "c", image: "nginx:1.29" }] } };
+    const selector = { matchLabels: { app: "x" } };
+    const once = { ...pods, spec: { ...pods.spec, restartPolicy: "Never" } };
+    const objects: readonly object[] = [
+      { apiVersion: "v1", kind: "ConfigMap", data: { a: "1" } },
+      { apiVersion: "v1", kind: "Secret", stringData: { a: "1" } },
+      { apiVersion: "v1", kind: "ServiceAccount" },
+      {
+        apiVersion: "v1",
+        kind: "PersistentVolumeClaim",
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, storageClassName: "none" },
+      },
+      { apiVersion: "v1", kind: "Service", spec: { selector: { app: "x" }, ports: [{ port: 80 }] } },
+      { apiVersion: "apps/v1", kind: "Deployment", spec: { replicas: 2, selector, template: pods } },
+      { apiVersion: "apps/v1", kind: "StatefulSet", spec: { serviceName: "app", selector, template: pods } },
+      { apiVersion: "apps/v1", kind: "DaemonSet", spec: { selector, template: pods } },
+      { apiVersion: "batch/v1", kind: "Job", spec: { template: once } },
+      {
+        apiVersion: "batch/v1",
+        kind: "CronJob",
+        spec: { schedule: "0 0 1 1 *", jobTemplate: { spec: { template: once } } },
+      },
+      { apiVersion: "policy/v1", kind: "PodDisruptionBudget", spec: { minAvailable: 1, selector } },
+      {
+        apiVersion: "autoscaling/v2",
+        kind: "HorizontalPodAutoscaler",
+        spec: {
+          maxReplicas: 3,
+          scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "other" },
+          metrics: [
+            { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } },
+          ],
+        },
+      },
+      { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", spec: { podSelector: {} } },
+      {
+        apiVersion: "networking.k8s.io/v1",
+        kind: "Ingress",
+        spec: { defaultBackend: { service: { name: "app", port: { number: 80 } } } },
+      },
+      {
+        apiVersion: "rbac.authorization.k8s.io/v1",
+        kind: "Role",
+        rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }],
+      },
+      {
+        apiVersion: "rbac.authorization.k8s.io/v1",
+        kind: "RoleBinding",
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "app" },
+        subjects: [{ kind: "ServiceAccount", name: "app", namespace }],
+      },
+    ];
+    const kinds = createKindMapper(member.transport, systemClock);
+    const kindOf = async (object: object) => {
+      const { apiVersion, kind } = object as KubeObject;
+      return (await kinds.find(apiVersion, kind)) as ResourceKind<KubeObject>;
+    };
+    for (const object of objects) await member.create(await kindOf(object), { ...object, metadata } as KubeObject);
+    await soon(async () => (await member.get(Deployment, metadata)).status?.readyReplicas === 2);
+    const uids = async () =>
+      Promise.all(objects.map(async (object) => (await member.get(await kindOf(object), metadata)).metadata.uid));
+    const before = await uids();
+    const running = async () =>
+      (await member.list(Pod, { namespace })).items.map(({ metadata: { uid } }) => uid).sort();
+    const podsBefore = await running();
+    const promote = (...words: readonly string[]) =>
+      fleet.program.run("promote", "-C", "real", "--kubeconfig", fleet.admin, ...words);
+    const words = ["all", "-n", namespace, "--create-namespace"];
+    const made = await promote(...words, "--policy-mode=none", "--yes");
+    expect(made.stdout).toMatch(new RegExp(`\\n${objects.length + 1} done, 0 failed, 0 skipped\\n$`));
+    // As the real server filled them in, and as ours did.
+    const again = JSON.parse((await promote(...words, "--policy-mode=none", "--dry-run", "-o", "json")).stdout) as {
+      readonly items: readonly { readonly action: string; readonly kind: string }[];
+    };
+    expect(again.items.filter(({ action }) => action !== "skip")).toEqual([]);
+    const plan = join(fleet.folder, "legacy.json");
+    expect(await promote(...words, "--dry-run", "--plan-file", plan)).toMatchObject({ code: 0 });
+    expect(await promote("--plan-file", plan, "--yes", "--wait=90s")).toMatchObject({ code: 0 });
+    expect([await uids(), await running()]).toEqual([before, podsBefore]);
+    expect((await member.get(Deployment, metadata)).metadata.labels).toMatchObject({ "karmada.io/managed": "true" });
+    const back = await promote("--undo", "-f", plan, "--yes");
+    // The namespace was made by the first plan, and is not in this one.
+    expect(back).toMatchObject({ code: 0, stdout: `${objects.length} done, 0 failed, 0 skipped\n` });
+    expect([await uids(), await running()]).toEqual([before, podsBefore]);
+    const left = (await member.get(Deployment, metadata)).metadata;
+    expect(Object.keys(left.labels ?? {}).filter((key) => key.includes("karmada.io"))).toEqual([]);
+    expect(await plane.find(Deployment, metadata)).toBeUndefined();
   });
 });

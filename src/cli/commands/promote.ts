@@ -189,7 +189,7 @@ async function promote(
     } catch (error) {
       const { namespace, name = "", uid = "" } = created.metadata;
       // Nothing has claimed it: without its policy it would stand there for nothing.
-      await client.delete(kind, { namespace, name }, { preconditions: { uid } });
+      await client.delete(kind, { namespace, name }, { propagationPolicy: "Background", preconditions: { uid } });
       warn(`ResourceTemplate (${keyText(template)}) is taken back`);
       throw isAlreadyExists(error) ? new Error(policyExists(policy), { cause: error }) : error;
     }

@@ -158,7 +158,8 @@ async function takeBack(
   const left = new Map<PlanItem, string>();
   for (const item of [...made].reverse())
     try {
-      await plane.delete(await kinds(item), { namespace: item.namespace, name: item.name });
+      const at = { namespace: item.namespace, name: item.name };
+      await plane.delete(await kinds(item), at, { propagationPolicy: "Background" });
     } catch (error) {
       left.set(item, `another one failed, and it could not be taken back: ${messageOf(error)}`);
     }

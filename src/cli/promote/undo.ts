@@ -78,7 +78,11 @@ async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions): Promis
   if (doomed !== undefined) return failed(doomed);
   if (isDryRun) return { item, outcome: "done" };
   const before = await member.find(kind, at);
-  await plane.delete(kind, at, { preconditions: { uid: present.metadata.uid ?? "" } });
+  // As kubectl deletes: left to itself a server keeps what belongs to a Job, and so its binding.
+  await plane.delete(kind, at, {
+    propagationPolicy: "Background",
+    preconditions: { uid: present.metadata.uid ?? "" },
+  });
   let held: string | undefined;
   do {
     held = await stillHeld(item, plan.cluster, plane, member, kind);
