@@ -331,6 +331,49 @@ describe("validation", () => {
       ["spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`"],
     ],
     [
+      "the names of claims that pods and StatefulSets make, and profiles without a type",
+      "v1/pods",
+      "Pod",
+      {
+        spec: {
+          ...template().spec,
+          securityContext: { seccompProfile: { localhostProfile: "p" } },
+          volumes: [
+            {
+              name: "V",
+              ephemeral: {
+                volumeClaimTemplate: {
+                  metadata: { name: "x" },
+                  spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+                },
+              },
+            },
+          ],
+        },
+      },
+      [
+        "spec.volumes[0].ephemeral.volumeClaimTemplate.metadata.name: Forbidden: cannot be set",
+        expect.stringMatching(
+          /^spec\.volumes\[0\]\.name: Invalid value: "V": PVC name "o0-V": a lowercase RFC 1123 subdomain/,
+        ),
+        expect.stringMatching(/^spec\.volumes\[0\]\.name: Invalid value: "V": a lowercase RFC 1123 label/),
+        "spec.securityContext.seccompProfile.type: Required value: type is required when seccompProfile is set",
+        'spec.securityContext.seccompProfile.localhostProfile: Invalid value: {"Type":"","LocalhostProfile":"p"}: can only be set when seccomp type is Localhost',
+      ],
+    ],
+    [
+      "a claim of a StatefulSet without a name",
+      "apps/v1/statefulsets",
+      "StatefulSet",
+      { spec: workload({ volumeClaimTemplates: [{}] }) },
+      [
+        "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required",
+        "spec.volumeClaimTemplates[0].spec.resources[storage]: Required value",
+        "spec.template.spec.volumes[0].persistentVolumeClaim.claimName: Required value",
+        "spec.template.spec.volumes[0].name: Required value",
+      ],
+    ],
+    [
       "a priority class that is not there",
       "v1/pods",
       "Pod",
@@ -416,6 +459,28 @@ describe("updates", () => {
       body: again as KubeObject,
     });
     expect(now).toMatchObject({ metadata: { labels: { a: "b" } }, spec: { priority: 0 } });
+  });
+
+  it("what was sent empty is told empty, and stored as nothing", async () => {
+    const empty = template({ containers: [{ name: "c", image: "i", args: [] }] }).spec;
+    const pod = await create("v1/pods", "Pod", { spec: empty });
+    expect(getPath(pod, "spec", "containers", "0", "args")).toBeUndefined();
+    const [, ...lines] = (
+      (await causesOf(update("v1/pods", pod, { containers: [{ name: "c", image: "i", args: ["a"] }] })))[0] ?? ""
+    ).split("\n");
+    expect(lines.filter((line) => line.includes("Args"))).toEqual(['-   "Args": null,', '+   "Args": [']);
+    const full = await create("v1/pods", "Pod", {
+      spec: template({ containers: [{ name: "c", image: "i", args: ["a"] }] }).spec,
+    });
+    expect(await causesOf(update("v1/pods", full, { containers: [{ name: "c", image: "i", args: [] }] }))).toEqual([
+      expect.stringContaining('+   "Args": [],'),
+    ]);
+    const selects = create("apps/v1/deployments", "Deployment", {
+      spec: workload({ template: { ...template(), metadata: { labels: {} } } }),
+    });
+    expect(await causesOf(selects)).toEqual([
+      "spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`",
+    ]);
   });
 
   it("a claim keeps its spec", async () => {
