@@ -184,7 +184,7 @@ const { values, positionals } = parseArgs({
     ignore: { type: "string", multiple: true, default: [] },
     update: { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
-    runs: { type: "string", default: "60" },
+    runs: { type: "string", default: "240" },
   },
 });
 const known = readKnown();

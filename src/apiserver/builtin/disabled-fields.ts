@@ -7,7 +7,7 @@ import type { Strategy } from "../definition.ts";
 
 const OF_PODS = [
   ...["containers", "initContainers"].map((list) => `${list}[].lifecycle.stopSignal`),
-  "volumes[].projected.sources[].clusterTrustBundle",
+  ...["clusterTrustBundle", "podCertificate"].map((source) => `volumes[].projected.sources[].${source}`),
 ];
 const ofPods = (path: string) => OF_PODS.map((field) => `${path}.${field}`);
 const ofTemplate = ofPods("spec.template.spec");
@@ -24,6 +24,7 @@ const DISABLED: Readonly<Record<string, readonly string[]>> = {
   "batch/Job": ofTemplate,
   "batch/CronJob": ofPods("spec.jobTemplate.spec.template.spec"),
   Node: ["spec.configSource"],
+  "storage.k8s.io/CSIDriver": ["spec.preventPodSchedulingIfMissing"],
   "coordination.k8s.io/Lease": ["spec.strategy", "spec.preferredHolder"],
 };
 

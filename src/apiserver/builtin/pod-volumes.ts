@@ -89,6 +89,11 @@ function iscsiErrors(source: Json, path: string): FieldError[] {
     errors.push(fieldInvalid(`${path}.iqn`, iqn, "must be valid format"));
   const lun = Number(source["lun"] ?? 0);
   if (lun < 0 || lun > 255) errors.push(fieldInvalid(`${path}.lun`, lun, "must be between 0 and 255, inclusive"));
+  const initiator = source["initiatorName"];
+  if (initiator !== undefined && !/^(iqn|eui|naa)/.test(String(initiator)))
+    errors.push(
+      fieldInvalid(`${path}.initiatorname`, initiator, "must be valid format starting with iqn, eui, or naa"),
+    );
   const asks = source["chapAuthDiscovery"] === true || source["chapAuthSession"] === true;
   if (asks && source["secretRef"] === undefined) errors.push(fieldRequired(`${path}.secretRef`));
   return errors;
@@ -282,7 +287,26 @@ const sources: readonly (readonly [string, Check, string?])[] = [
   ],
   ["cinder", (source, path) => needs(source, path, "volumeID")],
   ["cephfs", (source, path) => (listAt(source, "monitors").length === 0 ? [fieldRequired(`${path}.monitors`)] : [])],
-  ["quobyte", (source, path) => needs(source, path, "registry", "volume")],
+  [
+    "quobyte",
+    (source, path) => {
+      const registry = String(source["registry"] ?? "");
+      const isPair = (text: string) => /^[^:]+:\d+$/.test(text);
+      return [
+        ...needs(source, path, "registry"),
+        ...(registry === "" || registry.split(",").every(isPair)
+          ? []
+          : [
+              fieldInvalid(
+                `${path}.registry`,
+                registry,
+                "must be a host:port pair or multiple pairs separated by commas",
+              ),
+            ]),
+        ...needs(source, path, "volume"),
+      ];
+    },
+  ],
   [
     "downwardAPI",
     (source, path) => [
