@@ -153,6 +153,7 @@ const LOOKS_BETWEEN = new Set([
   "storage.k8s.io/storageclasses",
   "node.k8s.io/runtimeclasses",
   "networking.k8s.io/ingressclasses",
+  "batch/jobs",
   "configmaps",
   "secrets",
   "rbac.authorization.k8s.io/roles",

@@ -21,6 +21,7 @@ import {
   type KubeObject,
   labelMapErrors,
   labelKeyErrors,
+  labelValueErrors,
   setPath,
 } from "#machinery";
 import { deepEqual } from "#base";
@@ -30,6 +31,7 @@ import { claimStatusErrors, driverErrors, poolErrors } from "./device-status.ts"
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
+import { nodeSelectorErrors } from "./pod-scheduling.ts";
 import { immutableAt } from "./workload-rules.ts";
 
 const required = (value: unknown, path: string): FieldError[] =>
@@ -97,6 +99,23 @@ function amountErrors(request: Json, where: string): FieldError[] {
   }
 }
 
+const EFFECTS = ["NoExecute", "NoSchedule", "None"];
+
+function taintErrors(device: Json, where: string): FieldError[] {
+  return listAt(device, "taints").flatMap(({ key, value, effect }, at) => {
+    const path = `${where}.taints[${at}]`;
+    return [
+      ...labelKeyErrors(String(key ?? "")).map((text) => fieldInvalid(`${path}.key`, key ?? "", text)),
+      ...labelValueErrors(String(value ?? ""), `${path}.value`),
+      ...(effect
+        ? EFFECTS.includes(String(effect))
+          ? []
+          : [fieldNotSupported(`${path}.effect`, effect, EFFECTS)]
+        : [fieldRequired(`${path}.effect`)]),
+    ];
+  });
+}
+
 function tolerationErrors(request: Json, where: string): FieldError[] {
   return listAt(request, "tolerations").flatMap(({ key, operator, value, effect }, at) => {
     const path = `${where}.tolerations[${at}]`;
@@ -107,13 +126,11 @@ function tolerationErrors(request: Json, where: string): FieldError[] {
           ? [fieldInvalid(`${path}.value`, value, "must be empty for operator `Exists`")]
           : []
         : operator === "Equal"
-          ? []
+          ? labelValueErrors(String(value ?? ""), `${path}.value`)
           : operator
             ? [fieldNotSupported(`${path}.operator`, operator, ["Equal", "Exists"])]
             : [fieldRequired(`${path}.operator`)]),
-      ...(!effect || ["NoExecute", "NoSchedule", "None"].includes(String(effect))
-        ? []
-        : [fieldNotSupported(`${path}.effect`, effect, ["NoExecute", "NoSchedule", "None"])]),
+      ...(!effect || EFFECTS.includes(String(effect)) ? [] : [fieldNotSupported(`${path}.effect`, effect, EFFECTS)]),
     ];
   });
 }
@@ -336,6 +353,7 @@ function deviceErrors(device: Json, where: string): FieldError[] {
       ...attributeErrors(value, `${where}.attributes[${name}]`),
     ]),
     ...entries("capacity").flatMap(([name]) => attributeNameErrors(name, `${where}.capacity`, false)),
+    ...taintErrors(device, where),
   ];
 }
 
@@ -358,6 +376,7 @@ function sliceDeviceErrors(object: KubeObject): FieldError[] {
   const spec = specOf(object);
   const places = PLACES.filter((part) => spec[part] !== undefined && spec[part] !== "" && spec[part] !== false);
   const errors = spec["nodeName"] ? subdomainErrorsAt(spec["nodeName"], "spec.nodeName") : [];
+  if (isMap(spec["nodeSelector"])) errors.push(...nodeErrors(spec["nodeSelector"] as Json, "spec.nodeSelector"));
   // What may be left out says something where it is there.
   for (const part of PLACES)
     if (spec[part] === "")
@@ -383,7 +402,59 @@ function sliceDeviceErrors(object: KubeObject): FieldError[] {
     errors.push(...deviceErrors(device, `spec.devices[${at}]`));
     if (hadName(device["name"])) repeated.push(fieldDuplicate(`spec.devices[${at}]`, device["name"]));
   }
-  return [...errors, ...repeated];
+  return [...errors, ...repeated, ...counterErrors(spec)];
+}
+
+/** Nodes by one term. */
+function nodeErrors(selector: Json, path: string): FieldError[] {
+  const terms = selector["nodeSelectorTerms"] as readonly Json[] | undefined;
+  return [
+    ...nodeSelectorErrors(selector, path),
+    ...(terms?.length === 1
+      ? []
+      : [
+          fieldInvalid(
+            `${path}.nodeSelectorTerms`,
+            terms?.map((term) => goValue("NodeSelectorTerm", term)) ?? null,
+            "must have exactly one node selector term",
+          ),
+        ]),
+  ];
+}
+
+/** Sets of counters that devices share: each has a name of its own. */
+function counterErrors(spec: Json): FieldError[] {
+  const sets = listAt(spec, "sharedCounters");
+  const wasThere = repetitions();
+  const repeated = sets.flatMap(({ name }, at) =>
+    wasThere(name) ? [fieldDuplicate(`spec.sharedCounters[${at}]`, name)] : [],
+  );
+  return [
+    ...sets.flatMap(({ name, counters }, at) => {
+      const path = `spec.sharedCounters[${at}]`;
+      return [
+        ...(name ? dnsLabelErrors(name, `${path}.name`) : [fieldRequired(`${path}.name`)]),
+        ...(Object.keys((counters ?? {}) as object).length === 0 ? [fieldRequired(`${path}.counters`)] : []),
+      ];
+    }),
+    ...repeated,
+  ];
+}
+
+/** Taints tell since when they are there. */
+function withTaintTimes(object: KubeObject, time: string | undefined): KubeObject {
+  const devices = listAt(object, "spec.devices");
+  if (time === undefined || devices.every((device) => listAt(device, "taints").every(({ timeAdded }) => timeAdded)))
+    return object;
+  const next = devices.map((device) =>
+    listAt(device, "taints").length === 0
+      ? device
+      : {
+          ...device,
+          taints: listAt(device, "taints").map((taint) => ({ ...taint, timeAdded: taint["timeAdded"] ?? time })),
+        },
+  );
+  return setPath(object, ["spec", "devices"], next);
 }
 
 const fixedSpec = (type: string) => (object: KubeObject, old: KubeObject) =>
@@ -422,6 +493,8 @@ export const deviceRules: Readonly<Record<string, Strategy>> = {
   },
   "resource.k8s.io/ResourceSlice": {
     rulesAreWhole: true,
+    prepareForCreate: (object) => withTaintTimes(object, object.metadata.creationTimestamp ?? undefined),
+    prepareForUpdate: (object, _old, _context, time) => withTaintTimes(object, time),
     validate: sliceErrors,
     validateNew: sliceDeviceErrors,
     validateUpdate: (object, old) => [

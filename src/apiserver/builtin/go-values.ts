@@ -110,7 +110,7 @@ function shown(schema: JsonSchema | undefined, value: unknown, isPointer: boolea
   const ref = refOf(schema);
   if (value === undefined || value === null) {
     if (isPointer) return null;
-    if (ref !== undefined) return ref.endsWith(".Time") || ref.endsWith(".Quantity") ? null : named(ref, {});
+    if (ref !== undefined) return /\.(?:Time|Quantity|RawExtension)$/.test(ref) ? null : named(ref, {});
     return schema.type === "string" ? "" : schema.type === "boolean" ? false : schema.type === "integer" ? 0 : null;
   }
   if (ref !== undefined) return named(ref, value);

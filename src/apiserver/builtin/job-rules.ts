@@ -14,7 +14,7 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, labelSelectorErrors, listAt, NOT_NEGATIVE, repetitions, valueAt } from "./checks.ts";
+import { filled, heldAt, isMap, labelSelectorErrors, listAt, NOT_NEGATIVE, repetitions, valueAt } from "./checks.ts";
 import { scheduleErrors, zoneErrors } from "./cron-schedules.ts";
 import { goValue } from "./go-values.ts";
 import { subdomainErrorsAt } from "./name-checks.ts";
@@ -377,12 +377,12 @@ function selectingErrors(spec: Json): FieldError[] {
     selector === undefined ? [fieldRequired("spec.selector")] : labelSelectorErrors(selector, "spec.selector");
   errors.push(...wrong);
   if (wrong.length > 0 && selector !== undefined) return errors;
-  const labels = valueAt(spec, "template.metadata.labels") as Readonly<Record<string, string>> | undefined;
+  const labels = heldAt(spec, "template.metadata.labels") as Readonly<Record<string, string>> | null;
   if (selector === undefined || compileLabelSelector(selector as LabelSelector)?.(labels ?? {}) !== true)
     errors.push(
       fieldInvalid(
         "spec.template.metadata.labels",
-        labels === undefined ? null : sortedKeys(labels),
+        labels === null ? null : sortedKeys(labels),
         "`selector` does not match template `labels`",
       ),
     );
@@ -393,30 +393,49 @@ const jobSpecOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) 
 
 const jobErrors = (object: KubeObject): FieldError[] => selectingErrors(jobSpecOf(object));
 
+const valueOf = (job: KubeObject, label: string): unknown =>
+  ((valueAt(job, "spec.template.metadata.labels") ?? {}) as Readonly<Record<string, unknown>>)[label];
+
 /** What the server makes of a Job's selector must not be written by its user. */
-function generatedSelectorErrors(object: KubeObject, spec: Json): FieldError[] {
-  if (spec["manualSelector"] === true) return [];
+function generatedSelectorErrors(object: KubeObject, spec: Json, old?: KubeObject): FieldError[] {
+  if (spec["manualSelector"] === true || (old !== undefined && spec["selector"] === undefined)) return [];
+  // A Job of long ago has the short labels alone.
+  const isOfToday = old === undefined || valueOf(old, CONTROLLER_UID) !== undefined;
   const labels = (valueAt(spec, "template.metadata.labels") ?? {}) as Readonly<Record<string, string>>;
   const selector = spec["selector"] as Json | undefined;
   const path = "spec.template.metadata.labels";
   const errors: FieldError[] = [];
   const uid = object.metadata.uid ?? "";
   const name = object.metadata.name ?? "";
-  for (const [key, value] of [
+  const expected = [
     ["controller-uid", uid],
     ["job-name", name],
-    [CONTROLLER_UID, uid],
-    [JOB_NAME, name],
-  ] as const)
+    ...(isOfToday
+      ? ([
+          [CONTROLLER_UID, uid],
+          [JOB_NAME, name],
+        ] as const)
+      : []),
+  ] as const;
+  for (const [key, value] of expected)
     if (labels[key] === undefined) errors.push(fieldRequired(`${path}[${key}]`, `must be '${value}'`));
     else if (labels[key] !== value)
       errors.push(fieldInvalid(`${path}[${key}]`, sortedKeys(labels), `must be '${value}'`));
-  const generated = { matchLabels: { [CONTROLLER_UID]: uid } };
+  const generated = { matchLabels: { [isOfToday ? CONTROLLER_UID : "controller-uid"]: uid } };
   if (selector !== undefined && !deepEqual(selector, generated))
-    errors.push(fieldInvalid("spec.selector", selector, "`selector` not auto-generated"));
+    errors.push(
+      fieldInvalid(
+        "spec.selector",
+        isMap(selector["matchLabels"])
+          ? { ...selector, matchLabels: sortedKeys(selector["matchLabels"] as Readonly<Record<string, string>>) }
+          : selector,
+        "`selector` not auto-generated",
+      ),
+    );
   return errors;
 }
 
+/** Kubernetes looks at the spec of an update twice, and says it. */
 function jobUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [spec, before] = [jobSpecOf(object), jobSpecOf(old)];
   const kept = (name: string, type?: string): FieldError[] =>
@@ -430,6 +449,7 @@ function jobUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
           ),
         ];
   return [
+    ...selectingErrors(spec),
     ...completionErrors(spec, before),
     ...kept("selector"),
     ...templateUpdateErrors(object, old),
@@ -594,8 +614,10 @@ export const jobRules: Readonly<Record<string, Strategy>> = {
       withSpec(jobSpecDefaults)(valueAt(object, "spec.manualSelector") === true ? labelledAsPods(object) : object),
     prepareForCreate: (object) => labelledAsPods(selectOwnPods(object)),
     validateCreate: (object) => generatedSelectorErrors(object, jobSpecOf(object)),
-    // Kubernetes looks at the selector of an update twice, and says it.
-    validate: (object, old) => [...jobErrors(object), ...(old === undefined ? [] : selectingErrors(jobSpecOf(object)))],
+    validate: (object, old) => [
+      ...(old === undefined ? [] : generatedSelectorErrors(object, jobSpecOf(object), old)),
+      ...jobErrors(object),
+    ],
     validateUpdate: jobUpdateErrors,
     validateStatus: jobStatusErrors,
     fields: (object) => ({ "status.successful": String(valueAt(object, "status.succeeded") ?? 0) }),

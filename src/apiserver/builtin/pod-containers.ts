@@ -168,9 +168,33 @@ function ephemeralErrors(container: Json, path: string, spec: Json): FieldError[
 
 function restartErrors(container: Json, path: string): FieldError[] {
   const policy = container["restartPolicy"];
-  return policy === undefined || ["Always", "Never", "OnFailure"].includes(String(policy))
-    ? []
-    : [fieldNotSupported(`${path}.restartPolicy`, policy, ["Always", "Never", "OnFailure"])];
+  const rules = listAt(container, "restartPolicyRules");
+  const missing =
+    rules.length === 0
+      ? []
+      : [fieldRequired(`${path}.restartPolicy`, "must specify restartPolicy when restart rules are used")];
+  return [
+    ...(policy === undefined
+      ? missing
+      : ["Always", "Never", "OnFailure"].includes(String(policy))
+        ? []
+        : [fieldNotSupported(`${path}.restartPolicy`, policy, ["Always", "Never", "OnFailure"])]),
+    ...rules.flatMap((rule, at) => restartRuleErrors(rule, `${path}.restartPolicyRules[${at}]`)),
+  ];
+}
+
+function restartRuleErrors({ action, exitCodes }: Json, path: string): FieldError[] {
+  const actions = ["Restart", "RestartAllContainers"];
+  const operators = ["In", "NotIn"];
+  const operator = valueAt(exitCodes, "operator");
+  return [
+    ...(actions.includes(String(action)) ? [] : [fieldNotSupported(`${path}.action`, action ?? "", actions)]),
+    ...(exitCodes === undefined
+      ? [fieldRequired(`${path}.exitCodes`, "must be specified")]
+      : operators.includes(String(operator))
+        ? []
+        : [fieldNotSupported(`${path}.exitCodes.operator`, operator ?? "", operators)]),
+  ];
 }
 
 function resizeErrors(container: Json, path: string): FieldError[] {
@@ -572,12 +596,12 @@ const isExtended = (name: string) =>
 export const canOvercommit = (name: string): boolean => isNative(name) && !isHugePage(name);
 
 /** Mistakes of the name of a resource that containers ask for. */
-export function containerResourceErrors(name: string, path: string): FieldError[] {
+export function containerResourceErrors(name: string, path: string, isOfPod = false): FieldError[] {
   const wrong = labelKeyErrors(name).map((text) => fieldInvalid(path, name, text));
   if (wrong.length === 0 && !name.includes("/") && !isStandardResource(name))
     wrong.push(fieldInvalid(path, name, "must be a standard resource type or fully qualified"));
   if (!name.includes("/")) {
-    if (!FOR_CONTAINERS.has(name) && !isHugePage(name))
+    if (!isOfPod && !FOR_CONTAINERS.has(name) && !isHugePage(name))
       wrong.push(fieldInvalid(path, name, "must be a standard resource for containers"));
   } else if (!isNative(name) && !isExtended(name))
     wrong.push(fieldInvalid(path, name, "doesn't follow extended resource name standard"));
@@ -594,7 +618,12 @@ export function containerAmountErrors(name: string, amount: string, path: string
 }
 
 /** Mistakes of what a container, or a whole pod, asks for and may have. */
-export function resourceErrors(resources: Json, path: string, claims: ReadonlySet<string>): FieldError[] {
+export function resourceErrors(
+  resources: Json,
+  path: string,
+  claims: ReadonlySet<string>,
+  isOfPod = false,
+): FieldError[] {
   const limits = (resources["limits"] ?? {}) as Readonly<Record<string, string>>;
   const requests = (resources["requests"] ?? {}) as Readonly<Record<string, string>>;
   const errors: FieldError[] = [];
@@ -606,12 +635,12 @@ export function resourceErrors(resources: Json, path: string, claims: ReadonlySe
   };
   for (const [name, amount] of Object.entries(limits)) {
     const where = `${path}.limits[${name}]`;
-    errors.push(...containerResourceErrors(name, where), ...containerAmountErrors(name, amount, where));
+    errors.push(...containerResourceErrors(name, where, isOfPod), ...containerAmountErrors(name, amount, where));
     note(name);
   }
   for (const [name, amount] of Object.entries(requests)) {
     const where = `${path}.requests[${name}]`;
-    errors.push(...containerResourceErrors(name, where), ...containerAmountErrors(name, amount, where));
+    errors.push(...containerResourceErrors(name, where, isOfPod), ...containerAmountErrors(name, amount, where));
     const limit = limits[name];
     const [asked, most] = [parseQuantity(amount), parseQuantity(limit ?? "")];
     if (limit !== undefined && asked !== undefined && most !== undefined) {

@@ -98,16 +98,19 @@ export const withRequests = drafted((spec) => {
   for (const list of ["containers", "initContainers", "ephemeralContainers"])
     spec.each(
       list,
-      drafted((container) => container.map("resources", requestsFromLimits)),
+      drafted((container) => container.map("resources", (resources) => requestsFromLimits(resources))),
     );
-  spec.map("resources", requestsFromLimits);
+  spec.map("resources", (resources) => requestsFromLimits(resources, isForPods));
 });
 
-function requestsFromLimits(resources: Json): Json {
+/** Resources that a pod as a whole can ask for. */
+const isForPods = (name: string) => name === "cpu" || name === "memory" || name.startsWith("hugepages-");
+
+function requestsFromLimits(resources: Json, isMeant: (name: string) => boolean = () => true): Json {
   const limits = resources["limits"] as Json | undefined;
   const requests = resources["requests"] as Json | undefined;
   if (limits === undefined || limits === null) return resources;
-  const missing = Object.entries(limits).filter(([name]) => requests?.[name] === undefined);
+  const missing = Object.entries(limits).filter(([name]) => requests?.[name] === undefined && isMeant(name));
   return missing.length === 0 ? resources : { ...resources, requests: { ...requests, ...Object.fromEntries(missing) } };
 }
 

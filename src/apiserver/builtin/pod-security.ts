@@ -13,6 +13,7 @@ import { subdomainErrorsAt } from "./name-checks.ts";
 import { descendingErrors } from "./pod-paths.ts";
 import type { Json } from "./pod-defaults.ts";
 
+const WINDOWS_USER_MAX = 104;
 const ID_MAX = 2_147_483_647;
 const SYSCTL = /^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$/;
 const SYSCTL_TEXT =
@@ -90,6 +91,10 @@ function windowsUserErrors(user: string, path: string): FieldError[] {
     return [fieldInvalid(path, user, "runAsUserName cannot contain control characters")];
   const parts = user.split("\\");
   if (parts.length > 2) return [fieldInvalid(path, user, "runAsUserName cannot contain more than one backslash")];
+  if ((parts.at(-1) ?? "").length > WINDOWS_USER_MAX)
+    return [
+      fieldInvalid(path, user, `runAsUserName's User length must not be longer than ${WINDOWS_USER_MAX} characters`),
+    ];
   return [];
 }
 

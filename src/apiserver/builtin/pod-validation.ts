@@ -6,6 +6,7 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldTooLong,
   type KubeObject,
 } from "#machinery";
 import { isIP } from "node:net";
@@ -25,6 +26,7 @@ const NAMESERVERS_MAX = 3;
 const SEARCHES_MAX = 32;
 const SEARCH_CHARACTERS_MAX = 2048;
 const SEARCH_MAX = 253;
+const HOSTNAME_MAX = 64;
 const MIRROR = "kubernetes.io/config.mirror";
 const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
 
@@ -48,7 +50,9 @@ function mistakesOf(spec: Json, path: string, podName: string | undefined): Fiel
     ...found,
     ...claimErrors(spec, path),
     ...allContainerErrors({ spec, volumes, claims, graceSeconds }, path),
-    ...(spec["resources"] === undefined ? [] : resourceErrors(spec["resources"] as Json, `${path}.resources`, claims)),
+    ...(spec["resources"] === undefined
+      ? []
+      : resourceErrors(spec["resources"] as Json, `${path}.resources`, claims, true)),
     ...oneOf(spec["restartPolicy"], `${path}.restartPolicy`, ["Always", "OnFailure", "Never"]),
     ...oneOf(spec["dnsPolicy"], `${path}.dnsPolicy`, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
     ...validateLabels(spec["nodeSelector"] as Readonly<Record<string, string>> | undefined, `${path}.nodeSelector`),
@@ -104,7 +108,7 @@ function hostnameErrors(spec: Json, path: string): FieldError[] {
   const name = spec["hostnameOverride"];
   if (name === undefined) return [];
   const where = `${path}.hostnameOverride`;
-  const errors: FieldError[] = [];
+  const errors: FieldError[] = String(name).length > HOSTNAME_MAX ? [fieldTooLong(where, HOSTNAME_MAX)] : [];
   if (spec["hostNetwork"] === true) errors.push(fieldForbidden(where, "may not be specified when hostNetwork is true"));
   if (spec["setHostnameAsFQDN"] === true)
     errors.push(fieldForbidden(where, "may not be specified when setHostnameAsFQDN is true"));

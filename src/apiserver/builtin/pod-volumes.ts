@@ -11,7 +11,7 @@ import {
 } from "#machinery";
 import { validateAnnotations, validateLabels } from "../metadata.ts";
 import { listAt, valueAt } from "./checks.ts";
-import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
+import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import { resourceRefErrors } from "./pod-containers.ts";
 import { descendingErrors, hasBacksteps } from "./pod-paths.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -242,6 +242,12 @@ function projectedErrors(source: Json, path: string): FieldError[] {
   return errors;
 }
 
+const TENANT_MAX = 64;
+const secretErrors = (source: Json, path: string): FieldError[] =>
+  source["secretRef"] === undefined ? [] : needs(source["secretRef"] as Json, `${path}.secretRef`, "name");
+
+const PAIRS_TEXT = "must be a host:port pair or multiple pairs separated by commas";
+
 /** Sources in the order they are looked at; only the first of a volume is, the others are forbidden. */
 const sources: readonly (readonly [string, Check, string?])[] = [
   ["emptyDir", emptyDirErrors],
@@ -285,7 +291,7 @@ const sources: readonly (readonly [string, Check, string?])[] = [
       ...needs(source, path, "image"),
     ],
   ],
-  ["cinder", (source, path) => needs(source, path, "volumeID")],
+  ["cinder", (source, path) => [...needs(source, path, "volumeID"), ...secretErrors(source, path)]],
   ["cephfs", (source, path) => (listAt(source, "monitors").length === 0 ? [fieldRequired(`${path}.monitors`)] : [])],
   [
     "quobyte",
@@ -293,16 +299,14 @@ const sources: readonly (readonly [string, Check, string?])[] = [
       const registry = String(source["registry"] ?? "");
       const isPair = (text: string) => /^[^:]+:\d+$/.test(text);
       return [
-        ...needs(source, path, "registry"),
-        ...(registry === "" || registry.split(",").every(isPair)
-          ? []
-          : [
-              fieldInvalid(
-                `${path}.registry`,
-                registry,
-                "must be a host:port pair or multiple pairs separated by commas",
-              ),
-            ]),
+        ...(registry === ""
+          ? [fieldRequired(`${path}.registry`, PAIRS_TEXT)]
+          : registry.split(",").every(isPair)
+            ? []
+            : [fieldInvalid(`${path}.registry`, registry, PAIRS_TEXT)]),
+        ...(String(source["tenant"] ?? "").length > TENANT_MAX
+          ? [fieldRequired(`${path}.tenant`, `must be a UUID and may not exceed a length of ${TENANT_MAX} characters`)]
+          : []),
         ...needs(source, path, "volume"),
       ];
     },
@@ -329,7 +333,14 @@ const sources: readonly (readonly [string, Check, string?])[] = [
   ["photonPersistentDisk", (source, path) => needs(source, path, "pdID")],
   ["portworxVolume", (source, path) => needs(source, path, "volumeID")],
   ["azureDisk", azureDiskErrors],
-  ["storageos", () => []],
+  [
+    "storageos",
+    (source, path) => [
+      ...nameErrorsAt(source["volumeName"], `${path}.volumeName`),
+      ...(source["volumeNamespace"] ? dnsLabelErrors(source["volumeNamespace"], `${path}.volumeNamespace`) : []),
+      ...secretErrors(source, path),
+    ],
+  ],
   ["projected", projectedErrors],
   ["scaleIO", (source, path) => needs(source, path, "gateway", "system", "volumeName")],
   [
@@ -377,6 +388,16 @@ function templateMetadataErrors(metadata: Json, path: string): FieldError[] {
   ];
 }
 
+const TARGET_MAX = 64;
+
+/** What is wrong with how a target is called by its initiator: after the volume and where it is. */
+export const initiatorErrors = ({ initiatorName, targetPortal }: Json, volume: string): readonly string[] =>
+  initiatorName !== undefined && `${volume}:${String(targetPortal ?? "")}`.length > TARGET_MAX
+    ? [
+        `Total length of <volume name>:<iscsi.targetPortal> must be under ${TARGET_MAX} characters if iscsi.initiatorName is specified.`,
+      ]
+    : [];
+
 /** What is wrong with the name of the claim that is made for a volume of a pod. */
 function claimNameErrors(volume: Json, path: string, podName: string | undefined): FieldError[] {
   const name = String(volume["name"] ?? "");
@@ -400,7 +421,11 @@ export function volumeErrors(
     const name = String(volume["name"] ?? "");
     const named = nameErrorsAt(name, `${where}.name`);
     if (named.length === 0 && seen.has(name)) named.push(fieldDuplicate(`${where}.name`, name));
-    const found = [...sourceErrors(volume, where), ...claimNameErrors(volume, where, podName)];
+    const found = [
+      ...sourceErrors(volume, where),
+      ...initiatorErrors((volume["iscsi"] ?? {}) as Json, name).map((why) => fieldInvalid(`${where}.name`, name, why)),
+      ...claimNameErrors(volume, where, podName),
+    ];
     if (named.length === 0) {
       seen.add(name);
       // A volume with mistakes is none that a container could mount.

@@ -22,7 +22,8 @@ export function resolveBuiltin(ref: string): JsonSchema | undefined {
   if (published === undefined || (schemaName === undefined && !NOTHING_IN_IT.test(name))) return published;
   let schema = refined.get(name);
   if (schema === undefined) {
-    schema = { ...published, properties: (schemaName && builtinSchemas()[schemaName]?.properties) || {} };
+    const properties = (schemaName === undefined ? undefined : builtinSchemas()[schemaName]?.properties) ?? {};
+    schema = { ...published, properties, ...(schemaName === undefined ? {} : { "x-lenient": true }) };
     refined.set(name, schema);
   }
   return schema;

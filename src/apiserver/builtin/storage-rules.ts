@@ -17,10 +17,10 @@ import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import { filled, heldAt, labelSelectorErrors, listAt, NOT_NEGATIVE, repetitions, specOf, valueAt } from "./checks.ts";
 import { goDiff, goValue } from "./go-values.ts";
-import { nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
+import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { nodeSelectorErrors } from "./pod-scheduling.ts";
-import { csiDriverErrors, volumeSourceErrors } from "./pod-volumes.ts";
+import { csiDriverErrors, initiatorErrors, volumeSourceErrors } from "./pod-volumes.ts";
 import { immutableAt } from "./workload-rules.ts";
 import { accessModeErrors, claimSpecErrors } from "./volume-claims.ts";
 
@@ -189,7 +189,7 @@ const LOOKED_AT = [
   "csi",
 ];
 
-function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
+function sourceErrors(kind: string, source: Json, path: string, name: string): FieldError[] {
   switch (kind) {
     case "local":
       return source["path"]
@@ -218,6 +218,41 @@ function sourceErrors(kind: string, source: Json, path: string): FieldError[] {
               ];
         }),
       ];
+    case "azureFile":
+      return [
+        ...volumeSourceErrors(kind, source, path),
+        ...(source["secretNamespace"] === "" ? [fieldRequired(`${path}.secretNamespace`)] : []),
+      ];
+    case "iscsi":
+      return [
+        ...volumeSourceErrors(kind, source, path).map((error) => ({
+          ...error,
+          message: error.message.replace(" starting with iqn, eui, or naa", ""),
+        })),
+        ...(source["secretRef"] !== undefined && !valueAt(source, "secretRef.name")
+          ? [fieldRequired(`${path}.secretRef.name`)]
+          : []),
+        ...initiatorErrors(source, name).map((why) =>
+          fieldInvalid(`${path}.targetportal`, source["targetPortal"], why),
+        ),
+      ];
+    case "glusterfs": {
+      const namespace = source["endpointsNamespace"];
+      return [
+        ...volumeSourceErrors(kind, source, path),
+        ...(namespace === undefined || dnsLabelErrors(namespace, path).length === 0
+          ? []
+          : namespace === ""
+            ? [
+                fieldInvalid(
+                  `${path}.endpointsNamespace`,
+                  namespace,
+                  "if the endpointnamespace is set, it must be a valid namespace name",
+                ),
+              ]
+            : dnsLabelErrors(namespace, `${path}.endpointsNamespace`)),
+      ];
+    }
     default:
       return volumeSourceErrors(kind, source, path);
   }
@@ -264,15 +299,11 @@ function volumeErrors(object: KubeObject): FieldError[] {
   if (required !== undefined) errors.push(...nodeSelectorErrors(required, "spec.nodeAffinity.required"));
   const [first, ...others] = LOOKED_AT.filter((kind) => spec[kind] !== undefined);
   if (first === undefined) errors.push(fieldRequired("spec", "must specify a volume type"));
-  else errors.push(...sourceErrors(first, spec[first] as Json, `spec.${first}`));
+  else errors.push(...sourceErrors(first, spec[first] as Json, `spec.${first}`, object.metadata.name ?? ""));
   for (const other of others) errors.push(fieldForbidden(`spec.${other}`, "may not specify more than 1 volume type"));
   if (first === "local" && spec["nodeAffinity"] === undefined)
     errors.push(fieldRequired("spec.nodeAffinity", "Local volume requires node affinity"));
-  if (
-    policy === "Recycle" &&
-    String(valueAt(spec, "hostPath.path") ?? "").replace(/\/+$/, "") === "" &&
-    spec["hostPath"] !== undefined
-  )
+  if (policy === "Recycle" && /^\/+$/.test(String(valueAt(spec, "hostPath.path") ?? "")))
     errors.push(
       fieldForbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"),
     );
@@ -503,7 +534,7 @@ function inlineErrors(spec: Json, path: string): FieldError[] {
   errors.push(...accessModeErrors(spec, path));
   const [first, ...others] = LOOKED_AT.filter((kind) => spec[kind] !== undefined);
   if (first === undefined) errors.push(fieldRequired(path, "must specify a volume type"));
-  else errors.push(...sourceErrors(first, spec[first] as Json, `${path}.${first}`));
+  else errors.push(...sourceErrors(first, spec[first] as Json, `${path}.${first}`, ""));
   for (const other of others)
     errors.push(fieldForbidden(`${path}.${other}`, "may not specify more than 1 volume type"));
   return errors;

@@ -94,6 +94,13 @@ function priority(server: ApiServer): AdmissionPlugin {
           `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`,
         );
       const preemptionPolicy = getPath(chosen, "preemptionPolicy") ?? "PreemptLowerPriority";
+      const preempts = getPath(object, "spec", "preemptionPolicy");
+      if (preempts !== undefined && preempts !== preemptionPolicy)
+        throw forbidden(
+          definition.kind,
+          name,
+          `the string value of PreemptionPolicy (${String(preempts)}) must not be provided in pod spec; priority admission controller computed ${String(preemptionPolicy)} from the given PriorityClass name`,
+        );
       const spec = getPath(object, "spec") as Json;
       const givenPolicy = spec["preemptionPolicy"];
       if (givenPolicy !== undefined && givenPolicy !== preemptionPolicy)

@@ -281,20 +281,26 @@ function statefulSetErrors(object: KubeObject, old?: KubeObject): FieldError[] {
   else if (management !== "OrderedReady" && management !== "Parallel")
     errors.push(fieldInvalid("spec.podManagementPolicy", management, "must be 'OrderedReady' or 'Parallel'"));
   const path = "spec.updateStrategy";
+  // Inside kube-apiserver the partition is a number that is always there.
+  const shown = rolling === undefined ? undefined : filled(rolling, { partition: 0 });
   if (!update["type"]) errors.push(fieldRequired(path));
   else if (update["type"] === "OnDelete") {
     if (rolling !== undefined)
       errors.push(
         fieldInvalid(
           `${path}.rollingUpdate`,
-          goValue(`${APPS}RollingUpdateStatefulSetStrategy`, rolling),
+          goValue(`${APPS}RollingUpdateStatefulSetStrategy`, shown),
           "only allowed for updateStrategy 'RollingUpdate'",
         ),
       );
   } else if (update["type"] === "RollingUpdate") errors.push(...partitionErrors(rolling, `${path}.rollingUpdate`));
   else
     errors.push(
-      fieldInvalid(path, goValue(`${APPS}StatefulSetUpdateStrategy`, update), "must be 'RollingUpdate' or 'OnDelete'"),
+      fieldInvalid(
+        path,
+        goValue(`${APPS}StatefulSetUpdateStrategy`, shown === undefined ? update : { ...update, rollingUpdate: shown }),
+        "must be 'RollingUpdate' or 'OnDelete'",
+      ),
     );
   const retention = spec["persistentVolumeClaimRetentionPolicy"] as Json | undefined;
   for (const part of retention === undefined ? [] : ["whenDeleted", "whenScaled"]) {

@@ -26,6 +26,7 @@ type Json = Readonly<Record<string, unknown>>;
 const COLUMN_TYPES = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const SELECTABLE_MAX = 8;
+const WARNING_LENGTH_MAX = 256;
 
 /** CustomResourceDefinitions: defaults, what must hold of them, and what their deletion begins with. */
 export const crdStrategy: Strategy = {
@@ -228,6 +229,14 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
   if (version.deprecationWarning !== undefined && !version.deprecated)
     errors.push(
       fieldInvalid(`${own}.deprecationWarning`, version.deprecationWarning, "can only be set for deprecated versions"),
+    );
+  if ((version.deprecationWarning?.length ?? 0) > WARNING_LENGTH_MAX)
+    errors.push(
+      fieldInvalid(
+        `${own}.deprecationWarning`,
+        version.deprecationWarning,
+        `must be <= ${WARNING_LENGTH_MAX} characters long`,
+      ),
     );
   if (version.deprecationWarning === "" && version.deprecated)
     errors.push(fieldInvalid(`${own}.deprecationWarning`, "", "must not be an empty string"));

@@ -266,7 +266,15 @@ function missingTypeErrors(schema: JsonSchema, path: string, level: Level): Fiel
   const { type } = schema;
   const isAny =
     schema["x-kubernetes-preserve-unknown-fields"] === true || schema["x-kubernetes-int-or-string"] === true;
-  if (!type) return level === "root" || !isAny ? [fieldRequired(`${path}.type`, MISSING_TYPE[level])] : [];
+  const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true;
+  if (!type)
+    return level === "root"
+      ? isOpen
+        ? []
+        : [fieldRequired(`${path}.type`, MISSING_TYPE[level])]
+      : !isAny
+        ? [fieldRequired(`${path}.type`, MISSING_TYPE[level])]
+        : [];
   return level === "root" && type !== "object"
     ? [fieldInvalid(`${path}.type`, type, "must be object at the root")]
     : [];

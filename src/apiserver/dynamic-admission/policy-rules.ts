@@ -212,8 +212,8 @@ function statusErrors(status: unknown): FieldError[] {
   const path = "status.typeChecking.expressionWarnings";
   return [
     ...(typeChecking?.expressionWarnings ?? []).flatMap(({ fieldRef, warning }, at) => [
-      ...(fieldRef ? [] : [fieldRequired(`${path}[${at}].fieldRef`)]),
       ...(warning ? [] : [fieldRequired(`${path}[${at}].warning`)]),
+      ...(fieldRef ? [] : [fieldRequired(`${path}[${at}].fieldRef`)]),
     ]),
     ...conditionStatusErrors(conditions ?? [], "status.conditions"),
   ];

@@ -39,6 +39,8 @@ export interface JsonSchema {
   readonly oneOf?: readonly JsonSchema[];
   readonly not?: JsonSchema;
   readonly description?: string;
+  /** Its own decoder reads it: what it does not know is dropped without a word. Never published. */
+  readonly "x-lenient"?: boolean;
   readonly "x-kubernetes-int-or-string"?: boolean;
   readonly "x-kubernetes-embedded-resource"?: boolean;
   readonly "x-kubernetes-preserve-unknown-fields"?: boolean;

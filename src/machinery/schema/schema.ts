@@ -194,7 +194,8 @@ export class Schema {
         continue;
       }
       if (typeof member !== "object" || member === null) continue;
-      const pruned = schema.prune(member, unknown, path === "" ? key : `${path}.${key}`, false, before?.[key]);
+      const told = schema.source["x-lenient"] === true ? [] : unknown;
+      const pruned = schema.prune(member, told, path === "" ? key : `${path}.${key}`, false, before?.[key]);
       if (pruned !== member) setOwn((changed ??= { ...value }), key, pruned);
     }
     return changed ?? value;

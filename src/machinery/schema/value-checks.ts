@@ -36,6 +36,8 @@ export function typeMismatch(source: JsonSchema, value: unknown): string | undef
 
 const isMultiple = (value: number, of: number) => {
   const quotient = value / of;
+  // What is close to nothing is no multiple of anything.
+  if (quotient !== 0 && Math.round(quotient) === 0) return false;
   return Math.abs(quotient - Math.round(quotient)) < 1e-9 * Math.max(1, Math.abs(quotient));
 };
 
