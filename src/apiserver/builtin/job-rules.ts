@@ -393,14 +393,14 @@ const jobSpecOf = (object: KubeObject): Json => (valueAt(object, "spec") ?? {}) 
 
 const jobErrors = (object: KubeObject): FieldError[] => selectingErrors(jobSpecOf(object));
 
-const valueOf = (job: KubeObject, label: string): unknown =>
+const labelOf = (job: KubeObject, label: string): unknown =>
   ((valueAt(job, "spec.template.metadata.labels") ?? {}) as Readonly<Record<string, unknown>>)[label];
 
 /** What the server makes of a Job's selector must not be written by its user. */
 function generatedSelectorErrors(object: KubeObject, spec: Json, old?: KubeObject): FieldError[] {
   if (spec["manualSelector"] === true || (old !== undefined && spec["selector"] === undefined)) return [];
   // A Job of long ago has the short labels alone.
-  const isOfToday = old === undefined || valueOf(old, CONTROLLER_UID) !== undefined;
+  const isOfToday = old === undefined || labelOf(old, CONTROLLER_UID) !== undefined;
   const labels = (valueAt(spec, "template.metadata.labels") ?? {}) as Readonly<Record<string, string>>;
   const selector = spec["selector"] as Json | undefined;
   const path = "spec.template.metadata.labels";

@@ -98,8 +98,11 @@ function windowsUserErrors(user: string, path: string): FieldError[] {
   return [];
 }
 
-/** A pod's security context, with the namespaces of its host. */
-export function podSecurityErrors(spec: Json, path: string): FieldError[] {
+/** A pod's security context, with the namespaces of its host. `before` is the spec the pod had. */
+export function podSecurityErrors(spec: Json, path: string, before?: Json): FieldError[] {
+  // Who had a policy may have any.
+  const hadPolicy = valueAt(before, "securityContext.seLinuxChangePolicy") !== undefined;
+  const policies = [...(hadPolicy ? ["MountOption"] : []), "Recursive"];
   const context = (spec["securityContext"] ?? {}) as Json;
   const where = `${path}.securityContext`;
   const errors: FieldError[] = [];
@@ -126,7 +129,7 @@ export function podSecurityErrors(spec: Json, path: string): FieldError[] {
     ...windowsErrors(context["windowsOptions"] as Json | undefined, `${where}.windowsOptions`),
     ...appArmorErrors(context["appArmorProfile"] as Json | undefined, `${where}.appArmorProfile`),
     ...oneOf(context["supplementalGroupsPolicy"], `${where}.supplementalGroupsPolicy`, ["Merge", "Strict"]),
-    ...oneOf(context["seLinuxChangePolicy"], `${where}.seLinuxChangePolicy`, ["Recursive"]),
+    ...oneOf(context["seLinuxChangePolicy"], `${where}.seLinuxChangePolicy`, policies),
   );
   return errors;
 }

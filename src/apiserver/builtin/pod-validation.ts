@@ -33,17 +33,24 @@ const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
 /** Specs without a mistake. A workload's template goes through many hands and stays the same object. */
 const sound = new WeakSet<Json>();
 
-/** Mistakes of a pod's spec; `podName` is its pod's, where that is known. */
-export function podSpecErrors(spec: Json, path: string, podName?: string): FieldError[] {
+/** What is known of the pod whose spec is looked at. */
+interface PodOfSpec {
+  readonly name?: string;
+  /** The spec it had. */
+  readonly before?: Json;
+}
+
+/** Mistakes of a pod's spec; `pod` is whose it is, where that is known. */
+export function podSpecErrors(spec: Json, path: string, pod: PodOfSpec = {}): FieldError[] {
   if (sound.has(spec)) return [];
-  const errors = mistakesOf(spec, path, podName);
+  const errors = mistakesOf(spec, path, pod);
   if (errors.length === 0) sound.add(spec);
   return errors;
 }
 
-function mistakesOf(spec: Json, path: string, podName: string | undefined): FieldError[] {
+function mistakesOf(spec: Json, path: string, { name, before }: PodOfSpec): FieldError[] {
   const volumes = new Map<string, Json>();
-  const found = volumeErrors(spec, path, volumes, podName);
+  const found = volumeErrors(spec, path, volumes, name);
   const claims = new Set(listAt(spec, "resourceClaims").flatMap(({ name }) => (name ? [String(name)] : [])));
   const graceSeconds = Number(spec["terminationGracePeriodSeconds"] ?? GRACE_DEFAULT);
   return [
@@ -56,7 +63,7 @@ function mistakesOf(spec: Json, path: string, podName: string | undefined): Fiel
     ...oneOf(spec["restartPolicy"], `${path}.restartPolicy`, ["Always", "OnFailure", "Never"]),
     ...oneOf(spec["dnsPolicy"], `${path}.dnsPolicy`, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
     ...validateLabels(spec["nodeSelector"] as Readonly<Record<string, string>> | undefined, `${path}.nodeSelector`),
-    ...podSecurityErrors(spec, path),
+    ...podSecurityErrors(spec, path, before),
     ...affinityErrors(spec, path),
     ...dnsErrors(spec, path),
     ...readinessGateErrors(spec, path),
@@ -245,11 +252,14 @@ export function podTemplateErrors(template: Json | undefined, path: string): Fie
 }
 
 /** Mistakes of a pod. */
-export function podErrors(pod: KubeObject): FieldError[] {
+export function podErrors(pod: KubeObject, old?: KubeObject): FieldError[] {
   const spec = (valueAt(pod, "spec") ?? {}) as Json;
   return [
     ...annotationErrors(pod.metadata.annotations ?? {}, spec, "metadata.annotations"),
-    ...podSpecErrors(spec, "spec", pod.metadata.name),
+    ...podSpecErrors(spec, "spec", {
+      ...(pod.metadata.name === undefined ? {} : { name: pod.metadata.name }),
+      ...(old === undefined ? {} : { before: (valueAt(old, "spec") ?? {}) as Json }),
+    }),
   ];
 }
 

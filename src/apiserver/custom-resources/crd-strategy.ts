@@ -107,6 +107,7 @@ export const crdStrategy: Strategy = {
   },
   validateUpdate(object, old) {
     const errors: FieldError[] = isStatusOnly(object, old) ? acceptedErrors(object, old) : [...storedErrors(object)];
+    errors.push(...authorityErrors(object, old));
     if (!isConditionTrue(old, "Established")) return errors;
     for (const path of [["group"], ["scope"], ["names", "kind"], ["names", "plural"]]) {
       const value = getPath(object, "spec", ...path);
@@ -125,6 +126,22 @@ const withStoredVersions = (object: KubeObject): KubeObject =>
         ...object,
         status: { ...statusOf(object), storedVersions: storageVersions(specOf(object)) },
       } as unknown as KubeObject);
+
+const AUTHORITY = ["spec", "conversion", "webhook", "clientConfig", "caBundle"] as const;
+const isPem = (bundle: unknown) => Buffer.from(String(bundle), "base64").toString("latin1").includes("-----BEGIN ");
+
+/** Certificates that could be read are not replaced by what cannot. */
+function authorityErrors(object: KubeObject, old: KubeObject): FieldError[] {
+  const [bundle, before] = [getPath(object, ...AUTHORITY), getPath(old, ...AUTHORITY)];
+  if (!bundle || isPem(bundle) || !before || !isPem(before)) return [];
+  return [
+    fieldInvalid(
+      "spec.conversion.webhookClientConfig.caBundle",
+      bundle,
+      "unable to load root certificates: unable to parse bytes as PEM block",
+    ),
+  ];
+}
 
 const isStatusOnly = (object: KubeObject, old: KubeObject) => deepEqual(specOf(object), specOf(old));
 
