@@ -182,6 +182,13 @@ test("[DR-31] cli 14.1: many at once by one policy a namespace; again it is noth
   expect(new Set(again.plan.items.map(({ result }) => result))).toEqual(new Set(["skipped"]));
   expect([await inPlane(), await specs()]).toEqual([stands, policies]);
 
+  // A plan that made nothing has nothing to take back.
+  const idle = join(folder, "idle.json");
+  expect(await promote(...words, "--dry-run", "--plan-file", idle)).toMatchObject({ code: 0 });
+  const none = await promote("--undo", "-f", idle, "--yes");
+  expect([none.code, none.stdout]).toEqual([0, expect.stringMatching(/0 done, 0 failed, \d skipped\n$/)]);
+  expect(await inPlane()).toEqual(stands);
+
   // More into the same policy; another ConfigMap of that name is somebody's.
   await plane.create(ConfigMap, {
     apiVersion: "v1",

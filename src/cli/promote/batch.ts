@@ -8,7 +8,7 @@ import type { FlagSpec, Parsed } from "../flags.ts";
 import type { MemberConnection } from "../members.ts";
 import { systemClock } from "../process.ts";
 import { carryOut, codeOf, ON_ERROR, reportOf, reportText, type Result } from "./carry-out.ts";
-import { hasSelection, planOf } from "./make-plan.ts";
+import { hasSelection, planOf, savedPlan } from "./make-plan.ts";
 import { type Plan, planText, policiesOf, POLICY_MODES, withoutTemplates } from "./plan.ts";
 import { undoPromotion } from "./undo.ts";
 
@@ -194,6 +194,7 @@ async function undo(
     concurrency: choices.concurrency,
     waitMs: choices.waitMs ?? UNDO_WAIT_MS,
     isDryRun: parsed.isOn("dry-run"),
+    keepsSkipped: savedPlan(parsed, plan.cluster) !== undefined,
   });
   return reported(plan, results, choices);
 }

@@ -58,7 +58,7 @@ export async function planOf(
 }
 
 /** The plan in `--plan-file` or, to undo it, in `-f`. */
-function savedPlan(parsed: Parsed, cluster: string): Plan | undefined {
+export function savedPlan(parsed: Parsed, cluster: string): Plan | undefined {
   const planFile = parsed.get("plan-file");
   const [file] = parsed.all("filename");
   if (planFile !== undefined && !hasSelection(parsed) && !existsSync(planFile))

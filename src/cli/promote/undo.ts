@@ -24,6 +24,8 @@ interface UndoOptions {
   /** How long each step may take: until the copy is to stay, and until it was let go. */
   readonly waitMs: number;
   readonly isDryRun: boolean;
+  /** Whether what the plan left as it was stays: it was there before the plan was carried out. */
+  readonly keepsSkipped: boolean;
 }
 
 const LOOK_MS = 250;
@@ -63,7 +65,7 @@ async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions): Promis
     return { item, outcome: "skipped", message: "it is not in the control plane" };
   }
   const failed = (message: string): Result => ({ item, outcome: "failed", message });
-  if (item.action === "conflict" || item.action === "blocked")
+  if (item.action === "conflict" || item.action === "blocked" || (item.action === "skip" && options.keepsSkipped))
     return { item, outcome: "skipped", message: "promote did not make it" };
   if (item.kind !== "Namespace" && !isSameTemplate(present, item.template as KubeObject))
     return failed("the template is another than the one that was promoted; delete it by hand");
