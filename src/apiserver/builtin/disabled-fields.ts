@@ -56,9 +56,16 @@ export function withoutDisabled(key: string, strategy: Strategy): Strategy {
   const drop = (object: KubeObject): KubeObject =>
     paths.reduce<unknown>((value, path) => without(value, path), object) as KubeObject;
   const { prepareForCreate, prepareForUpdate } = strategy;
+  // What is not kept changes nothing, so that it counts for no generation.
   return {
     ...strategy,
-    prepareForCreate: (object, context) => drop(prepareForCreate?.(object, context) ?? object),
-    prepareForUpdate: (object, old, ...rest) => drop(prepareForUpdate?.(object, old, ...rest) ?? object),
+    prepareForCreate: (object, context) => {
+      const kept = drop(object);
+      return prepareForCreate?.(kept, context) ?? kept;
+    },
+    prepareForUpdate: (object, old, ...rest) => {
+      const kept = drop(object);
+      return prepareForUpdate?.(kept, old, ...rest) ?? kept;
+    },
   };
 }
