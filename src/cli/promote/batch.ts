@@ -114,7 +114,11 @@ export async function runBatch(
       process.stderr.write("nothing is done: --yes carries the plan out\n");
       return 2;
     }
-    if (!(await isConfirmed(`Promote ${plan.items.filter(({ action }) => action === "create").length} objects?`)))
+    if (
+      !(await isConfirmed(
+        `Promote ${counted(plan.items.filter(({ action }) => action === "create").length, "object")}?`,
+      ))
+    )
       return 2;
   }
   const results = await carryOut(plan, {
@@ -163,6 +167,8 @@ function shown(plan: Plan, parsed: Parsed, { output }: Choices): string {
     : manifests.map((manifest) => stringify(manifest)).join("---\n");
 }
 
+const counted = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
+
 async function isConfirmed(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   try {
@@ -185,7 +191,7 @@ async function undo(
       process.stderr.write("nothing is done: --yes takes these back\n");
       return 2;
     }
-    if (!(await isConfirmed(`Take ${plan.items.length} templates back?`))) return 2;
+    if (!(await isConfirmed(`Take ${counted(plan.items.length, "template")} back?`))) return 2;
   }
   const results = await undoPromotion(plan, {
     plane: plane.client,
