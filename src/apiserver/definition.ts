@@ -60,6 +60,8 @@ export interface Strategy {
   readonly keepsGeneration?: boolean;
   /** Whether a change of its labels counts as one of the desired state; default false. */
   readonly countsLabels?: boolean;
+  /** Whether a client's change of its annotations counts as one; what runs in this process notes there what it knows. */
+  readonly countsAnnotations?: boolean;
   /** What only a new object must keep to, after everything else. */
   validateNew?(object: KubeObject): readonly FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): readonly FieldError[];

@@ -25,7 +25,7 @@ async function mustBeAnswered(method: string, path: string, type: string, body: 
   expect(text, `${method} ${path} ${type}`).not.toContain('"reason":"InternalError"');
   if (answer.status >= 500)
     expect(text).toMatch(
-      /strconv|typed patch object|resourceVersion should not be set|merge key|ResourceVersionTooLarge/,
+      /strconv|typed patch object|resourceVersion should not be set|ResourceVersionTooLarge|merge key|unknown patch type|but received a|merging lists|list element types|is not a map|setElementOrder/,
     );
 }
 

@@ -22,6 +22,7 @@ export { kmsMethods } from "./storage/kms-messages.ts";
 export { damageOf } from "./storage/foreign-forms.ts";
 export { listen, type Listener, type ServingCertificate } from "./http/listener.ts";
 export { parseResourcePath } from "./http/path.ts";
+export { decodeProtobuf, encodeProtobuf } from "./protobuf/codec.ts";
 export { FrontProxyAuthenticator } from "./authentication/front-proxy.ts";
 export { ApiServer } from "./server.ts";
 export {

@@ -63,9 +63,10 @@ export const tooLargeVersion = (asked: number, present: number): ApiError =>
 /** The number a resource version stands for, 0 where none is given; `refuse` makes the error of one that is none. */
 export function versionNumber(text: string | undefined, refuse: (why: string) => Error): number {
   if (text === undefined || text === "") return 0;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const isNumber = /^\d+$/.test(text);
+  if (isNumber && BigInt(text) < 2n ** 64n) return Number(text);
   throw refuse(
-    `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: ${isNumber ? "value out of range" : "invalid syntax"}`,
   );
 }
 
@@ -102,11 +103,14 @@ export function checkListOptions(
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
 }
 
-/** Where a list goes on: behind a key, at a revision, or at whatever revision is present. */
+/** Where a list goes on: behind a key below what it lists, at a revision, or at whatever revision is present. */
 export interface ContinuePoint {
   readonly revision: number | "present";
   readonly afterKey: string;
 }
+
+/** What the keys of a list begin with: they are known by what comes behind. */
+export const prefixOf = (namespace: string | undefined): string => (namespace === undefined ? "" : `${namespace}/`);
 
 const TOKEN_VERSION = "meta.k8s.io/v1";
 
@@ -119,6 +123,8 @@ function writeToken({ revision, afterKey }: ContinuePoint): string {
 /** Reads a token. Throws 400 on one nobody gave. */
 export function readToken(token: string): ContinuePoint {
   const refuse = (why: string) => badRequest(`invalid continue token: continue key is not valid: ${why}`);
+  const odd = oddByte(token);
+  if (odd !== undefined) throw refuse(`illegal base64 data at input byte ${odd}`);
   const bytes = Buffer.from(token, "base64url");
   const { error } = scanJson(bytes.toString("latin1"), 4);
   if (error !== undefined) throw refuse(error);
@@ -134,6 +140,13 @@ export function readToken(token: string): ContinuePoint {
     revision: rv === -1 ? "present" : (rv as number),
     afterKey: start.endsWith("\u0000") ? start.slice(0, -1) : start,
   };
+}
+
+/** Where a text stops being base64 of the kind that tokens are written in. */
+function oddByte(text: string): number | undefined {
+  const at = text.search(/[^\w\r\n-]/);
+  if (at >= 0) return at;
+  return text.replace(/[\r\n]/g, "").length % 4 === 1 ? text.length - 1 : undefined;
 }
 
 /** 410 with a token that goes on from the same place without being consistent. */
@@ -171,6 +184,7 @@ export class ListPages {
       show,
       from = 0,
       lastKey = "",
+      namespace,
     }: {
       readonly limit: number | undefined;
       /** How many items were shown before. */
@@ -178,6 +192,7 @@ export class ListPages {
       readonly scope: string;
       readonly isSelected: boolean;
       readonly show: Show;
+      readonly namespace: string | undefined;
       /** The last key that was looked at: a full page goes on while there are others, whether they are selected or not. */
       readonly lastKey?: string | undefined;
     },
@@ -197,7 +212,7 @@ export class ListPages {
       if (untilMs > nowMs && this.#continuations.size < CONTINUES_MAX) break;
       this.#continuations.delete(key);
     }
-    const token = writeToken({ revision, afterKey: pageEnd });
+    const token = writeToken({ revision, afterKey: pageEnd.slice(prefixOf(namespace).length) });
     const key = `${scope} ${token}`;
     this.#continuations.delete(key);
     this.#continuations.set(key, { items, from: end, lastKey, revision, untilMs: nowMs + CONTINUE_MS });

@@ -11,7 +11,6 @@ import {
   isJsonObject,
   type KubeObject,
   objectKey,
-  plainFailure,
   setOwn,
   DNS_LABEL,
   DNS_LABEL_TEXT,
@@ -377,11 +376,20 @@ const typeOf = (value: unknown) =>
  * Metadata as a client sent it, with null taken for absent. What is of another type than Kubernetes' is named by
  * `refuse`, which gives the error to throw.
  */
-export function decodeMetadata(sent: unknown, refuse: (detail: string) => Error): ObjectMeta {
+export function decodeMetadata(
+  sent: unknown,
+  { kind, origin }: { readonly kind: { readonly kind: string }; readonly origin: ResourceDefinition["origin"] },
+  refuse: (detail: string) => Error,
+): ObjectMeta {
   if (sent === undefined || sent === null) return {};
   const mismatch = (found: unknown, field: string, type: string) =>
-    refuse(`json: cannot unmarshal ${typeOf(found)} into Go struct field ObjectMeta.metadata${field} of type ${type}`);
-  if (!isJsonObject(sent)) throw mismatch(sent, "", "v1.ObjectMeta");
+    refuse(
+      `json: cannot unmarshal ${typeOf(found)} into Go struct field ObjectMeta${origin === "custom" ? "" : ".metadata"}${field} of type ${type}`,
+    );
+  if (!isJsonObject(sent))
+    throw refuse(
+      `json: cannot unmarshal ${typeOf(sent)} into Go ${origin === "custom" ? "value" : `struct field ${kind.kind}.metadata`} of type v1.ObjectMeta`,
+    );
   for (const name of STRINGS)
     if (sent[name] !== undefined && sent[name] !== null && typeof sent[name] !== "string")
       throw mismatch(sent[name], `.${name}`, name === "uid" ? "types.UID" : "string");
@@ -526,7 +534,6 @@ export function metadataForCreate(
   random: Random,
 ): ObjectMeta {
   const metadata = given ?? {};
-  if (metadata.resourceVersion) throw plainFailure("resourceVersion should not be set on objects to be created");
   if (
     namespace !== undefined &&
     metadata.namespace !== undefined &&
@@ -574,6 +581,7 @@ export function metadataForUpdate(
   for (const field of SERVERS_OWN) if (present[field] !== undefined) result[field] = present[field];
   // Another uid is a condition where an object is replaced, and a mistake where one is changed.
   if (isOther) result["uid"] = metadata.uid;
+  if (metadata.generateName) result["generateName"] = metadata.generateName;
   for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
     if (metadata[field] !== undefined) result[field] = metadata[field];
   for (const field of CLIENTS_OWN) if (!isEmpty(metadata[field])) result[field] = metadata[field];
@@ -595,7 +603,6 @@ export function mustBeThis(definition: ResourceDefinition, uid: string | undefin
 /** What a client cannot change, in the order it is written. */
 const SERVERS_OWN = [
   "name",
-  "generateName",
   "namespace",
   "uid",
   "resourceVersion",

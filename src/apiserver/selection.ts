@@ -51,6 +51,11 @@ export function compileFilter(
   };
 }
 
+/** Whether a selector can find one object at most, by its name. */
+export const selectsOneName = (fieldSelector: string | undefined): boolean =>
+  fieldSelector !== undefined &&
+  parseFieldSelector(fieldSelector).some(({ field, operator }) => field === "metadata.name" && operator === "=");
+
 /** Kinds with fields of their own refuse others in other words than kinds without. */
 function notSelectable({ kind, origin, strategy }: ResourceDefinition, field: string): Error {
   if (kind.group === "batch" && kind.kind === "Job")

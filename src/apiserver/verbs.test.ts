@@ -490,9 +490,7 @@ describe("list", () => {
     const second = await again({ limit: 2, continue: first.metadata.continue });
     expect(names(second)).toEqual(["b", "c"]);
     expect(second.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
-    const wrong = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: 1, start: "default/a\u0000" })).toString(
-      "base64url",
-    );
+    const wrong = Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: 1, start: "a\u0000" })).toString("base64url");
     const expired = await failure(again({ continue: wrong }));
     expect(expired).toMatchObject({ code: 410, reason: "Expired" });
     const { continue: token } = expired.status.metadata as { readonly continue: string };

@@ -2,8 +2,10 @@ import type { Clock } from "#base";
 import {
   apiVersionOf,
   badRequest,
+  getPath,
   type KubeObject,
   resourceExpired,
+  setPath,
   type WatchHandle,
   type WatchRequest,
   type WatchSink,
@@ -29,6 +31,15 @@ export interface WatchedServer {
   /** What must be waited for before objects can be converted. */
   prepare(definition: ResourceDefinition, objects: readonly KubeObject[]): Promise<void> | undefined;
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
+}
+
+/** A bookmark of a kind: an object of which nothing is said but how far a watch has come. */
+function markOf({ kind, strategy }: ResourceDefinition, revision: number, isInitialEnd: boolean): KubeObject {
+  const mark = bookmark(apiVersionOf(kind), kind.kind, revision, isInitialEnd);
+  const settled = strategy.settle?.(mark) ?? mark;
+  // Of these, Kubernetes keeps a number where its API has a pointer to one.
+  const counts = kind.group === "apps" && kind.kind !== "DaemonSet" && getPath(settled, "spec") !== undefined;
+  return counts ? setPath(settled, ["spec", "replicas"], 0) : settled;
 }
 
 /**
@@ -122,7 +133,7 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
             if (filter === undefined || filter(object)) sink.event("ADDED", object);
           }
           if (request.sendInitialEvents && request.allowWatchBookmarks)
-            sink.event("BOOKMARK", bookmark(apiVersionOf(definition.kind), definition.kind.kind, revision, true));
+            sink.event("BOOKMARK", markOf(definition, revision, true));
         });
       } else for (const event of store.eventsAfter(from)) pass(event);
       unwatch = store.watch({ event: pass, closed: close });
@@ -131,7 +142,7 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
       if (request.allowWatchBookmarks) {
         const remind = () => {
           if (!isOpen) return;
-          const mark = bookmark(apiVersionOf(definition.kind), definition.kind.kind, store.revision, false);
+          const mark = markOf(definition, store.revision, false);
           inOrder([], () => sink.event("BOOKMARK", mark));
           timers.bookmark = served.clock.after(BOOKMARK_MS, remind);
         };

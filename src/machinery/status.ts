@@ -291,7 +291,7 @@ export function invalid(
   const lines = [...new Set(errors.map((error) => `${error.field}: ${error.message}`))];
   const body = lines.length === 1 ? lines[0] : `[${lines.join(", ")}]`;
   const qualifiedKind = kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
-  return apiError(422, "Invalid", `${qualifiedKind} "${name}" is invalid: ${body}`, {
+  return apiError(422, "Invalid", `${qualifiedKind} ${goQuoted(name)} is invalid: ${body}`, {
     ...(name === "" ? {} : { name }),
     ...(kind.group === "" ? {} : { group: kind.group }),
     ...(kind.kind === "" ? {} : { kind: kind.kind }),

@@ -1,5 +1,6 @@
 /** Two answers made comparable: what no two servers can share (uids, times, versions) becomes a word. */
 import { parse } from "yaml";
+import { decodeProtobuf } from "#apiserver";
 import type { Answer } from "./play.ts";
 
 export interface Difference {
@@ -142,8 +143,8 @@ export function normalise({ headers, text }: Answer): unknown {
     const lines = text.trimEnd().split("\n");
     const values = lines.map(parsed);
     // A watch answers with one JSON document a line.
-    if (values.every((value) => value !== undefined))
-      return normaliseValue(values.length === 1 ? values[0] : values.filter((value) => !isHeartbeat(value)), []);
+    const told = values.filter((value) => !isHeartbeat(value));
+    if (values.every((value) => value !== undefined)) return normaliseValue(told.length === 1 ? told[0] : told, []);
     const whole = parsed(text);
     return whole === undefined ? mask(text) : normaliseValue(whole, []);
   }
@@ -154,7 +155,32 @@ export function normalise({ headers, text }: Answer): unknown {
       return mask(text);
     }
   }
+  if (/vnd\.kubernetes\.protobuf/.test(type)) {
+    const frames = /stream=watch/.test(type) ? framesOf(Buffer.from(text, "base64")) : [Buffer.from(text, "base64")];
+    return normaliseValue(frames.length === 1 ? decoded(frames[0] as Buffer) : frames.map(decoded), []);
+  }
   return mask(text);
+}
+
+/** What a protobuf answer says. An answer that cannot be read is compared as it is. */
+function decoded(bytes: Buffer): unknown {
+  try {
+    return decodeProtobuf(bytes);
+  } catch {
+    return bytes.toString("base64");
+  }
+}
+
+/** The objects in the frames of a watch: each is the last member of an event. */
+function framesOf(bytes: Buffer): readonly Buffer[] {
+  const found: Buffer[] = [];
+  for (let at = 0; at + 4 <= bytes.length; ) {
+    const end = at + 4 + bytes.readUInt32BE(at);
+    const frame = bytes.subarray(at + 4, end);
+    found.push(frame.subarray(Math.max(frame.indexOf("k8s\0"), 0)));
+    at = end;
+  }
+  return found;
 }
 
 /** A bookmark that says only how far a watch has come; servers send them when they like. */
@@ -188,6 +214,8 @@ const isOfAnotherScript = (group: unknown) =>
 function normaliseMembers(value: Readonly<Record<string, unknown>>, path: readonly string[]): unknown {
   if (value["kind"] === "Status" && path.length === 0 && hasOwnersByChance(value))
     return normaliseValue(withSortedOwners(value), ["sorted"]);
+  if (value["kind"] === "Status" && path.length === 0 && hasTypesByChance(value))
+    return normaliseValue({ ...value, message: sortedLines(String(value["message"])) }, ["sorted"]);
   if (value["kind"] === "Status" && path.length === 0 && hasMistakesByChance(value))
     return normaliseValue(withSortedMistakes(value), ["sorted"]);
   const result: Record<string, unknown> = {};
@@ -215,6 +243,15 @@ function normaliseMembers(value: Readonly<Record<string, unknown>>, path: readon
   }
   return result;
 }
+
+/** What does not fit the types of a kind is told in the order of Go's maps, which is another one each time. */
+const hasTypesByChance = ({ message }: Readonly<Record<string, unknown>>): boolean =>
+  typeof message === "string" && /^failed to create typed patch object .*: errors:\n/.test(message);
+
+const sortedLines = (text: string): string => {
+  const [head = "", ...lines] = text.split("\n");
+  return [head, ...lines.sort()].join("\n");
+};
 
 /** Kubernetes walks schemas of custom resources in an order that is another one each time. */
 function hasMistakesByChance(status: Readonly<Record<string, unknown>>): boolean {
@@ -266,5 +303,5 @@ function mask(text: string): string {
     .replace(/\bfd00:10:96::[0-9a-f]{0,4}(?![0-9a-f:])/g, "<service ip of six>")
     .replace(/(resource ?version[^\d]{1,25})\d+/gi, "$1<version>")
     .replace(/(Too large resource version: <version>, current: )\d+/g, "$1<version>")
-    .replace(/(too old resource version: )\d+ \(\d+\)/g, "$1<version> (<version>)");
+    .replace(/(too old resource version: <version>) \(\d+\)/g, "$1 (<version>)");
 }

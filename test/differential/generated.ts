@@ -3,6 +3,10 @@
  * servers answer one differently, fast-check looks for the smallest script that still shows it.
  */
 import fc from "fast-check";
+import { prelude } from "./generators/common.ts";
+import { patching } from "./generators/patching.ts";
+import { questions } from "./generators/queries.ts";
+import { surroundings } from "./generators/wire.ts";
 import { type Json, mutationsOf, readSamples, type Sample } from "./mutations.ts";
 import { parseScripts, type Script } from "./script.ts";
 
@@ -204,9 +208,40 @@ const generators: Readonly<Record<string, fc.Arbitrary<readonly string[]>>> = {
   "objects with mistakes": mistakes("create"),
   "updates with mistakes": mistakes("update"),
   "statuses with mistakes": mistakes("status"),
+  ...patching,
+  ...questions,
+  ...surroundings,
 };
 
 export const generatedTitles = Object.keys(generators);
+
+/** How many scripts of a kind are played where nobody says: objects have more places than requests. */
+export const usualRuns = (title: string): number =>
+  title in patching || title in questions || title in surroundings ? 60 : 240;
+
+/** What is played before all others: some of them ask about kinds that it makes. */
+export const preludeScript = (): Script => scriptOf("what generators need", prelude);
+
+function scriptOf(title: string, lines: readonly string[]): Script {
+  const [script] = parseScripts("generated", `== ${title}\n${lines.join("\n")}\n`);
+  if (script === undefined) throw new Error("a generator made no script");
+  return script;
+}
+
+const generatorOf = (title: string): fc.Arbitrary<readonly string[]> => {
+  const arbitrary = generators[title];
+  if (arbitrary === undefined) throw new Error(`there is no generator ${JSON.stringify(title)}`);
+  return arbitrary;
+};
+
+interface Chance {
+  readonly seed: number;
+  readonly runs: number;
+}
+
+/** Scripts of one kind, numbered. */
+export const sampleScripts = (title: string, { seed, runs }: Chance): readonly Script[] =>
+  fc.sample(generatorOf(title), { seed, numRuns: runs }).map((lines, at) => scriptOf(`${title} (${at + 1})`, lines));
 
 /**
  * Plays scripts of one kind until two servers differ; gives the smallest script that shows it, or nothing after `runs`.
@@ -214,20 +249,13 @@ export const generatedTitles = Object.keys(generators);
  */
 export async function findDifference(
   title: string,
-  options: { readonly seed: number; readonly runs: number },
+  { seed, runs }: Chance,
   isSame: (script: Script) => Promise<boolean>,
 ): Promise<Script | undefined> {
-  const arbitrary = generators[title];
-  if (arbitrary === undefined) throw new Error(`there is no generator ${JSON.stringify(title)}`);
-  const scriptOf = (lines: readonly string[]): Script => {
-    const [script] = parseScripts("generated", `== ${title}\n${lines.join("\n")}\n`);
-    if (script === undefined) throw new Error("a generator made no script");
-    return script;
-  };
   const outcome = await fc.check(
-    fc.asyncProperty(arbitrary, (lines) => isSame(scriptOf(lines))),
-    { seed: options.seed, numRuns: options.runs },
+    fc.asyncProperty(generatorOf(title), (lines) => isSame(scriptOf(title, lines))),
+    { seed, numRuns: runs },
   );
   const [smallest] = outcome.counterexample ?? [];
-  return smallest === undefined ? undefined : scriptOf(smallest);
+  return smallest === undefined ? undefined : scriptOf(title, smallest);
 }

@@ -113,7 +113,7 @@ function parseStep(whole: string, fail: (what: string) => Error): Step {
   let encoding: Step["encoding"] = "yaml";
   let isAnonymous = false;
   for (const segment of segments) {
-    const header = /^([A-Za-z][\w-]*): ?(.*)$/s.exec(segment);
+    const header = /^([A-Za-z][\w%.-]*): ?(.*)$/s.exec(segment);
     if (segment === "anonymous") isAnonymous = true;
     else if (/^[{[]/.test(segment)) body = segment;
     else if (/^(text|base64):/.test(segment)) {

@@ -35,6 +35,7 @@ export async function startPair(ranges?: string): Promise<Pair> {
     serviceAccountKeys: pki.serviceAccount,
     // Upstream a controller of another process does it.
     checksPolicyTypes: false,
+    authorizesNodes: true,
     ...(ranges === undefined ? {} : { serviceRanges: { addresses: parseAddressRanges(ranges) } }),
     aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
   });

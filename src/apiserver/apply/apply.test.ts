@@ -66,7 +66,7 @@ const ownersOf = (object: KubeObject) =>
   Object.fromEntries(
     (object.metadata.managedFields ?? []).map((entry) => [
       `${entry.manager} ${entry.operation}`,
-      pathsOf(entry.fieldsV1 as FieldSet),
+      pathsOf(entry.fieldsV1 as FieldSet).sort(),
     ]),
   );
 const apply = (live: KubeObject | undefined, applied: KubeObject, manager: string, rest: object = {}) =>

@@ -61,13 +61,20 @@ export function only(set: FieldSet | undefined, keeps: (member: string) => boole
   );
 }
 
-/** Paths of a set as messages name them: `.spec.containers[name="c"].image`, each node before what is below it. */
-export function pathsOf(set: FieldSet, path = ""): string[] {
-  const own = holdsSelf(set) ? [path] : [];
-  const keys = Object.keys(set)
-    .filter((key) => key !== SELF)
-    .sort();
-  return [...own, ...keys.flatMap((key) => pathsOf(set[key] as FieldSet, path + shownElement(key)))];
+/** Paths of a set as messages name them: `.spec.containers[name="c"].image`, all members of a node before what is below them. */
+export function pathsOf(set: FieldSet): string[] {
+  return [...(holdsSelf(set) ? [""] : []), ...pathsBelow(set, "")];
+}
+
+function pathsBelow(set: FieldSet, path: string): string[] {
+  const inside = Object.entries(set)
+    .filter(([key]) => key !== SELF)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([key, child]) => [path + shownElement(key), child as FieldSet] as const);
+  return [
+    ...inside.flatMap(([at, child]) => (holdsSelf(child) ? [at] : [])),
+    ...inside.flatMap(([at, child]) => pathsBelow(child, at)),
+  ];
 }
 
 export function shownElement(element: string): string {

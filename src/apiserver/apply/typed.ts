@@ -321,5 +321,6 @@ function goSyntax(value: unknown): string {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, member]) => `${JSON.stringify(key)}:${goSyntax(member)}`)
       .join(", ")}}`;
+  if (typeof value === "number") return goText(value);
   return value === null ? "interface {}(nil)" : JSON.stringify(value);
 }

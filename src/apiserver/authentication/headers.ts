@@ -20,7 +20,7 @@ export function extraHeaders(
 ): Readonly<Record<string, readonly string[]>> | undefined {
   const extra: Record<string, readonly string[]> = {};
   for (const name of Object.keys(headers))
-    if (name.startsWith(prefix) && name.length > prefix.length) {
+    if (name.startsWith(prefix)) {
       const key = decoded(name.slice(prefix.length)).toLowerCase();
       extra[key] = [...(extra[key] ?? []), ...headerValues(headers, name)];
     }

@@ -56,7 +56,7 @@ export function impersonationOf(headers: Headers): Impersonation | undefined {
       values.map((value) => need("authentication.k8s.io", "userextras", value, { subresource: key })),
     ),
   ];
-  const groups = asked.length > 0 ? asked : groupsOf(name, account?.[1]);
+  const groups = asked.length > 0 ? asked : groupsOf(name, account?.[1], uid === undefined && extra === undefined);
   return {
     user: {
       name,
@@ -70,10 +70,10 @@ export function impersonationOf(headers: Headers): Impersonation | undefined {
   };
 }
 
-/** Groups that accounts and nodes are in by their name. */
-function groupsOf(name: string, namespace: string | undefined): readonly string[] {
+/** Groups that accounts are in by their name, and nodes of which nothing but the name is said. */
+function groupsOf(name: string, namespace: string | undefined, isNameAlone: boolean): readonly string[] {
   if (namespace !== undefined) return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
-  return name.startsWith("system:node:") ? ["system:nodes"] : [];
+  return isNameAlone && name.startsWith("system:node:") ? ["system:nodes"] : [];
 }
 
 function impliedGroups(name: string, groups: readonly string[]): readonly string[] {

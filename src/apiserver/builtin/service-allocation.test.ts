@@ -6,6 +6,7 @@ import { systemClock } from "#base";
 import { type ApiError, getPath, type KubeObject } from "#machinery";
 import { type Backend, createMemoryBackend, openFileBackend } from "#store";
 import { createTestServer, eventually, type TestServer } from "#testing";
+import { publishKubernetesService } from "./kubernetes-service.ts";
 import { addressNumber, addressText, parseAddressRange, parseAddressRanges, parsePortRange } from "./service-ranges.ts";
 
 type Spec = Readonly<Record<string, unknown>>;
@@ -217,13 +218,41 @@ describe("what a Service may ask for", () => {
     const backend = createMemoryBackend();
     const server = await createTestServer({ backend });
     const { revision } = backend;
-    await server.send("create", "v1/services", {
+    const dry = await server.send("create", "v1/services", {
       namespace: "default",
       body: aService("dry", { type: "NodePort" }),
       options: { dryRun: true },
     });
+    expect(addressOf(dry), "the network's own address, which no Service has").toBe("10.96.0.0");
     await expect(make(server, "Not.A.Name", { type: "NodePort" })).rejects.toThrow(/Invalid value/);
     expect(backend.revision).toBe(revision);
+    server.stop();
+  });
+
+  it("is the first of the first family for the API server itself, and its slices are of the families it has", async () => {
+    const addresses = parseAddressRanges("fd00:10:96::/112,10.96.0.0/12");
+    const server = await createTestServer({ serviceRanges: { addresses } });
+    const port = 6443;
+    const served = ["fd01::5", "192.0.2.5"].map((address) => ({ address, port }));
+    await publishKubernetesService(server.inside, served, port);
+    const at = { namespace: "default", name: "kubernetes" };
+    expect(await server.send("get", "v1/services", at)).toMatchObject({
+      spec: { clusterIP: "fd00:10:96::1", clusterIPs: ["fd00:10:96::1"], ipFamilies: ["IPv6"] },
+    });
+    const { items } = await server.inside.list({
+      group: "discovery.k8s.io",
+      version: "v1",
+      resource: "endpointslices",
+      namespace: "default",
+    });
+    expect(
+      items.map((slice) => [getPath(slice, "addressType"), getPath(slice, "endpoints", "0", "addresses")]),
+    ).toEqual(
+      expect.arrayContaining([
+        ["IPv6", ["fd01::5"]],
+        ["IPv4", ["192.0.2.5"]],
+      ]),
+    );
     server.stop();
   });
 

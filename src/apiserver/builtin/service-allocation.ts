@@ -140,18 +140,23 @@ export class ServiceAllocation implements AdmissionPlugin {
     );
   }
 
-  mutate({ object, oldObject }: Change): KubeObject {
+  mutate({ object, oldObject, isDryRun }: Change): KubeObject {
     const outcome = planFamilies(object, oldObject, this.#families);
     if ("errors" in outcome) throw invalid(SERVICE, object.metadata.name ?? "", outcome.errors);
     const { service } = outcome;
     const type = getPath(service, "spec", "type");
     const ledger = this.#ledger;
     if (ledger === undefined || type === "ExternalName") return service;
-    return this.#withPorts(this.#withAddresses(service, oldObject, ledger), ledger, type);
+    return this.#withPorts(this.#withAddresses(service, oldObject, ledger, isDryRun), ledger, type);
   }
 
   /** Gives an address of each family, or checks the one that is asked for; what a Service has already is its own. */
-  #withAddresses(object: KubeObject, old: KubeObject | undefined, ledger: ServiceLedger): KubeObject {
+  #withAddresses(
+    object: KubeObject,
+    old: KubeObject | undefined,
+    ledger: ServiceLedger,
+    isDryRun: boolean,
+  ): KubeObject {
     if (getPath(object, "spec", "clusterIP") === "None") return object;
     const families = (getPath(object, "spec", "ipFamilies") ?? []) as readonly Family[];
     const given = (getPath(object, "spec", "clusterIPs") ?? []) as readonly string[];
@@ -161,14 +166,24 @@ export class ServiceAllocation implements AdmissionPlugin {
         : ((getPath(old, "spec", "clusterIPs") ?? []) as readonly string[]);
     for (const address of given.slice(had.length)) this.#checkAddress(object, given, address, ledger);
     if (given.length >= families.length) return object;
-    const addresses = families.map((family, at) => given[at] ?? this.#freeAddress(object, family, given, ledger));
+    const addresses = families.map(
+      (family, at) => given[at] ?? this.#freeAddress(object, family, given, ledger, isDryRun),
+    );
     return setPath(setPath(object, ["spec", "clusterIP"], addresses[0]), ["spec", "clusterIPs"], addresses);
   }
 
-  #freeAddress(object: KubeObject, family: Family, given: readonly string[], ledger: ServiceLedger): string {
+  #freeAddress(
+    object: KubeObject,
+    family: Family,
+    given: readonly string[],
+    ledger: ServiceLedger,
+    isDryRun: boolean,
+  ): string {
     const key = keyOf(object);
     const seed = fnv1a32(key);
     for (const range of ledger.ranges.filter((one) => one.family === family)) {
+      // Nothing is given, and nobody should think so: the network's own address is shown.
+      if (isDryRun) return addressText(range.family, range.first - 1n);
       // The API server's own Service has the first address, which resolvers and certificates elsewhere count on.
       const first = addressText(range.family, range.first);
       if (key === API_SERVER && !ledger.isTaken(first, key)) return first;

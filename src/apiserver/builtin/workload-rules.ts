@@ -474,6 +474,7 @@ const claimTemplate = (claim: Json): Json => ({
 export const workloadRules: Readonly<Record<string, Strategy>> = {
   "apps/Deployment": {
     rulesAreWhole: true,
+    countsAnnotations: true,
     rulesReadSpec: true,
     applyDefaults: withSpec((spec) => {
       const complete = filled(spec, {

@@ -1,5 +1,6 @@
 import { apiVersionOf, type KubeObject, Schema } from "#machinery";
 import type { ConversionWebhook, ResourceDefinition, ScalePaths, SubresourceDefinition } from "../definition.ts";
+import { compareVersions } from "../discovery/discovery.ts";
 import { type CrdVersion, type CrdSpec, isConditionTrue, specOf } from "./crd.ts";
 
 const VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
@@ -62,13 +63,21 @@ function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean
     ...(isTerminating ? { isTerminating } : {}),
     ...(version.deprecated
       ? {
-          deprecation:
-            version.deprecationWarning ??
-            `${apiVersionOf({ group, version: version.name })} ${names.kind} is deprecated`,
+          deprecation: version.deprecationWarning ?? deprecationOf(spec, version),
         }
       : {}),
     ...(version.selectableFields === undefined
       ? {}
       : { selectableFields: version.selectableFields.map(({ jsonPath }) => jsonPath.replace(/^\./, "")) }),
   };
+}
+
+/** What is said of a deprecated version where the CRD says nothing itself: that it is, and which newer one to use. */
+function deprecationOf({ group, names, versions }: CrdSpec, { name }: CrdVersion): string {
+  const of = (version: string) => `${apiVersionOf({ group, version })} ${names.kind}`;
+  const [newest] = versions
+    .filter((other) => other.served && !other.deprecated && compareVersions(other.name, name) < 0)
+    .map((other) => other.name)
+    .sort(compareVersions);
+  return `${of(name)} is deprecated${newest === undefined ? "" : `; use ${of(newest)}`}`;
 }

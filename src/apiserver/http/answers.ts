@@ -1,11 +1,11 @@
 import { stringify as toYaml } from "yaml";
-import { apiError, badRequest, type KubeList, type KubeObject, type Status } from "#machinery";
+import { apiError, badRequest, type KubeList, type KubeObject, plainFailure, type Status } from "#machinery";
 import { goNameOf, type ResourceDefinition } from "../definition.ts";
 import { encodeProtobuf } from "../protobuf/codec.ts";
 import { type Listed, listedOf } from "../list-pages.ts";
 import { encodingOf, metadataHead, withStoredForm } from "../storage/encodings.ts";
 import { HeldRevision } from "../storage/held-revision.ts";
-import { type IncludeObject, partialListOf, partialOf, tableOf } from "../tables/table.ts";
+import { type IncludeObject, inVersion, partialListOf, partialOf, tableOf } from "../tables/table.ts";
 import type { AnswerForm } from "./negotiation.ts";
 import { PieceWriter } from "./piece-writer.ts";
 
@@ -58,23 +58,23 @@ export function encodeAnswer(
   include: () => IncludeObject,
   nowMs: number,
 ): Encoded | EncodedPieces {
+  // What rows should carry is read first, whatever comes.
+  const shown = form.as === "Table" ? include() : "None";
   if (object.kind === "Status" && object.apiVersion === "v1") return encodeStatus(object as unknown as Status, form);
+  const goName = definition.origin === "custom" ? "unstructured.Unstructured" : goNameOf(definition);
   const isList = listedOf(object as KubeList) !== undefined || Array.isArray((object as KubeList).items);
   switch (form.as) {
     case "Table":
-      return encodeText(form.encoding, tableOf(definition, object, include(), nowMs));
+      return encodeText(form.encoding, inVersion(tableOf(definition, object, shown, nowMs), form.version));
     case "PartialObjectMetadata":
       if (isList)
-        throw unfit(
-          `you requested PartialObjectMetadata, but the requested object is a list (*${goNameOf(definition)}List)`,
-        );
-      return encodePartial(form, partialOf(definition, object as KubeObject));
+        throw unfit(`you requested PartialObjectMetadata, but the requested object is a list (*${goName}List)`);
+      return encodePartial(form, inVersion(partialOf(definition, object as KubeObject), form.version));
     case "PartialObjectMetadataList":
+      if (!isList && definition.origin === "custom") throw plainFailure("content is not a list");
       if (!isList)
-        throw unfit(
-          `you requested PartialObjectMetadataList, but the requested object is not a list (*${goNameOf(definition)})`,
-        );
-      return encodePartial(form, partialListOf(definition, object as KubeList));
+        throw unfit(`you requested PartialObjectMetadataList, but the requested object is not a list (*${goName})`);
+      return encodePartial(form, inVersion(partialListOf(definition, object as KubeList), form.version));
     case "object": {
       const packed = form.encoding === "protobuf" ? encodeProtobuf(object as KubeObject) : undefined;
       if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };

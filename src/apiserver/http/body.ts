@@ -1,14 +1,18 @@
 import { LineCounter, parseDocument, visit } from "yaml";
-import { apiError, badRequest, isJsonObject } from "#machinery";
+import { apiError, badRequest, isJsonObject, type PatchType, type WriteOptions } from "#machinery";
+import type { ResourceDefinition } from "../definition.ts";
 import { decodeProtobuf } from "../protobuf/codec.ts";
 import { notAnObject } from "../verbs/body.ts";
 import { scanJson } from "./json-text.ts";
+import { mediaTypeOf } from "./negotiation.ts";
 
 /** What a client sent, and what a strict reader would refuse in it. */
 export interface SentBody {
   readonly value: unknown;
   /** Members given twice, in the words of a strict decoder. */
   readonly strictErrors: readonly string[];
+  /** A number that is larger than any can be held. */
+  readonly tooLarge?: string;
 }
 
 /** Deeper values than any kind has; readers and writers of values may rely on it. */
@@ -31,7 +35,7 @@ const tooDeep = () => badRequest("exceeded max depth");
 
 /** Reads JSON; `refuse` makes the error of a text that is none. */
 export function readJson(text: string, refuse: (why: string) => Error): SentBody {
-  const { duplicates, isTooDeep, error } = scanJson(text, DEPTH_MAX);
+  const { duplicates, isTooDeep, error, tooLarge } = scanJson(text, DEPTH_MAX);
   if (isTooDeep) throw tooDeep();
   if (error !== undefined) throw refuse(error);
   let value: unknown;
@@ -40,14 +44,28 @@ export function readJson(text: string, refuse: (why: string) => Error): SentBody
   } catch (problem) {
     throw refuse(problem instanceof Error ? problem.message : String(problem));
   }
-  return { value, strictErrors: duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`) };
+  return {
+    value: /\\u[dD][89a-fA-F]/.test(text) ? wellFormed(value) : value,
+    strictErrors: duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
+    ...(tooLarge === undefined ? {} : { tooLarge }),
+  };
+}
+
+/** A value whose texts are Unicode: halves of letters become the sign for what is none, as in Go. */
+function wellFormed(value: unknown): unknown {
+  if (typeof value === "string") return Buffer.from(value).toString();
+  if (Array.isArray(value)) return value.map(wellFormed);
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [Buffer.from(key).toString(), wellFormed(member)]),
+  );
 }
 
 /** Reads YAML 1.1, which JSON is a part of. */
 export function readYaml(text: string, refuse: (why: string) => Error): SentBody {
   if (text.trimStart().startsWith("{")) {
-    const { error, isTooDeep } = scanJson(text, DEPTH_MAX);
-    if (error === undefined && !isTooDeep) return readJson(text, refuse);
+    const { error, isTooDeep, duplicates } = scanJson(text, DEPTH_MAX);
+    if (error === undefined && !isTooDeep && duplicates.length === 0) return readJson(text, refuse);
   }
   const lines = new LineCounter();
   try {
@@ -82,20 +100,37 @@ export function readYaml(text: string, refuse: (why: string) => Error): SentBody
   }
 }
 
-const mediaType = (contentType: string | undefined) => (contentType ?? "application/json").split(";")[0]?.trim() ?? "";
-
 /** The object in the body of a create or update. */
 export function readObject(
   bytes: Buffer,
   contentType: string | undefined,
+  { origin }: Pick<ResourceDefinition, "origin">,
   kind: string,
-  canProtobuf: boolean,
 ): SentBody {
-  const type = mediaType(contentType);
-  if (type === "application/vnd.kubernetes.protobuf" && canProtobuf) {
+  const sent = readBody(
+    bytes,
+    contentType,
+    (why, shown) => `the object provided is unrecognized (must be of type ${kind}): ${why} (${shown})`,
+  );
+  return origin === "custom" ? { ...sent, strictErrors: sent.strictErrors.flatMap(linesOfYaml) } : sent;
+}
+
+/** Reads a body in any form. `refusal` makes the message about one that cannot be read, of why and of how it begins. */
+function readBody(
+  bytes: Buffer,
+  contentType: string | undefined,
+  refusal: (why: string, shown: string) => string,
+): SentBody {
+  const type = mediaTypeOf(contentType);
+  if (type === "application/vnd.kubernetes.protobuf") {
     if (!bytes.subarray(0, 4).equals(PROTOBUF_PREFIX))
       throw badRequest(
-        `the object provided is unrecognized (must be of type ${kind}): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] (${summary(bytes.toString("latin1"))})`,
+        refusal(
+          bytes.length === 0
+            ? "empty data"
+            : "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
+          summary(bytes.toString("latin1")),
+        ),
       );
     return { value: decodeProtobuf(bytes), strictErrors: [] };
   }
@@ -103,29 +138,46 @@ export function readObject(
     throw apiError(
       415,
       "UnsupportedMediaType",
-      `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml${canProtobuf ? ", application/vnd.kubernetes.protobuf" : ""}`,
+      "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
     );
   const text = bytes.toString("utf8");
   const isYaml = type === "application/yaml";
   const refuse = (why: string) =>
-    badRequest(
-      `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(text)})`,
-    );
+    badRequest(refusal(`couldn't get version/kind; json parse error: ${why}`, summary(text)));
   const sent = isYaml ? readYaml(text, refuse) : readJson(text, refuse);
   if (sent.value !== null && !isJsonObject(sent.value)) {
-    const why = notAnObject(sent.value).message;
-    throw badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${summary(text)})`);
+    throw badRequest(refusal(notAnObject(sent.value).message, summary(text)));
   }
   return sent;
 }
 
 /** The patch in the body of a patch request; the type is one that is known. */
-export function readPatch(bytes: Buffer, isYaml: boolean): SentBody {
+export function readPatch(bytes: Buffer, type: PatchType, validation: WriteOptions["fieldValidation"]): SentBody {
   const text = bytes.toString("utf8");
-  return isYaml
-    ? readYaml(text, (why) => badRequest(`error decoding YAML: ${why}`))
-    : readJson(text, (why) => badRequest(`error decoding patch: ${why}`));
+  if (type === "application/apply-patch+yaml") {
+    const { value, strictErrors } = readYaml(text, (why) => badRequest(`error decoding YAML: ${why}`));
+    if (validation === "Strict" && strictErrors.length > 0)
+      throw badRequest(`error strict decoding YAML: error converting YAML to JSON: ${strictErrors.join("\n")}`);
+    return { value, strictErrors: strictErrors.flatMap(linesOfYaml) };
+  }
+  const isMerge = type === "application/merge-patch+json";
+  const prefix = type === "application/strategic-merge-patch+json" ? "" : "error decoding patch: ";
+  const sent = readJson(text, (why) =>
+    badRequest(isMerge && validation === "Ignore" ? "Invalid JSON Patch" : `${prefix}${why}`),
+  );
+  // The operations of a JSON patch keep their numbers as they are written.
+  if (sent.tooLarge !== undefined && type !== "application/json-patch+json")
+    throw badRequest(`${prefix}json: cannot unmarshal number ${sent.tooLarge} into Go value of type float64`);
+  return sent;
 }
+
+const linesOfYaml = (error: string): readonly string[] =>
+  error.startsWith("yaml: unmarshal errors:")
+    ? error
+        .split("\n")
+        .slice(1)
+        .map((line) => line.trim())
+    : [error];
 
 /** The options in the body of a deletion; `undefined` when there is none. */
 export function readDeleteBody(
@@ -133,8 +185,12 @@ export function readDeleteBody(
   contentType: string | undefined,
 ): Readonly<Record<string, unknown>> | undefined {
   if (bytes.length === 0) return undefined;
-  const { value } = readObject(bytes, contentType, "DeleteOptions", true);
+  const { value } = readBody(bytes, contentType, (why) => why);
   if (value === null) return undefined;
-  const { apiVersion: _apiVersion, kind: _kind, ...options } = value as Readonly<Record<string, unknown>>;
+  const { apiVersion, kind, ...options } = value as Readonly<Record<string, unknown>>;
+  if (kind !== undefined && kind !== "" && kind !== "DeleteOptions")
+    throw badRequest(
+      `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion || "meta.k8s.io/v1")} in scheme "pkg/runtime/scheme.go:111"`,
+    );
   return options;
 }

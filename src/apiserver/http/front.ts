@@ -8,11 +8,13 @@ import {
   forbidden,
   internalError,
   methodNotAllowed,
+  methodNotSupported,
   notFound,
   objectKey,
   notServed,
   plainFailure,
   type KubeList,
+  type ListOptions,
   type KubeObject,
   type PatchType,
   type ResourceRequest,
@@ -33,20 +35,20 @@ import type { OpenApiDocuments } from "../openapi/openapi.ts";
 import type { Auditor } from "../audit/auditor.ts";
 import type { FlowControl } from "../flow/flow-control.ts";
 import type { ApiServer } from "../server.ts";
-import { encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
+import { encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
 import { encodingOf } from "../storage/encodings.ts";
 import { checkListOptions, versionNumber } from "../list-pages.ts";
 import { compileFilter } from "../selection.ts";
 import { isConnection, refuseConnection } from "./refused-connections.ts";
-import { partialOf, tableOf } from "../tables/table.ts";
+import { inVersion, partialOf, tableOf } from "../tables/table.ts";
 import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
 import type { Connect, FrontAnswer, FrontOutcome, FrontPieces, FrontRequest, FrontStream } from "./exchange.ts";
 import type { HealthChecks } from "./health.ts";
 import { type AdmissionRequest, admit } from "../admission.ts";
 import type { RequestMeasures } from "./measures.ts";
-import { type AnswerForm, chooseForm, parseAccept } from "./negotiation.ts";
-import { booleanOf, deleteOptions, integerOf, listOptions, writeOptions } from "./options.ts";
+import { type AnswerForm, chooseForm, noStream, notAcceptable, notProduced, parseAccept } from "./negotiation.ts";
+import { booleanOf, deleteOptions, listOptions, writeOptions } from "./options.ts";
 import { Passage } from "./passage.ts";
 import { parseResourcePath, type ResourcePath } from "./path.ts";
 
@@ -72,8 +74,6 @@ export interface FrontParts {
 
 const header = (request: FrontRequest, name: string) => headerOf(request.headers, name);
 
-/** Pages that are given whatever the method. */
-const ANSWERS_ANY = /^\/(?:apis(?:\/[^/]+)?|(?:healthz|livez|readyz)(?:\/.*)?|metrics|openapi\/v[23](?:\/.*)?)$/;
 const DISCOVERED =
   /^\/(?:\.well-known\/openid-configuration|openid\/v1\/jwks|api|apis|version|healthz|livez|readyz|metrics|openapi\/v[23])(?:\/|$)/;
 const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
@@ -102,19 +102,27 @@ const text = (status: number, value: string): FrontAnswer => ({
   body: Buffer.from(value),
 });
 
-/** A header's bytes are those of the text in UTF-8. */
-const inHeader = (text: string) => Buffer.from(text.replace(/\s+/g, " "), "utf8").toString("latin1");
-
-const warningHeader = (warnings: ReadonlySet<string>): Readonly<Record<string, string[]>> =>
-  warnings.size === 0
-    ? {}
-    : {
-        warning: [...warnings].map((message) => `299 - "${inHeader(message).replace(/["\\]/g, "\\$&")}"`),
-      };
+/** Headers hold bytes: letters beyond ASCII go as those of UTF-8, and what holds controls is left out. */
+function warningHeader(warnings: ReadonlySet<string>): Readonly<Record<string, string[]>> {
+  const told = [...warnings].map((message) => message.replace(/\s+/g, " ")).filter((text) => !/\p{Cc}/u.test(text));
+  if (told.length === 0) return {};
+  const quoted = (text: string) => Buffer.from(text.replace(/["\\]/g, "\\$&")).toString("latin1");
+  return { warning: told.map((text) => `299 - "${quoted(text)}"`) };
+}
 
 const OLD_SCHEMA_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /** Names of the same form: the second is no media type, and still what clients ask for. */
 const OLD_SCHEMA_NAMES = new Set([OLD_SCHEMA_PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]);
+
+const SCHEMA_TYPES = new Set([
+  "application/json",
+  "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+  "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+]);
+
+/** Whether one of some types is asked for, or any. */
+const hasForm = (accept: string | undefined, types: ReadonlySet<string>): boolean =>
+  parseAccept(accept).some(({ type }) => types.has(type) || type === "application/*" || type === "*/*");
 
 /** The form of the old schemas that a client wants. */
 function oldSchemaForm(accept: string | undefined): "json" | "protobuf" | undefined {
@@ -216,7 +224,7 @@ export class Front {
     const { status } = error instanceof ApiError ? error : internalError(error);
     if (!(error instanceof ApiError)) this.#parts.server.log.error("request failed", { error });
     const retry = status.details?.retryAfterSeconds;
-    const { contentType, body } = encodeStatus(status, chooseForm(accept, true));
+    const { contentType, body } = encodeStatus(status, chooseForm(accept, true, true));
     return {
       status: status.code ?? 500,
       headers: {
@@ -273,11 +281,10 @@ export class Front {
 
   async #nonResource(request: FrontRequest, url: URL): Promise<FrontAnswer> {
     const { server, discovery, openapi } = this.#parts;
-    const path = url.pathname;
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      if (DISCOVERED.test(path) && !ANSWERS_ANY.test(path)) throw methodNotAllowed();
-      if (!DISCOVERED.test(path)) return text(404, NO_PAGE);
-    }
+    const path = decodeURIComponent(url.pathname);
+    const accept = header(request, "accept");
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (!isRead && path !== "/" && !DISCOVERED.test(path)) return text(404, NO_PAGE);
     const health = await this.#parts.health.answer(path, url.searchParams);
     if (health !== undefined) {
       const page = text(health.status, health.text);
@@ -285,7 +292,13 @@ export class Front {
         ? { ...page, headers: { ...page.headers, "x-content-type-options": "nosniff" } }
         : page;
     }
-    if (path === "/version" || path === "/version/") return json(200, JSON.parse(versionJson));
+    if (path === "/version" || path === "/version/") {
+      if (request.method !== "GET") throw methodNotAllowed();
+      const refused = notProduced(accept, { canProtobuf: false, isJsonOnly: true });
+      if (refused !== undefined) throw refused;
+      return json(200, JSON.parse(versionJson));
+    }
+    if (path.startsWith("/version/")) throw notServed();
     if (path === "/metrics")
       return {
         status: 200,
@@ -298,19 +311,28 @@ export class Front {
       });
     if (path === "/openapi/v3") return text(200, JSON.stringify(openapi.index()));
     if (path.startsWith("/openapi/v3/")) {
-      const document = openapi.document(path.slice("/openapi/v3/".length));
+      const document = path.endsWith("/") ? undefined : openapi.document(path.slice("/openapi/v3/".length));
       if (document === undefined) return { status: 404, headers: NOT_CACHED, body: Buffer.alloc(0) };
+      if (!hasForm(accept, SCHEMA_TYPES))
+        return { status: 406, headers: { vary: "Accept", ...NOT_CACHED }, body: Buffer.alloc(0) };
       const etag = `"${document.hash}"`;
       if (header(request, "if-none-match") === etag) return { status: 304, headers: { etag }, body: Buffer.alloc(0) };
       return {
         status: 200,
-        headers: { "content-type": "application/json", etag, vary: "Accept" },
+        // Under a name with its hash, a document never changes.
+        headers: {
+          "content-type": "application/json",
+          etag,
+          vary: "Accept",
+          ...(url.searchParams.has("hash") ? {} : NOT_CACHED),
+        },
         body: document.body,
       };
     }
     if (path === "/openapi/v2") {
-      const form = oldSchemaForm(header(request, "accept"));
-      if (form === undefined) return { status: 406, headers: NOT_CACHED, body: Buffer.alloc(0) };
+      const form = oldSchemaForm(accept);
+      if (form === undefined)
+        return { status: 406, headers: { vary: "Accept-Encoding, Accept", ...NOT_CACHED }, body: Buffer.alloc(0) };
       const document = openapi.v2();
       const etag = `"${document.hash}"`;
       const known = { etag, vary: "Accept-Encoding, Accept", ...NOT_CACHED };
@@ -318,9 +340,10 @@ export class Front {
       const type = form === "json" ? "application/json" : OLD_SCHEMA_PROTOBUF;
       return { status: 200, headers: { "content-type": type, ...known }, body: document[form] };
     }
-    if (path === "/api" || path === "/apis") {
-      const wantsAggregated = parseAccept(header(request, "accept")).find(
-        ({ parameters }) =>
+    if (isRead && (path === "/api" || path === "/apis")) {
+      const wantsAggregated = parseAccept(accept).find(
+        ({ type, parameters }) =>
+          (type === "application/json" || type === "application/yaml") &&
           parameters["as"] === "APIGroupDiscoveryList" &&
           parameters["g"] === "apidiscovery.k8s.io" &&
           parameters["v"] === "v2",
@@ -331,26 +354,35 @@ export class Front {
         return {
           status: 200,
           headers: {
-            "content-type": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            "content-type": `${wantsAggregated.type};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList`,
             etag,
             vary: "Accept",
             "cache-control": "public",
           },
-          body,
+          body:
+            wantsAggregated.type === "application/yaml"
+              ? Buffer.from(stringify(JSON.parse(body.toString("utf8"))))
+              : body,
         };
       }
     }
+    if (/^\/(?:\.well-known|openid)\//.test(path) && !isRead) throw methodNotAllowed();
     if (path === "/.well-known/openid-configuration")
       return json(200, this.#parts.tokens.accounts.discovery(this.#parts.address()));
     if (path === "/openid/v1/jwks")
       return json(200, await this.#parts.tokens.accounts.keySet(), { "content-type": "application/jwk-set+json" });
-    const classic = discovery.classic(path, this.#parts.address());
-    if (classic !== undefined) return discovered(path, header(request, "accept"), classic);
-    // Kubernetes' own groups answer for versions they do not have; nobody does for those of custom kinds.
     const [, group] = /^\/apis\/([^/]+)\/[^/]+\/?$/.exec(path) ?? [];
-    if (/^\/api\/[^/]+\/?$/.test(path)) throw notServed();
-    const isOurs = server.registry.all.some(({ kind, origin }) => kind.group === group && origin !== "custom");
-    if (group !== "" && isOurs) throw notServed();
+    const isOurs =
+      /^\/api(?:\/[^/]*)?\/?$/.test(path) ||
+      (group !== "" && server.registry.all.some(({ kind, origin }) => kind.group === group && origin !== "custom"));
+    const classic = discovery.classic(path, this.#parts.address());
+    if (classic !== undefined) {
+      // Pages of others than Kubernetes' own groups are given whatever the method.
+      if (isOurs && request.method !== "GET") throw methodNotAllowed();
+      return discovered(accept, classic, isOurs);
+    }
+    // Kubernetes' own groups answer for versions they do not have; nobody does for those of custom kinds.
+    if (isOurs) throw notServed();
     server.log.debug("no such path", { path });
     return text(404, NO_PAGE);
   }
@@ -386,18 +418,23 @@ export class Front {
     )
       throw notFound(definition.kind, path.name ?? "");
     const canProtobuf = definition.origin === "builtin" && hasProtobuf(path.group, path.version, definition.kind.kind);
-    const form = chooseForm(header(request, "accept"), canProtobuf);
-    if (form === undefined) throw notAcceptable(canProtobuf, header(request, "accept"));
     if (definition.virtual !== undefined && path.name !== undefined) throw notServed();
-    mustBeServed(definition, path, attributes.verb, request.method);
     // What stands behind a part of a custom object is not looked at.
-    const isWhole = definition.origin === "custom" || isConnection(definition, path.subresource);
+    const isWhole = definition.origin === "custom" || path.subresource === "proxy";
     if (path.rest !== undefined && !isWhole) throw notServed();
+    mustBeServed(definition, path, attributes.verb, request.method);
     const query = url.searchParams;
     if (isConnection(definition, path.subresource)) {
+      if (path.subresource !== "log" && query.has("dryRun")) throw badRequest("dryRun is not supported");
       await refuseConnection(path, query, (resource, namespace, name) => this.#find(resource, namespace, name));
       return { status: 204, headers: NOT_CACHED, body: Buffer.alloc(0) };
     }
+    const accept = header(request, "accept");
+    const canStream = attributes.verb === "list" || attributes.verb === "watch";
+    const refused = definition.origin === "builtin" ? notProduced(accept, { canProtobuf, canStream }) : undefined;
+    if (refused !== undefined) throw refused;
+    const form = chooseForm(accept, canProtobuf);
+    if (form === undefined) throw notAcceptable();
     const { warnings } = passage;
     if (definition.deprecation !== undefined) warnings.add(definition.deprecation);
     let isCreated = false;
@@ -412,8 +449,10 @@ export class Front {
       },
     };
     const agent = header(request, "user-agent");
+    const part = definition.subresources.find(({ name: one }) => one === path.subresource);
+    const sentKind = (part ?? definition).kind.kind;
     const sentObject = async (): Promise<SentBody> => {
-      const sent = readObject(await request.body(), header(request, "content-type"), definition.kind.kind, canProtobuf);
+      const sent = readObject(await request.body(), header(request, "content-type"), definition, sentKind);
       passage.audit.sent(sent.value);
       return sent;
     };
@@ -432,8 +471,13 @@ export class Front {
     const name = path.name ?? "";
     switch (attributes.verb) {
       case "list":
-        return answer(200, await server.list({ ...address, ...listOptions(query), ...initialEventsOf(query) }));
+        return answer(
+          200,
+          await server.list({ ...address, ...wholeOf(listOptions(query)), ...initialEventsOf(query) }),
+        );
       case "get":
+        if (booleanOf(query, "export") === true)
+          throw badRequest("the export parameter, deprecated since v1.14, is no longer supported");
         return answer(
           200,
           await server.execute(
@@ -469,7 +513,7 @@ export class Front {
         const known = PATCH_TYPES.filter(
           (one) => definition.origin === "builtin" || one !== "application/strategic-merge-patch+json",
         );
-        if (PATCH_TYPES.includes(type) && !known.includes(type))
+        if (definition.origin === "custom" && !known.includes(type))
           throw apiError(
             415,
             "UnsupportedMediaType",
@@ -478,7 +522,7 @@ export class Front {
         if (!known.includes(type)) throw apiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
         const isApply = type === "application/apply-patch+yaml";
         const options = writeOptions(query, "PatchOptions", agent, isApply);
-        const { value: body, strictErrors } = readPatch(await request.body(), isApply);
+        const { value: body, strictErrors } = readPatch(await request.body(), type, options.fieldValidation);
         passage.audit.sent(body);
         const patched = await server.execute(
           {
@@ -495,12 +539,18 @@ export class Front {
       }
       case "delete":
       case "deletecollection": {
+        const selection = attributes.verb === "deletecollection" ? listOptions(query) : undefined;
+        if (selection !== undefined) checkListOptions({ ...selection, ...initialEventsOf(query) });
+        if (selection !== undefined) compileFilter(definition, selection.labelSelector, selection.fieldSelector);
         const settled = deleteOptions(query, readDeleteBody(await request.body(), header(request, "content-type")));
         const sent =
-          attributes.verb === "delete"
+          selection === undefined
             ? { verb: "delete", ...address, name, options: settled }
-            : { verb: "deletecollection", ...address, selection: listOptions(query), options: settled };
-        return answer(200, await server.execute(sent as ResourceRequest, context));
+            : { verb: "deletecollection", ...address, selection, options: settled };
+        const left = await server.execute(sent as ResourceRequest, context);
+        // Whoever wants dependents to go as well is told when it has only begun.
+        const isHeld = selection === undefined && isMarked(left) && settled.orphanDependents === false;
+        return answer(isHeld ? 202 : 200, left);
       }
       default:
         throw methodNotAllowed();
@@ -510,14 +560,21 @@ export class Front {
   #watch(path: ResourcePath, query: URLSearchParams, form: AnswerForm): FrontStream {
     const { server } = this.#parts;
     const definition = server.definition(path);
-    const include = includeObjectOf(query);
+    if (form.encoding === "yaml") throw noStream();
+    const include = form.as === "Table" ? includeObjectOf(query) : "None";
+    const partial = (object: KubeObject) => inVersion(partialOf(definition, object), form.version);
     // What is wrong with the request is told before a stream begins.
-    const options = listOptions(query);
-    checkListOptions({ ...options, ...initialEventsOf(query) }, true);
-    versionNumber(options.resourceVersion, plainFailure);
+    const options = { ...listOptions(query), ...initialEventsOf(query) };
+    // Who asks for what is there now, and for no more, is told when all of it was sent.
+    const { resourceVersion = "0", resourceVersionMatch, sendInitialEvents } = options;
+    const asks = resourceVersionMatch !== undefined || sendInitialEvents !== undefined;
+    if (booleanOf(query, "watch") === true && resourceVersion === "0" && !asks)
+      Object.assign(options, { sendInitialEvents: true, resourceVersionMatch: "NotOlderThan" });
+    checkListOptions(options, true);
     compileFilter(definition, options.labelSelector, options.fieldSelector, path.name);
+    versionNumber(options.resourceVersion, plainFailure);
     const address = copyWithout(path, "rest", "isWatch");
-    const seconds = integerOf(query.get("timeoutSeconds") || "0") || 1800 + server.random.below(1800);
+    const seconds = options.timeoutSeconds || 1800 + server.random.below(1800);
     return {
       stream: true,
       contentType:
@@ -531,14 +588,16 @@ export class Front {
             if (form.as === "Table") {
               write(
                 Buffer.from(
-                  `${JSON.stringify({ type, object: type === "BOOKMARK" ? object : tableOf(definition, object, include, server.clock.now(), isFirst) })}\n`,
+                  `${JSON.stringify({ type, object: type === "BOOKMARK" ? object : inVersion(tableOf(definition, object, include, server.clock.now(), isFirst), form.version) })}\n`,
                 ),
               );
               isFirst = false;
+            } else if (form.as === "PartialObjectMetadataList") {
+              // An event has one object, and no list of them.
             } else if (form.as !== "object")
               write(
-                (form.encoding === "protobuf" ? encodeWatchFrame(type, partialOf(definition, object)) : undefined) ??
-                  Buffer.from(`${JSON.stringify({ type, object: partialOf(definition, object) })}\n`),
+                (form.encoding === "protobuf" ? encodeWatchFrame(type, partial(object)) : undefined) ??
+                  Buffer.from(`${JSON.stringify({ type, object: partial(object) })}\n`),
               );
             else
               write(
@@ -563,7 +622,6 @@ export class Front {
             ...options,
             allowWatchBookmarks: booleanOf(query, "allowWatchBookmarks") ?? false,
             timeoutSeconds: seconds,
-            ...initialEventsOf(query),
           } as Parameters<ApiServer["watch"]>[0],
           sink,
         );
@@ -594,37 +652,41 @@ const PATCH_TYPES: readonly PatchType[] = [
   "application/apply-patch+yaml",
 ];
 
-const ONLY_WHOLE =
-  "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
-
-function notAcceptable(canProtobuf: boolean, accept: string | undefined): ApiError {
-  const packed = "application/vnd.kubernetes.protobuf";
-  const whole = ["application/json", "application/yaml", ...(canProtobuf ? [packed] : [])];
-  // An encoding that is known, of a form that is not.
-  if (parseAccept(accept).some(({ type }) => type === packed || whole.includes(type)))
-    return apiError(406, "NotAcceptable", ONLY_WHOLE);
-  const streams = ["application/json;stream=watch", ...(canProtobuf ? [`${packed};stream=watch`] : [])];
-  const message = `406: Not Acceptable\n\nAvailable representations: ${[...whole, ...streams].join(", ")}`;
-  return apiError(406, "NotAcceptable", message, {});
-}
-
 /** Refuses paths and methods that no handler is there for, before anything is read. */
 function mustBeServed(definition: ResourceDefinition, path: ResourcePath, verb: string, method: string): void {
   const { namespaced } = definition.kind;
   const { name, namespace, subresource } = path;
+  const isCustom = definition.origin === "custom";
   if (namespace !== undefined && !namespaced) throw notServed();
   if (namespaced && namespace === undefined && name !== undefined) throw notServed();
-  if (method === "HEAD") throw methodNotAllowed();
-  if (subresource !== undefined) {
-    const known = definition.subresources.find((candidate) => candidate.name === subresource);
-    if (known !== undefined && !known.verbs.includes(verb)) throw methodNotAllowed();
-    return;
+  if (path.isWatch === true && !isCustom && method !== "GET") throw methodNotAllowed();
+  const known = definition.subresources.find((candidate) => candidate.name === subresource);
+  if (subresource !== undefined && known === undefined) throw notServed();
+  // Only what other servers answer for, and handlers that look at no method, answer without a body.
+  if (method === "HEAD" && !isCustom && subresource !== "proxy") throw methodNotAllowed();
+  if (known !== undefined) {
+    if (known.verbs.includes(verb) || subresource === "proxy") return;
+    throw isCustom ? methodNotSupported(definition.kind, method === "OPTIONS" ? "" : verb) : methodNotAllowed();
   }
   const needsName = verb === "update" || verb === "patch" || verb === "get" || verb === "delete";
   if (needsName !== (name !== undefined) && verb !== "watch") throw methodNotAllowed();
   if (!definition.verbs.includes(verb)) throw methodNotAllowed();
   if (namespaced && namespace === undefined && verb !== "list" && verb !== "watch") throw methodNotAllowed();
 }
+
+/** Whether an object is there still, to be deleted when nothing holds it any more. */
+function isMarked(answer: KubeObject | KubeList): boolean {
+  const {
+    deletionTimestamp,
+    finalizers = [],
+    deletionGracePeriodSeconds = 0,
+  } = answer.metadata as KubeObject["metadata"];
+  return deletionTimestamp !== undefined && (finalizers.length > 0 || deletionGracePeriodSeconds > 0);
+}
+
+/** Who asks for whatever is known gets all of it at once. */
+const wholeOf = (options: ListOptions): ListOptions =>
+  options.resourceVersion === "0" && options.continue === undefined ? copyWithout(options, "limit") : options;
 
 function initialEventsOf(query: URLSearchParams): { readonly sendInitialEvents?: boolean } {
   const sendInitialEvents = booleanOf(query, "sendInitialEvents");
@@ -634,7 +696,7 @@ function initialEventsOf(query: URLSearchParams): { readonly sendInitialEvents?:
 function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
   const isNamed = path.name !== undefined;
   const wantsWatch = booleanOf(url.searchParams, "watch") === true;
-  const isWatch = path.isWatch === true || (!isNamed && wantsWatch);
+  const isWatch = !isNamed && wantsWatch;
   const verbs: Readonly<Record<string, string>> = {
     GET: isWatch ? "watch" : isNamed ? "get" : "list",
     HEAD: isNamed ? "get" : "list",
@@ -643,7 +705,8 @@ function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user:
     PATCH: "patch",
     DELETE: isNamed ? "delete" : "deletecollection",
   };
-  const verb = verbs[request.method] ?? request.method.toLowerCase();
+  // A path that says it is a watch is one by any method.
+  const verb = path.isWatch === true ? "watch" : (verbs[request.method] ?? request.method.toLowerCase());
   const isSelection = verb === "list" || verb === "watch" || verb === "deletecollection";
   const selects = isSelection ? selectedFields(url.searchParams.get("fieldSelector")) : undefined;
   return {
@@ -680,13 +743,31 @@ function urlOf(target: string): URL {
   }
 }
 
+/** A page as messages have it: verbs are a message of their own, and an old page has no version. */
+function packable(page: KubeObject): KubeObject {
+  const { resources } = page as { readonly resources?: readonly { readonly verbs: readonly string[] }[] };
+  return {
+    ...page,
+    apiVersion: (page as { readonly apiVersion?: string }).apiVersion ?? "",
+    ...(resources === undefined
+      ? {}
+      : { resources: resources.map((resource) => ({ ...resource, verbs: { items: resource.verbs } })) }),
+  };
+}
+
 /** A page of discovery in the form a client asks for. */
-function discovered(path: string, accept: string | undefined, page: unknown): FrontAnswer {
-  const form = chooseForm(accept, true);
-  if (form === undefined || form.as !== "object") {
-    const isRoot = /^\/apis?\/?$/.test(path);
-    throw isRoot ? apiError(406, "NotAcceptable", ONLY_WHOLE) : plainNotAcceptable();
-  }
+function discovered(accept: string | undefined, page: unknown, isOurs: boolean): FrontAnswer {
+  const refused = isOurs ? notProduced(accept, { canProtobuf: true }) : undefined;
+  if (refused !== undefined) throw refused;
+  const form = chooseForm(accept, true, true);
+  if (form === undefined) throw notAcceptable();
+  const packed = form.encoding === "protobuf" ? encodeProtobuf(packable(page as KubeObject)) : undefined;
+  if (packed !== undefined)
+    return {
+      status: 200,
+      headers: { "content-type": "application/vnd.kubernetes.protobuf", ...NOT_CACHED },
+      body: packed,
+    };
   if (form.encoding !== "yaml") return json(200, page);
   return {
     status: 200,
@@ -694,11 +775,3 @@ function discovered(path: string, accept: string | undefined, page: unknown): Fr
     body: Buffer.from(stringify(page)),
   };
 }
-
-const plainNotAcceptable = () =>
-  apiError(
-    406,
-    "NotAcceptable",
-    "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-    {},
-  );

@@ -6,6 +6,8 @@ export interface JsonScan {
   readonly isTooDeep: boolean;
   /** The first syntax error, as Go's decoder says it. */
   readonly error: string | undefined;
+  /** The first number that is larger than any that Go or JavaScript can hold. */
+  readonly tooLarge?: string;
 }
 
 const QUOTE = 34;
@@ -37,7 +39,13 @@ export function scanJson(text: string, depthMax: number): JsonScan {
   let isDone = false;
   let at = 0;
   const end = text.length;
-  const result = (error?: string): JsonScan => ({ duplicates, isTooDeep, error });
+  let tooLarge: string | undefined;
+  const result = (error?: string): JsonScan => ({
+    duplicates,
+    isTooDeep,
+    error,
+    ...(tooLarge === undefined ? {} : { tooLarge }),
+  });
   const finishValue = () => {
     const level = stack[stack.length - 1];
     if (level === undefined) isDone = true;
@@ -141,25 +149,54 @@ export function scanJson(text: string, depthMax: number): JsonScan {
         if (character === word[0]) {
           let same = 0;
           while (same < word.length && text[at + same] === word[same]) same++;
-          if (at + same >= end) return result("unexpected end of JSON input");
           at += same;
           return result(
             `invalid character ${shownCharacter(text, at)} in literal ${word} (expecting '${word[same] ?? ""}')`,
           );
         }
+      const isSign = character === "-";
+      if (isSign) return result(`invalid character ${shownCharacter(text, at + 1)} in numeric literal`);
       return invalid(AFTER.value);
     }
     at += match[0].length;
+    if (match[0].length > 4 && tooLarge === undefined && !Number.isFinite(Number(match[0])) && /\d/.test(match[0]))
+      tooLarge = match[0];
     finishValue();
+    const unfinished =
+      /[.eE]/.test(text[at] ?? "") && /\d$/.test(match[0]) ? unfinishedNumber(text, at, match[0]) : undefined;
+    if (unfinished !== undefined) return result(unfinished);
   }
 }
 
-/** A character as Go quotes it. */
+/** What is wrong with a number behind its point or exponent, if it may have one there. */
+function unfinishedNumber(text: string, at: number, before: string): string | undefined {
+  const isPoint = text[at] === ".";
+  if (isPoint ? /[.eE]/.test(before) : /[eE]/.test(before)) return undefined;
+  const next = at + (!isPoint && /[+-]/.test(text[at + 1] ?? "") ? 2 : 1);
+  return `invalid character ${shownCharacter(text, next)} ${isPoint ? "after decimal point" : "in exponent of"} ${isPoint ? "in " : ""}numeric literal`;
+}
+
+const ESCAPED: Readonly<Record<string, string>> = {
+  "\u0007": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+  "\\": "\\\\",
+  "'": "\\'",
+};
+
+/** A character as Go quotes it: it knows bytes only, so that of a longer one the first is shown. */
 function shownCharacter(text: string, at: number): string {
-  const character = String.fromCodePoint(text.codePointAt(at) ?? 0);
-  if (character === "'") return `'\\''`;
-  if (character === '"') return `'"'`;
-  if (/\p{C}/u.test(character) && character > "\u007f")
-    return `'\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}'`;
-  return `'${JSON.stringify(character).slice(1, -1)}'`;
+  // Go reads one more space where a text ends within a number or word.
+  if (at >= text.length) return "' '";
+  const [byte = 0] = Buffer.from(String.fromCodePoint(text.codePointAt(at) ?? 0));
+  const character = String.fromCharCode(byte);
+  const escaped = ESCAPED[character];
+  if (escaped !== undefined) return `'${escaped}'`;
+  if (byte < 0x20 || byte === 0x7f) return `'\\x${byte.toString(16).padStart(2, "0")}'`;
+  if ((byte >= 0x80 && byte <= 0xa0) || byte === 0xad) return `'\\u${byte.toString(16).padStart(4, "0")}'`;
+  return `'${character}'`;
 }

@@ -1,55 +1,147 @@
+import { type ApiError, apiError } from "#machinery";
+
 /** One media range of an Accept header. */
 export interface MediaRange {
+  /** As it was written: media types are compared letter by letter. */
   readonly type: string;
   readonly parameters: Readonly<Record<string, string>>;
   readonly quality: number;
 }
 
-/** Ranges of an Accept header, best first; ranges of equal quality keep their order. */
+const ANY = "*/*";
+
+/**
+ * Ranges of an Accept header, best first: by quality, then named types before those with a star. What is no range is
+ * left out, a quality that is no number is none, and even a quality of nothing is taken where there is no better one.
+ */
 export function parseAccept(header: string | undefined): readonly MediaRange[] {
-  if (header === undefined || header.trim() === "") return [{ type: "*/*", parameters: {}, quality: 1 }];
+  if (header === undefined || header === "") return [{ type: ANY, parameters: {}, quality: 1 }];
   return header
     .split(",")
-    .map((part) => {
-      const [type = "", ...rest] = part.split(";").map((piece) => piece.trim());
+    .flatMap((part): MediaRange[] => {
+      const [range = "", ...rest] = part.split(";");
+      const [main = "", sub, ...more] = range.split("/").map((piece) => piece.trim());
+      if (more.length > 0 || ((sub ?? "") === "" && main !== "*")) return [];
       const parameters: Record<string, string> = {};
-      for (const piece of rest) {
-        const equals = piece.indexOf("=");
-        if (equals > 0) parameters[piece.slice(0, equals)] = piece.slice(equals + 1).replace(/^"|"$/g, "");
+      let quality = 1;
+      for (const [key, value = "", ...others] of rest.map((piece) => piece.split("="))) {
+        if (value === "" || others.length > 0) continue;
+        if (key?.trim() === "q") quality = numberIn(value);
+        else parameters[(key ?? "").trim()] = value.trim().replace(/^"|"$/g, "");
       }
-      return { type: type.toLowerCase(), parameters, quality: Number(parameters["q"] ?? 1) };
+      return [{ type: `${main}/${sub === undefined || sub === "" ? "*" : sub}`, parameters, quality }];
     })
-    .filter(({ quality }) => quality > 0)
-    .sort((a, b) => b.quality - a.quality);
+    .sort((one, other) => other.quality - one.quality || starsIn(one) - starsIn(other));
 }
+
+const numberIn = (text: string): number => {
+  const number = /^\s|\s$/.test(text) ? Number.NaN : Number(text);
+  return Number.isNaN(number) ? 0 : number;
+};
+
+const starsIn = ({ type }: MediaRange): number => (type === ANY ? 2 : type.endsWith("/*") ? 1 : 0);
 
 /** The form an answer takes. */
 export interface AnswerForm {
   readonly encoding: "json" | "yaml" | "protobuf";
   readonly as: "object" | "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
+  /** The version of what is no whole object. */
+  readonly version: "v1" | "v1beta1";
 }
+
+const ENCODINGS = [
+  ["json", "application/json"],
+  ["yaml", "application/yaml"],
+  ["protobuf", "application/vnd.kubernetes.protobuf"],
+] as const;
 
 /** Metadata has a form of its own in every encoding, whatever it is the metadata of. */
 const isPartial = (as: string | undefined): as is "PartialObjectMetadata" | "PartialObjectMetadataList" =>
   as === "PartialObjectMetadata" || as === "PartialObjectMetadataList";
 
-/** Chooses the first form that can be given; `undefined` when none can (406). */
-export function chooseForm(header: string | undefined, canProtobuf: boolean): AnswerForm | undefined {
-  for (const { type, parameters } of parseAccept(header)) {
-    const as = parameters["as"];
-    const encoding =
-      type === "application/json" || type === "*/*"
-        ? "json"
-        : type === "application/yaml"
-          ? "yaml"
-          : type === "application/vnd.kubernetes.protobuf" && (canProtobuf || isPartial(as))
-            ? "protobuf"
-            : undefined;
-    if (encoding === undefined) continue;
-    if (as === undefined) return { encoding, as: "object" };
-    if (parameters["g"] !== "meta.k8s.io" || (parameters["v"] !== "v1" && parameters["v"] !== "v1beta1")) continue;
-    if (isPartial(as) && encoding !== "yaml") return { encoding, as };
-    if (encoding === "json" && as === "Table") return { encoding, as };
-  }
+/**
+ * Chooses the first form that can be given; `undefined` when none can (406). `canProtobuf` says whether whole objects have
+ * a form in protobuf; what is no object, such as an error, is never given as something else (`isWhole`).
+ */
+export function chooseForm(header: string | undefined, canProtobuf: boolean, isWhole = false): AnswerForm | undefined {
+  for (const { type, parameters } of parseAccept(header))
+    for (const [encoding, name] of ENCODINGS) {
+      if (type !== name && type !== "application/*" && type !== ANY) continue;
+      const as = askedForm(encoding, parameters);
+      if (as === undefined || (isWhole && as !== "object")) continue;
+      if (encoding === "protobuf" && !canProtobuf && !isPartial(as)) continue;
+      return { encoding, as, version: parameters["v"] === "v1beta1" ? "v1beta1" : "v1" };
+    }
   return undefined;
+}
+
+/** What a range wants of an answer in an encoding; `undefined` for what nobody gives. */
+function askedForm(
+  encoding: AnswerForm["encoding"],
+  { as, g, v, stream }: Readonly<Record<string, string>>,
+): AnswerForm["as"] | undefined {
+  if (stream !== undefined && (stream !== "watch" || encoding === "yaml")) return undefined;
+  if (as === undefined && g === undefined && v === undefined) return "object";
+  if (g !== "meta.k8s.io" || (v !== "v1" && v !== "v1beta1")) return undefined;
+  if (isPartial(as)) return as;
+  return as === "Table" && encoding !== "protobuf" ? as : undefined;
+}
+
+/** Encodings that a route can answer in, and whether it may be a watch. */
+interface Produced {
+  readonly canProtobuf: boolean;
+  readonly canStream?: boolean;
+  /** Whether whole answers come in JSON alone. */
+  readonly isJsonOnly?: boolean;
+}
+
+/**
+ * 406 where no type that a route of Kubernetes' own kinds produces is named at all: parameters, and stars that stand for a
+ * part, do not count. `undefined` where one is.
+ */
+export function notProduced(header: string | undefined, produced: Produced): ApiError | undefined {
+  const names = ENCODINGS.filter(
+    ([encoding]) =>
+      encoding === "json" || (produced.isJsonOnly !== true && (encoding !== "protobuf" || produced.canProtobuf)),
+  ).map(([, name]) => name as string);
+  const isNamed = (header || ANY).split(",").some((part) => {
+    const type = part.split(";")[0]?.trim() ?? "";
+    return type === ANY || names.includes(type);
+  });
+  if (isNamed) return undefined;
+  const streams = names.filter((name) => !name.endsWith("yaml")).map((name) => `${name};stream=watch`);
+  const all = produced.canStream === true ? [...names, ...streams] : names;
+  return apiError(406, "NotAcceptable", `406: Not Acceptable\n\nAvailable representations: ${all.join(", ")}`, {});
+}
+
+/** 406 where types are named that are known, in forms that are not. */
+export const notAcceptable = (): ApiError =>
+  apiError(
+    406,
+    "NotAcceptable",
+    `only the following media types are accepted: ${ENCODINGS.map(([, name]) => name).join(", ")}`,
+  );
+
+/** 406 where what is asked for is known, and no form that events can be told in. */
+export const noStream = (): ApiError =>
+  apiError(
+    406,
+    "NotAcceptable",
+    "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
+  );
+
+/** The media type of a body, in small letters; `undefined` where the header cannot be read. Without one it is JSON. */
+export function mediaTypeOf(header: string | undefined): string | undefined {
+  if (header === undefined || header === "") return "application/json";
+  const [type = "", ...parameters] = header.split(";");
+  const seen = new Set<string>();
+  for (const [at, parameter] of parameters.entries()) {
+    const isLast = at === parameters.length - 1;
+    if (parameter.trim() === "" && isLast) continue;
+    const [, name] =
+      /^\s*([!#$%&'*+\-.^_`|~\w]+)\s*=\s*(?:"(?:[^"\\]|\\.)*"|[!#$%&'*+\-.^_`|~\w]+)\s*$/.exec(parameter) ?? [];
+    if (name === undefined || seen.has(name.toLowerCase())) return undefined;
+    seen.add(name.toLowerCase());
+  }
+  return type.trim().toLowerCase();
 }

@@ -17,7 +17,8 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
   let group: string;
   let version: string;
   if (parts[0] === "api" && parts.length >= 3) [group, version, at] = ["", parts[1] as string, 2];
-  else if (parts[0] === "apis" && parts.length >= 4) [group, version, at] = [parts[1] as string, parts[2] as string, 3];
+  else if (parts[0] === "apis" && parts[1] !== "" && parts.length >= 4)
+    [group, version, at] = [parts[1] as string, parts[2] as string, 3];
   else return undefined;
   const rest = parts.slice(at);
   const isWatch = rest[0] === "watch" && rest.length > 1;

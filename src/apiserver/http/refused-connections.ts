@@ -40,9 +40,9 @@ export async function refuseConnection(path: ResourcePath, query: URLSearchParam
   if (resource === "nodes") throw await unreachableNode(name, "nodes", find);
   const logs = subresource === "log" ? readLogOptions(query) : [];
   if (logs.length > 0) throw invalid({ group: "", kind: "PodLogOptions" }, name, logs);
-  const pod = await find("pods", namespace, subresource === "proxy" ? splitTarget(name).name : name);
+  const pod = await find("pods", namespace, subresource === "proxy" ? (splitTarget(name)?.name ?? name) : name);
   if (pod === undefined) throw notFound({ group: "", resource: "pods" }, name);
-  if (subresource === "proxy") throw badRequest("address not allowed");
+  if (subresource === "proxy") throw notAllowed();
   if (subresource !== "portforward") mustHaveContainer(pod, name, query.get("container") ?? "");
   const node = getPath(pod, "spec", "nodeName");
   if (typeof node === "string" && node !== "") throw await unreachableNode(node, "pods", find);
@@ -87,12 +87,28 @@ function readLogOptions(query: URLSearchParams): FieldError[] {
   return errors;
 }
 
-/** Nodes here have no kubelet: none says where it can be reached. */
-async function unreachableNode(name: string, asked: string, find: FindObject): Promise<Error> {
-  const node = await find("nodes", undefined, splitTarget(name).name);
-  if (node === undefined) return notFound({ group: "", resource: asked }, name);
-  return plainFailure("no preferred addresses found; known addresses: []");
+/** Types of addresses in the order a kubelet is looked for under them. */
+const ADDRESS_TYPES = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
+/** Addresses that lead back to the server's own machine or its own network, or nowhere. */
+const OWN_ADDRESS = /^(?:127\.|169\.254\.|0\.0\.0\.0$|::1?$|fe[89ab])/i;
+
+const notAllowed = () => badRequest("address not allowed");
+
+/** Why nothing is reached under a node: where it says it can be, nobody here goes. */
+async function unreachableNode(asked: string, resource: string, find: FindObject): Promise<Error> {
+  const target = resource === "nodes" ? splitTarget(asked) : { scheme: "", name: asked, port: "" };
+  if (target === undefined || !SCHEMES.has(target.scheme) || target.name === "")
+    return badRequest(`invalid node request ${JSON.stringify(asked)}`);
+  const node = await find("nodes", undefined, target.name);
+  if (node === undefined) return notFound({ group: "", resource }, target.name);
+  const known = (getPath(node, "status", "addresses") ?? []) as readonly { type: string; address: string }[];
+  const found = ADDRESS_TYPES.flatMap((type) => known.filter((one) => one.type === type)).at(0);
+  if (found === undefined) return plainFailure("no preferred addresses found; known addresses: []");
+  if (OWN_ADDRESS.test(found.address) || found.address.toLowerCase() === "localhost") return notAllowed();
+  return serviceUnavailable(`error trying to reach service: nothing is connected to here at ${found.address}`);
 }
+
+const SCHEMES = new Set(["", "http", "https"]);
 
 interface Target {
   readonly scheme: string;
@@ -100,17 +116,19 @@ interface Target {
   readonly port: string;
 }
 
-/** `name`, `name:port` or `scheme:name:port`. */
-function splitTarget(text: string): Target {
+/** `name`, `name:port` or `scheme:name:port`; `undefined` for more. */
+function splitTarget(text: string): Target | undefined {
   const parts = text.split(":");
+  if (parts.length > 3) return undefined;
   const [scheme = "", name = "", port = ""] = parts.length > 2 ? parts : ["", ...parts];
   return { scheme, name, port };
 }
 
 async function unservedService(namespace: string | undefined, asked: string, find: FindObject): Promise<Error> {
-  const { scheme, name, port } = splitTarget(asked);
-  if (!["", "http", "https"].includes(scheme) || name === "")
+  const target = splitTarget(asked);
+  if (target === undefined || !SCHEMES.has(target.scheme) || target.name === "")
     return badRequest(`invalid service request ${JSON.stringify(asked)}`);
+  const { name, port } = target;
   const service = await find("services", namespace, name);
   const missing = notFound({ group: "", resource: "services" }, name);
   if (service === undefined) return missing;

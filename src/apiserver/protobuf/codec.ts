@@ -463,13 +463,18 @@ const META_KINDS = new Set([
   "WatchEvent",
   "PartialObjectMetadata",
   "PartialObjectMetadataList",
+  "APIVersions",
+  "APIGroup",
+  "APIGroupList",
+  "APIResourceList",
 ]);
 
 function messageNameOf(apiVersion: string, kind: string): string | undefined {
   const slash = apiVersion.indexOf("/");
   const group = slash < 0 ? "" : apiVersion.slice(0, slash);
   const version = slash < 0 ? apiVersion : apiVersion.slice(slash + 1);
-  const meta = `k8s.io.apimachinery.pkg.apis.meta.v1.${kind}`;
+  const isMeta = group === "meta.k8s.io" && version !== "v1";
+  const meta = `k8s.io.apimachinery.pkg.apis.meta.${isMeta && kind === "PartialObjectMetadataList" ? version : "v1"}.${kind}`;
   if (META_KINDS.has(kind) && nodeAt(meta.split(".")) !== undefined) return meta;
   const short = group.split(".")[0] as string;
   const special = PACKAGES[group];

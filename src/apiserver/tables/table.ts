@@ -20,7 +20,7 @@ export function tableOf(
   include: IncludeObject,
   nowMs: number,
   withColumns = true,
-): unknown {
+): object {
   const isList = Array.isArray((answer as KubeList).items);
   const items = isList ? inShownOrder(definition, (answer as KubeList).items) : [answer as KubeObject];
   const columns = definition.columns.length > 0 ? definition.columns : DEFAULT_COLUMNS;
@@ -99,6 +99,25 @@ export function partialOf(
   const metadata = standIns === undefined ? object.metadata : withoutAnnotations(object.metadata, standIns);
   return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
 }
+
+/** The same in another version of the group that describes tables and metadata. */
+export function inVersion<T extends object>(value: T, version: "v1" | "v1beta1"): T {
+  if (version === "v1") return value;
+  const { rows, items } = value as { readonly rows?: readonly Row[] | null; readonly items?: readonly object[] };
+  return {
+    ...value,
+    apiVersion: `meta.k8s.io/${version}`,
+    ...(Array.isArray(items) ? { items: (items as readonly object[]).map((item) => inVersion(item, version)) } : {}),
+    ...(Array.isArray(rows) ? { rows: (rows as readonly Row[]).map((row) => rowInVersion(row, version)) } : {}),
+  };
+}
+
+interface Row {
+  readonly object: KubeObject | null;
+}
+
+const rowInVersion = (row: Row, version: "v1" | "v1beta1"): Row =>
+  row.object?.kind === "PartialObjectMetadata" ? { ...row, object: inVersion(row.object, version) } : row;
 
 function withoutAnnotations(metadata: ObjectMeta, names: readonly string[]): ObjectMeta {
   const { annotations, ...rest } = metadata;

@@ -31,6 +31,7 @@ export function decodeHead(definition: ResourceDefinition, body: unknown, known?
     badRequest(
       `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`,
     );
+  if (body === null && definition.origin === "custom") throw noKind(kind.kind, body);
   if (body === null) return { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: {} };
   if (!isJsonObject(body)) throw notAnObject(body);
   for (const name of ["apiVersion", "kind"])
@@ -39,7 +40,8 @@ export function decodeHead(definition: ResourceDefinition, body: unknown, known?
         `couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body[name]) ? "array" : typeof body[name]} into Go struct field .${name} of type string`,
       );
   const { metadata: sent } = body;
-  const metadata = known !== undefined && sent === known.metadata ? known.metadata : decodeMetadata(sent, refuse);
+  const metadata =
+    known !== undefined && sent === known.metadata ? known.metadata : decodeMetadata(sent, definition, refuse);
   return (metadata === sent ? body : { ...body, metadata }) as unknown as KubeObject;
 }
 
@@ -128,7 +130,9 @@ const SHOWN_BYTES = 30;
 
 function noKind(kind: string, sent: KubeObject | null): Error {
   const text = JSON.stringify(sent);
-  const shown = Buffer.byteLength(text) > SHOWN_BYTES ? `${Buffer.from(text).subarray(0, SHOWN_BYTES)} ...` : text;
+  const bytes = Buffer.from(text);
+  const start = bytes.subarray(0, SHOWN_BYTES).toString(text.startsWith("{") ? "utf8" : "hex");
+  const shown = bytes.length > SHOWN_BYTES ? `${start} ...` : start;
   return badRequest(
     `the object provided is unrecognized (must be of type ${kind}): Object 'Kind' is missing in '${text}' (${shown})`,
   );

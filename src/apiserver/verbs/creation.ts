@@ -1,5 +1,13 @@
 import { copyWith, copyWithout } from "#base";
-import { alreadyExists, apiError, badRequest, type KubeObject, objectKey, type WriteOptions } from "#machinery";
+import {
+  alreadyExists,
+  apiError,
+  badRequest,
+  type KubeObject,
+  objectKey,
+  plainFailure,
+  type WriteOptions,
+} from "#machinery";
 import { admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { metadataForCreate, withoutRepeatedOwners } from "../metadata.ts";
@@ -67,6 +75,10 @@ export async function createObject(
     if (host.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
     return strategy.stored?.(object) ?? object;
   }
+  // Told by the store, when all else is right.
+  const { resourceVersion } = body.metadata ?? {};
+  if (resourceVersion && /^\d*[1-9]\d*$/.test(resourceVersion))
+    throw plainFailure("resourceVersion should not be set on objects to be created");
   object = strategy.stored?.(object) ?? object;
   await host.prepareStore(definition, object);
   const store = host.store(definition);

@@ -69,12 +69,12 @@ export function mustMeet(
 ): void {
   // Kubernetes names the kind here, not the resource.
   const mismatch = (why: string) => conflict({ ...kind, resource: kind.kind }, metadata.name ?? "", why);
-  const { uid = "", resourceVersion = "" } = preconditions ?? {};
-  if (uid !== "" && uid !== metadata.uid)
+  const { uid, resourceVersion } = preconditions ?? {};
+  if (uid !== undefined && uid !== metadata.uid)
     throw mismatch(
       `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
     );
-  if (resourceVersion !== "" && resourceVersion !== metadata.resourceVersion)
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
     throw mismatch(
       `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
     );

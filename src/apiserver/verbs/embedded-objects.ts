@@ -51,8 +51,8 @@ export function readEmbedded(
       if (isObject && (name === "apiVersion" || name === "kind")) {
         if (typeof member !== "string") throw refuse(place, member, "must be a string");
       } else if (isObject && name === "metadata") {
-        result[name] = decodeMetadata(member, (why) =>
-          refuse(place, member, why.replace("ObjectMeta.metadata.", "ObjectMeta.")),
+        result[name] = decodeMetadata(member, { kind: { kind }, origin: "custom" }, (why) =>
+          refuse(place, member, why),
         );
         unknown.push(...unknownMetadata(member).map((text) => `${path}.${text}`));
       } else {

@@ -15,6 +15,14 @@ interface Mistake {
   readonly path: string[];
   /** How many lists and maps of the field hold the value. */
   depth: number;
+  /** The value that does not fit, and the type its schema wants; absent for one that is a text of the wrong form. */
+  readonly found?: Mismatch;
+}
+
+/** A value that is of another type than its field. */
+export interface Mismatch {
+  readonly value: unknown;
+  readonly wanted: string | undefined;
 }
 
 /**
@@ -30,6 +38,10 @@ export function goMismatch(schema: Schema, value: unknown, struct: string, known
   return `${found.text} into Go struct field ${[found.struct ?? struct, ...found.path.reverse()].join(".")} of type ${found.type}`;
 }
 
+/** The first value that is of another type than its field; `undefined` when all fit. */
+export const firstMismatch = (schema: Schema, value: unknown): Mismatch | undefined =>
+  mistakeOf(schema, value, undefined, true, false)?.found;
+
 function mistakeOf(
   schema: Schema,
   value: unknown,
@@ -39,7 +51,7 @@ function mistakeOf(
 ): Mistake | undefined {
   if (value === null || value === undefined || value === known) return undefined;
   const refusal = (found: unknown, named: string, isFinal = false) =>
-    isFinalOnly && !isFinal ? undefined : refusalOf(found, named, isFinal);
+    isFinalOnly && !isFinal ? undefined : refusalOf(found, named, isFinal, isMap(schema) ? "map" : schema.source.type);
   if (schema.isIntOrString) {
     if (typeof value === "string" || isInt32(value)) return undefined;
     return refusal(value, typeof value === "number" ? "int32" : "string", true);
@@ -59,9 +71,7 @@ function mistakeOf(
     case "boolean":
       return typeof value === "boolean" ? undefined : refusal(value, "bool");
     case "integer":
-      return Number.isInteger(value) && (format !== "int32" || isInt32(value))
-        ? undefined
-        : refusal(value, format ?? "int64");
+      return isInt64(value) && (format !== "int32" || isInt32(value)) ? undefined : refusal(value, format ?? "int64");
     case "number":
       return typeof value === "number" ? undefined : refusal(value, "float64");
     case "array":
@@ -140,17 +150,21 @@ function fieldOf(holder: Schema, key: string): GoField | undefined {
   return name === undefined ? undefined : goFields(name)?.find(({ json }) => json === key);
 }
 
+const INT64 = 2 ** 63;
+const isInt64 = (value: unknown) => Number.isInteger(value) && (value as number) >= -INT64 && (value as number) < INT64;
 const INT32 = 2_147_483_648;
 const isInt32 = (value: unknown) => Number.isInteger(value) && (value as number) >= -INT32 && (value as number) < INT32;
 
 const plain = (text: string | undefined, isFinal = true): Mistake | undefined =>
   text === undefined ? undefined : { text, isFinal, path: [], depth: 0 };
 
-function refusalOf(value: unknown, type: string, isFinal: boolean): Mistake {
+const isMap = ({ source }: Schema) => source.additionalProperties !== undefined && source.properties === undefined;
+
+function refusalOf(value: unknown, type: string, isFinal: boolean, wanted: string | undefined): Mistake {
   const found = jsonType(value);
   // Go shows numbers that do not fit into an integer.
   const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
-  return { text: `json: cannot unmarshal ${shown}`, type, isFinal, path: [], depth: 0 };
+  return { text: `json: cannot unmarshal ${shown}`, type, isFinal, path: [], depth: 0, found: { value, wanted } };
 }
 
 const TIME =

@@ -125,7 +125,7 @@ export async function modifyObject(
     object = (await admit(plugins, request, (mutated) => {
       if (isUntracked) return mutated;
       const settled = settleMutation(definition, mutated, object, known);
-      const counted = settled === object ? settled : countGeneration(definition, settled, old);
+      const counted = settled === object ? settled : countGeneration(definition, settled, old, context);
       if (!deepEqual(counted, old)) {
         validateObject(definition, counted, old, { known, subresource: address.subresource });
         if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
@@ -204,7 +204,7 @@ function prepared(
 ): KubeObject {
   const { strategy } = definition;
   const part = subresource === undefined ? undefined : strategy.parts?.[subresource];
-  if (part !== undefined) return countGeneration(definition, part.take(changed, old), old);
+  if (part !== undefined) return countGeneration(definition, part.take(changed, old), old, context);
   const separate = separateStatus(definition, changed, old, subresource);
   const object =
     statusPatch !== undefined && subresource === undefined
@@ -213,7 +213,7 @@ function prepared(
   // What `/finalize` writes is what other updates keep.
   const settled =
     subresource === "finalize" ? object : (strategy.prepareForUpdate?.(object, old, context, time) ?? object);
-  return countGeneration(definition, settled, old);
+  return countGeneration(definition, settled, old, context);
 }
 
 const storedVersionOf = ({ kind, storage }: ResourceDefinition): string =>
@@ -265,11 +265,18 @@ function withFinalizers(namespace: KubeObject, finalizers: readonly string[]): K
   return { ...namespace, spec } as KubeObject;
 }
 
-function countGeneration(definition: ResourceDefinition, object: KubeObject, old: KubeObject): KubeObject {
-  if (!definition.hasGeneration || definition.strategy.keepsGeneration === true) return object;
+function countGeneration(
+  { hasGeneration, strategy }: ResourceDefinition,
+  object: KubeObject,
+  old: KubeObject,
+  { tracksFields }: RequestContext,
+): KubeObject {
+  if (!hasGeneration || strategy.keepsGeneration === true) return object;
+  const [now, before] = [object.metadata, old.metadata];
   const isSame =
     isSameDesire(object, old) &&
-    (definition.strategy.countsLabels !== true || deepEqual(object.metadata.labels, old.metadata.labels));
+    (strategy.countsLabels !== true || deepEqual(now.labels, before.labels)) &&
+    (strategy.countsAnnotations !== true || tracksFields !== true || deepEqual(now.annotations, before.annotations));
   const generation = (old.metadata.generation ?? 0) + (isSame ? 0 : 1);
   return generation === (object.metadata.generation ?? 0) ? object : withMetadata(object, { generation });
 }

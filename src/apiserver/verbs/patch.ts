@@ -41,7 +41,7 @@ export async function patchObject(
   const change = (old: KubeObject, known: KubeObject | undefined): KubeObject => {
     const patched = patchedBy(definition, request, old);
     if (definition.origin === "custom") mustStayInVersion(definition, patched);
-    const admitted = asPatch(patchType, body, patched, () =>
+    const admitted = asPatch(definition, patchType, body, patched, () =>
       admitBody(definition, patched, options, context, isKnownIn(host), known),
     );
     mustBeAddressed(definition, admitted.metadata, request);

@@ -17,12 +17,13 @@ import {
   checkListOptions,
   continueExpired,
   type Listed,
+  prefixOf,
   readToken,
   tooLargeVersion,
   versionNumber,
 } from "../list-pages.ts";
 import { scaleOf } from "../scale.ts";
-import { compileFilter } from "../selection.ts";
+import { compileFilter, selectsOneName } from "../selection.ts";
 import { HeldRevision, type StoredObject } from "../storage/held-revision.ts";
 import type { VerbHost } from "./host.ts";
 
@@ -84,8 +85,15 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   if (loading !== undefined) await loading;
   const head = { apiVersion: apiVersionOf(definition.kind), kind: `${definition.kind.kind}List` };
   checkListOptions(request);
-  const { labelSelector, fieldSelector, limit, resourceVersionMatch: match } = request;
+  const { labelSelector, fieldSelector, resourceVersionMatch: match } = request;
   const filter = compileFilter(definition, labelSelector, fieldSelector, request.name);
+  // One object has no pages.
+  const limit = selectsOneName(fieldSelector) ? undefined : request.limit;
+  if (request.continue) {
+    readToken(request.continue);
+    if ((request.resourceVersion ?? "0") !== "0")
+      throw badRequest("specifying resource version is not allowed when using continue");
+  }
   const wanted = versionNumber(request.resourceVersion, (why) => badRequest(`invalid resource version: ${why}`));
   const namespace = definition.kind.namespaced ? request.namespace : undefined;
   const scope = JSON.stringify([head, namespace, labelSelector ?? "", fieldSelector ?? "", request.name ?? ""]);
@@ -113,33 +121,48 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     return items;
   };
   if (request.continue) {
-    if (wanted !== 0) throw badRequest("specifying resource version is not allowed when using continue");
     const kept = host.pages.kept(request.continue, scope);
     if (kept !== undefined) {
       const { items, from, revision } = kept;
       // Whoever reads thousands in this process lets others have their turn, and the store let go of what it has read.
       await new Promise((resolve) => setImmediate(resolve));
-      return host.pages.cut(head, items, revision, { limit, scope, isSelected, show, from, lastKey: kept.lastKey });
+      return host.pages.cut(head, items, revision, {
+        limit,
+        scope,
+        isSelected,
+        show,
+        from,
+        lastKey: kept.lastKey,
+        namespace,
+      });
     }
     const point = readToken(request.continue);
     // The page before may be another replica's, of a moment this one has not come to yet.
     if (point.revision === "present" || point.revision > store.revision) await host.settle();
     const revision = point.revision === "present" ? store.revision : point.revision;
     if (revision > store.revision) throw continueExpired(point);
+    const afterKey = prefixOf(namespace) + point.afterKey;
     let range: Iterable<readonly [string, StoredObject]>;
     try {
-      range = revision === store.revision ? store.range(namespace, point.afterKey) : store.rangeAt(revision, namespace);
+      range = revision === store.revision ? store.range(namespace, afterKey) : store.rangeAt(revision, namespace);
     } catch (error) {
       if (isExpired(error)) throw continueExpired(point);
       throw error;
     }
-    const rest = await take(range, point.afterKey);
-    return host.pages.cut(head, rest, revision, { limit, scope, isSelected, show, lastKey });
+    const rest = await take(range, afterKey);
+    return host.pages.cut(head, rest, revision, { limit, scope, isSelected, show, lastKey, namespace });
   }
   // Who names no version asks for what is there now; one that is not known here may be another replica's.
   if (!request.resourceVersion || wanted > store.revision) await host.settle();
   if (wanted > store.revision) throw tooLargeVersion(wanted, store.revision);
   const isExact = match === "Exact" || (match === undefined && wanted !== 0 && limit !== undefined && limit > 0);
   const items = await take(isExact ? store.rangeAt(wanted, namespace) : store.range(namespace));
-  return host.pages.cut(head, items, isExact ? wanted : store.revision, { limit, scope, isSelected, show, lastKey });
+  return host.pages.cut(head, items, isExact ? wanted : store.revision, {
+    limit,
+    scope,
+    isSelected,
+    show,
+    lastKey,
+    namespace,
+  });
 }

@@ -123,7 +123,7 @@ function scaleWrite(
     expectedVersion: typeof version === "string" ? version : undefined,
     change(live) {
       const patched = patchedBy(scale, request, live);
-      const admitted = asPatch(request.patchType, request.body, patched, () => decode(patched));
+      const admitted = asPatch(scale, request.patchType, request.body, patched, () => decode(patched));
       mustBeAddressed(scale, admitted.metadata, request);
       return track(live, admitted);
     },

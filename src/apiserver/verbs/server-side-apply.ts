@@ -2,6 +2,7 @@ import {
   ApiError,
   apiVersionOf,
   badRequest,
+  conflict,
   fieldRequired,
   gvkOf,
   invalid,
@@ -20,6 +21,7 @@ import { createObject } from "./creation.ts";
 import { managerOf, ownedKindOf } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
+import { readStored } from "./reading.ts";
 
 type PatchRequest = Extract<ResourceRequest, { verb: "patch" }>;
 
@@ -35,13 +37,21 @@ export async function applyObject(
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
       fieldRequired("fieldManager", "is required for apply patch"),
     ]);
+  const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
+  const isThere = host.store(definition).get(key) !== undefined;
+  // A part is not made where there is no whole.
+  if (!isThere && subresource !== undefined) throw notFound(definition.kind, name);
   const applied = appliedObject(definition, request);
   const kind = ownedKindOf(definition);
   const manager = managerOf(host, definition, options, subresource);
-  const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
-  if (host.store(definition).get(key) === undefined) {
+  if (!isThere) {
     mustBeAddressed(definition, applied.metadata ?? {}, request);
-    if (subresource !== undefined) throw notFound(definition.kind, name);
+    if (applied.metadata?.uid)
+      throw conflict(
+        definition.kind,
+        name,
+        `uid mismatch: the provided object specified uid ${applied.metadata.uid}, and no existing object was found`,
+      );
     context.beforeCreateInstead?.();
     return createObject(
       host,
@@ -54,6 +64,12 @@ export async function applyObject(
         isApply: true,
       },
     );
+  }
+  if (applied.metadata?.resourceVersion) {
+    // Whose fields are taken is told before whose version is old.
+    const { object } = readStored(host, definition, namespace, name);
+    await host.prepare(definition, [object]);
+    applyManaged(host.convert(object, definition), applied, kind, manager);
   }
   return modifyObject(
     host,
@@ -77,17 +93,18 @@ function appliedObject(definition: ResourceDefinition, request: PatchRequest): K
   if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
   const head = headOf(definition, body);
   const { group, version, kind } = gvkOf({ apiVersion: head.apiVersion ?? "", kind: head.kind ?? "" });
-  const isOther = definition.origin === "custom" && group === definition.kind.group && kind !== definition.kind.kind;
-  if (kind === "" || version === "" || isOther)
-    throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
-  if (group === definition.kind.group && version !== definition.kind.version)
+  const { kind: wanted } = definition;
+  const isOtherVersion = version !== wanted.version;
+  const isOther = kind !== wanted.kind || group !== wanted.group || (isOtherVersion && definition.origin === "custom");
+  if (version === "" || isOther) throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);
+  if (isOtherVersion)
     throw badRequest(
       `incorrect version specified in apply patch. Specified patch version: ${head.apiVersion}, expected: ${apiVersionOf(definition.kind)}`,
     );
-  mustFitTypes(head, ownedKindOf(definition));
-  mustConvert(definition, head);
   if (isJsonObject(head.metadata) && (head.metadata.managedFields ?? undefined) !== undefined)
     throw badRequest("metadata.managedFields must be nil");
+  mustFitTypes(head, ownedKindOf(definition));
+  mustConvert(definition, head);
   return definition.strategy.normalise?.(head) ?? head;
 }
 

@@ -16,8 +16,11 @@ export async function updateObject(
   const { name, namespace, subresource, options = {} } = request;
   if (subresource === "scale") return scaleObject(host, definition, request, context);
   const head = decodeHead(definition, request.body);
-  mustBeAddressed(definition, head.metadata, request);
   const found = host.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
+  const known = found === undefined ? undefined : knownOf(definition, found, found.object);
+  // What is sent is read first, whatever it is sent to.
+  const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
+  mustBeAddressed(definition, head.metadata, request);
   if (found === undefined) {
     if (
       definition.strategy.createsOnUpdate !== true ||
@@ -29,7 +32,7 @@ export async function updateObject(
     return createObject(host, definition, namespace, request.body, options, context);
   }
   if (
-    ((definition.origin === "custom" && subresource === undefined) ||
+    (definition.origin === "custom" ||
       // What runs in this process may say what it wants of what it knows.
       (definition.strategy.needsVersionOnUpdate === true && context.tracksFields === true)) &&
     !request.body.metadata?.resourceVersion
@@ -41,8 +44,6 @@ export async function updateObject(
         message: "Invalid value: 0: must be specified for an update",
       },
     ]);
-  const known = knownOf(definition, found, found.object);
-  const body = admitBody(definition, request.body, options, context, isKnownIn(host), known);
   return modifyObject(host, definition, request, options, context, () => body, {
     expectedVersion: head.metadata.resourceVersion,
     expectedUid: head.metadata.uid,

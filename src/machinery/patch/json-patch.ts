@@ -30,9 +30,10 @@ export class PatchError extends Error {
 
 export function parsePointer(pointer: string): string[] {
   if (pointer === "") return [];
-  if (!pointer.startsWith("/")) throw new PatchError(`invalid JSON pointer ${JSON.stringify(pointer)}`);
+  if (!pointer.includes("/")) throw new PatchError(`invalid JSON pointer ${JSON.stringify(pointer)}`);
+  // What stands in front of the first slash is not looked at, as kube-apiserver does not.
   return pointer
-    .slice(1)
+    .slice(pointer.indexOf("/") + 1)
     .split("/")
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
@@ -69,6 +70,9 @@ function applyOne(document: unknown, operation: JsonPatchOperation, options: Jso
   if (typeof path !== "string") throw new PatchError(`${op} operation without a path`);
   if ((op === "move" || op === "copy") && typeof operation.from !== "string")
     throw new PatchError(`${op} operation without a from`);
+  // The document as a whole is neither moved nor copied.
+  if ((op === "move" || op === "copy") && (operation.from === "" || path === ""))
+    throw new PatchError(`${op} operation does not apply: doc is missing from path: ${operation.from}: missing value`);
   const steps = parsePointer(path);
   switch (op) {
     case "add":

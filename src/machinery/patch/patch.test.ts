@@ -162,6 +162,24 @@ describe("strategic merge patch", () => {
     ],
     ["replaces a list", { containers: [{ $patch: "replace" }, { name: "z" }] }, "containers", named("z")],
     ["replaces an object", { strategy: { $patch: "replace", type: "Recreate" } }, "strategy", { type: "Recreate" }],
+    [
+      "leaves a list whose deletions are none",
+      { "$deleteFromPrimitiveList/finalizers": "x" },
+      "finalizers",
+      ["x", "y"],
+    ],
+    [
+      "removes a list with deletions that are nothing",
+      { "$deleteFromPrimitiveList/finalizers": null },
+      "finalizers",
+      undefined,
+    ],
+    [
+      "replaces a list without elements that are about others",
+      { containers: [{ $patch: "replace", name: "q" }, { name: "z" }] },
+      "containers",
+      named("z"),
+    ],
     ["empties an object", { strategy: { $patch: "delete" } }, "strategy", {}],
     [
       "keeps the keys it names",
@@ -209,6 +227,9 @@ describe("strategic merge patch", () => {
       { strategy: { $patch: "explode" } },
       /^unknown patch type: explode in map: map\[\$patch:explode\]$/,
     ],
+    ["a directive that is no text", { strategy: { $patch: 1 } }, /^unknown patch type: %!s\(int64=1\) in map/],
+    ["a merge that says so", { strategy: { $patch: "merge" } }, /^unknown patch type: merge in map/],
+    ["a list that says it merges", { containers: [{ name: "a", $patch: "merge" }] }, /^merging lists cannot yet/],
     ["one in an element", { containers: [{ name: "a", $patch: "explode" }] }, /^unknown patch type: explode in map/],
     [
       "an element without its key",
@@ -222,15 +243,11 @@ describe("strategic merge patch", () => {
     ],
     ["a retained list that is none", { strategy: { $retainKeys: "type" } }, /^invalid patch format of retainKeys$/],
     [
-      "a list of deletions that is none",
-      { "$deleteFromPrimitiveList/finalizers": "x" },
-      /^invalid patch format of primitive list$/,
-    ],
-    [
       "an order that is no list",
       { "$setElementOrder/finalizers": 1 },
-      /^invalid patch format of setElementOrder list$/,
+      /^expected a \[\]interface \{\}, but received a int64$/,
     ],
+    ["an order of elements by no key", { "$setElementOrder/containers": ["a"] }, /^value for key 0 is not a map$/],
     [
       "an order against its own elements",
       { "$setElementOrder/containers": named("a", "b"), containers: named("b", "a") },

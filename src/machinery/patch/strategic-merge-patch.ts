@@ -18,64 +18,153 @@ export function applyStrategicMergePatch(target: unknown, patch: unknown, schema
 
 const own = (object: JsonObject, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
 
-function listIn(patch: JsonObject, key: string, name: string): readonly unknown[] | undefined {
-  const value = own(patch, key);
-  if (value === undefined) return undefined;
-  if (!Array.isArray(value)) throw new PatchError(`invalid patch format of ${name}`);
-  return value as readonly unknown[];
+/** A Go value that is printed where a text is expected. */
+const notText = (value: unknown): string =>
+  typeof value === "string" || isJsonObject(value) || Array.isArray(value)
+    ? goText(value)
+    : value === null
+      ? "%!s(<nil>)"
+      : `%!s(${goType(value)}=${goText(value)})`;
+
+function goType(value: unknown): string {
+  if (value === null || value === undefined) return "%!s(<nil>)";
+  if (Array.isArray(value)) return "[]interface {}";
+  if (typeof value === "boolean") return "bool";
+  if (typeof value === "number") return Number.isSafeInteger(value) ? "int64" : "float64";
+  return typeof value === "string" ? "string" : "map[string]interface {}";
 }
+
+const failed = (message: string) => new PatchError(message, true);
+const noList = (value: unknown) => failed(`expected a []interface {}, but received a ${goType(value)}`);
+const noKey = (item: unknown, key: string) =>
+  failed(`map: ${goText(item)} does not contain declared merge key: ${key}`);
+const unknownDirective = (directive: unknown, patch: unknown) =>
+  failed(`unknown patch type: ${notText(directive)} in map: ${goText(patch)}`);
 
 function mergeObject(target: JsonObject, patch: JsonObject, schema: Schema | undefined): JsonObject {
   const directive = own(patch, DIRECTIVE);
   if (directive === "replace") return without(patch, DIRECTIVE);
   if (directive === "delete") return {};
-  if (directive !== undefined && directive !== "merge")
-    throw new PatchError(`unknown patch type: ${goText(directive)} in map: ${goText(patch)}`);
+  if (directive !== undefined) throw unknownDirective(directive, patch);
   const result: Record<string, unknown> = { ...target };
-  const retained = listIn(patch, RETAIN_KEYS, "retainKeys");
-  if (retained !== undefined) {
-    for (const key of Object.keys(patch))
-      if (!key.startsWith("$") && !retained.includes(key)) throw new PatchError("invalid patch format of retainKeys");
-    for (const key of Object.keys(result)) if (!retained.includes(key)) delete result[key];
-  }
+  retain(result, patch);
+  const ordered = orderLists(result, patch, schema);
   for (const [key, value] of Object.entries(patch)) {
-    if (key === DIRECTIVE || key === RETAIN_KEYS || key.startsWith(ELEMENT_ORDER)) continue;
+    if (key === RETAIN_KEYS || key.startsWith(ELEMENT_ORDER) || ordered.has(key)) continue;
     if (key.startsWith(DELETE_FROM)) {
-      const doomed = listIn(patch, key, "primitive list") ?? [];
-      const name = key.slice(DELETE_FROM.length);
-      const present = own(result, name);
-      if (Array.isArray(present))
-        setOwn(
-          result,
-          name,
-          present.filter((item) => !doomed.some((gone) => deepEqual(gone, item))),
-        );
+      removeFromList(result, key.slice(DELETE_FROM.length), value);
       continue;
     }
     const present = own(result, key);
     const child = schema?.property(key);
     if (value === null) delete result[key];
     else if (isJsonObject(value)) {
+      if (schema?.goName === "RawExtension" && isJsonObject(present))
+        throw failed(`unable to find api field in struct RawExtension for the json field ${JSON.stringify(key)}`);
       if (isJsonObject(present) && child?.patchStrategy.includes("replace") !== true)
         setOwn(result, key, mergeObject(present, value, child));
-      else if (own(value, DIRECTIVE) === "delete") delete result[key];
-      else setOwn(result, key, mergeObject({}, value, child));
-    } else if (Array.isArray(value) && child?.patchStrategy.includes("merge"))
-      setOwn(result, key, mergeList(Array.isArray(present) ? present : [], value, child, orderIn(patch, key)));
+      else setNew(result, key, value);
+    } else if (Array.isArray(value) && child?.patchStrategy.includes("merge") && Array.isArray(present))
+      setOwn(result, key, mergeList(present, value, child, undefined));
+    else if (present === undefined) setNew(result, key, value);
     else setOwn(result, key, value);
-  }
-  for (const key of Object.keys(patch)) {
-    if (!key.startsWith(ELEMENT_ORDER)) continue;
-    const name = key.slice(ELEMENT_ORDER.length);
-    const wanted = orderIn(patch, name) as readonly unknown[];
-    const present = own(result, name);
-    if (own(patch, name) === undefined && Array.isArray(present))
-      setOwn(result, name, order(present, wanted, own(target, name), schema?.property(name)?.patchMergeKey));
   }
   return result;
 }
 
-const orderIn = (patch: JsonObject, name: string) => listIn(patch, ELEMENT_ORDER + name, "setElementOrder list");
+/** Leaves only the members that a patch names, which must be among them. */
+function retain(result: Record<string, unknown>, patch: JsonObject): void {
+  const retained = own(patch, RETAIN_KEYS);
+  if (retained === undefined) return;
+  const names = Array.isArray(retained) ? (retained as readonly unknown[]) : undefined;
+  const isForeign = (key: string) => !key.startsWith("$") && patch[key] !== null && names?.includes(key) !== true;
+  if (names === undefined || Object.keys(patch).some(isForeign))
+    throw new PatchError("invalid patch format of retainKeys");
+  for (const key of Object.keys(result)) if (!names.includes(key)) delete result[key];
+}
+
+/** Takes elements out of a list; where a list is no list or its deletions are none, nothing is. */
+function removeFromList(result: Record<string, unknown>, name: string, doomed: unknown): void {
+  const present = own(result, name);
+  if (doomed === null) delete result[name];
+  else if (Array.isArray(present) && Array.isArray(doomed)) {
+    mustBeAlike(present, doomed);
+    setOwn(
+      result,
+      name,
+      present.filter((item) => !doomed.some((gone) => deepEqual(gone, item))),
+    );
+  }
+}
+
+/** Elements of two lists that become one are of one type. */
+function mustBeAlike(one: readonly unknown[], other: readonly unknown[]): void {
+  if (new Set([...one, ...other].map(goType)).size > 1)
+    throw failed(`list element types are not identical: ${goText([one, other])}`);
+}
+
+/** Merges the lists whose order a patch gives, before anything else; tells which they are. */
+function orderLists(
+  result: Record<string, unknown>,
+  patch: JsonObject,
+  schema: Schema | undefined,
+): ReadonlySet<string> {
+  const ordered = new Set<string>();
+  for (const [key, wanted] of Object.entries(patch)) {
+    if (!key.startsWith(ELEMENT_ORDER)) continue;
+    const name = key.slice(ELEMENT_ORDER.length);
+    if (!Array.isArray(wanted)) throw noList(wanted);
+    const present = own(result, name);
+    const sent = own(patch, name);
+    for (const list of [present, sent]) if (list !== undefined && !Array.isArray(list)) throw noList(list);
+    const child = schema?.property(name);
+    const mergeKey = child?.patchMergeKey;
+    checkOrder(wanted, (sent ?? []) as readonly unknown[], mergeKey);
+    if (present === undefined && sent === undefined) continue;
+    const list =
+      sent === undefined || child === undefined
+        ? order((sent ?? present) as readonly unknown[], mustHaveKeys(wanted, mergeKey), present, mergeKey)
+        : mergeList(
+            (present ?? []) as readonly unknown[],
+            sent as readonly unknown[],
+            child,
+            mustHaveKeys(wanted, mergeKey),
+          );
+    setOwn(result, name, list);
+    ordered.add(name);
+  }
+  return ordered;
+}
+
+/** Elements of an order name those of a list that merges by a key by that key. */
+function mustHaveKeys(wanted: readonly unknown[], key: string | undefined): readonly unknown[] {
+  if (key === undefined) return wanted;
+  const odd = wanted.findIndex((item) => !isJsonObject(item));
+  if (odd >= 0) throw failed(`value for key ${odd} is not a map`);
+  for (const item of wanted) if (own(item as JsonObject, key) === undefined) throw noKey(item, key);
+  return wanted;
+}
+
+/** Puts in what was not there before, without what is about something that should be there. */
+function setNew(result: Record<string, unknown>, key: string, value: unknown): void {
+  const kept = withoutDirectives(value);
+  if (kept === undefined) delete result[key];
+  else setOwn(result, key, kept);
+}
+
+/** A value without nulls and without what has directives; `undefined` where it has one itself. */
+function withoutDirectives(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutDirectives).filter((item) => item !== undefined);
+  if (!isJsonObject(value)) return value;
+  if (own(value, DIRECTIVE) !== undefined) return undefined;
+  const kept: Record<string, unknown> = {};
+  for (const [key, member] of Object.entries(value)) {
+    if (member === null) continue;
+    const inner = withoutDirectives(member);
+    if (inner !== undefined) setOwn(kept, key, inner);
+  }
+  return kept;
+}
 
 function mergeList(
   target: readonly unknown[],
@@ -86,25 +175,26 @@ function mergeList(
   const key = schema.patchMergeKey;
   if (key === undefined) {
     // A list of scalars that merges is a set.
+    mustBeAlike(target, patch);
     const added = patch.filter((item) => !target.some((present) => deepEqual(present, item)));
-    return order([...target, ...new Set(added)], checked(wanted, patch, undefined) ?? patch, target, undefined);
-  }
-  for (const item of patch) {
-    if (!isJsonObject(item)) throw new PatchError(`an element of a list that merges by ${key} must be an object`);
-    const directive = own(item, DIRECTIVE);
-    if (directive !== undefined && !["merge", "replace", "delete"].includes(directive as string))
-      throw new PatchError(`unknown patch type: ${goText(directive)} in map: ${goText(item)}`, true);
+    return order([...target, ...new Set(added)], wanted ?? patch, target, undefined);
   }
   const items = patch as readonly JsonObject[];
+  for (const item of items) {
+    if (!isJsonObject(item)) throw new PatchError(`an element of a list that merges by ${key} must be an object`);
+    const directive = own(item, DIRECTIVE);
+    if (directive === "merge") throw failed("merging lists cannot yet be specified in the patch");
+    if (directive === "delete" && own(item, key) === undefined) throw noKey(item, key);
+    if (directive !== undefined && directive !== "replace" && directive !== "delete")
+      throw unknownDirective(directive, item);
+  }
+  // Elements with a directive are about others and stay out themselves.
   if (items.some((item) => own(item, DIRECTIVE) === "replace"))
-    return items
-      .filter((item) => !(own(item, DIRECTIVE) === "replace" && Object.keys(item).length === 1))
-      .map((item) => without(item, DIRECTIVE));
+    return items.filter((item) => own(item, DIRECTIVE) === undefined);
   let result = [...target];
   for (const item of items) {
     const value = own(item, key);
-    if (value === undefined)
-      throw new PatchError(`map: ${goText(item)} does not contain declared merge key: ${key}`, true);
+    if (value === undefined) throw noKey(item, key);
     const isSame = (other: unknown) => isJsonObject(other) && deepEqual(own(other, key), value);
     if (own(item, DIRECTIVE) === "delete") {
       result = result.filter((other) => !isSame(other));
@@ -112,35 +202,39 @@ function mergeList(
     }
     const at = result.findIndex(isSame);
     // A new element is taken as it was sent, with directives that stand in it.
-    if (at < 0) result.push(own(item, DIRECTIVE) === undefined ? item : without(item, DIRECTIVE));
+    if (at < 0) result.push(item);
     else result[at] = mergeObject(result[at] as JsonObject, item, schema.items);
   }
   const kept = items.filter((item) => own(item, DIRECTIVE) !== "delete");
-  return order(result, checked(wanted, kept, key) ?? kept, target, key);
+  return order(result, wanted ?? kept, target, key);
 }
 
 /** What identifies an element: its merge key, or itself. An order names elements by objects that hold just the key. */
 const identityOf = (item: unknown, key: string | undefined) =>
   JSON.stringify(key === undefined ? item : isJsonObject(item) ? own(item, key) : item);
 
-/** The order a client gave, which must not contradict the order of its own elements. */
-function checked(
-  wanted: readonly unknown[] | undefined,
-  patch: readonly unknown[],
-  key: string | undefined,
-): readonly unknown[] | undefined {
-  if (wanted === undefined) return undefined;
-  const position = new Map(wanted.map((item, at) => [identityOf(item, key), at]));
-  let last = -1;
-  for (const item of patch) {
-    const at = position.get(identityOf(item, key));
-    if (at === undefined || at < last)
-      throw new PatchError(
-        `The order in patch list:\n${goText(patch)}\n doesn't match $setElementOrder list:\n${goText(wanted)}\n`,
-      );
-    last = at;
+/** Refuses an order that contradicts the order of the elements that are sent with it. */
+function checkOrder(wanted: readonly unknown[], patch: readonly unknown[], key: string | undefined): void {
+  if (wanted.length === 0 || patch.length === 0) return;
+  const kept = patch.filter((item) => !isJsonObject(item) || own(item, DIRECTIVE) === undefined);
+  let next = 0;
+  for (const [at, item] of kept.entries()) {
+    if (next >= wanted.length && at < kept.length) throw disordered(patch, wanted);
+    for (; next < wanted.length; next++) {
+      if (key !== undefined) for (const one of [item, wanted[next]]) mustHaveKey(one, key);
+      if (identityOf(item, key) === identityOf(wanted[next], key)) break;
+    }
+    if (next >= wanted.length) throw disordered(patch, wanted);
+    next++;
   }
-  return wanted;
+}
+
+const disordered = (patch: readonly unknown[], wanted: readonly unknown[]) =>
+  failed(`The order in patch list:\n${goText(patch)}\n doesn't match $setElementOrder list:\n${goText(wanted)}\n`);
+
+function mustHaveKey(item: unknown, key: string): void {
+  if (!isJsonObject(item)) throw failed(`expected a map[string]interface {}, but received a ${goType(item)}`);
+  if (own(item, key) === undefined) throw noKey(item, key);
 }
 
 /**
@@ -183,7 +277,16 @@ export function goText(value: unknown): string {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, member]) => `${key}:${goText(member)}`)
       .join(" ")}]`;
+  if (typeof value === "number") return goNumber(value);
   return value === null ? "<nil>" : String(value);
+}
+
+/** A number as Go prints it: whole ones that fit as they are, others in the shortest form with large exponents apart. */
+function goNumber(value: number): string {
+  if (Number.isSafeInteger(value)) return String(value);
+  const exponent = Math.floor(Math.log10(Math.abs(value)));
+  if (value === 0 || (exponent >= -4 && exponent < 21 && !Number.isInteger(value))) return String(value);
+  return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 function without(object: JsonObject, key: string): JsonObject {

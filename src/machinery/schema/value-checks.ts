@@ -16,10 +16,13 @@ export type ValueCheck = (value: unknown, path: string, errors: FieldError[]) =>
 
 const join = (path: string, key: string) => (path === "" ? key : `${path}.${key}`);
 
+/** Whole numbers beyond are none that Go counts with. */
+const INT64 = 2 ** 63;
+
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
-  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  if (typeof value === "number") return Number.isInteger(value) && Math.abs(value) < INT64 ? "integer" : "number";
   return typeof value;
 }
 
