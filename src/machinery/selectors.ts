@@ -203,13 +203,22 @@ function mustBeValues({ key, operator, values }: SelectorTerm): void {
 
 /** The text form of a selector, as kubectl and client libraries write it. */
 export function formatLabelSelector(selector: LabelSelector): string {
-  const parts = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
-  for (const { key, operator, values = [] } of selector.matchExpressions ?? []) {
-    if (operator === "Exists") parts.push(key);
-    else if (operator === "DoesNotExist") parts.push(`!${key}`);
-    else parts.push(`${key} ${operator === "In" ? "in" : "notin"} (${[...values].sort().join(",")})`);
-  }
-  return parts.sort().join(",");
+  const parts: (readonly [key: string, text: string])[] = Object.entries(selector.matchLabels ?? {}).map(
+    ([key, value]) => [key, `${key}=${value}`],
+  );
+  for (const { key, operator, values = [] } of selector.matchExpressions ?? [])
+    parts.push([
+      key,
+      operator === "Exists"
+        ? key
+        : operator === "DoesNotExist"
+          ? `!${key}`
+          : `${key} ${operator === "In" ? "in" : "notin"} (${[...values].sort().join(",")})`,
+    ]);
+  return parts
+    .sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0))
+    .map(([, text]) => text)
+    .join(",");
 }
 
 /** A value of a field selector: what separates terms stands behind a backslash in it. */

@@ -1,6 +1,8 @@
 import { formatLabelSelector, getPath, type KubeObject, type LabelSelector, parseTime } from "#machinery";
 import { ageOf, durationText } from "./ages.ts";
-import { furtherCells } from "./further-cells.ts";
+import { eventCells } from "./event-cells.ts";
+import { balancersOf, furtherCells, shownModes } from "./further-cells.ts";
+import { autoscalerCells } from "./metric-cells.ts";
 import { podCells } from "./pod-cells.ts";
 
 type Cells = (object: KubeObject, nowMs: number) => readonly unknown[];
@@ -20,42 +22,50 @@ const images = (containers: readonly Readonly<Record<string, unknown>>[]) =>
   containers.map((container) => container["image"]).join(",");
 const selector = (value: unknown) => formatLabelSelector((value ?? {}) as LabelSelector) || "<none>";
 
+const DEFAULT_CLASS = [
+  "storageclass.kubernetes.io/is-default-class",
+  "storageclass.beta.kubernetes.io/is-default-class",
+];
+const isDefaultClass = ({ metadata }: KubeObject) =>
+  DEFAULT_CLASS.some((annotation) => metadata.annotations?.[annotation] === "true");
+
 const nodeCells: Cells = (node, nowMs) => {
-  const isReady = list(node, "status", "conditions").some(
-    (condition) => condition["type"] === "Ready" && condition["status"] === "True",
-  );
+  const ready = list(node, "status", "conditions").find((condition) => condition["type"] === "Ready");
+  const state = ready === undefined ? "Unknown" : ready["status"] === "True" ? "Ready" : "NotReady";
   const roles = Object.keys(node.metadata.labels ?? {})
     .flatMap((key) => (key.startsWith("node-role.kubernetes.io/") ? [key.slice(24)] : []))
     .sort()
     .join(",");
   const address = (type: string) =>
     list(node, "status", "addresses").find((entry) => entry["type"] === type)?.["address"] ?? "<none>";
-  const info = (field: string) => at(node, "status", "nodeInfo", field) ?? "<unknown>";
+  const info = (field: string) => String(at(node, "status", "nodeInfo", field) ?? "");
+  const [kernel, architecture] = [info("kernelVersion"), info("architecture")];
   return [
     name(node),
-    `${isReady ? "Ready" : "NotReady"}${at(node, "spec", "unschedulable") ? ",SchedulingDisabled" : ""}`,
+    `${state}${at(node, "spec", "unschedulable") ? ",SchedulingDisabled" : ""}`,
     roles || "<none>",
     age(node, nowMs),
     info("kubeletVersion"),
     address("InternalIP"),
     address("ExternalIP"),
-    info("osImage"),
-    info("kernelVersion"),
-    info("containerRuntimeVersion"),
+    info("osImage") || "<unknown>",
+    kernel === "" ? "<unknown>" : architecture === "" ? kernel : `${kernel} (${architecture})`,
+    info("containerRuntimeVersion") || "<unknown>",
   ];
 };
 
+/** Where a Service is reached from outside. */
+function externalOf(service: KubeObject, type: string): string {
+  if (type === "ExternalName") return String(at(service, "spec", "externalName") ?? "");
+  const addresses = [
+    ...(type === "LoadBalancer" ? balancersOf(service) : []),
+    ...((at(service, "spec", "externalIPs") as readonly string[] | undefined) ?? []),
+  ];
+  return addresses.join(",") || (type === "LoadBalancer" ? "<pending>" : "<none>");
+}
+
 const serviceCells: Cells = (service, nowMs) => {
-  const ingress = list(service, "status", "loadBalancer", "ingress")
-    .map((entry) => entry["ip"] ?? entry["hostname"])
-    .join(",");
   const type = String(at(service, "spec", "type") ?? "ClusterIP");
-  const external =
-    type === "ExternalName"
-      ? String(at(service, "spec", "externalName") ?? "")
-      : type === "LoadBalancer"
-        ? ingress || "<pending>"
-        : ((at(service, "spec", "externalIPs") as string[] | undefined)?.join(",") ?? "<none>");
   const ports = list(service, "spec", "ports")
     .map((port) => `${port["port"]}${port["nodePort"] ? `:${port["nodePort"]}` : ""}/${port["protocol"] ?? "TCP"}`)
     .join(",");
@@ -63,7 +73,7 @@ const serviceCells: Cells = (service, nowMs) => {
     name(service),
     type,
     at(service, "spec", "clusterIP") || "<none>",
-    external,
+    externalOf(service, type),
     ports || "<none>",
     age(service, nowMs),
     selector({ matchLabels: at(service, "spec", "selector") as Record<string, string> }),
@@ -112,52 +122,6 @@ function completionsText(job: KubeObject, completions: unknown): string {
   return parallelism > 1 ? `${succeeded}/1 of ${parallelism}` : `${succeeded}/1`;
 }
 
-const hpaCells: Cells = (hpa, nowMs) => {
-  const target = at(hpa, "spec", "scaleTargetRef") as { kind?: string; name?: string } | undefined;
-  const metrics = list(hpa, "spec", "metrics").map((metric, index) => {
-    const wanted = at(metric, "resource", "target", "averageUtilization");
-    const now = at(list(hpa, "status", "currentMetrics")[index], "resource", "current", "averageUtilization");
-    return `${at(metric, "resource", "name") ?? ""}: ${now === undefined ? "<unknown>" : `${now}%`}/${wanted ?? "<unknown>"}%`;
-  });
-  // The first version knows one metric, by a name of its own.
-  const simple = at(hpa, "spec", "targetCPUUtilizationPercentage");
-  if (metrics.length === 0 && simple !== undefined) {
-    const now = at(hpa, "status", "currentCPUUtilizationPercentage");
-    metrics.push(`cpu: ${now === undefined ? "<unknown>" : `${String(now)}%`}/${String(simple)}%`);
-  }
-  return [
-    name(hpa),
-    `${target?.kind}/${target?.name}`,
-    metrics.join(", ") || "<none>",
-    String(at(hpa, "spec", "minReplicas") ?? "<unset>"),
-    at(hpa, "spec", "maxReplicas"),
-    count(hpa, "status", "currentReplicas"),
-    age(hpa, nowMs),
-  ];
-};
-
-const eventCells: Cells = (event, nowMs) => {
-  const about = at(event, "involvedObject") as { kind?: string; name?: string; fieldPath?: string } | undefined;
-  const last = (at(event, "lastTimestamp") ?? at(event, "eventTime") ?? event.metadata.creationTimestamp) as
-    | string
-    | undefined;
-  const first = (at(event, "firstTimestamp") ?? last) as string | undefined;
-  return [
-    ageOf(last, nowMs),
-    at(event, "type") ?? "",
-    at(event, "reason") ?? "",
-    `${(about?.kind ?? "").toLowerCase()}/${about?.name ?? ""}`,
-    about?.fieldPath ?? "",
-    [at(event, "source", "component") ?? at(event, "reportingComponent") ?? "", at(event, "source", "host")]
-      .filter((part) => part !== undefined && part !== "")
-      .join(", "),
-    String(at(event, "message") ?? "").trim(),
-    ageOf(first, nowMs),
-    count(event, "count") || 1,
-    name(event),
-  ];
-};
-
 const cells: Readonly<Record<string, Cells>> = {
   ...furtherCells,
   "/Pod": podCells,
@@ -171,14 +135,15 @@ const cells: Readonly<Record<string, Cells>> = {
   "/ConfigMap": (o, now) => [name(o), size(at(o, "data")) + size(at(o, "binaryData")), age(o, now)],
   "/Secret": (o, now) => [name(o), at(o, "type") ?? "Opaque", size(at(o, "data")), age(o, now)],
   "/Event": eventCells,
+  "events.k8s.io/Event": eventCells,
   "/PersistentVolumeClaim": (o, now) => [
     name(o),
-    at(o, "status", "phase") ?? "",
+    o.metadata.deletionTimestamp === undefined ? (at(o, "status", "phase") ?? "") : "Terminating",
     at(o, "spec", "volumeName") ?? "",
-    at(o, "status", "capacity", "storage") ?? "",
-    accessModes(at(o, "status", "accessModes")),
-    at(o, "spec", "storageClassName") ?? "",
-    "<unset>",
+    at(o, "spec", "volumeName") ? (at(o, "status", "capacity", "storage") ?? "0") : "",
+    at(o, "spec", "volumeName") ? shownModes(at(o, "status", "accessModes")) : "",
+    o.metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? at(o, "spec", "storageClassName") ?? "",
+    at(o, "spec", "volumeAttributesClassName") ?? "<unset>",
     age(o, now),
     at(o, "spec", "volumeMode") ?? "Filesystem",
   ],
@@ -251,10 +216,10 @@ const cells: Readonly<Record<string, Cells>> = {
     images(containersOf(o, "spec", "jobTemplate", "spec", "template", "spec")),
     selector(at(o, "spec", "jobTemplate", "spec", "selector")),
   ],
-  "autoscaling/HorizontalPodAutoscaler": hpaCells,
+  "autoscaling/HorizontalPodAutoscaler": autoscalerCells,
   "coordination.k8s.io/Lease": (o, now) => [name(o), at(o, "spec", "holderIdentity") ?? "", age(o, now)],
   "storage.k8s.io/StorageClass": (o, now) => [
-    name(o),
+    isDefaultClass(o) ? `${name(o)} (default)` : name(o),
     at(o, "provisioner") ?? "",
     at(o, "reclaimPolicy") ?? "Delete",
     at(o, "volumeBindingMode") ?? "Immediate",
@@ -321,16 +286,6 @@ function requestCondition(request: KubeObject): string {
 
 const zonesOf = (cluster: KubeObject) =>
   (at(cluster, "spec", "zones") as string[] | undefined)?.join(",") ?? String(at(cluster, "spec", "zone") ?? "");
-
-function accessModes(modes: unknown): string {
-  const short: Readonly<Record<string, string>> = {
-    ReadWriteOnce: "RWO",
-    ReadOnlyMany: "ROX",
-    ReadWriteMany: "RWX",
-    ReadWriteOncePod: "RWOP",
-  };
-  return ((modes as string[] | undefined) ?? []).map((mode) => short[mode] ?? mode).join(",");
-}
 
 function quotaCells(quota: KubeObject): readonly string[] {
   const hard = (at(quota, "status", "hard") ?? {}) as Record<string, string>;

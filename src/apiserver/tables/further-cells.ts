@@ -22,12 +22,24 @@ function some(all: readonly string[], max = SHOWN_MAX, joint = ","): string {
   return all.length > max ? `${shown} + ${all.length - max} more...` : shown;
 }
 
-const accessModes: Readonly<Record<string, string>> = {
-  ReadWriteOnce: "RWO",
-  ReadOnlyMany: "ROX",
-  ReadWriteMany: "RWX",
-  ReadWriteOncePod: "RWOP",
-};
+const ACCESS_MODES = [
+  ["ReadWriteOnce", "RWO"],
+  ["ReadOnlyMany", "ROX"],
+  ["ReadWriteMany", "RWX"],
+  ["ReadWriteOncePod", "RWOP"],
+] as const;
+
+/** Access modes, each once, by their short names. */
+export const shownModes = (modes: unknown): string =>
+  ACCESS_MODES.flatMap(([mode, short]) => (((modes ?? []) as readonly unknown[]).includes(mode) ? [short] : [])).join(
+    ",",
+  );
+
+/** Where load balancers are reached, each once. */
+export const balancersOf = (object: KubeObject): readonly string[] =>
+  [...new Set(list(object, "status.loadBalancer.ingress").map(({ ip, hostname }) => String(ip || hostname || "")))]
+    .filter((address) => address !== "")
+    .sort();
 
 export function endpointsOf(object: KubeObject): string {
   const all = list(object, "subsets").flatMap((subset) => {
@@ -37,7 +49,7 @@ export function endpointsOf(object: KubeObject): string {
       ? addresses
       : ports.flatMap((port) => addresses.map((address) => `${address}:${String(port["port"])}`));
   });
-  return some(all);
+  return all.length === 0 && list(object, "subsets").length > 0 ? "" : some(all);
 }
 
 const subjects = (object: KubeObject, kind: string) =>
@@ -62,12 +74,47 @@ const paramKind = (object: KubeObject) => {
   const kind = at(object, "spec.paramKind") as { apiVersion?: string; kind?: string } | undefined;
   return kind === undefined ? "<unset>" : `${kind.apiVersion ?? ""}/${kind.kind ?? ""}`;
 };
+interface ParamRef {
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly selector?: LabelSelector;
+}
+
+function paramsOf({ namespace, name: named, selector }: ParamRef): string {
+  if (selector !== undefined) return goSelector(selector);
+  return `${namespace ?? "*"}/${named ?? "*"}`;
+}
+
+/** A selector as Go prints the struct. */
+function goSelector({ matchLabels = {}, matchExpressions = [] }: LabelSelector): string {
+  const labels = Object.entries(matchLabels).sort(([one], [other]) => (one < other ? -1 : 1));
+  const expressions = matchExpressions.map(
+    ({ key, operator, values = [] }) =>
+      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],}`,
+  );
+  return `&LabelSelector{MatchLabels:map[string]string{${labels.map(([key, value]) => `${key}: ${value},`).join("")}},MatchExpressions:[]LabelSelectorRequirement{${expressions.map((text) => `${text},`).join("")}},}`;
+}
+
 const policyBinding: Cells = (object, now) => {
-  const ref = at(object, "spec.paramRef") as { namespace?: string; name?: string } | undefined;
-  const shown =
-    ref === undefined ? "<unset>" : `${ref.namespace === undefined ? "*" : ref.namespace}/${ref.name ?? "*"}`;
-  return [name(object), at(object, "spec.policyName") ?? "", shown, age(object, now)];
+  const ref = at(object, "spec.paramRef") as ParamRef | undefined;
+  return [
+    name(object),
+    at(object, "spec.policyName") ?? "",
+    ref === undefined ? "<unset>" : paramsOf(ref),
+    age(object, now),
+  ];
 };
+
+/** What a claim of devices came to. */
+function claimState(claim: KubeObject): string {
+  const isAllocated = at(claim, "status.allocation") !== undefined;
+  const states = [
+    ...(claim.metadata.deletionTimestamp === undefined ? [] : ["deleted"]),
+    ...(isAllocated ? ["allocated"] : claim.metadata.deletionTimestamp === undefined ? ["pending"] : []),
+    ...(list(claim, "status.reservedFor").length > 0 ? ["reserved"] : []),
+  ];
+  return states.join(",");
+}
 
 export const furtherCells: Readonly<Record<string, Cells>> = {
   "apiregistration.k8s.io/APIService": (object, now) => {
@@ -81,6 +128,20 @@ export const furtherCells: Readonly<Record<string, Cells>> = {
       age(object, now),
     ];
   },
+  "resource.k8s.io/ResourceClaim": (object, now) => [name(object), claimState(object), age(object, now)],
+  "resource.k8s.io/ResourceSlice": (object, now) => [
+    name(object),
+    at(object, "spec.nodeName") ?? "",
+    at(object, "spec.driver") ?? "",
+    at(object, "spec.pool.name") ?? "",
+    age(object, now),
+  ],
+  "networking.k8s.io/IPAddress": (object, now) => {
+    const parent = (at(object, "spec.parentRef") ?? {}) as Readonly<Record<string, string | undefined>>;
+    const kind = parent["group"] ? `${parent["resource"]}.${parent["group"]}` : parent["resource"];
+    const path = [kind, parent["namespace"], parent["name"]].filter((part) => part !== undefined && part !== "");
+    return [name(object), path.join("/"), age(object, now)];
+  },
   "/Endpoints": (object, now) => [name(object), endpointsOf(object), age(object, now)],
   "/ServiceAccount": (object, now) => [name(object), age(object, now)],
   "/PersistentVolume": (object, now) => {
@@ -88,9 +149,7 @@ export const furtherCells: Readonly<Record<string, Cells>> = {
     return [
       name(object),
       at(object, "spec.capacity.storage") ?? "",
-      texts(object, "spec.accessModes")
-        .map((mode) => accessModes[mode] ?? mode)
-        .join(","),
+      shownModes(at(object, "spec.accessModes")),
       at(object, "spec.persistentVolumeReclaimPolicy") ?? "",
       object.metadata.deletionTimestamp === undefined ? (at(object, "status.phase") ?? "") : "Terminating",
       claim === undefined ? "" : `${claim.namespace ?? ""}/${claim.name ?? ""}`,
@@ -131,10 +190,7 @@ export const furtherCells: Readonly<Record<string, Cells>> = {
     const hosts = list(object, "spec.rules")
       .map((rule) => String(rule["host"] ?? ""))
       .filter(Boolean);
-    const address = list(object, "status.loadBalancer.ingress")
-      .map((entry) => entry["ip"] ?? entry["hostname"])
-      .filter(Boolean)
-      .join(",");
+    const address = balancersOf(object).join(",");
     return [
       name(object),
       at(object, "spec.ingressClassName") ?? "<none>",

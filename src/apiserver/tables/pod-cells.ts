@@ -33,10 +33,18 @@ const lastEnd = (statuses: readonly Item[]): string | undefined =>
 const restartsOf = (statuses: readonly Item[]) =>
   statuses.reduce((sum, status) => sum + Number(status["restartCount"] ?? 0), 0);
 
+/** Init containers that stay beside the others. */
+const sidecarsOf = (pod: KubeObject) =>
+  new Set(
+    list(pod, "spec.initContainers")
+      .filter((one) => one["restartPolicy"] === "Always")
+      .map((one) => one["name"]),
+  );
+
 /** The first init container that is not through says what the pod waits for. */
 function initRun(pod: KubeObject): Run | undefined {
   const declared = list(pod, "spec.initContainers");
-  const stays = new Set(declared.filter((one) => one["restartPolicy"] === "Always").map((one) => one["name"]));
+  const stays = sidecarsOf(pod);
   const statuses = list(pod, "status.initContainerStatuses");
   for (const [number, status] of statuses.entries()) {
     if (at(status, "state.terminated.exitCode") === 0) continue;
@@ -49,7 +57,8 @@ function initRun(pod: KubeObject): Run | undefined {
         : waiting !== undefined && waiting !== "PodInitializing"
           ? `Init:${waiting}`
           : `Init:${number}/${declared.length}`;
-    return { text, ready: 0, restarts: restartsOf(statuses), lastRestart: lastEnd(statuses) };
+    const ready = statuses.slice(0, number).filter((one) => stays.has(one["name"]) && one["ready"] === true).length;
+    return { text, ready, restarts: restartsOf(statuses), lastRestart: lastEnd(statuses) };
   }
   return undefined;
 }
@@ -72,10 +81,13 @@ function mainRun(pod: KubeObject, fallback: string): Run {
     );
     text = isReady ? "Running" : "NotReady";
   }
-  const ready = statuses.filter(
-    (status) => status["ready"] === true && at(status, "state.running") !== undefined,
-  ).length;
-  return { text, ready, restarts: restartsOf(statuses), lastRestart: lastEnd(statuses) };
+  const stays = sidecarsOf(pod);
+  const sidecars = list(pod, "status.initContainerStatuses").filter((status) => stays.has(status["name"]));
+  const ready =
+    statuses.filter((status) => status["ready"] === true && at(status, "state.running") !== undefined).length +
+    sidecars.filter((status) => status["ready"] === true).length;
+  const all = [...sidecars, ...statuses];
+  return { text, ready, restarts: restartsOf(all), lastRestart: lastEnd(all) };
 }
 
 const ENDED = new Set(["Succeeded", "Failed"]);
@@ -103,7 +115,7 @@ export function podCells(pod: KubeObject, nowMs: number): readonly unknown[] {
   const restarted = run.lastRestart === undefined ? undefined : parseTime(run.lastRestart);
   return [
     pod.metadata.name ?? "",
-    `${run.ready}/${list(pod, "spec.containers").length}`,
+    `${run.ready}/${list(pod, "spec.containers").length + sidecarsOf(pod).size}`,
     text,
     run.restarts > 0 && restarted !== undefined
       ? `${run.restarts} (${ageOf(run.lastRestart, nowMs)} ago)`

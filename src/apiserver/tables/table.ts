@@ -150,7 +150,12 @@ function rowOf(
   nowMs: number,
 ): unknown[] {
   const special = cellsOf(definition.kind.group, definition.kind.kind, object, nowMs);
-  if (special !== undefined) return columns.map((column, at) => special[at] ?? defaultCell(column, object, nowMs));
+  if (special !== undefined)
+    // Addresses have a cell more than they have columns.
+    return [
+      ...columns.map((column, at) => special[at] ?? defaultCell(column, object, nowMs)),
+      ...special.slice(columns.length),
+    ];
   return columns.map((column) => {
     if (column.jsonPath === undefined) return defaultCell(column, object, nowMs);
     const value = givesMany(column.jsonPath) ? readFirst(object, column.jsonPath) : readPath(object, column.jsonPath);
