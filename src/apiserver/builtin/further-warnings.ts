@@ -1,5 +1,5 @@
 /** What writers of other kinds should know, in kube-apiserver's words. */
-import { type JsonSchema, type KubeObject, parseQuantity } from "#machinery";
+import type { JsonSchema, KubeObject } from "#machinery";
 import type { Strategy } from "../definition.ts";
 import { listAt, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -7,23 +7,8 @@ import { fractionWarnings, oldLabelWarning, oldVolumeWarnings, termWarnings } fr
 
 const CLASS = "volume.beta.kubernetes.io/storage-class";
 const OLD_CLASS = `metadata.annotations[${CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead`;
-const MOUNTABLE = "kubernetes.io/enforce-mountable-secrets";
 
 const annotated = (object: KubeObject, key: string) => object.metadata.annotations?.[key] !== undefined;
-
-/** What is asked for should not be more than what is allowed. */
-function quotaWarnings(quota: KubeObject): readonly string[] {
-  const hard = (valueAt(quota, "spec.hard") ?? {}) as Readonly<Record<string, string>>;
-  return ["cpu", "memory", "ephemeral-storage"].flatMap((name) => {
-    const asked = hard[`requests.${name}`] === undefined ? name : `requests.${name}`;
-    const [request, limit] = [hard[asked], hard[`limits.${name}`]].map((text) =>
-      text === undefined ? undefined : parseQuantity(text)?.nano,
-    );
-    return request !== undefined && limit !== undefined && request > limit
-      ? [`ResourceQuota ${asked} (${hard[asked]}) should be less than limits.${name} (${hard[`limits.${name}`]})`]
-      : [];
-  });
-}
 
 function volumeWarnings(volume: KubeObject): readonly string[] {
   const spec = (valueAt(volume, "spec") ?? {}) as Json;
@@ -39,12 +24,6 @@ function volumeWarnings(volume: KubeObject): readonly string[] {
     ...oldVolumeWarnings(spec, "spec"),
   ];
 }
-
-const nodeWarnings = (node: KubeObject): readonly string[] => [
-  ...(valueAt(node, "spec.externalID")
-    ? ["spec.externalID: this field is deprecated, and is unused by Kubernetes"]
-    : []),
-];
 
 /** Formats that Kubernetes reads without checking them. */
 const KNOWN_FORMATS = new Set(
@@ -95,15 +74,6 @@ function indexWarnings(spec: unknown, path: string): string[] {
 }
 
 const furtherWarnings: Readonly<Record<string, Strategy>> = {
-  ResourceQuota: { warnings: quotaWarnings },
-  ServiceAccount: {
-    warnings: (object, old) =>
-      annotated(object, MOUNTABLE) && (old === undefined || !annotated(old, MOUNTABLE))
-        ? [
-            `metadata.annotations[${MOUNTABLE}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`,
-          ]
-        : [],
-  },
   PersistentVolume: { warnings: volumeWarnings },
   PersistentVolumeClaim: {
     warnings: (claim) => [
@@ -111,7 +81,6 @@ const furtherWarnings: Readonly<Record<string, Strategy>> = {
       ...fractionWarnings(valueAt(claim, "spec.resources.requests"), ["storage"], "spec.resources.requests"),
     ],
   },
-  Node: { warnings: nodeWarnings },
   "storage.k8s.io/StorageClass": {
     warnings: (object) =>
       listAt(object, "allowedTopologies").flatMap((term, at) =>
@@ -137,5 +106,5 @@ const furtherWarnings: Readonly<Record<string, Strategy>> = {
   "apiextensions.k8s.io/CustomResourceDefinition": { warnings: definitionWarnings },
 };
 
-/** Warnings of a kind that stand here rather than with its other rules. */
+/** Warnings of kinds that have none among their other rules. */
 export const warningsOf = (key: string): Strategy | undefined => furtherWarnings[key];

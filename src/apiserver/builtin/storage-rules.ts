@@ -132,13 +132,6 @@ function claimStatusErrors(claim: KubeObject): FieldError[] {
   ];
 }
 
-const fractions = (amount: unknown, path: string): string[] => {
-  const quantity = amount === undefined ? undefined : parseQuantity(String(amount));
-  return quantity === undefined || quantity.nano % 1_000_000_000n === 0n
-    ? []
-    : [`${path}: fractional byte value ${JSON.stringify(amount)} is invalid, must be an integer`];
-};
-
 const VOLUME_SOURCES = [
   "gcePersistentDisk",
   "awsElasticBlockStore",
@@ -613,9 +606,6 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
     ],
     validateUpdate: claimUpdateErrors,
     validateStatus: claimStatusErrors,
-    warnings: (object) => [
-      ...fractions(valueAt(object, "spec.resources.requests.storage"), "spec.resources.requests[storage]"),
-    ],
   },
   PersistentVolume: {
     rulesAreWhole: true,

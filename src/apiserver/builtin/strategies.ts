@@ -47,7 +47,10 @@ export function strategyOf(group: string, kind: string): Strategy {
     networkRules[key] ??
     storageRules[key];
   const made = withoutDisabled(key, rules === undefined ? own : together(own, rules));
-  return made.warnings === undefined ? { ...made, ...warningsOf(key) } : made;
+  const further = warningsOf(key);
+  if (further === undefined) return made;
+  if (made.warnings !== undefined) throw new Error(`${key} has warnings in two places`);
+  return { ...made, ...further };
 }
 
 /** A kind's own behaviour first, then the rules that stand in a file by topic. */

@@ -13,6 +13,8 @@ import {
 } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { ApiServer } from "../server.ts";
+import { systemUser } from "../definition.ts";
+import { defaultIngressClass, defaultStorageClass } from "./default-classes.ts";
 import type { Json } from "./pod-defaults.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { usageOf } from "./quota.ts";
@@ -45,13 +47,17 @@ async function stored(
 
 /** The plugins kube-apiserver turns on by default, as far as stored kinds need them, in its order. */
 export function systemAdmission(server: ApiServer): readonly AdmissionPlugin[] {
+  const classes = (group: string, resource: string) => stored(server, group, resource);
   return [
     namespaceLifecycle,
     limitRanger((namespace) => stored(server, "", "limitranges", namespace)),
+    taintNodesByCondition,
     priority(server),
     defaultTolerations,
-    runtimeClass(server),
+    defaultStorageClass(classes),
     claimResize(server),
+    runtimeClass(server),
+    defaultIngressClass(classes),
     quota(server),
   ];
 }
@@ -67,6 +73,25 @@ const namespaceLifecycle: AdmissionPlugin = {
     UNDELETABLE.has(name),
   validate({ definition, name }) {
     throw forbidden(definition.kind, name, "this namespace may not be deleted");
+  },
+};
+
+const NOT_READY = { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" };
+
+/** A new node takes no pods until it is known to be well. Simulated nodes, which this process registers itself, are. */
+const taintNodesByCondition: AdmissionPlugin = {
+  name: "TaintNodesByCondition",
+  handles: ({ operation, subresource, definition, user }) =>
+    operation === "CREATE" &&
+    subresource === undefined &&
+    definition.kind.group === "" &&
+    definition.kind.resource === "nodes" &&
+    user !== systemUser,
+  mutate({ object }) {
+    const taints = listOf(object, "spec", "taints");
+    return taints.some(({ key, effect }) => key === NOT_READY.key && effect === NOT_READY.effect)
+      ? object
+      : setPath(object, ["spec", "taints"], [...taints, NOT_READY]);
   },
 };
 
