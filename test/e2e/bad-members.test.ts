@@ -175,15 +175,15 @@ describe("members that hang, lie, fail or are gone", () => {
         /reachable, but its nodes and pods cannot be listed: .*(429|Too many requests)/,
       );
       return true;
-    }, 60_000);
+    }, 120_000);
     isThrottling = false;
     await eventually(async () => {
       const { status } = await client.get(Cluster, { name: "throttling" });
       expect(status?.conditions?.find(({ type }) => type === "Ready")?.status).toBe("True");
       expect(await delayed()).toMatchObject({ status: "False", reason: "InTime" });
       return true;
-    }, 60_000);
-  }, 130_000);
+    }, 120_000);
+  }, 260_000);
 
   test("a member that gets a new certificate in place of the expired one is well without a restart", async () => {
     renew();

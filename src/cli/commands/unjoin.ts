@@ -142,7 +142,9 @@ async function setCascade(client: Client, name: string, cascade: "delete" | "orp
     });
 }
 
-const LEAVE_TRIES = 5;
+const LEAVE_TRIES = 3;
+/** A controller that puts something back has done so by then. */
+const STAND_MS = 1_000;
 
 const manifestsOf = ({ spec }: Work) => (spec?.workload?.manifests ?? []) as unknown as readonly KubeObject[];
 /** Works whose objects are to stay: all but our own rights in the member. */
@@ -163,7 +165,6 @@ async function leaveStanding(client: Client, name: string): Promise<void> {
       throw new Error(
         `cluster(${name}) is not unjoined: something sets spec.preserveResourcesOnDeletion of its works back, and their objects would be deleted: ${named(open.map(({ metadata }) => metadata.name ?? ""))}; set preserveResourcesOnDeletion in their policies`,
       );
-    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     for (const { metadata } of open) {
       const at = { namespace: metadata.namespace, name: metadata.name ?? "" };
       try {
@@ -172,6 +173,7 @@ async function leaveStanding(client: Client, name: string): Promise<void> {
         if (!isNotFound(error)) throw error;
       }
     }
+    await new Promise((resolve) => setTimeout(resolve, STAND_MS));
   }
 }
 
