@@ -111,7 +111,7 @@ const TRUE = [
   "optional.of(3).optMap(x, x + 1).value() == 4 && [?optional.none(), 1].size() == 1 && {?'a': optional.none()}.size() == 0",
   "{'a': 1, 'b': 2}.transformMap(k, v, v * 2)['b'] == 4 && ['x'].transformList(i, v, v + string(i)) == ['x0']",
   "'%s is %d of %.2f at %x'.format([dyn('a'), 5, 2.5, 255]) == 'a is 5 of 2.50 at ff' && strings.quote('a\"b') == '\"a\\\\\"b\"'",
-  "'tacocat'.reverse() == 'tacocat' && 'a,b,c'.split(',', 2) == ['a', 'b,c'] && ['a', 'b'].join('-') == 'a-b' && 'hello'.substring(1, 3) == 'el'",
+  "[3, 1, 2].sortBy(x, -x) == [3, 2, 1] && ['b', 'a'].sort() == ['a', 'b'] && [1, 2, 1].distinct().reverse() == [2, 1] && [1, 2, 3].slice(1, 2) == [2] && [[1], [2]].flatten() == lists.range(3).slice(1, 3) && 'a,b,c'.split(',', 2) == ['a', 'b,c'] && ['a', 'b'].join('-') == 'a-b' && 'hello'.substring(1, 3) == 'el'",
   "'héllo'.size() == 5 && 'hello'.indexOf('l', 3) == 3 && 'ABC'.lowerAscii() == 'abc' && ' x '.trim() == 'x' && 'abc'.charAt(1) == 'b'",
   "false && self.spec.limits.gone == '' || true || self.spec.limits.gone == ''",
   "[0, 2].exists(x, 4 / x == 2) && (self.spec.replicas > 1 ? 'many' : 'few') == 'many'",

@@ -1,7 +1,7 @@
 import type { Compiled, ExpressionCompiler as Compiler, Frame, Variable } from "./frame.ts";
 import type { Node } from "./parse.ts";
 import { bool, type CelType, dyn, formatType, int, isAssignable, isDyn, listOf, mapOf, optionalOf } from "./types.ts";
-import { CelMap, CelRuntimeError, LiteralMap, Optional, type Value } from "./values.ts";
+import { CelMap, CelRuntimeError, compareValues, LiteralMap, Optional, type Value } from "./values.ts";
 
 type Scope = ReadonlyMap<string, Variable>;
 
@@ -13,6 +13,7 @@ const MACROS: Readonly<Record<string, readonly number[]>> = {
   existsOne: [2, 3],
   map: [2, 3],
   filter: [2],
+  sortBy: [2],
   transformList: [3, 4],
   transformMap: [3, 4],
   transformMapEntry: [3, 4],
@@ -51,6 +52,8 @@ export function compileMacro(
       return existsOne(compiler, loop, rest[0] as Node);
     case "filter":
       return filter(compiler, loop, rest[0] as Node);
+    case "sortBy":
+      return sorting(compiler, loop, rest[0] as Node);
     case "map":
     case "transformList":
       return mapping(compiler, loop, rest.length === 2 ? rest[0] : undefined, rest[rest.length - 1] as Node);
@@ -240,6 +243,29 @@ function mapping(compiler: Compiler, loop: Loop, filterNode: Node | undefined, b
       return made;
     },
     cost: loop.cost(12 + body.cost + (predicate?.cost ?? 0)),
+    size: loop.range.size,
+  };
+}
+
+/** The elements of a list in the order of what the body makes of each. */
+function sorting(compiler: Compiler, loop: Loop, bodyNode: Node): Compiled {
+  const body = compiler.compile(bodyNode, loop.scope);
+  return {
+    type: loop.range.type,
+    run: (frame) => {
+      const made: { readonly element: Value; readonly by: Value }[] = [];
+      loop.run(frame, 12, (element) => {
+        made.push({ element, by: body.run(frame) });
+        return true;
+      });
+      const order = (left: Value, right: Value) => {
+        const found = compareValues(left, right);
+        if (found === undefined) throw new CelRuntimeError("no such overload");
+        return found;
+      };
+      return made.sort((one, other) => order(one.by, other.by)).map(({ element }) => element);
+    },
+    cost: loop.cost(12 + body.cost),
     size: loop.range.size,
   };
 }

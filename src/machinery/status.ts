@@ -165,6 +165,8 @@ export const internalError = (error: unknown): ApiError => {
 
 /** One mistake in a field of an object. `type` decides the wording, as in kube-apiserver's field errors. */
 export interface FieldError {
+  /** Where it is, where the field does not say so. */
+  readonly place?: string;
   readonly type:
     | "FieldValueNotFound"
     | "FieldValueRequired"

@@ -10,6 +10,7 @@
  * or `[` is YAML and sent as JSON; `text:` sends what follows as it is, `base64:` bytes; `\n` in a text is a line feed.
  * Indented lines continue the line before. `$ns` is a namespace of the script's own, created before its first request where
  * the script names it; `$id` is unique to the script. `${2.metadata.uid}` is taken from the answer to the second request.
+ * `$hooks` is where a server of webhooks listens (`hooks.ts`) and `$authority` the certificates it is trusted by.
  * `UNTIL what METHOD …` repeats a request until its answer has the status `what`, a warning (`warned`) or a text in it
  * (`text:…`), for at most ten seconds: servers take some writes in later. `anonymous` in place of a header leaves the client certificate out. `def NAME text` makes `@NAME` stand for the text in
  * the rest of the file. `ranges A,B` before the first title has the file's scripts played against servers of their own, which

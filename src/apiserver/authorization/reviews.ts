@@ -2,13 +2,17 @@ import {
   apiVersionOf,
   badRequest,
   type FieldError,
+  fieldInvalid,
+  fieldRequired,
   formatTime,
   getPath,
   invalid,
   isJsonObject,
   type KubeObject,
 } from "#machinery";
+import { deepEqual } from "#base";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
+import { labelSelectorErrors } from "../builtin/checks.ts";
 import { builtinSchema } from "../builtin/definitions.ts";
 import type { RequestContext, ResourceDefinition, User } from "../definition.ts";
 import type { Attributes, Authorizer } from "./attributes.ts";
@@ -58,6 +62,27 @@ const shownMetadata = (metadata: object) =>
       : value,
   );
 
+/** What the selectors of a question must say: a text, or requirements. */
+function selectorErrors(spec: AccessSpec, member: "fieldSelector" | "labelSelector"): FieldError[] {
+  const selector = getPath(spec, "resourceAttributes", member);
+  if (!isJsonObject(selector)) return [];
+  const path = `spec.resourceAttributes.${member}`;
+  const { rawSelector, requirements } = selector;
+  const isText = typeof rawSelector === "string" && rawSelector !== "";
+  const isList = Array.isArray(requirements) && requirements.length > 0;
+  if (!isText && !isList)
+    return [
+      fieldRequired(`${path}.requirements`, `when ${path} is specified, requirements or rawSelector is required`),
+    ];
+  const both = isText && isList ? "may not specified at the same time as requirements" : undefined;
+  return [
+    ...(both === undefined ? [] : [fieldInvalid(`${path}.rawSelector`, rawSelector, both)]),
+    ...(member === "labelSelector" ? labelSelectorErrors({ matchExpressions: requirements ?? [] }, path) : []).map(
+      (error) => ({ ...error, field: error.field.replace(".matchExpressions[", ".requirements[") }),
+    ),
+  ];
+}
+
 /** What a review of access must say; `needsSubject` where it does not ask for the sender. */
 function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): void {
   const spec = specOf(object);
@@ -79,9 +104,16 @@ function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): v
   if (needsSubject && !spec.user && (spec.groups ?? []).length === 0)
     refuse("spec.user", '""', "at least one of user or group must be specified");
   const { name, namespace } = object.metadata;
-  if (name || (namespace && kind !== "LocalSubjectAccessReview"))
+  const { labels, annotations, finalizers, ownerReferences } = object.metadata;
+  const isSaid = [labels, annotations, finalizers, ownerReferences].some((member) => member !== undefined);
+  if (name || isSaid || (namespace && kind !== "LocalSubjectAccessReview"))
     refuse("metadata", shownMetadata(object.metadata), "must be empty");
-  if (kind === "LocalSubjectAccessReview" && spec.resourceAttributes?.namespace !== namespace)
+  errors.push(...selectorErrors(spec, "fieldSelector"), ...selectorErrors(spec, "labelSelector"));
+  if (
+    kind === "LocalSubjectAccessReview" &&
+    spec.resourceAttributes !== undefined &&
+    spec.resourceAttributes.namespace !== namespace
+  )
     refuse(
       "spec.resourceAttributes.namespace",
       JSON.stringify(spec.resourceAttributes?.namespace ?? ""),
@@ -149,12 +181,14 @@ export function reviewDefinitions(
       (object, { user }) => {
         const namespace = String(getPath(object, "spec", "namespace") ?? "");
         if (namespace === "") throw badRequest("no namespace on request");
-        const all = user.groups.includes(PRIVILEGED)
-          ? [
-              { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
-              { verbs: ["*"], nonResourceURLs: ["*"] },
-            ]
-          : [...rbac.rulesFor(user, namespace)];
+        const everything = [
+          { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+          { verbs: ["*"], nonResourceURLs: ["*"] },
+        ];
+        const all = [
+          ...(user.groups.includes(PRIVILEGED) ? everything : []),
+          ...[...rbac.rulesFor(user, namespace)].filter((rule) => !everything.some((one) => deepEqual(one, rule))),
+        ];
         return withStatus({ ...fresh(object), spec: {} } as KubeObject, {
           incomplete: false,
           resourceRules: all.filter((rule) => "resources" in rule && (rule.resources ?? []).length > 0),

@@ -68,7 +68,9 @@ export function missingRules(held: readonly Rule[], wanted: readonly Rule[]): re
   for (const rule of wanted)
     for (const single of singlesOf(rule)) {
       if (held.some((own) => covers(own, single))) continue;
-      const key = JSON.stringify([single.group, single.resource, single.name, single.url]);
+      // Verbs on paths are told one by one.
+      const own = single.url === undefined ? [] : [single.verb];
+      const key = JSON.stringify([single.group, single.resource, single.name, single.url, ...own]);
       const found = missing.get(key);
       if (found === undefined) missing.set(key, { single, verbs: new Set([single.verb]) });
       else found.verbs.add(single.verb);

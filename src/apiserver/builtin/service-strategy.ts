@@ -91,7 +91,7 @@ function carryAllocated(service: KubeObject, old: KubeObject): KubeObject {
   // What a balancer told of itself goes with it.
   const status = getPath(service, "status");
   const isLeft = before["type"] === "LoadBalancer" && spec["type"] !== "LoadBalancer" && status !== undefined;
-  return { ...service, spec, ...(isLeft ? { status: { loadBalancer: {} } } : {}) } as KubeObject;
+  return { ...service, spec, ...(isLeft ? { status: { ...(status as Json), loadBalancer: {} } } : {}) } as KubeObject;
 }
 
 /** Node ports a client left out stay those of the same port. */

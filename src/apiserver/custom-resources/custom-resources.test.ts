@@ -499,7 +499,7 @@ describe("rules of custom resources", () => {
       "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
     ]);
     expect(causes(await refusal(create(thing("a", { min: 1 }))))).toEqual([
-      "spec: Invalid value: rule evaluation error: no such key: max",
+      `spec: Invalid value: "object": no such key: max evaluating rule: self.min <= self.max`,
     ]);
   });
 

@@ -140,12 +140,16 @@ export class SchemaRules {
       } catch (error) {
         if (error instanceof CelBudgetError) throw error;
         if (!(error instanceof CelRuntimeError)) throw error;
-        errors.push(ruleInvalid(path, value, `rule evaluation error: ${error.message}`));
+        const shown = rule.message?.trim() || rule.rule.trim();
+        errors.push(
+          fieldInvalid(path || "<nil>", this.#schema.type ?? "", `${error.message} evaluating rule: ${shown}`),
+        );
         continue;
       }
       if (isHeld === true) continue;
       const text = messageOf(rule, message, () => message?.run(variables, budget));
-      errors.push(errorOf(rule.reason, at, value, text));
+      // The whole object has no name.
+      errors.push(errorOf(rule.reason, at === "" ? "<nil>" : at, value, text));
     }
   }
 }

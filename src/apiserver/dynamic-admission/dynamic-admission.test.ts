@@ -289,7 +289,7 @@ describe("dynamic admission", () => {
     await create("one", {}, { options: { dryRun: true } });
     expect(seen[0]).toMatchObject({ dryRun: true, options: { dryRun: ["All"] } });
     await server.send("delete", "v1/services", { namespace: "default", name: "hook" });
-    expect((await failure(() => create("two"))).message).toContain('services "hook" not found');
+    expect((await failure(() => create("two"))).message).toContain('service "hook" not found');
     // Configurations of admission are watched over by nobody, so that this one can go.
     await server.send("delete", `${ADMISSION}/validatingwebhookconfigurations`, { name: "v" });
     await create("two");

@@ -15,6 +15,7 @@ import {
 } from "#cel";
 import { deepEqual } from "#base";
 import {
+  apiError,
   applyJsonPatch,
   forbidden,
   isJsonObject,
@@ -86,12 +87,11 @@ export async function mutateByPolicy(
 ): Promise<KubeObject | undefined> {
   if (request.object === undefined) return undefined;
   const isForgiving = policy.spec.failurePolicy === "Ignore";
-  const refuse = (binding: CompiledBinding, message: string) =>
-    forbidden(
-      request.definition.kind,
-      request.name,
-      `policy '${policy.name}' with binding '${binding.name}' denied request: ${message}`,
-    );
+  const refuse = (binding: CompiledBinding, message: string) => {
+    const text = `policy '${policy.name}' with binding '${binding.name}' denied request: ${message}`;
+    const { code, reason, message: whole, details } = forbidden(request.definition.kind, request.name, text).status;
+    return apiError(code ?? 403, reason ?? "Forbidden", whole ?? text, { ...details, causes: [{ message: text }] });
+  };
   let failure: Error | undefined;
   let current = request;
   // Bindings and parameters follow one another; each sees what the one before it made.

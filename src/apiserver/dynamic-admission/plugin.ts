@@ -1,5 +1,5 @@
-import type { Metrics } from "#base";
-import type { KubeObject } from "#machinery";
+import { copyWithout, type Metrics } from "#base";
+import { type KubeObject, withMetadata } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import type { Authorizer } from "../authorization/attributes.ts";
 import type { ApiServer } from "../server.ts";
@@ -11,6 +11,17 @@ import { followTypes } from "./type-checking.ts";
 import { WebhookClient } from "./webhook-client.ts";
 import { webhookMeasures } from "./webhook-measures.ts";
 import { compileWebhooks, mutateByWebhook, validateByWebhooks, type WebhookParts } from "./webhooks.ts";
+
+/** What the server gives a new object only when nobody changes it any more. */
+const BIRTH = ["uid", "creationTimestamp", "generation"] as const;
+
+const withoutBirth = (object: KubeObject): KubeObject =>
+  ({ ...object, metadata: copyWithout(object.metadata, ...BIRTH) }) as KubeObject;
+
+const withBirth = (object: KubeObject, born: KubeObject): KubeObject => {
+  const given = BIRTH.flatMap((name) => (born.metadata[name] === undefined ? [] : [[name, born.metadata[name]]]));
+  return withMetadata(object, Object.fromEntries(given) as Partial<KubeObject["metadata"]>);
+};
 
 /** One step of mutation, and whether it wants to look again when others changed the object after it. */
 interface Step {
@@ -76,7 +87,11 @@ export class DynamicAdmission implements AdmissionPlugin {
   }
 
   async mutate(request: AdmissionRequest & { readonly object: KubeObject }): Promise<KubeObject> {
-    return (await this.#runSteps(request)) as KubeObject;
+    if (request.operation !== "CREATE" || request.view !== undefined)
+      return (await this.#runSteps(request)) as KubeObject;
+    const unborn = withoutBirth(request.object);
+    const object = (await this.#runSteps({ ...request, object: unborn })) as KubeObject;
+    return object === unborn ? request.object : withBirth(object, request.object);
   }
 
   async validate(request: AdmissionRequest): Promise<void> {

@@ -1,5 +1,5 @@
 import { Agent } from "undici";
-import { type JsonPatchOperation, isJsonObject, type StatusDetails } from "#machinery";
+import { getPath, type JsonPatchOperation, isJsonObject, type StatusDetails } from "#machinery";
 import type { ApiServer } from "../server.ts";
 import { resolveService } from "./service-routing.ts";
 import type { Webhook, WebhookClientConfig } from "./types.ts";
@@ -25,7 +25,13 @@ const AGENTS_MAX = 100;
 
 /** What a connection failed for, in Go's words where both say the same. */
 const dialled = (message: string) =>
-  message.replace(/^connect ECONNREFUSED (\S+)$/, "dial tcp $1: connect: connection refused");
+  message
+    .replace(/^connect ECONNREFUSED (\S+)$/, "dial tcp $1: connect: connection refused")
+    .replace(
+      /^(?:unable to verify the first certificate|(?:self-signed|unable to get local issuer) certificate.*)$/,
+      "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    )
+    .replace(/^services ("[^"]*" not found)$/, "service $1");
 
 /** What was answered, but is no answer. */
 class AnswerError extends Error {
@@ -66,6 +72,11 @@ export class WebhookClient {
         : `https://${service.name}.${service.namespace}.svc:${service.port ?? 443}${service.path ?? "/"}`;
     const target = new URL(shown);
     target.searchParams.set("timeout", `${seconds}s`);
+    // The port of a Service is shown always, as it was not written by hand.
+    const named =
+      service === undefined
+        ? String(target)
+        : `${/^https:\/\/[^/]+/.exec(shown)?.[0] ?? ""}${target.pathname}${target.search}`;
     const abort = new AbortController();
     const timer = this.#server.clock.after(seconds * 1000, () => abort.abort(new Error("context deadline exceeded")));
     try {
@@ -91,7 +102,7 @@ export class WebhookClient {
         : error instanceof Error
           ? dialled(error.message)
           : String(error);
-      throw new Error(`failed to call webhook: Post ${JSON.stringify(String(target))}: ${why}`, { cause: error });
+      throw new Error(`failed to call webhook: Post ${JSON.stringify(named)}: ${why}`, { cause: error });
     } finally {
       timer.cancel();
     }
@@ -167,9 +178,16 @@ function readReview(text: string): Readonly<Record<string, unknown>> {
   const { apiVersion, kind } = body;
   if (kind === "AdmissionReview" && apiVersion === "admission.k8s.io/v1beta1")
     throw new AnswerError("converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion");
+  if (kind === "Status" && apiVersion === "v1")
+    throw new AnswerError("converting (v1.Status) to (v1.AdmissionReview): unknown conversion");
   if (kind && !(kind === "AdmissionReview" && apiVersion === "admission.k8s.io/v1"))
     throw new AnswerError(
       `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion ?? "")} in scheme "pkg/runtime/scheme.go:111"`,
+    );
+  const allowed: unknown = getPath(body, "response", "allowed");
+  if (allowed !== undefined && typeof allowed !== "boolean")
+    throw new AnswerError(
+      `json: cannot unmarshal ${typeof allowed} into Go struct field AdmissionResponse.response.allowed of type bool`,
     );
   return body;
 }
@@ -182,11 +200,10 @@ function parseAnswer(body: Readonly<Record<string, unknown>>, uid: string, mayPa
   if (!isJsonObject(response)) throw refuse("webhook response was absent");
   if (response["uid"] !== uid)
     throw refuse(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response["uid"] ?? "")}`);
-  if (typeof response["allowed"] !== "boolean") throw refuse("response.allowed must be a boolean");
   if (!mayPatch && response["patch"]) throw refuse("validating webhook may not return response.patch");
   if (!mayPatch && response["patchType"]) throw refuse("validating webhook may not return response.patchType");
   return {
-    isAllowed: response["allowed"],
+    isAllowed: response["allowed"] === true,
     status: isJsonObject(response["status"]) ? (response["status"] as WebhookAnswer["status"]) : undefined,
     patch: patchOf(response, refuse),
     warnings: Array.isArray(response["warnings"]) ? response["warnings"].map(String) : [],
@@ -206,12 +223,8 @@ function patchOf(
       throw refuse("webhook returned response.patchType but not response.patch");
     return [];
   }
-  if (patchType !== "JSONPatch")
-    throw refuse(
-      patchType === undefined
-        ? "webhook returned response.patch but not response.patchType"
-        : `unsupported patch type ${JSON.stringify(patchType)}`,
-    );
+  if (patchType === undefined) throw refuse("webhook returned response.patch but not response.patchType");
+  if (patchType !== "JSONPatch") throw new Error(`unsupported patch type ${JSON.stringify(patchType)}`);
   let operations: unknown;
   try {
     operations = JSON.parse(Buffer.from(String(patch), "base64").toString("utf8"));

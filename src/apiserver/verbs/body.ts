@@ -101,6 +101,7 @@ export function admitBody(
     if (definition.origin === "custom") object = readEmbedded(schema, object, unknown, kind);
     object = definition.strategy.trim?.(object, known) ?? object;
   }
+  if (definition.origin === "custom") unknown.sort();
   refuseStrictly(definition, [...(context.strictErrors ?? []), ...unknown.map(unknownField)], options, context);
   return filledIn(definition, object, known);
 }

@@ -2,7 +2,9 @@ import { copyWith, copyWithout, deepEqual } from "#base";
 import {
   apiVersionOf,
   applyMergePatch,
+  fieldInvalid,
   getPath,
+  invalid,
   type KubeObject,
   notFound,
   objectKey,
@@ -124,6 +126,11 @@ export async function modifyObject(
     const plugins = isUntracked ? [] : host.admission;
     object = (await admit(plugins, request, (mutated) => {
       if (isUntracked) return mutated;
+      const { name } = mutated.metadata;
+      if (name !== old.metadata.name)
+        throw invalid(definition.kind, old.metadata.name ?? "", [
+          fieldInvalid("metadata.name", name, "field is immutable"),
+        ]);
       const settled = settleMutation(definition, mutated, object, known);
       const counted = settled === object ? settled : countGeneration(definition, settled, old, context);
       if (!deepEqual(counted, old)) {

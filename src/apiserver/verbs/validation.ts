@@ -15,6 +15,7 @@ export const hasForgivenMistakes = (object: KubeObject): boolean => forgiven.has
 
 /** Mistakes after which rules would read values that are not what their types say. */
 const BLOCKING = new Set(["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"]);
+const isRepetition = ({ type }: FieldError): boolean => type === "FieldValueDuplicate";
 const NOT_CHECKED = fieldInvalid(
   "<nil>",
   null,
@@ -97,7 +98,12 @@ function schemaErrors(
     // A value that was wrong before and did not change is no new mistake.
     if (found.length > 0 && old !== undefined) {
       const mistakes = found;
-      found = mistakes.filter(({ field }) => !isUnchanged(field, object, old, schema));
+      // What must be unique and was not before need not be now.
+      const wasRepeated = mistakes.some(isRepetition) && schema.validate(old).some(isRepetition);
+      found = mistakes.filter(
+        (mistake) =>
+          !(wasRepeated && isRepetition(mistake)) && !isUnchanged(mistake.place ?? mistake.field, object, old, schema),
+      );
       if (found.length < mistakes.length) forgiven.add(object);
     }
     errors.push(...found);

@@ -212,7 +212,6 @@ export const stringLibrary: readonly Overload[] = [
   method("string.substring(int): string", (a: string, from: bigint) => substring(a, from), "text"),
   method("string.substring(int, int): string", substring, "text"),
   method("string.trim(): string", (a: string) => a.trim(), "text"),
-  method("string.reverse(): string", (a: string) => [...a].reverse().join(""), "text"),
   method("string.format(list<dyn>): string", format, "text"),
   call("strings.quote(string): string", quote, "text"),
   method("list<string>.join(): string", (a: readonly string[]) => joined(a, ""), "list"),

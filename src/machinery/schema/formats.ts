@@ -92,7 +92,8 @@ const isHostname = (text: string) =>
 
 /** The formats kube-apiserver checks in texts; others are comments. */
 const formats: Readonly<Record<string, (text: string) => boolean>> = {
-  ipv4: (text) => IPV4.test(text),
+  // Zeros in front are taken, as long as anybody can remember.
+  ipv4: (text) => IPV4.test(text.replace(/(^|\.)0+(?=\d)/g, "$1")),
   ipv6: isIpv6,
   cidr: isCidr,
   mac: (text) =>

@@ -1,5 +1,5 @@
 import { isJsonObject, setOwn } from "../paths.ts";
-import { type FieldError, fieldDuplicate, fieldInvalid, fieldRequired } from "../status.ts";
+import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported, fieldRequired } from "../status.ts";
 import { DNS_1035_LABEL, DNS_1035_LABEL_TEXT } from "../name-formats.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { canonical, typeMismatch, type ValueCheck, valueChecks } from "./value-checks.ts";
@@ -289,10 +289,27 @@ export class Schema {
     if (value === known && known !== undefined) return;
     this.#checks ??= valueChecks(this.source, this.#options.isPublished);
     const takesNull = this.source.nullable || this.source.format === "date-time" || this.preservesUnknown;
-    if (value === null && (takesNull || this.#options.isPublished)) return;
+    if (value === null && (takesNull || this.#options.isPublished)) {
+      // What may be nothing must be among the values all the same.
+      const { enum: allowed } = this.source;
+      if (allowed !== undefined && this.#options.isPublished !== true && this.source.nullable === true)
+        errors.push(
+          fieldNotSupported(
+            path,
+            null,
+            allowed.map((one) => (typeof one === "string" ? one : JSON.stringify(one))),
+          ),
+        );
+      return;
+    }
     const before = errors.length;
     for (const check of this.#checks) check(value, path, errors);
-    if (errors.length > before && this.source.type !== undefined && typeMismatch(this.source, value) !== undefined)
+    if (
+      errors.length > before &&
+      !this.isIntOrString &&
+      this.source.type !== undefined &&
+      typeMismatch(this.source, value) !== undefined
+    )
       return;
     this.#checkCombinations(value, path, errors);
     if (Array.isArray(value)) this.#checkItems(value, path, errors, known);
@@ -329,13 +346,22 @@ export class Schema {
     const kind = this.listType;
     // Kubernetes' own kinds say in code which of their lists must be unique; their keys serve patches only.
     if ((kind !== "set" && kind !== "map") || this.#options.isPublished) return;
-    const seen = new Set<string>();
+    const foreign = kind === "map" ? value.findIndex((item) => item !== null && !isJsonObject(item)) : -1;
+    if (foreign >= 0) {
+      const why = "must be an object for an array of list-type map";
+      errors.push(fieldInvalid(`${path}[${foreign}]`, value[foreign], why));
+      return;
+    }
+    // What stands there for the third time was told the second time.
+    const counts = new Map<string, number>();
     for (const [at, item] of value.entries()) {
+      if (kind === "map" && item === null) continue;
       const shown =
         kind === "set" ? item : Object.fromEntries(this.listMapKeys.map((key) => [key, keyValue(items, item, key)]));
       const key = canonical(shown);
-      if (seen.has(key)) errors.push(fieldDuplicate(`${path}[${at}]`, shown));
-      seen.add(key);
+      const count = (counts.get(key) ?? 0) + 1;
+      counts.set(key, count);
+      if (count === 2) errors.push(fieldDuplicate(`${path}[${at}]`, JSON.parse(key)));
     }
   }
 
@@ -348,9 +374,13 @@ export class Schema {
       return found;
     };
     // These messages name the place themselves; kube-apiserver gives them no field.
-    const refuse = (detail: string) => errors.push(fieldInvalid("<nil>", "", `"${path}" ${detail}`));
-    for (const schema of allOf ?? []) errors.push(...fits(schema));
-    if (anyOf !== undefined && !this.isIntOrString) {
+    const refuse = (detail: string) =>
+      errors.push({ ...fieldInvalid("<nil>", "", `"${path}" ${detail}`), place: path });
+    const unmet = (allOf ?? []).map(fits).filter((mistakes) => mistakes.length > 0);
+    if (unmet.length > 0)
+      refuse(`must validate all the schemas (allOf)${unmet.length === allOf?.length ? ". None validated" : ""}`);
+    errors.push(...unmet.flat());
+    if (anyOf !== undefined) {
       const found = anyOf.map(fits);
       if (!found.some((mistakes) => mistakes.length === 0)) {
         refuse("must validate at least one schema (anyOf)");

@@ -147,12 +147,14 @@ function numberChecks(source: JsonSchema): readonly ValueCheck[] {
 }
 
 /** The message names the place itself; kube-apiserver gives it no field. */
-const notInteger = (path: string, format: string | undefined, what = "Checked") =>
-  fieldInvalid(
+const notInteger = (path: string, format: string | undefined, what = "Checked"): FieldError => ({
+  ...fieldInvalid(
     "<nil>",
     "",
     `${what} value must be of type integer ${format === undefined ? "(default format)" : `with format ${format}`} in ${path}`,
-  );
+  ),
+  place: path,
+});
 
 /** Texts a pattern is known to fit; those that have one, reasons and quantities, are mostly the same few. */
 const FITTING_MAX = 32;
