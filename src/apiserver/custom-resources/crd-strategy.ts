@@ -333,7 +333,7 @@ function selectableErrors(versions: readonly CrdVersion[], version: CrdVersion, 
       const type = typeAt(version.schema?.openAPIV3Schema, jsonPath);
       if (jsonPath === ".")
         errors.push(fieldInvalid(place, jsonPath, "is an invalid path: unexpected end of JSON path"));
-      else if (jsonPath.includes("["))
+      else if (jsonPath.includes("[") && typeAt(version.schema?.openAPIV3Schema, jsonPath.replace(/\[.*/, "")))
         errors.push(fieldInvalid(place, jsonPath, "is an invalid path: array notation is not allowed"));
       else if (type === undefined)
         errors.push(fieldInvalid(place, jsonPath, "is an invalid path: does not refer to a valid field"));

@@ -125,6 +125,15 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
       if (!(kind === "anyOf" && isEither(list)))
         found.structural.push(...valueErrors(one, `${path}.${kind}[${at}]`, kind === "allOf" && at === 0));
   if (schema.not !== undefined) found.structural.push(...valueErrors(schema.not, `${path}.not`));
+  if (place.level === "root")
+    found.structural.push(
+      ...[
+        ...(schema.allOf ?? []).map((one, at) => [one, `allOf[${at}]`] as const),
+        ...(schema.anyOf ?? []).map((one, at) => [one, `anyOf[${at}]`] as const),
+        ...(schema.oneOf ?? []).map((one, at) => [one, `oneOf[${at}]`] as const),
+        ...(schema.not === undefined ? [] : [[schema.not, "not"] as const]),
+      ].flatMap(([one, at]) => missingErrors(one, schema, `${path}.${at}`, path)),
+    );
   let cost = 0;
   const below = (child: JsonSchema, at: string, level: Level, rest: Partial<Place> = {}) => {
     cost += walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, found);
@@ -265,7 +274,10 @@ function eitherErrors(schema: JsonSchema, path: string): FieldError[] {
 function missingTypeErrors(schema: JsonSchema, path: string, level: Level): FieldError[] {
   const { type } = schema;
   const isAny =
-    schema["x-kubernetes-preserve-unknown-fields"] === true || schema["x-kubernetes-int-or-string"] === true;
+    schema["x-kubernetes-preserve-unknown-fields"] === true ||
+    schema["x-kubernetes-int-or-string"] === true ||
+    // Which must be objects, and is told so.
+    schema["x-kubernetes-embedded-resource"] === true;
   const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true;
   if (!type)
     return level === "root"
@@ -418,6 +430,16 @@ function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
 /** Kubernetes does not look for what stands twice in defaults, nor at the type of what is a number or a text. */
 const isAboutDefaults = ({ type, message }: FieldError) =>
   type !== "FieldValueDuplicate" && !message.includes("must be of type integer,string");
+
+/** What alternatives of the whole object name must be there outside of them. */
+function missingErrors(value: JsonSchema, structure: JsonSchema, path: string, place: string): FieldError[] {
+  if (!isSchema(value)) return [];
+  return Object.keys(value.properties ?? {}).flatMap((name) =>
+    structure.properties !== undefined && Object.hasOwn(structure.properties, name)
+      ? []
+      : [fieldRequired(`${place}.properties[${name}]`, `because it is defined in ${path}.properties[${name}]`)],
+  );
+}
 
 /** The one way in which alternatives may name types: a number or a text. */
 const isEither = (list: readonly JsonSchema[] | undefined) =>

@@ -41,10 +41,10 @@ async function admittedTokenRequest(
   host: VerbHost,
   definition: ResourceDefinition,
   request: Extract<ResourceRequest, { verb: "create" }>,
+  asked: KubeObject,
   context: RequestContext,
 ): Promise<KubeObject> {
   const { namespace, name = "", options = {} } = request;
-  const asked = readTokenRequest(host, definition, request, context);
   const addressed = withMetadata(asked, { name, ...(namespace === undefined ? {} : { namespace }) });
   const view = ownView(TOKEN_REQUEST);
   const review = admissionRequest("CREATE", definition, addressed, undefined, "token", options, context, { view });
@@ -66,10 +66,11 @@ export async function createSubresource(
     return evictPod(host, definition, request, context);
   const handler = host.connect.get(`${definition.kind.group}/${definition.kind.resource}/${subresource}`);
   if (handler !== undefined) {
+    // What is none is told before anything is looked for.
+    const asked = subresource === "token" ? readTokenRequest(host, definition, request, context) : undefined;
     const { object } = readStored(host, definition, namespace, name);
-    if (subresource !== "token") return handler(object, body, context);
-    const asked = await admittedTokenRequest(host, definition, request, context);
-    return handler(object, asked, context);
+    if (asked === undefined) return handler(object, body, context);
+    return handler(object, await admittedTokenRequest(host, definition, request, asked, context), context);
   }
   throw methodNotSupported(definition.kind, "create");
 }
