@@ -279,14 +279,9 @@ function missingTypeErrors(schema: JsonSchema, path: string, level: Level): Fiel
     // Which must be objects, and is told so.
     schema["x-kubernetes-embedded-resource"] === true;
   const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true;
-  if (!type)
-    return level === "root"
-      ? isOpen
-        ? []
-        : [fieldRequired(`${path}.type`, MISSING_TYPE[level])]
-      : !isAny
-        ? [fieldRequired(`${path}.type`, MISSING_TYPE[level])]
-        : [];
+  // Of an embedded resource it is told elsewhere what its type must be.
+  if (!type && schema["x-kubernetes-embedded-resource"] === true) return [];
+  if (!type) return (level === "root" ? isOpen : isAny) ? [] : [fieldRequired(`${path}.type`, MISSING_TYPE[level])];
   return level === "root" && type !== "object"
     ? [fieldInvalid(`${path}.type`, type, "must be object at the root")]
     : [];
