@@ -126,7 +126,7 @@ export function readToken(token: string): ContinuePoint {
   const odd = oddByte(token);
   if (odd !== undefined) throw refuse(`illegal base64 data at input byte ${odd}`);
   const bytes = Buffer.from(token, "base64url");
-  const { error } = scanJson(bytes.toString("latin1"), 4);
+  const { error } = scanJson(bytes.toString("latin1"), 4, true);
   if (error !== undefined) throw refuse(error);
   const value = JSON.parse(bytes.toString("utf8")) as unknown;
   if (!isJsonObject(value)) throw refuse("it holds no object");

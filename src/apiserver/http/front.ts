@@ -285,6 +285,7 @@ export class Front {
     const accept = header(request, "accept");
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (!isRead && path !== "/" && !DISCOVERED.test(path)) return text(404, NO_PAGE);
+    if (/^\/(?:healthz|livez|readyz)\/$/.test(path)) return text(404, NO_PAGE);
     const health = await this.#parts.health.answer(path, url.searchParams);
     if (health !== undefined) {
       const page = text(health.status, health.text);

@@ -31,8 +31,8 @@ const AFTER: Readonly<Record<Level["expects"], string>> = {
   comma: "after array element",
 };
 
-/** Reads through a text once without making values of it. */
-export function scanJson(text: string, depthMax: number): JsonScan {
+/** Reads through a text once without making values of it; `isBytes` says that each letter stands for a byte. */
+export function scanJson(text: string, depthMax: number, isBytes = false): JsonScan {
   const stack: Level[] = [];
   const duplicates: string[] = [];
   let isTooDeep = false;
@@ -61,7 +61,7 @@ export function scanJson(text: string, depthMax: number): JsonScan {
     while (code === 32 || code === 10 || code === 13 || code === 9) code = text.charCodeAt(++at);
     if (at >= end) return result(isDone ? undefined : "unexpected end of JSON input");
     const level = stack[stack.length - 1];
-    const invalid = (why: string) => result(`invalid character ${shownCharacter(text, at)} ${why}`);
+    const invalid = (why: string) => result(`invalid character ${shownCharacter(text, at, isBytes)} ${why}`);
     if (isDone) return invalid("after top-level value");
     const character = text[at] as string;
     const expects = level?.expects ?? "value";
@@ -103,7 +103,7 @@ export function scanJson(text: string, depthMax: number): JsonScan {
           hasEscapes = true;
           at++;
         } else if (inside === QUOTE) break;
-        else if (inside < 32) return result(`invalid character ${shownCharacter(text, at)} in string literal`);
+        else if (inside < 32) return result(`invalid character ${shownCharacter(text, at, isBytes)} in string literal`);
       }
       if (at >= end) return result("unexpected end of JSON input");
       at++;
@@ -151,11 +151,11 @@ export function scanJson(text: string, depthMax: number): JsonScan {
           while (same < word.length && text[at + same] === word[same]) same++;
           at += same;
           return result(
-            `invalid character ${shownCharacter(text, at)} in literal ${word} (expecting '${word[same] ?? ""}')`,
+            `invalid character ${shownCharacter(text, at, isBytes)} in literal ${word} (expecting '${word[same] ?? ""}')`,
           );
         }
       const isSign = character === "-";
-      if (isSign) return result(`invalid character ${shownCharacter(text, at + 1)} in numeric literal`);
+      if (isSign) return result(`invalid character ${shownCharacter(text, at + 1, isBytes)} in numeric literal`);
       return invalid(AFTER.value);
     }
     at += match[0].length;
@@ -163,17 +163,17 @@ export function scanJson(text: string, depthMax: number): JsonScan {
       tooLarge = match[0];
     finishValue();
     const unfinished =
-      /[.eE]/.test(text[at] ?? "") && /\d$/.test(match[0]) ? unfinishedNumber(text, at, match[0]) : undefined;
+      /[.eE]/.test(text[at] ?? "") && /\d$/.test(match[0]) ? unfinishedNumber(text, at, match[0], isBytes) : undefined;
     if (unfinished !== undefined) return result(unfinished);
   }
 }
 
 /** What is wrong with a number behind its point or exponent, if it may have one there. */
-function unfinishedNumber(text: string, at: number, before: string): string | undefined {
+function unfinishedNumber(text: string, at: number, before: string, isBytes: boolean): string | undefined {
   const isPoint = text[at] === ".";
   if (isPoint ? /[.eE]/.test(before) : /[eE]/.test(before)) return undefined;
   const next = at + (!isPoint && /[+-]/.test(text[at + 1] ?? "") ? 2 : 1);
-  return `invalid character ${shownCharacter(text, next)} ${isPoint ? "after decimal point" : "in exponent of"} ${isPoint ? "in " : ""}numeric literal`;
+  return `invalid character ${shownCharacter(text, next, isBytes)} ${isPoint ? "after decimal point" : "in exponent of"} ${isPoint ? "in " : ""}numeric literal`;
 }
 
 const ESCAPED: Readonly<Record<string, string>> = {
@@ -189,10 +189,10 @@ const ESCAPED: Readonly<Record<string, string>> = {
 };
 
 /** A character as Go quotes it: it knows bytes only, so that of a longer one the first is shown. */
-function shownCharacter(text: string, at: number): string {
+function shownCharacter(text: string, at: number, isBytes: boolean): string {
   // Go reads one more space where a text ends within a number or word.
   if (at >= text.length) return "' '";
-  const [byte = 0] = Buffer.from(String.fromCodePoint(text.codePointAt(at) ?? 0));
+  const [byte = 0] = Buffer.from(String.fromCodePoint(text.codePointAt(at) ?? 0), isBytes ? "latin1" : "utf8");
   const character = String.fromCharCode(byte);
   const escaped = ESCAPED[character];
   if (escaped !== undefined) return `'${escaped}'`;

@@ -132,7 +132,8 @@ export async function modifyObject(
           fieldInvalid("metadata.name", name, "field is immutable"),
         ]);
       const settled = settleMutation(definition, mutated, object, known);
-      const counted = settled === object ? settled : countGeneration(definition, settled, old, context);
+      const counted =
+        settled === object ? settled : countGeneration(definition, settled, old, context, address.subresource);
       if (!deepEqual(counted, old)) {
         validateObject(definition, counted, old, { known, subresource: address.subresource });
         if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
@@ -211,7 +212,7 @@ function prepared(
 ): KubeObject {
   const { strategy } = definition;
   const part = subresource === undefined ? undefined : strategy.parts?.[subresource];
-  if (part !== undefined) return countGeneration(definition, part.take(changed, old), old, context);
+  if (part !== undefined) return countGeneration(definition, part.take(changed, old), old, context, subresource);
   const separate = separateStatus(definition, changed, old, subresource);
   const object =
     statusPatch !== undefined && subresource === undefined
@@ -220,7 +221,7 @@ function prepared(
   // What `/finalize` writes is what other updates keep.
   const settled =
     subresource === "finalize" ? object : (strategy.prepareForUpdate?.(object, old, context, time) ?? object);
-  return countGeneration(definition, settled, old, context);
+  return countGeneration(definition, settled, old, context, subresource);
 }
 
 const storedVersionOf = ({ kind, storage }: ResourceDefinition): string =>
@@ -277,13 +278,15 @@ function countGeneration(
   object: KubeObject,
   old: KubeObject,
   { tracksFields }: RequestContext,
+  subresource: string | undefined,
 ): KubeObject {
   if (!hasGeneration || strategy.keepsGeneration === true) return object;
   const [now, before] = [object.metadata, old.metadata];
+  const countsAnnotations = strategy.countsAnnotations === true && tracksFields === true && subresource !== "status";
   const isSame =
     isSameDesire(object, old) &&
     (strategy.countsLabels !== true || deepEqual(now.labels, before.labels)) &&
-    (strategy.countsAnnotations !== true || tracksFields !== true || deepEqual(now.annotations, before.annotations));
+    (!countsAnnotations || deepEqual(now.annotations, before.annotations));
   const generation = (old.metadata.generation ?? 0) + (isSame ? 0 : 1);
   return generation === (object.metadata.generation ?? 0) ? object : withMetadata(object, { generation });
 }

@@ -39,11 +39,13 @@ export async function applyObject(
     ]);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   const isThere = host.store(definition).get(key) !== undefined;
-  // A part is not made where there is no whole.
-  if (!isThere && subresource !== undefined) throw notFound(definition.kind, name);
+  // A part is not made where there is no whole; kinds that updates make are read first.
+  const isMissing = !isThere && subresource !== undefined;
+  if (isMissing && definition.strategy.createsOnUpdate !== true) throw notFound(definition.kind, name);
   const applied = appliedObject(definition, request);
   const kind = ownedKindOf(definition);
   const manager = managerOf(host, definition, options, subresource);
+  if (isMissing) throw notFound(definition.kind, name);
   if (!isThere) {
     mustBeAddressed(definition, applied.metadata ?? {}, request);
     if (applied.metadata?.uid)
