@@ -120,7 +120,10 @@ export function startWatch(served: WatchedServer, request: WatchRequest, sink: W
         return;
       }
       // A revision from before a store was lost. 410 makes every client list anew at once.
-      if (from > store.revision) throw resourceExpired(tooLargeVersion(from, store.revision).message);
+      if (from > store.revision) {
+        const tooLarge = tooLargeVersion(from, store.revision);
+        throw request.sendInitialEvents ? tooLarge : resourceExpired(tooLarge.message);
+      }
       const sendsState = request.sendInitialEvents ?? from === 0;
       if (sendsState) {
         const present = [...store.range(namespace)].map(([, stored]) =>
