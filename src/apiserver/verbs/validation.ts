@@ -14,7 +14,13 @@ const forgiven = new WeakSet<KubeObject>();
 export const hasForgivenMistakes = (object: KubeObject): boolean => forgiven.has(object);
 
 /** Mistakes after which rules would read values that are not what their types say. */
-const BLOCKING = new Set(["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"]);
+const BLOCKING = new Set([
+  "FieldValueRequired",
+  "FieldValueNotSupported",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
 const isRepetition = ({ type }: FieldError): boolean => type === "FieldValueDuplicate";
 const NOT_CHECKED = fieldInvalid(
   "<nil>",

@@ -68,6 +68,7 @@ export function valueChecks(source: JsonSchema, isPublished = false): readonly V
       );
     },
   ];
+  checks.push(...numberChecks(source), ...textChecks(source), ...listChecks(source));
   const { enum: allowed } = source;
   if (allowed !== undefined)
     checks.push((value, path, errors) => {
@@ -80,12 +81,7 @@ export function valueChecks(source: JsonSchema, isPublished = false): readonly V
           ),
         );
     });
-  checks.push(
-    ...numberChecks(source),
-    ...textChecks(source),
-    ...listChecks(source),
-    ...objectChecks(source, isPublished),
-  );
+  checks.push(...objectChecks(source, isPublished));
   return checks;
 }
 
