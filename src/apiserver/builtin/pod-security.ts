@@ -167,7 +167,8 @@ export function containerSecurityErrors(container: Json, path: string, spec: Jso
   return errors;
 }
 
-const everyContainer = (spec: Json): readonly (readonly [string, Json])[] =>
+/** All containers of a pod, each with the place where it stands. */
+export const everyContainer = (spec: Json): readonly (readonly [string, Json])[] =>
   ["initContainers", "containers", "ephemeralContainers"].flatMap((list) =>
     listAt(spec, list).map((container, at) => [`${list}[${at}]`, container] as const),
   );

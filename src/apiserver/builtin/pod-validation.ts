@@ -11,6 +11,7 @@ import {
 } from "#machinery";
 import { isIP } from "node:net";
 import { validateAnnotations, validateLabels } from "../metadata.ts";
+import { APP_ARMOR } from "./app-armor.ts";
 import { ipErrors, listAt, repetitions, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
@@ -28,7 +29,6 @@ const SEARCH_CHARACTERS_MAX = 2048;
 const SEARCH_MAX = 253;
 const HOSTNAME_MAX = 64;
 const MIRROR = "kubernetes.io/config.mirror";
-const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
 
 /** Specs without a mistake. A workload's template goes through many hands and stays the same object. */
 const sound = new WeakSet<Json>();

@@ -17,8 +17,6 @@ const ANNOTATIONS: Readonly<Record<string, string>> = {
   "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
   "seccomp.security.alpha.kubernetes.io/pod": 'non-functional in v1.27+; use the "seccompProfile" field instead',
 };
-const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
-const APP_ARMOR_TEXT = 'deprecated since v1.30; use the "appArmorProfile" field instead';
 const PREFIXES: readonly (readonly [string, string])[] = [
   [
     "container.seccomp.security.alpha.kubernetes.io/",
@@ -43,13 +41,6 @@ const PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution";
 
 const join = (path: string, rest: string) => (path === "" ? rest : `${path}.${rest}`);
 const isNever = (selector: unknown) => selector === undefined || selector === null;
-
-/** Pods hear of their old profiles whether they are taken or not. */
-export const appArmorWarnings = ({ metadata: { annotations = {} } }: KubeObject): readonly string[] =>
-  Object.keys(annotations)
-    .filter((key) => key.startsWith(APP_ARMOR))
-    .sort()
-    .map((key) => `metadata.annotations[${key}]: ${APP_ARMOR_TEXT}`);
 
 /** Kinds whose names become parts of their pods' names. */
 const NAMING = new Set(["Deployment", "ReplicaSet", "ReplicationController", "Job", "CronJob"]);

@@ -1,12 +1,12 @@
 /** Pods: their defaults, states and what they are selected by. */
 import { type KubeObject, setPath } from "#machinery";
 import type { Strategy } from "../definition.ts";
+import { withAppArmorFields } from "./app-armor.ts";
 import { listAt, valueAt } from "./checks.ts";
 import { defaultPodSpec, type Json, withRequests } from "./pod-defaults.ts";
 import { podParts } from "./pod-parts.ts";
 import { podStatusErrors } from "./pod-status.ts";
 import { podUpdateErrors } from "./pod-updates.ts";
-import { appArmorWarnings } from "./pod-warnings.ts";
 import { newPodErrors, podErrors } from "./pod-validation.ts";
 import { qosOf } from "./qos.ts";
 import { filled } from "./checks.ts";
@@ -54,10 +54,7 @@ export const podStrategy: Strategy = {
   hasTemplate: "",
   parts: podParts,
   returnsDeleted: true,
-  prepareForCreate: (pod, { warn }) => {
-    for (const text of appArmorWarnings(pod)) warn(text);
-    return begun(pod);
-  },
+  prepareForCreate: (pod, { warn }) => begun(withAppArmorFields(pod, warn)),
   // What a class gave a new pod stays, where an update is silent about it.
   prepareForUpdate: (pod, old) => {
     const spec = (valueAt(pod, "spec") ?? {}) as Json;

@@ -17,6 +17,7 @@ import { systemUser } from "../definition.ts";
 import { defaultIngressClass, defaultStorageClass } from "./default-classes.ts";
 import type { Json } from "./pod-defaults.ts";
 import { limitRanger } from "./limit-ranger.ts";
+import { podSecurity } from "./pod-security-admission.ts";
 import { usageOf } from "./quota.ts";
 
 type Change = AdmissionRequest & { readonly object: KubeObject };
@@ -52,6 +53,7 @@ export function systemAdmission(server: ApiServer): readonly AdmissionPlugin[] {
     namespaceLifecycle,
     limitRanger((namespace) => stored(server, "", "limitranges", namespace)),
     taintNodesByCondition,
+    podSecurity(server),
     priority(server),
     defaultTolerations,
     defaultStorageClass(classes),
