@@ -11,7 +11,7 @@ import {
 } from "#machinery";
 import { isIP } from "node:net";
 import { validateAnnotations, validateLabels } from "../metadata.ts";
-import { APP_ARMOR } from "./app-armor.ts";
+import { APP_ARMOR, appArmorConflicts } from "./app-armor.ts";
 import { ipErrors, listAt, repetitions, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
@@ -273,5 +273,6 @@ export function newPodErrors(pod: KubeObject): FieldError[] {
     ...(spec["nodeName"] && listAt(spec, "schedulingGates").length > 0
       ? [fieldForbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")]
       : []),
+    ...appArmorConflicts(spec, pod.metadata.annotations ?? {}),
   ];
 }

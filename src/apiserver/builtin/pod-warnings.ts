@@ -1,6 +1,7 @@
 /** What users are told about pods and templates of pods that are taken all the same, in kube-apiserver's words. */
 import { deepEqual } from "#base";
 import { type KubeObject, parseQuantity } from "#machinery";
+import { APP_ARMOR, APP_ARMOR_TEXT } from "./app-armor.ts";
 import { listAt, repetitions, valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 
@@ -133,10 +134,12 @@ function annotationWarnings(annotations: Readonly<Record<string, string>>, path:
   const names = new Set(
     ["containers", "initContainers"].flatMap((list) => listAt(spec, list).map(({ name }) => String(name))),
   );
+  // A pod's own are told of where they become fields.
+  const prefixes = path.startsWith("metadata") ? PREFIXES : [...PREFIXES, [APP_ARMOR, APP_ARMOR_TEXT] as const];
   return Object.keys(annotations)
     .sort()
     .flatMap((key) => {
-      const prefix = PREFIXES.find(([start]) => key.startsWith(start));
+      const prefix = prefixes.find(([start]) => key.startsWith(start));
       const text =
         ANNOTATIONS[key] ?? (prefix !== undefined && names.has(key.slice(prefix[0].length)) ? prefix[1] : undefined);
       return text === undefined ? [] : [`${path}[${key}]: ${text}`];
