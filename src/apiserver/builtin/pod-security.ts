@@ -98,6 +98,13 @@ function windowsUserErrors(user: string, path: string): FieldError[] {
   return [];
 }
 
+/** The namespace a kernel parameter belongs to, by the field that shares the host's. */
+function sharedBySysctl(name: string): "hostIPC" | "hostNetwork" | undefined {
+  const dotted = name.replaceAll("/", ".");
+  if (/^(?:kernel\.(?:shm|msg)|fs\.mqueue\.)/.test(dotted) || dotted === "kernel.sem") return "hostIPC";
+  return dotted.startsWith("net.") ? "hostNetwork" : undefined;
+}
+
 /** A pod's security context, with the namespaces of its host. `before` is the spec the pod had. */
 export function podSecurityErrors(spec: Json, path: string, before?: Json): FieldError[] {
   // Who had a policy may have any.
@@ -122,6 +129,9 @@ export function podSecurityErrors(spec: Json, path: string, before?: Json): Fiel
     else if (String(name).length > 253 || !SYSCTL.test(String(name)))
       errors.push(fieldInvalid(place, name, SYSCTL_TEXT));
     else if (wasThere(name)) errors.push(fieldDuplicate(place, name));
+    const shared = sharedBySysctl(String(name ?? ""));
+    if (shared !== undefined && spec[shared] === true)
+      errors.push(fieldInvalid(place, name, `may not be specified when '${shared}' is true`));
   }
   errors.push(
     ...oneOf(context["fsGroupChangePolicy"], `${where}.fsGroupChangePolicy`, ["Always", "OnRootMismatch"]),

@@ -18,6 +18,7 @@ import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.t
 import { allContainerErrors, containerAmountErrors, resourceErrors } from "./pod-containers.ts";
 import type { Json } from "./pod-defaults.ts";
 import { affinityErrors, gateErrors, readinessGateErrors, spreadErrors, tolerationErrors } from "./pod-scheduling.ts";
+import { descendingErrors } from "./pod-paths.ts";
 import { hostProcessErrors, hostUserErrors, podSecurityErrors, systemErrors } from "./pod-security.ts";
 import { volumeErrors } from "./pod-volumes.ts";
 
@@ -204,6 +205,19 @@ const tokenErrors = (spec: Json, path: string): FieldError[] =>
         ),
       );
 
+const SECCOMP = "seccomp.security.alpha.kubernetes.io/pod";
+const SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/";
+const SECCOMP_PROFILES: readonly string[] = ["runtime/default", "docker/default", "unconfined"];
+/** The pod's own profile is looked at before those of its containers. */
+const podFirst = (left: string, right: string) => Number(right === SECCOMP) - Number(left === SECCOMP);
+
+function seccompErrors(profile: string, path: string): FieldError[] {
+  if (SECCOMP_PROFILES.includes(profile)) return [];
+  return profile.startsWith("localhost/")
+    ? descendingErrors(profile.slice("localhost/".length), path)
+    : [fieldInvalid(path, profile, "must be a valid seccomp profile")];
+}
+
 /** Annotations that mean something for a pod. */
 function annotationErrors(annotations: Readonly<Record<string, string>>, spec: Json, path: string): FieldError[] {
   const errors: FieldError[] = [];
@@ -211,6 +225,9 @@ function annotationErrors(annotations: Readonly<Record<string, string>>, spec: J
     errors.push(
       fieldInvalid(`${path}[${MIRROR}]`, annotations[MIRROR], "must set spec.nodeName if mirror pod annotation is set"),
     );
+  for (const key of Object.keys(annotations).sort(podFirst))
+    if (key === SECCOMP || key.startsWith(SECCOMP_CONTAINER))
+      errors.push(...seccompErrors(annotations[key] as string, `${path}.${key}`));
   for (const [key, profile] of Object.entries(annotations)) {
     if (!key.startsWith(APP_ARMOR)) continue;
     const name = key.slice(APP_ARMOR.length);
