@@ -47,7 +47,10 @@ export function planDeletion(
   const presentGrace = old.metadata.deletionGracePeriodSeconds ?? 0;
   const isShorter = isMarked && grace < presentGrace;
   const sameFinalizers = deepEqual(finalizers, old.metadata.finalizers ?? []);
-  if (isMarked && !isShorter && sameFinalizers) return { type: "keep", object: old };
+  // What its own strategy marked is marked once more as everything is, when somebody asks again.
+  const isAskedAgain =
+    isMarked && deletionFinalizer !== undefined && old.metadata.deletionGracePeriodSeconds === undefined;
+  if (isMarked && !isShorter && sameFinalizers && !isAskedAgain) return { type: "keep", object: old };
   const seconds = isMarked ? Math.min(grace, presentGrace) : grace;
   const begun = isMarked ? old : (definition.strategy.prepareForDelete?.(old, formatTime(nowMs)) ?? old);
   return {
@@ -55,7 +58,8 @@ export function planDeletion(
     object: withMetadata(begun, {
       deletionTimestamp:
         isMarked && !isShorter ? (old.metadata.deletionTimestamp as string) : formatTime(nowMs + seconds * 1000),
-      deletionGracePeriodSeconds: deletionFinalizer === undefined && old.kind !== "Namespace" ? seconds : undefined,
+      deletionGracePeriodSeconds:
+        (deletionFinalizer === undefined || isMarked) && old.kind !== "Namespace" ? seconds : undefined,
       finalizers: finalizers.length === 0 ? undefined : finalizers,
       generation:
         definition.hasGeneration && deletionFinalizer === undefined

@@ -199,6 +199,59 @@ describe("CEL of Kubernetes", () => {
     }).toThrow(CelBudgetError);
   });
 
+  test.each([
+    ["bool('5')", "type conversion error from 'string' to 'bool'"],
+    ["double('x') > 1.0", "type conversion error from 'string' to 'double'"],
+    ["int('1.5') == 1", "type conversion error from 'string' to 'int'"],
+    ["uint('-1') == 1u", "type conversion error from 'string' to 'uint'"],
+    ["'5'.substring(5, 2) == ''", "invalid substring range. start: 5, end: 2"],
+    [
+      "isIP('x') || ip('x').family() == 4",
+      `IP Address "x" parse error during conversion from string: ParseAddr("x"): unable to parse IP`,
+    ],
+    [
+      "ip('01.2.3.4').family() == 4",
+      `IP Address "01.2.3.4" parse error during conversion from string: ParseAddr("01.2.3.4"): IPv4 field has octet with leading zero`,
+    ],
+    [
+      "ip('1.2.x.4').family() == 4",
+      `IP Address "1.2.x.4" parse error during conversion from string: ParseAddr("1.2.x.4"): unexpected character (at "x.4")`,
+    ],
+    ["ip('::ffff:1.2.3.4').family() == 4", `IPv4-mapped IPv6 address "::ffff:1.2.3.4" is not allowed`],
+    ["ip('fe80::1%eth0').family() == 6", `IP address "fe80::1%eth0" with zone value is not allowed`],
+    [
+      "cidr('x').prefixLength() == 1",
+      `network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix("x"): no '/'`,
+    ],
+    [
+      "cidr('10.0.0.0/08').prefixLength() == 8",
+      `network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix("10.0.0.0/08"): bad bits after slash: "08"`,
+    ],
+    [
+      "cidr('10.0.0.0/33').prefixLength() == 8",
+      `network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix("10.0.0.0/33"): prefix length out of range`,
+    ],
+    [
+      "cidr('::ffff:1.2.3.4/120').prefixLength() == 8",
+      `network address parse error during conversion from string: IPv4-mapped IPv6 address "::ffff:1.2.3.4/120" is not allowed`,
+    ],
+    ["url('').getScheme() == ''", `URL parse error during conversion from string: parse "": empty url`],
+    [
+      "url('http://a b').getScheme() == ''",
+      `URL parse error during conversion from string: parse "http://a b": invalid character " " in host name`,
+    ],
+    [
+      "url('https://x:port/').getScheme() == ''",
+      `URL parse error during conversion from string: parse "https://x:port/": invalid port ":port" after host`,
+    ],
+    [
+      "!isURL('/x y') || url('x').getScheme() == ''",
+      `URL parse error during conversion from string: parse "x": invalid URI for request`,
+    ],
+  ])("%s says what is wrong as kube-apiserver does", (source, message) => {
+    expect(failure(() => evaluate(source)).message).toBe(message);
+  });
+
   test("bounds of a schema bound the estimate", () => {
     const of = (maxItems: number | undefined) => {
       const list = schemaType({

@@ -239,6 +239,12 @@ const shownVersion = ({ name, served, storage, deprecated, deprecationWarning }:
   SelectableFields: null,
 });
 
+/** Where a text holds something that is no letter, mark, number, sign or plain space, in bytes; −1 where it does not. */
+function unprintableAt(text: string): number {
+  const at = text.search(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u);
+  return at < 0 ? -1 : Buffer.byteLength(text.slice(0, at));
+}
+
 function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at: number): FieldError[] {
   const errors: FieldError[] = [];
   const own = `spec.versions[${at}]`;
@@ -253,6 +259,15 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
         `${own}.deprecationWarning`,
         version.deprecationWarning,
         `must be <= ${WARNING_LENGTH_MAX} characters long`,
+      ),
+    );
+  const unprintable = unprintableAt(version.deprecationWarning ?? "");
+  if (unprintable >= 0)
+    errors.push(
+      fieldInvalid(
+        `${own}.deprecationWarning`,
+        version.deprecationWarning,
+        `must only contain printable UTF-8 characters; non-printable character found at index ${unprintable}`,
       ),
     );
   if (version.deprecationWarning === "" && version.deprecated)

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "#base";
-import { type ApiError, getPath, type JsonSchema, type KubeObject } from "#machinery";
+import { type ApiError, getPath, type JsonSchema, type KubeObject, type ValidationRule } from "#machinery";
 import { createTestServer, eventually, type TestServer, watchInto } from "#testing";
 
 let server: TestServer;
@@ -105,8 +105,10 @@ describe("deletion of a CRD", () => {
       expect(conditionsOf(await readCrd("things"))).toMatchObject({ Terminating: "True InstanceDeletionInProgress" }),
     );
     const error = await refusal(create(thing("late")));
-    expect(error).toMatchObject({ code: 405, reason: "MethodNotAllowed" });
-    expect(error.message).toBe("create not allowed while custom resource definition is terminating");
+    expect(error).toMatchObject({ code: 403, reason: "Forbidden" });
+    expect(error.message).toBe(
+      'things.example.com "late" is forbidden: create not allowed while custom resource definition is terminating',
+    );
     const held = await server.send("get", "example.com/v1/things", { ...at, name: "held" });
     await server.send("update", "example.com/v1/things", {
       ...at,
@@ -388,6 +390,11 @@ describe("schemas of CRDs", () => {
       'spec.selectableFields[0].jsonPath: Invalid value: ".spec.no": is an invalid path: does not refer to a valid field',
     ],
     [
+      "a warning that cannot be printed",
+      { versions: [version("v1", anything, { deprecated: true, deprecationWarning: "ä\nb" })] },
+      'spec.versions[0].deprecationWarning: Invalid value: "ä\\nb": must only contain printable UTF-8 characters; non-printable character found at index 2',
+    ],
+    [
       "a conversion by nobody",
       { conversion: { strategy: "Webhook" } },
       "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
@@ -500,6 +507,38 @@ describe("rules of custom resources", () => {
     ]);
     expect(causes(await refusal(create(thing("a", { min: 1 }))))).toEqual([
       `spec: Invalid value: "object": no such key: max evaluating rule: self.min <= self.max`,
+    ]);
+  });
+
+  it("name members by points and keys of maps in brackets, and refuse places that are none", async () => {
+    const of = (...rules: readonly ValidationRule[]) =>
+      object(
+        { m: { type: "object", additionalProperties: { type: "string" } }, b: { type: "string" } },
+        { "x-kubernetes-validations": rules },
+      );
+    const twice: ValidationRule = { rule: "false", fieldPath: ".m['k.l']", reason: "FieldValueDuplicate" };
+    const others = crdOf("others", { versions: [version("v1", of(twice, { rule: "false", fieldPath: "['b']" }))] });
+    await establish(others);
+    const other = { ...thing("a", { m: { "k.l": "x" }, b: "x" }), apiVersion: "example.com/v1", kind: "Other" };
+    expect(causes(await refusal(server.send("create", "example.com/v1/others", { ...at, body: other })))).toEqual([
+      "spec.m[k.l]: Duplicate value",
+      "spec.b: Invalid value: failed rule: false",
+    ]);
+    const wrong = ["b", ".b\n", ".m[x]", ".m['x", ".b.c", " "].map((fieldPath) => ({ rule: "true", fieldPath }));
+    const refused = await refusal(
+      server.send("create", CRDS, { body: crdOf("wrongs", { versions: [version("v1", of(...wrong))] }) }),
+    );
+    const place = (index: number) =>
+      `spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[${index}].fieldPath: Invalid value: ${JSON.stringify(wrong[index]?.fieldPath)}`;
+    expect(causes(refused)).toEqual([
+      `${place(0)}: must be a valid path`,
+      `${place(1)}: must not contain line breaks`,
+      `${place(1)}: must be a valid path`,
+      `${place(2)}: must be a valid path`,
+      `${place(3)}: must be a valid path`,
+      `${place(4)}: must be a valid path`,
+      `${place(5)}: must be non-empty if specified`,
+      `${place(5)}: must be a valid path`,
     ]);
   });
 

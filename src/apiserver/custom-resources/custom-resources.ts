@@ -62,8 +62,9 @@ export class CustomResources {
           return;
         }
         this.#serve(object);
-        if (object.metadata.deletionTimestamp === undefined) this.#run(this.#accept(object));
-        else this.#run(this.#cleanUp(name));
+        // Who is going may still change its names.
+        this.#run(this.#accept(object));
+        if (object.metadata.deletionTimestamp !== undefined) this.#run(this.#cleanUp(name));
       },
       closed() {},
     });

@@ -133,7 +133,9 @@ export class SchemaRules {
       if (usesOldSelf && before === undefined && !rule.optionalOldSelf) continue;
       const oldSelf = rule.optionalOldSelf ? new Optional(before) : (before ?? null);
       const variables = { self, oldSelf };
-      const at = rule.fieldPath ? `${path}${normalised(rule.fieldPath)}`.replace(/^\./, "") : path;
+      const at = rule.fieldPath
+        ? `${path}${stepsOf(this.#schema, rule.fieldPath)?.join("") ?? ""}`.replace(/^\./, "")
+        : path;
       let isHeld: unknown;
       try {
         isHeld = program.run(variables, budget);
@@ -160,8 +162,6 @@ const ruleInvalid = (path: string, value: unknown, message: string): FieldError 
     ? { type: "FieldValueInvalid", field: path, message: `Invalid value: ${message}` }
     : fieldInvalid(path, value, message);
 
-const normalised = (fieldPath: string) => fieldPath.replace(/\['([^']+)'\]/g, ".$1");
-
 function messageOf(rule: ValidationRule, program: Program | undefined, run: () => unknown): string {
   const fallback = rule.message ?? `failed rule: ${rule.rule.trim()}`;
   if (program === undefined) return fallback;
@@ -183,7 +183,11 @@ function errorOf(reason: string | undefined, path: string, value: unknown, messa
     case "FieldValueRequired":
       return fieldRequired(path, message);
     case "FieldValueDuplicate":
-      return { type: "FieldValueDuplicate", field: path, message: `Duplicate value: ${JSON.stringify(value)}` };
+      return {
+        type: "FieldValueDuplicate",
+        field: path,
+        message: typeof value === "object" ? "Duplicate value" : `Duplicate value: ${JSON.stringify(value)}`,
+      };
     default:
       return ruleInvalid(path, value, message);
   }
@@ -273,9 +277,9 @@ export function ruleFormErrors(schema: JsonSchema, path: string): FieldError[] {
       errors.push(fieldNotSupported(`${place}.reason`, reason, REASONS.toSorted()));
     if (fieldPath && fieldPath.trim() === "")
       errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must be non-empty if specified"));
-    else if (fieldPath && /[\r\n]/.test(fieldPath))
+    if (fieldPath && /[\r\n]/.test(fieldPath))
       errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must not contain line breaks"));
-    else if (fieldPath && !leadsSomewhere(schema, fieldPath))
+    if (fieldPath && stepsOf(schema, fieldPath) === undefined)
       errors.push(fieldInvalid(`${place}.fieldPath`, fieldPath, "must be a valid path"));
     return errors;
   });
@@ -360,17 +364,24 @@ export const factorOf = (cost: number): string => {
   return factor > 100 ? "more than 100x" : `${factor.toFixed(1)}x`;
 };
 
-function leadsSomewhere(schema: JsonSchema, fieldPath: string): boolean {
-  if (!fieldPath.startsWith(".") && !fieldPath.startsWith("[")) return false;
-  if (fieldPath === ".") return false;
-  let at: JsonSchema | undefined = schema;
-  for (const [, quoted, plain] of fieldPath.matchAll(/\['([^']+)'\]|([^.[\]]+)/g)) {
+const FIELD_PATH = /^(?:\.[^.[\]\s]+|\['[^']+'\])+$/;
+
+/** The steps of a path as messages show them: members by name, keys of maps in brackets; `undefined` where the schema has no such place. */
+function stepsOf(schema: JsonSchema, fieldPath: string): readonly string[] | undefined {
+  if (!FIELD_PATH.test(fieldPath)) return undefined;
+  const steps: string[] = [];
+  let at: JsonSchema = schema;
+  for (const [, quoted, plain] of fieldPath.matchAll(/\['([^']+)'\]|\.([^.[\]]+)/g)) {
     const step = quoted ?? plain ?? "";
-    const here: JsonSchema = at ?? {};
-    const { properties, additionalProperties } = here;
-    if (properties !== undefined && Object.hasOwn(properties, step)) at = properties[step];
-    else if (typeof additionalProperties === "object") at = additionalProperties;
-    else return false;
+    const { properties, additionalProperties } = at;
+    const declared = properties !== undefined && Object.hasOwn(properties, step) ? properties[step] : undefined;
+    if (declared !== undefined) {
+      steps.push(`.${step}`);
+      at = declared;
+    } else if (typeof additionalProperties === "object") {
+      steps.push(`[${step}]`);
+      at = additionalProperties;
+    } else return undefined;
   }
-  return true;
+  return steps;
 }

@@ -106,6 +106,7 @@ export function readObject(
   contentType: string | undefined,
   { origin }: Pick<ResourceDefinition, "origin">,
   kind: string,
+  isStrict: boolean,
 ): SentBody {
   const sent = readBody(bytes, contentType, (why, shown) =>
     // Scales of custom objects are not among the kinds their server knows.
@@ -113,7 +114,8 @@ export function readObject(
       ? 'no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"'
       : `the object provided is unrecognized (must be of type ${kind}): ${why} (${shown})`,
   );
-  return origin === "custom" ? { ...sent, strictErrors: sent.strictErrors.flatMap(linesOfYaml) } : sent;
+  // Each line is a warning of its own; a refusal tells them as they are.
+  return origin === "custom" && !isStrict ? { ...sent, strictErrors: sent.strictErrors.flatMap(linesOfYaml) } : sent;
 }
 
 /** Reads a body in any form. `refusal` makes the message about one that cannot be read, of why and of how it begins. */

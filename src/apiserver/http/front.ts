@@ -453,7 +453,8 @@ export class Front {
     const part = definition.subresources.find(({ name: one }) => one === path.subresource);
     const sentKind = (part ?? definition).kind.kind;
     const sentObject = async (): Promise<SentBody> => {
-      const sent = readObject(await request.body(), header(request, "content-type"), definition, sentKind);
+      const isStrict = query.get("fieldValidation") === "Strict";
+      const sent = readObject(await request.body(), header(request, "content-type"), definition, sentKind, isStrict);
       passage.audit.sent(sent.value);
       return sent;
     };

@@ -113,14 +113,14 @@ function filledIn({ schema, strategy }: ResourceDefinition, object: KubeObject, 
   return strategy.settle?.(defaulted, known) ?? defaulted;
 }
 
+const otherVersion = (sent: string | undefined, wanted: string): Error =>
+  badRequest(`the API version in the data (${sent ?? ""}) does not match the expected API version (${wanted})`);
+
 /** Objects of custom kinds say what they are, and are it: nothing is converted while they are read. */
 function mustBeCustom({ kind }: ResourceDefinition, sent: KubeObject | null, body: KubeObject): void {
   const wanted = apiVersionOf(kind);
   if (!body.kind) throw noKind(kind.kind, sent);
-  if (body.apiVersion !== wanted)
-    throw badRequest(
-      `the API version in the data (${body.apiVersion ?? ""}) does not match the expected API version (${wanted})`,
-    );
+  if (body.apiVersion !== wanted) throw otherVersion(body.apiVersion, wanted);
   if (body.kind === kind.kind) return;
   throw invalid({ group: kind.group, kind: body.kind }, body.metadata.name ?? "", [
     fieldInvalid("kind", body.kind, `must be ${kind.kind}`),
@@ -139,9 +139,14 @@ function noKind(kind: string, sent: KubeObject | null): Error {
   );
 }
 
+/** Versions that are read although nothing is served in them any more. */
+const READ_ONLY_VERSIONS = new Set(["apiextensions.k8s.io/v1beta1"]);
+
 /** The refusal of an object of another kind or version than the request's. */
 function otherKind({ kind, origin }: ResourceDefinition, body: KubeObject, isKnown: boolean): Error {
   const sent = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
+  if (sent.kind === kind.kind && sent.group === kind.group && READ_ONLY_VERSIONS.has(body.apiVersion ?? ""))
+    return otherVersion(body.apiVersion, apiVersionOf(kind));
   const why =
     origin === "builtin" && isKnown
       ? `converting (${sent.version}.${sent.kind}) to (${goNameOf({ kind })}): unknown conversion`

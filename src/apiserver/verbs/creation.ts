@@ -1,8 +1,8 @@
 import { copyWith, copyWithout } from "#base";
 import {
   alreadyExists,
-  apiError,
   badRequest,
+  forbidden,
   type KubeObject,
   objectKey,
   plainFailure,
@@ -32,12 +32,13 @@ export async function createObject(
   context: RequestContext,
   { isApply = false, tries = 1 }: { readonly isApply?: boolean; readonly tries?: number } = {},
 ): Promise<KubeObject> {
-  if (definition.isTerminating)
-    throw apiError(405, "MethodNotAllowed", "create not allowed while custom resource definition is terminating", {
-      group: definition.kind.group,
-      kind: definition.kind.resource,
-    });
   const body = decodeHead(definition, sentBody);
+  if (definition.isTerminating)
+    throw forbidden(
+      definition.kind,
+      body.metadata.name ?? "",
+      "create not allowed while custom resource definition is terminating",
+    );
   const { strategy } = definition;
   const at = definition.kind.namespaced ? (namespace ?? (body.metadata?.namespace || undefined)) : undefined;
   if (definition.kind.namespaced && at === undefined)

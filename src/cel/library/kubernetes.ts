@@ -115,16 +115,25 @@ class UrlValue extends Opaque {
   }
 }
 
-/** An absolute URL, or an absolute path; a fragment is part of the path, as in requests. */
-function parseUrl(text: string): UrlParts | undefined {
-  const match = /^(?:([A-Za-z][A-Za-z0-9+.-]*):(?:\/\/([^/?]*))?)?([^?]*)(?:\?(.*))?$/s.exec(text);
+const NO_URL = "invalid URI for request";
+
+/** An absolute URL, or an absolute path; a fragment is part of the path, as in requests. A text says why it is neither, in Go's words. */
+function parseUrl(text: string): UrlParts | string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
-  if (match === null || text === "" || /[\x00-\x20\x7f]/.test(text)) return undefined;
+  if (/[\x00-\x1f\x7f]/.test(text)) return "net/url: invalid control character in URL";
+  if (text === "") return "empty url";
+  const match = /^(?:([A-Za-z][A-Za-z0-9+.-]*):(?:\/\/([^/?]*))?)?([^?]*)(?:\?(.*))?$/s.exec(text);
+  if (match === null) return NO_URL;
   const [, scheme, authority, path = "", query = ""] = match;
-  if (scheme === undefined && !path.startsWith("/")) return undefined;
-  if (/%(?![0-9A-Fa-f]{2})/.test(path)) return undefined;
+  if (scheme === undefined && !path.startsWith("/")) return NO_URL;
+  const [badEscape] = /%(?![0-9A-Fa-f]{2}).{0,2}/s.exec(path) ?? [];
   const host = (authority ?? "").replace(/^.*@/, "");
-  if (host !== "" && !/^(\[[0-9A-Fa-f:.%]+\]|[^:[\]]*)(:\d*)?$/.test(host)) return undefined;
+  const [odd] = /[ "<>\\^`{|}]/.exec(host) ?? [];
+  if (odd !== undefined) return `invalid character ${JSON.stringify(odd)} in host name`;
+  const [port] = /:[^:\]]*$/.exec(host) ?? [];
+  if (port !== undefined && !/^:\d*$/.test(port)) return `invalid port ${JSON.stringify(port)} after host`;
+  if (host !== "" && !/^(\[[0-9A-Fa-f:.%]+\]|[^:[\]]*)(:\d*)?$/.test(host)) return NO_URL;
+  if (badEscape !== undefined) return `invalid URL escape ${JSON.stringify(badEscape)}`;
   return { scheme: (scheme ?? "").toLowerCase(), host, path, query };
 }
 
@@ -136,15 +145,15 @@ const urls: readonly Overload[] = [
     `url(string): ${U}`,
     (text: string) => {
       const parts = parseUrl(text);
-      if (parts === undefined)
+      if (typeof parts === "string")
         throw new CelRuntimeError(
-          `URL parse error during conversion from string: parse ${JSON.stringify(text)}: invalid URI for request`,
+          `URL parse error during conversion from string: parse ${JSON.stringify(text)}: ${parts}`,
         );
       return new UrlValue(text, parts);
     },
     "text",
   ),
-  call("isURL(string): bool", (text: string) => parseUrl(text) !== undefined, "text"),
+  call("isURL(string): bool", (text: string) => typeof parseUrl(text) !== "string", "text"),
   method(`${U}.getScheme(): string`, (url: UrlValue) => url.parts.scheme),
   method(`${U}.getHost(): string`, (url: UrlValue) => url.parts.host),
   method(`${U}.getHostname(): string`, (url: UrlValue) =>

@@ -92,17 +92,56 @@ function parseCidr(text: string): CidrValue | undefined {
   return address === undefined || length > address.bits ? undefined : new CidrValue(address, length);
 }
 
+/** Why a text is no address, in Go's words. */
+function addressMistake(text: string): string {
+  const why = (reason: string) => `ParseAddr(${JSON.stringify(text)}): ${reason}`;
+  const [first] = /[.:%]/.exec(text) ?? [];
+  if (first === undefined) return why("unable to parse IP");
+  if (first === "%") return why("missing IPv6 address");
+  if (first === ":") return why("unable to parse IP");
+  for (const [at, field] of text.split(".").entries()) {
+    const [wrong] = /[^0-9].*/s.exec(field) ?? [];
+    if (wrong !== undefined)
+      return why(`unexpected character (at ${JSON.stringify([wrong, ...text.split(".").slice(at + 1)].join("."))})`);
+    if (field === "") return why("IPv4 field must have at least one digit");
+    if (/^0\d/.test(field)) return why("IPv4 field has octet with leading zero");
+    if (Number(field) > 255) return why("IPv4 field has value >255");
+  }
+  return why(text.split(".").length > 4 ? "IPv4 address too long" : "IPv4 address too short");
+}
+
+/** Why the expression library takes no such address. */
+function addressRefusal(text: string): string {
+  const [plain = "", zone] = text.split("%");
+  if (isIPv6(plain) && zone !== undefined) return `IP address ${JSON.stringify(text)} with zone value is not allowed`;
+  if (isIPv6(text)) return `IPv4-mapped IPv6 address ${JSON.stringify(text)} is not allowed`;
+  return `IP Address ${JSON.stringify(text)} parse error during conversion from string: ${addressMistake(text)}`;
+}
+
+const NO_NETWORK = "network address parse error during conversion from string";
+
+/** Why the expression library takes no such network. */
+function networkMistake(text: string): string {
+  const why = (reason: string) => `${NO_NETWORK}: netip.ParsePrefix(${JSON.stringify(text)}): ${reason}`;
+  const slash = text.lastIndexOf("/");
+  if (slash < 0) return why("no '/'");
+  const [address, length] = [text.slice(0, slash), text.slice(slash + 1)];
+  if (isIPv6(address) && address.includes("%")) return why("IPv6 zones cannot be present in a prefix");
+  if (!isIPv4(address) && !isIPv6(address)) return why(addressMistake(address));
+  if (!/^(?:0|[1-9]\d*)$/.test(length)) return why(`bad bits after slash: ${JSON.stringify(length)}`);
+  if (Number(length) > (isIPv4(address) ? 32 : 128)) return why("prefix length out of range");
+  return `IPv4-mapped IPv6 address ${JSON.stringify(text)} is not allowed`;
+}
+
 function ipOf(text: string): IpValue {
   const address = parseAddress(text);
-  if (address === undefined)
-    throw new CelRuntimeError(`IP Address ${JSON.stringify(text)} parse error during conversion from string`);
+  if (address === undefined) throw new CelRuntimeError(addressRefusal(text));
   return new IpValue(address);
 }
 
 function cidrOf(text: string): CidrValue {
   const cidr = parseCidr(text);
-  if (cidr === undefined)
-    throw new CelRuntimeError(`network address parse error during conversion from string: ${JSON.stringify(text)}`);
+  if (cidr === undefined) throw new CelRuntimeError(`${NO_NETWORK}: ${networkMistake(text)}`);
   return cidr;
 }
 

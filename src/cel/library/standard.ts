@@ -98,15 +98,15 @@ const codePoints = (text: string): bigint => {
   return count;
 };
 
+const noConversion = (type: string) => new CelRuntimeError(`type conversion error from 'string' to '${type}'`);
+
 function toInt(text: string): bigint {
-  if (!/^[+-]?\d+$/.test(text))
-    throw new CelRuntimeError(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^[+-]?\d+$/.test(text)) throw noConversion("int");
   return checkedInt(BigInt(text.replace(/^\+/, "")));
 }
 
 function toUint(text: string): Uint {
-  if (!/^\d+$/.test(text))
-    throw new CelRuntimeError(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^\d+$/.test(text)) throw noConversion("uint");
   return new Uint(BigInt(text));
 }
 
@@ -118,15 +118,14 @@ function toDouble(text: string): number {
       : special[1] === "-"
         ? -Number.POSITIVE_INFINITY
         : Number.POSITIVE_INFINITY;
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text))
-    throw new CelRuntimeError(`strconv.ParseFloat: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) throw noConversion("double");
   return Number(text);
 }
 
 function toBool(text: string): boolean {
   if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
-  throw new CelRuntimeError(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+  throw noConversion("bool");
 }
 
 function wholeOf(value: number): bigint {

@@ -41,9 +41,9 @@ function indexIn(at: bigint, length: number): number {
 
 function substring(text: string, from: bigint, to?: bigint): string {
   const all = chars(text);
+  if (to !== undefined && from > to) throw new CelRuntimeError(`invalid substring range. start: ${from}, end: ${to}`);
   const start = indexIn(from, all.length);
   const end = to === undefined ? all.length : indexIn(to, all.length);
-  if (start > end) throw new CelRuntimeError(`invalid substring range. start: ${start}, end: ${end}`);
   return all.slice(start, end).join("");
 }
 

@@ -16,7 +16,7 @@ export type ValueCheck = (value: unknown, path: string, errors: FieldError[]) =>
 
 const join = (path: string, key: string) => (path === "" ? key : `${path}.${key}`);
 
-/** Whole numbers beyond are none that Go counts with. */
+/** Whole numbers from here on, and below its negative, are none that Go counts with. */
 const INT64 = 2 ** 63;
 
 function typeName(value: unknown): string {
