@@ -26,6 +26,8 @@ const HEADERS = [
 const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
 const MICRO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/g;
 const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g;
+/** A port of nodes among those of a Service. */
+const NODE_PORT_CELL = /:3[0-2]\d{3}\//g;
 const AGE_CELL = /^(?:\d+[smhdy])+$|^<invalid>$/;
 const SHOWN_MAX = Number(process.env["SHOWN_MAX"] ?? 300);
 
@@ -237,7 +239,12 @@ function normaliseMembers(value: Readonly<Record<string, unknown>>, path: readon
       result[key] = item.map((entry) => normaliseValue(entry, [...path, key])).sort(byOwner);
     else if (key === "cells" && Array.isArray(item))
       result[key] = item.map((cell) =>
-        typeof cell === "string" && AGE_CELL.test(cell) ? "<age>" : normaliseValue(cell, [...path, key]),
+        typeof cell === "string" && AGE_CELL.test(cell)
+          ? "<age>"
+          : normaliseValue(typeof cell === "string" ? cell.replace(NODE_PORT_CELL, ":<node port>/") : cell, [
+              ...path,
+              key,
+            ]),
       );
     else result[key] = normaliseValue(item, [...path, key]);
   }

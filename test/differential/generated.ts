@@ -170,7 +170,9 @@ const SETTLED: Readonly<Record<string, string>> = {
  */
 const UNSETTLED = new Set(["FlowSchema"]);
 
-/** An object of any kind with a value made wrong, sent one of the ways objects are written. */
+const AS_TABLE = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io";
+
+/** An object of any kind with a value made wrong, sent one of the ways objects are written; then what its row shows. */
 const mistakes = (way: Way) => {
   const samples = readSamples().filter(
     ({ object, status }) =>
@@ -186,13 +188,16 @@ const mistakes = (way: Way) => {
     const wrong = choices[chosen % choices.length]?.apply(sourceOf(sample)) ?? sourceOf(sample);
     const name = String((sample.object["metadata"] as Json)["name"]);
     const made = `POST ${sample.path} | ${json(sample.object)}`;
-    if (way === "create") return [`POST ${sample.path} | ${json(wrong)}`];
     const kind = String(sample.object["kind"]);
     const settled = SETTLED[kind];
+    // What is written by the servers as well may be there or not when a row is shown.
+    const row = settled !== undefined || UNSETTLED.has(kind) ? [] : [`GET ${sample.path}/${name} | ${AS_TABLE}`];
+    if (way === "create") return [`POST ${sample.path} | ${json(wrong)}`, ...row];
     const shown = settled === undefined ? [] : [`UNTIL text:${settled} GET ${sample.path}/${name}`];
     const version = { resourceVersion: `\${${shown.length + 1}.metadata.resourceVersion}` };
     const body = json({ ...wrong, metadata: { ...(wrong["metadata"] as Json), ...version } });
-    return [made, ...shown, `PUT ${sample.path}/${name}${way === "status" ? "/status" : ""} | ${body}`];
+    const write = `PUT ${sample.path}/${name}${way === "status" ? "/status" : ""} | ${body}`;
+    return [made, ...shown, write, ...(way === "status" ? row : [])];
   });
 };
 

@@ -13,7 +13,7 @@ import {
 import { difference, type FieldSet, intersection, only, pathsOf, union } from "./field-set.ts";
 import { keepLastApplied, lastApplied } from "./last-applied.ts";
 import { isBy, isReset, type Manager, newEntry, type Owner, readOwners, writeOwners } from "./managers.ts";
-import { compare, fieldsOf, mergeApplied, removeFields, typedErrors } from "./typed.ts";
+import { compare, fieldsOf, mergeApplied, removeFields, typedErrors, Untold } from "./typed.ts";
 
 export type { Manager } from "./managers.ts";
 
@@ -52,6 +52,17 @@ const UNOWNED = new Set([
   "managedFields",
   "selfLink",
 ]);
+
+const holdsNothing = (value: unknown) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
+
+/** The same of an object as it is kept: of its metadata, Go keeps nothing that is empty. */
+function ownedWhenKept(object: KubeObject): Readonly<Record<string, unknown>> {
+  const { metadata, ...rest } = owned(object);
+  const kept = Object.entries(metadata as Readonly<Record<string, unknown>>).filter(
+    ([, value]) => !holdsNothing(value),
+  );
+  return { metadata: Object.fromEntries(kept), ...rest };
+}
 
 /** The part of an object whose fields are owned by managers. */
 function owned(object: KubeObject): Readonly<Record<string, unknown>> {
@@ -241,8 +252,26 @@ function changesIn(
   return union(writable(changed, kind, subresource), writable(removed, kind, subresource));
 }
 
-/** Ownership after a plain write: changed fields go to the writer, fields that are gone belong to nobody. */
+/**
+ * Ownership after a plain write: changed fields go to the writer, fields that are gone belong to nobody. Of an object whose
+ * owners cannot be told nobody owns anything.
+ */
 export function trackUpdate(
+  before: KubeObject | undefined,
+  after: KubeObject,
+  kind: OwnedKind,
+  manager: Manager,
+  findVersion?: FindVersion,
+): KubeObject {
+  try {
+    return tracked(before, after, kind, manager, findVersion);
+  } catch (error) {
+    if (error instanceof Untold) return withMetadata(after, { managedFields: undefined });
+    throw error;
+  }
+}
+
+function tracked(
   before: KubeObject | undefined,
   after: KubeObject,
   kind: OwnedKind,
@@ -257,7 +286,7 @@ export function trackUpdate(
   if (before !== undefined && known.length === 0) return withMetadata(after, { managedFields: undefined });
   const owners = known.filter(isOfGroup(manager));
   const past = before === undefined ? { metadata: {}, ...kind.empty } : owned(before);
-  const comparison = compare(past, owned(after), schema);
+  const comparison = compare(past, ownedWhenKept(after), schema);
   const changed = writable(comparison.changed, kind, manager.subresource);
   const removed = writable(comparison.removed, kind, manager.subresource);
   const self = owners.find((owner) => isBy(manager, "Update", owner));

@@ -65,6 +65,9 @@ function itemsOf(list: readonly unknown[], schema: Schema | undefined): Map<stri
   return items;
 }
 
+/** Thrown for values whose owners cannot be told: an item of a list does not say which it is. */
+export class Untold extends Error {}
+
 /** Items that share what identifies them: they are owned together, as one. */
 class Repeated {
   readonly items: unknown[];
@@ -76,10 +79,15 @@ class Repeated {
 /** Items by what identifies them, for who owns them. */
 function ownableItemsOf(list: readonly unknown[], schema: Schema | undefined): Map<string, unknown> | undefined {
   const items = itemsOf(list, schema);
-  if (items === undefined || items.size === list.length) return items;
   const kind = listKind(schema);
-  if (kind === "atomic") return items;
+  if (items === undefined || schema === undefined || kind === "atomic") return items;
   const keys = listKeys(schema);
+  if (kind === "map")
+    for (const item of items.values()) {
+      const mistake = keyMistake(item, keys, schema);
+      if (mistake !== undefined) throw new Untold(mistake);
+    }
+  if (items.size === list.length) return items;
   const groups = new Map<string, unknown[]>();
   for (const item of list) {
     const element = elementOf(item, kind, keys, schema);
@@ -143,7 +151,9 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
   // A list that Go has none of any more: its items are gone.
   if (after === null && Array.isArray(before)) {
     const past = ownableItemsOf(before, schema);
-    if (past !== undefined) return compareMembers(past, new Map(), () => schema?.items);
+    return past === undefined
+      ? { changed: undefined, removed: LEAF }
+      : compareMembers(past, new Map(), () => schema?.items);
   }
   return deepEqual(before, after) ? SAME : { changed: LEAF, removed: undefined };
 }

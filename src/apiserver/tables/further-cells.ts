@@ -221,12 +221,12 @@ export const furtherCells: Readonly<Record<string, Cells>> = {
     age(object, now),
   ],
   "discovery.k8s.io/EndpointSlice": (object, now) => {
-    const ports = list(object, "ports").map((port) => String(port["port"] ?? "*"));
+    const ports = list(object, "ports").map((port) => String(port["port"] ?? port["name"] ?? ""));
     const addresses = list(object, "endpoints").flatMap((endpoint) => texts(endpoint, "addresses"));
     return [
       name(object),
       at(object, "addressType") ?? "",
-      ports.length === 0 ? "<unset>" : some(ports),
+      ports.length === 0 ? "<unset>" : some(ports) || "<unset>",
       addresses.length === 0 ? "<unset>" : some(addresses),
       age(object, now),
     ];
