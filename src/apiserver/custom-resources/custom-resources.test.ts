@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "#base";
 import { type ApiError, getPath, type JsonSchema, type KubeObject, type ValidationRule } from "#machinery";
+import { systemUser } from "../definition.ts";
 import { createTestServer, eventually, type TestServer, watchInto } from "#testing";
 
 let server: TestServer;
@@ -416,6 +417,37 @@ describe("schemas of CRDs", () => {
   });
 });
 
+describe("a Scale of a custom resource", () => {
+  const scale = { specReplicasPath: ".spec.n", statusReplicasPath: ".status.n" };
+  beforeEach(() => establish(crdOf("things", { versions: [version("v1", anything, { subresources: { scale } })] })));
+
+  it("asks for a count, and the object has none else", async () => {
+    await create(thing("a", { n: 1 }));
+    const scaled = (replicas: number) =>
+      server.send("update", "example.com/v1/things", {
+        ...at,
+        name: "a",
+        subresource: "scale",
+        body: { apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "a" }, spec: { replicas } },
+      });
+    const error = await refusal(scaled(-1));
+    expect(error.message).toBe(
+      'Thing.example.com "a" is invalid: .spec.n: Invalid value: -1: should be a non-negative integer',
+    );
+    expect(getPath(await scaled(2), "spec", "replicas")).toBe(2);
+    for (const [n, text] of [
+      ["x", "Invalid value: 0: .spec.n accessor error: x is of the type string, expected int64"],
+      [
+        [1, { b: true }],
+        "Invalid value: 0: .spec.n accessor error: [1 map[b:true]] is of the type []interface {}, expected int64",
+      ],
+      [1.5, "Invalid value: 0: .spec.n accessor error: 1.5 is of the type float64, expected int64"],
+      [2 ** 31, "Invalid value: 2147483648: should be less than or equal to 2147483647"],
+    ] as const)
+      expect(causes(await refusal(create(thing("b", { n }))))).toEqual([`.spec.n: ${text}`]);
+  });
+});
+
 describe("rules of custom resources", () => {
   const rules = object(
     {
@@ -500,6 +532,20 @@ describe("rules of custom resources", () => {
     ]);
   });
 
+  it("ask what did not change as well where they ask for the past", async () => {
+    const grows = object({ max: { type: "integer", "x-kubernetes-validations": [{ rule: "self > oldSelf" }] } });
+    const crd = await readCrd("things");
+    await create(thing("a", { min: 1, max: 2 }));
+    await server.send("update", CRDS, {
+      name: "things.example.com",
+      body: { ...crd, spec: { ...(getPath(crd, "spec") as object), versions: [version("v1", grows)] } },
+    });
+    expect(causes(await refusal(update("a", { max: 2 })))).toEqual([
+      "spec.max: Invalid value: 2: failed rule: self > oldSelf",
+    ]);
+    await update("a", { max: 3 });
+  });
+
   it("are not run on what has the wrong shape, and name errors of their own", async () => {
     expect(causes(await refusal(create(thing("a", { min: "x", max: 2 }))))).toEqual([
       'spec.min: Invalid value: "string": spec.min in body must be of type integer: "string"',
@@ -554,7 +600,12 @@ describe("rules of custom resources", () => {
       body: { ...crd, spec: { ...(getPath(crd, "spec") as object), versions: [version("v1", stricter)] } },
     });
     const labelled = { ...first, metadata: { ...first.metadata, labels: { a: "b" } } };
-    await server.send("update", "example.com/v1/things", { ...at, name: "a", body: labelled });
+    const heard: string[] = [];
+    await server.server.execute(
+      { verb: "update", group: "example.com", version: "v1", resource: "things", ...at, name: "a", body: labelled },
+      { user: systemUser, warn: (message) => heard.push(message), tracksFields: true },
+    );
+    expect(heard).toEqual(["spec: Invalid value: failed rule: self.max > 10"]);
     expect(causes(await refusal(update("a", { min: 1, max: 3, once: "o" })))).toEqual([
       "spec: Invalid value: failed rule: self.max > 10",
     ]);

@@ -35,6 +35,12 @@ interface CompiledRule {
   readonly usesOldSelf: boolean;
 }
 
+/** What rules find: mistakes, and such as were there before, where somebody hears of them. */
+interface Findings {
+  readonly errors: FieldError[];
+  readonly spared: FieldError[] | undefined;
+}
+
 /** What a rule without any bound counts for in the cost of all. */
 const UNBOUNDED_FACTOR = 1_000;
 const OLD_SELF = /(?<![\w."'])oldSelf\b/;
@@ -63,6 +69,8 @@ export class SchemaRules {
   #type: CelType | undefined;
   readonly #children = new Map<string, SchemaRules>();
   readonly #hasAny: boolean;
+  /** Whether a rule here or below asks what was there before. */
+  readonly #asksPast: boolean;
 
   /** Whether what did not change is looked at all the same. */
   readonly #looksAtAll: boolean;
@@ -71,7 +79,8 @@ export class SchemaRules {
     this.#schema = schema;
     this.#isRoot = isRoot;
     this.#looksAtAll = looksAtAll;
-    this.#hasAny = holdsRules(schema);
+    this.#hasAny = holdsRules(schema, () => true);
+    this.#asksPast = holdsRules(schema, (rule) => OLD_SELF.test(rule.rule));
   }
 
   get hasAny(): boolean {
@@ -79,18 +88,18 @@ export class SchemaRules {
   }
 
   /**
-   * Mistakes of a value, given what it was before: `undefined` where there was nothing. A value that did not change is
-   * not looked at again. Throws `CelBudgetError` when the budget is spent.
+   * Mistakes of a value, given what it was before: `undefined` where there was nothing. What did not change is spared by
+   * all rules but those that ask for the past. Throws `CelBudgetError` when the budget is spent.
    */
-  check(value: unknown, old: unknown, path: string, budget: CostBudget, errors: FieldError[]): void {
+  check(value: unknown, old: unknown, path: string, budget: CostBudget, found: Findings, isWithinSame = false): void {
     if (!this.#hasAny || value === undefined || value === null) return;
-    const isUpdate = old !== undefined;
-    if (isUpdate && !this.#looksAtAll && deepEqual(value, old)) return;
-    this.#checkOwn(value, old, path, budget, errors);
+    const isSame = isWithinSame || (old !== undefined && !this.#looksAtAll && deepEqual(value, old));
+    if (isSame && found.spared === undefined && !this.#asksPast) return;
+    this.#checkOwn(value, old, path, budget, found, isSame);
     if (Array.isArray(value)) {
       const before = this.#itemsBefore(old);
       for (const [at, item] of value.entries())
-        this.#child("[]", this.#schema.items)?.check(item, before(item), `${path}[${at}]`, budget, errors);
+        this.#child("[]", this.#schema.items)?.check(item, before(item), `${path}[${at}]`, budget, found, isSame);
     } else if (isJsonObject(value))
       for (const [key, member] of Object.entries(value)) {
         const { properties, additionalProperties } = this.#schema;
@@ -98,7 +107,7 @@ export class SchemaRules {
         const schema = declared ?? (typeof additionalProperties === "object" ? additionalProperties : undefined);
         const was = isJsonObject(old) && Object.hasOwn(old, key) ? old[key] : undefined;
         const at = declared !== undefined ? (path === "" ? key : `${path}.${key}`) : `${path}[${key}]`;
-        this.#child(declared !== undefined ? `.${key}` : "{}", schema)?.check(member, was, at, budget, errors);
+        this.#child(declared !== undefined ? `.${key}` : "{}", schema)?.check(member, was, at, budget, found, isSame);
       }
   }
 
@@ -120,7 +129,7 @@ export class SchemaRules {
     return (item) => before.get(identity(item));
   }
 
-  #checkOwn(value: unknown, old: unknown, path: string, budget: CostBudget, errors: FieldError[]): void {
+  #checkOwn(value: unknown, old: unknown, path: string, budget: CostBudget, found: Findings, isSame: boolean): void {
     const rules = this.#schema["x-kubernetes-validations"];
     if (rules === undefined || rules.length === 0) return;
     const type = (this.#type ??= schemaType(this.#schema, undefined, this.#isRoot));
@@ -131,6 +140,8 @@ export class SchemaRules {
       const { rule, program, message, usesOldSelf } = compiled;
       // A rule about a change says nothing of what is new, unless it says so.
       if (usesOldSelf && before === undefined && !rule.optionalOldSelf) continue;
+      const errors = isSame && !usesOldSelf ? found.spared : found.errors;
+      if (errors === undefined) continue;
       const oldSelf = rule.optionalOldSelf ? new Optional(before) : (before ?? null);
       const variables = { self, oldSelf };
       const at = rule.fieldPath
@@ -203,14 +214,15 @@ const shownRule = (rule: ValidationRule) => ({
   OptionalOldSelf: rule.optionalOldSelf ?? null,
 });
 
-function holdsRules(schema: JsonSchema | undefined): boolean {
+/** Whether a schema, or one below it, has a rule that is wanted. */
+function holdsRules(schema: JsonSchema | undefined, isWanted: (rule: ValidationRule) => boolean): boolean {
   if (schema === undefined) return false;
-  if ((schema["x-kubernetes-validations"] ?? []).length > 0) return true;
+  if ((schema["x-kubernetes-validations"] ?? []).some(isWanted)) return true;
   const { properties = {}, items, additionalProperties } = schema;
   return (
-    Object.values(properties).some(holdsRules) ||
-    holdsRules(items) ||
-    (typeof additionalProperties === "object" && holdsRules(additionalProperties))
+    Object.values(properties).some((property) => holdsRules(property, isWanted)) ||
+    holdsRules(items, isWanted) ||
+    (typeof additionalProperties === "object" && holdsRules(additionalProperties, isWanted))
   );
 }
 
@@ -222,9 +234,13 @@ function rulesOf(schema: JsonSchema): SchemaRules {
   return rules;
 }
 
-/** Mistakes that rules find in an object. Nothing is looked at twice that did not change. */
-export const ruleErrors = (schema: JsonSchema, object: unknown, old: unknown): readonly FieldError[] =>
-  checked(rulesOf(schema), object, old);
+/** Mistakes that rules find in an object; those of what did not change are no mistakes, and are put into `spared`. */
+export const ruleErrors = (
+  schema: JsonSchema,
+  object: unknown,
+  old: unknown,
+  spared?: FieldError[],
+): readonly FieldError[] => checked(rulesOf(schema), object, old, spared);
 
 /** Mistakes that the rules of a schema find in its default, which was the same before. Rules that do not compile say nothing. */
 export function defaultRuleErrors(schema: JsonSchema, value: unknown): readonly FieldError[] {
@@ -236,11 +252,11 @@ export function defaultRuleErrors(schema: JsonSchema, value: unknown): readonly 
   }
 }
 
-function checked(rules: SchemaRules, object: unknown, old: unknown): readonly FieldError[] {
+function checked(rules: SchemaRules, object: unknown, old: unknown, spared?: FieldError[]): readonly FieldError[] {
   if (!rules.hasAny) return [];
   const errors: FieldError[] = [];
   try {
-    rules.check(object, old, "", new CostBudget(), errors);
+    rules.check(object, old, "", new CostBudget(), { errors, spared });
   } catch (error) {
     if (!(error instanceof CelBudgetError)) throw error;
     errors.push(

@@ -23,7 +23,11 @@ export function tableOf(
 ): object {
   const isList = Array.isArray((answer as KubeList).items);
   const items = isList ? inShownOrder(definition, (answer as KubeList).items) : [answer as KubeObject];
-  const columns = definition.columns.length > 0 ? definition.columns : DEFAULT_COLUMNS;
+  const columns = isScale(answer)
+    ? SCALE_COLUMNS
+    : definition.columns.length > 0
+      ? definition.columns
+      : DEFAULT_COLUMNS;
   const { resourceVersion, continue: token, remainingItemCount } = answer.metadata as KubeList["metadata"];
   return {
     kind: "Table",
@@ -143,12 +147,30 @@ export function partialListOf(
   };
 }
 
+/** How much is asked for, and how much there is. */
+const SCALE_COLUMNS: readonly TableColumn[] = [
+  { name: "Name", type: "string", format: "name" },
+  { name: "Desired", type: "integer", description: "Number of desired replicas" },
+  { name: "Available", type: "integer", description: "Number of actual replicas" },
+  { name: "Age", type: "date" },
+];
+
+const isScale = ({ apiVersion, kind }: { readonly apiVersion?: string; readonly kind?: string }) =>
+  apiVersion === "autoscaling/v1" && kind === "Scale";
+
 function rowOf(
   definition: ResourceDefinition,
   object: KubeObject,
   columns: readonly TableColumn[],
   nowMs: number,
 ): unknown[] {
+  if (isScale(object))
+    return [
+      object.metadata.name ?? "",
+      getPath(object, "spec", "replicas") ?? 0,
+      getPath(object, "status", "replicas") ?? 0,
+      ageOf(object.metadata.creationTimestamp, nowMs),
+    ];
   const special = cellsOf(definition.kind.group, definition.kind.kind, object, nowMs);
   if (special !== undefined)
     // Addresses have a cell more than they have columns.

@@ -135,7 +135,7 @@ export async function modifyObject(
       const counted =
         settled === object ? settled : countGeneration(definition, settled, old, context, address.subresource);
       if (!deepEqual(counted, old)) {
-        validateObject(definition, counted, old, { known, subresource: address.subresource });
+        validateObject(definition, counted, old, { known, subresource: address.subresource, warn: context.warn });
         if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
           validateObject(definition, counted, old, { known, subresource: "status" });
       }

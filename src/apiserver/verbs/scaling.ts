@@ -70,7 +70,7 @@ export async function scaleObject(
         `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
       );
     const owners = ownersAfterScale(entries, managedFields ?? [], pathIn, apiVersionOf(definition.kind));
-    const scaled = setPath(old, definition.scale?.spec ?? REPLICAS, replicasOf(written));
+    const scaled = setPath(old, definition.scale?.spec ?? REPLICAS, replicasOf(definition, written));
     return withMetadata(scaled, { ...(uid ? { uid } : {}), managedFields: owners as ManagedFieldsEntry[] | undefined });
   };
   return modifyObject(host, definition, request, options, context, change, {
@@ -80,15 +80,15 @@ export async function scaleObject(
     view: {
       kind: SCALE_KIND,
       show: (object) => scaleOf(definition, object),
-      take: (shown, object) => setPath(object, definition.scale?.spec ?? REPLICAS, replicasOf(shown)),
+      take: (shown, object) => setPath(object, definition.scale?.spec ?? REPLICAS, replicasOf(definition, shown)),
     },
   });
 }
 
-/** The replicas a Scale asks for; absent means none. */
-function replicasOf(scale: KubeObject): number {
+/** The replicas a Scale asks for; absent means none. Custom objects are checked as a whole when they have them. */
+function replicasOf({ origin }: ResourceDefinition, scale: KubeObject): number {
   const replicas = (getPath(scale, ...REPLICAS) as number | undefined) ?? 0;
-  if (replicas < 0)
+  if (replicas < 0 && origin === "builtin")
     throw invalid({ group: "autoscaling", kind: "Scale" }, scale.metadata.name ?? "", [
       fieldInvalid("spec.replicas", replicas, "must be greater than or equal to 0"),
     ]);

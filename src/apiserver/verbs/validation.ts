@@ -4,6 +4,7 @@ import { apiError, type FieldError, fieldInvalid, forbidden, invalid, type KubeO
 import { type ResourceDefinition, unheard } from "../definition.ts";
 import { isUnchanged } from "../custom-resources/unchanged.ts";
 import { validateMetadata } from "../metadata.ts";
+import { replicasErrors } from "../scale.ts";
 import type { VerbHost } from "./host.ts";
 import { hasKnownSpec } from "./known-specs.ts";
 
@@ -36,14 +37,23 @@ export function validateObject(
   definition: ResourceDefinition,
   object: KubeObject,
   old: KubeObject | undefined,
-  { known, subresource }: { readonly known?: KubeObject | undefined; readonly subresource?: string | undefined } = {},
+  {
+    known,
+    subresource,
+    warn = unheard,
+  }: {
+    readonly known?: KubeObject | undefined;
+    readonly subresource?: string | undefined;
+    /** Hears of what rules find that was there before. */
+    readonly warn?: ((message: string) => void) | undefined;
+  } = {},
 ): void {
   const { first, between } = validateMetadata(definition, object, old, subresource);
   const errors = [
     ...first,
     ...(definition.origin === "builtin"
       ? builtinErrors(definition, object, old, { known, subresource, between })
-      : schemaErrors(definition, object, old, known)),
+      : schemaErrors(definition, object, old, { known, subresource, warn })),
   ];
   // Objects that two groups show are called by the one that stores them.
   const { kind, storage } = definition;
@@ -93,11 +103,20 @@ function builtinErrors(
 }
 
 function schemaErrors(
-  { strategy, schema, origin }: ResourceDefinition,
+  definition: ResourceDefinition,
   object: KubeObject,
   old: KubeObject | undefined,
-  known: KubeObject | undefined,
+  {
+    known,
+    subresource,
+    warn,
+  }: {
+    readonly known: KubeObject | undefined;
+    readonly subresource: string | undefined;
+    readonly warn: (message: string) => void;
+  },
 ): readonly FieldError[] {
+  const { strategy, schema, origin, scale } = definition;
   const errors: FieldError[] = [];
   if (schema !== undefined) {
     let found = schema.validate(object, "", known);
@@ -113,9 +132,15 @@ function schemaErrors(
       if (found.length < mistakes.length) forgiven.add(object);
     }
     errors.push(...found);
+    if (origin === "custom" && scale !== undefined)
+      errors.push(...replicasErrors(object, subresource === "status" ? scale.status : scale.spec));
     if (origin === "custom" && hasRules(schema.source)) {
       if (found.some(({ type }) => BLOCKING.has(type))) errors.push(NOT_CHECKED);
-      else errors.push(...ruleErrors(schema.source, object, old));
+      else {
+        const spared: FieldError[] | undefined = old === undefined || warn === unheard ? undefined : [];
+        errors.push(...ruleErrors(schema.source, object, old, spared));
+        for (const { field, message } of spared ?? []) warn(`${field}: ${message}`);
+      }
     }
   }
   if (errors.length > 0) return errors;
