@@ -246,6 +246,31 @@ describe("access reviews", () => {
     expect((await review(kind, spec)).status).toBe(code);
   });
 
+  it("are read as objects of their kind are", async () => {
+    const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    const post = async (body: object, query = "") => (await admin.ask("POST", path + query, { body })).json;
+    expect(await post({ spec: { user: 5 } })).toMatchObject({
+      code: 400,
+      message:
+        'SubjectAccessReview in version "v1" cannot be handled as a SubjectAccessReview: json: cannot unmarshal number into Go struct field SubjectAccessReviewSpec.spec.user of type string',
+    });
+    const former = { apiVersion: "authorization.k8s.io/v1beta1", kind: "SubjectAccessReview" };
+    expect(await post(former)).toMatchObject({
+      code: 400,
+      message:
+        "the API version in the data (authorization.k8s.io/v1beta1) does not match the expected API version (authorization.k8s.io/v1)",
+    });
+    const strict = await post({ spec: { user: "u", nope: 1, resourceAttributes: {} } }, "?fieldValidation=Strict");
+    expect(strict).toMatchObject({ code: 400 });
+    const selectors = { fieldSelector: { rawSelector: "a in (" }, labelSelector: { rawSelector: "!!" } };
+    const asked = await post({ spec: { user: "u", resourceAttributes: { verb: "list", ...selectors } } });
+    expect(asked["status"]).toEqual({
+      allowed: false,
+      evaluationError:
+        "spec.resourceAttributes.fieldSelector ignored due to parse error; spec.resourceAttributes.labelSelector ignored due to parse error",
+    });
+  });
+
   it("of a namespace ask about that namespace only", async () => {
     const path = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews";
     const ask = async (namespace: string) => {
@@ -255,6 +280,8 @@ describe("access reviews", () => {
     };
     expect(statusOf(await ask("default"))).toMatchObject({ allowed: true });
     expect((await ask("other")).status).toBe(422);
+    const elsewhere = { metadata: { namespace: "other" }, spec: { user: "dora", resourceAttributes: {} } };
+    expect((await admin.ask("POST", path, { body: elsewhere })).status).toBe(400);
   });
 });
 
@@ -419,6 +446,11 @@ describe("who asks", () => {
 });
 
 describe("paths", () => {
+  it("a health path that names no check is none", async () => {
+    expect((await admin.ask("GET", "/healthz/ping")).status).toBe(200);
+    expect((await admin.ask("GET", "/healthz/")).status).toBe(404);
+  });
+
   it("rights on a name hold for lists and watches that select it", async () => {
     await grant("reader", [rule(["get", "list", "watch"], ["configmaps"], { resourceNames: ["mine"] })]);
     const reader = await user("reader");

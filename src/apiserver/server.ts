@@ -1,6 +1,5 @@
 import { type Clock, type Logger, type Metrics, type Random, silentLogger, sleep } from "#base";
 import {
-  apiVersionOf,
   forwardingTransport,
   type KubeList,
   type KubeObject,
@@ -35,6 +34,8 @@ import { ResourceRegistry } from "./registry.ts";
 import type { Encryption } from "./storage/encryption.ts";
 import { ResourceStore } from "./storage/resource-store.ts";
 import { countObjects, type ResourceSize, storeMeasures } from "./storage/store-measures.ts";
+import { namespaceMismatch } from "./metadata.ts";
+import { admitBody, isKnownIn } from "./verbs/body.ts";
 import { createObject } from "./verbs/creation.ts";
 import { trackFields } from "./verbs/field-owners.ts";
 import { deleteCollection, deleteObject } from "./verbs/deletion.ts";
@@ -271,7 +272,9 @@ export class ApiServer implements VerbHost {
     if (definition.virtual !== undefined) {
       if (request.verb !== "create") throw methodNotAllowed();
       const { namespace, body, options = {} } = request;
-      const asked = { ...body, ...apiHead(definition), metadata: body.metadata ?? {} } as KubeObject;
+      const asked = admitBody(definition, body, options, context, isKnownIn(this));
+      if (asked.metadata.namespace && namespace !== undefined && asked.metadata.namespace !== namespace)
+        throw namespaceMismatch();
       const owned = trackFields(this, definition, undefined, asked, options, undefined, context);
       return definition.virtual(withMetadata(owned, namespace === undefined ? {} : { namespace }), context);
     }
@@ -331,5 +334,3 @@ export class ApiServer implements VerbHost {
     return startWatch(served, request, sink);
   }
 }
-
-const apiHead = ({ kind }: ResourceDefinition) => ({ apiVersion: apiVersionOf(kind), kind: kind.kind });

@@ -157,6 +157,9 @@ describe("CEL of Kubernetes", () => {
   test.each([
     ["self.spec.limits.gone == 'x'", "no such key: gone"],
     ["self.status.replicas == 1", "no such key: status"],
+    ["dyn(null).data == 'x'", "no such key: data"],
+    ["dyn(1).data == 'x'", "no such key: data"],
+    ["{dyn(null).key: dyn(null).value}.size() == 1", "no such key: key"],
     ["self.spec.tags[5] == 'x'", "index out of bounds: 5"],
     ["1 / (self.spec.replicas - 3) == 1", "division by zero"],
     ["9223372036854775807 + self.spec.replicas > 0", "integer overflow"],

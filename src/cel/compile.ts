@@ -205,7 +205,8 @@ export class Compiler implements ExpressionCompiler {
           throw new CelRuntimeError(`no such key: ${key}`);
         }
         if (value instanceof Optional) return this.#tryMember(value, key, frame);
-        throw new CelRuntimeError("no such overload");
+        // What has no members, null among it, is told as if the member were missing (wire).
+        throw new CelRuntimeError(Array.isArray(value) ? "no such overload" : `no such key: ${key}`);
       },
       cost: of.cost + 1,
       size: sizeOfType(type),
@@ -506,9 +507,10 @@ interface Entry {
 function runEntries(parts: readonly Entry[], frame: Frame): (readonly [Value, Value])[] {
   const entries: (readonly [Value, Value])[] = [];
   for (const { key, value, isOptional } of parts) {
+    const name = key.run(frame);
     const found = value.run(frame);
-    if (!isOptional) entries.push([key.run(frame), found]);
-    else if (found instanceof Optional && found.value !== undefined) entries.push([key.run(frame), found.value]);
+    if (!isOptional) entries.push([name, found]);
+    else if (found instanceof Optional && found.value !== undefined) entries.push([name, found.value]);
   }
   return entries;
 }

@@ -140,9 +140,23 @@ describe("server-side apply", () => {
     expect(last.metadata.managedFields).toBeUndefined();
   });
 
-  it("keeps a container that is applied empty", () => {
-    const first = apply(undefined, spec({ tags: ["a"] }), "one");
-    expect(specOf(apply(first, spec({ tags: [] }), "one"))).toEqual({ tags: [] });
+  it("keeps a map that is applied empty, and nothing of a list", () => {
+    const withLabels = (labels: object | null) => ({ ...thing(), metadata: { name: "a", labels } }) as KubeObject;
+    const first = apply(undefined, withLabels({ a: "b" }), "one");
+    expect(apply(first, withLabels({}), "one").metadata.labels).toEqual({});
+    const second = apply(undefined, spec({ note: "x", tags: ["a"] }), "one");
+    expect(specOf(apply(second, spec({ note: "x", tags: [] }), "one"))).toEqual({ note: "x" });
+    expect(ownersOf(apply(second, spec({ tags: [] }), "two"))).toEqual({
+      "one Apply": [".spec.note", '.spec.tags[="a"]'],
+    });
+  });
+
+  it("takes nothing away where null is applied to what has parts of others", () => {
+    const first = apply(undefined, spec({ note: "x", tags: ["a"], ports: [{ port: 1 }], words: ["w"] }), "one");
+    const second = apply(first, spec({ tags: null, ports: null }), "two");
+    expect(specOf(second)).toEqual({ note: "x", tags: ["a"], ports: [{ port: 1 }], words: ["w"] });
+    expect(ownersOf(second)["two Apply"]).toEqual([".spec.ports", ".spec.tags"]);
+    expect(specOf(apply(first, spec({ words: null }), "two", { force: true }))).toMatchObject({ words: null });
   });
 
   it("conflicts only where a value of another manager would change", () => {

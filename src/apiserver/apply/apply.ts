@@ -82,6 +82,7 @@ function writable(
       : kind.hasStatus
         ? only(fields, (member) => member !== "f:status" && !(kind.isSpecFixed === true && member === "f:spec"))
         : fields;
+  if (kept !== undefined && Object.keys(kept).length === 0) return undefined;
   // An empty object of metadata is not a field.
   const metadata = kept?.["f:metadata"];
   return metadata !== undefined && Object.keys(metadata).every((key) => key === ".")

@@ -98,13 +98,21 @@ function ownableItemsOf(list: readonly unknown[], schema: Schema | undefined): M
   return new Map([...groups].map(([key, group]) => [key, group.length === 1 ? group[0] : new Repeated(group)]));
 }
 
+/** Whether a value has no field: lists that are owned by their items and have none, and what holds nothing else. */
+function ownsNothing(value: unknown, schema: Schema | undefined): boolean {
+  if (Array.isArray(value)) return value.length === 0 && listKind(schema) !== "atomic";
+  if (!isJsonObject(value) || isEmpty(value) || isAtomicMap(schema)) return false;
+  return Object.entries(value).every(([key, member]) => ownsNothing(member, schema?.property(key)));
+}
+
 /** All fields a value has: its leaves, and the items of lists. With `isWhole` also what holds them. */
 export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = false): FieldSet {
   if (value instanceof Repeated) return LEAF;
   if (isJsonObject(value) && !isAtomicMap(schema)) {
     const children: Record<string, FieldSet> = {};
     for (const [key, member] of Object.entries(value))
-      if (member !== undefined) children[`f:${key}`] = fieldsOf(member, schema?.property(key), isWhole);
+      if (member !== undefined && (isWhole || !ownsNothing(member, schema?.property(key))))
+        children[`f:${key}`] = fieldsOf(member, schema?.property(key), isWhole);
     return nodeOf(isWhole, children) ?? LEAF;
   }
   if (Array.isArray(value)) {
@@ -204,7 +212,13 @@ export function mergeApplied(live: unknown, applied: unknown, schema: Schema | u
       return [...result.values()];
     }
   }
-  return applied;
+  return applied === null && hasParts(live, schema) ? live : applied;
+}
+
+/** Whether a value has members that are owned one by one: nothing takes the place of none of them. */
+function hasParts(value: unknown, schema: Schema | undefined): boolean {
+  if (isJsonObject(value)) return !isAtomicMap(schema) && !isEmpty(value);
+  return Array.isArray(value) && value.length > 0 && itemsOf(value, schema) !== undefined;
 }
 
 /** Removes the fields of a set from a value. What holds nothing afterwards goes too, unless `kept` holds it. */
@@ -225,7 +239,8 @@ export function removeFields(
         continue;
       }
       const left = removeFields(value[name], child, below, schema?.property(name));
-      if (isEmpty(left) && !holdsSelf(below)) delete result[name];
+      // Of a list whose items are all gone nothing stays.
+      if (isEmpty(left) && (Array.isArray(left) || !holdsSelf(below))) delete result[name];
       else setOwn(result, name, left);
     }
     return result;

@@ -9,6 +9,8 @@ import {
   invalid,
   isJsonObject,
   type KubeObject,
+  parseFieldSelector,
+  parseLabelSelector,
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
@@ -83,6 +85,25 @@ function selectorErrors(spec: AccessSpec, member: "fieldSelector" | "labelSelect
   ];
 }
 
+const OPERATORS: readonly unknown[] = ["In", "NotIn", "Exists", "DoesNotExist"];
+
+/** Whether a selector of a question cannot be read. Then it is left out of the answer, which says so. */
+function isUnreadable(spec: AccessSpec, member: "fieldSelector" | "labelSelector"): boolean {
+  const selector = getPath(spec, "resourceAttributes", member);
+  if (!isJsonObject(selector)) return false;
+  const { rawSelector, requirements } = selector;
+  if (Array.isArray(requirements) && requirements.length > 0)
+    return requirements.some((one) => isJsonObject(one) && !OPERATORS.includes(one["operator"]));
+  try {
+    const text = String(rawSelector ?? "");
+    if (member === "fieldSelector") parseFieldSelector(text);
+    else parseLabelSelector(text);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** What a review of access must say; `needsSubject` where it does not ask for the sender. */
 function checkAccess(object: KubeObject, kind: string, needsSubject: boolean): void {
   const spec = specOf(object);
@@ -133,8 +154,16 @@ export function reviewDefinitions(
   now: () => number,
 ): readonly ResourceDefinition[] {
   const decide = (object: KubeObject, user: User): KubeObject => {
-    const { isAllowed, reason } = authorizer.authorize(attributesOf(specOf(object), user));
-    return withStatus(object, { allowed: isAllowed, ...(reason === "" ? {} : { reason }) });
+    const spec = specOf(object);
+    const { isAllowed, reason } = authorizer.authorize(attributesOf(spec, user));
+    const ignored = (["fieldSelector", "labelSelector"] as const)
+      .filter((member) => isUnreadable(spec, member))
+      .map((member) => `spec.resourceAttributes.${member} ignored due to parse error`);
+    return withStatus(object, {
+      allowed: isAllowed,
+      ...(reason === "" ? {} : { reason }),
+      ...(ignored.length === 0 ? {} : { evaluationError: ignored.join("; ") }),
+    });
   };
   const subjectReview =
     (kind: string): Answer =>

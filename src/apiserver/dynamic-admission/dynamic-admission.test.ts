@@ -492,9 +492,11 @@ describe("dynamic admission", () => {
 
   test("an object written as another field's type is refused", async () => {
     await mutateBy("Object{metadata: Object.nosuch{}}");
-    await expect(create("one", { own: "y" })).rejects.toThrow(
-      `policy 'typed' with binding 'typed' denied request: type mismatch: unexpected type name "Object.nosuch", expected "Object.metadata", which matches field name path from root Object type`,
-    );
+    await expect(create("one", { own: "y" })).rejects.toMatchObject({
+      code: 403,
+      reason: "Invalid",
+      message: `policy 'typed' with binding 'typed' denied request: type mismatch: unexpected type name "Object.nosuch", expected "Object.metadata", which matches field name path from root Object type`,
+    });
   });
 
   test("the status of a policy tells which expressions do not fit the kinds it is for", async () => {

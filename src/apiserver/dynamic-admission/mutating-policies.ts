@@ -87,10 +87,10 @@ export async function mutateByPolicy(
 ): Promise<KubeObject | undefined> {
   if (request.object === undefined) return undefined;
   const isForgiving = policy.spec.failurePolicy === "Ignore";
-  const refuse = (binding: CompiledBinding, message: string) => {
+  const refuse = (binding: CompiledBinding, message: string, why: "Forbidden" | "Invalid") => {
     const text = `policy '${policy.name}' with binding '${binding.name}' denied request: ${message}`;
-    const { code, reason, message: whole, details } = forbidden(request.definition.kind, request.name, text).status;
-    return apiError(code ?? 403, reason ?? "Forbidden", whole ?? text, { ...details, causes: [{ message: text }] });
+    const { code, details } = forbidden(request.definition.kind, request.name, text).status;
+    return apiError(code ?? 403, why, text, { ...details, causes: [{ message: text }] });
   };
   let failure: Error | undefined;
   let current = request;
@@ -99,7 +99,7 @@ export async function mutateByPolicy(
   for (const binding of names) {
     const evaluated = () =>
       evaluationsOf(parts, policy, [binding], current, (own, message) => {
-        failure ??= refuse(own, message);
+        failure ??= refuse(own, message, "Forbidden");
       });
     let evaluations = await evaluated();
     if (failure !== undefined && !isForgiving) throw failure;
@@ -115,7 +115,7 @@ export async function mutateByPolicy(
         current = { ...current, object };
       } catch (error) {
         if (!isExpected(error) && !(error instanceof PatchError)) throw error;
-        if (!isForgiving) throw refuse(binding, error.message);
+        if (!isForgiving) throw refuse(binding, error.message, "Invalid");
         continue;
       }
       // The next parameter's turn is about what this one made.

@@ -25,7 +25,7 @@ export class HealthChecks {
 
   /** Answers a path such as `/readyz` or `/readyz/ping`; `undefined` when it is no health path or no such check. */
   async answer(path: string, query: URLSearchParams): Promise<HealthAnswer | undefined> {
-    const found = /^\/(healthz|livez|readyz)(?:\/(.*))?$/.exec(path);
+    const found = /^\/(healthz|livez|readyz)(?:\/(.+))?$/.exec(path);
     if (found === null) return undefined;
     const endpoint = found[1] as HealthEndpoint;
     const mine = this.#checks.filter(({ of }) => of.includes(endpoint));

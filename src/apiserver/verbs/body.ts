@@ -49,7 +49,7 @@ export function decodeHead(definition: ResourceDefinition, body: unknown, known?
 export const isKnownIn =
   (host: VerbHost) =>
   ({ group, version, kind }: GroupVersionKind): boolean =>
-    host.registry.findKind(group, version, kind) !== undefined;
+    host.registry.all.some(({ kind: one }) => one.kind === kind && one.group === group && one.version === version);
 
 /** Refuses an object whose name or namespace is not the request's. */
 export function mustBeAddressed(
@@ -68,7 +68,8 @@ export function mustBeAddressed(
 
 /**
  * Decodes what a client sent: drops unknown members as `fieldValidation` says, and fills in defaults. What the body shares
- * with `known`, an object of the same definition that was admitted before, is not looked at again.
+ * with `known`, an object of the same definition that was admitted before, is not looked at again. `isApplied` says that server-side
+ * apply made the object: nulls of custom ones are then to be refused instead of dropped.
  */
 export function admitBody(
   definition: ResourceDefinition,
@@ -77,6 +78,7 @@ export function admitBody(
   context: RequestContext,
   isKnown: (kind: GroupVersionKind) => boolean = () => true,
   known?: KubeObject,
+  isApplied = false,
 ): KubeObject {
   const { schema, kind } = definition;
   const body = decodeHead(definition, sentBody, known);
@@ -97,7 +99,7 @@ export function admitBody(
           `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${mismatch}`,
         );
     }
-    object = schema.prune(object, unknown, "", true, known) as KubeObject;
+    object = schema.prune(object, unknown, "", true, known, isApplied && definition.origin === "custom") as KubeObject;
     if (definition.origin === "custom") object = readEmbedded(schema, object, unknown, kind);
     object = definition.strategy.trim?.(object, known) ?? object;
   }
@@ -140,12 +142,17 @@ function noKind(kind: string, sent: KubeObject | null): Error {
 }
 
 /** Versions that are read although nothing is served in them any more. */
-const READ_ONLY_VERSIONS = new Set(["apiextensions.k8s.io/v1beta1"]);
+const READ_ONLY_VERSIONS = new Set([
+  "apiextensions.k8s.io/v1beta1",
+  "authentication.k8s.io/v1beta1",
+  "authorization.k8s.io/v1beta1",
+]);
 
 /** The refusal of an object of another kind or version than the request's. */
 function otherKind({ kind, origin }: ResourceDefinition, body: KubeObject, isKnown: boolean): Error {
   const sent = gvkOf({ apiVersion: body.apiVersion ?? "", kind: body.kind ?? "" });
-  if (sent.kind === kind.kind && sent.group === kind.group && READ_ONLY_VERSIONS.has(body.apiVersion ?? ""))
+  const isOtherVersion = sent.kind === kind.kind && sent.group === kind.group;
+  if (origin === "builtin" && isOtherVersion && (isKnown || READ_ONLY_VERSIONS.has(body.apiVersion ?? "")))
     return otherVersion(body.apiVersion, apiVersionOf(kind));
   const why =
     origin === "builtin" && isKnown

@@ -44,7 +44,7 @@ export async function createObject(
   if (definition.kind.namespaced && at === undefined)
     throw badRequest("an empty namespace may not be set during creation");
   const known = knownBySpec(definition, sentBody);
-  let object = admitBody(definition, sentBody, options, context, isKnownIn(host), known);
+  let object = admitBody(definition, sentBody, options, context, isKnownIn(host), known, isApply);
   object = { ...object, metadata: withoutRepeatedOwners(object.metadata, context.warn) };
   // Owners are noted before the server and its plugins change anything: what they set belongs to nobody.
   if (!isApply) object = trackFields(host, definition, undefined, object, options, undefined, context);

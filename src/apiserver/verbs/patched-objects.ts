@@ -19,7 +19,7 @@ import {
 } from "#machinery";
 import { goFields } from "../builtin/go-shape.ts";
 import type { ResourceDefinition } from "../definition.ts";
-import { firstMismatch, type Mismatch } from "./go-decoding.ts";
+import { firstMismatch, goMismatch, type Mismatch } from "./go-decoding.ts";
 
 type PatchRequest = Extract<ResourceRequest, { verb: "patch" }>;
 
@@ -45,9 +45,16 @@ export function asPatch(
       noKind !== undefined
         ? `${noKind}${shown}'`
         : error.message.replace(/^\S* ?in version "[^"]*" cannot be handled as a \w+: /, "");
-    const why = isStrategic ? restoring(plain, mismatchOf(definition, patched)) : plain;
+    const why = isStrategic ? restoring(plain, mismatchOf(definition, patched)) : inOrder(definition, shown, plain);
     throw invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, why)]);
   }
+}
+
+/** Of several mistakes the one that comes first in the text Go reads. */
+function inOrder({ schema, origin, kind }: ResourceDefinition, shown: string, plain: string): string {
+  const isOfField = /^json: cannot unmarshal .* into Go struct field (?!ObjectMeta)/.test(plain);
+  if (schema === undefined || origin !== "builtin" || !isOfField) return plain;
+  return goMismatch(schema, JSON.parse(shown), kind.kind) ?? plain;
 }
 
 const GO_KINDS: Readonly<Record<string, string>> = { object: "map", array: "slice" };

@@ -16,7 +16,7 @@ import {
 } from "#machinery";
 import { addressIn, applyManaged, mustFitTypes } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { admitBody, decodeHead, mustBeAddressed } from "./body.ts";
+import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
 import { managerOf, ownedKindOf } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
@@ -83,7 +83,8 @@ export async function applyObject(
       const merged = applyManaged(old, applied, kind, manager);
       const { name: sentName, uid } = applied.metadata ?? {};
       if (sentName) mustBeAddressed(definition, applied.metadata, request);
-      return admitBody(definition, uid ? withMetadata(merged, { uid }) : merged, options, context);
+      const made = uid ? withMetadata(merged, { uid }) : merged;
+      return admitBody(definition, made, options, context, isKnownIn(host), undefined, true);
     },
     { expectedVersion: applied.metadata?.resourceVersion, ownsFields: true, isPatch: true },
   );

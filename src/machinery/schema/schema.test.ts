@@ -51,6 +51,9 @@ describe("pruning", () => {
       object({ a: { type: "string", default: "x" }, b: { type: "string", nullable: true }, c: { type: "integer" } }),
     );
     expect(schema.applyDefaults(schema.prune({ a: null, b: null, c: null }, []))).toEqual({ a: "x", b: null });
+    const kept = schema.prune({ a: null, b: null, c: null }, [], "", true, undefined, true);
+    expect(kept).toEqual({ b: null, c: null });
+    expect(schema.validate(kept).map(({ field }) => field)).toEqual(["c"]);
   });
 });
 

@@ -143,9 +143,9 @@ export class Schema {
   /**
    * Drops members the schema does not know, and nulls it does not allow. `unknown` collects the paths of dropped
    * members. Returns the value itself when nothing was dropped. `known` is a value that went through here before: what
-   * both share is not looked at again.
+   * both share is not looked at again. `keepsNulls` leaves nulls where no default takes their place: they are to be refused.
    */
-  prune(value: unknown, unknown: string[], path = "", isRoot = true, known?: unknown): unknown {
+  prune(value: unknown, unknown: string[], path = "", isRoot = true, known?: unknown, keepsNulls = false): unknown {
     if (Array.isArray(value)) {
       const items = this.items;
       if (items === undefined) return value;
@@ -160,7 +160,7 @@ export class Schema {
           if (given !== item) (changed ??= [...value])[at] = given;
           continue;
         }
-        const pruned = items.prune(given, unknown, `${path}[${at}]`, false, before[at]);
+        const pruned = items.prune(given, unknown, `${path}[${at}]`, false, before[at], keepsNulls);
         if (pruned !== item) (changed ??= [...value])[at] = pruned;
       }
       return changed ?? value;
@@ -184,6 +184,7 @@ export class Schema {
       if (
         member === null &&
         !schema.source.nullable &&
+        !(keepsNulls && schema.defaultValue === undefined) &&
         !(schema.source.format === "date-time" && this.#options.isPublished) &&
         (!schema.preservesUnknown || schema.goName === "Quantity")
       ) {
@@ -195,7 +196,7 @@ export class Schema {
       }
       if (typeof member !== "object" || member === null) continue;
       const told = schema.source["x-lenient"] === true ? [] : unknown;
-      const pruned = schema.prune(member, told, path === "" ? key : `${path}.${key}`, false, before?.[key]);
+      const pruned = schema.prune(member, told, path === "" ? key : `${path}.${key}`, false, before?.[key], keepsNulls);
       if (pruned !== member) setOwn((changed ??= { ...value }), key, pruned);
     }
     return changed ?? value;
