@@ -490,6 +490,17 @@ describe("updates", () => {
     expect((await causesOf(update("v1/persistentvolumeclaims", claim, { accessModes: ["ReadWriteMany"] })))[0]).toMatch(
       /^spec: Forbidden: spec is immutable after creation/,
     );
+    const former = { ...claim.metadata, annotations: { "volume.beta.kubernetes.io/storage-class": "x" } };
+    const annotated = (await server.send("update", "v1/persistentvolumeclaims", {
+      namespace: "default",
+      name: claim.metadata.name,
+      body: { ...claim, metadata: former },
+    })) as KubeObject;
+    expect((await causesOf(update("v1/persistentvolumeclaims", annotated, { storageClassName: "y" })))[0]).toMatch(
+      /"StorageClassName\\?": \\?"y/,
+    );
+    const moved = await update("v1/persistentvolumeclaims", annotated, { storageClassName: "x" });
+    expect(getPath(moved, "spec", "storageClassName")).toBe("x");
   });
 });
 

@@ -90,6 +90,11 @@ describe("an Event", () => {
       { regarding: { name: "q" } },
       'involvedObject: Invalid value: {"Kind":"Pod","Namespace":"default","Name":"q","UID":"","APIVersion":"","ResourceVersion":"","FieldPath":""}: field is immutable',
     ],
+    [
+      "who reported",
+      { deprecatedSource: { component: "c" } },
+      'source: Invalid value: {"Component":"c","Host":""}: field is immutable',
+    ],
     ["the old count", { deprecatedCount: 3 }, "count: Invalid value: 3: field is immutable"],
   ])("of the new group keeps %s", async (_title, body, message) => {
     const server = await createTestServer();

@@ -137,6 +137,9 @@ function shownReference(value: unknown): unknown {
   const go = (field: string) => (field === "uid" ? "UID" : field === "apiVersion" ? "APIVersion" : capital(field));
   return Object.fromEntries(REFERENCE.map((field) => [go(field), (value as Json)[field] ?? ""]));
 }
+/** Who reported, as messages show it. */
+const shownSource = (source: Json) => ({ Component: source["component"] ?? "", Host: source["host"] ?? "" });
+
 const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 /** A series may grow; everything else of an Event of the new group stays. */
@@ -162,7 +165,8 @@ function changeErrors(event: KubeObject, old: KubeObject): FieldError[] {
     const after = getPath(event, field) ?? absent;
     if (deepEqual(after, getPath(old, field) ?? absent)) return [];
     const isReference = shown === "involvedObject" || shown === "related";
-    return [fieldInvalid(shown, isReference ? shownReference(after) : after, "field is immutable")];
+    const told = isReference ? shownReference(after) : shown === "source" ? shownSource(after as Json) : after;
+    return [fieldInvalid(shown, told, "field is immutable")];
   });
   return [...errors, ...seriesErrors(event)];
 }

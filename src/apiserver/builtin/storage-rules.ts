@@ -57,6 +57,24 @@ function sourceMismatch(spec: Json): FieldError[] {
   return deepEqual(shown(source), shown(reference)) ? [] : [fieldInvalid("spec", {}, "must match dataSourceRef")];
 }
 
+const BETA_CLASS = "volume.beta.kubernetes.io/storage-class";
+
+/** Whether a claim's class moved from the annotation that named it formerly into its spec. */
+function isClassMoved(object: KubeObject, old: KubeObject): boolean {
+  const had = old.metadata.annotations?.[BETA_CLASS];
+  const has = object.metadata.annotations?.[BETA_CLASS];
+  return (
+    had !== undefined &&
+    specOf(old)["storageClassName"] === undefined &&
+    specOf(object)["storageClassName"] === had &&
+    (has === undefined || has === had)
+  );
+}
+
+function withoutClass({ storageClassName: _class, ...rest }: Json): Json {
+  return rest;
+}
+
 function claimUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
   const [spec, before] = [specOf(object), specOf(old)];
   const isBound = valueAt(object, "status.phase") === "Bound";
@@ -65,7 +83,7 @@ function claimUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
     const { volumeName: _none, ...rest } = expected as Record<string, unknown>;
     expected = rest;
   }
-  let changed: Json = spec;
+  let changed: Json = isClassMoved(object, old) ? withoutClass(spec) : spec;
   if (isBound) {
     const storage = valueAt(before, "resources.requests.storage");
     if (storage !== undefined && valueAt(spec, "resources.requests.storage") !== undefined)
