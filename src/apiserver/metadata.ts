@@ -585,7 +585,13 @@ export function metadataForUpdate(
   for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
     if (metadata[field] !== undefined) result[field] = metadata[field];
   for (const field of CLIENTS_OWN) if (!isEmpty(metadata[field])) result[field] = metadata[field];
-  const managedFields = isEmpty(metadata.managedFields) ? present.managedFields : metadata.managedFields;
+  // An empty list is the word for forgetting all owners, as one entry that says nothing is; saying nothing of them is not.
+  const managedFields =
+    metadata.managedFields?.length === 0
+      ? [{}]
+      : isEmpty(metadata.managedFields)
+        ? present.managedFields
+        : metadata.managedFields;
   if (!isEmpty(managedFields)) result["managedFields"] = managedFields;
   return result;
 }

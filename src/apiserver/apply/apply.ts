@@ -191,8 +191,7 @@ function ownersBeforeApply(
   const { changed } = compare({ metadata: {}, ...kind.empty }, present, kind.schema);
   const fields = writable(changed, kind, manager.subresource);
   if (fields === undefined) return [];
-  const { time: _time, ...entry } = newEntry({ ...manager, manager: "before-first-apply" }, "Update");
-  return [{ entry, fields }];
+  return [{ entry: newEntry({ ...manager, manager: "before-first-apply" }, "Update"), fields }];
 }
 
 /** Throws for an applied object whose values are not of their types: a plain failure, as Kubernetes has it. */
@@ -282,7 +281,9 @@ function tracked(
   const { schema } = kind;
   const sent = after.metadata.managedFields;
   const stored = before?.metadata.managedFields ?? [];
-  const known = isReset(sent) ? [] : (usable(sent) ?? readOwners(stored) ?? []);
+  // A part of an object does not speak for all of it.
+  const forgets = isReset(sent) && manager.subresource === undefined;
+  const known = forgets ? [] : ((isReset(sent) ? undefined : usable(sent)) ?? readOwners(stored) ?? []);
   // Nobody cares for the owners of an object that has none, until somebody applies it.
   if (before !== undefined && known.length === 0) return withMetadata(after, { managedFields: undefined });
   const owners = known.filter(isOfGroup(manager));
