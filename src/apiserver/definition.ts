@@ -149,6 +149,8 @@ export interface ResourceDefinition {
   /** Names such as `status` and `scale`. */
   readonly subresources: readonly SubresourceDefinition[];
   readonly schema: Schema | undefined;
+  /** Since which revision of the store a custom kind has its schema: objects from before are read by it anew. */
+  readonly schemaRevision?: number;
   readonly columns: readonly TableColumn[];
   /** Where objects lie: shared by all versions of a resource. */
   readonly storage: {

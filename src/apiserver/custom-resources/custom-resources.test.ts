@@ -185,6 +185,53 @@ describe("versions", () => {
   });
 });
 
+describe("a schema that changed", () => {
+  const text: JsonSchema = { type: "string" };
+  const schemaWith = (properties: Readonly<Record<string, JsonSchema>>) => ({
+    versions: [version("v1", object(properties))],
+  });
+  const change = (spec: object) =>
+    server.send("patch", CRDS, {
+      name: "things.example.com",
+      patchType: "application/merge-patch+json",
+      body: { spec },
+    });
+  const read = async (name: string) => server.send("get", "example.com/v1/things", { ...at, name });
+
+  it("shows in what was stored before: defaults are there, what nobody knows any more is not", async () => {
+    await establish(crdOf("things", schemaWith({ a: text })));
+    await create(thing("old", { a: "x" }));
+    await change(schemaWith({ a: text, b: { ...text, default: "later" } }));
+    await eventually(async () => expect(getPath(await read("old"), "spec")).toEqual({ a: "x", b: "later" }));
+    const all = { group: "example.com", version: "v1", resource: "things", namespace: "default" };
+    const { items } = await server.inside.list(all);
+    expect(items.map((item) => getPath(item, "spec"))).toEqual([{ a: "x", b: "later" }]);
+    const page = await server.inside.raw({ method: "GET", path: "/apis/example.com/v1/namespaces/default/things" });
+    const sent = JSON.parse(Buffer.from(page.body).toString()) as { items: readonly KubeObject[] };
+    expect(sent.items.map((item) => getPath(item, "spec"))).toEqual([{ a: "x", b: "later" }]);
+    const patched = await server.send("patch", "example.com/v1/things", {
+      ...at,
+      name: "old",
+      patchType: "application/merge-patch+json",
+      body: { metadata: { labels: { x: "y" } } },
+    });
+    expect([patched.metadata.generation, getPath(patched, "spec")]).toEqual([1, { a: "x", b: "later" }]);
+    await create(thing("new", { a: "y", b: "own" }));
+    await change(schemaWith({ b: text }));
+    await eventually(async () => expect(getPath(await read("old"), "spec")).toEqual({ b: "later" }));
+    expect(getPath(await read("new"), "spec")).toEqual({ b: "own" });
+  });
+
+  it("of another version is what objects are read by in that version", async () => {
+    const versions = [version("v1", object({ a: text })), version("v2", object({ b: { ...text, default: "two" } }))];
+    await establish(crdOf("things", { versions }));
+    await create(thing("one", { a: "x" }));
+    const shown = await server.send("get", "example.com/v2/things", { ...at, name: "one" });
+    expect([shown.apiVersion, getPath(shown, "spec")]).toEqual(["example.com/v2", { b: "two" }]);
+    expect(getPath(await read("one"), "spec")).toEqual({ a: "x" });
+  });
+});
+
 describe("schemas of CRDs", () => {
   const mistakes = async (spec: JsonSchema) =>
     causes(await refusal(server.send("create", CRDS, { body: crdOf("things", { versions: [version("v1", spec)] }) })));

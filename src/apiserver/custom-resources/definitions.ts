@@ -14,6 +14,7 @@ export function definitionsOf(crd: KubeObject, webhook?: ConversionWebhook): rea
     .filter(({ served }) => served)
     .map((version) => ({
       ...definitionOf(spec, version, isTerminating),
+      schemaRevision: Number(crd.metadata.resourceVersion ?? 0),
       ...(webhook === undefined ? {} : { webhook }),
     }));
 }

@@ -82,7 +82,7 @@ export function encodeAnswer(
       if (form.encoding === "yaml")
         return encodeText("yaml", isList ? shownList(object as KubeList, isTyped) : ordered(object));
       return isList
-        ? encodeList(object as KubeList, isTyped)
+        ? encodeList(object as KubeList, definition)
         : { contentType: "application/json", body: encodingOf(object as KubeObject) };
     }
   }
@@ -104,9 +104,10 @@ function withoutItemKinds(list: KubeList): object {
 /** Lists of custom resources name the page that follows also where there is none. */
 const untypedMetadata = ({ metadata }: KubeList) => ({ continue: "", ...metadata });
 
-function encodeList(list: KubeList, isTyped: boolean): Encoded | EncodedPieces {
+function encodeList(list: KubeList, { origin, schemaRevision = 0 }: ResourceDefinition): Encoded | EncodedPieces {
+  const isTyped = origin !== "custom";
   const contentType = "application/json";
-  const pieces = listPieces(list, isTyped);
+  const pieces = listPieces(list, isTyped, schemaRevision);
   const first = pieces.next().value ?? Buffer.alloc(0);
   const second = pieces.next();
   if (second.done === true) return { contentType, body: first };
@@ -118,8 +119,11 @@ function* following(taken: readonly Buffer[], rest: Iterable<Buffer>): Generator
   yield* rest;
 }
 
-/** Items of typed lists do not repeat their kind: it is the list's. Their bytes are the stored ones where there are any. */
-function* listPieces(list: KubeList, isTyped: boolean): Generator<Buffer, void> {
+/**
+ * Items of typed lists do not repeat their kind: it is the list's. Their bytes are the stored ones where there are any, of a
+ * schema that still holds.
+ */
+function* listPieces(list: KubeList, isTyped: boolean, schemaRevision: number): Generator<Buffer, void> {
   const { kind, apiVersion } = list;
   const metadata = isTyped ? list.metadata : untypedMetadata(list);
   const head = { kind: kind.replace(/List$/, ""), apiVersion };
@@ -136,6 +140,7 @@ function* listPieces(list: KubeList, isTyped: boolean): Generator<Buffer, void> 
     const [, held] = found;
     const isStored =
       held instanceof HeldRevision &&
+      held.revision >= schemaRevision &&
       withStoredForm(held, head, (value, start) => {
         writer.text(before + metadataHead(held.revision));
         writer.bytes(value, start);

@@ -16,6 +16,7 @@ import {
   withMetadata,
   type WriteOptions,
 } from "#machinery";
+import { hasRules } from "../custom-resources/rules.ts";
 import { type AdmissionView, admit, type WrittenAlongside } from "../admission.ts";
 import { hasSubresource, type RequestContext, type ResourceDefinition } from "../definition.ts";
 import { hasSpecFinalizers } from "../deletion.ts";
@@ -134,7 +135,8 @@ export async function modifyObject(
       const settled = settleMutation(definition, mutated, object, known);
       const counted =
         settled === object ? settled : countGeneration(definition, settled, old, context, address.subresource);
-      if (!deepEqual(counted, old)) {
+      // Rules may ask for the past of what did not change, too.
+      if (!deepEqual(counted, old) || asksForPast(definition)) {
         validateObject(definition, counted, old, { known, subresource: address.subresource, warn: context.warn });
         if (options.statusPatch !== undefined && definition.strategy.validateStatus !== undefined)
           validateObject(definition, counted, old, { known, subresource: "status" });
@@ -272,6 +274,10 @@ function withFinalizers(namespace: KubeObject, finalizers: readonly string[]): K
   const { finalizers: _none, ...spec } = (getPath(namespace, "spec") ?? {}) as Record<string, unknown>;
   return { ...namespace, spec } as KubeObject;
 }
+
+/** Whether rules may compare an object with what it was. */
+const asksForPast = ({ origin, schema }: ResourceDefinition): boolean =>
+  origin === "custom" && schema !== undefined && hasRules(schema.source);
 
 function countGeneration(
   { hasGeneration, strategy }: ResourceDefinition,

@@ -1,6 +1,16 @@
 import { assert, deepFreeze } from "#base";
-import { apiVersionOf, type KubeObject } from "#machinery";
+import { apiVersionOf, type KubeObject, type Schema } from "#machinery";
 import type { ResourceDefinition, VersionConversion } from "../definition.ts";
+
+/** Whether an object may have been written before its kind had the schema it has now. */
+const isOlder = ({ metadata }: KubeObject, { schemaRevision }: ResourceDefinition): boolean =>
+  schemaRevision !== undefined && Number(metadata.resourceVersion) < schemaRevision;
+
+/** Without what the schema does not know, and with its defaults; the object itself when it is so already. */
+function readBy(schema: Schema | undefined, object: KubeObject): KubeObject {
+  if (schema === undefined) return object;
+  return schema.applyDefaults(schema.prune(object, [])) as KubeObject;
+}
 
 /** Objects in the versions clients ask for, and in the one that is stored. */
 export class Versions {
@@ -28,10 +38,8 @@ export class Versions {
     const missing = [...new Set(objects)].filter((object) => object.apiVersion !== apiVersion && !cache.has(object));
     if (missing.length === 0) return undefined;
     return webhook.convert(missing, apiVersion).then((converted) => {
-      for (const [at, object] of missing.entries()) {
-        const pruned = schema?.prune(converted[at], []) ?? converted[at];
-        cache.set(object, deepFreeze((schema?.applyDefaults(pruned) ?? pruned) as KubeObject));
-      }
+      for (const [at, object] of missing.entries())
+        cache.set(object, deepFreeze(readBy(schema, converted[at] as KubeObject)));
     });
   }
 
@@ -50,20 +58,20 @@ export class Versions {
     return cache;
   }
 
-  /** The object in the version that was asked for. */
+  /** The object in the version that was asked for, by the schema that version has now. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject {
-    const { kind } = definition;
+    const { kind, webhook, origin, schema } = definition;
     const apiVersion = apiVersionOf(kind);
-    if (object.apiVersion === apiVersion && object.kind === kind.kind) return object;
+    const isAsked = object.apiVersion === apiVersion && object.kind === kind.kind;
+    if (isAsked && !isOlder(object, definition)) return object;
     const cache = this.#cacheOf(definition);
     let shown = cache.get(object);
     if (shown === undefined) {
-      assert(definition.webhook === undefined, "what a webhook converts is prepared before it is shown");
-      shown = deepFreeze({
-        ...(this.#conversionOf(definition)?.fromStored(object) ?? object),
-        apiVersion,
-        kind: kind.kind,
-      });
+      assert(isAsked || webhook === undefined, "what a webhook converts is prepared before it is shown");
+      const named = isAsked
+        ? object
+        : { ...(this.#conversionOf(definition)?.fromStored(object) ?? object), apiVersion, kind: kind.kind };
+      shown = deepFreeze(origin === "custom" ? readBy(schema, named) : named);
       cache.set(object, shown);
     }
     return shown;
