@@ -269,6 +269,41 @@ describe("CEL of Kubernetes", () => {
     expect(of(undefined)).toBeGreaterThan(10_000_000);
   });
 
+  test.each([
+    ["self.s == 'abc'", 3],
+    ["self.s == self.t", 1_204],
+    ["self.s.startsWith('abc')", 3],
+    ["self.s.contains('abc')", 2_002],
+    ["self.s.matches('^abc$')", 4_004],
+    ["self.s in self.l", 704],
+    ["self.l.all(x, x == 'abc')", 3_503],
+    ["self.l.exists(x, x.startsWith('abc'))", 4_203],
+    ["self.l.exists_one(x, x == 'a')", 2_804],
+    ["self.l.map(x, x + 'a').size() > 1", 21_015],
+    ["self.l.filter(x, x == 'a').size() > 1", 10_515],
+    ["self.m.all(k, k == 'abc')", 1_203],
+    ["has(self.s) ? self.s == 'x' : self.t == 'y'", 4],
+    ["self.s.split('/').size() == 2", 4_004],
+    ["self.l.join(',') == 'a'", 11_273],
+    ["self.l.isSorted()", 11_902],
+    ["sets.equivalent(self.l, ['a'])", 1_413],
+    ["isCIDR(self.s) && cidr(self.s).containsIP('1.2.3.4')", 4_009],
+    ["self.n > 5 && self.n < 7 || self.n == 9", 8],
+  ])("%s is estimated to cost what kube-apiserver estimates", (rule, cost) => {
+    const text = (maxLength: number) => ({ type: "string", maxLength }) as const;
+    const self = schemaType({
+      type: "object",
+      properties: {
+        s: text(5_000),
+        t: text(3_000),
+        n: { type: "integer" },
+        l: { type: "array", maxItems: 700, items: text(40) },
+        m: { type: "object", maxProperties: 300, additionalProperties: text(20) },
+      },
+    });
+    expect(new CelEnvironment({ variables: { self } }).compile(rule).estimatedCost).toBe(cost);
+  });
+
   test("object literals are checked by their type and become JSON", () => {
     const object = objectTypeOf({ op: dyn, path: dyn, value: dyn }, "JSONPatch");
     const environment = new CelEnvironment({

@@ -31,7 +31,12 @@ export interface CompileOptions {
 }
 
 const UNKNOWN_SIZE = 3_145_728;
-const sizeOfType = (type: CelType): number => ("sizeMax" in type ? (type.sizeMax ?? UNKNOWN_SIZE) : UNKNOWN_SIZE);
+/** Values that are read in no time, whatever they are. */
+const SMALL = new Set(["int", "uint", "double", "bool", "null_type"]);
+function sizeOfType(type: CelType): number {
+  if ("sizeMax" in type && type.sizeMax !== undefined) return type.sizeMax;
+  return type.kind === "simple" && SMALL.has(type.name) ? 0 : UNKNOWN_SIZE;
+}
 
 const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
 
@@ -176,7 +181,7 @@ export class Compiler implements ExpressionCompiler {
     if (variable !== undefined) return readVariable(variable);
     if (TYPE_NAMES.includes(name)) {
       const value = new TypeValue(name);
-      return { type: typeType, run: () => value, cost: 1, size: 1 };
+      return { type: typeType, run: () => value, cost: 1, size: 0 };
     }
     throw this.refuse(node, `undeclared reference to '${name}' (in container '')`);
   }
@@ -261,7 +266,7 @@ export class Compiler implements ExpressionCompiler {
         if (!(inner instanceof CelMap)) throw new CelRuntimeError("no such overload");
         return inner.get(key) !== undefined;
       },
-      cost: of.cost + 1,
+      cost: of.cost,
       size: 1,
     };
   }
@@ -344,10 +349,12 @@ export class Compiler implements ExpressionCompiler {
     if (resolved === undefined) throw this.noOverload(node, name, types, isMethod);
     const kind = resolved.candidates.find(({ cost }) => cost !== undefined)?.cost;
     const sizes = args.map(({ size }) => size);
+    const [first] = types;
+    const element = first?.kind === "list" ? sizeOfType(first.of) : 0;
     return {
       type: resolved.returns,
       run: runCall(resolved, args, kind),
-      cost: args.reduce((sum, { cost }) => sum + cost, callCost(kind, sizes)),
+      cost: args.reduce((sum, { cost }) => sum + cost, callCost(kind, sizes, element)),
       // How long a text of something else is, types do not say.
       size: name === "string" && types[0]?.kind === "simple" && types[0].name !== "string" ? Infinity : sum(sizes),
     };

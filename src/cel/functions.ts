@@ -14,8 +14,30 @@ import {
 /** Handlers say in their signature what they take; dispatch hands over nothing else. */
 type Handler = (...args: never[]) => Value;
 
-/** What a call costs beside the one unit of every call: nothing more, its texts read once, its lists read once or once for each element. */
-export type CallCost = "text" | "list" | "square" | undefined;
+/**
+ * What a call costs, where it is not one unit: its first text read once (`text`) or twice (`twice`), both of its texts (`both`),
+ * the shorter of two values (`least`), its second value alone (`prefix`, `members`, looked for in a network `address`, and held against a `format`), its first text for each part of the second
+ * (`within`, `pattern`), its list once (`list`), with its texts (`elements`, `joined`), for each element (`square`), or for each
+ * element of another (`pairs`, there and back `bothWays`).
+ */
+export type CallCost =
+  | "text"
+  | "twice"
+  | "both"
+  | "least"
+  | "prefix"
+  | "address"
+  | "format"
+  | "members"
+  | "within"
+  | "pattern"
+  | "list"
+  | "elements"
+  | "joined"
+  | "square"
+  | "pairs"
+  | "bothWays"
+  | undefined;
 
 /** One way to call a function. Methods have their receiver as first argument. */
 export interface Overload {
@@ -146,12 +168,50 @@ export function dispatch(resolved: Resolved, args: readonly Value[]): Value {
 }
 
 const TEXT_COST = 0.1;
+const PATTERN_COST = 0.25;
+/** Of the patterns of formats, whatever they are. */
+const FORMAT_COST = 32;
 
-/** What a call costs for values as large as these. */
-export function callCost(cost: CallCost, sizes: readonly number[]): number {
-  if (cost === undefined) return 1;
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  return 1 + Math.ceil(cost === "text" ? total * TEXT_COST : cost === "square" ? total * total : total);
+/** What a call costs for values as large as these; `element` is how large the elements of the first one may be. */
+export function callCost(cost: CallCost, sizes: readonly number[], element = 0): number {
+  const [first = 0, second = 0] = sizes;
+  const read = (size: number) => Math.ceil(size * TEXT_COST);
+  switch (cost) {
+    case undefined:
+      return 1;
+    case "text":
+      return read(first);
+    case "twice":
+      return 2 * read(first);
+    case "both":
+      return read(first + second);
+    case "least":
+      return read(Math.min(first, second));
+    case "prefix":
+      return read(second);
+    case "address":
+      return 4 + read(second);
+    case "format":
+      return FORMAT_COST * read(second);
+    case "members":
+      return second;
+    case "within":
+      return read(first) * read(second);
+    case "pattern":
+      return read(first + 1) * Math.ceil(second * PATTERN_COST);
+    case "elements":
+      return first * (1 + read(element));
+    case "joined":
+      return first * read(element) + read(first * second);
+    case "pairs":
+      return first * second + 1;
+    case "bothWays":
+      return 2 * first * second + 1;
+    case "square":
+      return 1 + first * first;
+    case "list":
+      return 1 + sizes.reduce((sum, size) => sum + size, 0);
+  }
 }
 
 /** How large a value is where cost is counted: characters, elements, entries; else one. */

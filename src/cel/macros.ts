@@ -156,6 +156,9 @@ class Loop {
   }
 }
 
+/** What a new list costs. */
+const LIST = 10;
+
 function predicateOf(compiler: Compiler, loop: Loop, node: Node): Compiled {
   const predicate = compiler.compile(node, loop.scope);
   if (!isAssignable(bool, predicate.type, new Map()))
@@ -189,7 +192,7 @@ function quantifier(compiler: Compiler, loop: Loop, node: Node, decisive: boolea
       if (failure !== undefined) throw failure;
       return !decisive;
     },
-    cost: loop.cost(3 + predicate.cost),
+    cost: loop.cost((decisive ? 4 : 3) + predicate.cost),
     size: 1,
   };
 }
@@ -206,7 +209,7 @@ function existsOne(compiler: Compiler, loop: Loop, node: Node): Compiled {
       });
       return count === 1;
     },
-    cost: loop.cost(3 + predicate.cost),
+    cost: 1 + loop.cost(2 + predicate.cost),
     size: 1,
   };
 }
@@ -224,7 +227,7 @@ function filter(compiler: Compiler, loop: Loop, node: Node): Compiled {
       });
       return kept;
     },
-    cost: loop.cost(12 + predicate.cost),
+    cost: LIST + loop.cost(13 + predicate.cost),
     size: loop.range.size,
   };
 }
@@ -242,7 +245,7 @@ function mapping(compiler: Compiler, loop: Loop, filterNode: Node | undefined, b
       });
       return made;
     },
-    cost: loop.cost(12 + body.cost + (predicate?.cost ?? 0)),
+    cost: LIST + loop.cost(12 + body.cost + (predicate?.cost ?? 0)),
     size: loop.range.size,
   };
 }

@@ -116,13 +116,17 @@ function textType({ format, maxLength }: JsonSchema): CelType {
   if (format === "date-time" || format === "date") return timestamp;
   if (format === "duration") return duration;
   if (format === "byte") return bytes;
-  return maxLength === undefined ? string : ({ ...string, sizeMax: maxLength } as CelType);
+  // Lengths are of characters, and sizes of bytes: a character has up to four.
+  return maxLength === undefined ? string : ({ ...string, sizeMax: 4 * maxLength } as CelType);
 }
+
+/** Names of members are compared in no time. */
+const KEY = { ...string, sizeMax: 0 } as CelType;
 
 function objectType(schema: JsonSchema, resolve: ResolveRef, isResource: boolean): CelType {
   const values = schema.additionalProperties;
   if (typeof values === "object" && schema.properties === undefined)
-    return { kind: "map", key: string, of: schemaType(values, resolve), sizeMax: maxElements(schema) };
+    return { kind: "map", key: KEY, of: schemaType(values, resolve), sizeMax: maxElements(schema) };
   // An object that says nothing about itself is a map of anything for built-in kinds' free-form parts.
   if (schema.properties === undefined && !isResource && schema["x-kubernetes-preserve-unknown-fields"] !== true)
     return values === true ? mapOf(string, dyn) : emptyObject;

@@ -42,7 +42,7 @@ interface Findings {
 }
 
 /** What a rule without any bound counts for in the cost of all. */
-const UNBOUNDED_FACTOR = 1_000;
+const UNBOUNDED_FACTOR = 1_000_000;
 const OLD_SELF = /(?<![\w."'])oldSelf\b/;
 const REASONS = ["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"] as const;
 
@@ -306,9 +306,9 @@ export function rulesErrors(
   schema: JsonSchema,
   path: string,
   { isRoot, uncorrelatable, cardinality }: RulePlace,
-): { readonly errors: readonly FieldError[]; readonly cost: number } {
+): { readonly errors: readonly FieldError[]; readonly spent: readonly Spent[] } {
   const errors: FieldError[] = [];
-  let cost = 0;
+  const spent: Spent[] = [];
   const type = schemaType(schema, undefined, isRoot);
   for (const [at, rule] of (schema["x-kubernetes-validations"] ?? []).entries()) {
     const place = `${path}.x-kubernetes-validations[${at}]`;
@@ -325,12 +325,12 @@ export function rulesErrors(
       try {
         const program = environment.compile(text, wanted);
         const estimate = program.estimatedCost * (cardinality ?? mostInOneRequest(schema));
-        cost += Math.min(estimate, ESTIMATED_COST_MAX * UNBOUNDED_FACTOR);
+        spent.push({ field: `${place}.${member}`, cost: Math.min(estimate, ESTIMATED_COST_MAX * UNBOUNDED_FACTOR) });
         if (estimate > ESTIMATED_COST_MAX)
           errors.push(
             fieldForbidden(
               `${place}.${member}`,
-              `estimated ${member} cost exceeds budget by factor of ${factorOf(estimate)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+              `estimated ${member} cost exceeds budget by factor of ${factorOf(estimate / ESTIMATED_COST_MAX)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
             ),
           );
         return true;
@@ -364,7 +364,13 @@ export function rulesErrors(
     if (rule.messageExpression?.trim())
       compile("messageExpression", rule.messageExpression, string, "messageExpression");
   }
-  return { errors, cost };
+  return { errors, spent };
+}
+
+/** What an expression is estimated to cost in one request, and where it stands. */
+export interface Spent {
+  readonly field: string;
+  readonly cost: number;
 }
 
 export interface RulePlace {
@@ -375,9 +381,10 @@ export interface RulePlace {
   readonly cardinality: number | undefined;
 }
 
-export const factorOf = (cost: number): string => {
-  const factor = cost / ESTIMATED_COST_MAX;
-  return factor > 100 ? "more than 100x" : `${factor.toFixed(1)}x`;
+export const factorOf = (factor: number): string => {
+  if (factor > 100) return "more than 100x";
+  // A factor close to one is not to read as one.
+  return `${factor.toFixed(factor < 1.5 ? 6 : 1)}x`;
 };
 
 const FIELD_PATH = /^(?:\.[^.[\]\s]+|\['[^']+'\])+$/;

@@ -10,8 +10,7 @@ import {
   type JsonSchema,
   Schema,
 } from "#machinery";
-import { defaultRuleErrors, factorOf, ruleFormErrors, rulesErrors } from "./rules.ts";
-import { ESTIMATED_COST_MAX } from "#cel";
+import { defaultRuleErrors, factorOf, ruleFormErrors, rulesErrors, type Spent } from "./rules.ts";
 
 const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
 const UNSUPPORTED = ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"];
@@ -36,6 +35,8 @@ const UNDEFINED = new Set(["default", "additionalProperties", "x-kubernetes-list
 const DEPTH_MAX = 100;
 /** Of the rules that cost too much, so many are named once more as what the whole costs. */
 const SPENDERS_MAX = 4;
+/** What all rules of a schema together may be estimated to cost. */
+const TOTAL_COST_MAX = 100_000_000;
 
 /** Schemas come from users: anything may stand in their place. */
 const isSchema = (value: unknown): boolean => isJsonObject(value);
@@ -56,6 +57,7 @@ interface Found {
   readonly schema: FieldError[];
   readonly structural: FieldError[];
   readonly rules: FieldError[];
+  readonly spent: Spent[];
   /** Looks at defaults, which is done where the whole is structural. */
   readonly defaults: (() => readonly FieldError[])[];
   /** Whether something stands in it that no structural schema can hold. */
@@ -71,8 +73,8 @@ const MISSING_TYPE: Readonly<Record<Level, string>> = {
 
 /** What keeps a CRD's schema from being structural, and its rules from being run. */
 export function schemaErrors(schema: JsonSchema, path: string): readonly FieldError[] {
-  const found: Found = { schema: [], structural: [], rules: [], defaults: [], isForeign: false };
-  const cost = walk(schema, path, { level: "root", depth: 0, uncorrelatable: undefined, cardinality: 1 }, found);
+  const found: Found = { schema: [], structural: [], rules: [], spent: [], defaults: [], isForeign: false };
+  walk(schema, path, { level: "root", depth: 0, uncorrelatable: undefined, cardinality: 1 }, found);
   // Whether a schema is structural is asked where it could be.
   const structural = found.isForeign ? [] : found.structural;
   const errors = [
@@ -81,10 +83,9 @@ export function schemaErrors(schema: JsonSchema, path: string): readonly FieldEr
     ...(found.isForeign || structural.length > 0 ? [] : found.defaults.flatMap((check) => check())),
     ...found.rules,
   ];
-  if (cost > ESTIMATED_COST_MAX) {
-    const spenders = errors
-      .filter(({ message }) => /estimated (?:rule|messageExpression) cost exceeds budget/.test(message))
-      .slice(0, SPENDERS_MAX);
+  const total = found.spent.reduce((sum, { cost }) => sum + cost, 0);
+  if (total > TOTAL_COST_MAX) {
+    const spenders = [...found.spent].sort((one, other) => other.cost - one.cost).slice(0, SPENDERS_MAX);
     errors.push(
       ...spenders.map(({ field }) =>
         fieldForbidden(
@@ -94,24 +95,24 @@ export function schemaErrors(schema: JsonSchema, path: string): readonly FieldEr
       ),
       fieldForbidden(
         path,
-        `x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factorOf(cost)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+        `x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factorOf(total / TOTAL_COST_MAX)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
       ),
     );
   }
   return errors;
 }
 
-/** Adds the mistakes of a schema and of all below it; gives what its rules are estimated to cost. */
-function walk(schema: JsonSchema, path: string, place: Place, found: Found): number {
+/** Adds the mistakes of a schema and of all below it, and what its rules are estimated to cost. */
+function walk(schema: JsonSchema, path: string, place: Place, found: Found): void {
   if (!isSchema(schema)) {
     found.schema.push(fieldInvalid(path, schema, "must be a schema"));
     found.isForeign = true;
-    return 0;
+    return;
   }
   if (isForeign(schema)) found.isForeign = true;
   if (place.depth > DEPTH_MAX) {
     found.schema.push(fieldForbidden(path, `schemas may not be nested more than ${DEPTH_MAX} levels deep`));
-    return 0;
+    return;
   }
   const before = found.schema.length + found.structural.length;
   found.schema.push(...memberErrors(schema, path), ...typeErrors(schema, path), ...listErrors(schema, path));
@@ -134,9 +135,8 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
         ...(schema.not === undefined ? [] : [[schema.not, "not"] as const]),
       ].flatMap(([one, at]) => missingErrors(one, schema, `${path}.${at}`, path)),
     );
-  let cost = 0;
   const below = (child: JsonSchema, at: string, level: Level, rest: Partial<Place> = {}) => {
-    cost += walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, found);
+    walk(child, at, { ...place, depth: place.depth + 1, level, ...rest }, found);
   };
   const isResource = place.level === "root" || schema["x-kubernetes-embedded-resource"] === true;
   for (const [name, child] of Object.entries(schema.properties ?? {})) {
@@ -167,9 +167,8 @@ function walk(schema: JsonSchema, path: string, place: Place, found: Found): num
       cardinality: place.cardinality,
     });
     found.rules.push(...rules.errors);
-    cost += rules.cost;
+    found.spent.push(...rules.spent);
   }
-  return cost;
 }
 
 /** What a structural schema has no place for. */

@@ -58,9 +58,9 @@ export class Versions {
     return cache;
   }
 
-  /** The object in the version that was asked for, by the schema that version has now. */
+  /** The object in the version that was asked for; one that was stored in that version, by the schema it has now. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject {
-    const { kind, webhook, origin, schema } = definition;
+    const { kind, webhook, schema } = definition;
     const apiVersion = apiVersionOf(kind);
     const isAsked = object.apiVersion === apiVersion && object.kind === kind.kind;
     if (isAsked && !isOlder(object, definition)) return object;
@@ -68,10 +68,11 @@ export class Versions {
     let shown = cache.get(object);
     if (shown === undefined) {
       assert(isAsked || webhook === undefined, "what a webhook converts is prepared before it is shown");
-      const named = isAsked
-        ? object
-        : { ...(this.#conversionOf(definition)?.fromStored(object) ?? object), apiVersion, kind: kind.kind };
-      shown = deepFreeze(origin === "custom" ? readBy(schema, named) : named);
+      shown = deepFreeze(
+        isAsked
+          ? readBy(schema, object)
+          : { ...(this.#conversionOf(definition)?.fromStored(object) ?? object), apiVersion, kind: kind.kind },
+      );
       cache.set(object, shown);
     }
     return shown;

@@ -48,28 +48,30 @@ const isZero = (value: Value): boolean => {
 /** Lists, sets and optional values. */
 export const collectionLibrary: readonly Overload[] = [
   ...SORTABLE.flatMap((type) => [
-    method(`list<${type}>.isSorted(): bool`, isSorted, "list"),
-    method(`list<${type}>.min(): ${type}`, (list: List) => extreme(list, "min", -1), "list"),
-    method(`list<${type}>.max(): ${type}`, (list: List) => extreme(list, "max", 1), "list"),
+    method(`list<${type}>.isSorted(): bool`, isSorted, "elements"),
+    method(`list<${type}>.min(): ${type}`, (list: List) => extreme(list, "min", -1), "elements"),
+    method(`list<${type}>.max(): ${type}`, (list: List) => extreme(list, "max", 1), "elements"),
   ]),
-  ...SUMMABLE.map(([type, zero]) => method(`list<${type}>.sum(): ${type}`, (list: List) => sum(list, zero), "list")),
+  ...SUMMABLE.map(([type, zero]) =>
+    method(`list<${type}>.sum(): ${type}`, (list: List) => sum(list, zero), "elements"),
+  ),
   method(
     "list<A>.indexOf(A): int",
     (list: List, value: Value) => position(list.findIndex((item) => isEqual(item, value))),
-    "list",
+    "elements",
   ),
   method(
     "list<A>.lastIndexOf(A): int",
     (list: List, value: Value) => position(list.findLastIndex((item) => isEqual(item, value))),
-    "list",
+    "elements",
   ),
-  call("sets.contains(list<A>, list<A>): bool", (a: List, b: List) => b.every((item) => has(a, item)), "list"),
+  call("sets.contains(list<A>, list<A>): bool", (a: List, b: List) => b.every((item) => has(a, item)), "pairs"),
   call(
     "sets.equivalent(list<A>, list<A>): bool",
     (a: List, b: List) => a.every((item) => has(b, item)) && b.every((item) => has(a, item)),
-    "list",
+    "bothWays",
   ),
-  call("sets.intersects(list<A>, list<A>): bool", (a: List, b: List) => a.some((item) => has(b, item)), "list"),
+  call("sets.intersects(list<A>, list<A>): bool", (a: List, b: List) => a.some((item) => has(b, item)), "pairs"),
   call("optional.of(A): optional<A>", (a: Value) => new Optional(a)),
   call("optional.none(): optional<A>", () => Optional.none),
   call("optional.ofNonZeroValue(A): optional<A>", (a: Value) => (isZero(a) ? Optional.none : new Optional(a))),

@@ -153,7 +153,7 @@ const urls: readonly Overload[] = [
     },
     "text",
   ),
-  call("isURL(string): bool", (text: string) => typeof parseUrl(text) !== "string", "text"),
+  call("isURL(string): bool", (text: string) => typeof parseUrl(text) !== "string"),
   method(`${U}.getScheme(): string`, (url: UrlValue) => url.parts.scheme),
   method(`${U}.getHost(): string`, (url: UrlValue) => url.parts.host),
   method(`${U}.getHostname(): string`, (url: UrlValue) =>
@@ -343,7 +343,7 @@ const namedFormats: readonly Overload[] = [
       const errors: readonly Value[] = format.check(text);
       return errors.length === 0 ? Optional.none : new Optional(errors);
     },
-    "text",
+    "format",
   ),
 ];
 

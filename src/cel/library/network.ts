@@ -180,13 +180,13 @@ export const networkLibrary: readonly Overload[] = [
   method(
     "net.CIDR.containsIP(string): bool",
     (cidr: CidrValue, text: string) => cidr.contains(ipOf(text).address),
-    "text",
+    "address",
   ),
   method("net.CIDR.containsCIDR(net.CIDR): bool", containsCidr),
   method(
     "net.CIDR.containsCIDR(string): bool",
     (cidr: CidrValue, text: string) => containsCidr(cidr, cidrOf(text)),
-    "text",
+    "address",
   ),
   method("net.CIDR.ip(): net.IP", (cidr: CidrValue) => new IpValue(cidr.address)),
   method("net.CIDR.prefixLength(): int", (cidr: CidrValue) => BigInt(cidr.length)),

@@ -36,8 +36,8 @@ const arithmetic: readonly Overload[] = [
   call("_+_(int, int): int", (a: bigint, b: bigint) => checkedInt(a + b)),
   call("_+_(uint, uint): uint", (a: Uint, b: Uint) => checkedUint(a.value + b.value)),
   call("_+_(double, double): double", (a: number, b: number) => a + b),
-  call("_+_(string, string): string", (a: string, b: string) => a + b, "text"),
-  call("_+_(bytes, bytes): bytes", (a: Uint8Array, b: Uint8Array) => Uint8Array.from([...a, ...b]), "text"),
+  call("_+_(string, string): string", (a: string, b: string) => a + b, "both"),
+  call("_+_(bytes, bytes): bytes", (a: Uint8Array, b: Uint8Array) => Uint8Array.from([...a, ...b]), "both"),
   call("_+_(list<A>, list<A>): list<A>", (a: readonly Value[], b: readonly Value[]) => addLists(a, b)),
   call("_+_(timestamp, duration): timestamp", (a: Timestamp, b: Duration) => new Timestamp(a.nanos + b.nanos)),
   call("_+_(duration, timestamp): timestamp", (a: Duration, b: Timestamp) => new Timestamp(a.nanos + b.nanos)),
@@ -77,7 +77,7 @@ const comparisons: readonly Overload[] = [
           const order = compareValues(a, b);
           return order !== undefined && holds(order);
         },
-        left === "string" ? "text" : undefined,
+        left === "string" ? "least" : undefined,
       );
     return [
       ordered("_<_", (order) => order < 0),
@@ -86,9 +86,9 @@ const comparisons: readonly Overload[] = [
       ordered("_>=_", (order) => order >= 0),
     ];
   }),
-  call("_==_(A, A): bool", (a: Value, b: Value) => isEqual(a, b), "text"),
-  call("_!=_(A, A): bool", (a: Value, b: Value) => !isEqual(a, b), "text"),
-  call("@in(A, list<A>): bool", (a: Value, list: readonly Value[]) => list.some((item) => isEqual(a, item)), "list"),
+  call("_==_(A, A): bool", (a: Value, b: Value) => isEqual(a, b), "least"),
+  call("_!=_(A, A): bool", (a: Value, b: Value) => !isEqual(a, b), "least"),
+  call("@in(A, list<A>): bool", (a: Value, list: readonly Value[]) => list.some((item) => isEqual(a, item)), "members"),
   call("@in(A, map<A, B>): bool", (a: Value, map: CelMap) => map.get(a) !== undefined),
 ];
 

@@ -176,21 +176,21 @@ function quote(text: string): string {
 
 /** Strings and regular expressions. */
 export const stringLibrary: readonly Overload[] = [
-  method("string.contains(string): bool", (a: string, b: string) => a.includes(b), "text"),
-  method("string.startsWith(string): bool", (a: string, b: string) => a.startsWith(b), "text"),
-  method("string.endsWith(string): bool", (a: string, b: string) => a.endsWith(b), "text"),
-  method("string.matches(string): bool", matches, "text"),
-  call("matches(string, string): bool", matches, "text"),
+  method("string.contains(string): bool", (a: string, b: string) => a.includes(b), "within"),
+  method("string.startsWith(string): bool", (a: string, b: string) => a.startsWith(b), "prefix"),
+  method("string.endsWith(string): bool", (a: string, b: string) => a.endsWith(b), "prefix"),
+  method("string.matches(string): bool", matches, "pattern"),
+  call("matches(string, string): bool", matches, "pattern"),
   method(
     "string.find(string): string",
     (a: string, pattern: string) => {
       const matcher = patternOf(pattern).matcher(a);
       return matcher.find() ? (matcher.group() ?? "") : "";
     },
-    "text",
+    "pattern",
   ),
-  method("string.findAll(string): list<string>", (a: string, pattern: string) => findAll(a, pattern, -1n), "text"),
-  method("string.findAll(string, int): list<string>", findAll, "text"),
+  method("string.findAll(string): list<string>", (a: string, pattern: string) => findAll(a, pattern, -1n), "pattern"),
+  method("string.findAll(string, int): list<string>", findAll, "pattern"),
   method("string.charAt(int): string", (a: string, at: bigint) => {
     const all = chars(a);
     return all[indexIn(at, all.length)] ?? "";
@@ -204,18 +204,18 @@ export const stringLibrary: readonly Overload[] = [
   method(
     "string.replace(string, string): string",
     (a: string, old: string, by: string) => replace(a, old, by, -1n),
-    "text",
+    "twice",
   ),
-  method("string.replace(string, string, int): string", replace, "text"),
-  method("string.split(string): list<string>", (a: string, separator: string) => split(a, separator, -1n), "text"),
-  method("string.split(string, int): list<string>", split, "text"),
+  method("string.replace(string, string, int): string", replace, "twice"),
+  method("string.split(string): list<string>", (a: string, separator: string) => split(a, separator, -1n), "twice"),
+  method("string.split(string, int): list<string>", split, "twice"),
   method("string.substring(int): string", (a: string, from: bigint) => substring(a, from), "text"),
   method("string.substring(int, int): string", substring, "text"),
   method("string.trim(): string", (a: string) => a.trim(), "text"),
   method("string.format(list<dyn>): string", format, "text"),
   call("strings.quote(string): string", quote, "text"),
-  method("list<string>.join(): string", (a: readonly string[]) => joined(a, ""), "list"),
-  method("list<string>.join(string): string", joined, "list"),
+  method("list<string>.join(): string", (a: readonly string[]) => joined(a, ""), "joined"),
+  method("list<string>.join(string): string", joined, "joined"),
   call("jsonpatch.escapeKey(string): string", (a: string) => a.replaceAll("~", "~0").replaceAll("/", "~1"), "text"),
 ];
 
