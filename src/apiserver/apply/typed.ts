@@ -159,9 +159,7 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
   // A list that Go has none of any more: its items are gone.
   if (after === null && Array.isArray(before)) {
     const past = ownableItemsOf(before, schema);
-    return past === undefined
-      ? { changed: undefined, removed: LEAF }
-      : compareMembers(past, new Map(), () => schema?.items);
+    if (past !== undefined) return compareMembers(past, new Map(), () => schema?.items);
   }
   return deepEqual(before, after) ? SAME : { changed: LEAF, removed: undefined };
 }
