@@ -221,3 +221,15 @@ export function parseTime(text: string | null | undefined): number | undefined {
   const epochMs = Date.parse(text);
   return Number.isNaN(epochMs) ? undefined : epochMs;
 }
+
+/** Where kubectl keeps what it applied on the client's side last. */
+export const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+
+/** What kubectl applied on the client's side last; `undefined` where that is not known. */
+export function lastAppliedOf({ metadata }: KubeObject): unknown {
+  try {
+    return JSON.parse(metadata.annotations?.[LAST_APPLIED] ?? "");
+  } catch {
+    return undefined;
+  }
+}

@@ -189,7 +189,8 @@ function shown(value: unknown): string {
   return typeof value === "string" ? goQuoted(value) : goJson(value);
 }
 
-const ESCAPES: Readonly<Record<string, string>> = {
+/** Letters that Go writes by a name of their own, within whatever quotes. */
+export const GO_ESCAPES: Readonly<Record<string, string>> = {
   "\x07": "\\a",
   "\b": "\\b",
   "\f": "\\f",
@@ -197,9 +198,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "\r": "\\r",
   "\t": "\\t",
   "\v": "\\v",
-  '"': '\\"',
   "\\": "\\\\",
 };
+const ESCAPES: Readonly<Record<string, string>> = { ...GO_ESCAPES, '"': '\\"' };
 
 /** A text in quotes as Go's `%q` writes it. */
 export function goQuoted(text: string): string {
@@ -218,7 +219,9 @@ export function goQuoted(text: string): string {
 export function goSorted(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(goSorted).join(",")}]`;
   if (typeof value !== "object" || value === null) return goJson(value ?? null);
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${members.map(([name, member]) => `${goJson(name)}:${goSorted(member)}`).join(",")}}`;
 }
 

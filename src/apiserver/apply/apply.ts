@@ -55,18 +55,16 @@ const UNOWNED = new Set([
 
 const holdsNothing = (value: unknown) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
 
-/** The same of an object as it is kept: of its metadata, Go keeps nothing that is empty. */
-function ownedWhenKept(object: KubeObject): Readonly<Record<string, unknown>> {
-  const { metadata, ...rest } = owned(object);
-  const kept = Object.entries(metadata as Readonly<Record<string, unknown>>).filter(
-    ([, value]) => !holdsNothing(value),
+/**
+ * The part of an object whose fields are owned by managers. `isKept` leaves out what is empty in its metadata, of which Go
+ * keeps nothing.
+ */
+function owned(object: KubeObject, isKept = false): Readonly<Record<string, unknown>> {
+  const metadata = Object.fromEntries(
+    Object.entries(object.metadata ?? {}).filter(
+      ([key, value]) => !UNOWNED.has(key) && !(isKept && holdsNothing(value)),
+    ),
   );
-  return { metadata: Object.fromEntries(kept), ...rest };
-}
-
-/** The part of an object whose fields are owned by managers. */
-function owned(object: KubeObject): Readonly<Record<string, unknown>> {
-  const metadata = Object.fromEntries(Object.entries(object.metadata ?? {}).filter(([key]) => !UNOWNED.has(key)));
   return { metadata, ...copyWithout(object, "apiVersion", "kind", "metadata") };
 }
 
@@ -288,7 +286,7 @@ function tracked(
   if (before !== undefined && known.length === 0) return withMetadata(after, { managedFields: undefined });
   const owners = known.filter(isOfGroup(manager));
   const past = before === undefined ? { metadata: {}, ...kind.empty } : owned(before);
-  const comparison = compare(past, ownedWhenKept(after), schema);
+  const comparison = compare(past, owned(after, true), schema);
   const changed = writable(comparison.changed, kind, manager.subresource);
   const removed = writable(comparison.removed, kind, manager.subresource);
   const self = owners.find((owner) => isBy(manager, "Update", owner));

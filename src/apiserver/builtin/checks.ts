@@ -26,6 +26,9 @@ const CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/6
 /** The value below a dotted path. */
 export const valueAt = (value: unknown, path: string): unknown => getPath(value, ...path.split("."));
 
+/** The annotation that named a claim's or a volume's class before there was a field for it. */
+export const FORMER_CLASS = "volume.beta.kubernetes.io/storage-class";
+
 /** What refusals show of the value below a dotted path: a list or a map that a client sent empty is not `null` there. */
 export function heldAt(value: unknown, path: string): unknown {
   const at = path.lastIndexOf(".");

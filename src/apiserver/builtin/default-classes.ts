@@ -1,5 +1,6 @@
 /** Classes that a user left to the cluster: a claim's class of storage, an ingress's controller. */
 import { getPath, type KubeObject, parseTime, setPath } from "#machinery";
+import { FORMER_CLASS } from "./checks.ts";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 
 /** Gives all classes of a kind. */
@@ -9,8 +10,6 @@ const STORAGE_DEFAULT = [
   "storageclass.kubernetes.io/is-default-class",
   "storageclass.beta.kubernetes.io/is-default-class",
 ];
-/** Where classes stood before they had a field. */
-const STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class";
 const INGRESS_DEFAULT = ["ingressclass.kubernetes.io/is-default-class"];
 const INGRESS_CLASS = "kubernetes.io/ingress.class";
 
@@ -40,7 +39,7 @@ export const defaultStorageClass = (classes: ListClasses): AdmissionPlugin => ({
   handles: (request) =>
     isCreateOf(request, "", "persistentvolumeclaims") &&
     getPath(request.object, "spec", "storageClassName") === undefined &&
-    !isAnnotated(request.object, STORAGE_CLASS),
+    !isAnnotated(request.object, FORMER_CLASS),
   mutate: async ({ object }) =>
     withClass(
       object,

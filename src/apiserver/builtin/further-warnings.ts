@@ -1,12 +1,11 @@
 /** What writers of other kinds should know, in kube-apiserver's words. */
 import type { JsonSchema, KubeObject } from "#machinery";
 import type { Strategy } from "../definition.ts";
-import { listAt, valueAt } from "./checks.ts";
+import { listAt, valueAt, FORMER_CLASS } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
 import { fractionWarnings, oldLabelWarning, oldVolumeWarnings, termWarnings } from "./warning-checks.ts";
 
-const CLASS = "volume.beta.kubernetes.io/storage-class";
-const OLD_CLASS = `metadata.annotations[${CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead`;
+const OLD_CLASS = `metadata.annotations[${FORMER_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead`;
 
 const annotated = (object: KubeObject, key: string) => object.metadata.annotations?.[key] !== undefined;
 
@@ -14,7 +13,7 @@ function volumeWarnings(volume: KubeObject): readonly string[] {
   const spec = (valueAt(volume, "spec") ?? {}) as Json;
   const path = "spec.nodeAffinity.required.nodeSelectorTerms";
   return [
-    ...(annotated(volume, CLASS) ? [OLD_CLASS] : []),
+    ...(annotated(volume, FORMER_CLASS) ? [OLD_CLASS] : []),
     ...(spec["persistentVolumeReclaimPolicy"] === "Recycle"
       ? [
           "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
@@ -77,7 +76,7 @@ const furtherWarnings: Readonly<Record<string, Strategy>> = {
   PersistentVolume: { warnings: volumeWarnings },
   PersistentVolumeClaim: {
     warnings: (claim) => [
-      ...(annotated(claim, CLASS) ? [OLD_CLASS] : []),
+      ...(annotated(claim, FORMER_CLASS) ? [OLD_CLASS] : []),
       ...fractionWarnings(valueAt(claim, "spec.resources.requests"), ["storage"], "spec.resources.requests"),
     ],
   },

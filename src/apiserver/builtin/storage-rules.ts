@@ -15,7 +15,17 @@ import {
 } from "#machinery";
 import { deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
-import { filled, heldAt, labelSelectorErrors, listAt, NOT_NEGATIVE, repetitions, specOf, valueAt } from "./checks.ts";
+import {
+  filled,
+  heldAt,
+  labelSelectorErrors,
+  listAt,
+  NOT_NEGATIVE,
+  repetitions,
+  specOf,
+  valueAt,
+  FORMER_CLASS,
+} from "./checks.ts";
 import { goDiff, goValue } from "./go-values.ts";
 import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -57,12 +67,10 @@ function sourceMismatch(spec: Json): FieldError[] {
   return deepEqual(shown(source), shown(reference)) ? [] : [fieldInvalid("spec", {}, "must match dataSourceRef")];
 }
 
-const BETA_CLASS = "volume.beta.kubernetes.io/storage-class";
-
 /** Whether a claim's class moved from the annotation that named it formerly into its spec. */
 function isClassMoved(object: KubeObject, old: KubeObject): boolean {
-  const had = old.metadata.annotations?.[BETA_CLASS];
-  const has = object.metadata.annotations?.[BETA_CLASS];
+  const had = old.metadata.annotations?.[FORMER_CLASS];
+  const has = object.metadata.annotations?.[FORMER_CLASS];
   return (
     had !== undefined &&
     specOf(old)["storageClassName"] === undefined &&

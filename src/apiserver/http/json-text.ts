@@ -1,3 +1,5 @@
+import { GO_ESCAPES } from "#machinery";
+
 /** What is wrong with a text that should be JSON, in Go's words, and what JSON readers silently drop. */
 export interface JsonScan {
   /** Paths of members that appear twice in one object, such as `spec.containers[0].name`, in order. */
@@ -176,17 +178,7 @@ function unfinishedNumber(text: string, at: number, before: string, isBytes: boo
   return `invalid character ${shownCharacter(text, next, isBytes)} ${isPoint ? "after decimal point" : "in exponent of"} ${isPoint ? "in " : ""}numeric literal`;
 }
 
-const ESCAPED: Readonly<Record<string, string>> = {
-  "\u0007": "\\a",
-  "\b": "\\b",
-  "\f": "\\f",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\v": "\\v",
-  "\\": "\\\\",
-  "'": "\\'",
-};
+const ESCAPED: Readonly<Record<string, string>> = { ...GO_ESCAPES, "'": "\\'" };
 
 /** A character as Go quotes it: it knows bytes only, so that of a longer one the first is shown. */
 function shownCharacter(text: string, at: number, isBytes: boolean): string {

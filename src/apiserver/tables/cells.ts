@@ -1,4 +1,5 @@
 import { formatLabelSelector, getPath, type KubeObject, type LabelSelector, parseTime } from "#machinery";
+import { FORMER_CLASS } from "../builtin/checks.ts";
 import { ageOf, durationText } from "./ages.ts";
 import { eventCells } from "./event-cells.ts";
 import { balancersOf, furtherCells, shownModes } from "./further-cells.ts";
@@ -142,7 +143,7 @@ const cells: Readonly<Record<string, Cells>> = {
     at(o, "spec", "volumeName") ?? "",
     at(o, "spec", "volumeName") ? (at(o, "status", "capacity", "storage") ?? "0") : "",
     at(o, "spec", "volumeName") ? shownModes(at(o, "status", "accessModes")) : "",
-    o.metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? at(o, "spec", "storageClassName") ?? "",
+    o.metadata.annotations?.[FORMER_CLASS] ?? at(o, "spec", "storageClassName") ?? "",
     at(o, "spec", "volumeAttributesClassName") ?? "<unset>",
     age(o, now),
     at(o, "spec", "volumeMode") ?? "Filesystem",

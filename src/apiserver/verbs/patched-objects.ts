@@ -8,6 +8,7 @@ import {
   badRequest,
   fieldInvalid,
   goJson,
+  goSorted,
   goText,
   invalid,
   isJsonObject,
@@ -116,7 +117,7 @@ const METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /** The object a patch led to as Go writes it: what it went through by the order of names, all else in the order of types. */
 function patchedText({ origin }: ResourceDefinition, patched: KubeObject, body: unknown): string {
   // Custom objects are maps, and maps have the order of their keys.
-  if (origin === "custom") return goJson(sorted(patched));
+  if (origin === "custom") return goSorted(patched);
   if (!isJsonObject(patched.metadata)) return textOf(patched, touchedBy(body), !Array.isArray(body));
   const order = (goFields(METADATA) ?? []).map(({ json }) => json);
   const metadata = Object.fromEntries(
@@ -146,7 +147,7 @@ const sorted = (value: unknown): unknown =>
 
 /** `isMerged` says that what a patch put there was read before, so that it has the order of its keys. */
 function textOf(value: unknown, touched: Touched | undefined, isMerged: boolean): string {
-  if (isMerged && touched !== undefined && Object.keys(touched).length === 0) return goJson(sorted(value ?? null));
+  if (isMerged && touched !== undefined && Object.keys(touched).length === 0) return goSorted(value ?? null);
   if (touched !== undefined && Array.isArray(value))
     return `[${value.map((item, at) => textOf(item, touched[at], isMerged)).join(",")}]`;
   if (touched === undefined || !isJsonObject(value) || Object.keys(touched).length === 0) return goJson(value ?? null);

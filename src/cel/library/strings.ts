@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { GO_ESCAPES } from "#machinery";
 import { call, method, type Overload } from "../functions.ts";
 import {
   CelMap,
@@ -159,19 +160,10 @@ function formatText(value: Value): string {
   return display(value);
 }
 
+const ESCAPES: Readonly<Record<string, string>> = { ...GO_ESCAPES, '"': '\\"' };
+
 function quote(text: string): string {
-  const escapes: Readonly<Record<string, string>> = {
-    "\x07": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    "\\": "\\\\",
-    '"': '\\"',
-  };
-  return `"${[...text].map((char) => escapes[char] ?? char).join("")}"`;
+  return `"${[...text].map((char) => ESCAPES[char] ?? char).join("")}"`;
 }
 
 /** Strings and regular expressions. */

@@ -1,7 +1,6 @@
 import { deepEqual } from "#base";
-import { type KubeObject, withAnnotations } from "#machinery";
+import { type KubeObject, LAST_APPLIED, lastAppliedOf, withAnnotations } from "#machinery";
 
-const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 /** Fields by which items of a list are told apart, the first that all of them have. */
 const ITEM_KEYS = ["name", "containerPort", "port", "mountPath", "devicePath", "topologyKey", "ip"];
 
@@ -16,16 +15,8 @@ export function applied(live: KubeObject, file: KubeObject): KubeObject {
   // Marks of the control plane stand among a user's labels and annotations: without them there the maps stay all the same.
   const { labels = {}, annotations = {} } = file.metadata;
   const given = { ...file, metadata: { ...file.metadata, labels, annotations } };
-  const merged = merge(live, given, lastApplied(live)) as KubeObject;
+  const merged = merge(live, given, lastAppliedOf(live)) as KubeObject;
   return withAnnotations(merged, { [LAST_APPLIED]: live.metadata.annotations?.[LAST_APPLIED] });
-}
-
-function lastApplied({ metadata }: KubeObject): unknown {
-  try {
-    return JSON.parse(metadata.annotations?.[LAST_APPLIED] ?? "null");
-  } catch {
-    return undefined;
-  }
 }
 
 function merge(live: unknown, file: unknown, last: unknown): unknown {
