@@ -79,6 +79,9 @@ export interface Room {
    */
   standAside(key: string, resume: () => void): boolean;
   leave(): void;
+  isAside(key: string): boolean;
+  /** Who has stood aside for so long, the longest first. */
+  late(forMs: number): Iterable<string>;
 }
 
 /**
@@ -344,6 +347,14 @@ export function withFlow(
         return true;
       },
       leave: goOn,
+      isAside: (key) => aside.has(key),
+      *late(forMs) {
+        const beforeMs = clock.monotonicMs() - forMs;
+        for (const [key, { sinceMs }] of aside) {
+          if (sinceMs > beforeMs) return;
+          yield key;
+        }
+      },
     },
     get flow() {
       return {

@@ -6,6 +6,7 @@ export const faultNames = {
   up: "ends every fault",
   down: "connections are refused",
   slow: "each answer is late (--latency)",
+  throttled: "everything but its health is answered with 429",
   hanging: "requests are accepted and never answered",
   flapping: "goes down and comes back, again and again (--period)",
   "nodes-lost": "nodes stop reporting (--nodes; default all)",
@@ -43,6 +44,9 @@ export async function applyFault(
       return;
     case "slow":
       member.setFaults({ latencyMs });
+      return;
+    case "throttled":
+      member.setFaults({ isThrottling: true });
       return;
     case "hanging":
       member.setFaults({ isHanging: true });

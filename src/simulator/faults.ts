@@ -1,5 +1,5 @@
 import { type Clock, sleep } from "#base";
-import { internalError, type Transport, type WatchHandle, type WatchSink } from "#machinery";
+import { internalError, tooManyRequests, type Transport, type WatchHandle, type WatchSink } from "#machinery";
 
 /** What is wrong with a simulated member's API server at present. */
 export interface Faults {
@@ -13,6 +13,8 @@ export interface Faults {
   healthStatus: number | undefined;
   /** Says that it is well, and refuses everything else. */
   isLying: boolean;
+  /** Says that it is well, and answers 429 to everything else. */
+  isThrottling: boolean;
   /** Goes down and comes back, for this long each; 0 for steady. */
   flapMs: number;
 }
@@ -23,6 +25,7 @@ export const NO_FAULTS: Readonly<Faults> = {
   latencyMs: 0,
   healthStatus: undefined,
   isLying: false,
+  isThrottling: false,
   flapMs: 0,
 };
 
@@ -41,6 +44,8 @@ export class ConnectionRefused extends Error {
   }
 }
 
+/** As a kube-apiserver says it. */
+const THROTTLED = "Too many requests, please try again later.";
 /** As long as an HTTP client waits before it gives up. */
 const HANG_MS = 32_000;
 /** Events of a watch that are held back while nothing gets through. */
@@ -57,6 +62,7 @@ export function withFaults(
   async function pass<R>(work: () => Promise<R>, signal?: AbortSignal, isHealth = false): Promise<R> {
     if (isRefusing(faults, clock.now())) throw new ConnectionRefused(name);
     if (faults.isLying && !isHealth) throw internalError(`the API server of ${name} fails`);
+    if (faults.isThrottling && !isHealth) throw tooManyRequests(THROTTLED, 1);
     if (faults.isHanging) {
       await sleep(clock, HANG_MS, signal);
       throw new Error(signal?.aborted ? "aborted" : `the API server of ${name} did not answer`);
@@ -69,20 +75,26 @@ export function withFaults(
   return {
     send: (request) => pass(() => transport.send(request), request.signal),
     list: (request) => pass(() => transport.list(request), request.signal),
-    raw: (request) =>
-      pass(
+    raw: (request) => {
+      const isHealth = isHealthPath(request.path);
+      const refused = isHealth ? faults.healthStatus : faults.isThrottling ? 429 : undefined;
+      return pass(
         () =>
-          faults.healthStatus !== undefined && isHealthPath(request.path)
-            ? Promise.resolve({ status: faults.healthStatus, headers: {}, body: new Uint8Array() })
-            : transport.raw(request),
+          refused === undefined
+            ? transport.raw(request)
+            : Promise.resolve({ status: refused, headers: { "retry-after": "1" }, body: new Uint8Array() }),
         request.signal,
-        isHealthPath(request.path),
-      ),
+        // A refusal is an answer here.
+        isHealth || refused !== undefined,
+      );
+    },
     watch(request, sink) {
-      if (isRefusing(faults, clock.now()) || faults.isLying) {
+      if (isRefusing(faults, clock.now()) || faults.isLying || faults.isThrottling) {
         let isStopped = false;
         queueMicrotask(() => {
-          if (!isStopped) sink.closed(new ConnectionRefused(name));
+          if (isStopped) return;
+          const isThrottled = faults.isThrottling && !isRefusing(faults, clock.now());
+          sink.closed(isThrottled ? tooManyRequests(THROTTLED, 1) : new ConnectionRefused(name));
         });
         return { stop: () => (isStopped = true) };
       }

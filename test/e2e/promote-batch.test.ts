@@ -241,6 +241,34 @@ test("[DR-31] cli 14.1: many at once by one policy a namespace; again it is noth
   expect(pods).toEqual(before[1]);
 });
 
+test("cli 14.1: the undo of a plan that only added a policy takes the policy back, and leaves the template that was there", {
+  timeout: LIMIT_MS,
+}, async () => {
+  const settings = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { namespace: "default", name: "bare" },
+    data: { a: "1" },
+  };
+  await member.create(ConfigMap, settings as ConfigMap);
+  const { metadata } = await plane.create(ConfigMap, settings as ConfigMap);
+  const file = join(folder, "policy-only.json");
+  const words = ["cm", "bare", "-n", "default"];
+  const planned = await promote(...words, "--dry-run", "--plan-file", file);
+  expect(planned.stdout).toContain("it is in the control plane: only its policy is made");
+  const at = { namespace: "default", name: "bare" };
+  const policies = async () =>
+    (await plane.list(PropagationPolicy, { namespace: "default" })).items.map((policy) => policy.metadata.name);
+  const before = await policies();
+  expect(await promote("--plan-file", file, "--yes", "--wait")).toMatchObject({ code: 0 });
+  expect(await policies()).toHaveLength(before.length + 1);
+  const undone = await promote("--undo", "-f", file, "--yes");
+  expect(undone).toMatchObject({ code: 0, stdout: expect.stringMatching(/1 done, 0 failed, 0 skipped\n$/) });
+  expect(await policies()).toEqual(before);
+  expect((await plane.get(ConfigMap, at)).metadata.uid).toBe(metadata.uid);
+  expect((await member.get(ConfigMap, at)).data).toEqual({ a: "1" });
+});
+
 test("cli 14.1: a CRD comes before what is of it, and a manifest names what is meant", {
   timeout: LIMIT_MS,
 }, async () => {

@@ -1,7 +1,7 @@
 /** Objects of a member that become templates: what was running goes on running (cli.md §9). */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment, Namespace, Pod, Service } from "#apis/kubernetes";
-import { PropagationPolicy, ResourceBinding, safeHash } from "#apis/karmada";
+import { PropagationPolicy, ResourceBinding, ResourceInterpreterCustomization, safeHash } from "#apis/karmada";
 import { type Client, createClient } from "#client";
 import { runCommand } from "#cli";
 import type { Fleet } from "#controlplane";
@@ -250,4 +250,61 @@ test("cli §9.2: what is there already, what is missing and what cannot be is sa
       code: 1,
       stderr: expect.stringContaining(message),
     });
+});
+
+test("cli 14.1: --dependencies follows to the end, also in a ring, and all of it is taken over", {
+  timeout: 120_000,
+}, async () => {
+  const luaScript = `
+    function GetDependencies(desiredObj)
+      local dependencies = {}
+      if desiredObj.data ~= nil and desiredObj.data.next ~= nil then
+        dependencies[1] = {
+          apiVersion = "v1", kind = "ConfigMap", namespace = desiredObj.metadata.namespace, name = desiredObj.data.next
+        }
+      end
+      return dependencies
+    end`;
+  await plane.create(ResourceInterpreterCustomization, {
+    apiVersion: "config.karmada.io/v1alpha1",
+    kind: "ResourceInterpreterCustomization",
+    metadata: { name: "chains" },
+    spec: {
+      target: { apiVersion: "v1", kind: "ConfigMap" },
+      customizations: { dependencyInterpretation: { luaScript } },
+    },
+  } as unknown as ResourceInterpreterCustomization);
+  const chain = ["ring-a", "ring-b", "ring-c", "ring-d"];
+  for (const [at, name] of chain.entries())
+    await member.create(ConfigMap, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: inShop(name),
+      data: { next: chain[(at + 1) % chain.length] ?? "" },
+    });
+  const promoted = await promote("configmap", "ring-a", "-n", "shop", "-C", "member1", "-d");
+  expect([promoted.code, promoted.stderr]).toEqual([0, ""]);
+  const made = [...promoted.stdout.matchAll(/^Dependency resource .*\(shop\/(\S+)\) is promoted successfully$/gm)];
+  expect(made.map(([, name]) => name)).toEqual(["ring-b", "ring-c", "ring-d"]);
+  for (const name of chain)
+    await eventually(
+      async () => (await member.get(ConfigMap, inShop(name))).metadata.labels?.["karmada.io/managed"] === "true",
+      LIMIT_MS,
+    );
+  // The plan of many names each once, too.
+  const plan = await promote(
+    "configmap",
+    "ring-a",
+    "-n",
+    "shop",
+    "-C",
+    "member1",
+    "-d",
+    "--dry-run",
+    "--policy-mode=none",
+    "-o",
+    "json",
+  );
+  const { items } = JSON.parse(plan.stdout) as { readonly items: readonly { readonly name: string }[] };
+  expect(items.map(({ name }) => name)).toEqual(chain);
 });

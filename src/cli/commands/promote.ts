@@ -2,13 +2,14 @@ import { stringify } from "yaml";
 import { Namespace } from "#apis/kubernetes";
 import { Cluster, ResourceInterpreterCustomization } from "#apis/karmada";
 import { type Client, createKindMapper, type DiscoveredResource } from "#client";
-import { apiVersionOf, isAlreadyExists, isForbidden, isNotFound, type KubeObject, type ResourceKind } from "#machinery";
+import { apiVersionOf, isAlreadyExists, isForbidden, type KubeObject, type ResourceKind } from "#machinery";
 import { type Connection, kubeconfigFlags, openConnection } from "../connection.ts";
 import { UsageError } from "../errors.ts";
 import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { clientSideInterpreter } from "../interpreter.ts";
 import { type MemberConnection, openMember } from "../members.ts";
 import { systemClock } from "../process.ts";
+import { followDependencies, type Needed } from "../promote/dependencies.ts";
 import { batchFlags, isBatch, readChoices, runBatch } from "../promote/batch.ts";
 import { policyKind } from "../promote/plan.ts";
 import {
@@ -36,7 +37,7 @@ const flags = [
     meaning: "make the policy that keeps it in the member",
   },
   { name: "policy-name", meaning: "name of that policy; default is made of the object's" },
-  { name: "dependencies", short: "d", isSwitch: true, meaning: "also what it depends on" },
+  { name: "dependencies", short: "d", isSwitch: true, meaning: "also what it depends on, and what that depends on" },
   { name: "dry-run", isSwitch: true, meaning: "check everything but write nothing; of many objects, print the plan" },
   { name: "output", short: "o", meaning: "json or yaml: print what would be made, and make nothing" },
   ...batchFlags,
@@ -104,13 +105,19 @@ async function promoteOne(parsed: Parsed): Promise<number> {
         `no matches for kind ${JSON.stringify(source.kind)} in version ${JSON.stringify(apiVersionOf(source))}: the control plane must know the kind first`,
       );
     const template = asTemplate(found);
+    const isFollowing = parsed.isOn("dependencies") && !parsed.isOn("dry-run");
+    const needed = isFollowing ? await neededBy(plane, member.client, template, clusterName) : [];
+    // The control plane sends along what the object needs itself; what that needs the policy has to name.
+    const deeper = needed
+      .filter(({ level, namespace: where }) => level > 1 && where === template.metadata.namespace)
+      .map(({ object }) => object);
     const policy =
       parsed.get("auto-create-policy") === "false"
         ? undefined
         : policyOf(
             parsed.get("policy-name") ?? policyNameOf(template),
             template.metadata.namespace,
-            [selectorOf(template)],
+            [template, ...deeper].map(selectorOf),
             clusterName,
             parsed.isOn("dependencies"),
           );
@@ -124,9 +131,9 @@ async function promoteOne(parsed: Parsed): Promise<number> {
       warn(`resource ${resourceText(kind)}(${keyText(template)}) already exist in karmada control plane`);
       return 0;
     }
-    await refuseLate(plane.client, template, policy);
+    await refuseLate(plane.client, [template, ...needed.map(({ object }) => object)], policy);
     if (parsed.isOn("dry-run")) return 0;
-    if (parsed.isOn("dependencies")) await promoteDependencies(plane, member.client, template, clusterName);
+    await promoteDependencies(plane, needed);
     return await promote(plane.client, kind, template, policy);
   } finally {
     await member?.close();
@@ -161,15 +168,19 @@ const isThere = async (client: Client, kind: DiscoveredResource, { metadata }: K
   (await client.find(kind, { namespace: metadata.namespace, name: metadata.name ?? "" })) !== undefined;
 
 /** Says before anything is made what would be said after half of it (D10). */
-async function refuseLate(client: Client, { metadata }: KubeObject, policy: KubeObject | undefined): Promise<void> {
-  const { namespace } = metadata;
+async function refuseLate(
+  client: Client,
+  templates: readonly KubeObject[],
+  policy: KubeObject | undefined,
+): Promise<void> {
   const knownSpace = async (name: string) =>
     client.find(Namespace, { name }).catch((error: unknown) => {
       if (isForbidden(error)) return "not shown";
       throw error;
     });
-  if (namespace !== undefined && (await knownSpace(namespace)) === undefined)
-    throw new Error(`the control plane has no namespace ${namespace}: promote it first, or give --create-namespace`);
+  for (const namespace of new Set(templates.map(({ metadata }) => metadata.namespace)))
+    if (namespace !== undefined && (await knownSpace(namespace)) === undefined)
+      throw new Error(`the control plane has no namespace ${namespace}: promote it first, or give --create-namespace`);
   if (policy === undefined) return;
   const at = { namespace: policy.metadata.namespace, name: policy.metadata.name ?? "" };
   if ((await client.find(policyKind(at.namespace), at)) !== undefined) throw new Error(policyExists(policy));
@@ -199,41 +210,36 @@ async function promote(
   return 0;
 }
 
-/** Makes templates of what an object depends on; one that is there already stays as it is (D11). */
-async function promoteDependencies(
-  { client, transport }: Connection,
+/** What an object depends on, to the end; nothing where nothing says so. */
+async function neededBy(
+  { client }: Connection,
   member: Client,
   template: KubeObject,
   cluster: string,
-): Promise<void> {
+): Promise<readonly Needed[]> {
   const { items } = await client.list(ResourceInterpreterCustomization);
-  const dependencies = clientSideInterpreter(items, systemClock.now()).dependencies(template);
-  if (dependencies === undefined) {
-    warn(`nothing says what a ${template.kind} depends on`);
-    return;
-  }
+  const interpreter = clientSideInterpreter(items, systemClock.now());
+  if (interpreter.dependencies(template) === undefined) warn(`nothing says what a ${template.kind} depends on`);
+  return followDependencies([template], { interpreter, member, cluster, warn });
+}
+
+/** Makes templates of what an object depends on; one that is there already stays as it is (D11). */
+async function promoteDependencies({ client, transport }: Connection, needed: readonly Needed[]): Promise<void> {
   const mapper = createKindMapper(transport, systemClock);
-  for (const { apiVersion, kind: kindName, namespace, name } of dependencies) {
-    const kind = await mapper.find(apiVersion, kindName);
-    if (kind === undefined || !name) {
-      warn(`dependency ${kindName} ${name ?? "by labels"} is left out`);
-      continue;
-    }
-    let object: KubeObject;
-    try {
-      object = asTemplate(await member.get(kind, { namespace, name }));
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      warn(`dependency ${resourceText(kind)}(${namespace ?? ""}/${name}) is not in cluster(${cluster})`);
+  for (const { object, ...found } of needed) {
+    const template = asTemplate(object);
+    const kind = await mapper.find(apiVersionOf(found.kind), found.kind.kind);
+    if (kind === undefined) {
+      warn(`dependency ${found.kind.kind} ${found.name} is left out: the control plane does not know the kind`);
       continue;
     }
     try {
-      await client.create(kind, object);
+      await client.create(kind, template);
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
-      warn(`dependency resource ${resourceText(kind)}(${keyText(object)}) already exist in karmada control plane`);
+      warn(`dependency resource ${resourceText(kind)}(${keyText(template)}) already exist in karmada control plane`);
       continue;
     }
-    print(`Dependency resource ${resourceText(kind)}(${keyText(object)}) is promoted successfully`);
+    print(`Dependency resource ${resourceText(kind)}(${keyText(template)}) is promoted successfully`);
   }
 }

@@ -10,6 +10,7 @@ import type { Parsed } from "../flags.ts";
 import { clientSideInterpreter } from "../interpreter.ts";
 import type { MemberConnection } from "../members.ts";
 import { systemClock } from "../process.ts";
+import { followDependencies } from "./dependencies.ts";
 import {
   type Candidate,
   parsePlan,
@@ -41,7 +42,7 @@ export async function planOf(
   const withDependencies = saved?.withDependencies ?? parsed.isOn("dependencies");
   const templates =
     saved === undefined
-      ? await templatesOf(selected, withDependencies, parsed, plane, member)
+      ? await templatesOf(selected, withDependencies, parsed, cluster, plane, member)
       : saved.items.map(({ template, ...item }) => ({
           template: template as KubeObject,
           isDependency: item.policy === undefined,
@@ -126,6 +127,7 @@ async function templatesOf(
   selected: readonly Selected[],
   withDependencies: boolean,
   parsed: Parsed,
+  cluster: string,
   plane: Connection,
   member: MemberConnection,
 ): Promise<readonly Wanted[]> {
@@ -149,15 +151,17 @@ async function templatesOf(
   if (withDependencies) {
     const { items } = await plane.client.list(ResourceInterpreterCustomization);
     const interpreter = clientSideInterpreter(items, systemClock.now());
-    const kinds = createKindMapper(member.client.transport, systemClock);
-    for (const { template } of [...wanted.values()])
-      for (const { apiVersion, kind: kindName, namespace, name } of interpreter.dependencies(template) ?? []) {
-        const kind = await kinds.find(apiVersion, kindName);
-        if (kind === undefined || !name) continue;
-        const at = { ...(kind.namespaced ? { namespace } : {}), name };
-        const object = await member.client.find(kind, at);
-        if (object !== undefined) add(kind, { kind, ...at, object }, true);
-      }
+    const needed = await followDependencies(
+      [...wanted.values()].map(({ template }) => template),
+      {
+        interpreter,
+        member: member.client,
+        cluster,
+        warn: (text) => void process.stderr.write(`warning: ${text}\n`),
+      },
+    );
+    // What is needed by what is needed is no policy's but its own.
+    for (const one of needed) add(one.kind, one, one.level === 1);
   }
   if (parsed.isOn("create-namespace"))
     for (const namespace of new Set([...wanted.values()].map(({ template }) => template.metadata.namespace))) {

@@ -64,6 +64,10 @@ async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions): Promis
     await dropPolicy(item, plan, plane, isDryRun);
     return { item, outcome: "skipped", message: "it is not in the control plane" };
   }
+  if (item.hasTemplate === true && options.keepsSkipped) {
+    await dropPolicy(item, plan, plane, isDryRun);
+    return { item, outcome: "done", message: "only its policy is taken back: its template was there before" };
+  }
   const failed = (message: string): Result => ({ item, outcome: "failed", message });
   if (item.action === "conflict" || item.action === "blocked" || (item.action === "skip" && options.keepsSkipped))
     return { item, outcome: "skipped", message: "promote did not make it" };

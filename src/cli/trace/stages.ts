@@ -364,6 +364,8 @@ function overrideStage({ template, overrides, clusters, members }: Facts): Stage
 /** How it reads when a member did not come to a decision about an object. */
 const SILENCE = /no answer|no connection|cannot be reached|is busy|ECONN|that is no object|timed out/;
 
+const LATE_HINT = "the member cluster is behind; it goes on by itself as soon as it has room";
+
 function workStage(facts: Facts): Stage {
   const { works, members, binding } = facts;
   if (binding === undefined && works.length === 0) return stage("Work", "unknown", "there is no binding");
@@ -382,6 +384,15 @@ function workStage(facts: Facts): Stage {
       hint = "resume dispatching in the policy's spec.suspension";
       return { text: `${cluster}: ${dispatching.message ?? "suspended"}`, isWrong: true };
     }
+    const late = [work, facts.clusters.find(({ metadata }) => metadata.name === cluster)]
+      .map((object) => conditionOf(object, "SynchronizationDelayed"))
+      .find((condition) => condition?.status === "True");
+    const isLate = conditionOf(work, "SynchronizationDelayed")?.status === "True";
+    if (applied?.status === "True" && isLate) {
+      state = state === "ok" ? "wait" : state;
+      hint ??= LATE_HINT;
+      return { text: `${cluster}: applied as it was, ${late?.message ?? "changes wait"}`, isWrong: true };
+    }
     if (applied?.status === "True") {
       const fight = conditionOf(work, "Contested");
       if (fight?.status !== "True") return { text: `${cluster}: applied` };
@@ -390,14 +401,10 @@ function workStage(facts: Facts): Stage {
         "let the template say what the member wants, keep the field by a retention rule, or stop whoever sets it there";
       return { text: `${cluster}: applied, but ${fight.message ?? "a field is contested"}`, isWrong: true };
     }
-    if (applied?.status !== "False") {
+    if (applied?.status !== "False" || isLate) {
       state = state === "ok" ? "wait" : state;
-      const late = conditionOf(
-        facts.clusters.find(({ metadata }) => metadata.name === cluster),
-        "SynchronizationDelayed",
-      );
-      if (late?.status !== "True") return { text: `${cluster}: not applied yet` };
-      hint ??= "the member cluster is behind; it goes on by itself as soon as it has room";
+      if (late === undefined) return { text: `${cluster}: not applied yet` };
+      hint ??= LATE_HINT;
       return { text: `${cluster}: not applied yet, ${late.message ?? "the cluster is behind"}`, isWrong: true };
     }
     state = "blocked";

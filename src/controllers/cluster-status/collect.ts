@@ -21,7 +21,7 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
   const signal = AbortSignal.any([context.signal, member.signal]);
   let undiscovered: unknown;
   const [version, apis] = await Promise.all([
-    withinTime(clock, REQUEST_TIMEOUT_MS, signal, (inTime) => versionOf(member, inTime)).catch(() => ""),
+    withinTime(clock, REQUEST_TIMEOUT_MS, signal, (inTime) => versionOf(member, inTime)).catch(() => undefined),
     withinTime(clock, REQUEST_TIMEOUT_MS, signal, async (inTime) => {
       await member.kinds.refresh(inTime);
       return member.kinds.served;
@@ -36,8 +36,11 @@ export async function collect(cluster: Cluster, member: Member, context: Cluster
   const { enablements, condition } = collectApis(
     apis,
     member.kinds.failedGroupVersions.length + (undiscovered === undefined ? 0 : 1),
+    undiscovered === undefined ? undefined : cluster.status?.apiEnablements,
   );
-  const fields: Record<string, unknown> = { kubernetesVersion: version, apiEnablements: enablements };
+  // What was known of it stays known while it does not say so.
+  const kubernetesVersion = version ?? cluster.status?.kubernetesVersion ?? "";
+  const fields: Record<string, unknown> = { kubernetesVersion, apiEnablements: enablements };
   if (options.enableClusterResourceModeling) {
     const ledger = ledgerOf(member);
     const limitMs = options.clusterCacheSyncTimeoutMs;
@@ -131,7 +134,10 @@ function ledgerOf(member: Member): ResourceLedger {
   return ledger;
 }
 
-async function versionOf(member: Member, signal: AbortSignal): Promise<string> {
+/** `undefined` where the answer names none, refusals among them. */
+async function versionOf(member: Member, signal: AbortSignal): Promise<string | undefined> {
   const answer = await member.transport.raw({ method: "GET", path: "/version", signal });
-  return (JSON.parse(new TextDecoder().decode(answer.body)) as { readonly gitVersion?: string }).gitVersion ?? "";
+  if (answer.status !== 200) return undefined;
+  const said = JSON.parse(new TextDecoder().decode(answer.body)) as { readonly gitVersion?: unknown } | null;
+  return typeof said?.gitVersion === "string" ? said.gitVersion : undefined;
 }

@@ -86,10 +86,14 @@ export function observeReady(
   };
 }
 
-/** Served APIs as the status lists them, and the condition that says whether the list is complete. */
+/**
+ * Served APIs as the status lists them, and the condition that says whether the list is complete. Where the member did not
+ * answer and nothing is remembered of it, what was `known` before counts.
+ */
 export function collectApis(
   resources: readonly DiscoveredResource[],
   failed: number,
+  known: ClusterStatus["apiEnablements"],
 ): { readonly enablements: NonNullable<ClusterStatus["apiEnablements"]>; readonly condition: Observation } {
   const groups = new Map<string, { readonly name: string; readonly kind: string }[]>();
   for (const resource of resources) {
@@ -99,9 +103,10 @@ export function collectApis(
     if (list === undefined) groups.set(groupVersion, [entry]);
     else list.push(entry);
   }
-  const enablements = [...groups]
+  const discovered = [...groups]
     .map(([groupVersion, list]) => ({ groupVersion, resources: list.sort((a, b) => (a.name < b.name ? -1 : 1)) }))
     .sort((a, b) => (a.groupVersion < b.groupVersion ? -1 : 1));
+  const enablements = discovered.length === 0 ? (known ?? []) : discovered;
   const type = "CompleteAPIEnablements";
   if (enablements.length === 0)
     return {

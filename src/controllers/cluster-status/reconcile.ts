@@ -1,5 +1,5 @@
 import { Cluster, CLUSTER_FINALIZER } from "#apis/karmada";
-import { deepEqual } from "#base";
+import { deepEqual, sleep } from "#base";
 import { done, type Request, requeueAfter, type Result } from "#controller-runtime";
 import { isConflict, isNotFound } from "#machinery";
 import type { Member } from "#member";
@@ -10,6 +10,9 @@ import { keepLease } from "./lease.ts";
 import { forgetMetrics, publishMetrics } from "./measures.ts";
 import { delayConditions, type Observation, observeReady, type Probe, readyCondition, withConditions } from "./plan.ts";
 import { probe, REQUEST_TIMEOUT_MS, withinTime } from "./probe.ts";
+
+/** How often it is looked for delays while a member is asked for long. */
+const DELAY_LOOK_MS = 5_000;
 
 /** What one running controller remembers of a cluster. A restart may lose it. */
 interface Memory {
@@ -83,7 +86,10 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   const isReady = published.status === "True" && observed.status === "True";
   let facts: Facts | undefined;
   try {
-    facts = isReady && member !== undefined ? await collect(cluster, member, context) : undefined;
+    facts =
+      isReady && member !== undefined
+        ? await tellingDelays(member, latest, context, collect(cluster, member, context))
+        : undefined;
   } catch (error) {
     // The connection was replaced meanwhile: what the old one said counts for nothing.
     if (member?.signal.aborted) return requeueAfter(1);
@@ -96,11 +102,7 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
   const conditions = [...(facts?.conditions ?? []), published, ...delays];
   const written = await write(before, conditions, facts?.fields, context);
   if (written === undefined) return done;
-  const [delay] = delays;
-  if (delay?.status === "True" && statusOf(before, delay.type) !== "True")
-    context.events
-      .from("cluster-status-controller")
-      .warning(written, delay.type, `cluster(${request.name}) is synchronized late: ${delay.message}`);
+  tellOfDelay(before, written, delays, context);
   // The condition's words are the contract's; what was in the way stands in an event, once a flip.
   if (cause !== undefined && published.status !== "True" && statusOf(before, "Ready") !== statusOf(written, "Ready"))
     context.events
@@ -113,6 +115,46 @@ export async function reconcile(request: Request, context: ClusterStatusContext)
     void keepLease(cluster, context, AbortSignal.any([abort.signal, context.signal]));
   }
   return requeueAfter(options.clusterStatusUpdateFrequencyMs);
+}
+
+/** A member that is late with changes is late with what is asked of it here: that it is so is not told only when it is over. */
+async function tellingDelays<T>(
+  member: Member,
+  latest: () => Cluster,
+  context: ClusterStatusContext,
+  collecting: Promise<T>,
+): Promise<T> {
+  const isOver = new AbortController();
+  const ends = AbortSignal.any([isOver.signal, context.signal, member.signal]);
+  const telling = (async () => {
+    for (;;) {
+      await sleep(context.clock, DELAY_LOOK_MS, ends);
+      if (ends.aborted) return;
+      const seen = latest();
+      const delays = delayConditions(seen, member.flow.delay);
+      const written = delays.length === 0 ? undefined : await write(seen, delays, undefined, context);
+      if (written !== undefined) tellOfDelay(seen, written, delays, context);
+    }
+  })().catch((error: unknown) => context.log.debug("delay not told", { cluster: member.name, error }));
+  try {
+    return await collecting;
+  } finally {
+    isOver.abort();
+    await telling;
+  }
+}
+
+/** The event beside the condition, once a flip. */
+function tellOfDelay(
+  before: Cluster,
+  written: Cluster,
+  [delay]: readonly Observation[],
+  { events }: ClusterStatusContext,
+): void {
+  if (delay?.status !== "True" || statusOf(before, delay.type) === "True") return;
+  events
+    .from("cluster-status-controller")
+    .warning(written, delay.type, `cluster(${written.metadata.name}) is synchronized late: ${delay.message}`);
 }
 
 /** Whether another cluster answers under the name than before; said in an event, also when it is not the one that joined. */

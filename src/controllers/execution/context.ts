@@ -1,7 +1,7 @@
 import type { Informer } from "#client";
 import type { ControllerContext, Request } from "#controller-runtime";
 import type { Interpreter } from "#interpreter";
-import type { MemberPool } from "#member";
+import type { Member, MemberPool } from "#member";
 import type { Contests } from "./contest.ts";
 import type { DeletionBrake } from "./deletion-brake.ts";
 import type { WorkCondition } from "./plan.ts";
@@ -23,4 +23,6 @@ export interface Memory {
   readonly busySinceMs: Map<string, number>;
   /** Works that wait for the first list of a kind in their member, by request. */
   readonly unlisted: Map<Informer, Map<string, Request>>;
+  /** Members at which Works stand aside. */
+  readonly watched: Set<Member>;
 }

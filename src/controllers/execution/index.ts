@@ -26,6 +26,7 @@ import { gvkOf, type KubeObject, type ResourceKind } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import { type BrakeOptions, DeletionBrake } from "./deletion-brake.ts";
 import type { Memory } from "./context.ts";
+import { watchAside } from "./delay.ts";
 import { mayDrift } from "./drift.ts";
 import { reconcile } from "./reconcile.ts";
 import { isClusterReady, RELEASE_DELETIONS } from "./withdraw.ts";
@@ -58,6 +59,7 @@ const records = new WeakMap<
     readonly untold: Memory["untold"];
     readonly busySinceMs: Memory["busySinceMs"];
     readonly unlisted: Memory["unlisted"];
+    readonly watched: Memory["watched"];
     readonly followed: Set<string>;
   }
 >();
@@ -75,6 +77,7 @@ export function recordOf(context: { readonly signal: AbortSignal; readonly optio
         untold: new Map(),
         busySinceMs: new Map(),
         unlisted: new Map(),
+        watched: new Set(),
         followed: new Set(),
       }),
     );
@@ -124,8 +127,12 @@ export const execution = defineController<ExecutionDeps, ExecutionOptions>({
   },
   reconcile: async (request: Request, context: ExecutionContext): Promise<Result> => {
     const cluster = clusterOfExecutionNamespace(request.namespace);
-    const room = cluster === undefined ? undefined : context.deps.members.get(cluster)?.room;
-    if (room?.standAside(request.key, () => context.enqueue(request)) === true) return done;
+    const member = cluster === undefined ? undefined : context.deps.members.get(cluster);
+    const room = member?.room;
+    if (room?.standAside(request.key, () => context.enqueue(request)) === true) {
+      if (member !== undefined) void watchAside(member, recordOf(context), context);
+      return done;
+    }
     try {
       return await reconcile(request, context, recordOf(context), (member, kind) => follow(member, kind, context));
     } finally {

@@ -4,11 +4,11 @@ import { Cluster, karmadaConversions, karmadaCustomResourceDefinitions, Work } f
 import { ConfigMap, Namespace } from "#apis/kubernetes";
 import { aggregatedDefinitions } from "#aggregated-apiserver";
 import type { RunningApiServer } from "#apiserver";
-import { type Clock, seededRandom, silentLogger, systemClock, VirtualClock } from "#base";
+import { type Clock, seededRandom, silentLogger, sleep, systemClock, VirtualClock } from "#base";
 import { type Client, createClient, retryOnConflict } from "#client";
 import { createManager, type Manager, Turns } from "#controller-runtime";
 import { createInterpreter } from "#interpreter";
-import { forbidden, type Transport } from "#machinery";
+import { forbidden, tooManyRequests, type Transport } from "#machinery";
 import { createMemberPool } from "#member";
 import { eventually, settle, startTestApiServer } from "#testing";
 import { execution, RELEASE_DELETIONS } from "./index.ts";
@@ -391,6 +391,104 @@ describe("execution", () => {
     for (const name of fresh) await passes(async () => (await isApplied(name)) === "True");
     expect(await versions()).toEqual(before);
   });
+
+  test("an applied Work whose change its member turns away stays applied, says why once, and comes in by itself", async () => {
+    const inner = toMember();
+    let isThrottling = false;
+    const strict: Transport = {
+      ...inner,
+      send: (request) =>
+        isThrottling && (request.verb === "update" || request.verb === "create")
+          ? Promise.reject(tooManyRequests("too many writes", 1))
+          : inner.send(request),
+    };
+    const time = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
+    const passes = (look: () => Promise<boolean>) =>
+      eventually(async () => {
+        await time.advance(1_000);
+        return look();
+      });
+    await start({}, new Turns(), { clock: time, members: { m1: strict } });
+    await work("a", { at: "1" });
+    await passes(async () => (await condition("a", "Applied"))?.status === "True");
+    const applied = await condition("a", "Applied");
+    isThrottling = true;
+    const change = async (text: string) =>
+      retryOnConflict(async () => {
+        const present = await plane.get(Work, at("a"));
+        const spec = { ...present.spec, workload: { manifests: [manifest("a", { at: text })] } };
+        await plane.update(Work, { ...present, spec } as unknown as Work);
+      });
+    await change("2");
+    await passes(async () => (await condition("a", "SynchronizationDelayed"))?.status === "True");
+    expect(await condition("a", "SynchronizationDelayed")).toMatchObject({
+      reason: "MemberThrottles",
+      message: "changes wait: the member cluster answers 429: too many writes",
+    });
+    expect(await condition("a", "Applied")).toEqual(applied);
+    const { resourceVersion } = (await plane.get(Work, at("a"))).metadata;
+    await time.advance(120_000);
+    // Ten tries are over many times: nothing more is said.
+    expect((await plane.get(Work, at("a"))).metadata.resourceVersion).toBe(resourceVersion);
+    // One that never was applied is not, and says so with the cause.
+    await work("b", { at: "1" });
+    await passes(async () => (await condition("b", "Applied"))?.status === "False");
+    expect((await condition("b", "Applied"))?.message).toContain("too many writes");
+    expect(await condition("b", "SynchronizationDelayed")).toMatchObject({ status: "True", reason: "MemberThrottles" });
+    isThrottling = false;
+    for (const name of ["a", "b"]) {
+      await passes(async () => (await condition(name, "SynchronizationDelayed"))?.status === "False");
+      expect(await condition(name, "Applied")).toMatchObject({ status: "True" });
+    }
+    expect([(await found("a"))?.data, (await found("b"))?.data]).toEqual([{ at: "2" }, { at: "1" }]);
+  });
+
+  test("Works that stand aside at a very slow member say so once, and nothing more until they are carried out", async () => {
+    const inner = toMember();
+    const time = new VirtualClock(Date.parse("2026-01-01T00:00:00Z"), settle);
+    let answerMs = 0;
+    const slow: Transport = {
+      ...inner,
+      send: async (request) => {
+        if (answerMs > 0) await sleep(time, answerMs);
+        return inner.send(request);
+      },
+    };
+    const passes = (look: () => Promise<boolean>) =>
+      eventually(async () => {
+        await time.advance(1_000);
+        return look();
+      }, 60_000);
+    await start({}, new Turns(), { clock: time, members: { m1: slow } });
+    await work("still", { at: "1" });
+    await passes(async () => (await condition("still", "Applied"))?.status === "True");
+    const still = (await plane.get(Work, at("still"))).metadata.resourceVersion;
+    answerMs = 4_000;
+    const names = Array.from({ length: 100 }, (_, number) => `w${number}`);
+    const late = async () =>
+      (await plane.list(Work, { namespace: NAMESPACE })).items.filter(({ status }) =>
+        status?.conditions?.some(({ type, status: is }) => type === "SynchronizationDelayed" && is === "True"),
+      );
+    await Promise.all(names.map((name) => work(name, { at: "1" })));
+    // All at once again and again: what is asked for exceeds what is answered, and the limit falls.
+    await time.advance(59_000);
+    expect(await late()).toEqual([]);
+    await passes(async () => (await late()).length > 0);
+    const [first] = await late();
+    expect(first?.status?.conditions?.find(({ type }) => type === "SynchronizationDelayed")).toMatchObject({
+      reason: "MemberSlow",
+      message: "changes wait: answers of the member cluster take longer than 2 s",
+    });
+    const name = first?.metadata.name ?? "";
+    await time.advance(30_000);
+    const again = await plane.get(Work, at(name));
+    if ((await condition(name, "Applied"))?.status !== "True")
+      expect(again.metadata.resourceVersion).toBe(first?.metadata.resourceVersion);
+    answerMs = 0;
+    for (const each of names) await passes(async () => (await condition(each, "Applied"))?.status === "True");
+    await passes(async () => (await late()).length === 0);
+    expect((await plane.get(Work, at("still"))).metadata.resourceVersion).toBe(still);
+  }, 120_000);
 
   test("leaves alone what is not ours and what another Work has taken over", async () => {
     await start();

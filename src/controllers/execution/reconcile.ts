@@ -14,6 +14,7 @@ import {
 import { isMemberBusy, type Member } from "#member";
 import { CONTESTED_FIELDS, type Contested, contestMessage, rememberedText, yieldFields } from "./contest.ts";
 import type { Context, Memory } from "./context.ts";
+import { delayedCondition, isTurnedAway, noLongerDelayed } from "./delay.ts";
 import { isDeletedWhenUnused } from "./definitions.ts";
 import { contentDigest, MANIFEST_DIGEST, planManifest, type WorkCondition } from "./plan.ts";
 import {
@@ -85,13 +86,14 @@ export async function reconcile(request: Request, context: Context, record: Memo
   }
   if (isDeletedWhenUnused(work)) return deleteWhenUnused(work, manifests, member, cluster, context);
   const startedMs = context.clock.monotonicMs();
-  const failures: { readonly manifest: KubeObject; readonly error: unknown }[] = [];
+  const failures: { readonly manifest: KubeObject; readonly error: unknown; readonly isWrite: boolean }[] = [];
   const events = context.events.from("execution-controller");
   await Promise.all(
     manifests.map(async (manifest) => {
+      const attempt: Attempt = { isWriting: false };
       try {
         record.contests.restore(contestKey(member, manifest), manifest, work.metadata.annotations?.[CONTESTED_FIELDS]);
-        const isWritten = await apply(manifest, member, context, record, follow);
+        const isWritten = await apply(manifest, member, context, record, follow, attempt);
         const about = templateOf(manifest);
         if (isWritten && about !== undefined)
           events.normal(
@@ -100,17 +102,25 @@ export async function reconcile(request: Request, context: Context, record: Memo
             `Successfully applied resource(${describe(manifest)}) to cluster ${clusterName}`,
           );
       } catch (error) {
-        failures.push({ manifest, error });
+        failures.push({ manifest, error, isWrite: attempt.isWriting });
       }
     }),
   );
   const wasApplied = work.status?.conditions?.find(({ type }) => type === "Applied")?.status;
   const errors = failures.map(({ error }) => (error instanceof Error ? error.message : String(error)));
-  if (failures.length > 0 && failures.every(({ error }) => isMemberBusy(error))) {
+  const isDelayed = failures.length > 0 && failures.every(({ error }) => isTurnedAway(error));
+  let delay: readonly WorkCondition[] = noLongerDelayed(work);
+  if (isDelayed) {
     const nowMs = context.clock.monotonicMs();
     record.busySinceMs.set(request.key, busySinceMs ?? nowMs);
+    if (nowMs - (busySinceMs ?? nowMs) < BUSY_TOLD_MS) throw failures[0]?.error;
+    delay = delayedCondition(work, member, failures[0]?.error);
     // What was carried out before stays so: that a member has much to do says nothing about it.
-    if (wasApplied === "True" || nowMs - (busySinceMs ?? nowMs) < BUSY_TOLD_MS) throw failures[0]?.error;
+    if (wasApplied === "True") {
+      // One that was only to be looked at waits for nothing.
+      if (failures.some(({ isWrite }) => isWrite)) await writeConditions(work, delay, context);
+      throw failures[0]?.error;
+    }
   }
   for (const [number, { manifest }] of failures.entries()) {
     const about = templateOf(manifest);
@@ -138,7 +148,13 @@ export async function reconcile(request: Request, context: Context, record: Memo
         reason: "AppliedFailed",
         message: `Failed to apply all manifests (${manifests.length - errors.length}/${manifests.length}): ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`,
       };
-  const conditions = [dispatching, applied, ...noLongerHeld(work), ...contestedCondition(work, member, record)];
+  const conditions = [
+    dispatching,
+    applied,
+    ...delay,
+    ...noLongerHeld(work),
+    ...contestedCondition(work, member, record),
+  ];
   if (isApplied) tellLater(request, work, conditions, record, context);
   else await writeConditions(work, conditions, context);
   await rememberContests(work, manifests, member, record, context);
@@ -250,6 +266,11 @@ const live = (member: Member, kind: ResourceKind, { metadata }: KubeObject): Pro
     name: metadata.name ?? "",
   });
 
+/** How far a manifest came. */
+interface Attempt {
+  isWriting: boolean;
+}
+
 /** Creates or updates one manifest; true when the member was written. */
 async function apply(
   manifest: KubeObject,
@@ -257,6 +278,7 @@ async function apply(
   context: Context,
   record: Memory,
   follow: Follow,
+  attempt: Attempt,
 ): Promise<boolean> {
   const kind = await kindIn(member, manifest);
   follow(member, kind);
@@ -272,6 +294,7 @@ async function apply(
         present === undefined ? desired : yieldFields(desired, present, contested),
       ),
     );
+    attempt.isWriting = plan.action === "create" || plan.action === "update";
     try {
       switch (plan.action) {
         case "none":
