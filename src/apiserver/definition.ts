@@ -175,6 +175,8 @@ export interface ResourceDefinition {
   readonly computed?: ComputedObjects;
   /** Asked for conversions between the versions of a custom resource. */
   readonly webhook?: ConversionWebhook;
+  /** All versions of a kind that a CRD defines, served or not, by name. */
+  readonly versions?: ReadonlyMap<string, ResourceDefinition>;
   /** Told to whoever uses this version, as a warning. */
   readonly deprecation?: string;
   /** Whether its CRD is about to go: nothing new may be created. */

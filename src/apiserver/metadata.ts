@@ -23,6 +23,7 @@ import {
   withMetadata,
 } from "#machinery";
 import type { ResourceDefinition } from "./definition.ts";
+import { SECONDS, timeMistake } from "./go-times.ts";
 
 const PATH_SEGMENT_GROUPS = new Set(["rbac.authorization.k8s.io", "certificates.k8s.io", "apiregistration.k8s.io"]);
 const PATH_SEGMENT_RESOURCES = new Set([
@@ -36,12 +37,12 @@ const PATH_SEGMENT_RESOURCES = new Set([
 const LABEL_RESOURCES = new Set(["namespaces"]);
 
 /** What is wrong with a name; empty when nothing is. */
-export function nameErrors(definition: ResourceDefinition, name: string): readonly string[] {
+export function nameErrors(
+  definition: { readonly kind: Pick<ResourceDefinition["kind"], "group" | "resource"> },
+  name: string,
+): readonly string[] {
   const { group, resource } = definition.kind;
-  if (PATH_SEGMENT_GROUPS.has(group) && PATH_SEGMENT_RESOURCES.has(resource)) {
-    if (name === "." || name === "..") return [`may not be '${name}'`];
-    return ["/", "%"].filter((text) => name.includes(text)).map((text) => `may not contain '${text}'`);
-  }
+  if (PATH_SEGMENT_GROUPS.has(group) && PATH_SEGMENT_RESOURCES.has(resource)) return pathSegmentErrors(name);
   // Their rules look at the address they are named by.
   if (group === "networking.k8s.io" && resource === "ipaddresses") return [];
   const errors: string[] = [];
@@ -312,6 +313,41 @@ function ownerErrors({ ownerReferences }: ObjectMeta): FieldError[] {
   return errors;
 }
 
+const NAMESPACES = { kind: { group: "", resource: "namespaces" } };
+const FIELDS_TYPE = "FieldsV1";
+
+/** What is wrong with the metadata of an object inside another one, at the path of its metadata. */
+export function embeddedMetadataErrors(metadata: ObjectMeta, path: string): readonly FieldError[] {
+  const { name = "", generateName = "", namespace = "", generation = 0, managedFields = [] } = metadata;
+  const invalid = (member: string, value: unknown, texts: readonly string[]) =>
+    texts.map((text) => fieldInvalid(`metadata.${member}`, value, text));
+  const errors = [
+    ...invalid("generateName", generateName, pathSegmentErrors(generateName, true)),
+    ...invalid("name", name, pathSegmentErrors(name)),
+    ...(namespace === "" ? [] : invalid("namespace", namespace, nameErrors(NAMESPACES, namespace))),
+    ...(generation < 0 ? invalid("generation", generation, ["must be greater than or equal to 0"]) : []),
+    ...labelErrorsOf(metadata, undefined),
+    ...annotationErrorsOf(metadata, undefined),
+    ...ownerErrors(metadata),
+    ...finalizerErrors(metadata, undefined, false).names,
+    ...managedFields.flatMap(({ operation = "", fieldsType = "" }, at) => [
+      ...(operation === "Apply" || operation === "Update"
+        ? []
+        : invalid(`managedFields[${at}].operation`, operation, ["must be `Apply` or `Update`"])),
+      ...(fieldsType === "" || fieldsType === FIELDS_TYPE
+        ? []
+        : invalid(`managedFields[${at}].fieldsType`, fieldsType, [`must be \`${FIELDS_TYPE}\``])),
+    ]),
+  ];
+  return errors.map((error) => ({ ...error, field: `${path}${error.field.slice("metadata".length)}` }));
+}
+
+/** What is wrong with a text that is a part of a path; of a prefix more follows. */
+function pathSegmentErrors(text: string, isPrefix = false): readonly string[] {
+  if (!isPrefix && (text === "." || text === "..")) return [`may not be '${text}'`];
+  return ["/", "%"].filter((sign) => text.includes(sign)).map((sign) => `may not contain '${sign}'`);
+}
+
 /** What a client sends of the server's own times must be what the server has. */
 function immutableErrors(metadata: ObjectMeta, old: ObjectMeta): FieldError[] {
   const errors: FieldError[] = [];
@@ -360,7 +396,10 @@ const STRINGS = [
   "creationTimestamp",
   "deletionTimestamp",
 ] as const;
-const MAPS = ["labels", "annotations"] as const;
+const TEXTS = new Set<string>(STRINGS);
+const TIMES = ["creationTimestamp", "deletionTimestamp"] as const;
+const NUMBERS = new Set(["generation", "deletionGracePeriodSeconds"]);
+const MAPS = new Set(["labels", "annotations"]);
 const LISTS = [
   ["finalizers", "string", "[]string"],
   ["ownerReferences", "object", "[]v1.OwnerReference"],
@@ -384,58 +423,69 @@ export function decodeMetadata(
   if (sent === undefined || sent === null) return {};
   const mismatch = (found: unknown, field: string, type: string) =>
     refuse(
-      `json: cannot unmarshal ${typeOf(found)} into Go struct field ObjectMeta${origin === "custom" ? "" : ".metadata"}${field} of type ${type}`,
+      `json: cannot unmarshal ${typeOf(found)}${type === "int64" && typeof found === "number" ? ` ${found}` : ""} into Go struct field ObjectMeta${origin === "custom" ? "" : ".metadata"}${field} of type ${type}`,
     );
   if (!isJsonObject(sent))
     throw refuse(
       `json: cannot unmarshal ${typeOf(sent)} into Go ${origin === "custom" ? "value" : `struct field ${kind.kind}.metadata`} of type v1.ObjectMeta`,
     );
-  for (const name of STRINGS)
-    if (sent[name] !== undefined && sent[name] !== null && typeof sent[name] !== "string")
-      throw mismatch(sent[name], `.${name}`, name === "uid" ? "types.UID" : "string");
-  for (const name of ["generation", "deletionGracePeriodSeconds"])
-    if (sent[name] !== undefined && sent[name] !== null && !Number.isInteger(sent[name]))
-      throw mismatch(sent[name], `.${name}`, "int64");
-  for (const name of ["creationTimestamp", "deletionTimestamp"]) {
+  // A time that is none ends the reading of Go at once; other mistakes are told at its end, the first of them.
+  for (const name of TIMES) {
     const time = sent[name];
     if (typeof time === "string" && !TIME.test(time))
-      throw refuse(
-        `parsing time ${JSON.stringify(time)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(time)} as "2006"`,
-      );
+      throw refuse(timeMistake(time, SECONDS) ?? timeMistake("", SECONDS) ?? "");
   }
+  // Custom objects are maps, and maps have the order of their keys.
+  const inOrder = <T extends object>(of: T): readonly (keyof T & string)[] => {
+    const keys = Object.keys(of) as (keyof T & string)[];
+    return origin === "custom" ? keys.sort() : keys;
+  };
   const metadata: Record<string, unknown> = {};
   for (const name in sent) if (KNOWN.has(name) && sent[name] !== null) metadata[name] = sent[name];
-  for (const name of MAPS) {
-    const map = metadata[name];
-    if (map === undefined) continue;
-    if (!isJsonObject(map)) throw mismatch(map, `.${name}`, "map[string]string");
-    let filled: Record<string, unknown> | undefined;
-    for (const key in map) {
-      const value = map[key];
-      if (typeof value === "string") continue;
-      if (value !== null) throw mismatch(value, `.${name}`, "string");
-      setOwn((filled ??= { ...map }), key, "");
+  for (const name of inOrder(sent)) {
+    const value = metadata[name];
+    if (value === undefined) continue;
+    if (TEXTS.has(name) && typeof value !== "string")
+      throw mismatch(value, `.${name}`, name === "uid" ? "types.UID" : "string");
+    if (NUMBERS.has(name) && !Number.isInteger(value)) throw mismatch(value, `.${name}`, "int64");
+    if (MAPS.has(name)) {
+      if (!isJsonObject(value)) throw mismatch(value, `.${name}`, "map[string]string");
+      const read = decodeMap(value, inOrder(value), (found) => mismatch(found, `.${name}`, "string"));
+      if (read !== value) metadata[name] = read;
     }
-    if (filled !== undefined) metadata[name] = filled;
-  }
-  for (const [name, element, type] of LISTS) {
-    const list = metadata[name];
-    if (list === undefined) continue;
-    if (!Array.isArray(list)) throw mismatch(list, `.${name}`, type);
-    const wrong = list.find(
+    const [, element, type] = LISTS.find(([list]) => list === name) ?? [];
+    if (element === undefined || type === undefined) continue;
+    if (!Array.isArray(value)) throw mismatch(value, `.${name}`, type);
+    const wrong = value.find(
       (item) => item !== null && (element === "string" ? typeof item !== "string" : !isJsonObject(item)),
     );
     if (wrong !== undefined) throw mismatch(wrong, `.${name}`, type.slice(2));
     if (element === "string") {
       // Go reads null in a list as the zero value of the element.
-      if (list.includes(null)) metadata[name] = list.map((item: unknown) => item ?? "");
+      if (value.includes(null)) metadata[name] = value.map((item: unknown) => item ?? "");
       continue;
     }
     const read = (item: Readonly<Record<string, unknown>> | null) => decodeEntry(name, item, refuse);
-    const decoded = list.map(read);
-    if (decoded.some((item, at) => item !== list[at])) metadata[name] = decoded;
+    const decoded = value.map(read);
+    if (decoded.some((item, at) => item !== value[at])) metadata[name] = decoded;
   }
   return metadata;
+}
+
+/** A map of texts as Go reads it: null is the zero value. */
+function decodeMap(
+  map: Readonly<Record<string, unknown>>,
+  keys: readonly string[],
+  mismatch: (found: unknown) => Error,
+): Readonly<Record<string, unknown>> {
+  let filled: Record<string, unknown> | undefined;
+  for (const key of keys) {
+    const value = map[key];
+    if (typeof value === "string") continue;
+    if (value !== null) throw mismatch(value);
+    setOwn((filled ??= { ...map }), key, "");
+  }
+  return filled ?? map;
 }
 
 const KNOWN = new Set<string>([

@@ -275,7 +275,7 @@ export class ApiServer implements VerbHost {
       const asked = admitBody(definition, body, options, context, isKnownIn(this));
       if (asked.metadata.namespace && namespace !== undefined && asked.metadata.namespace !== namespace)
         throw namespaceMismatch();
-      const owned = trackFields(this, definition, undefined, asked, options, undefined, context);
+      const owned = await trackFields(this, definition, undefined, asked, options, undefined, context);
       return definition.virtual(withMetadata(owned, namespace === undefined ? {} : { namespace }), context);
     }
     const loading = this.store(definition).load();
@@ -310,6 +310,10 @@ export class ApiServer implements VerbHost {
   /** The object in the version that was asked for. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject {
     return this.#versions.convert(object, definition);
+  }
+
+  rewritten(object: KubeObject, from: ResourceDefinition, to: ResourceDefinition): KubeObject | Promise<KubeObject> {
+    return this.#versions.rewritten(object, from, to);
   }
 
   forStore(definition: ResourceDefinition, object: KubeObject, stored?: KubeObject): KubeObject {

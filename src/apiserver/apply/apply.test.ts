@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { ApiError, type KubeObject, Schema } from "#machinery";
 import { applyManaged, mustFitTypes, type OwnedKind, trackUpdate } from "./apply.ts";
 import { difference, type FieldSet, intersection, pathsOf, readFieldSet, union } from "./field-set.ts";
@@ -71,9 +71,9 @@ const ownersOf = (object: KubeObject) =>
   );
 const apply = (live: KubeObject | undefined, applied: KubeObject, manager: string, rest: object = {}) =>
   applyManaged(live, applied, kind, by(manager, rest));
-const refusal = (run: () => unknown): ApiError => {
+const refusal = async (run: () => unknown): Promise<ApiError> => {
   try {
-    run();
+    await run();
   } catch (error) {
     if (error instanceof ApiError) return error;
     throw error;
@@ -111,8 +111,12 @@ describe("sets of fields", () => {
 });
 
 describe("server-side apply", () => {
-  it("creates with an owner, and none for an object without fields", () => {
-    const made = apply(undefined, spec({ replicas: 1, ports: [{ port: 80 }], whole: { a: "b" }, words: ["x"] }), "one");
+  it("creates with an owner, and none for an object without fields", async () => {
+    const made = await apply(
+      undefined,
+      spec({ replicas: 1, ports: [{ port: 80 }], whole: { a: "b" }, words: ["x"] }),
+      "one",
+    );
     expect(ownersOf(made)).toEqual({
       "one Apply": [
         '.spec.ports[port=80,protocol="TCP"]',
@@ -122,75 +126,77 @@ describe("server-side apply", () => {
         ".spec.words",
       ],
     });
-    expect(apply(undefined, thing(), "one").metadata.managedFields).toBeUndefined();
+    expect((await apply(undefined, thing(), "one")).metadata.managedFields).toBeUndefined();
   });
 
-  it("removes what its manager no longer applies, unless another one owns it", () => {
-    const first = apply(
+  it("removes what its manager no longer applies, unless another one owns it", async () => {
+    const first = await apply(
       undefined,
       spec({ replicas: 1, note: "x", tags: ["a", "b"], ports: [{ port: 1 }, { port: 2 }] }),
       "one",
     );
-    const second = apply(first, spec({ note: "x", tags: ["b"], ports: [{ port: 2, name: "n" }] }), "two");
-    const third = apply(second, spec({ ports: [{ port: 1 }] }), "one");
+    const second = await apply(first, spec({ note: "x", tags: ["b"], ports: [{ port: 2, name: "n" }] }), "two");
+    const third = await apply(second, spec({ ports: [{ port: 1 }] }), "one");
     expect(specOf(third)).toEqual({ note: "x", tags: ["b"], ports: [{ port: 1 }, { port: 2, name: "n" }] });
     expect(ownersOf(third)["two Apply"]).toContain(".spec.note");
-    const last = apply(apply(third, thing(), "two"), thing(), "one");
+    const last = await apply(await apply(third, thing(), "two"), thing(), "one");
     expect(specOf(last)).toBeUndefined();
     expect(last.metadata.managedFields).toBeUndefined();
   });
 
-  it("keeps a map that is applied empty, and nothing of a list", () => {
+  it("keeps a map that is applied empty, and nothing of a list", async () => {
     const withLabels = (labels: object | null) => ({ ...thing(), metadata: { name: "a", labels } }) as KubeObject;
-    const first = apply(undefined, withLabels({ a: "b" }), "one");
-    expect(apply(first, withLabels({}), "one").metadata.labels).toEqual({});
-    const second = apply(undefined, spec({ note: "x", tags: ["a"] }), "one");
-    expect(specOf(apply(second, spec({ note: "x", tags: [] }), "one"))).toEqual({ note: "x" });
-    expect(ownersOf(apply(second, spec({ tags: [] }), "two"))).toEqual({
+    const first = await apply(undefined, withLabels({ a: "b" }), "one");
+    expect((await apply(first, withLabels({}), "one")).metadata.labels).toEqual({});
+    const second = await apply(undefined, spec({ note: "x", tags: ["a"] }), "one");
+    expect(specOf(await apply(second, spec({ note: "x", tags: [] }), "one"))).toEqual({ note: "x" });
+    expect(ownersOf(await apply(second, spec({ tags: [] }), "two"))).toEqual({
       "one Apply": [".spec.note", '.spec.tags[="a"]'],
     });
   });
 
-  it("takes nothing away where null is applied to what has parts of others", () => {
-    const first = apply(undefined, spec({ note: "x", tags: ["a"], ports: [{ port: 1 }], words: ["w"] }), "one");
-    const second = apply(first, spec({ tags: null, ports: null }), "two");
+  it("takes nothing away where null is applied to what has parts of others", async () => {
+    const first = await apply(undefined, spec({ note: "x", tags: ["a"], ports: [{ port: 1 }], words: ["w"] }), "one");
+    const second = await apply(first, spec({ tags: null, ports: null }), "two");
     expect(specOf(second)).toEqual({ note: "x", tags: ["a"], ports: [{ port: 1 }], words: ["w"] });
     expect(ownersOf(second)["two Apply"]).toEqual([".spec.ports", ".spec.tags"]);
-    expect(specOf(apply(first, spec({ words: null }), "two", { force: true }))).toMatchObject({ words: null });
+    expect(specOf(await apply(first, spec({ words: null }), "two", { force: true }))).toMatchObject({ words: null });
   });
 
-  it("conflicts only where a value of another manager would change", () => {
-    const first = apply(undefined, spec({ replicas: 1, note: "x" }), "one");
-    expect(ownersOf(apply(first, spec({ replicas: 1 }), "two"))).toMatchObject({ "two Apply": [".spec.replicas"] });
-    const one = refusal(() => apply(first, spec({ replicas: 2 }), "two"));
+  it("conflicts only where a value of another manager would change", async () => {
+    const first = await apply(undefined, spec({ replicas: 1, note: "x" }), "one");
+    expect(ownersOf(await apply(first, spec({ replicas: 1 }), "two"))).toMatchObject({
+      "two Apply": [".spec.replicas"],
+    });
+    const one = await refusal(() => apply(first, spec({ replicas: 2 }), "two"));
     expect(one).toMatchObject({ code: 409, reason: "Conflict" });
     expect(one.message).toBe('Apply failed with 1 conflict: conflict with "one": .spec.replicas');
-    const updated = trackUpdate(
+    const updated = await trackUpdate(
       first,
       { ...spec({ replicas: 3, note: "x" }), metadata: first.metadata },
       kind,
       by("up"),
     );
-    const two = refusal(() => apply(updated, spec({ replicas: 2, note: "y" }), "two"));
+    const two = await refusal(() => apply(updated, spec({ replicas: 2, note: "y" }), "two"));
     expect(two.message).toBe(
       'Apply failed with 2 conflicts: conflicts with "one":\n- .spec.note\nconflicts with "up" using example.com/v1:\n- .spec.replicas',
     );
     expect(two.status.details?.causes).toHaveLength(2);
-    const forced = apply(updated, spec({ replicas: 2, note: "y" }), "two", { force: true });
+    const forced = await apply(updated, spec({ replicas: 2, note: "y" }), "two", { force: true });
     expect(ownersOf(forced)).toEqual({ "two Apply": [".spec.note", ".spec.replicas"] });
   });
 
   describe("after kubectl applied on the client's side", () => {
     const LAST = "kubectl.kubernetes.io/last-applied-configuration";
     /** An object with what kubectl says it applied last, written by another manager. */
-    const withLast = (last: string, present: object = { replicas: 1, note: "x" }) => {
+    const withLast = async (last: string, present: object = { replicas: 1, note: "x" }) => {
       const object = { ...spec(present), metadata: { name: "a", annotations: { [LAST]: last } } };
-      return trackUpdate(undefined, object as KubeObject, kind, by("kubectl-client-side-apply"));
+      return await trackUpdate(undefined, object as KubeObject, kind, by("kubectl-client-side-apply"));
     };
     const said = JSON.stringify(spec({ replicas: 1, note: "x" }));
 
-    it("kubectl takes its fields over, and keeps the annotation in step", () => {
-      const next = apply(withLast(said), spec({ replicas: 2, note: "<y>" }), "kubectl");
+    it("kubectl takes its fields over, and keeps the annotation in step", async () => {
+      const next = await apply(await withLast(said), spec({ replicas: 2, note: "<y>" }), "kubectl");
       expect(specOf(next)).toEqual({ replicas: 2, note: "<y>" });
       expect(ownersOf(next)["kubectl Apply"]).toEqual([".spec.note", ".spec.replicas"]);
       expect(next.metadata.annotations?.[LAST]).toBe(
@@ -198,10 +204,10 @@ describe("server-side apply", () => {
       );
     });
 
-    it("others conflict, and so does what is no longer as it was applied", () => {
-      expect(refusal(() => apply(withLast(said), spec({ replicas: 2 }), "argocd")).code).toBe(409);
-      const scaled = withLast(said, { replicas: 5, note: "x" });
-      const conflict = refusal(() => apply(scaled, spec({ replicas: 2, note: "y" }), "kubectl"));
+    it("others conflict, and so does what is no longer as it was applied", async () => {
+      expect((await refusal(async () => apply(await withLast(said), spec({ replicas: 2 }), "argocd"))).code).toBe(409);
+      const scaled = await withLast(said, { replicas: 5, note: "x" });
+      const conflict = await refusal(() => apply(scaled, spec({ replicas: 2, note: "y" }), "kubectl"));
       expect(conflict.message).toBe(
         'Apply failed with 1 conflict: conflict with "kubectl-client-side-apply" using example.com/v1: .spec.replicas',
       );
@@ -213,31 +219,31 @@ describe("server-side apply", () => {
       ["another kind", JSON.stringify({ ...spec({ replicas: 1 }), kind: "Other" })],
       ["another version", JSON.stringify({ ...spec({ replicas: 1 }), apiVersion: "example.com/v2" })],
       ["a wrong type", JSON.stringify(spec({ replicas: "1" }))],
-    ])("an annotation that holds %s gives nothing", (_what, last) => {
-      expect(refusal(() => apply(withLast(last), spec({ replicas: 2 }), "kubectl")).code).toBe(409);
+    ])("an annotation that holds %s gives nothing", async (_what, last) => {
+      expect((await refusal(async () => apply(await withLast(last), spec({ replicas: 2 }), "kubectl"))).code).toBe(409);
     });
   });
 
-  it("takes an object nobody owns for one that was updated before", () => {
-    const conflict = refusal(() => apply(spec({ replicas: 1 }), spec({ replicas: 2 }), "one"));
+  it("takes an object nobody owns for one that was updated before", async () => {
+    const conflict = await refusal(() => apply(spec({ replicas: 1 }), spec({ replicas: 2 }), "one"));
     expect(conflict.message).toContain('conflict with "before-first-apply" using example.com/v1: .spec.replicas');
   });
 
-  it("changes no time and no order where nothing changes", () => {
-    const first = apply(undefined, spec({ replicas: 1 }), "one");
-    const again = apply(first, spec({ replicas: 1 }), "one", { time: "2027-01-01T00:00:00Z" });
+  it("changes no time and no order where nothing changes", async () => {
+    const first = await apply(undefined, spec({ replicas: 1 }), "one");
+    const again = await apply(first, spec({ replicas: 1 }), "one", { time: "2027-01-01T00:00:00Z" });
     expect(again.metadata.managedFields).toEqual(first.metadata.managedFields);
-    const shared = apply(first, spec({ replicas: 1 }), "two");
+    const shared = await apply(first, spec({ replicas: 1 }), "two");
     expect(shared.metadata.managedFields?.map(({ manager, time }) => [manager, time])).toEqual([
       ["two", undefined],
       ["one", "2026-01-01T00:00:00Z"],
     ]);
   });
 
-  it("keeps the status apart by its subresource", () => {
-    const first = apply(undefined, thing({ spec: { replicas: 1 }, status: { replicas: 9 } }), "one");
+  it("keeps the status apart by its subresource", async () => {
+    const first = await apply(undefined, thing({ spec: { replicas: 1 }, status: { replicas: 9 } }), "one");
     expect(ownersOf(first)).toEqual({ "one Apply": [".spec.replicas"] });
-    const second = apply(first, thing({ spec: { replicas: 5 }, status: { replicas: 1 } }), "st", {
+    const second = await apply(first, thing({ spec: { replicas: 5 }, status: { replicas: 1 } }), "st", {
       subresource: "status",
     });
     expect(ownersOf(second)["st Apply"]).toEqual([".status.replicas"]);
@@ -264,23 +270,26 @@ describe("server-side apply", () => {
       { spec: { pairs: ["n"] } },
       ".spec.pairs: element 0: associative list with keys may not have non-map elements",
     ],
-  ])("refuses %s", (_title, parts, message) => {
-    const error = refusal(() => mustFitTypes(thing(parts), kind));
+  ])("refuses %s", async (_title, parts, message) => {
+    const error = await refusal(() => mustFitTypes(thing(parts), kind));
     expect(error.status.code).toBe(500);
     expect(error.message).toBe(`failed to create typed patch object (/a; example.com/v1, Kind=Thing): ${message}`);
   });
 });
 
-it("leaves an item that lacks one of two keys to its schema", () => {
+it("leaves an item that lacks one of two keys to its schema", async () => {
   expect(() => mustFitTypes(thing({ spec: { pairs: [{ a: "1", c: "n" }] } }), kind)).not.toThrow();
 });
 
 describe("plain writes", () => {
-  const made = trackUpdate(undefined, spec({ replicas: 1, ports: [{ port: 80 }], tags: ["a"] }), kind, by("poster"));
-  const changed = (members: object, manager: string, metadata: object = {}) =>
-    trackUpdate(made, { ...spec(members), metadata: { ...made.metadata, ...metadata } }, kind, by(manager));
+  let made: KubeObject;
+  beforeAll(async () => {
+    made = await trackUpdate(undefined, spec({ replicas: 1, ports: [{ port: 80 }], tags: ["a"] }), kind, by("poster"));
+  });
+  const changed = async (members: object, manager: string, metadata: object = {}) =>
+    await trackUpdate(made, { ...spec(members), metadata: { ...made.metadata, ...metadata } }, kind, by(manager));
 
-  it("own what they make, and what holds it", () => {
+  it("own what they make, and what holds it", async () => {
     expect(ownersOf(made)["poster Update"]).toEqual([
       ".spec",
       ".spec.ports",
@@ -292,8 +301,8 @@ describe("plain writes", () => {
     ]);
   });
 
-  it("own what they change, and nobody owns what is gone", () => {
-    const after = changed({ replicas: 2, ports: [{ port: 80, name: "n" }] }, "editor");
+  it("own what they change, and nobody owns what is gone", async () => {
+    const after = await changed({ replicas: 2, ports: [{ port: 80, name: "n" }] }, "editor");
     expect(ownersOf(after)).toEqual({
       "editor Update": ['.spec.ports[port=80,protocol="TCP"].name', ".spec.replicas"],
       "poster Update": [
@@ -309,15 +318,15 @@ describe("plain writes", () => {
     ["one empty entry forgets all owners", [{}], false],
     ["an empty list keeps them", [], true],
     ["entries that cannot be read keep them", [{ manager: "x", operation: "Update", fieldsV1: { "k:[": {} } }], true],
-  ])("of managedFields themselves: %s", (_title, managedFields, isKept) => {
-    const after = changed(specOf(made) as object, "editor", { managedFields });
+  ])("of managedFields themselves: %s", async (_title, managedFields, isKept) => {
+    const after = await changed(specOf(made) as object, "editor", { managedFields });
     expect(after.metadata.managedFields).toEqual(isKept ? made.metadata.managedFields : undefined);
   });
 
-  it("put the oldest of more than ten updaters together", () => {
+  it("put the oldest of more than ten updaters together", async () => {
     let live = made;
     for (let at = 0; at < 15; at++)
-      live = trackUpdate(
+      live = await trackUpdate(
         live,
         { ...spec({ ...specOf(live), whole: { a: String(at) }, note: `n${at}` }), metadata: live.metadata },
         kind,
@@ -325,7 +334,7 @@ describe("plain writes", () => {
       );
     expect(live.metadata.managedFields?.length).toBeLessThanOrEqual(10);
     for (let at = 0; at < 12; at++)
-      live = trackUpdate(
+      live = await trackUpdate(
         live,
         {
           ...live,
@@ -338,11 +347,11 @@ describe("plain writes", () => {
     expect(live.metadata.managedFields?.[0]).toMatchObject({ manager: "ancient-changes" });
   });
 
-  it("follow long lists in time that grows with their length", () => {
+  it("follow long lists in time that grows with their length", async () => {
     const items = (count: number, name: string) => Array.from({ length: count }, (_, port) => ({ port, name }));
-    const long = trackUpdate(undefined, spec({ ports: items(20_000, "a") }), kind, by("one"));
+    const long = await trackUpdate(undefined, spec({ ports: items(20_000, "a") }), kind, by("one"));
     const startedMs = performance.now();
-    trackUpdate(long, { ...spec({ ports: items(20_000, "b") }), metadata: long.metadata }, kind, by("two"));
+    await trackUpdate(long, { ...spec({ ports: items(20_000, "b") }), metadata: long.metadata }, kind, by("two"));
     expect(performance.now() - startedMs, "a comparison of every item with every other takes minutes").toBeLessThan(
       5_000,
     );

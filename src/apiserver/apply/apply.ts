@@ -1,5 +1,6 @@
 import { copyWithout, deepEqual } from "#base";
 import {
+  ApiError,
   apiError,
   gvkOf,
   isJsonObject,
@@ -13,7 +14,7 @@ import {
 import { difference, type FieldSet, intersection, only, pathsOf, union } from "./field-set.ts";
 import { keepLastApplied, lastApplied } from "./last-applied.ts";
 import { isBy, isReset, type Manager, newEntry, type Owner, readOwners, writeOwners } from "./managers.ts";
-import { compare, fieldsOf, mergeApplied, removeFields, typedErrors, Untold } from "./typed.ts";
+import { type Comparison, compare, fieldsOf, mergeApplied, removeFields, typedErrors, Untold } from "./typed.ts";
 
 export type { Manager } from "./managers.ts";
 
@@ -24,6 +25,8 @@ export interface OwnedKind {
   readonly empty: Readonly<Record<string, unknown>>;
   /** Whether the status is written through its own subresource only. */
   readonly hasStatus: boolean;
+  /** Whether its objects may hold values of other types than the schema names: it can be another than it was. */
+  readonly isLoose?: boolean;
   /** Whether the spec is given once and belongs to nobody. */
   readonly isSpecFixed?: boolean;
   /** Members of the metadata that a write to the status leaves alone; absent where it takes none. */
@@ -33,10 +36,12 @@ export interface OwnedKind {
 /** How objects of a kind read in another of its versions, where that differs in more than its name. */
 export interface OtherVersion {
   readonly kind: OwnedKind;
-  of(object: KubeObject): KubeObject;
+  of(object: KubeObject): KubeObject | Promise<KubeObject>;
+  /** An object of that version in this one. */
+  back(object: KubeObject): KubeObject | Promise<KubeObject>;
 }
 
-/** The other version an owner wrote in; `undefined` where it has the same fields. */
+/** The other version an owner wrote in; `undefined` where it has the same fields. Throws where it is none. */
 export type FindVersion = (apiVersion: string) => OtherVersion | undefined;
 
 /** Metadata that nobody owns: it identifies the object or belongs to the server. */
@@ -110,12 +115,13 @@ const without = (owners: readonly Owner[], fields: FieldSet | undefined): Owner[
  * Server-side apply: the object after `applied` took effect, with ownership kept in `metadata.managedFields`. Fields of
  * others that would change are a 409 unless `manager.force`.
  */
-export function applyManaged(
+export async function applyManaged(
   live: KubeObject | undefined,
   applied: KubeObject,
   kind: OwnedKind,
   manager: Manager,
-): KubeObject {
+  findVersion: FindVersion = () => undefined,
+): Promise<KubeObject> {
   const { schema } = kind;
   const wanted = owned(applied);
   const mine = writable(fieldsOf(wanted, schema), kind, manager.subresource);
@@ -124,41 +130,175 @@ export function applyManaged(
       managedFields:
         mine === undefined ? undefined : writeOwners([{ entry: newEntry(manager, "Apply"), fields: mine }]),
     });
+  const mistake = kind.isLoose === true ? typeMistake(live, kind, true) : undefined;
+  if (mistake !== undefined) throw plainFailure(`failed to create typed live object (${addressIn(live)}): ${mistake}`);
   const present = owned(live);
   const owners = ownersBeforeApply(live, present, kind, manager);
+  const versions = new VersionViews(manager.apiVersion, findVersion);
+  for (const { entry } of owners) await versions.read(live, entry);
   const before = owners.find((owner) => isBy(manager, "Apply", owner));
   const others = owners.filter((owner) => owner !== before);
-  let merged = mergeApplied(present, wanted, schema);
-  const given = others.reduce<FieldSet | undefined>(
-    (left, owner) => difference(left, owner.fields),
-    difference(before?.fields, mine),
-  );
-  if (given !== undefined) {
-    const kept = others.reduce<FieldSet | undefined>((sum, owner) => union(sum, owner.fields), mine);
-    merged = removeFields(merged, given, kept, schema);
-  }
+  const unpruned = mergeApplied(present, wanted, schema);
+  const whole = (value: unknown) => wholeObject(value, applied, live);
+  const then = before === undefined ? undefined : versions.of(before.entry);
+  const merged =
+    before === undefined || then === undefined
+      ? withoutGiven(unpruned, before?.fields, mine, others, schema)
+      : await prunedThrough(then, unpruned, before, { mine, others, schema, versions, whole });
   const { changed: allChanged, removed: allRemoved } = compare(present, merged, schema);
   const changed = writable(allChanged, kind, manager.subresource);
   const removed = writable(allRemoved, kind, manager.subresource);
-  const contested = difference(changed, appliedLast(live, applied, present, kind, manager));
-  const conflicts = others.flatMap((owner) => {
+  const taken = await Promise.all(
+    others.map(({ entry }) =>
+      versions.of(entry) === undefined
+        ? { changed, removed }
+        : versions.changes(live, whole(merged), entry, manager.subresource),
+    ),
+  );
+  const last = appliedLast(live, applied, present, kind, manager);
+  const conflicts = others.flatMap((owner, at) => {
+    const contested = versions.of(owner.entry) === undefined ? difference(changed, last) : taken[at]?.changed;
     const both = intersection(owner.fields, contested);
     return both === undefined ? [] : [{ entry: owner.entry, paths: pathsOf(both) }];
   });
   if (conflicts.length > 0 && !manager.force) throw conflictError(conflicts);
-  const left = without(without(others, changed), removed);
+  const left = others.flatMap((owner, at) => without(without([owner], taken[at]?.changed), taken[at]?.removed));
   const isSame = allChanged === undefined && allRemoved === undefined;
   // A write that changes no field does not move the time of its manager.
   const { time: _time, ...timeless } = newEntry(manager, "Apply");
   const entry = isSame ? (before?.entry ?? timeless) : newEntry(manager, "Apply");
   const managedFields = writeOwners(mine === undefined ? left : [...left, { entry, fields: mine }]);
-  const { metadata, ...rest } = merged as Readonly<Record<string, unknown>> & { readonly metadata?: ObjectMeta };
+  return keepLastApplied(withMetadata(whole(merged), { managedFields }), applied, manager);
+}
+
+/** An object of its owned part, with the metadata nobody owns of the one it was made from. */
+function wholeObject(part: unknown, { apiVersion, kind }: KubeObject, live: KubeObject): KubeObject {
+  const { metadata, ...rest } = part as Readonly<Record<string, unknown>> & { readonly metadata?: ObjectMeta };
   const kept = Object.fromEntries(Object.entries(live.metadata).filter(([key]) => UNOWNED.has(key)));
-  const object = withMetadata(
-    { apiVersion: applied.apiVersion, kind: applied.kind, ...rest, metadata: { ...kept, ...metadata } } as KubeObject,
-    { managedFields },
+  return { apiVersion, kind, ...rest, metadata: { ...kept, ...metadata } } as KubeObject;
+}
+
+/** Without what the applier gave up and nobody else owns. */
+function withoutGiven(
+  merged: unknown,
+  before: FieldSet | undefined,
+  mine: FieldSet | undefined,
+  others: readonly Owner[],
+  schema: Schema | undefined,
+): unknown {
+  const given = others.reduce<FieldSet | undefined>(
+    (left, owner) => difference(left, owner.fields),
+    difference(before, mine),
   );
-  return keepLastApplied(object, applied, manager);
+  if (given === undefined) return merged;
+  const kept = others.reduce<FieldSet | undefined>((sum, owner) => union(sum, owner.fields), mine);
+  return removeFields(merged, given, kept, schema);
+}
+
+/** The same where the applier applied in another version last: it gives up what it owned there. */
+async function prunedThrough(
+  then: OtherVersion,
+  merged: unknown,
+  before: Owner,
+  {
+    mine,
+    others,
+    schema,
+    versions,
+    whole,
+  }: {
+    readonly mine: FieldSet | undefined;
+    readonly others: readonly Owner[];
+    readonly schema: Schema | undefined;
+    readonly versions: VersionViews;
+    readonly whole: (part: unknown) => KubeObject;
+  },
+): Promise<unknown> {
+  const asThen = await versions
+    .see(then, whole(merged))
+    .catch((error: unknown) =>
+      refuse(`failed to prune fields: failed to convert merged object to last applied version: ${textOf(error)}`),
+    );
+  const ofThen = others.filter(({ entry }) => entry.apiVersion === before.entry.apiVersion);
+  const left = withoutGiven(owned(asThen), before.fields, undefined, ofThen, then.kind.schema);
+  const pruned = owned(await then.back(wholeObject(left, asThen, asThen)));
+  // What others own in this version stays, and what is applied now.
+  const kept = others
+    .filter((owner) => versions.of(owner.entry) === undefined)
+    .reduce<FieldSet | undefined>(
+      (sum, owner) => union(sum, owner.fields),
+      union(fieldsOf(pruned, schema, true), mine),
+    );
+  const given = difference(fieldsOf(merged, schema, true), kept);
+  return given === undefined ? merged : removeFields(merged, given, kept, schema);
+}
+
+function refuse(text: string): never {
+  throw plainFailure(text);
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Objects as owners in other versions of their kind see them; each is looked up once. */
+class VersionViews {
+  readonly #own: string;
+  readonly #find: FindVersion;
+  readonly #found = new Map<string, OtherVersion | undefined>();
+
+  constructor(own: string, find: FindVersion) {
+    this.#own = own;
+    this.#find = find;
+  }
+
+  /** The version an owner wrote in; `undefined` where it has the fields of this one. */
+  of({ apiVersion = "" }: ManagedFieldsEntry): OtherVersion | undefined {
+    if (apiVersion === this.#own) return undefined;
+    if (!this.#found.has(apiVersion)) this.#found.set(apiVersion, this.#find(apiVersion));
+    return this.#found.get(apiVersion);
+  }
+
+  /** An object in another version. Throws where that cannot hold it. */
+  async see(version: OtherVersion, object: KubeObject): Promise<KubeObject> {
+    const seen = await version.of(object);
+    const mistake = version.kind.isLoose === true ? typeMistake(seen, version.kind) : undefined;
+    if (mistake !== undefined) throw plainFailure(mistake);
+    return seen;
+  }
+
+  /** Throws where an owner's version cannot hold an object. */
+  async read(object: KubeObject, entry: ManagedFieldsEntry): Promise<void> {
+    const version = this.of(entry);
+    if (version?.kind.isLoose === true) await this.see(version, object);
+  }
+
+  /** What changes between two objects as an owner sees it. */
+  async changes(
+    before: KubeObject,
+    after: KubeObject,
+    entry: ManagedFieldsEntry,
+    subresource: string | undefined,
+  ): Promise<Comparison> {
+    const version = this.of(entry);
+    if (version === undefined) return { changed: undefined, removed: undefined };
+    const past = await this.see(version, before).catch((error: unknown) =>
+      refuse(`failed to convert old object: ${textOf(error)}`),
+    );
+    const now = await this.see(version, after).catch((error: unknown) =>
+      refuse(`failed to convert new object: ${textOf(error)}`),
+    );
+    const { changed, removed } = compare(owned(past), owned(now), version.kind.schema);
+    return {
+      changed: writable(changed, version.kind, subresource),
+      removed: writable(removed, version.kind, subresource),
+    };
+  }
+}
+
+/** Why an object is none of its kind by the types of its values; `undefined` when it is. */
+function typeMistake(object: KubeObject, { schema }: OwnedKind, allowsRepeated = false): string | undefined {
+  const errors = typedErrors(copyWithout(object, "apiVersion", "kind"), schema, { allowsRepeated });
+  if (errors.length === 0) return undefined;
+  return errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
 }
 
 /** Fields that still are what kubectl applied on the client's side. Where that cannot be read as the kind, there are none. */
@@ -171,7 +311,7 @@ function appliedLast(
 ): FieldSet | undefined {
   const last = lastApplied(live, manager);
   if (last === undefined || last.apiVersion !== applied.apiVersion || last.kind !== applied.kind) return undefined;
-  if (typedErrors(copyWithout(last, "apiVersion", "kind"), kind.schema).length > 0) return undefined;
+  if (typeMistake(last, kind) !== undefined) return undefined;
   const said = owned(last);
   const { changed, removed } = compare(said, present, kind.schema);
   return writable(difference(difference(fieldsOf(said, kind.schema), changed), removed), kind, manager.subresource);
@@ -194,11 +334,9 @@ function ownersBeforeApply(
 
 /** Throws for an applied object whose values are not of their types: a plain failure, as Kubernetes has it. */
 export function mustFitTypes(applied: KubeObject, kind: OwnedKind): void {
-  const { apiVersion: _a, kind: _k, ...rest } = applied as unknown as Readonly<Record<string, unknown>>;
-  const errors = typedErrors(rest, kind.schema);
-  if (errors.length === 0) return;
-  const text = errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
-  throw plainFailure(`failed to create typed patch object (${addressIn(applied)}): ${text}`);
+  const mistake = typeMistake(applied, kind);
+  if (mistake !== undefined)
+    throw plainFailure(`failed to create typed patch object (${addressIn(applied)}): ${mistake}`);
 }
 
 /** An object in messages, however little of its metadata is what it should be. */
@@ -239,43 +377,33 @@ function conflictError(
   return apiError(409, "Conflict", `Apply failed with ${text}`, { causes });
 }
 
-/** What a change takes from an owner who wrote in another version: the fields it changes there. */
-function changesIn(
-  before: KubeObject,
-  after: KubeObject,
-  { kind, of }: OtherVersion,
-  subresource: string | undefined,
-): FieldSet | undefined {
-  const { changed, removed } = compare(owned(of(before)), owned(of(after)), kind.schema);
-  return union(writable(changed, kind, subresource), writable(removed, kind, subresource));
-}
-
 /**
  * Ownership after a plain write: changed fields go to the writer, fields that are gone belong to nobody. Of an object whose
  * owners cannot be told nobody owns anything.
  */
-export function trackUpdate(
-  before: KubeObject | undefined,
-  after: KubeObject,
-  kind: OwnedKind,
-  manager: Manager,
-  findVersion?: FindVersion,
-): KubeObject {
-  try {
-    return tracked(before, after, kind, manager, findVersion);
-  } catch (error) {
-    if (error instanceof Untold) return withMetadata(after, { managedFields: undefined });
-    throw error;
-  }
-}
-
-function tracked(
+export async function trackUpdate(
   before: KubeObject | undefined,
   after: KubeObject,
   kind: OwnedKind,
   manager: Manager,
   findVersion: FindVersion = () => undefined,
-): KubeObject {
+): Promise<KubeObject> {
+  try {
+    return await tracked(before, after, kind, manager, new VersionViews(manager.apiVersion, findVersion));
+  } catch (error) {
+    // Versions that cannot hold the object, or webhooks that do not answer.
+    if (error instanceof Untold || error instanceof ApiError) return withMetadata(after, { managedFields: undefined });
+    throw error;
+  }
+}
+
+async function tracked(
+  before: KubeObject | undefined,
+  after: KubeObject,
+  kind: OwnedKind,
+  manager: Manager,
+  versions: VersionViews,
+): Promise<KubeObject> {
   const { schema } = kind;
   const sent = after.metadata.managedFields;
   const stored = before?.metadata.managedFields ?? [];
@@ -284,6 +412,9 @@ function tracked(
   const known = forgets ? [] : ((isReset(sent) ? undefined : usable(sent)) ?? readOwners(stored) ?? []);
   // Nobody cares for the owners of an object that has none, until somebody applies it.
   if (before !== undefined && known.length === 0) return withMetadata(after, { managedFields: undefined });
+  // What is wrong now was wrong before: a new mistake would be refused.
+  const mistake = before === undefined || kind.isLoose !== true ? undefined : typeMistake(before, kind, true);
+  if (mistake !== undefined) throw new Untold(mistake);
   const owners = known.filter(isOfGroup(manager));
   const past = before === undefined ? { metadata: {}, ...kind.empty } : owned(before);
   const comparison = compare(past, owned(after, true), schema);
@@ -291,15 +422,16 @@ function tracked(
   const removed = writable(comparison.removed, kind, manager.subresource);
   const self = owners.find((owner) => isBy(manager, "Update", owner));
   const taken = union(changed, removed);
-  const others = owners.flatMap((owner) => {
-    if (owner === self) return [];
-    const { apiVersion } = owner.entry;
-    const version = apiVersion === manager.apiVersion ? undefined : findVersion(apiVersion ?? "");
-    return without(
-      [owner],
-      version === undefined || before === undefined ? taken : changesIn(before, after, version, manager.subresource),
-    );
-  });
+  const others: Owner[] = [];
+  for (const owner of owners) {
+    if (owner === self) continue;
+    if (before === undefined || versions.of(owner.entry) === undefined) {
+      others.push(...without([owner], taken));
+      continue;
+    }
+    const theirs = await versions.changes(before, after, owner.entry, manager.subresource);
+    others.push(...without([owner], union(theirs.changed, theirs.removed)));
+  }
   const fields = difference(union(self?.fields, changed), removed);
   const entry = changed === undefined && self !== undefined ? self.entry : newEntry(manager, "Update");
   const managedFields = writeOwners(fields === undefined ? others : [...others, { entry, fields }]);

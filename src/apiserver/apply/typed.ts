@@ -273,8 +273,18 @@ export function emptyOf(schema: Schema | undefined): unknown {
   return members;
 }
 
-/** What is wrong with a value that is to be merged by its schema, in the words of Kubernetes' typed values. */
-export function typedErrors(value: unknown, schema: Schema | undefined, path = ""): string[] {
+/** Members that every object inside another may have. */
+const HEAD = new Set(["apiVersion", "kind", "metadata"]);
+
+/**
+ * What is wrong with a value that is to be merged by its schema, in the words of Kubernetes' typed values. With
+ * `allowsRepeated` items may share what identifies them.
+ */
+export function typedErrors(
+  value: unknown,
+  schema: Schema | undefined,
+  { path = "", allowsRepeated = false }: { readonly path?: string; readonly allowsRepeated?: boolean } = {},
+): string[] {
   if (value === null || value === undefined || schema === undefined || schema.isIntOrString) return [];
   // Kubernetes shows what it found in three ways, by what it looked for.
   const expected = (what: string, got = `&{${goText(value)}}`) => [`${path}: expected ${what}, got ${got}`];
@@ -301,7 +311,7 @@ export function typedErrors(value: unknown, schema: Schema | undefined, path = "
           }
         }
         const element = kind === "atomic" ? undefined : elementOf(item, kind, keys, schema);
-        if (element !== undefined && seen.has(element))
+        if (element !== undefined && seen.has(element) && !allowsRepeated)
           errors.push(
             kind === "set"
               ? `${path}: duplicate entries for key [=${element.slice(2)}]`
@@ -309,7 +319,10 @@ export function typedErrors(value: unknown, schema: Schema | undefined, path = "
           );
         if (element !== undefined) seen.add(element);
         errors.push(
-          ...typedErrors(item, schema.items, path + (element === undefined ? `[${at}]` : shownOf(element, kind))),
+          ...typedErrors(item, schema.items, {
+            path: path + (element === undefined ? `[${at}]` : shownOf(element, kind)),
+            allowsRepeated,
+          }),
         );
       }
       return errors;
@@ -317,10 +330,12 @@ export function typedErrors(value: unknown, schema: Schema | undefined, path = "
     case "object": {
       if (!isJsonObject(value)) return expected("map");
       const isOpen = schema.preservesUnknown || schema.source.additionalProperties === true;
+      const isObject = schema.source["x-kubernetes-embedded-resource"] === true;
       return Object.entries(value).flatMap(([key, member]) => {
         const child = schema.property(key);
-        if (child === undefined) return isOpen ? [] : [`${path}.${key}: field not declared in schema`];
-        return typedErrors(member, child, `${path}.${key}`);
+        if (child === undefined)
+          return isOpen || (isObject && HEAD.has(key)) ? [] : [`${path}.${key}: field not declared in schema`];
+        return typedErrors(member, child, { path: `${path}.${key}`, allowsRepeated });
       });
     }
     default:

@@ -222,13 +222,16 @@ describe("a schema that changed", () => {
     expect(getPath(await read("new"), "spec")).toEqual({ b: "own" });
   });
 
-  it("of another version says nothing of what was stored in this one", async () => {
-    const versions = [version("v1", object({ a: text })), version("v2", object({ b: { ...text, default: "two" } }))];
+  it("of another version says which of the members stored in this one are shown", async () => {
+    const versions = [
+      version("v1", object({ a: text, c: { ...text, default: "one" } })),
+      version("v2", object({ b: { ...text, default: "two" }, c: text })),
+    ];
     await establish(crdOf("things", { versions }));
     await create(thing("one", { a: "x" }));
     const shown = await server.send("get", "example.com/v2/things", { ...at, name: "one" });
-    expect([shown.apiVersion, getPath(shown, "spec")]).toEqual(["example.com/v2", { a: "x" }]);
-    expect(getPath(await read("one"), "spec")).toEqual({ a: "x" });
+    expect([shown.apiVersion, getPath(shown, "spec")]).toEqual(["example.com/v2", { c: "one" }]);
+    expect(getPath(await read("one"), "spec")).toEqual({ a: "x", c: "one" });
   });
 });
 

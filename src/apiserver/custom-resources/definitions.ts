@@ -10,13 +10,15 @@ const pathOf = (jsonPath: string) => jsonPath.split(".").filter(Boolean);
 export function definitionsOf(crd: KubeObject, webhook?: ConversionWebhook): readonly ResourceDefinition[] {
   const spec = specOf(crd);
   const isTerminating = crd.metadata.deletionTimestamp !== undefined || isConditionTrue(crd, "Terminating");
-  return spec.versions
-    .filter(({ served }) => served)
-    .map((version) => ({
+  const versions = new Map<string, ResourceDefinition>();
+  for (const version of spec.versions)
+    versions.set(version.name, {
       ...definitionOf(spec, version, isTerminating),
       schemaRevision: Number(crd.metadata.resourceVersion ?? 0),
       ...(webhook === undefined ? {} : { webhook }),
-    }));
+      versions,
+    });
+  return spec.versions.filter(({ served }) => served).flatMap(({ name }) => versions.get(name) ?? []);
 }
 
 function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean): ResourceDefinition {

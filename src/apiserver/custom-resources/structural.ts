@@ -10,6 +10,7 @@ import {
   type JsonSchema,
   Schema,
 } from "#machinery";
+import { embeddedErrors } from "../verbs/embedded-objects.ts";
 import { defaultRuleErrors, factorOf, ruleFormErrors, rulesErrors, type Spent } from "./rules.ts";
 
 const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
@@ -410,7 +411,7 @@ function defaultErrors(schema: JsonSchema, path: string): FieldError[] {
       : [];
   const found: FieldError[] = [];
   compiled.check(schema.default, "", found);
-  const shape = found.filter(isAboutDefaults);
+  const shape = [...found.filter(isAboutDefaults), ...embeddedErrors(compiled, schema.default, "", false)];
   const mistakes = shape.length > 0 || errors.length > 0 ? shape : defaultRuleErrors(schema, schema.default);
   return [
     ...errors,

@@ -99,11 +99,15 @@ export function admitBody(
           `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${mismatch}`,
         );
     }
-    object = schema.prune(object, unknown, "", true, known, isApplied && definition.origin === "custom") as KubeObject;
-    if (definition.origin === "custom") object = readEmbedded(schema, object, unknown, kind);
+    const inBody: string[] = [];
+    object = schema.prune(object, inBody, "", true, known, isApplied && definition.origin === "custom") as KubeObject;
+    const inside: string[] = [];
+    if (definition.origin === "custom") object = readEmbedded(schema, object, inside, kind);
+    // Custom objects are read in turn: their own metadata, their members, and the metadata of the objects in them.
+    if (definition.origin === "custom") for (const told of [unknown, inBody, inside]) told.sort();
+    unknown.push(...inBody, ...inside);
     object = definition.strategy.trim?.(object, known) ?? object;
   }
-  if (definition.origin === "custom") unknown.sort();
   refuseStrictly(definition, [...(context.strictErrors ?? []), ...unknown.map(unknownField)], options, context);
   return filledIn(definition, object, known);
 }

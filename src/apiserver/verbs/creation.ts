@@ -47,7 +47,7 @@ export async function createObject(
   let object = admitBody(definition, sentBody, options, context, isKnownIn(host), known, isApply);
   object = { ...object, metadata: withoutRepeatedOwners(object.metadata, context.warn) };
   // Owners are noted before the server and its plugins change anything: what they set belongs to nobody.
-  if (!isApply) object = trackFields(host, definition, undefined, object, options, undefined, context);
+  if (!isApply) object = await trackFields(host, definition, undefined, object, options, undefined, context);
   const metadata = metadataForCreate(definition, object.metadata, at, host.clock.now(), host.random);
   object = { ...object, metadata };
   if (hasSubresource(definition, "status") && !strategy.keepsStatusOnCreate) {

@@ -1,4 +1,12 @@
-import { apiVersionOf, formatTime, type KubeObject, parseApiVersion, Schema, type WriteOptions } from "#machinery";
+import {
+  apiVersionOf,
+  formatTime,
+  type KubeObject,
+  parseApiVersion,
+  plainFailure,
+  Schema,
+  type WriteOptions,
+} from "#machinery";
 import { type FindVersion, type Manager, type OwnedKind, trackUpdate } from "../apply/apply.ts";
 import { emptyOf } from "../apply/typed.ts";
 import { builtinSchemas, resolveBuiltin } from "../builtin/schemas.ts";
@@ -26,6 +34,7 @@ export function ownedKindOf(definition: ResourceDefinition): OwnedKind {
       empty: emptyObject(definition),
       hasStatus: hasSubresource(definition, "status"),
       statusLeaves: leftByStatus(definition),
+      isLoose: definition.origin === "custom",
       isSpecFixed: isPublished && definition.kind.kind === "CertificateSigningRequest",
     };
     kinds.set(definition, kind);
@@ -42,7 +51,7 @@ function emptyObject({ strategy, schema, origin }: ResourceDefinition): Readonly
 }
 
 /** Keeps the owners of fields: for clients outside always, for our own writes where somebody cares already. */
-export function trackFields(
+export async function trackFields(
   host: VerbHost,
   definition: ResourceDefinition,
   old: KubeObject | undefined,
@@ -50,21 +59,31 @@ export function trackFields(
   options: WriteOptions,
   subresource: string | undefined,
   context: RequestContext,
-): KubeObject {
+): Promise<KubeObject> {
   if (!context.tracksFields && old?.metadata.managedFields === undefined) return object;
   const manager = managerOf(host, definition, options, subresource);
   return trackUpdate(old, object, ownedKindOf(definition), manager, otherVersionsOf(host, definition));
 }
 
-/** How owners in other versions of a built-in kind see its objects. */
-const otherVersionsOf =
+/** How owners in other versions of a kind see its objects. */
+export const otherVersionsOf =
   (host: VerbHost, definition: ResourceDefinition): FindVersion =>
   (apiVersion) => {
     const { group, version } = parseApiVersion(apiVersion);
-    const other = host.registry.find(group, version, definition.kind.resource);
-    if (other === undefined || group !== definition.kind.group || other.origin !== "builtin") return undefined;
-    if (other.conversion === undefined && definition.conversion === undefined) return undefined;
-    return { kind: ownedKindOf(other), of: (object) => host.convert(host.forStore(definition, object), other) };
+    if (group !== definition.kind.group) return undefined;
+    const { versions, origin } = definition;
+    const other = versions?.get(version) ?? host.registry.find(group, version, definition.kind.resource);
+    if (other === undefined) {
+      if (versions === undefined) return undefined;
+      throw plainFailure(`request to convert CR to an invalid group/version: ${apiVersion}`);
+    }
+    const isSame = versions === undefined && other.conversion === undefined && definition.conversion === undefined;
+    if (isSame || (versions === undefined && origin !== "builtin")) return undefined;
+    return {
+      kind: ownedKindOf(other),
+      of: (object) => host.rewritten(object, definition, other),
+      back: (object) => host.rewritten(object, other, definition),
+    };
   };
 
 /** Who writes, in words of the owners of fields. */

@@ -35,6 +35,8 @@ export interface VerbHost {
   prepareStore(definition: ResourceDefinition, object: KubeObject): Promise<void> | undefined;
   /** The object in the version of the definition. */
   convert(object: KubeObject, definition: ResourceDefinition): KubeObject;
+  /** An object in another version of its kind, with what that version does not know as well. */
+  rewritten(object: KubeObject, from: ResourceDefinition, to: ResourceDefinition): KubeObject | Promise<KubeObject>;
   /** The object in the version that is stored; `stored` is what the store holds now. */
   forStore(definition: ResourceDefinition, object: KubeObject, stored?: KubeObject): KubeObject;
 }

@@ -67,7 +67,7 @@ export async function modifyObject(
   address: ResourceAddress & { readonly name: string },
   options: WriteOptions,
   context: RequestContext,
-  change: (old: KubeObject, known: KubeObject | undefined) => KubeObject,
+  change: (old: KubeObject, known: KubeObject | undefined) => KubeObject | Promise<KubeObject>,
   {
     expectedVersion,
     expectedUid,
@@ -100,7 +100,7 @@ export async function modifyObject(
     await host.prepare(definition, [presentObject]);
     const old = host.convert(presentObject, definition);
     const known = knownOf(definition, present, presentObject);
-    const given = change(old, known);
+    const given = await change(old, known);
     const sent = withoutRepeatedOwners(given.metadata, context.warn);
     const changed = { ...given, metadata: metadataForUpdate(definition, sent, old, isPatch) };
     let object = isUntracked
@@ -109,7 +109,7 @@ export async function modifyObject(
           definition,
           ownsFields
             ? withMetadata(changed, { managedFields: sent.managedFields })
-            : trackFields(host, definition, old, changed, options, address.subresource, context),
+            : await trackFields(host, definition, old, changed, options, address.subresource, context),
           old,
           {
             subresource: address.subresource,

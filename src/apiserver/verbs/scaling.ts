@@ -57,10 +57,10 @@ export async function scaleObject(
   const write = scaleWrite(host, scale, request, context);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   if (host.store(definition).get(key) === undefined) throw notFound(definition.kind, name);
-  const change = (old: KubeObject): KubeObject => {
+  const change = async (old: KubeObject): Promise<KubeObject> => {
     const entries = old.metadata.managedFields ?? [];
     const live = withMetadata(scaleOf(definition, old), { managedFields: ownersOfScale(entries, pathIn) });
-    const written = write.change(live);
+    const written = await write.change(live);
     const { resourceVersion, uid, managedFields } = written.metadata;
     if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) throw staleConflict(definition.kind, name);
     if (request.verb === "patch" && uid && uid !== old.metadata.uid)
@@ -98,7 +98,7 @@ function replicasOf({ origin }: ResourceDefinition, scale: KubeObject): number {
 interface ScaleWrite {
   readonly expectedVersion: string | undefined;
   /** The Scale after the write, with its owners. */
-  change(live: KubeObject): KubeObject;
+  change(live: KubeObject): Promise<KubeObject>;
 }
 
 /** What a request does to a Scale; what can be refused without one is refused here. */
@@ -121,7 +121,7 @@ function scaleWrite(
   const version = getPath(request.body, "metadata", "resourceVersion");
   return {
     expectedVersion: typeof version === "string" ? version : undefined,
-    change(live) {
+    async change(live) {
       const patched = patchedBy(scale, request, live);
       const admitted = asPatch(scale, request.patchType, request.body, patched, () => decode(patched));
       mustBeAddressed(scale, admitted.metadata, request);
@@ -149,8 +149,8 @@ function scaleApply(
   const manager = managerOf(host, scale, options, "scale");
   return {
     expectedVersion: applied.metadata.resourceVersion,
-    change(live) {
-      const merged = applyManaged(live, applied, ownedKindOf(scale), manager);
+    async change(live) {
+      const merged = await applyManaged(live, applied, ownedKindOf(scale), manager);
       if (applied.metadata.name) mustBeAddressed(scale, applied.metadata, request);
       return merged;
     },

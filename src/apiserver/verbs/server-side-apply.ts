@@ -18,7 +18,7 @@ import { addressIn, applyManaged, mustFitTypes } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
 import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
 import { createObject } from "./creation.ts";
-import { managerOf, ownedKindOf } from "./field-owners.ts";
+import { managerOf, otherVersionsOf, ownedKindOf } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
 import { readStored } from "./reading.ts";
@@ -45,6 +45,7 @@ export async function applyObject(
   const applied = appliedObject(definition, request);
   const kind = ownedKindOf(definition);
   const manager = managerOf(host, definition, options, subresource);
+  const findVersion = otherVersionsOf(host, definition);
   if (isMissing) throw notFound(definition.kind, name);
   if (!isThere) {
     mustBeAddressed(definition, applied.metadata ?? {}, request);
@@ -59,7 +60,7 @@ export async function applyObject(
       host,
       definition,
       namespace,
-      applyManaged(undefined, applied, kind, manager),
+      await applyManaged(undefined, applied, kind, manager),
       options,
       context,
       {
@@ -71,7 +72,7 @@ export async function applyObject(
     // Whose fields are taken is told before whose version is old.
     const { object } = readStored(host, definition, namespace, name);
     await host.prepare(definition, [object]);
-    applyManaged(host.convert(object, definition), applied, kind, manager);
+    await applyManaged(host.convert(object, definition), applied, kind, manager, findVersion);
   }
   return modifyObject(
     host,
@@ -79,8 +80,8 @@ export async function applyObject(
     request,
     options,
     context,
-    (old) => {
-      const merged = applyManaged(old, applied, kind, manager);
+    async (old) => {
+      const merged = await applyManaged(old, applied, kind, manager, findVersion);
       const { name: sentName, uid } = applied.metadata ?? {};
       if (sentName) mustBeAddressed(definition, applied.metadata, request);
       const made = uid ? withMetadata(merged, { uid }) : merged;

@@ -4,6 +4,7 @@ import { apiError, type FieldError, fieldInvalid, forbidden, invalid, type KubeO
 import { type ResourceDefinition, unheard } from "../definition.ts";
 import { isUnchanged } from "../custom-resources/unchanged.ts";
 import { validateMetadata } from "../metadata.ts";
+import { embeddedErrors } from "./embedded-objects.ts";
 import { replicasErrors } from "../scale.ts";
 import type { VerbHost } from "./host.ts";
 import { hasKnownSpec } from "./known-specs.ts";
@@ -131,6 +132,7 @@ function schemaErrors(
       );
       if (found.length < mistakes.length) forgiven.add(object);
     }
+    if (origin === "custom") found = [...found, ...embeddedErrors(schema, object)];
     errors.push(...found);
     if (origin === "custom" && scale !== undefined)
       errors.push(...replicasErrors(object, subresource === "status" ? scale.status : scale.spec));

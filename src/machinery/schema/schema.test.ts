@@ -214,12 +214,6 @@ describe("values", () => {
       ['<nil>: Invalid value: "": "v" must not validate the schema (not)'],
     ],
     [
-      "an embedded object without its kind",
-      { type: "object", "x-kubernetes-embedded-resource": true },
-      { apiVersion: "v1" },
-      ["v.kind: Required value"],
-    ],
-    [
       "a required member that every object inherits",
       object({}, { required: ["constructor"] }),
       {},

@@ -1,6 +1,5 @@
 import { isJsonObject, setOwn } from "../paths.ts";
 import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported, fieldRequired } from "../status.ts";
-import { DNS_1035_LABEL, DNS_1035_LABEL_TEXT } from "../name-formats.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { canonical, typeMismatch, type ValueCheck, valueChecks } from "./value-checks.ts";
 
@@ -316,7 +315,6 @@ export class Schema {
     if (Array.isArray(value)) this.#checkItems(value, path, errors, known);
     else if (isJsonObject(value)) {
       const isEmbedded = !isRoot && this.source["x-kubernetes-embedded-resource"] === true;
-      if (isEmbedded) this.#checkEmbedded(value, path, errors);
       const isResource = isRoot || isEmbedded;
       const before = membersOf(known);
       for (const key in value) {
@@ -406,19 +404,6 @@ export class Schema {
     for (const name of ["name", "generateName"])
       if (schema.declares(name) && metadata[name] !== undefined)
         schema.property(name)?.check(metadata[name], join(join(path, "metadata"), name), errors);
-  }
-
-  #checkEmbedded(value: Readonly<Record<string, unknown>>, path: string, errors: FieldError[]): void {
-    for (const name of ["apiVersion", "kind"]) {
-      const given = value[name];
-      const at = join(path, name);
-      if (typeof given !== "string") errors.push(fieldRequired(at));
-      else if (given === "") errors.push(fieldInvalid(at, given, "must not be empty"));
-      else if (name === "apiVersion" && given.split("/").length > 2)
-        errors.push(fieldInvalid(at, given, `unexpected GroupVersion string: ${given}`));
-      else if (name === "kind" && !DNS_1035_LABEL.test(given.toLowerCase()))
-        errors.push(fieldInvalid(at, given, `may have mixed case, but should otherwise match: ${DNS_1035_LABEL_TEXT}`));
-    }
   }
 }
 
