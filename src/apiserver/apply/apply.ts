@@ -149,10 +149,10 @@ export async function applyManaged(
   const changed = writable(allChanged, kind, manager.subresource);
   const removed = writable(allRemoved, kind, manager.subresource);
   const taken = await Promise.all(
-    others.map(({ entry }) =>
+    others.map(async ({ entry }) =>
       versions.of(entry) === undefined
         ? { changed, removed }
-        : versions.changes(live, whole(merged), entry, manager.subresource),
+        : await versions.changes(live, whole(merged), entry, manager.subresource),
     ),
   );
   const last = appliedLast(live, applied, present, kind, manager);

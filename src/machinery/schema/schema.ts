@@ -1,5 +1,5 @@
 import { isJsonObject, setOwn } from "../paths.ts";
-import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported, fieldRequired } from "../status.ts";
+import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported } from "../status.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { canonical, typeMismatch, type ValueCheck, valueChecks } from "./value-checks.ts";
 
