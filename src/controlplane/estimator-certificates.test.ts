@@ -1,6 +1,5 @@
 /** Estimators and who asks them, while the certificates in their files are replaced. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "vitest";
@@ -13,6 +12,7 @@ import { type CertificateAuthority, createCertificateAuthority } from "#certs";
 import { createClient, createInformers } from "#client";
 import { estimatorFlags, readFlags, schedulerFlags } from "#config";
 import { connectEstimators } from "#estimator";
+import { startFaultyProxy } from "#network";
 import { eventually, startTestApiServer } from "#testing";
 import { type Program, startEstimator } from "./programs.ts";
 import { discoveryOf } from "./scheduling.ts";
@@ -90,27 +90,17 @@ test("both sides use what stands in their files now: another authority is taken 
   const running = await estimator();
   stops.push(() => running.stop());
   // A way whose connections can be cut.
-  const sockets = new Set<Socket>();
-  const way = createServer((socket) => {
-    const onward = connect(running.port, "127.0.0.1");
-    for (const [own, other] of [
-      [socket, onward],
-      [onward, socket],
-    ] as const) {
-      sockets.add(own);
-      own.on("error", () => undefined).on("close", () => other.destroy());
-      own.pipe(other);
-    }
+  const way = await startFaultyProxy({
+    host: "127.0.0.1",
+    port: 0,
+    to: { host: "127.0.0.1", port: running.port },
+    clock: systemClock,
   });
-  await new Promise<void>((resolve) => way.listen(0, "127.0.0.1", resolve));
   const cut = () => {
-    for (const socket of sockets) socket.destroy();
-    sockets.clear();
+    way.setFaults({ isDown: true });
+    way.setFaults({ isDown: false });
   };
-  stops.push(() => {
-    way.close();
-    cut();
-  });
+  stops.push(() => way.close());
   await client.create(Service, {
     apiVersion: "v1",
     kind: "Service",
@@ -118,7 +108,7 @@ test("both sides use what stands in their files now: another authority is taken 
     spec: {
       type: "ExternalName",
       externalName: "127.0.0.1",
-      ports: [{ name: "grpc", port: 10_352, targetPort: (way.address() as AddressInfo).port }],
+      ports: [{ name: "grpc", port: 10_352, targetPort: way.port }],
     },
   } as Service);
   await client.create(Cluster, {

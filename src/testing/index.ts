@@ -6,6 +6,7 @@ export { certificateRequest } from "./certificate-request.ts";
 export { accountToken } from "./account-token.ts";
 export { startTestApiServer } from "./api-server.ts";
 export { captured } from "./captured.ts";
+export { startConnectProxy } from "./connect-proxy.ts";
 export { aDeployment, aDeploymentThatNeeds, aPropagationPolicy } from "./builders.ts";
 export {
   aDefinition,

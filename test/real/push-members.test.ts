@@ -1,7 +1,7 @@
 /** Real clusters as push members: joined, given workloads, broken in every way that production knows, and let go. */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { type AddressInfo, connect as connectTcp, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -17,6 +17,7 @@ import {
   kubeconfigClients,
   kubectl,
   type RunningKubectl,
+  startConnectProxy,
   startKubectl,
 } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
@@ -320,25 +321,7 @@ describeReal("push members on real Kubernetes", [...memberParts, "kubectl"], () 
   test("[DR-37] a proxy named on the Cluster is used at once for synchronisation, status and cluster proxy, and another as soon as it is named", {
     timeout: 300_000,
   }, async () => {
-    const asked: string[] = [];
-    const sockets = new Set<Socket>();
-    const proxy = createServer();
-    proxy.on("connect", (request, socket: Socket) => {
-      asked.push(request.url ?? "");
-      const [host = "", port] = (request.url ?? "").split(":");
-      const onward = connectTcp(Number(port), host, () => {
-        socket.write("HTTP/1.1 200 OK\r\n\r\n");
-        socket.pipe(onward).pipe(socket);
-      });
-      for (const [own, other] of [
-        [socket, onward],
-        [onward, socket],
-      ] as const) {
-        sockets.add(own);
-        own.on("error", () => undefined).on("close", () => other.destroy());
-      }
-    });
-    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const proxy = await startConnectProxy();
     const name = (proxyURL: string | null) =>
       plane.patch(Cluster, { name: "south" }, "application/merge-patch+json", { spec: { proxyURL } });
     const nodes = () =>
@@ -364,16 +347,15 @@ describeReal("push members on real Kubernetes", [...memberParts, "kubectl"], () 
         30_000,
       );
       expect(await arrived()).toBeUndefined();
-      await name(`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+      await name(proxy.url);
       await untilReady("south", "True");
       await eventually(async () => (await arrived()) === "behind", 60_000);
-      expect(asked.length).toBeGreaterThan(0);
+      expect(proxy.asked.length).toBeGreaterThan(0);
       await eventually(async () => (await nodes()).includes("node/south-node-1"), 60_000);
-      expect(new Set(asked)).toEqual(new Set([new URL(member("south").server).host]));
+      expect(new Set(proxy.asked)).toEqual(new Set([new URL(member("south").server).host]));
     } finally {
       await name(null);
       await untilReady("south", "True");
-      for (const socket of sockets) socket.destroy();
       proxy.close();
     }
     // Without it, too.

@@ -1,13 +1,15 @@
 /** Real push members that are in trouble of their own: too busy to answer, and with a certificate that is not theirs. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
 import { Deployment, Event, Namespace, Secret, ServiceAccount, ValidatingWebhookConfiguration } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy, Work } from "#apis/karmada";
+import { systemClock } from "#base";
 import { type Client, createHttpTransport } from "#client";
 import type { KubeObject, ResourceKind } from "#machinery";
+import { type FaultyProxy, startFaultyProxy } from "#network";
 import { aDeployment, aPropagationPolicy, eventually, kubectl } from "#testing";
 import { describeReal, memberParts } from "./parts.ts";
 import { type PushFleet, startPushFleet } from "./push-fleet.ts";
@@ -29,28 +31,23 @@ describeReal("members in trouble", [...memberParts, "kubectl"], () => {
   let plane: Client;
   const sockets = new Set<Socket>();
   /** Leads to a member from an address that its certificate does not name. */
-  const detour = createServer((socket) => {
-    const { hostname, port } = new URL(fleet.member("west").server);
-    const onward = connectTcp(Number(port), hostname);
-    for (const [own, other] of [
-      [socket, onward],
-      [onward, socket],
-    ] as const) {
-      sockets.add(own);
-      own.on("error", () => undefined).on("close", () => other.destroy());
-      own.pipe(other);
-    }
-  });
+  let detour: FaultyProxy;
 
   beforeAll(async () => {
     fleet = await startPushFleet({ members: ["east", "west"] });
     ({ plane } = fleet);
-    await new Promise<void>((resolve) => detour.listen(0, "127.0.0.2", resolve));
+    const { hostname, port } = new URL(fleet.member("west").server);
+    detour = await startFaultyProxy({
+      host: "127.0.0.2",
+      port: 0,
+      to: { host: hostname, port: Number(port) },
+      clock: systemClock,
+    });
   });
   afterAll(async () => {
     await fleet?.stop();
     for (const socket of sockets) socket.destroy();
-    detour.close();
+    await detour?.close();
   });
 
   /** A member's kubeconfig with what is changed of its cluster. */
@@ -87,7 +84,7 @@ describeReal("members in trouble", [...memberParts, "kubectl"], () => {
   test("a wrong certificate is named by join, and with insecureSkipTLSVerification it keeps nobody: synchronisation, status and proxy; credentials lie where --cluster-namespace says", {
     timeout: 300_000,
   }, async () => {
-    const server = `https://127.0.0.2:${(detour.address() as AddressInfo).port}`;
+    const server = `https://127.0.0.2:${detour.port}`;
     const joinBy = (kubeconfig: string) =>
       fleet.program.run(
         "join",

@@ -3,7 +3,7 @@ import { Cluster, CLUSTER_NAMESPACE, SYSTEM, SYSTEM_NAMESPACE } from "#apis/karm
 import { type BootstrapToken, kubeconfigText, parseBootstrapToken, parseKubeconfig } from "#certs";
 import { type Client, createClient, createHttpTransport, ensureObject, type HttpTransport } from "#client";
 import { duration } from "#config";
-import { DNS_LABEL } from "#machinery";
+import { DNS_LABEL, isNotFound } from "#machinery";
 import { kubeconfigPath, openConnection } from "../connection.ts";
 import { type Parsed, parseArguments, withHelp } from "../flags.ts";
 import { realRandom, systemClock } from "../process.ts";
@@ -17,6 +17,7 @@ import {
 } from "../registration/agent-deployment.ts";
 import { agentUser, grantAgentRights, revokeAgentRights } from "../registration/agent-rights.ts";
 import { discoverAuthority } from "../registration/discovery.ts";
+import { withPatience } from "../registration/patience.ts";
 import { obtainIdentity } from "../registration/signed-identity.ts";
 
 const GENERATOR = agentUser("rbac-generator");
@@ -159,12 +160,19 @@ async function register(member: Client, apiEndpoint: string, wanted: Wanted): Pr
   const { address, cluster, token, pins, timeoutMs, clusterNamespace, seconds } = wanted;
   const server = `https://${address}`;
   const opened: HttpTransport[] = [];
+  const clock = systemClock;
+  const isOver = new AbortController();
+  const patience = {
+    clock,
+    timeoutMs,
+    signal: isOver.signal,
+    say: (text: string) => void process.stderr.write(`warning: ${text}\n`),
+  };
   const connect = (who: object): Client => {
     const transport = createHttpTransport({ server, userAgent: "karmadactl", ...who });
     opened.push(transport);
-    return createClient(transport, { fieldManager: "karmadactl" });
+    return createClient(withPatience(transport, patience), { fieldManager: "karmadactl" });
   };
-  const clock = systemClock;
   let generator: Client | undefined;
   try {
     print("[karmada-agent-start] Waiting to perform the TLS Bootstrap");
@@ -180,7 +188,9 @@ async function register(member: Client, apiEndpoint: string, wanted: Wanted): Pr
     generator = own;
     print("[karmada-agent-start] Assign the necessary RBAC permissions to the agent");
     await grantAgentRights(own, cluster, clusterNamespace);
-    await own.delete(CertificateSigningRequest, { name: first });
+    await own.delete(CertificateSigningRequest, { name: first }).catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+    });
     print("[karmada-agent-start] Waiting to construct karmada-agent kubeconfig");
     const client = await obtainIdentity(newcomer, {
       name: `${cluster}-${suffix()}`,
@@ -197,6 +207,7 @@ async function register(member: Client, apiEndpoint: string, wanted: Wanted): Pr
     });
     await installAgent(member, { ...wanted, apiEndpoint, kubeconfig }, timeoutMs);
   } catch (error) {
+    isOver.abort();
     if (generator !== undefined) {
       print("karmadactl register failed and started deleting the created resources");
       await revokeAgentRights(generator, cluster, clusterNamespace).catch((further: unknown) =>
@@ -220,13 +231,13 @@ async function installAgent(member: Client, options: AgentOptions, timeoutMs: nu
   for (const { kind, object } of agentPrerequisites(options)) await ensureObject(member, kind, object);
   print("[karmada-agent-start] Waiting karmada-agent Deployment");
   await ensureObject(member, Deployment, agentDeployment(options));
-  const endMs = Date.now() + timeoutMs;
+  const endMs = systemClock.monotonicMs() + timeoutMs;
   for (;;) {
     const { status, spec, metadata } = await member.get(Deployment, { namespace, name: AGENT });
     const replicas = spec?.replicas ?? 1;
     if ((status?.observedGeneration ?? 0) >= (metadata.generation ?? 0) && (status?.availableReplicas ?? 0) >= replicas)
       return;
-    if (Date.now() > endMs)
+    if (systemClock.monotonicMs() > endMs)
       throw new Error(`the agent did not come up within ${timeoutMs / 1000} s: ${await obstacle(member, namespace)}`);
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }

@@ -23,7 +23,7 @@ export interface DiscoveryOptions {
  */
 export async function discoverAuthority(options: DiscoveryOptions): Promise<string> {
   const { address, token, pins, timeoutMs, clock } = options;
-  const endMs = clock.now() + timeoutMs;
+  const endMs = clock.monotonicMs() + timeoutMs;
   let obstacle = "";
   for (;;) {
     try {
@@ -36,7 +36,7 @@ export async function discoverAuthority(options: DiscoveryOptions): Promise<stri
       if (error instanceof DiscoveryRefusal) throw error;
       obstacle = error instanceof Error ? error.message : String(error);
     }
-    if (clock.now() + RETRY_MS > endMs)
+    if (clock.monotonicMs() + RETRY_MS > endMs)
       throw new Error(`couldn't validate the identity of the API server at ${address}: ${obstacle}`);
     await sleep(clock, RETRY_MS);
   }

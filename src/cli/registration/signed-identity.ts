@@ -3,6 +3,7 @@ import { SYSTEM } from "#apis/karmada";
 import { type Clock, sleep } from "#base";
 import { createCertificateRequest, type KeyPair } from "#certs";
 import type { Client } from "#client";
+import { isAlreadyExists } from "#machinery";
 
 const POLL_MS = 1_000;
 const FIRST_POLLS_MS = 100;
@@ -21,18 +22,26 @@ export interface IdentityRequest {
 export async function obtainIdentity(client: Client, wanted: IdentityRequest): Promise<KeyPair> {
   const { name, commonName, seconds, timeoutMs, clock } = wanted;
   const { request, key } = await createCertificateRequest(commonName, [AGENTS]);
-  await client.create(CertificateSigningRequest, {
-    apiVersion: "certificates.k8s.io/v1",
-    kind: "CertificateSigningRequest",
-    metadata: { name, labels: { [SYSTEM]: "true" } },
-    spec: {
-      request: Buffer.from(request).toString("base64"),
-      signerName: "kubernetes.io/kube-apiserver-client",
-      expirationSeconds: seconds,
-      usages: ["digital signature", "key encipherment", "client auth"],
-    },
-  });
-  const endMs = clock.now() + timeoutMs;
+  const spec = {
+    request: Buffer.from(request).toString("base64"),
+    signerName: "kubernetes.io/kube-apiserver-client",
+    expirationSeconds: seconds,
+    usages: ["digital signature", "key encipherment", "client auth"],
+  };
+  try {
+    await client.create(CertificateSigningRequest, {
+      apiVersion: "certificates.k8s.io/v1",
+      kind: "CertificateSigningRequest",
+      metadata: { name, labels: { [SYSTEM]: "true" } },
+      spec,
+    });
+  } catch (error) {
+    // It was made, and the answer was lost.
+    if (!isAlreadyExists(error)) throw error;
+    const present = await client.get(CertificateSigningRequest, { name });
+    if (present.spec?.request !== spec.request) throw error;
+  }
+  const endMs = clock.monotonicMs() + timeoutMs;
   for (let tries = 0; ; tries++) {
     const { status } = await client.get(CertificateSigningRequest, { name });
     if (status?.certificate) return { certificate: Buffer.from(status.certificate, "base64").toString("utf8"), key };
@@ -41,7 +50,7 @@ export async function obtainIdentity(client: Client, wanted: IdentityRequest): P
       throw new Error(
         `certificate request ${name} was ${decided.type.toLowerCase()}: ${decided.message ?? decided.reason ?? ""}`,
       );
-    if (clock.now() > endMs)
+    if (clock.monotonicMs() > endMs)
       throw new Error(
         decided?.type === "Approved"
           ? `certificate request ${name} is approved but not signed: does the controller csrsigning run?`
