@@ -7,11 +7,19 @@
  */
 export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
 export { parseAddressRanges, parsePortRange } from "./builtin/service-ranges.ts";
+export { type Attributes, refusal } from "./authorization/attributes.ts";
 export { compareVersions } from "./discovery/discovery.ts";
 export { namespaceUsage } from "./builtin/system-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";
-export type { Connect, FrontOutcome, FrontStream, FrontUpgrade, UpgradeRequest } from "./http/exchange.ts";
+export type {
+  Connect,
+  FrontForward,
+  FrontOutcome,
+  FrontStream,
+  FrontUpgrade,
+  UpgradeRequest,
+} from "./http/exchange.ts";
 export { Auditor } from "./audit/auditor.ts";
 export { openAuditFile } from "./audit/log-file.ts";
 export { parseAuditPolicy } from "./audit/policy.ts";
@@ -21,7 +29,10 @@ export { type Encryption, followedEncryption, parseEncryption } from "./storage/
 export { kmsMethods } from "./storage/kms-messages.ts";
 export { damageOf } from "./storage/foreign-forms.ts";
 export { listen, type Listener, type ServingCertificate } from "./http/listener.ts";
+export { attributesOf, urlOf } from "./http/attributes.ts";
+export { booleanOf, listOptions } from "./http/options.ts";
 export { parseResourcePath } from "./http/path.ts";
+export { presentObject, presentWatch } from "./http/presentation.ts";
 export { decodeProtobuf, encodeProtobuf } from "./protobuf/codec.ts";
 export { FrontProxyAuthenticator } from "./authentication/front-proxy.ts";
 export { ApiServer } from "./server.ts";

@@ -97,11 +97,10 @@ export const refusedFlags: readonly RefusedFlag[] = [
     "health is open to everybody, nothing else is",
     ["/healthz,/readyz,/livez"],
   ),
-  ...refused("search", "disable-search disable-proxy", "false", "search is not there yet", ["true"]),
   ...refused(
     "search",
-    "request-timeout min-request-timeout storage-initialization-timeout",
-    "1m, 1800, 1m",
+    "request-timeout min-request-timeout",
+    "1m, 1800",
     "the API server's own bounds cannot be chosen yet",
   ),
 ];

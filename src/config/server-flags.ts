@@ -5,6 +5,7 @@ import { failoverFlags, profileDefaults, profileGates } from "./failover-flags.t
 import { type ConfigOf, environmentName, flag, type FlagTable } from "./flag.ts";
 import { listenerFlags, logFlags, rateLimiterFlags } from "./process-flags.ts";
 import { type FlagSources, readFlags } from "./read-flags.ts";
+import { searchFlags } from "./search-flags.ts";
 import { deschedulerOnlyFlags, estimatorClientFlags, replicaFlags, schedulerOnlyFlags } from "./scheduling-flags.ts";
 import {
   amount,
@@ -303,6 +304,7 @@ const engineFlags = {
     by: "controllers/binding-status",
   }),
   ...failoverFlags,
+  ...searchFlags,
   ...apiserverFlags,
   ...listenerFlags("0", "0", { metrics: ":8080", health: ":10357, :10351, :10358, :8000" }),
   ...logFlags,

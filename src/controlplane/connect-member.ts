@@ -1,14 +1,13 @@
 import type { Cluster } from "#apis/karmada";
-import { Secret } from "#apis/kubernetes";
+import type { Secret } from "#apis/kubernetes";
 import { createHttpTransport, type HttpTransportOptions } from "#client";
-import type { Manager } from "#controller-runtime";
-import { objectKey, type Transport } from "#machinery";
+import type { Transport } from "#machinery";
 import { type Member, memberAddress, type MemberPool, secretText } from "#member";
 
 /** Opens the member a Cluster names: within the process where it is one of ours, over HTTPS otherwise. */
 export async function connectMember(
   cluster: Cluster,
-  manager: Manager,
+  readSecret: (namespace: string, name: string) => Promise<Secret | undefined>,
   members: MemberPool,
   rated: (transport: Transport) => Transport,
   inProcess: ReadonlyMap<string, Transport> | undefined,
@@ -27,9 +26,7 @@ export async function connectMember(
     });
   if (spec.secretRef === undefined) throw new Error(`cluster ${name} does not have a secret`);
   const { namespace, name: secretName } = spec.secretRef;
-  const secret =
-    manager.informers.of(Secret).get(objectKey(namespace, secretName)) ??
-    (await manager.client.find(Secret, { namespace, name: secretName }));
+  const secret = await readSecret(namespace, secretName);
   if (secret === undefined) throw new Error(`secrets ${JSON.stringify(secretName)} not found`);
   const token = secretText(secret, "token");
   if (token === "") throw new Error(`the secret of cluster ${name} has no token`);

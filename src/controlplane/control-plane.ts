@@ -19,6 +19,7 @@ import type { TemplateKinds } from "#controllers/detector";
 import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import type { MemberPool } from "#member";
+import type { Search } from "#search";
 import { builtinPlugins, choosePlugins, createDecisionLog, type DecisionLog } from "#scheduler";
 import { servedKinds } from "#simulator";
 import { type Backend, startCompaction } from "#store";
@@ -32,6 +33,7 @@ import { askLeader } from "./ask-leader.ts";
 import { answerDecision, type DecisionApiParts } from "./decision-api.ts";
 import { type Engine, LEASES, SCHEDULER_LEASE, startEngine } from "./engine.ts";
 import { luaSyntaxError } from "./interpretation.ts";
+import { serveSearch } from "./search.ts";
 import { type PlainListeners, startPlainListeners } from "./plain-listeners.ts";
 import { followServing, type Serving } from "./serving.ts";
 
@@ -108,9 +110,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           }),
     };
   };
-  const proxied = clusterProxy(clusterSource(ownClient), (request, user) =>
-    api.front.handle({ ...request, trustedUser: user }),
-  );
+  const asCaller = (request: FrontRequest, user: User) => api.front.handle({ ...request, trustedUser: user });
+  const proxied = clusterProxy(clusterSource(ownClient), asCaller);
+  let search: Search | undefined;
   let ownPki = pki;
   const access = accessOptions(config, () => pki, clock, log);
   const api: RunningApiServer = await startApiServer({
@@ -131,7 +133,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
-    aggregated: aggregatedDefinitions(clock),
+    aggregated: aggregatedDefinitions(clock, config),
     aggregation: { proxyCertificate: () => ownPki.frontProxy, authority: () => pki.authority.certificate },
     namespaces: [SYSTEM_NAMESPACE, CLUSTER_NAMESPACE],
     bootstrapRoles: karmadaBootstrapRoles,
@@ -139,7 +141,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(options.metrics === undefined ? {} : { measures: options.metrics }),
     ...(options.metricsText === undefined ? {} : { metrics: options.metricsText }),
     connect: async (request, path, user) =>
-      (await proxied(request, path, user)) ?? answerDecision(deciding(), request, path, user),
+      (await proxied(request, path, user)) ??
+      (await search?.connect(request, path, user)) ??
+      answerDecision(deciding(), request, path, user),
   });
   const aggregated = aggregatedWay();
   api.server.remote = aggregated.transport;
@@ -174,6 +178,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         start: async (fenced) => {
           const own = await start(fenced);
           engine = own;
+          search?.wake();
           return own;
         },
         ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
@@ -189,6 +194,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     if (engine === undefined) throw new Error("this replica does not lead: its controllers do not run");
     return engine;
   };
+  search = serveSearch({
+    config,
+    transport,
+    clock,
+    random,
+    log,
+    proxied,
+    toControlPlane: asCaller,
+    review: (wanted) => Promise.resolve(api.authorizer.authorize(wanted)),
+    isLeading: () => leadership?.isLeader ?? true,
+    ...(options.inProcess === undefined ? {} : { inProcess: options.inProcess }),
+  });
   api.setReady(true);
   // Other stores forget by themselves.
   const stopCompaction =
@@ -267,6 +284,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await withdrawn;
       await aggregated.close();
       await listener?.close();
+      await search?.stop();
       // A leader gives its lease back through its own API server, so that another replica goes on at once.
       await leadership?.stop();
       if (leadership === undefined) await engine?.stop();

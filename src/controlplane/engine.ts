@@ -1,3 +1,4 @@
+import { Secret } from "#apis/kubernetes";
 import { Cluster } from "#apis/karmada";
 import { type Clock, exponentialBackoff, type Logger, type Metrics, type Random } from "#base";
 import { createInformers, withRateLimit, restMetrics } from "#client";
@@ -7,7 +8,7 @@ import { deschedulerController } from "#controllers/descheduler";
 import type { TemplateKinds } from "#controllers/detector";
 import { connectEstimators } from "#estimator";
 import type { Interpreter } from "#interpreter";
-import type { Transport } from "#machinery";
+import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
 import { assembleScheduler, type DecisionLog, type LiveParts, schedulerController } from "#scheduler";
 import { StoreError } from "#store";
@@ -112,8 +113,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     inTurn: (turn: Turn) => turns.ask(turn, "background"),
     ...(options.metrics === undefined ? {} : { measure: restMetrics(options.metrics) }),
   };
+  const readSecret = async (namespace: string, name: string) =>
+    informers.of(Secret).get(objectKey(namespace, name)) ?? (await manager.client.find(Secret, { namespace, name }));
   const connect = (cluster: Cluster): Promise<Member> =>
-    connectMember(cluster, manager, members, rated, options.inProcess, asking);
+    connectMember(cluster, readSecret, members, rated, options.inProcess, asking);
   const adder = controllerAdder(config, manager);
   options.addOthers?.(adder.add);
   addKarmadaControllers(adder.add, {

@@ -4,6 +4,7 @@ import {
   APPLIED_CLUSTER_OVERRIDES,
   APPLIED_OVERRIDES,
   clusterOfExecutionNamespace,
+  fieldSelectorErrors,
   type Overriders,
   RESOURCE_BINDING_NAMESPACE,
   Work,
@@ -19,7 +20,6 @@ import {
   labelMapErrors,
 } from "#machinery";
 import { denied } from "../denied.ts";
-import { fieldSelectorErrors } from "../formats.ts";
 
 interface Operation {
   readonly operator: string;

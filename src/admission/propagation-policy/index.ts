@@ -4,6 +4,7 @@ import {
   CLUSTER_PROPAGATION_POLICY_FINALIZER,
   CLUSTER_PROPAGATION_POLICY_ID,
   currentPurgeMode,
+  fieldSelectorErrors,
   type Placement,
   PROPAGATION_POLICY_FINALIZER,
   PROPAGATION_POLICY_ID,
@@ -22,7 +23,6 @@ import {
   withLabels,
 } from "#machinery";
 import { denied } from "../denied.ts";
-import { fieldSelectorErrors } from "../formats.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 

@@ -27,6 +27,7 @@ export {
 
 export { type Claim, claimOf, isClaimedBinding, isReleasedBinding } from "./claims.ts";
 export type * from "./parts.ts";
+export { fieldSelectorErrors } from "./affinity-errors.ts";
 export { inlineOf, matchesAffinity, overflowOf, overflowOrder, termNamed } from "./affinity.ts";
 export {
   isChargeOver,

@@ -75,3 +75,5 @@ export function isReservedNamespace(namespace: string): boolean {
 export const MULTI_CLUSTER_SERVICE_ID = "multiclusterservice.karmada.io/permanent-id";
 export const FEDERATED_QUOTA_NAMESPACE = "federatedresourcequota.karmada.io/namespace";
 export const FEDERATED_QUOTA_NAME = "federatedresourcequota.karmada.io/name";
+/** On objects that are shown from members' caches: the cluster they are in. */
+export const CACHED_FROM_CLUSTER = "resource.karmada.io/cached-from-cluster";

@@ -18,9 +18,6 @@ import {
   type KubeObject,
   type PatchType,
   type ResourceRequest,
-  type Status,
-  statusFailure,
-  type WatchSink,
 } from "#machinery";
 import type { Authenticator } from "../authentication/authenticator.ts";
 import { headerOf } from "../authentication/headers.ts";
@@ -35,13 +32,12 @@ import type { OpenApiDocuments } from "../openapi/openapi.ts";
 import type { Auditor } from "../audit/auditor.ts";
 import type { FlowControl } from "../flow/flow-control.ts";
 import type { ApiServer } from "../server.ts";
-import { encodeProtobuf, encodeWatchFrame, hasProtobuf } from "../protobuf/codec.ts";
-import { encodingOf } from "../storage/encodings.ts";
+import { encodeProtobuf, hasProtobuf } from "../protobuf/codec.ts";
 import { checkListOptions, versionNumber } from "../list-pages.ts";
 import { compileFilter } from "../selection.ts";
 import { isConnection, refuseConnection } from "./refused-connections.ts";
-import { inVersion, partialOf, tableOf } from "../tables/table.ts";
 import { encodeAnswer, encodeStatus, includeObjectOf } from "./answers.ts";
+import { attributesOf, urlOf } from "./attributes.ts";
 import { readDeleteBody, readObject, readPatch, type SentBody } from "./body.ts";
 import type { Connect, FrontAnswer, FrontOutcome, FrontPieces, FrontRequest, FrontStream } from "./exchange.ts";
 import type { HealthChecks } from "./health.ts";
@@ -51,6 +47,7 @@ import { type AnswerForm, chooseForm, noStream, notAcceptable, notProduced, pars
 import { booleanOf, deleteOptions, listOptions, writeOptions } from "./options.ts";
 import { Passage } from "./passage.ts";
 import { parseResourcePath, type ResourcePath } from "./path.ts";
+import { watchWriter } from "./watch-writer.ts";
 
 export interface FrontParts {
   readonly server: ApiServer;
@@ -564,7 +561,6 @@ export class Front {
     const definition = server.definition(path);
     if (form.encoding === "yaml") throw noStream();
     const include = form.as === "Table" ? includeObjectOf(query) : "None";
-    const partial = (object: KubeObject) => inVersion(partialOf(definition, object), form.version);
     // What is wrong with the request is told before a stream begins.
     const options = { ...listOptions(query), ...initialEventsOf(query) };
     // Who asks for what is there now, and for no more, is told when all of it was sent.
@@ -583,41 +579,7 @@ export class Front {
         form.encoding === "protobuf" ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json",
       start: (write, end) => {
         const counted = this.#parts.measures?.watched(definition.kind);
-        let isFirst = true;
-        const sink: WatchSink = {
-          event: (type, object) => {
-            if (counted !== undefined) counted.events++;
-            if (form.as === "Table") {
-              write(
-                Buffer.from(
-                  `${JSON.stringify({ type, object: type === "BOOKMARK" ? object : inVersion(tableOf(definition, object, include, server.clock.now(), isFirst), form.version) })}\n`,
-                ),
-              );
-              isFirst = false;
-            } else if (form.as === "PartialObjectMetadataList") {
-              // An event has one object, and no list of them.
-            } else if (form.as !== "object")
-              write(
-                (form.encoding === "protobuf" ? encodeWatchFrame(type, partial(object)) : undefined) ??
-                  Buffer.from(`${JSON.stringify({ type, object: partial(object) })}\n`),
-              );
-            else
-              write(
-                (form.encoding === "protobuf" ? encodeWatchFrame(type, object) : undefined) ?? frameOf(type, object),
-              );
-          },
-          closed: (error) => {
-            if (error !== undefined) {
-              const status: Status =
-                error instanceof ApiError ? error.status : statusFailure(500, "InternalError", error.message);
-              write(
-                (form.encoding === "protobuf" ? encodeWatchFrame("ERROR", status) : undefined) ??
-                  Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`),
-              );
-            }
-            end();
-          },
-        };
+        const sink = watchWriter({ definition, form, include, clock: server.clock, counted }, write, end);
         return server.watch(
           {
             ...address,
@@ -630,21 +592,6 @@ export class Front {
       },
     };
   }
-}
-
-const frames = new WeakMap<KubeObject, Map<string, Buffer>>();
-const NEWLINE = Buffer.from("}\n");
-
-/** The bytes of a watch event, made once and shared by all watchers. */
-function frameOf(type: string, object: KubeObject): Buffer {
-  let own = frames.get(object);
-  if (own === undefined) frames.set(object, (own = new Map()));
-  let frame = own.get(type);
-  if (frame === undefined) {
-    frame = Buffer.concat([Buffer.from(`{"type":"${type}","object":`), encodingOf(object), NEWLINE]);
-    own.set(type, frame);
-  }
-  return frame;
 }
 
 const PATCH_TYPES: readonly PatchType[] = [
@@ -693,56 +640,6 @@ const wholeOf = (options: ListOptions): ListOptions =>
 function initialEventsOf(query: URLSearchParams): { readonly sendInitialEvents?: boolean } {
   const sendInitialEvents = booleanOf(query, "sendInitialEvents");
   return sendInitialEvents === undefined ? {} : { sendInitialEvents };
-}
-
-function attributesOf(request: FrontRequest, url: URL, path: ResourcePath, user: User): Attributes {
-  const isNamed = path.name !== undefined;
-  const wantsWatch = booleanOf(url.searchParams, "watch") === true;
-  const isWatch = !isNamed && wantsWatch;
-  const verbs: Readonly<Record<string, string>> = {
-    GET: isWatch ? "watch" : isNamed ? "get" : "list",
-    HEAD: isNamed ? "get" : "list",
-    POST: "create",
-    PUT: "update",
-    PATCH: "patch",
-    DELETE: isNamed ? "delete" : "deletecollection",
-  };
-  // A path that says it is a watch is one by any method.
-  const verb = path.isWatch === true ? "watch" : (verbs[request.method] ?? request.method.toLowerCase());
-  const isSelection = verb === "list" || verb === "watch" || verb === "deletecollection";
-  const selects = isSelection ? selectedFields(url.searchParams.get("fieldSelector")) : undefined;
-  return {
-    user,
-    verb,
-    group: path.group,
-    version: path.version,
-    resource: path.resource,
-    subresource: path.subresource ?? "",
-    namespace: path.namespace ?? (path.group === "" && path.resource === "namespaces" ? (path.name ?? "") : ""),
-    // Rights on single names hold for lists and watches that select one name.
-    name: path.name ?? (verb === "deletecollection" ? "" : (selects?.["metadata.name"] ?? "")),
-    ...(selects === undefined ? {} : { selects }),
-  };
-}
-
-/** The requirements of a field selector that name one value; `undefined` without any. */
-function selectedFields(selector: string | null): Readonly<Record<string, string>> | undefined {
-  const found = (selector ?? "").split(",").flatMap((part) => {
-    const [, field, value] = /^([^=!\\]+)==?([^=!\\]+)$/.exec(part.trim()) ?? [];
-    return field === undefined || value === undefined ? [] : [[field, value] as const];
-  });
-  return found.length === 0 ? undefined : Object.fromEntries(found);
-}
-
-/** Reads a request's target. Throws 400 on one that cannot be read. */
-function urlOf(target: string): URL {
-  try {
-    const url = new URL(target.startsWith("/") ? `http://localhost${target}` : target);
-    decodeURIComponent(url.pathname);
-    return url;
-  } catch {
-    throw badRequest("the path of the request cannot be read: it must be percent-encoded UTF-8");
-  }
 }
 
 /** A page as messages have it: verbs are a message of their own, and an old page has no version. */
