@@ -169,7 +169,12 @@ export class MemberCaches {
   /** Resolves when every cache of a kind has been filled or has failed once, or after `limitMs`. */
   async whenTried(kind: Pick<CachedKind, "group" | "version" | "resource">, limitMs: number): Promise<void> {
     const key = kindKey(kind);
-    await Promise.all([...this.#running.values()].map(({ kinds }) => kinds.get(key)?.informer.whenTried(limitMs)));
+    await Promise.all(
+      [...this.#running.values()].flatMap(({ kinds }) => {
+        const cache = kinds.get(key);
+        return cache === undefined ? [] : [cache.informer.whenTried(limitMs)];
+      }),
+    );
   }
 
   #wakeIn(delayMs: number): void {
