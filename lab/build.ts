@@ -20,7 +20,7 @@ interface Part {
 
 const KWOK = { folder: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok" };
 const own = (name: string): Part => ({ folder: ".", package: `./cmd/${name}` });
-/** Programs of ours on Kubernetes' client libraries. */
+/** Programs of ours on Kubernetes' client libraries, or on none. */
 const client = (name: string): Part => ({ folder: "clients", package: `./${name}` });
 /** What others deploy with. */
 const deployer = (path: string): Part => ({ folder: "deployers", package: path });
@@ -34,6 +34,7 @@ const parts = {
   "typed-client": client("typed"),
   "controller-runtime-manager": client("manager"),
   "agent-protocol": client("agent"),
+  "estimator-wire": client("estimator"),
   helm: deployer("helm.sh/helm/v3/cmd/helm"),
   "argo-engine": deployer("./argo"),
 } satisfies Readonly<Record<string, Part>>;
