@@ -39,16 +39,19 @@ export async function kubectl(
 export interface RunningKubectl {
   /** Resolves with the groups of an expression once what was printed fits it; rejects when kubectl ends before. */
   until(wanted: RegExp): Promise<readonly string[]>;
+  /** Resolves with all that was printed once it has ended, by itself or by `stop`. */
+  readonly ended: Promise<string>;
   stop(): Promise<void>;
 }
 
+/** Starts one; with `-i` among its words its standard input stays open. */
 export function startKubectl(
   kubeconfig: string,
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): RunningKubectl {
   const child = spawn(program, ["--kubeconfig", kubeconfig, ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [words.includes("-i") ? "pipe" : "ignore", "pipe", "pipe"],
     env: { ...process.env, HOME: "/nonexistent", ...env },
   });
   let printed = "";
@@ -57,17 +60,18 @@ export function startKubectl(
     for (const listener of [...listeners]) listener();
   };
   for (const stream of [child.stdout, child.stderr])
-    stream.on("data", (chunk: Buffer) => {
+    stream?.on("data", (chunk: Buffer) => {
       printed += chunk.toString();
       tell();
     });
-  const ended = new Promise<void>((resolve) => {
+  const ended = new Promise<string>((resolve) => {
     child.once("close", () => {
-      resolve();
+      resolve(printed);
       tell();
     });
   });
   return {
+    ended,
     until: (wanted) =>
       new Promise((resolve, reject) => {
         const look = () => {

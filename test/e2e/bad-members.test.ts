@@ -16,6 +16,8 @@ const servers: Server[] = [];
 const sockets = new Set<{ destroy(): void }>();
 let heldBack = 0;
 let renew: () => void = () => undefined;
+/** Resolves with the certificate of the authority that stands behind the member from then on. */
+let replaceAuthority: () => Promise<string> = () => Promise.resolve("");
 let isThrottling = true;
 let tokensSeen = new Set<string>();
 
@@ -102,6 +104,14 @@ beforeAll(async () => {
   shiftMs = 0;
   const renewed = await old.issueServer("member", ["127.0.0.1"]);
   renew = () => dated.setSecureContext({ cert: renewed.certificate, key: renewed.key });
+  replaceAuthority = async () => {
+    const successor = await createCertificateAuthority("successors");
+    const fresh = await successor.issueServer("member", ["127.0.0.1"]);
+    dated.setSecureContext({ cert: fresh.certificate, key: fresh.key });
+    // As the restart of an API server, by which it gets another certificate.
+    dated.closeAllConnections();
+    return successor.certificate;
+  };
 });
 afterAll(async () => {
   await fleet.stop();
@@ -192,6 +202,32 @@ describe("members that hang, lie, fail or are gone", () => {
       return status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
     }, 20_000);
   });
+
+  test("a member whose certificate comes from another authority now is not trusted, the cause is told, and it is well once its caBundle is put right", async () => {
+    const at = { namespace: "karmada-cluster", name: "expired" };
+    const status = async (wanted: string) =>
+      eventually(async () => {
+        const { status: found } = await client.get(Cluster, { name: "expired" });
+        const ready = found?.conditions?.find(({ type }) => type === "Ready");
+        expect(ready?.status).toBe(wanted);
+        return ready as { readonly reason?: string };
+      }, 60_000);
+    const identityOf = ({ metadata, spec }: Cluster) => [metadata.uid, spec?.id];
+    const before = identityOf(await client.get(Cluster, { name: "expired" }));
+    const successor = await replaceAuthority();
+    expect(await status("False")).toMatchObject({ reason: "ClusterNotReachable" });
+    await eventually(async () => {
+      const { items } = await client.list(Event);
+      const said = items
+        .filter(({ involvedObject }) => (involvedObject as { name?: string }).name === "expired")
+        .map(({ message }) => message ?? "");
+      expect(said.join("\n")).toMatch(/cluster is not reachable: (unable to verify|self.signed|unable to get)/i);
+      return true;
+    }, 60_000);
+    await client.patch(Secret, at, "application/merge-patch+json", { data: { caBundle: btoa(successor) } });
+    await status("True");
+    expect(identityOf(await client.get(Cluster, { name: "expired" }))).toEqual(before);
+  }, 200_000);
 
   test("[CL-25] a rotated token is used at once", async () => {
     await eventually(() => tokensSeen.has("Bearer first"));
