@@ -24,7 +24,7 @@ import { workAdmission } from "./work/index.ts";
 export { plainRequest } from "./plain-request.ts";
 export { answerWebhook, type WebhookAnswer } from "./webhook/review.ts";
 export { type WebhookAddress, webhookConfigurations } from "./webhook/configurations.ts";
-export { clusterRoutes, type WebhookRoute, webhookRoutes } from "./webhook/routes.ts";
+export { aggregatedRoutes, type WebhookRoute, webhookRoutes } from "./webhook/routes.ts";
 export { defaultedPolicy, placementErrors, policyErrors } from "./propagation-policy/index.ts";
 
 export interface KarmadaAdmissionOptions {

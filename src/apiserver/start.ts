@@ -214,7 +214,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       trustedUser: user,
     };
     const answer = await front.handle(asked);
-    if ("forward" in answer) return forwardWhole(answer.forward, request, body);
+    if ("forward" in answer) return forwardWhole(answer.forward, request, answer.sent ?? body);
     if ("stream" in answer || "accept" in answer)
       return { status: 400, headers: {}, body: Buffer.from("watches are not answered here") };
     return { status: answer.status, headers: flat(answer.headers), body: wholeBody(answer) };

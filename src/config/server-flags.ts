@@ -342,7 +342,7 @@ export const guestFlags = {
     of: "flotilla",
     by: "controlplane/guest",
   }),
-  clusterProxy: flag("cluster-proxy", boolean, "true", "serve clusters/NAME/proxy behind an APIService", {
+  clusterProxy: flag("cluster-proxy", boolean, "true", "serve clusters/NAME/proxy and search behind APIServices", {
     of: "flotilla",
     by: "controlplane/guest",
   }),

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { ClusterRole, ClusterRoleBinding, Secret } from "#apis/kubernetes";
-import { Cluster } from "#apis/karmada";
+import { ClusterRole, ClusterRoleBinding, ConfigMap, Secret } from "#apis/kubernetes";
+import { Cluster, ResourceRegistry } from "#apis/karmada";
 import { createCertificateAuthority, kubeconfigText, writeKubeconfig } from "#certs";
 import type { Client } from "#client";
 import { type RealApiServer, startRealApiServer } from "#lab";
@@ -304,6 +304,70 @@ describeReal("the cluster proxy of a guest", apiServerParts, () => {
       headers: { "x-remote-user": "system:admin", "x-remote-group": "system:masters" },
     });
     expect(status).toBe(401);
+  });
+
+  test("[GF-46] search and the unified endpoint are served the same way", async () => {
+    const root = "/apis/search.karmada.io/v1alpha1";
+    const run = (...words: string[]) => kubectl(real.kubeconfig, words);
+    const everywhere = (...words: string[]) =>
+      run("--server", `${real.server}${root}/proxying/karmada/proxy`, ...words);
+    expect(await run("get", "apiservice", "v1alpha1.search.karmada.io")).toMatch(/flotilla-cluster-api\s+True/);
+    const { text: discovery } = await raw(root);
+    for (const name of ["resourceregistries", "resourceregistries/status", "search", "proxying"])
+      expect(discovery).toContain(`"name":${JSON.stringify(name)}`);
+    const registry = (spec: object) =>
+      ({
+        apiVersion: "search.karmada.io/v1alpha1",
+        kind: "ResourceRegistry",
+        metadata: { name: "maps" },
+        spec: { targetCluster: {}, ...spec },
+      }) as ResourceRegistry;
+    await expect(
+      admin.create(ResourceRegistry, registry({ resourceSelectors: [{ apiVersion: "a/b/c", kind: "ConfigMap" }] })),
+    ).rejects.toThrow(/unexpected GroupVersion string: a\/b\/c/);
+    const made = await admin.create(
+      ResourceRegistry,
+      registry({ resourceSelectors: [{ apiVersion: "v1", kind: "ConfigMap", namespace: "default" }] }),
+    );
+    expect(made.apiVersion).toBe("search.karmada.io/v1alpha1");
+    const far = connect(join(folder, "far", "far.kubeconfig"));
+    await far.create(ConfigMap, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { namespace: "default", name: "of-far" },
+      data: { a: "b" },
+    });
+    await eventually(
+      async () => (await raw(`${root}/search/cache/api/v1/namespaces/default/configmaps`)).text.includes("of-far"),
+      PATIENCE_MS,
+    );
+    expect(await everywhere("get", "configmap", "of-far", "-o", "jsonpath={.data}{.metadata.annotations}")).toBe(
+      '{"a":"b"}{"resource.karmada.io/cached-from-cluster":"far"}',
+    );
+    await everywhere("label", "configmap", "of-far", "step=labelled");
+    expect((await far.get(ConfigMap, { namespace: "default", name: "of-far" })).metadata.labels).toEqual({
+      step: "labelled",
+    });
+    // What no registry names is the API server's own.
+    expect(await everywhere("get", "namespaces", "-o", "name")).toContain("namespace/karmada-system");
+    await expect(run("get", "--as", "eve", "--raw", `${root}/proxying/x/proxy/api/v1/namespaces`)).rejects.toThrow(
+      /User "eve" cannot get resource "proxying\/proxy"/,
+    );
+    await admin.create(ClusterRole, {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: "only-proxying" },
+      rules: [{ apiGroups: ["search.karmada.io"], resources: ["proxying/proxy"], verbs: ["*"] }],
+    } as ClusterRole);
+    await run("create", "clusterrolebinding", "only-proxying", "--clusterrole=only-proxying", "--user=eve");
+    for (const path of ["namespaces", "namespaces/default/configmaps"])
+      await eventually(async () => {
+        await expect(run("get", "--as", "eve", "--raw", `${root}/proxying/x/proxy/api/v1/${path}`)).rejects.toThrow(
+          /User "eve" cannot list resource "(namespaces|configmaps)"/,
+        );
+        return true;
+      }, PATIENCE_MS);
+    await run("delete", "clusterrole,clusterrolebinding", "only-proxying");
   });
 
   test("controllers that stop give Clusters back to the API server, and take them again", async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigMap, Deployment, Endpoints, EndpointSlice, Lease } from "#apis/kubernetes";
-import { Cluster, PropagationPolicy, ResourceBinding, Work } from "#apis/karmada";
+import { Cluster, PropagationPolicy, ResourceBinding, ResourceRegistry, Work } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import type { Client } from "#client";
 import { type Etcd, startEtcd } from "#lab";
@@ -198,6 +198,28 @@ for (const [version, need] of versions)
         });
         expect(answer).not.toHaveProperty("leader");
       }
+    });
+
+    test("[GF-46] every replica searches members, and serves them as one", async () => {
+      const { client: any } = await follower();
+      await any.create(ResourceRegistry, {
+        apiVersion: "search.karmada.io/v1alpha1",
+        kind: "ResourceRegistry",
+        metadata: { name: "all" },
+        spec: { targetCluster: {}, resourceSelectors: [{ apiVersion: "apps/v1", kind: "Deployment" }] },
+      });
+      for (const { client } of replicas.values())
+        for (const at of ["search/cache", "proxying/karmada/proxy"]) {
+          const path = `/apis/search.karmada.io/v1alpha1/${at}/apis/apps/v1/namespaces/default/deployments`;
+          await eventually(async () => {
+            const { body } = await client.transport.raw({ method: "GET", path });
+            const { items } = JSON.parse(Buffer.from(body).toString("utf8")) as {
+              readonly items: readonly Deployment[];
+            };
+            const from = "resource.karmada.io/cached-from-cluster";
+            return items.some(({ metadata }) => metadata.name === "first" && metadata.annotations?.[from] === "m1");
+          }, 60_000);
+        }
     });
 
     test("what a scheduler of its own tells one replica, every replica gives", async () => {

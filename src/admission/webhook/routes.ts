@@ -89,8 +89,9 @@ export const webhookRoutes: readonly WebhookRoute[] = [
   validating("clustertaintpolicy.karmada.io", "clustertaintpolicy", POLICY, "clustertaintpolicies"),
 ];
 
-/** Beside them, where Cluster is a CRD: the rules its aggregated server would hold. */
-export const clusterRoutes: readonly WebhookRoute[] = [
+/** Beside them, where aggregated kinds are CRDs: the rules their aggregated servers would hold. */
+export const aggregatedRoutes: readonly WebhookRoute[] = [
   mutating("cluster.karmada.io", "cluster", "cluster.karmada.io", "clusters"),
   validating("cluster.karmada.io", "cluster", "cluster.karmada.io", "clusters"),
+  validating("resourceregistry.karmada.io", "resourceregistry", "search.karmada.io", "resourceregistries"),
 ];

@@ -45,10 +45,10 @@ export function karmadaCustomResourceDefinitions(): readonly KubeObject[] {
 }
 
 /**
- * The version by which Clusters are reached past an APIService that has taken `v1alpha1` over. As long as that name, so that
+ * The version by which aggregated kinds are reached past an APIService that has taken `v1alpha1` over. As long as that name, so that
  * texts keep their length; it sorts behind it, so that no client chooses it by itself.
  */
-export const CLUSTER_KEPT_VERSION = "v1direct";
+export const KEPT_VERSION = "v1direct";
 
 /**
  * The CRDs for an API server that is not ours: the aggregated kinds are CRDs there too, and versions are converted by the
@@ -59,15 +59,11 @@ export function guestCustomResourceDefinitions(clientConfig: object | undefined)
   return kindDefinitions
     .filter(({ persisted, group }) => persisted && group !== "operator.karmada.io")
     .map((definition) => {
-      const isCluster = definition.names.kind === "Cluster";
       const asCustom = definition.aggregated
         ? {
             ...definition,
             versions: definition.versions
-              .flatMap((version) => [
-                version,
-                ...(isCluster ? [{ ...version, name: CLUSTER_KEPT_VERSION, storage: false }] : []),
-              ])
+              .flatMap((version) => [version, { ...version, name: KEPT_VERSION, storage: false }])
               .map((version) => ({
                 ...version,
                 subresources: { status: {} },

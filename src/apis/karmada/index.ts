@@ -5,9 +5,9 @@
  */
 export * from "./generated-types.ts";
 export {
-  CLUSTER_KEPT_VERSION,
   guestCustomResourceDefinitions,
   karmadaCustomResourceDefinitions,
+  KEPT_VERSION,
 } from "./definitions.ts";
 export { kindDefinitions } from "./kinds/index.ts";
 export type { KindDefinition } from "./kinds/kind.ts";

@@ -11,8 +11,8 @@ import { managementEndpoint } from "../cluster-api.ts";
 import { LEASES, startEngine } from "../engine.ts";
 import { luaSyntaxError } from "../interpretation.ts";
 import { startPlainListeners } from "../plain-listeners.ts";
-import { clusterAdmission } from "./cluster-admission.ts";
-import { keptClusters, serveClusterApi, withdrawClusterApi } from "./cluster-api/index.ts";
+import { aggregatedAdmission } from "./aggregated-admission.ts";
+import { keptKinds, serveAggregatedApi, withdrawAggregatedApi } from "./aggregated-api/index.ts";
 import { followDiscovery } from "./discovered-kinds.ts";
 import { ensureNamespaces, install } from "./install.ts";
 import { admitLate, withOwnAdmission } from "./own-admission.ts";
@@ -45,7 +45,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   const { config, clock, random, log, metrics } = options;
   managementEndpoint(config);
   checkAdmission(config);
-  const transport = keptClusters(options.transport);
+  const transport = keptKinds(options.transport);
   const client = createClient(transport, { fieldManager: "flotilla" });
   const plugins = [
     ...karmadaAdmission(random, {
@@ -59,7 +59,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       },
       luaSyntaxError: luaSyntaxError(),
     }),
-    clusterAdmission(clock),
+    ...aggregatedAdmission(clock),
   ];
   const authority = await createCertificateAuthority("flotilla-webhook", () => clock.now());
   const webhooks = config.admissionWebhooks ? await serveWebhooks(options, authority, plugins) : undefined;
@@ -75,8 +75,10 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
     });
     const late =
       webhooks === undefined ? await admitLate({ transport: through, plugins, clock, random, log }) : undefined;
-    const stopClusterApi = config.clusterProxy
-      ? await serveClusterApi({
+    const stopAggregatedApi = config.clusterProxy
+      ? await serveAggregatedApi({
+          config,
+          random,
           endpoint: options.endpoint,
           transport: through,
           authority,
@@ -87,7 +89,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
           log,
         })
       : // An earlier process may have been killed while it served them.
-        await withdrawClusterApi(createClient(through)).then(() => () => Promise.resolve());
+        await withdrawAggregatedApi(createClient(through)).then(() => () => Promise.resolve());
     const templates = await followDiscovery(through, clock, log);
     try {
       const engine = await startEngine({
@@ -104,7 +106,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       log.info("controllers run");
       return {
         async stop() {
-          await stopClusterApi();
+          await stopAggregatedApi();
           await engine.stop();
           await late?.stop();
           templates.stop();
@@ -112,7 +114,7 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
       };
     } catch (error) {
       templates.stop();
-      await stopClusterApi();
+      await stopAggregatedApi();
       await late?.stop();
       throw error;
     }

@@ -1,4 +1,4 @@
-import { clusterRoutes, webhookConfigurations, webhookRoutes } from "#admission";
+import { aggregatedRoutes, webhookConfigurations, webhookRoutes } from "#admission";
 import { Namespace } from "#apis/kubernetes";
 import { guestCustomResourceDefinitions } from "#apis/karmada";
 import { type Clock, type Logger, sleep } from "#base";
@@ -57,7 +57,7 @@ export async function install({ client, clock, log, webhooks }: InstallOptions):
     }
   if (webhooks === undefined) await protectWithoutWebhooks(client, log);
   else {
-    for (const configuration of webhookConfigurations(webhooks, [...webhookRoutes, ...clusterRoutes]))
+    for (const configuration of webhookConfigurations(webhooks, [...webhookRoutes, ...aggregatedRoutes]))
       await client.apply(configurationKind(configuration.kind), configuration, INSTALLER);
     await withdrawPolicies(client);
   }

@@ -17,7 +17,7 @@ import {
   withLabels,
   withMetadata,
 } from "#machinery";
-import { keptClusters, withdrawClusterApi, withdrawProxyAdmin } from "./cluster-api/index.ts";
+import { keptKinds, withdrawAggregatedApi, withdrawProxyAdmin } from "./aggregated-api/index.ts";
 import { withdrawPolicies } from "./admission-policies.ts";
 import { withdrawWebhooks } from "./install.ts";
 import { CustomResourceDefinition } from "./kinds.ts";
@@ -48,8 +48,8 @@ export interface UninstallOptions {
  * controller may run meanwhile.
  */
 export async function uninstall({ client: given, clock, log }: UninstallOptions): Promise<void> {
-  const client = createClient(keptClusters(given.transport), { fieldManager: "flotilla" });
-  await withdrawClusterApi(client);
+  const client = createClient(keptKinds(given.transport), { fieldManager: "flotilla" });
+  await withdrawAggregatedApi(client);
   await withdrawProxyAdmin(client);
   await withdrawWebhooks(client);
   await withdrawPolicies(client);

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
-import { answerWebhook, clusterRoutes, type WebhookAnswer, webhookRoutes } from "#admission";
+import { answerWebhook, aggregatedRoutes, type WebhookAnswer, webhookRoutes } from "#admission";
 import type { AdmissionPlugin } from "#apiserver";
 import type { Logger } from "#base";
 import type { KeyPair } from "#certs";
@@ -27,7 +27,7 @@ export interface WebhookServerOptions {
 /** Serves admission and conversion to a foreign API server, at upstream's paths (wire). */
 export function startWebhookServer(options: WebhookServerOptions): Promise<WebhookServer> {
   const { plugins, log } = options;
-  const routes = [...webhookRoutes, ...clusterRoutes];
+  const routes = [...webhookRoutes, ...aggregatedRoutes];
   async function answer(path: string, request: IncomingMessage): Promise<WebhookAnswer> {
     if (request.method !== "POST") return answerWebhook(plugins, path, undefined, routes);
     let review: unknown;

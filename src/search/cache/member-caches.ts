@@ -1,5 +1,5 @@
 import { Cluster, ResourceRegistry } from "#apis/karmada";
-import { type Clock, deepEqual, type Logger, type Timer } from "#base";
+import { type Clock, deepEqual, exponentialBackoff, type Logger, type Timer } from "#base";
 import { createInformers, createKindMapper, Informer, type Informers, type KindMapper } from "#client";
 import { ApiError, apiVersionOf, type KubeObject, type Transport } from "#machinery";
 import type { Member, MemberPool } from "#member";
@@ -50,7 +50,7 @@ export interface MemberCachesParts {
 /** Changes that come together are looked at once. */
 const GATHER_MS = 50;
 /** What cannot be planned yet, such as kinds nobody knows, is looked at again. */
-const TROUBLE_MS = 5_000;
+const TROUBLE_PAUSE = exponentialBackoff({ baseMs: 2_000, maxMs: 60_000 });
 /** Credentials change without a change of the Cluster. */
 const LOOK_AGAIN_MS = 60_000;
 const UNAUTHORIZED = 401;
@@ -84,6 +84,8 @@ export class MemberCaches {
   #timerDueMs = Number.POSITIVE_INFINITY;
   #pass: Promise<void> | undefined;
   #isDirty = false;
+  /** Passes in a row that could not do everything. */
+  #troubles = 0;
   #hasPlanned = false;
   #waiting: (() => void)[] = [];
 
@@ -201,11 +203,15 @@ export class MemberCaches {
     this.#pass = this.#reconcile()
       .then(
         (isWhole) => {
-          againMs = this.#plan.registered.size === 0 && isWhole ? undefined : isWhole ? LOOK_AGAIN_MS : TROUBLE_MS;
+          if (!isWhole) againMs = TROUBLE_PAUSE(this.#troubles++);
+          else {
+            this.#troubles = 0;
+            if (this.#plan !== NO_PLAN) againMs = LOOK_AGAIN_MS;
+          }
         },
         (error: unknown) => {
           if (!this.#abort.signal.aborted) this.#parts.log.warn("caches of members could not be planned", { error });
-          againMs = TROUBLE_MS;
+          againMs = TROUBLE_PAUSE(this.#troubles++);
         },
       )
       .finally(() => {

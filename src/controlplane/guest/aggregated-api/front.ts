@@ -2,11 +2,17 @@ import { Transform } from "node:stream";
 import { parse } from "yaml";
 import { clusterProxy, type ClusterSource } from "#aggregated-apiserver";
 import {
+  type Attributes,
+  attributesOf,
+  type Connect,
   type FrontAnswer,
   type FrontOutcome,
   type FrontProxyAuthenticator,
   type FrontRequest,
   parseResourcePath,
+  refusal,
+  type ResourcePath,
+  urlOf,
   type User,
 } from "#apiserver";
 import type { Clock, Logger } from "#base";
@@ -14,26 +20,24 @@ import type { KubeconfigEndpoint } from "#certs";
 import type { Client } from "#client";
 import { ApiError, apiError, forbidden, internalError, type KubeObject, type ResourceKind } from "#machinery";
 import type { ForwardTarget } from "#network";
-import { GROUP, inKeptVersion, KEPT, SPOKEN, SpokenVersion } from "./kept-version.ts";
+import type { Search } from "#search";
+import type { SearchServing } from "../../search.ts";
+import { type Group, inKeptVersion, KEPT, SPOKEN, SpokenVersion } from "./kept-version.ts";
 
-const ROOT = `/apis/${GROUP}/${SPOKEN}`;
-const KEPT_ROOT = `/apis/${GROUP}/${KEPT}`;
-const OPENAPI = `/openapi/v3${ROOT}`;
-const VERBS: Readonly<Record<string, string>> = {
-  GET: "get",
-  HEAD: "get",
-  POST: "create",
-  PUT: "update",
-  PATCH: "patch",
-  DELETE: "delete",
-};
-const PROXY_RESOURCE = {
-  name: "clusters/proxy",
-  singularName: "",
-  namespaced: false,
-  kind: "ClusterProxyOptions",
-  verbs: ["create", "delete", "get", "patch", "update"],
-};
+const rootOf = (group: Group) => `/apis/${group}/${SPOKEN}`;
+const keptRootOf = (group: Group) => `/apis/${group}/${KEPT}`;
+const schemaOf = (group: Group) => `/openapi/v3${rootOf(group)}`;
+
+/** What is answered here and by no CRD, as discovery lists it; each by the name of its kind. */
+const ADDRESSES = {
+  "clusters/proxy": { kind: "ClusterProxyOptions", verbs: ["create", "delete", "get", "patch", "update"] },
+  search: { kind: "Search", verbs: ["get"] },
+  proxying: { kind: "Proxying", verbs: ["create", "delete", "get", "patch", "update"] },
+} as const;
+export type Address = keyof typeof ADDRESSES;
+
+/** Groups that are served, with what of each is answered here. */
+export type ServedGroups = ReadonlyMap<Group, readonly Address[]>;
 
 interface Review extends KubeObject {
   readonly spec: object;
@@ -47,11 +51,17 @@ const SubjectAccessReview: ResourceKind<Review> = {
   namespaced: false,
 };
 
-export interface ClusterApiParts {
-  /** The API server behind whose APIService this stands: it keeps the Clusters. */
+/** The ways search needs. */
+type SearchWays = Pick<SearchServing, "proxied" | "toControlPlane" | "review">;
+
+export interface AggregatedApiParts {
+  /** The API server behind whose APIServices this stands: it keeps the objects. */
   readonly endpoint: () => KubeconfigEndpoint;
   readonly client: Client;
   readonly source: ClusterSource;
+  readonly groups: ServedGroups;
+  /** Begins search, where it is served. */
+  readonly startSearch?: (ways: SearchWays) => Search;
   /** Knows the API server's front proxy; nobody else is answered. */
   readonly callers: () => FrontProxyAuthenticator;
   readonly clock: Clock;
@@ -59,18 +69,28 @@ export interface ClusterApiParts {
 }
 
 /**
- * Group `cluster.karmada.io` behind an APIService of another API server: `clusters/NAME/proxy` goes to members, everything
- * else back to that API server as the caller, in the version it keeps Clusters in.
+ * Groups behind APIServices of another API server: `clusters/NAME/proxy`, `search` and `proxying` are answered here, everything
+ * else goes back to that API server as the caller, in the version it keeps the objects in.
  */
-export class ClusterApi {
-  readonly #parts: ClusterApiParts;
-  readonly #proxied: ReturnType<typeof clusterProxy>;
+export class AggregatedApi {
+  readonly #parts: AggregatedApiParts;
+  readonly #proxied: Connect;
+  readonly #search: Search | undefined;
 
-  constructor(parts: ClusterApiParts) {
+  constructor(parts: AggregatedApiParts) {
     this.#parts = parts;
-    this.#proxied = clusterProxy(parts.source, (request, user) =>
-      Promise.resolve({ forward: this.#toServer(request.url, user) }),
-    );
+    const toControlPlane = (request: FrontRequest, user: User): Promise<FrontOutcome> =>
+      Promise.resolve({ forward: this.#toServer(request.url, user) });
+    this.#proxied = clusterProxy(parts.source, toControlPlane);
+    this.#search = parts.startSearch?.({
+      proxied: this.#proxied,
+      toControlPlane,
+      review: (wanted) => this.#review(wanted),
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#search?.stop();
   }
 
   async handle(request: FrontRequest): Promise<FrontOutcome> {
@@ -84,25 +104,43 @@ export class ClusterApi {
   }
 
   async #answer(request: FrontRequest): Promise<FrontOutcome> {
-    const { pathname } = new URL(request.url, "https://localhost");
+    const url = urlOf(request.url);
+    const { pathname } = url;
     if (/^\/(readyz|livez|healthz)$/.test(pathname)) return text(200, "ok");
     const user = this.#parts.callers().authenticate(request.headers, request.peer ?? [], this.#parts.clock.now());
     if (user === undefined) throw apiError(401, "Unauthorized", "Unauthorized");
+    const groups = [...this.#parts.groups.keys()];
     const path = parseResourcePath(pathname);
-    if (path?.group === GROUP && path.resource === "clusters" && path.subresource === "proxy") {
-      await this.#mustBeAllowed(user, VERBS[request.method] ?? request.method.toLowerCase(), path.name ?? "");
-      const outcome = await this.#proxied(request, path, user);
+    if (path !== undefined && this.#answersItself(path)) {
+      await this.#mustBeAllowed(attributesOf(request, url, path, user));
+      const outcome = (await this.#proxied(request, path, user)) ?? (await this.#search?.connect(request, path, user));
       if (outcome !== undefined) return outcome;
     }
-    if (request.isUpgrade) throw apiError(400, "BadRequest", "only clusters/proxy takes upgrades");
-    if (pathname === "/openapi/v3") return json(200, { paths: { [ROOT.slice(1)]: { serverRelativeURL: OPENAPI } } });
-    if (pathname === OPENAPI) return this.#openapi();
-    if (pathname === ROOT || pathname === `${ROOT}/`) return this.#discovery();
-    if (pathname.startsWith(`${ROOT}/`)) return this.#kept(request, user);
+    if (request.isUpgrade) throw apiError(400, "BadRequest", "only members take upgrades");
+    if (pathname === "/openapi/v3")
+      return json(200, {
+        paths: Object.fromEntries(
+          groups.map((group) => [rootOf(group).slice(1), { serverRelativeURL: schemaOf(group) }]),
+        ),
+      });
+    for (const group of groups) {
+      const root = rootOf(group);
+      if (pathname === schemaOf(group)) return this.#openapi(group);
+      if (pathname === root || pathname === `${root}/`) return this.#discovery(group);
+      if (pathname.startsWith(`${root}/`)) return this.#kept(request, user, group);
+    }
     throw apiError(404, "NotFound", "the server could not find the requested resource");
   }
 
-  async #mustBeAllowed(user: User, verb: string, name: string): Promise<void> {
+  /** Whether a path leads beyond objects that the API server keeps. */
+  #answersItself({ group, resource, subresource }: ResourcePath): boolean {
+    if (subresource === undefined) return false;
+    const addresses = this.#parts.groups.get(group as Group) ?? [];
+    return addresses.some((address) => address === resource || address === `${resource}/${subresource}`);
+  }
+
+  async #review({ user, ...wanted }: Attributes): Promise<{ readonly isAllowed: boolean; readonly reason: string }> {
+    const { group, version, resource, subresource, namespace, name, verb } = wanted;
     const { status } = await this.#parts.client.create(SubjectAccessReview, {
       apiVersion: "authorization.k8s.io/v1",
       kind: "SubjectAccessReview",
@@ -112,12 +150,16 @@ export class ClusterApi {
         groups: user.groups,
         ...(user.uid === undefined ? {} : { uid: user.uid }),
         ...(user.extra === undefined ? {} : { extra: user.extra }),
-        resourceAttributes: { group: GROUP, version: SPOKEN, resource: "clusters", subresource: "proxy", name, verb },
+        resourceAttributes: { group, version, resource, subresource, namespace, name, verb },
       },
     });
-    if (status?.allowed === true) return;
-    const why = `User ${JSON.stringify(user.name)} cannot ${verb} resource "clusters/proxy" in API group ${JSON.stringify(GROUP)} at the cluster scope`;
-    throw forbidden({ group: GROUP, resource: "clusters" }, name, why);
+    return { isAllowed: status?.allowed === true, reason: "" };
+  }
+
+  async #mustBeAllowed(wanted: Attributes): Promise<void> {
+    if ((await this.#review(wanted)).isAllowed) return;
+    const { group, resource, name } = wanted;
+    throw forbidden({ group, resource }, name, refusal(wanted));
   }
 
   async #raw(path: string): Promise<FrontAnswer> {
@@ -125,28 +167,31 @@ export class ClusterApi {
     return { status, headers: { "content-type": "application/json" }, body: Buffer.from(body) };
   }
 
-  async #discovery(): Promise<FrontAnswer> {
-    const { status, body } = await this.#raw(KEPT_ROOT);
+  async #discovery(group: Group): Promise<FrontAnswer> {
+    const { status, body } = await this.#raw(keptRootOf(group));
     if (status !== 200) return { status, headers: { "content-type": "application/json" }, body };
     const list = JSON.parse(body.toString("utf8")) as { readonly resources?: readonly object[] };
-    return json(200, {
-      ...list,
-      groupVersion: `${GROUP}/${SPOKEN}`,
-      resources: [...(list.resources ?? []), PROXY_RESOURCE],
-    });
+    const own = (this.#parts.groups.get(group) ?? []).map((name) => ({
+      name,
+      // Parts of kinds have no name for one of them.
+      singularName: name.includes("/") ? "" : name,
+      namespaced: false,
+      ...ADDRESSES[name],
+    }));
+    return json(200, { ...list, groupVersion: `${group}/${SPOKEN}`, resources: [...(list.resources ?? []), ...own] });
   }
 
-  async #openapi(): Promise<FrontAnswer> {
-    const answer = await this.#raw(`/openapi/v3${KEPT_ROOT}`);
+  async #openapi(group: Group): Promise<FrontAnswer> {
+    const answer = await this.#raw(`/openapi/v3${keptRootOf(group)}`);
     return { ...answer, body: Buffer.from(answer.body.toString("utf8").replaceAll(KEPT, SPOKEN)) };
   }
 
-  /** Sends a request for Clusters on to where they are kept. */
-  async #kept(request: FrontRequest, user: User): Promise<FrontOutcome> {
+  /** Sends a request for objects on to where they are kept. */
+  async #kept(request: FrontRequest, user: User, group: Group): Promise<FrontOutcome> {
     const body = await request.body();
-    const sent = body.length === 0 ? body : inKeptVersion(jsonOf(body));
-    const target = this.#toServer(KEPT_ROOT + request.url.slice(ROOT.length), user);
-    const spoken = new SpokenVersion();
+    const sent = body.length === 0 ? body : inKeptVersion(jsonOf(body), group);
+    const target = this.#toServer(keptRootOf(group) + request.url.slice(rootOf(group).length), user);
+    const spoken = new SpokenVersion(group);
     const isLengthOther = sent.length !== body.length;
     return {
       forward: {

@@ -13,7 +13,7 @@ const list = {
 const text = Buffer.from(JSON.stringify(list));
 
 it("the version changes in whole strings only, the length never", () => {
-  const kept = inKeptVersion(text);
+  const kept = inKeptVersion(text, "cluster.karmada.io");
   expect(kept).toHaveLength(text.length);
   const read = JSON.parse(kept.toString()) as typeof list;
   expect([read.apiVersion, read.items[0]?.metadata.managedFields?.[0]?.apiVersion, read.items[1]]).toEqual([
@@ -26,10 +26,10 @@ it("the version changes in whole strings only, the length never", () => {
 });
 
 it("an answer comes back whole wherever it was cut, and nothing is held back that could be shown", () => {
-  const kept = inKeptVersion(text);
+  const kept = inKeptVersion(text, "cluster.karmada.io");
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: kept.length }), { maxLength: 12 }), (cuts) => {
-      const spoken = new SpokenVersion();
+      const spoken = new SpokenVersion("cluster.karmada.io");
       const ends = [...cuts, kept.length].sort((one, other) => one - other);
       let from = 0;
       const parts = ends.map((end) => {
@@ -41,5 +41,7 @@ it("an answer comes back whole wherever it was cut, and nothing is held back tha
     }),
   );
   // A frame of a watch ends with a newline and is passed on at once.
-  expect(new SpokenVersion().take(Buffer.from('{"type":"ADDED"}\n')).toString()).toBe('{"type":"ADDED"}\n');
+  expect(new SpokenVersion("cluster.karmada.io").take(Buffer.from('{"type":"ADDED"}\n')).toString()).toBe(
+    '{"type":"ADDED"}\n',
+  );
 });

@@ -1,16 +1,20 @@
-import { clusterStrategy } from "#aggregated-apiserver";
-import type { AdmissionPlugin } from "#apiserver";
+import { clusterStrategy, resourceRegistryStrategy } from "#aggregated-apiserver";
+import type { AdmissionPlugin, Strategy } from "#apiserver";
 import type { Clock } from "#base";
 import { invalid } from "#machinery";
 
-/** The rules of the aggregated kind Cluster, for API servers where it is a CRD. */
-export function clusterAdmission(clock: Clock): AdmissionPlugin {
-  const strategy = clusterStrategy(clock);
+/** The rules of aggregated kinds, for API servers where they are CRDs. */
+export const aggregatedAdmission = (clock: Clock): readonly AdmissionPlugin[] => [
+  rulesOf("cluster.karmada.io", "clusters", clusterStrategy(clock)),
+  rulesOf("search.karmada.io", "resourceregistries", resourceRegistryStrategy),
+];
+
+function rulesOf(group: string, resource: string, strategy: Strategy): AdmissionPlugin {
   return {
-    name: "cluster.karmada.io",
+    name: group,
     handles: ({ definition, operation, subresource }) =>
-      definition.kind.group === "cluster.karmada.io" &&
-      definition.kind.resource === "clusters" &&
+      definition.kind.group === group &&
+      definition.kind.resource === resource &&
       operation !== "DELETE" &&
       subresource === undefined,
     mutate: ({ object, oldObject, user, warn }) =>

@@ -1,2 +1,0 @@
-export { keptClusters } from "./kept-version.ts";
-export { serveClusterApi, withdrawClusterApi, withdrawProxyAdmin } from "./serve.ts";
