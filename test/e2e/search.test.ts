@@ -160,6 +160,26 @@ describe("[GF-46] with a registry", () => {
     expect((await raw(`${at}?continue=abc`)).status).toBe(400);
   });
 
+  test("answers come in the forms clients ask for, and are measured as what they are about", async () => {
+    const proxied = httpsClient(fleet.listener.port, await authority(), await adminPair());
+    const at = `${PROXY}/api/v1/namespaces/shop/configmaps`;
+    const packed = await proxied.ask("GET", at, { headers: { accept: "application/vnd.kubernetes.protobuf" } });
+    expect(packed).toMatchObject({ status: 200, json: { kind: "ConfigMapList" } });
+    const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    const table = (await proxied.ask("GET", at, { headers: { accept } })).json;
+    expect(table).toMatchObject({ kind: "Table", metadata: { resourceVersion: expect.any(String) } });
+    expect((table["columnDefinitions"] as { name: string }[]).map(({ name }) => name)).toEqual(["Name", "Data", "Age"]);
+    const partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    expect((await proxied.ask("GET", at, { headers: { accept: partial } })).json["kind"]).toBe(
+      "PartialObjectMetadataList",
+    );
+    const counted = (await proxied.ask("GET", "/metrics")).text
+      .split("\n")
+      .filter((line) => line.startsWith("apiserver_request_total{") && line.includes('resource="configmaps"'));
+    expect(counted.some((line) => line.includes('verb="LIST"'))).toBe(true);
+    await proxied.close();
+  });
+
   test("an object is found where it is; where it is in several clusters nobody guesses", async () => {
     const at = `${PROXY}/api/v1/namespaces/shop/configmaps`;
     const found = (await raw(`${at}/only-member1`)).json as unknown as ConfigMap;

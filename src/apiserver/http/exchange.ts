@@ -3,6 +3,7 @@ import type { Duplex, Transform } from "node:stream";
 import type { WatchHandle } from "#machinery";
 import type { ForwardTarget } from "#network";
 import type { PeerChain } from "../authentication/certificates.ts";
+import type { Attributes } from "../authorization/attributes.ts";
 import type { Headers } from "../authentication/headers.ts";
 import type { User } from "../definition.ts";
 import type { ResourcePath } from "./path.ts";
@@ -71,7 +72,10 @@ export interface Handler {
   handle(request: FrontRequest): Promise<FrontOutcome>;
 }
 
-export type FrontOutcome = FrontAnswer | FrontPieces | FrontStream | FrontForward | FrontUpgrade;
+/** Whatever comes of a request. `about` says what it was about where that stands behind an address: measures count it as that. */
+export type FrontOutcome = (FrontAnswer | FrontPieces | FrontStream | FrontForward | FrontUpgrade) & {
+  readonly about?: Attributes;
+};
 
 /** Answers paths that are no verbs on stored objects; `undefined` to go on as usual. */
 export type Connect = (request: FrontRequest, path: ResourcePath, user: User) => Promise<FrontOutcome | undefined>;

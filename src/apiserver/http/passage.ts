@@ -90,6 +90,7 @@ export class Passage {
 
   finish(answer: FrontOutcome, error?: unknown): FrontOutcome {
     const headers = { "audit-id": this.#id, ...this.#admitted?.headers };
+    if (answer.about !== undefined) this.#facts = { ...this.#facts, attributes: answer.about };
     if (!("status" in answer) && !("stream" in answer)) {
       // What comes of a request that goes on elsewhere is told there.
       this.audit.completed({ code: 200 }, undefined);

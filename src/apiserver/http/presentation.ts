@@ -16,6 +16,12 @@ import { watchWriter } from "./watch-writer.ts";
 const NOT_CACHED = { "cache-control": "no-cache, private" };
 const PLAIN: AnswerForm = { encoding: "json", as: "object", version: "v1" };
 
+/** What Kubernetes shows of kinds it has no columns for. */
+const PLAIN_COLUMNS = [
+  { name: "Name", type: "string", format: "name" },
+  { name: "Created At", type: "date" },
+];
+
 /** Columns of built-in kinds, looked up when the first table is asked for. */
 let builtin: ReadonlyMap<string, ResourceDefinition> | undefined;
 const addressOf = ({ group, version, resource }: ResourceKind) => `${group}/${version}/${resource}`;
@@ -31,7 +37,7 @@ function definitionOf(kind: ResourceKind): ResourceDefinition {
       verbs: [],
       subresources: [],
       schema: undefined,
-      columns: [],
+      columns: PLAIN_COLUMNS,
       storage: { prefix: "", version: kind.version },
       origin: "custom",
       strategy: {},

@@ -4,7 +4,7 @@ import { notServed } from "#machinery";
 import { mustBeAllowed, type Review } from "../access.ts";
 import type { MemberCaches } from "../cache/member-caches.ts";
 import type { CachedKind } from "../cache/plan.ts";
-import { innerRequest } from "../inner-request.ts";
+import { type InnerRequest, innerRequest } from "../inner-request.ts";
 import { getCached, listCached, watchCached } from "./cached.ts";
 import { forwardToMember, type ToMember } from "./members.ts";
 
@@ -27,9 +27,19 @@ export interface ProxyingParts {
  * `proxying/proxy` were checked before.
  */
 export async function answerProxying(parts: ProxyingParts, request: FrontRequest, user: User): Promise<FrontOutcome> {
-  const { caches, review, clock } = parts;
   const inner = innerRequest(request, user);
   if (inner === undefined) throw notServed();
+  const outcome = await answered(parts, request, inner, user);
+  return inner.wanted === undefined ? outcome : { ...outcome, about: inner.wanted };
+}
+
+async function answered(
+  parts: ProxyingParts,
+  request: FrontRequest,
+  inner: InnerRequest,
+  user: User,
+): Promise<FrontOutcome> {
+  const { caches, review, clock } = parts;
   const { wanted, name, namespace } = inner;
   if (wanted !== undefined) await parts.whenPlanned();
   const kind = wanted === undefined ? undefined : caches.registered(wanted);
