@@ -372,7 +372,11 @@ describe("service account tokens", () => {
     must(await admin.ask("POST", `${ns}/serviceaccounts`, { body: account("robot") }));
     const vault = tokenOf(await request("robot", { audiences: ["vault"] }));
     expect((await as({ token: vault }).ask("GET", "/api")).status).toBe(401);
-    expect(await review(vault)).toEqual({ user: {}, error: "invalid bearer token" });
+    expect(await review(vault)).toEqual({
+      user: {},
+      error:
+        '[invalid bearer token, token audiences ["vault"] is invalid for the target audiences ["https://kubernetes.default.svc.cluster.local"]]',
+    });
     expect(await review(vault, ["other", "vault"])).toMatchObject({
       authenticated: true,
       audiences: ["vault"],

@@ -1,4 +1,4 @@
-import type { GroupVersionKind, KubeObject, ResourceKind } from "#machinery";
+import { type ApiError, forbidden, type GroupVersionKind, type KubeObject, type ResourceKind } from "#machinery";
 import type { ResourceDefinition, User } from "./definition.ts";
 
 /** An object that is written with the admitted one in one transaction, or neither is. */
@@ -51,6 +51,28 @@ export interface AdmissionPlugin {
   mutate?(request: AdmissionRequest & { readonly object: KubeObject }): KubeObject | Promise<KubeObject>;
   validate?(request: AdmissionRequest): void | Promise<void>;
 }
+
+/**
+ * A plugin's refusal, as kube-apiserver words it (wire): a request that names no object is about "Unknown", and what changes
+ * objects knows no more of a generated name than what it begins with.
+ */
+export function refusalOf(
+  { definition, name, object, operation }: AdmissionRequest,
+  why: string,
+  isEarly = false,
+): ApiError {
+  const prefix = object?.metadata.generateName;
+  const isGenerated =
+    isEarly &&
+    operation === "CREATE" &&
+    prefix !== undefined &&
+    name.startsWith(prefix) &&
+    name.length === prefix.length + GENERATED_LETTERS;
+  return forbidden(definition.kind, isGenerated ? prefix : name === "" ? "Unknown" : name, why);
+}
+
+/** How many letters the server adds to a prefix; it has cut that to what a name may hold. */
+const GENERATED_LETTERS = 5;
 
 /** Runs all mutating plugins in order, then all validating ones; `check` stands between them. */
 export async function admit(

@@ -9,7 +9,7 @@ export { admit, type AdmissionPlugin, type AdmissionRequest } from "./admission.
 export { parseAddressRanges, parsePortRange } from "./builtin/service-ranges.ts";
 export { type Attributes, refusal } from "./authorization/attributes.ts";
 export { compareVersions } from "./discovery/discovery.ts";
-export { namespaceUsage } from "./builtin/system-admission.ts";
+export { namespaceUsage } from "./builtin/quota-admission.ts";
 export type { ComputedObjects, RequestContext, ResourceDefinition, Strategy, TableColumn, User } from "./definition.ts";
 export { systemUser } from "./definition.ts";
 export type {
@@ -22,6 +22,7 @@ export type {
 } from "./http/exchange.ts";
 export { Auditor } from "./audit/auditor.ts";
 export { openAuditFile } from "./audit/log-file.ts";
+export { type AdmissionConfiguration, parseAdmissionConfiguration } from "./admission-configuration.ts";
 export { parseAuditPolicy } from "./audit/policy.ts";
 export { readServiceAccountKeys } from "./authentication/service-account-tokens.ts";
 export { parseTokenFile } from "./authentication/static-tokens.ts";

@@ -440,11 +440,11 @@ describe("running", () => {
     for (const name of ["a", "b"]) await admin.ask("POST", `${ns}/configmaps`, { body: configMap(name) });
     await admin.ask("GET", `${ns}/configmaps?watch=true&timeoutSeconds=1&resourceVersion=0`);
     expect(read("apiserver_watch_events_total", "", "v1", "configmaps")).toBe(2);
-    expect(read("apiserver_storage_objects", "configmaps")).toBe(2);
-    expect(read("apiserver_resource_objects", "", "configmaps")).toBe(2);
+    expect(read("apiserver_storage_objects", "configmaps")).toBe(3);
+    expect(read("apiserver_resource_objects", "", "configmaps")).toBe(3);
     await admin.ask("DELETE", `${ns}/configmaps/b`);
-    expect(read("apiserver_storage_objects", "configmaps")).toBe(1);
-    expect(read("etcd_requests_total", "create", "", "configmaps")).toBe(2);
+    expect(read("apiserver_storage_objects", "configmaps")).toBe(2);
+    expect(read("etcd_requests_total", "create", "", "configmaps")).toBe(3);
     expect(read("etcd_requests_total", "delete", "", "configmaps")).toBe(1);
     expect(read("etcd_request_duration_seconds", "list", "", "configmaps")).toBe(1);
     const body = {

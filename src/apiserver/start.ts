@@ -1,10 +1,19 @@
+import { hostname } from "node:os";
 import { type Clock, type Logger, type Metrics, type Random, sleep } from "#base";
-import { isAlreadyExists, type KubeObject, type RawRequest, type RawResponse, type Transport } from "#machinery";
+import {
+  formatTime,
+  isAlreadyExists,
+  type KubeObject,
+  type RawRequest,
+  type RawResponse,
+  type Transport,
+} from "#machinery";
 import { forwardRequest, type ForwardTarget } from "#network";
 import type { Backend } from "#store";
 import { type AggregationOptions, Aggregator } from "./aggregation/aggregator.ts";
 import { withAggregationStrategy } from "./aggregation/api-service.ts";
 import type { AdmissionPlugin } from "./admission.ts";
+import type { AdmissionConfiguration } from "./admission-configuration.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { Authenticator, type AuthenticatorOptions } from "./authentication/authenticator.ts";
 import { OidcAuthenticator, type OidcOptions } from "./authentication/oidc.ts";
@@ -17,13 +26,14 @@ import { type BootstrapRoles, reconcileBootstrapRoles } from "./authorization/bo
 import { certificateAdmission } from "./authorization/certificate-admission.ts";
 import { NodeAuthorizer } from "./authorization/node-authorizer.ts";
 import { NodePods } from "./authorization/node-references.ts";
-import { nodeRestriction, restrictNodeTokens } from "./authorization/node-restriction.ts";
+import { nodeRestriction } from "./authorization/node-restriction.ts";
 import { rbacEscalation } from "./authorization/escalation.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { reviewDefinitions } from "./authorization/reviews.ts";
 import { asApiServer } from "./bootstrap-writes.ts";
 import { builtinDefinitions } from "./builtin/definitions.ts";
 import { expireEvents } from "./builtin/event-expiry.ts";
+import { IdentityLease } from "./builtin/identity-lease.ts";
 import { ServiceAllocation, type ServiceRanges } from "./builtin/service-allocation.ts";
 import { advertisedAddress, publishKubernetesService } from "./builtin/kubernetes-service.ts";
 import { type LiveServer, LiveServers } from "./builtin/live-servers.ts";
@@ -33,8 +43,8 @@ import { type ResourceDefinition, systemUser, type User, type VersionConversion 
 import { DynamicAdmission } from "./dynamic-admission/plugin.ts";
 import { withAdmissionStrategy } from "./dynamic-admission/strategies.ts";
 import { DiscoveryDocuments } from "./discovery/discovery.ts";
-import { bootstrapLevels, bootstrapSchemas } from "./flow/bootstrap.ts";
 import { FlowControl, type FlowOptions } from "./flow/flow-control.ts";
+import { reconcileFlowObjects } from "./flow/reconcile.ts";
 import { type FrontAnswer, type FrontRequest, wholeBody } from "./http/exchange.ts";
 import { Front, type FrontParts } from "./http/front.ts";
 import { HealthChecks } from "./http/health.ts";
@@ -54,6 +64,8 @@ export interface StartOptions {
   readonly log: Logger;
   readonly serviceAccountKeys: ServiceAccountKeys;
   readonly admission?: readonly AdmissionPlugin[];
+  /** How the server's own plugins are configured. */
+  readonly admissionConfiguration?: AdmissionConfiguration;
   /** CRDs to install or renew at start. */
   readonly customResourceDefinitions?: readonly KubeObject[];
   /** How further versions of custom resources are read and written, by `group/version/resource`. */
@@ -120,6 +132,8 @@ const SYSTEM_PRIORITIES = [
     "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
   ],
 ] as const;
+/** Says since when the use of tokens that Secrets hold is looked at. */
+const TOKEN_TRACKING = "kube-apiserver-legacy-service-account-token-tracking";
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /** Starts an API server over a backend: built-in kinds, stored CRDs, default roles and namespaces. */
@@ -155,17 +169,13 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     ...reviewDefinitions(rbac, authorizer, tokens, () => clock.now()),
     ...(options.aggregated ?? []),
   ]);
-  const giveToken = tokenRequest(server, tokens);
-  server.connect.set(
-    "/serviceaccounts/token",
-    nodePods === undefined ? giveToken : restrictNodeTokens(nodePods, giveToken),
-  );
+  server.connect.set("/serviceaccounts/token", tokenRequest(server, tokens));
   const services = new ServiceAllocation(server, options.serviceRanges);
   server.admission.push(
-    ...systemAdmission(server),
+    ...systemAdmission(server, options.admissionConfiguration),
     rbacEscalation(rbac, authorizer),
     ...certificateAdmission(authorizer),
-    ...(nodePods === undefined ? [] : [nodeRestriction()]),
+    ...(nodePods === undefined ? [] : [nodeRestriction({ pods: nodePods, authorizer })]),
   );
   const aggregator = options.aggregation === undefined ? undefined : new Aggregator(server, options.aggregation);
   const dynamic = new DynamicAdmission(server, authorizer, options.measures, options.checksPolicyTypes);
@@ -231,6 +241,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await aggregator?.start();
   const stopExpiry = expireEvents(server);
   let live: LiveServers | undefined;
+  let identityLease: IdentityLease | undefined;
   return {
     server,
     front,
@@ -253,6 +264,15 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
           port,
         );
       const own = { port, ...(address === undefined ? {} : { address }) };
+      identityLease = new IdentityLease({
+        server,
+        clock,
+        random,
+        log,
+        hostname: hostname(),
+        address: `${address ?? listenOptions.host}:${port}`,
+      });
+      await identityLease.start();
       const { identity } = listenOptions;
       if (identity === undefined) {
         await publish([own]);
@@ -268,6 +288,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
       return live?.all ?? [];
     },
     async withdraw() {
+      identityLease?.stop();
       await live?.stop();
     },
     setReady(value) {
@@ -275,6 +296,7 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
     },
     stop() {
       stopExpiry();
+      identityLease?.stop();
       services.stop();
       dynamic.stop();
       aggregator?.stop();
@@ -366,6 +388,12 @@ async function bootstrap(server: ApiServer, options: StartOptions): Promise<void
       ),
     ),
   );
+  await createUnlessThere(server, { group: "", version: "v1", resource: "configmaps", namespace: "kube-system" }, {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: TOKEN_TRACKING, namespace: "kube-system" },
+    data: { since: formatTime(server.clock.now()).slice(0, "2026-01-01".length) },
+  } as unknown as KubeObject);
   await Promise.all(
     SYSTEM_PRIORITIES.map(([name, value, description]) =>
       createUnlessThere(server, { group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses" }, {
@@ -377,15 +405,7 @@ async function bootstrap(server: ApiServer, options: StartOptions): Promise<void
       } as unknown as KubeObject),
     ),
   );
-  for (const [resource, objects] of [
-    ["prioritylevelconfigurations", bootstrapLevels],
-    ["flowschemas", bootstrapSchemas],
-  ] as const)
-    await Promise.all(
-      objects.map((object) =>
-        createUnlessThere(server, { group: "flowcontrol.apiserver.k8s.io", version: "v1", resource }, object),
-      ),
-    );
+  await reconcileFlowObjects(server);
   await reconcileBootstrapRoles(server, options.bootstrapRoles);
 }
 

@@ -47,5 +47,6 @@ export {
   objectTypeOf,
   opaqueType,
   string,
+  timestamp,
 } from "./types.ts";
 export { CelMap, CelRuntimeError, display, fromJson, objectTypeName, Optional, toJson, type Value } from "./values.ts";

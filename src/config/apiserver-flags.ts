@@ -110,6 +110,13 @@ export const apiserverFlags = {
     of: OF,
     by: AUTHN,
   }),
+  admissionControlConfigFile: flag(
+    "admission-control-config-file",
+    optionalText,
+    "",
+    "AdmissionConfiguration file that says what PodSecurity holds pods to by default and whom it exempts",
+    { of: OF, by: "apiserver/builtin" },
+  ),
   encryptionProviderConfig: flag(
     "encryption-provider-config",
     optionalText,

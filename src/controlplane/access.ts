@@ -1,11 +1,14 @@
 import { createPublicKey } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import {
+  type AdmissionConfiguration,
   Auditor,
   type Encryption,
   followedEncryption,
   openAuditFile,
   parseAddressRanges,
+  parseAdmissionConfiguration,
   parseAuditPolicy,
   parseEncryption,
   parsePortRange,
@@ -19,6 +22,7 @@ import type { ServerConfig } from "#config";
 
 type AccessOptions = Pick<
   StartOptions,
+  | "admissionConfiguration"
   | "authentication"
   | "serviceAccountKeys"
   | "tokens"
@@ -80,7 +84,7 @@ export function accessOptions(
   clock: Clock,
   log: Logger,
 ): AccessOptions {
-  const { clientCaFile, requestheaderClientCaFile, tokenAuthFile } = config;
+  const { admissionControlConfigFile, clientCaFile, requestheaderClientCaFile, tokenAuthFile } = config;
   const authority = () => pki().authority.certificate;
   const encryption = config.encryptionProviderConfigAutomaticReload
     ? reloadedEncryption(config, clock, log)
@@ -110,6 +114,9 @@ export function accessOptions(
           }),
       ...oidcOf(config),
     },
+    ...(admissionControlConfigFile === undefined
+      ? {}
+      : { admissionConfiguration: admissionConfigurationOf(admissionControlConfigFile) }),
     ...(tokenAuthFile === undefined ? {} : { tokens: read("token-auth-file", tokenAuthFile, parseTokenFile) }),
     ...(encryption === undefined ? {} : { encryption }),
     ...(audit === undefined ? {} : { audit }),
@@ -123,6 +130,12 @@ export function accessOptions(
     },
   };
 }
+
+/** Files that a configuration names stand beside it, unless they are named from the root. */
+const admissionConfigurationOf = (path: string): AdmissionConfiguration =>
+  read("admission-control-config-file", path, (text) =>
+    parseAdmissionConfiguration(text, (other) => readFileSync(resolve(dirname(path), other), "utf8")),
+  );
 
 function reloadedEncryption({ encryptionProviderConfig: path }: ServerConfig, clock: Clock, log: Logger): Encryption {
   if (path === undefined)

@@ -41,6 +41,9 @@ export function compare(given: Answer, other: Answer, sent = ""): readonly Diffe
     const [left, right] = [real, ours].map(({ headers }) => mask(sortedWarnings(name, headers[name] ?? "absent")));
     if (left !== right) differences.push({ path: `header ${name}`, real: left as string, ours: right as string });
   }
+  const [realLines, ourLines] = [linesOf(real), linesOf(ours)];
+  if (realLines !== undefined && ourLines !== undefined && realLines !== ourLines)
+    differences.push({ path: "body (lines)", real: realLines, ours: ourLines });
   const [left, right] = [normalise(real), normalise(ours)];
   // An object and an error have nothing in common: one line says more than every field of both.
   if (kindOf(left) !== kindOf(right)) differences.push({ path: "body", real: summary(left), ours: summary(right) });
@@ -54,6 +57,12 @@ function withoutChance(answer: Answer, sent: string): Answer {
   if (prefix === undefined) return answer;
   return { ...answer, text: answer.text.replace(new RegExp(`(${prefix})[b-z2-9]{5}\\b`, "g"), "$1<random>") };
 }
+
+/** How JSON is set, in lines or in one, and whether a line's end follows; `undefined` for what is none. */
+const linesOf = ({ headers, text }: Answer) =>
+  !/json/.test(headers["content-type"] ?? "") || text === ""
+    ? undefined
+    : `${text.startsWith("{\n") ? "in lines" : "in one"}, ${text.endsWith("\n") ? "and an end" : "without an end"}`;
 
 const kindOf = (value: unknown) => (isMap(value) ? value["kind"] : typeof value);
 
@@ -246,7 +255,8 @@ function normaliseMembers(value: Readonly<Record<string, unknown>>, path: readon
               key,
             ]),
       );
-    else result[key] = normaliseValue(item, [...path, key]);
+    // Owners name elements by their keys, uids among them.
+    else result[key.startsWith("k:{") ? mask(key) : key] = normaliseValue(item, [...path, key]);
   }
   return result;
 }
@@ -305,6 +315,7 @@ function mask(text: string): string {
     .replace(TIME, "<time>")
     .replace(/\bselfType\d+/g, "object")
     .replace(/X509SHA256=[0-9a-f]{64}/g, "X509SHA256=<certificate>")
+    .replace(/\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g, "<token>")
     .replace(/127\.0\.0\.1:\d+/g, "<server>")
     .replace(/\b10\.(?:9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b/g, "<service ip>")
     .replace(/\bfd00:10:96::[0-9a-f]{0,4}(?![0-9a-f:])/g, "<service ip of six>")

@@ -27,6 +27,9 @@ export async function startPair(ranges?: string): Promise<Pair> {
     // What a control plane without nodes turns off: nothing would make accounts or take the finalizers of volumes away.
     args: [
       "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",
+      // As installers turn it on beside the authorizer of nodes.
+      "--enable-admission-plugins=NodeRestriction",
+      "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
       ...(ranges === undefined ? [] : [`--service-cluster-ip-range=${ranges}`]),
     ],
   });
@@ -36,6 +39,7 @@ export async function startPair(ranges?: string): Promise<Pair> {
     // Upstream a controller of another process does it.
     checksPolicyTypes: false,
     authorizesNodes: true,
+    flow: {},
     ...(ranges === undefined ? {} : { serviceRanges: { addresses: parseAddressRanges(ranges) } }),
     aggregation: { proxyCertificate: () => pki.frontProxy, authority: () => pki.authority.certificate },
   });

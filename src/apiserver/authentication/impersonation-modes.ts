@@ -6,6 +6,7 @@ import type { Impersonation, ImpersonationNeed } from "./impersonation.ts";
 const GROUP = "authentication.k8s.io";
 const MASTERS = "system:masters";
 const NODE = "system:node:";
+const NODES = ["system:nodes"];
 const NODE_EXTRA = "authentication.kubernetes.io/node-name";
 const KNOWN_MAX = 1_000;
 
@@ -17,6 +18,8 @@ interface Need extends ImpersonationNeed {
 /** A way of asking in another's name; undefined where it is not one for this user. */
 interface Mode {
   readonly name: string;
+  /** Groups that follow from the user's name. */
+  readonly groups?: readonly string[];
   needs(asked: Impersonation, asker: User): readonly Need[] | undefined;
 }
 
@@ -50,6 +53,7 @@ function extraNeeds([key, values]: readonly [string, readonly string[]]): readon
 const MODES: readonly Mode[] = [
   {
     name: "associated-node",
+    groups: NODES,
     needs(asked, asker) {
       const node = nodeOf(asked);
       const isOwn = asker.extra?.[NODE_EXTRA]?.length === 1 && asker.extra[NODE_EXTRA][0] === node;
@@ -59,6 +63,7 @@ const MODES: readonly Mode[] = [
   },
   {
     name: "arbitrary-node",
+    groups: NODES,
     needs(asked) {
       const node = nodeOf(asked);
       return node === undefined || !isBare(asked) ? undefined : [need("nodes", node)];
@@ -106,8 +111,8 @@ export class ImpersonationModes {
     this.#authorizer = authorizer;
   }
 
-  /** Throws a 403 that names what is missing. */
-  mustBeAllowed(asker: User, asked: Impersonation, attributes: Attributes): void {
+  /** Who is asking from now on. Throws a 403 that names what is missing. */
+  mustBeAllowed(asker: User, asked: Impersonation, attributes: Attributes): User {
     const last = this.#last.get(asker.name);
     const modes = [...MODES.map(({ name }) => name), LEGACY];
     const order = last === undefined ? modes : [last, ...modes.filter((name) => name !== last)];
@@ -117,7 +122,8 @@ export class ImpersonationModes {
       if (missing === undefined) continue;
       if (missing === "nothing") {
         this.#remember(asker.name, name);
-        return;
+        const { groups = [] } = MODES.find((mode) => mode.name === name) ?? {};
+        return groups.length === 0 ? asked.user : { ...asked.user, groups: [...groups, ...asked.user.groups] };
       }
       refused ??= missing;
     }

@@ -56,7 +56,7 @@ export function impersonationOf(headers: Headers): Impersonation | undefined {
       values.map((value) => need("authentication.k8s.io", "userextras", value, { subresource: key })),
     ),
   ];
-  const groups = asked.length > 0 ? asked : groupsOf(name, account?.[1], uid === undefined && extra === undefined);
+  const groups = asked.length > 0 ? asked : groupsOf(account?.[1]);
   return {
     user: {
       name,
@@ -70,11 +70,9 @@ export function impersonationOf(headers: Headers): Impersonation | undefined {
   };
 }
 
-/** Groups that accounts are in by their name, and nodes of which nothing but the name is said. */
-function groupsOf(name: string, namespace: string | undefined, isNameAlone: boolean): readonly string[] {
-  if (namespace !== undefined) return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
-  return isNameAlone && name.startsWith("system:node:") ? ["system:nodes"] : [];
-}
+/** Groups that accounts are in by their name. */
+const groupsOf = (namespace: string | undefined): readonly string[] =>
+  namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
 
 function impliedGroups(name: string, groups: readonly string[]): readonly string[] {
   const unknown = "system:unauthenticated";

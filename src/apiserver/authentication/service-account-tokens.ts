@@ -1,5 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { decodeProtectedHeader, exportJWK, type JWTPayload, jwtVerify, SignJWT } from "jose";
+import { decodeJwt, decodeProtectedHeader, exportJWK, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import { getPath, type KubeObject } from "#machinery";
 import type { User } from "../definition.ts";
 import { isSameSecret } from "./static-tokens.ts";
@@ -47,6 +47,18 @@ interface Private {
   readonly secret?: { readonly name: string; readonly uid: string };
   readonly node?: { readonly name: string; readonly uid?: string };
 }
+
+/** Why a token that one of the keys has signed does not hold, as kube-apiserver tells it to who reviews it (wire). */
+export class TokenRefused extends Error {}
+
+const UNSIGNED = "go-jose/go-jose: error in cryptographic primitive";
+const UNTRUE: Readonly<Record<string, string>> = {
+  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: UNSIGNED,
+  ERR_JOSE_ALG_NOT_ALLOWED: UNSIGNED,
+  ERR_JWT_EXPIRED: "service account token has expired",
+};
+
+const asGoList = (texts: readonly string[]) => `[${texts.map((text) => JSON.stringify(text)).join(" ")}]`;
 
 const LEGACY_ISSUER = "kubernetes/serviceaccount";
 const LEGACY = "kubernetes.io/serviceaccount/";
@@ -143,8 +155,8 @@ export class ServiceAccountTokens {
     const named = payload.aud === undefined ? [] : Array.isArray(payload.aud) ? payload.aud : [payload.aud];
     const held = audiences.filter((audience) => named.includes(audience));
     if (held.length === 0)
-      throw new Error(
-        `token audiences ${JSON.stringify(named)} is invalid for the target audiences ${JSON.stringify(audiences)}`,
+      throw new TokenRefused(
+        `token audiences ${asGoList(named)} is invalid for the target audiences ${asGoList(audiences)}`,
       );
     const claims = (payload["kubernetes.io"] ?? {}) as Private;
     const { namespace = "", serviceaccount = {} } = claims;
@@ -155,8 +167,12 @@ export class ServiceAccountTokens {
       if (bound === undefined || (claim === "node" && claims.pod !== undefined)) continue;
       const key = claim === "node" ? bound.name : `${namespace}/${bound.name}`;
       const found = await find(resource, key);
-      if (found === undefined || found.metadata.uid !== bound.uid || isOver(found, nowMs))
-        throw new Error(`service account token has been invalidated: the ${claim} it is bound to is gone`);
+      if (found === undefined || isOver(found, nowMs))
+        throw new TokenRefused("service account token has been invalidated");
+      if (found.metadata.uid !== bound.uid)
+        throw new TokenRefused(
+          `${claim} UID (${found.metadata.uid}) does not match service account ${claim} ref claim (${bound.uid})`,
+        );
     }
     const extra = {
       ...(payload.jti === undefined ? {} : { "authentication.kubernetes.io/credential-id": [`JTI=${payload.jti}`] }),
@@ -189,7 +205,13 @@ export class ServiceAccountTokens {
       } catch (error) {
         failure = error;
       }
-    throw failure;
+    throw this.#refusalOf(token, failure);
+  }
+
+  /** What is said of a token in this issuer's name; of others nothing is. */
+  #refusalOf(token: string, failure: unknown): unknown {
+    const why = UNTRUE[(failure as { readonly code?: string } | undefined)?.code ?? ""];
+    return why !== undefined && decodeJwt(token).iss === this.issuer ? new TokenRefused(why) : failure;
   }
 
   async #legacy(
@@ -206,7 +228,7 @@ export class ServiceAccountTokens {
     const secret = await find("secrets", `${namespace}/${claim("secret.name")}`);
     const present = Buffer.from(String(getPath(secret, "data", "token") ?? ""), "base64").toString();
     if (secret === undefined || secret.metadata.deletionTimestamp !== undefined || !isSameSecret(present, token))
-      throw new Error("token has been invalidated");
+      throw new TokenRefused("service account token has been invalidated");
     const name = claim("service-account.name");
     const uid = claim("service-account.uid");
     await accountOf(namespace, name, uid, find);
@@ -261,8 +283,11 @@ function algorithmOf(key: KeyObject): string {
 
 async function accountOf(namespace: string, name: string, uid: string, find: Find): Promise<void> {
   const account = await find("serviceaccounts", `${namespace}/${name}`);
-  if (account === undefined || account.metadata.deletionTimestamp !== undefined || account.metadata.uid !== uid)
-    throw new Error(`service account ${namespace}/${name} has been deleted`);
+  if (account === undefined) throw new TokenRefused(`serviceaccounts ${JSON.stringify(name)} not found`);
+  if (account.metadata.deletionTimestamp !== undefined)
+    throw new TokenRefused(`service account ${namespace}/${name} has been deleted`);
+  if (account.metadata.uid !== uid)
+    throw new TokenRefused(`service account UID (${account.metadata.uid}) does not match claim (${uid})`);
 }
 
 /** Objects that end get a minute, as their containers still run. */

@@ -14,7 +14,6 @@ import type { BoundObject } from "./service-account-tokens.ts";
 import type { TokenAuthenticator } from "./tokens.ts";
 
 const KIND = { group: "authentication.k8s.io", kind: "TokenRequest" };
-const SECONDS_DEFAULT = 3_600;
 const SECONDS_MIN = 600;
 const SECONDS_MAX = 2 ** 32;
 const BINDABLE = new Map([
@@ -35,7 +34,7 @@ export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
   return async (account: KubeObject, body: KubeObject): Promise<KubeObject> => {
     const { name = "", namespace = "" } = account.metadata;
     const refuse = (...errors: FieldError[]) => invalid(KIND, "", errors);
-    const seconds = Number(getPath(body, "spec", "expirationSeconds") ?? SECONDS_DEFAULT);
+    const seconds = Number(getPath(body, "spec", "expirationSeconds"));
     const wrongTime = (message: string): FieldError => ({
       type: "FieldValueInvalid",
       field: "spec.expirationSeconds",
@@ -53,7 +52,7 @@ export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenRequest",
       metadata: {
-        ...pick(body.metadata, "labels", "annotations"),
+        ...pick(body.metadata, "labels", "annotations", "managedFields"),
         name,
         namespace,
         uid: server.random.uuid(),
@@ -69,8 +68,10 @@ export function tokenRequest(server: ApiServer, tokens: TokenAuthenticator) {
   };
 }
 
-const pick = (metadata: KubeObject["metadata"] | undefined, ...names: readonly ("labels" | "annotations")[]) =>
-  Object.fromEntries(names.filter((name) => metadata?.[name] !== undefined).map((name) => [name, metadata?.[name]]));
+const pick = (
+  metadata: KubeObject["metadata"] | undefined,
+  ...names: readonly ("labels" | "annotations" | "managedFields")[]
+) => Object.fromEntries(names.filter((name) => metadata?.[name] !== undefined).map((name) => [name, metadata?.[name]]));
 
 /** A group, version and kind as Go prints them. */
 function shownKind({ apiVersion = "", kind = "" }: BoundRef): string {

@@ -3,7 +3,12 @@ import type { User } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
 import { bootstrapSecretName, bootstrapUser, isBootstrapToken } from "./bootstrap-tokens.ts";
 import type { OidcAuthenticator } from "./oidc.ts";
-import { type BoundObject, type ServiceAccountKeys, ServiceAccountTokens } from "./service-account-tokens.ts";
+import {
+  type BoundObject,
+  type ServiceAccountKeys,
+  ServiceAccountTokens,
+  TokenRefused,
+} from "./service-account-tokens.ts";
 import { StaticTokens } from "./static-tokens.ts";
 
 /** Whom a token belongs to, and the asked audiences it holds for. */
@@ -55,8 +60,15 @@ export class TokenAuthenticator {
     return this.accounts.signForSecret(account, secretName);
   }
 
-  /** Whose token this is, where it holds for one of `audiences`; `undefined` with nothing more said otherwise. */
-  async authenticate(token: string, audiences: readonly string[] = this.audiences): Promise<TokenUser | undefined> {
+  /**
+   * Whose token this is, where it holds for one of `audiences`; `undefined` otherwise. `tell` hears why one that this server
+   * signed does not hold; of others nothing is said.
+   */
+  async authenticate(
+    token: string,
+    audiences: readonly string[] = this.audiences,
+    tell?: (why: string) => void,
+  ): Promise<TokenUser | undefined> {
     const holds = (user: User | undefined): TokenUser | undefined => {
       // Tokens without audiences of their own hold for the API server's.
       const held = audiences.filter((audience) => this.audiences.includes(audience));
@@ -81,6 +93,7 @@ export class TokenAuthenticator {
       return { user: authenticated(found.user), audiences: found.audiences };
     } catch (error) {
       this.#server.log.debug("refused a bearer token", { error });
+      if (error instanceof TokenRefused) tell?.(error.message);
       return undefined;
     }
   }

@@ -21,13 +21,16 @@ const node = (name: string, labels: object = {}) => ({ apiVersion: "v1", kind: "
 const make = (resource: string, body: object, namespace?: string) =>
   server.send("create", resource, { body, ...(namespace === undefined ? {} : { namespace }) });
 
+/** `$uid` in a body is the uid of the node n1. */
 async function ask(method: string, url: string, body?: object, user = N1) {
+  const sent = body === undefined ? "" : JSON.stringify(body);
+  const uid = sent.includes("$uid") ? (await server.send("get", "v1/nodes", { name: "n1" })).metadata.uid : undefined;
   const type: PatchType | "application/json" = method === "PATCH" ? "application/merge-patch+json" : "application/json";
   const answer = await server.front.handle({
     method,
     url,
     headers: { "content-type": type },
-    body: () => Promise.resolve(Buffer.from(body === undefined ? "" : JSON.stringify(body))),
+    body: () => Promise.resolve(Buffer.from(sent.replace("$uid", uid ?? ""))),
     trustedUser: user,
   });
   if (!("body" in answer)) throw new Error("a stream was not asked for");
@@ -76,6 +79,7 @@ beforeAll(async () => {
       { name: "c", configMap: { name: "used" } },
       { name: "p", projected: { sources: [{ secret: { name: "projected" } }, { configMap: { name: "projected" } }] } },
       { name: "v", persistentVolumeClaim: { claimName: "claim" } },
+      { name: "t", projected: { sources: [{ serviceAccountToken: { path: "t" } }] } },
     ],
   };
   await make("v1/pods", pod("p1", "n1", needs), "default");
@@ -149,7 +153,7 @@ describe("a kubelet reads", () => {
 });
 
 describe("a kubelet writes", () => {
-  const own = { ownerReferences: [{ apiVersion: "v1", kind: "Node", name: "n1", uid: "u" }] };
+  const own = { ownerReferences: [{ apiVersion: "v1", kind: "Node", name: "n1", uid: "$uid", controller: true }] };
   const mirror = (name: string, on: string, more: object = {}, metadata: object = {}) => {
     const made = pod(name, on, more, MIRROR);
     return { ...made, metadata: { ...made.metadata, ...metadata } };
@@ -232,8 +236,8 @@ describe("a kubelet writes", () => {
       "no mirror Pod with an account",
       "POST",
       `${NS}/pods`,
-      mirror("m", "n1", { serviceAccountName: "robot" }),
-      '403 pods "m" is forbidden: a mirror pod may not reference service accounts',
+      mirror("m", "n1", { serviceAccountName: "robot" }, own),
+      '403 pods "m" is forbidden: node "n1" can not create pods that reference serviceaccounts',
     ],
     [
       "no mirror Pod without an owner",
@@ -247,7 +251,7 @@ describe("a kubelet writes", () => {
       "POST",
       `${NS}/pods`,
       mirror("m", "n1", { volumes: [{ name: "s", secret: { secretName: "unused" } }] }, own),
-      '403 pods "m" is forbidden: a mirror pod may not reference secrets',
+      '403 pods "m" is forbidden: node "n1" can not create pods that reference secrets',
     ],
     ["a mirror Pod of its own", "POST", `${NS}/pods`, mirror("m", "n1", {}, own), "201"],
     [
@@ -301,6 +305,10 @@ describe("a kubelet writes", () => {
     const { metadata } = await server.send("get", "v1/pods", { namespace: "default", name: "p1" });
     const boundObjectRef = { apiVersion: "v1", kind: "Pod", name: "p1", uid: metadata.uid };
     expect(await ask("POST", `${NS}/serviceaccounts/robot/token`, { spec: { boundObjectRef } })).toBe("201");
+    const audiences = ["stranger"];
+    expect(await ask("POST", `${NS}/serviceaccounts/robot/token`, { spec: { boundObjectRef, audiences } })).toBe(
+      '403 serviceaccounts "robot" is forbidden: audience "stranger" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience',
+    );
   });
 
   it("nothing once the Pod that needed it is gone", async () => {

@@ -1,11 +1,12 @@
 import { type Attributes, type Authorizer, type Decision, noOpinion } from "./attributes.ts";
 import { nodeRules } from "./bootstrap-rbac.ts";
-import { nodeOf, type NodePods, type Referenced } from "./node-references.ts";
+import { nodeOf, type NodePods, type OnNode, type Referenced } from "./node-references.ts";
 import { allows, type Rule } from "./rules.ts";
 
 const ALLOWED: Decision = { isAllowed: true, reason: "" };
 const refused = (reason: string): Decision => ({ isAllowed: false, reason });
 const isReading = (verb: string) => verb === "get" || verb === "list" || verb === "watch";
+const unrelated = (node: string) => `no relationship found between node '${node}' and this object`;
 const LEASES = "kube-node-lease";
 
 /**
@@ -22,7 +23,9 @@ export class NodeAuthorizer implements Authorizer {
 
   authorize(wanted: Attributes): Decision {
     const node = nodeOf(wanted.user);
-    if (node === undefined || wanted.path !== undefined) return node === undefined ? noOpinion : this.#byRole(wanted);
+    if (node === undefined) return noOpinion;
+    if (node === "") return refused(`unknown node for user ${JSON.stringify(wanted.user.name)}`);
+    if (wanted.path !== undefined) return this.#byRole(wanted);
     const { group, resource, subresource, verb } = wanted;
     switch (`${group}/${resource}`) {
       case "/secrets":
@@ -37,10 +40,13 @@ export class NodeAuthorizer implements Authorizer {
       case "resource.k8s.io/resourceclaims":
         return this.#getRelated(wanted, node, "resourceclaims");
       case "/serviceaccounts":
-        if (subresource !== "token") return noOpinion;
-        return verb === "create"
+        return (verb === "create" && subresource === "token") || (verb === "get" && subresource === "")
           ? this.#related(wanted, node, "serviceaccounts")
           : refused("can only create tokens for individual service accounts");
+      case "storage.k8s.io/volumeattachments":
+        return this.#getOwn(wanted, node, "volumeattachments");
+      case "resource.k8s.io/resourceslices":
+        return this.#onSlices(wanted, node);
       case "/nodes":
         return this.#onNodes(wanted, node);
       case "/pods":
@@ -69,11 +75,44 @@ export class NodeAuthorizer implements Authorizer {
     return this.#related(wanted, node, resource);
   }
 
+  #getOwn(wanted: Attributes, node: string, resource: OnNode): Decision {
+    if (wanted.verb !== "get") return refused("can only get individual resources of this type");
+    if (wanted.subresource !== "") return refused("cannot get subresource");
+    return this.#own(wanted, node, resource);
+  }
+
+  #own({ name }: Attributes, node: string, resource: OnNode): Decision {
+    if (name === "") return refused("No Object name found");
+    return this.#pods.isFor(node, resource, name) ? ALLOWED : refused(unrelated(node));
+  }
+
+  #onSlices(wanted: Attributes, node: string): Decision {
+    if (wanted.subresource !== "") return refused("cannot authorize ResourceSlice subresources");
+    switch (wanted.verb) {
+      case "create":
+        // Admission looks at the node of a new one.
+        return ALLOWED;
+      case "get":
+      case "update":
+      case "patch":
+      case "delete":
+        return this.#own(wanted, node, "resourceslices");
+      case "list":
+      case "watch":
+      case "deletecollection":
+        return wanted.selects?.["spec.nodeName"] === node
+          ? ALLOWED
+          : refused("can only list/watch/deletecollection resourceslices with nodeName field selector");
+      default:
+        return refused(
+          "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+        );
+    }
+  }
+
   #related({ namespace, name }: Attributes, node: string, resource: Referenced): Decision {
     if (name === "") return refused("No Object name found");
-    return this.#pods.needs(node, resource, namespace, name)
-      ? ALLOWED
-      : refused(`no relationship found between node '${node}' and this object`);
+    return this.#pods.needs(node, resource, namespace, name) ? ALLOWED : refused(unrelated(node));
   }
 
   #onNodes(wanted: Attributes, node: string): Decision {
@@ -94,7 +133,7 @@ export class NodeAuthorizer implements Authorizer {
       const pod = this.#pods.find(namespace, name);
       const isOwn =
         pod !== undefined && [...this.#pods.on(node)].some(({ metadata }) => metadata.uid === pod.metadata.uid);
-      return isOwn ? ALLOWED : refused(`no relationship found between node '${node}' and this object`);
+      return isOwn ? ALLOWED : refused(unrelated(node));
     }
     if ((verb === "list" || verb === "watch") && selects?.["spec.nodeName"] !== node)
       return refused("can only list/watch pods with spec.nodeName field selector");

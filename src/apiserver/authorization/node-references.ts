@@ -10,13 +10,17 @@ export type Referenced =
   | "serviceaccounts"
   | "resourceclaims";
 
+/** Objects of storage and devices that say themselves which node they are for. */
+const ON_NODE = { volumeattachments: "storage.k8s.io", resourceslices: "resource.k8s.io" } as const;
+export type OnNode = keyof typeof ON_NODE;
+
 type Json = Readonly<Record<string, unknown>>;
 
-const NODE_USER = "system:node:";
+export const NODE_USER = "system:node:";
 const NODE_GROUP = "system:nodes";
 export const MIRROR = "kubernetes.io/config.mirror";
 
-/** The node that asks, by its user name and group; `undefined` for everybody else. */
+/** The node that asks, by its user name and group, empty where the name names none; `undefined` for everybody else. */
 export function nodeOf({ name, groups }: { readonly name: string; readonly groups: readonly string[] }) {
   return name.startsWith(NODE_USER) && groups.includes(NODE_GROUP) ? name.slice(NODE_USER.length) : undefined;
 }
@@ -32,8 +36,12 @@ export class NodePods {
 
   /** Reads the pods there are; later calls are free. To be called before nodes may ask. */
   async load(): Promise<void> {
-    for (const resource of ["pods", "persistentvolumeclaims", "persistentvolumes"])
+    for (const resource of ["pods", "nodes", "persistentvolumeclaims", "persistentvolumes"])
       await this.#server.store(this.#server.definition({ group: "", version: "v1", resource })).load();
+    for (const [resource, group] of [...Object.entries(ON_NODE), ["csidrivers", "storage.k8s.io"] as const]) {
+      const definition = this.#server.registry.find(group, "v1", resource);
+      if (definition !== undefined) await this.#server.store(definition).load();
+    }
   }
 
   on(node: string): Iterable<KubeObject> {
@@ -41,11 +49,18 @@ export class NodePods {
   }
 
   find(namespace: string, name: string): KubeObject | undefined {
-    return this.#stored("pods", `${namespace}/${name}`);
+    return this.stored("pods", `${namespace}/${name}`);
   }
 
-  #stored(resource: string, key: string): KubeObject | undefined {
-    return this.#server.store(this.#server.definition({ group: "", version: "v1", resource })).get(key)?.object;
+  /** A stored object of a kind that `load` has read. */
+  stored(resource: string, key: string, group = ""): KubeObject | undefined {
+    const definition = this.#server.registry.find(group, "v1", resource);
+    return definition === undefined ? undefined : this.#server.store(definition).get(key)?.object;
+  }
+
+  /** Whether an object is there that is for the node. */
+  isFor(node: string, resource: OnNode, name: string): boolean {
+    return getPath(this.stored(resource, name, ON_NODE[resource]), "spec", "nodeName") === node;
   }
 
   #index(): ReadonlyMap<string, ReadonlyMap<string, KubeObject>> {
@@ -98,22 +113,23 @@ export class NodePods {
             .filter(Boolean),
         );
       case "persistentvolumes":
-        return this.#volumesOf(pod);
+        return this.volumesOf(pod);
       case "configmaps":
         return pod.metadata.namespace === namespace ? configMapsOf(pod) : new Set();
       case "secrets": {
         const found = new Set(pod.metadata.namespace === namespace ? secretsOf(pod) : []);
-        for (const volume of this.#volumesOf(pod))
-          for (const reference of volumeSecretsOf(this.#stored("persistentvolumes", volume)))
+        for (const volume of this.volumesOf(pod))
+          for (const reference of volumeSecretsOf(this.stored("persistentvolumes", volume)))
             if ((reference["namespace"] ?? pod.metadata.namespace) === namespace) found.add(String(reference["name"]));
         return found;
       }
     }
   }
 
-  #volumesOf(pod: KubeObject): ReadonlySet<string> {
+  /** Volumes of a pod by its claims. */
+  volumesOf(pod: KubeObject): ReadonlySet<string> {
     const claims = [...claimsOf(pod)].map((claim) =>
-      this.#stored("persistentvolumeclaims", `${pod.metadata.namespace}/${claim}`),
+      this.stored("persistentvolumeclaims", `${pod.metadata.namespace}/${claim}`),
     );
     return new Set(claims.map((claim) => String(getPath(claim, "spec", "volumeName") ?? "")).filter(Boolean));
   }
@@ -181,7 +197,44 @@ function claimsOf(pod: KubeObject): ReadonlySet<string> {
   );
 }
 
-/** Secrets a volume's driver needs on the node. */
+/** The first kind of object a pod needs, as kube-apiserver names it to nodes that may make pods without any (wire). */
+export function apiReferenceOf(pod: KubeObject): string | undefined {
+  if (getPath(pod, "spec", "serviceAccountName")) return "serviceaccounts";
+  if (secretsOf(pod).length > 0) return "secrets";
+  if (configMapsOf(pod).size > 0) return "configmaps";
+  if (listOf(getPath(pod, "spec", "resourceClaims")).length > 0) return "resourceclaims";
+  for (const volume of volumesIn(pod)) {
+    if (volume["persistentVolumeClaim"] !== undefined) return "persistentvolumeclaims";
+    if (volume["ephemeral"] !== undefined) return "persistentvolumeclaims (via ephemeral volumes)";
+    if (volume["csi"] !== undefined) return "csidrivers (via CSI volumes)";
+    const sources = listOf((volume["projected"] as Json | undefined)?.["sources"]);
+    if (sources.some((source) => source["serviceAccountToken"] !== undefined))
+      return "serviceaccounts (via projected volumes)";
+    if (sources.some((source) => source["clusterTrustBundle"] !== undefined)) return "clustertrustbundles";
+    if (sources.some((source) => source["podCertificate"] !== undefined)) return "podcertificates";
+  }
+  return undefined;
+}
+
+/** Audiences a pod has tokens for: those of its volumes, and those its volumes' drivers are given tokens for. */
+export function audiencesOf(pod: KubeObject, pods: NodePods): ReadonlySet<string> {
+  const found = new Set<string>();
+  const driven = (driver: unknown): void => {
+    const asked = getPath(pods.stored("csidrivers", String(driver), "storage.k8s.io"), "spec", "tokenRequests");
+    for (const { audience } of listOf(asked)) found.add(String(audience ?? ""));
+  };
+  for (const volume of volumesIn(pod)) {
+    for (const source of listOf((volume["projected"] as Json | undefined)?.["sources"]))
+      if (source["serviceAccountToken"] !== undefined)
+        found.add(String((source["serviceAccountToken"] as Json)["audience"] ?? ""));
+    if (volume["csi"] !== undefined) driven((volume["csi"] as Json)["driver"]);
+  }
+  for (const name of pods.volumesOf(pod))
+    driven(getPath(pods.stored("persistentvolumes", name), "spec", "csi", "driver"));
+  return found;
+}
+
+/** Secrets a volume's driver needs on the node. */ /** Secrets a volume's driver needs on the node. */
 function volumeSecretsOf(volume: KubeObject | undefined): readonly Json[] {
   const csi = (getPath(volume, "spec", "csi") ?? {}) as Json;
   return ["nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"].flatMap((member) =>

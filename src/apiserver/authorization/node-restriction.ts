@@ -1,9 +1,10 @@
 import { deepEqual } from "#base";
-import { apiError, forbidden, getPath, type KubeObject } from "#machinery";
-import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
-import type { RequestContext } from "../definition.ts";
-import type { ConnectHandler } from "../verbs/host.ts";
-import { MIRROR, nodeOf, type NodePods } from "./node-references.ts";
+import { parseCertificateRequest } from "#certs";
+import { type ApiError, getPath, type KubeObject, notFound } from "#machinery";
+import { type AdmissionPlugin, type AdmissionRequest, refusalOf } from "../admission.ts";
+import { requestMistake } from "../builtin/certificate-requests.ts";
+import type { Authorizer } from "./attributes.ts";
+import { apiReferenceOf, audiencesOf, MIRROR, NODE_USER, nodeOf, type NodePods } from "./node-references.ts";
 
 /** Labels of Kubernetes that a kubelet may set on its own Node (documented with the plugin). */
 const KUBELET_LABELS = new Set([
@@ -21,6 +22,10 @@ const KUBELET_LABELS = new Set([
 ]);
 const KUBELET_DOMAINS = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 const RESTRICTED = "node-restriction.kubernetes.io";
+const KUBELET_SIGNERS: readonly unknown[] = [
+  "kubernetes.io/kubelet-serving",
+  "kubernetes.io/kube-apiserver-client-kubelet",
+];
 
 const within = (domain: string, parent: string) => domain === parent || domain.endsWith(`.${parent}`);
 
@@ -34,12 +39,33 @@ function isForbiddenLabel(label: string): boolean {
 
 const nodeNameOf = (pod: KubeObject | undefined) => String(getPath(pod, "spec", "nodeName") ?? "");
 
-/** What of Pods, Nodes, Leases and CSINodes a kubelet may write (kube-apiserver's plugin of the same name; wire texts). */
-export function nodeRestriction(): AdmissionPlugin {
+/** Why a request is refused: a sentence, or another error than a refusal. */
+type Why = string | ApiError | undefined;
+
+interface Parts {
+  readonly pods: NodePods;
+  readonly authorizer: Authorizer;
+}
+
+type Check = (request: AdmissionRequest, node: string, parts: Parts) => Why;
+
+/** What of the objects kubelets need a kubelet may write (kube-apiserver's plugin of the same name; wire texts). */
+export function nodeRestriction(parts: Parts): AdmissionPlugin {
+  const refuseForeign = (request: AdmissionRequest): void => {
+    const { kind } = request.definition;
+    const node = nodeOf(request.user) as string;
+    const why =
+      node === ""
+        ? `could not determine node from user ${JSON.stringify(request.user.name)}`
+        : CHECKS[`${kind.group}/${kind.resource}`]?.(request, node, parts);
+    if (why !== undefined) throw typeof why === "string" ? refusalOf(request, why, true) : why;
+  };
   return {
     name: "NodeRestriction",
-    handles: ({ user, definition: { kind } }) =>
-      nodeOf(user) !== undefined && Object.hasOwn(CHECKS, `${kind.group}/${kind.resource}`),
+    handles: ({ user, definition: { kind } }) => {
+      const node = nodeOf(user);
+      return node !== undefined && (node === "" || Object.hasOwn(CHECKS, `${kind.group}/${kind.resource}`));
+    },
     // Before the object is validated, as the first of its refusals.
     mutate(request) {
       refuseForeign(request);
@@ -51,29 +77,32 @@ export function nodeRestriction(): AdmissionPlugin {
   };
 }
 
-function refuseForeign(request: AdmissionRequest): void {
-  const { kind } = request.definition;
-  const why = CHECKS[`${kind.group}/${kind.resource}`]?.(request, nodeOf(request.user) as string);
-  if (why !== undefined) throw forbidden(kind, request.name, why);
-}
-
-type Check = (request: AdmissionRequest, node: string) => string | undefined;
+/** New objects of a kind must be named as their node is. */
+const isNamedAsNode =
+  (what: string): Check =>
+  ({ operation, name }, node) =>
+    operation === "CREATE" && name !== node
+      ? `can only access ${what} with the same name as the requesting node`
+      : undefined;
 
 const CHECKS: Readonly<Record<string, Check>> = {
   "/pods": checkPod,
   "/nodes": checkNode,
-  "coordination.k8s.io/leases": (request, node) =>
-    request.operation === "CREATE" && request.name !== node
-      ? "can only access node lease with the same name as the requesting node"
-      : undefined,
-  "storage.k8s.io/csinodes": (request, node) =>
-    request.operation === "CREATE" && request.name !== node
-      ? "can only access CSINode with the same name as the requesting node"
+  "/serviceaccounts": (request, node, parts) =>
+    request.operation === "CREATE" && request.subresource === "token" ? whyNoToken(request, node, parts) : undefined,
+  "certificates.k8s.io/certificatesigningrequests": checkCertificateRequest,
+  "coordination.k8s.io/leases": isNamedAsNode("node lease"),
+  "storage.k8s.io/csinodes": isNamedAsNode("CSINode"),
+  "resource.k8s.io/resourceslices": ({ operation, object }, node) =>
+    operation === "CREATE" && nodeNameOf(object) !== node
+      ? "can only create ResourceSlice with the same NodeName as the requesting node"
       : undefined,
 };
 
-function checkPod({ operation, subresource, object, oldObject }: AdmissionRequest, node: string): string | undefined {
-  if (operation === "CREATE") return checkMirrorPod(object as KubeObject, node);
+function checkPod(request: AdmissionRequest, node: string, parts: Parts): Why {
+  const { operation, subresource, object, oldObject } = request;
+  if (operation === "CREATE" && subresource === "eviction") return checkEviction(request, node, parts);
+  if (operation === "CREATE") return checkMirrorPod(object as KubeObject, node, parts);
   if (operation === "DELETE")
     return nodeNameOf(oldObject) === node
       ? undefined
@@ -81,48 +110,59 @@ function checkPod({ operation, subresource, object, oldObject }: AdmissionReques
   if (subresource !== "status") return `unexpected operation "${operation}", node "${node}" can only update pod status`;
   if (nodeNameOf(oldObject) !== node)
     return `node "${node}" can only update pod status for pods with spec.nodeName set to itself`;
-  return deepEqual(object?.metadata.labels ?? {}, oldObject?.metadata.labels ?? {})
-    ? undefined
-    : `node "${node}" cannot update labels through pod status`;
+  if (!deepEqual(object?.metadata.labels ?? {}, oldObject?.metadata.labels ?? {}))
+    return `node "${node}" cannot update labels through pod status`;
+  const isChanged = (field: string) =>
+    !deepEqual(getPath(object, "status", field) ?? null, getPath(oldObject, "status", field) ?? null);
+  if (isChanged("resourceClaimStatuses")) return `node "${node}" cannot update resource claim statues`;
+  return isChanged("extendedResourceClaimStatus")
+    ? `node "${node}" cannot update extended resource claim status`
+    : undefined;
 }
 
-function checkMirrorPod(pod: KubeObject, node: string): string | undefined {
+function checkEviction({ namespace = "", name }: AdmissionRequest, node: string, { pods }: Parts): Why {
+  const pod = pods.find(namespace, name);
+  if (pod === undefined) return notFound({ group: "", resource: "pod" }, name);
+  return nodeNameOf(pod) === node ? undefined : `node ${node} can only evict pods with spec.nodeName set to itself`;
+}
+
+function checkMirrorPod(pod: KubeObject, node: string, { pods }: Parts): Why {
   if (pod.metadata.annotations?.[MIRROR] === undefined)
     return `pod does not have "${MIRROR}" annotation, node "${node}" can only create mirror pods`;
   if (nodeNameOf(pod) !== node) return `node "${node}" can only create pods with spec.nodeName set to itself`;
-  if (getPath(pod, "spec", "serviceAccountName")) return "a mirror pod may not reference service accounts";
   const owners = pod.metadata.ownerReferences ?? [];
-  const isOwn =
-    owners.length === 1 && owners[0]?.kind === "Node" && owners[0].apiVersion === "v1" && owners[0].name === node;
-  if (!isOwn) return `node "${node}" can only create pods with an owner reference set to itself`;
-  const text = JSON.stringify(getPath(pod, "spec"));
-  for (const [member, what] of [
-    ["secretRef", "secrets"],
-    ["secretKeyRef", "secrets"],
-    ["secretName", "secrets"],
-    ["configMapRef", "configmaps"],
-    ["configMapKeyRef", "configmaps"],
-    ["configMap", "configmaps"],
-    ["persistentVolumeClaim", "persistentvolumeclaims"],
-  ] as const)
-    if (text.includes(`"${member}":`)) return `a mirror pod may not reference ${what}`;
-  return undefined;
+  if (owners.length > 1) return `node "${node}" can only create pods with a single owner reference set to itself`;
+  const [owner] = owners;
+  if (owner?.kind !== "Node" || owner.apiVersion !== "v1" || owner.name !== node)
+    return `node "${node}" can only create pods with an owner reference set to itself`;
+  if (owner.controller !== true)
+    return `node "${node}" can only create pods with a controller owner reference set to itself`;
+  if (owner.blockOwnerDeletion === true) return `node "${node}" must not set blockOwnerDeletion on an owner reference`;
+  const uid = pods.stored("nodes", node)?.metadata.uid;
+  if (uid === undefined) return notFound({ group: "", resource: "node" }, node);
+  if (owner.uid !== uid) return `node ${node} UID mismatch: expected ${owner.uid} got ${uid}`;
+  const reference = apiReferenceOf(pod);
+  return reference === undefined ? undefined : `node "${node}" can not create pods that reference ${reference}`;
 }
 
-function checkNode({ operation, name, object, oldObject }: AdmissionRequest, node: string): string | undefined {
+function checkNode({ operation, name, object, oldObject }: AdmissionRequest, node: string): Why {
   if (name !== node) return `node "${node}" is not allowed to modify node "${name}"`;
   if (operation === "DELETE") return undefined;
   const labels = object?.metadata.labels ?? {};
+  const source = getPath(object, "spec", "configSource") ?? undefined;
   if (operation === "CREATE") {
+    if (source !== undefined) return `node "${node}" is not allowed to create pods with a non-nil configSource`;
     const set = Object.keys(labels).filter(isForbiddenLabel).sort();
     return set.length === 0
       ? undefined
       : `node "${node}" is not allowed to set the following labels: ${set.join(", ")}`;
   }
-  if (!deepEqual(object?.metadata.ownerReferences, oldObject?.metadata.ownerReferences))
-    return `node "${node}" is not allowed to modify ownerReferences`;
+  if (source !== undefined && !deepEqual(source, getPath(oldObject, "spec", "configSource")))
+    return `node "${node}" is not allowed to update configSource to a new non-nil configSource`;
   if (!deepEqual(getPath(object, "spec", "taints"), getPath(oldObject, "spec", "taints")))
     return `node "${node}" is not allowed to modify taints`;
+  if (!deepEqual(object?.metadata.ownerReferences, oldObject?.metadata.ownerReferences))
+    return `node "${node}" is not allowed to modify ownerReferences`;
   const before = oldObject?.metadata.labels ?? {};
   const changed = [...new Set([...Object.keys(labels), ...Object.keys(before)])]
     .filter((label) => labels[label] !== before[label] && isForbiddenLabel(label))
@@ -130,35 +170,46 @@ function checkNode({ operation, name, object, oldObject }: AdmissionRequest, nod
   return changed.length === 0 ? undefined : `is not allowed to modify labels: ${changed.join(", ")}`;
 }
 
-/** Lets nodes ask for tokens only that are bound to a pod of theirs. */
-export function restrictNodeTokens(pods: NodePods, handler: ConnectHandler): ConnectHandler {
-  return (account, body, context) => {
-    const why = whyNoToken(pods, account, body, context);
-    if (why !== undefined)
-      throw apiError(403, "Forbidden", `serviceaccounts "${account.metadata.name}" is forbidden: ${why}`, {
-        name: account.metadata.name ?? "",
-        kind: "serviceaccounts",
-      });
-    return handler(account, body, context);
-  };
+/** Certificates of kubelets are in the name of the node that asks. */
+function checkCertificateRequest({ operation, subresource, object }: AdmissionRequest, node: string): Why {
+  if (operation !== "CREATE" || subresource !== undefined) return undefined;
+  if (!KUBELET_SIGNERS.includes(getPath(object, "spec", "signerName"))) return undefined;
+  const pem = Buffer.from(String(getPath(object, "spec", "request") ?? ""), "base64").toString("utf8");
+  const mistake = requestMistake(pem);
+  if (mistake !== undefined) return `unable to parse csr: ${mistake}`;
+  const { commonName } = parseCertificateRequest(pem);
+  return commonName === `${NODE_USER}${node}` ? undefined : `can only create a node CSR with CN=${NODE_USER}${node}`;
 }
 
-function whyNoToken(
-  pods: NodePods,
-  account: KubeObject,
-  body: KubeObject,
-  { user }: RequestContext,
-): string | undefined {
-  const node = nodeOf(user);
-  if (node === undefined) return undefined;
-  const bound = getPath(body, "spec", "boundObjectRef") as
-    | { readonly kind?: string; readonly name?: string; readonly uid?: string }
+/** Nodes ask for tokens only that are bound to a pod of theirs, for an audience the pod has a use for. */
+function whyNoToken({ object, namespace = "", name, user }: AdmissionRequest, node: string, parts: Parts): Why {
+  const bound = getPath(object, "spec", "boundObjectRef") as
+    | { readonly kind?: string; readonly apiVersion?: string; readonly name?: string; readonly uid?: string }
     | undefined;
-  if (bound?.kind !== "Pod" || !bound.name) return "node requested token not bound to a pod";
+  if (bound?.kind !== "Pod" || bound.apiVersion !== "v1" || !bound.name)
+    return "node requested token not bound to a pod";
   if (!bound.uid) return "node requested token with a pod binding without a uid";
-  const pod = pods.find(account.metadata.namespace ?? "", bound.name);
-  if (pod === undefined) return `pod "${bound.name}" not found`;
+  const pod = parts.pods.find(namespace, bound.name);
+  if (pod === undefined) return notFound({ group: "", resource: "pod" }, bound.name);
   if (pod.metadata.uid !== bound.uid)
     return `the UID in the bound object reference (${bound.uid}) does not match the UID in record. The object might have been deleted and then recreated`;
-  return nodeNameOf(pod) === node ? undefined : "node requested token bound to a pod scheduled on a different node";
+  if (nodeNameOf(pod) !== node) return "node requested token bound to a pod scheduled on a different node";
+  const audiences = (getPath(object, "spec", "audiences") ?? []) as readonly string[];
+  if (audiences.length > 1) return "node may only request 0 or 1 audiences";
+  const [audience = ""] = audiences;
+  const isKnown =
+    audiencesOf(pod, parts.pods).has(audience) ||
+    parts.authorizer.authorize({
+      user,
+      verb: "request-serviceaccounts-token-audience",
+      group: "",
+      version: "v1",
+      resource: audience,
+      subresource: "",
+      namespace,
+      name,
+    }).isAllowed;
+  return isKnown
+    ? undefined
+    : `audience ${JSON.stringify(audience)} not found in pod spec volume, ${user.name} is not authorized to request tokens for this audience`;
 }

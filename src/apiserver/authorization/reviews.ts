@@ -12,7 +12,7 @@ import {
   parseFieldSelector,
   parseLabelSelector,
 } from "#machinery";
-import { deepEqual } from "#base";
+import { copyWithout, deepEqual } from "#base";
 import type { TokenAuthenticator } from "../authentication/tokens.ts";
 import { labelSelectorErrors } from "../builtin/checks.ts";
 import { builtinSchema } from "../builtin/definitions.ts";
@@ -34,10 +34,9 @@ interface AccessSpec {
 
 const specOf = (object: KubeObject): AccessSpec => (getPath(object, "spec") ?? {}) as AccessSpec;
 
-function attributesOf(
-  { resourceAttributes: resource, nonResourceAttributes: path }: AccessSpec,
-  user: User,
-): Attributes {
+function attributesOf(spec: AccessSpec, user: User): Attributes {
+  const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
+  const selects = selectedBy(spec);
   return {
     user,
     verb: resource?.verb ?? path?.verb ?? "",
@@ -47,8 +46,28 @@ function attributesOf(
     subresource: resource?.subresource ?? "",
     namespace: resource?.namespace ?? "",
     name: resource?.name ?? "",
+    ...(selects === undefined ? {} : { selects }),
     ...(path === undefined ? {} : { path: path.path ?? "" }),
   };
+}
+
+/** What the field selector of a question demands of single fields; `undefined` without any, or where it cannot be read. */
+function selectedBy(spec: AccessSpec): Readonly<Record<string, string>> | undefined {
+  const selector = getPath(spec, "resourceAttributes", "fieldSelector");
+  if (!isJsonObject(selector) || isUnreadable(spec, "fieldSelector")) return undefined;
+  const { rawSelector, requirements } = selector;
+  const listed = (Array.isArray(requirements) ? requirements : []) as readonly Readonly<Record<string, unknown>>[];
+  const found = [
+    ...parseFieldSelector(String(rawSelector ?? "")).flatMap(({ field, operator, value }) =>
+      operator === "=" ? [[field, value] as const] : [],
+    ),
+    ...listed.flatMap(({ key, operator, values }) =>
+      operator === "In" && Array.isArray(values) && values.length === 1
+        ? [[String(key), String(values[0])] as const]
+        : [],
+    ),
+  ];
+  return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
 const withStatus = (object: KubeObject, status: unknown): KubeObject => ({ ...object, status }) as KubeObject;
@@ -260,11 +279,14 @@ async function reviewToken(tokens: TokenAuthenticator, object: KubeObject): Prom
   if (typeof token !== "string" || token === "")
     throw badRequest("token is required for TokenReview in authentication");
   const asked = (getPath(object, "spec", "audiences") ?? []) as readonly string[];
-  const found = await tokens.authenticate(token, asked.length > 0 ? asked : tokens.audiences);
+  let error = "invalid bearer token";
+  const found = await tokens.authenticate(token, asked.length > 0 ? asked : tokens.audiences, (why) => {
+    error = `[${error}, ${why}]`;
+  });
   return withStatus(
-    object,
+    { ...object, metadata: copyWithout(object.metadata, "namespace") },
     found === undefined
-      ? { user: {}, error: "invalid bearer token" }
+      ? { user: {}, error }
       : { authenticated: true, user: userInfo(found.user), audiences: found.audiences },
   );
 }

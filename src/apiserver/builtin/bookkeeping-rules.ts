@@ -262,12 +262,20 @@ function requestErrors(object: KubeObject): FieldError[] {
     if (usages.indexOf(usage) < at) errors.push(fieldDuplicate(`spec.usages[${at}]`, usage));
     else if (!USAGES.includes(usage)) errors.push(fieldNotSupported(`spec.usages[${at}]`, usage, USAGES));
   if (signer === "") errors.push(fieldRequired("spec.signerName"));
-  else if (!/^[^/]+\.[^/]+\/[^/].*$/.test(signer))
+  else if (signer.split("/").length !== 2)
     errors.push(
       fieldInvalid(
         "spec.signerName",
         signer,
         "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+      ),
+    );
+  else if (!signer.slice(0, signer.indexOf("/")).includes("."))
+    errors.push(
+      fieldInvalid(
+        "spec.signerName",
+        signer.slice(0, signer.indexOf("/")),
+        "should be a domain with at least two segments separated by dots",
       ),
     );
   else if (signer === LEGACY_SIGNER)

@@ -744,7 +744,7 @@ describe("admission", () => {
       namespace: "small",
       name: "q",
       subresource: "status",
-      body: { ...quota, status: { hard, used: {} } },
+      body: { ...quota, status: { hard, used: { "requests.cpu": "0", "count/configmaps": "0" } } },
     });
     const pod = (name: string) =>
       server.send("create", "v1/pods", {

@@ -41,6 +41,25 @@ function isCpu(metric: Json): boolean {
   return metric["type"] === "Resource" && name === "cpu" && target?.["type"] === "Utilization";
 }
 
+/** Members in the order of Go's types, which the text of an annotation keeps. */
+const MEMBERS = [
+  "target",
+  "metricName",
+  "name",
+  "metricSelector",
+  "targetAverageUtilization",
+  "currentAverageUtilization",
+  "targetValue",
+  "currentValue",
+  "targetAverageValue",
+  "currentAverageValue",
+  "selector",
+  "averageValue",
+  "container",
+];
+const inOrder = (flat: Json): Json =>
+  Object.fromEntries(Object.entries(flat).sort(([one], [other]) => MEMBERS.indexOf(one) - MEMBERS.indexOf(other)));
+
 /** The flat targets that version 1 writes into its annotation. */
 function flatMetric(metric: Json): Json {
   const kind = Object.keys(metric).find((key) => key !== "type");
@@ -58,10 +77,10 @@ function flatMetric(metric: Json): Json {
     [kind === "external" ? "metricSelector" : "selector"]: source?.["selector"],
     target: describedObject,
     ...(isResource ? { targetAverageUtilization: target?.["averageUtilization"] } : {}),
-    targetAverageValue: target?.["averageValue"],
+    [kind === "object" ? "averageValue" : "targetAverageValue"]: target?.["averageValue"],
     targetValue: target?.["value"],
   });
-  return { ...metric, [kind]: flat };
+  return { ...metric, [kind]: inOrder(flat) };
 }
 
 /** The flat measurements that version 1 writes into its annotation. */
@@ -90,7 +109,7 @@ function flatCurrent(metric: Json): Json {
     [kind === "object" ? "averageValue" : "currentAverageValue"]:
       current?.["averageValue"] ?? (isResource ? "0" : undefined),
   });
-  return { ...metric, [kind]: flat };
+  return { ...metric, [kind]: inOrder(flat) };
 }
 
 function fullMetric(metric: Json): Json {

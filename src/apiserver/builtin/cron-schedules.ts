@@ -91,6 +91,12 @@ export function scheduleErrors(spec: Json, path: string): FieldError[] {
   return errors;
 }
 
+/** Zones are files elsewhere, whose names keep their capitals; every part of one begins with one. */
+function isWrittenAsNamed(zone: string): boolean {
+  const known = Intl.supportedValuesOf("timeZone").find((name) => name.toLowerCase() === zone.toLowerCase());
+  return known === undefined ? !/(?:^|\/)[a-z]/.test(zone) : known === zone;
+}
+
 /** Zones that this machine's time zone data knows are those that users may name. */
 export function zoneErrors(zone: unknown): FieldError[] {
   if (zone === undefined) return [];
@@ -101,7 +107,7 @@ export function zoneErrors(zone: unknown): FieldError[] {
     return refuse("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
   try {
     new Intl.DateTimeFormat("en", { timeZone: text });
-    return [];
+    return isWrittenAsNamed(text) ? [] : refuse(`unknown time zone ${text}`);
   } catch {
     return refuse(`unknown time zone ${text}`);
   }

@@ -149,7 +149,7 @@ function requestErrors(request: Json, where: string): FieldError[] {
     errors.push(
       fieldInvalid(
         where,
-        "{...}",
+        null,
         "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
       ),
     );
@@ -329,10 +329,23 @@ const SEMANTIC_VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-
 const VALUES = ["int", "bool", "string", "version"];
 const ATTRIBUTE_LENGTH_MAX = 64;
 
+/** An attribute as Go writes it, with every kind of value there is. */
+const shownAttribute = (value: Json): Json =>
+  Object.fromEntries(
+    ["", "s"].flatMap((plural) =>
+      VALUES.map((kind) => [
+        `${kind.charAt(0).toUpperCase()}${kind.slice(1)}Value${plural}`,
+        value[kind + plural] ?? null,
+      ]),
+    ),
+  );
+
 function attributeErrors(value: Json, where: string): FieldError[] {
   const given = VALUES.filter((kind) => value[kind] !== undefined && value[kind] !== null);
   if (given.length !== 1)
-    return [fieldInvalid(where, given.length === 0 ? "" : value, "exactly one value must be specified")];
+    return [
+      fieldInvalid(where, given.length === 0 ? "" : shownAttribute(value), "exactly one value must be specified"),
+    ];
   const [kind] = given as [string];
   if (kind !== "string" && kind !== "version") return [];
   const text = String(value[kind]);
@@ -463,9 +476,10 @@ const fixedSpec = (type: string) => (object: KubeObject, old: KubeObject) =>
     : [fieldInvalid("spec", goValue(`io.k8s.api.resource.v1.${type}`, specOf(object)), "field is immutable")];
 
 export const deviceRules: Readonly<Record<string, Strategy>> = {
-  "resource.k8s.io/DeviceClass": { rulesAreWhole: true, validate: classErrors },
+  "resource.k8s.io/DeviceClass": { rulesAreWhole: true, returnsDeleted: true, validate: classErrors },
   "resource.k8s.io/ResourceClaim": {
     rulesAreWhole: true,
+    returnsDeleted: true,
     applyDefaults: (object) => withAmounts(object, ["spec", "devices", "requests"]),
     // What may not change need not be looked at again.
     validateCreate: (object) => claimErrors(specOf(object), "spec"),
@@ -481,6 +495,7 @@ export const deviceRules: Readonly<Record<string, Strategy>> = {
   },
   "resource.k8s.io/ResourceClaimTemplate": {
     rulesAreWhole: true,
+    returnsDeleted: true,
     applyDefaults: (object) => withAmounts(object, ["spec", "spec", "devices", "requests"]),
     validate: (object) => [
       ...labelMapErrors(
@@ -493,6 +508,11 @@ export const deviceRules: Readonly<Record<string, Strategy>> = {
   },
   "resource.k8s.io/ResourceSlice": {
     rulesAreWhole: true,
+    returnsDeleted: true,
+    fields: (object) => ({
+      "spec.nodeName": String(valueAt(object, "spec.nodeName") ?? ""),
+      "spec.driver": String(valueAt(object, "spec.driver") ?? ""),
+    }),
     prepareForCreate: (object) => withTaintTimes(object, object.metadata.creationTimestamp ?? undefined),
     prepareForUpdate: (object, _old, _context, time) => withTaintTimes(object, time),
     validate: sliceErrors,

@@ -98,14 +98,16 @@ export function claimStatusErrors(
 function consumerErrors(status: Json): FieldError[] {
   const consumers = listAt(status, "reservedFor");
   const wasThere = repetitions();
-  const errors = consumers.flatMap((consumer, at) => {
-    const path = `status.reservedFor[${at}]`;
-    const missing = ["resource", "name", "uid"]
+  const missing = consumers.flatMap((consumer, at) =>
+    ["resource", "name", "uid"]
       .filter((part) => !consumer[part])
-      .map((part) => fieldRequired(`${path}.${part}`));
-    const isRepeated = wasThere(consumer["uid"]) && consumer["uid"] !== undefined;
-    return isRepeated ? [...missing, fieldDuplicate(path, consumer["uid"])] : missing;
-  });
+      .map((part) => fieldRequired(`status.reservedFor[${at}].${part}`)),
+  );
+  // Who is there twice is told behind what is missing.
+  const repeated = consumers.flatMap(({ uid }, at) =>
+    wasThere(uid) && uid !== undefined ? [fieldDuplicate(`status.reservedFor[${at}]`, uid)] : [],
+  );
+  const errors = [...missing, ...repeated];
   if (consumers.length > 0 && !isMap(status["allocation"]))
     errors.push(fieldForbidden("status.reservedFor", "may not be specified when `allocated` is not set"));
   return errors;

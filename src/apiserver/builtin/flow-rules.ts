@@ -199,9 +199,9 @@ function queuingErrors(queuing: Json, where: string): FieldError[] {
   const errors: FieldError[] = [];
   const refuse = (part: string, value: number, why: string) =>
     errors.push(fieldInvalid(`${where}.${part}`, value, why));
+  if (length <= 0) refuse("queueLengthLimit", length, "must be positive");
   if (queues <= 0) refuse("queues", queues, "must be positive");
   else if (queues > QUEUES_MAX) refuse("queues", queues, `must not be greater than ${QUEUES_MAX}`);
-  if (length <= 0) refuse("queueLengthLimit", length, "must be positive");
   if (hand <= 0) refuse("handSize", hand, "must be positive");
   else if (hand > queues) refuse("handSize", hand, `should not be greater than queues (${queues})`);
   else if (entropyBits(queues, hand) > ENTROPY_BITS_MAX)
@@ -251,8 +251,7 @@ function levelErrors(object: KubeObject): FieldError[] {
     errors.push(fieldInvalid("spec.type", type, "must be 'Exempt' if and only if `name` is 'exempt'"));
   if (type === "Exempt") {
     if (limited !== undefined) errors.push(fieldForbidden("spec.limited", "must be nil if the type is not Limited"));
-    if (exempt === undefined) errors.push(fieldRequired("spec.exempt", "must not be empty"));
-    else errors.push(...sharesErrors(exempt as Json, "spec.exempt"));
+    if (exempt !== undefined) errors.push(...sharesErrors(exempt as Json, "spec.exempt"));
   } else if (type === "Limited") {
     if (exempt !== undefined) errors.push(fieldForbidden("spec.exempt", "must be nil if the type is Limited"));
     if (limited === undefined) errors.push(fieldRequired("spec.limited", "must not be empty when type is Limited"));
@@ -286,8 +285,8 @@ function levelDefaults(object: KubeObject): KubeObject {
   const exempt = valueAt(object, "spec.exempt") as Json | undefined;
   const limited = valueAt(object, "spec.limited") as Json | undefined;
   let next = object;
-  if (exempt !== undefined)
-    next = setPath(next, ["spec", "exempt"], filled(exempt, { nominalConcurrencyShares: 0, lendablePercent: 0 }));
+  if (exempt !== undefined || valueAt(object, "spec.type") === "Exempt")
+    next = setPath(next, ["spec", "exempt"], filled(exempt ?? {}, { nominalConcurrencyShares: 0, lendablePercent: 0 }));
   if (limited !== undefined) {
     const complete = filled(limited, { nominalConcurrencyShares: 30, lendablePercent: 0 });
     const queuing = valueAt(complete, "limitResponse.queuing") as Json | undefined;

@@ -131,13 +131,15 @@ function jobSpecErrors(spec: Json, path: string): FieldError[] {
   const completions = number(spec, "completions");
   const parallelism = number(spec, "parallelism") ?? 0;
   if (failedMax !== undefined) errors.push(...notNegative(spec, path, "maxFailedIndexes"));
+  if (failedMax !== undefined && perIndex === undefined)
+    errors.push(fieldRequired(`${path}.backoffLimitPerIndex`, "when maxFailedIndexes is specified"));
   errors.push(...managedByErrors(spec, path));
   const isIndexed = spec["completionMode"] === "Indexed";
   const isKnownMode = isIndexed || spec["completionMode"] === undefined || spec["completionMode"] === "NonIndexed";
   if (isIndexed) {
     if (completions === undefined) errors.push(fieldRequired(`${path}.completions`, "when completion mode is Indexed"));
     else {
-      if (parallelism > PARALLEL_MAX && perIndex === undefined)
+      if (parallelism > PARALLEL_MAX)
         errors.push(
           fieldInvalid(
             `${path}.parallelism`,
@@ -168,8 +170,6 @@ function jobSpecErrors(spec: Json, path: string): FieldError[] {
     errors.push(fieldInvalid(`${path}.backoffLimitPerIndex`, perIndex, "requires indexed completion mode"));
   if (!isIndexed && isKnownMode && failedMax !== undefined && perIndex !== undefined)
     errors.push(fieldInvalid(`${path}.maxFailedIndexes`, failedMax, "requires indexed completion mode"));
-  if (failedMax !== undefined && perIndex === undefined)
-    errors.push(fieldRequired(`${path}.backoffLimitPerIndex`, "when maxFailedIndexes is specified"));
   errors.push(
     ...failurePolicyErrors(spec, `${path}.podFailurePolicy`),
     ...successPolicyErrors(spec, `${path}.successPolicy`),
@@ -504,8 +504,16 @@ function templateUpdateErrors(object: KubeObject, old: KubeObject): FieldError[]
 }
 
 /** Lists of indexes, such as `1,3-5`. */
-function indexListErrors(status: Json): FieldError[] {
+function indexListErrors(status: Json, spec: Json): FieldError[] {
   return ["completedIndexes", "failedIndexes"].flatMap((name) => {
+    if (name === "failedIndexes" && status[name] !== undefined && spec["backoffLimitPerIndex"] === undefined)
+      return [
+        fieldInvalid(
+          "status.failedIndexes",
+          status[name],
+          "cannot set non-null failedIndexes when backoffLimitPerIndex is null",
+        ),
+      ];
     const text = String(status[name] ?? "");
     if (text === "") return [];
     const refuse = (why: string) => [fieldInvalid(`status.${name}`, text, `error parsing ${name}: ${why}`)];
@@ -551,8 +559,13 @@ function jobStatusErrors(object: KubeObject, old: KubeObject): FieldError[] {
       errors.push(fieldInvalid(`status.${name}`, count(status, name), `cannot decrease the ${name} counter`));
   if (count(status, "ready") > count(status, "active"))
     errors.push(fieldInvalid("status.ready", count(status, "ready"), "cannot set more ready pods than active"));
-  errors.push(...indexListErrors(status), ...uncountedErrors(status));
+  errors.push(...indexListErrors(status, (valueAt(object, "spec") ?? {}) as Json), ...uncountedErrors(status));
   const isComplete = has("Complete");
+  const [begun, ended] = ["startTime", "completionTime"].map((name) => Date.parse(String(status[name] ?? "")));
+  if (isComplete && Number(ended) < Number(begun))
+    errors.push(
+      fieldInvalid("status.completionTime", status["completionTime"], "must be equal to or after `startTime`"),
+    );
   if (isComplete && !status["completionTime"])
     errors.push(fieldRequired("status.completionTime", "completionTime is required for Complete jobs"));
   if (isComplete && !has("SuccessCriteriaMet"))
@@ -566,6 +579,8 @@ function jobStatusErrors(object: KubeObject, old: KubeObject): FieldError[] {
     errors.push(
       valueless("status.conditions", "cannot set Failed=True condition without the FailureTarget=true condition"),
     );
+  if (has("SuccessCriteriaMet") && has("Failed"))
+    errors.push(valueless("status.conditions", "cannot set SuccessCriteriaMet=True and Failed=true conditions"));
   if (isComplete && has("Failed"))
     errors.push(valueless("status.conditions", "cannot set Complete=True and Failed=true conditions"));
   if ((isComplete || has("Failed")) && !status["startTime"])

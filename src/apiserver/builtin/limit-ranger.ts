@@ -1,6 +1,5 @@
 /** LimitRanger: pods get the defaults of their namespace's LimitRanges; pods and claims must keep to their bounds. */
 import {
-  addQuantities,
   compareQuantities,
   forbidden,
   formatQuantity,
@@ -14,9 +13,9 @@ import {
 } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
 import { listAt, valueAt } from "./checks.ts";
+import { type Amounts, podAmounts } from "./pod-amounts.ts";
 import type { Json } from "./pod-defaults.ts";
 
-type Amounts = Readonly<Record<string, string>>;
 type Change = AdmissionRequest & { readonly object: KubeObject };
 /** Reads the LimitRanges of a namespace. */
 type Ranges = (namespace: string | undefined) => Promise<readonly KubeObject[]>;
@@ -106,23 +105,11 @@ function boundErrors(item: Json, kind: string, requests: Amounts, limits: Amount
   return errors;
 }
 
-/** The sum over containers, or the largest init container where that is more. */
-function podAmounts(pod: KubeObject, part: string): Amounts {
-  const total = new Map<string, Quantity>();
-  const each = (container: Json, put: (name: string, amount: Quantity) => void) => {
-    for (const [name, text] of Object.entries(amountsOf(container, part))) {
-      const amount = parseQuantity(text);
-      if (amount !== undefined) put(name, amount);
-    }
-  };
-  for (const container of listAt(pod, "spec.containers"))
-    each(container, (name, amount) => total.set(name, addQuantities(total.get(name) ?? zeroQuantity, amount)));
-  for (const container of listAt(pod, "spec.initContainers"))
-    each(container, (name, amount) => {
-      if (compareQuantities(amount, total.get(name) ?? zeroQuantity) > 0) total.set(name, amount);
-    });
-  return Object.fromEntries([...total].map(([name, amount]) => [name, formatQuantity(amount)]));
-}
+/** What a pod asks for or may have, as texts. */
+const shownAmounts = (pod: KubeObject, part: "requests" | "limits"): Amounts =>
+  Object.fromEntries(
+    [...podAmounts((valueAt(pod, "spec") ?? {}) as Json, part)].map(([name, amount]) => [name, formatQuantity(amount)]),
+  );
 
 function podErrors(pod: KubeObject, items: readonly Json[]): string[] {
   return items.flatMap((item) => {
@@ -133,7 +120,7 @@ function podErrors(pod: KubeObject, items: readonly Json[]): string[] {
         ),
       );
     return item["type"] === "Pod"
-      ? boundErrors(item, "Pod", podAmounts(pod, "requests"), podAmounts(pod, "limits"))
+      ? boundErrors(item, "Pod", shownAmounts(pod, "requests"), shownAmounts(pod, "limits"))
       : [];
   });
 }
@@ -163,12 +150,16 @@ export function limitRanger(rangesOf: Ranges): AdmissionPlugin {
     (await rangesOf(namespace)).map((range) => listAt(range, "spec.limits"));
   return {
     name: "LimitRanger",
-    handles: (request) =>
-      request.subresource === undefined &&
-      ((isPods(request) && request.operation === "CREATE") ||
-        (isClaims(request) && (request.operation === "CREATE" || request.operation === "UPDATE"))),
+    handles: (request) => {
+      const { operation, subresource } = request;
+      // Containers of a running pod that are given more keep to the bounds as well.
+      if (subresource !== undefined) return subresource === "resize" && isPods(request);
+      return operation === "CREATE"
+        ? isPods(request) || isClaims(request)
+        : operation === "UPDATE" && isClaims(request);
+    },
     async mutate(request: Change) {
-      if (!isPods(request)) return request.object;
+      if (!isPods(request) || request.operation !== "CREATE") return request.object;
       const items = (await itemsOf(request.namespace)).flat().filter(({ type }) => type === "Container");
       return items.length === 0 ? request.object : withDefaults(request.object, items);
     },

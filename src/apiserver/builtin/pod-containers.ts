@@ -116,7 +116,7 @@ function containerErrors(
         errors.push(
           fieldForbidden(`${path}.${part}`, "may not be set for init containers without restartPolicy=Always"),
         );
-    return [...errors, ...resizeErrors(container, path)];
+    return [...errors, ...resizeErrors(container, path, facts.spec)];
   }
   const grace = facts.graceSeconds;
   errors.push(
@@ -126,7 +126,7 @@ function containerErrors(
     ...probeErrors(container["startupProbe"] as Json | undefined, `${path}.startupProbe`, "startup", grace),
   );
   if (role === "containers") errors.push(...restartErrors(container, path));
-  return [...errors, ...resizeErrors(container, path)];
+  return [...errors, ...resizeErrors(container, path, facts.spec)];
 }
 
 const NOT_EPHEMERAL = [
@@ -197,8 +197,9 @@ function restartRuleErrors({ action, exitCodes }: Json, path: string): FieldErro
   ];
 }
 
-function resizeErrors(container: Json, path: string): FieldError[] {
+function resizeErrors(container: Json, path: string, spec: Json): FieldError[] {
   const wasThere = repetitions();
+  const isNeverRestarted = spec["restartPolicy"] === "Never";
   return listAt(container, "resizePolicy").flatMap(({ resourceName, restartPolicy }, at) => {
     const errors: FieldError[] = [];
     if (wasThere(resourceName)) errors.push(fieldDuplicate(`${path}.resizePolicy[${at}]`, resourceName));
@@ -208,6 +209,14 @@ function resizeErrors(container: Json, path: string): FieldError[] {
     if (!restartPolicy) errors.push(fieldRequired(`${path}.resizePolicy`));
     else if (restartPolicy !== "NotRequired" && restartPolicy !== "RestartContainer")
       errors.push(fieldNotSupported(`${path}.resizePolicy`, restartPolicy, ["NotRequired", "RestartContainer"]));
+    if (isNeverRestarted && restartPolicy && restartPolicy !== "NotRequired")
+      errors.push(
+        fieldInvalid(
+          `${path}.resizePolicy`,
+          restartPolicy,
+          "must be 'NotRequired' when pod `restartPolicy` is 'Never'",
+        ),
+      );
     return errors;
   });
 }
@@ -225,7 +234,7 @@ function commonErrors(container: Json, path: string, facts: PodFacts): FieldErro
   const pull = container["imagePullPolicy"];
   errors.push(
     ...portErrors(container, path, facts.spec["hostNetwork"] === true),
-    ...listAt(container, "env").flatMap((variable, at) => environmentErrors(variable, `${path}.env[${at}]`)),
+    ...listAt(container, "env").flatMap((variable, at) => environmentErrors(variable, `${path}.env[${at}]`, facts)),
     ...environmentSourceErrors(listAt(container, "envFrom"), `${path}.envFrom`),
     ...mountErrors(container, path, facts),
     ...deviceErrors(container, path, facts),
@@ -268,7 +277,29 @@ function portErrors(container: Json, path: string, isOnHost: boolean): FieldErro
   });
 }
 
-function environmentErrors(variable: Json, path: string): FieldError[] {
+/** A variable from a file in a volume. */
+function fileErrors(ref: Json, path: string, { volumes }: PodFacts): FieldError[] {
+  const [volume, key, file] = ["volumeName", "key", "path"].map((part) => String(ref[part] ?? "")) as [
+    string,
+    string,
+    string,
+  ];
+  return [
+    ...(volume === ""
+      ? [fieldRequired(`${path}.volumeName`)]
+      : volumes.has(volume)
+        ? []
+        : [fieldNotFound(`${path}.volumeName`, volume)]),
+    ...(key === ""
+      ? [fieldRequired(`${path}.key`)]
+      : ENV_NAME.test(key)
+        ? []
+        : [fieldInvalid(`${path}.key`, key, ENV_NAME_TEXT)]),
+    ...(file === "" ? [fieldRequired(`${path}.path`)] : descendingErrors(file, `${path}.path`)),
+  ];
+}
+
+function environmentErrors(variable: Json, path: string, facts: PodFacts): FieldError[] {
   const name = String(variable["name"] ?? "");
   const errors: FieldError[] = [];
   if (name === "") errors.push(fieldRequired(`${path}.name`));
@@ -294,7 +325,10 @@ function environmentErrors(variable: Json, path: string): FieldError[] {
     if (key === "") errors.push(fieldRequired(`${where}.${kind}.key`));
     else errors.push(...configKeyErrors(key, `${where}.${kind}.key`));
   }
-  if (from["fileKeyRef"] !== undefined) count++;
+  if (from["fileKeyRef"] !== undefined) {
+    count++;
+    errors.push(...fileErrors(from["fileKeyRef"] as Json, `${where}.fileKeyRef`, facts));
+  }
   if (count === 0)
     errors.push(
       fieldInvalid(

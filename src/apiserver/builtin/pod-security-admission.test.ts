@@ -137,7 +137,8 @@ describe("PodSecurity", () => {
     const definition = server.server.registry.find("", "v1", "pods");
     const notes: Record<string, string> = {};
     const object = { apiVersion: "v1", kind: "Pod", metadata: { name: "p", namespace: "n" }, spec: HOST } as KubeObject;
-    const request = { operation: "CREATE", definition, object, namespace: "n", name: "p" };
+    const user = { name: "somebody", groups: [] };
+    const request = { operation: "CREATE", definition, object, namespace: "n", name: "p", user };
     const annotate = (key: string, value: string) => {
       notes[key] = value;
     };

@@ -2,6 +2,7 @@
 import { deepEqual } from "#base";
 import { type FieldError, fieldInvalid, forbidden, invalid, type KubeObject } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest } from "../admission.ts";
+import type { PodSecurityConfiguration } from "../admission-configuration.ts";
 import type { ApiServer } from "../server.ts";
 import { valueAt } from "./checks.ts";
 import type { Json } from "./pod-defaults.ts";
@@ -16,18 +17,30 @@ type Labels = Readonly<Record<string, string>>;
 const VERSION = /^v1\.(0|[1-9][0-9]{0,8})$/;
 const isLevel = (text: string): text is Level => (LEVELS as readonly string[]).includes(text);
 const isVersion = (text: string) => text === "latest" || VERSION.test(text);
-const isAsked = (labels: Labels) => MODES.some((mode) => labels[PREFIX + mode] !== undefined);
+
+/** What is held to where labels say nothing: to nothing, unless a configuration says otherwise. */
+const NOTHING_ELSE: PodSecurityConfiguration = {
+  defaults: {},
+  exemptions: { usernames: [], runtimeClasses: [], namespaces: [] },
+};
+
+const isAsked = (labels: Labels, { defaults }: PodSecurityConfiguration) =>
+  MODES.some((mode) => labels[PREFIX + mode] !== undefined || (defaults[mode] ?? "privileged") !== "privileged");
 
 /**
  * What a namespace asks for. Without a level to warn by, it warns by the one it enforces. A level nobody knows, as only
  * older stores hold, is enforced as the strictest.
  */
-function policyOf(labels: Labels, mode: Mode): Policy {
+function policyOf(labels: Labels, mode: Mode, { defaults }: PodSecurityConfiguration): Policy {
   const at = (name: Mode) => ({ level: labels[PREFIX + name], version: labels[`${PREFIX}${name}-version`] });
   const own = at(mode);
-  const followed = mode === "warn" && own.level === undefined ? at("enforce") : own;
-  const { level = "privileged" } = followed;
-  const minor = VERSION.exec(own.version ?? followed.version ?? "")?.[1];
+  const usual = defaults[mode] ?? "privileged";
+  const enforced = at("enforce");
+  const rank = (level: string | undefined) => (LEVELS as readonly (string | undefined)[]).indexOf(level);
+  const isFollowed = mode === "warn" && own.level === undefined && rank(enforced.level) > rank(usual);
+  const followed = isFollowed ? enforced : own;
+  const { level = usual } = followed;
+  const minor = VERSION.exec(own.version ?? followed.version ?? defaults[`${mode}-version`] ?? "")?.[1];
   const fallback = mode === "enforce" ? "restricted" : "privileged";
   return { level: isLevel(level) ? level : fallback, ...(minor === undefined ? {} : { minor: Number(minor) }) };
 }
@@ -82,22 +95,39 @@ function told(policy: Policy, subject: Json): string {
     : `"${policyText(policy)}": ${violations.map(({ reason, detail }) => `${reason} (${detail})`).join(", ")}`;
 }
 
-function judge(request: AdmissionRequest, object: KubeObject, labels: Labels): void {
+/** Why a request is not looked at, if so: who asks, where, or what runs the pod. */
+function exemptionOf(
+  { namespace = "", user }: AdmissionRequest,
+  subject: Json | undefined,
+  { exemptions: { namespaces, usernames, runtimeClasses } }: PodSecurityConfiguration,
+): "namespace" | "user" | "runtimeClass" | undefined {
+  if (namespaces.includes(namespace)) return "namespace";
+  if (usernames.includes(user.name)) return "user";
+  const runtime = valueAt(subject, "spec.runtimeClassName");
+  return typeof runtime === "string" && runtimeClasses.includes(runtime) ? "runtimeClass" : undefined;
+}
+
+function judge(request: AdmissionRequest, object: KubeObject, labels: Labels, held: PodSecurityConfiguration): void {
   const { definition, name, oldObject, warn, annotate } = request;
   const place = PLACES[resourceOf(request)] ?? "";
   const isPod = place === "";
+  const exemption = exemptionOf(request, (isPod ? object : valueAt(object, place)) as Json | undefined, held);
+  if (exemption !== undefined) {
+    annotate?.(`${PREFIX}exempt`, exemption);
+    return;
+  }
   if (isPod && oldObject !== undefined && !isSignificant(object, oldObject)) return;
-  const enforce = policyOf(labels, "enforce");
+  const enforce = policyOf(labels, "enforce", held);
   if (isPod) annotate?.(`${PREFIX}enforce-policy`, policyText(enforce));
-  if (!isAsked(labels)) return;
+  if (!isAsked(labels, held)) return;
   const subject = (isPod ? object : valueAt(object, place)) as Json | undefined;
   if (subject === undefined || subject === null) return;
-  const audit = policyOf(labels, "audit");
+  const audit = policyOf(labels, "audit", held);
   const audited = told(audit, subject);
   if (audited !== "") annotate?.(`${PREFIX}audit-violations`, `would violate PodSecurity ${audited}`);
   const enforced = isPod ? told(enforce, subject) : "";
   if (enforced !== "") throw forbidden(definition.kind, name, `violates PodSecurity ${enforced}`);
-  const warned = told(policyOf(labels, "warn"), subject);
+  const warned = told(policyOf(labels, "warn", held), subject);
   if (warned !== "") warn(`would violate PodSecurity ${warned}`);
 }
 
@@ -138,7 +168,7 @@ const rankOf = ({ level }: Policy) => LEVELS.indexOf(level);
 const isStricter = (policy: Policy, old: Policy) =>
   policy.level !== "privileged" && (policy.minor !== old.minor || rankOf(policy) > rankOf(old));
 
-export function podSecurity(server: ApiServer): AdmissionPlugin {
+export function podSecurity(server: ApiServer, held = NOTHING_ELSE): AdmissionPlugin {
   const storeOf = async (resource: string) => {
     const definition = server.registry.find("", "v1", resource);
     const store = definition === undefined ? undefined : server.store(definition);
@@ -150,8 +180,9 @@ export function podSecurity(server: ApiServer): AdmissionPlugin {
     const old = oldObject?.metadata.labels ?? {};
     const errors = labelErrors(labels, old);
     if (errors.length > 0) throw invalid(definition.kind, name, errors);
-    const policy = policyOf(labels, "enforce");
-    if (oldObject === undefined || !isStricter(policy, policyOf(old, "enforce"))) return;
+    const policy = policyOf(labels, "enforce", held);
+    if (oldObject === undefined || held.exemptions.namespaces.includes(name)) return;
+    if (!isStricter(policy, policyOf(old, "enforce", held))) return;
     const store = await storeOf("pods");
     if (store !== undefined)
       tellOfPods(
@@ -174,7 +205,7 @@ export function podSecurity(server: ApiServer): AdmissionPlugin {
       const { object, namespace = "" } = request;
       if (object === undefined) return;
       if (resourceOf(request) === "/namespaces") return judgeNamespace(request);
-      judge(request, object, (await storeOf("namespaces"))?.get(namespace)?.object.metadata.labels ?? {});
+      judge(request, object, (await storeOf("namespaces"))?.get(namespace)?.object.metadata.labels ?? {}, held);
     },
   };
 }

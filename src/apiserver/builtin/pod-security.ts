@@ -220,7 +220,10 @@ export function hostProcessErrors(spec: Json, path: string): FieldError[] {
 /** A pod with users of its own shares no namespace and no device with its host. */
 export function hostUserErrors(spec: Json, path: string): FieldError[] {
   if (spec["hostUsers"] !== false) return [];
-  const shared = ["hostNetwork", "hostPID", "hostIPC"].filter((name) => spec[name] === true);
+  // Two of them are named with Go's names.
+  const shared = ["hostNetwork", "hostPID", "hostIPC"]
+    .filter((name) => spec[name] === true)
+    .map((name) => name.replace(/^host(?=PID|IPC)/, "Host"));
   const devices = everyContainer(spec)
     .filter(([, container]) => listAt(container, "volumeDevices").length > 0)
     .map(([place]) => `${place}.volumeDevices`);

@@ -2,7 +2,7 @@
 import { type FieldError, fieldForbidden, fieldInvalid, fieldRequired, type KubeObject } from "#machinery";
 import { deepEqual } from "#base";
 import { listAt, valueAt } from "./checks.ts";
-import { goDiff } from "./go-values.ts";
+import { goDiff, goValue } from "./go-values.ts";
 import type { Json } from "./pod-defaults.ts";
 import { tolerationErrors } from "./pod-scheduling.ts";
 
@@ -29,7 +29,11 @@ export function podUpdateErrors(object: KubeObject, old: KubeObject): FieldError
   if (deadline.length > 0) return [...errors, ...deadline];
   const isGated = listAt(before, "schedulingGates").length > 0;
   const isAllowed = fixedPart(after, before, isGated);
-  const others = [...gateErrors(after, before), ...addedTolerationErrors(after, before)];
+  const others = [
+    ...gateErrors(after, before),
+    ...addedTolerationErrors(after, before),
+    ...(isGated ? [...selectorErrors(after, before), ...nodeAffinityErrors(after, before)] : []),
+  ];
   errors.push(...others);
   if (others.length > 0) return errors;
   if (!deepEqual(isAllowed, before))
@@ -91,11 +95,55 @@ function fixedPart(after: Json, before: Json, isGated: boolean): Json {
   if (after["terminationGracePeriodSeconds"] === 1 && Number(before["terminationGracePeriodSeconds"]) < 0)
     keep("terminationGracePeriodSeconds");
   if (!isGated) return result;
-  // A pod that waits may be narrowed further.
-  const selector = (before["nodeSelector"] ?? {}) as Json;
-  const wanted = (after["nodeSelector"] ?? {}) as Json;
-  if (Object.entries(selector).every(([key, value]) => wanted[key] === value)) keep("nodeSelector");
-  if (valueAt(after, "affinity.nodeAffinity") !== undefined && valueAt(before, "affinity.nodeAffinity") === undefined)
-    keep("affinity");
+  // A pod that waits may be narrowed further; whether it was is looked at apart.
+  keep("nodeSelector");
+  const { nodeAffinity: _now, ...others } = (after["affinity"] ?? {}) as Json;
+  const then = valueAt(before, "affinity.nodeAffinity");
+  const affinity = then === undefined ? others : { ...others, nodeAffinity: then };
+  if (Object.keys(affinity).length > 0 || before["affinity"] !== undefined) result["affinity"] = affinity;
+  else delete result["affinity"];
   return result;
+}
+
+/** Nodes a waiting pod was bound to by their labels stay required. */
+function selectorErrors(after: Json, before: Json): FieldError[] {
+  const wanted = (after["nodeSelector"] ?? {}) as Json;
+  return Object.entries((before["nodeSelector"] ?? {}) as Json).every(([key, value]) => wanted[key] === value)
+    ? []
+    : [
+        fieldInvalid(
+          "spec.nodeSelector",
+          wanted,
+          "only additions to spec.nodeSelector are allowed (no mutations or deletions)",
+        ),
+      ];
+}
+
+const TERMS = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+
+/** Terms a waiting pod has may be narrowed, and not become more or fewer. */
+function nodeAffinityErrors(after: Json, before: Json): FieldError[] {
+  const [now, then] = [listAt(after, TERMS), listAt(before, TERMS)];
+  if (then.length === 0) return [];
+  const shown = (term: Json) => goValue("NodeSelectorTerm", term);
+  if (now.length !== then.length)
+    return [
+      fieldInvalid(
+        `spec.${TERMS}`,
+        now.map(shown),
+        "no additions/deletions to non-empty NodeSelectorTerms list are allowed",
+      ),
+    ];
+  return now.flatMap((term, at) =>
+    isNarrowed(term, then[at] as Json)
+      ? []
+      : [fieldInvalid(`spec.${TERMS}[${at}]`, shown(term), "only additions are allowed (no mutations or deletions)")],
+  );
+}
+
+function isNarrowed(now: Json, then: Json): boolean {
+  const parts = ["matchExpressions", "matchFields"].map((part) => [listAt(now, part), listAt(then, part)] as const);
+  // A term that says nothing matches nothing: what is added would widen it.
+  if (parts.every(([, old]) => old.length === 0)) return parts.every(([all]) => all.length === 0);
+  return parts.every(([all, old]) => deepEqual(all.slice(0, old.length), old));
 }

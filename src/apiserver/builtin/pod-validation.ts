@@ -1,5 +1,6 @@
 /** What a pod must keep to as a whole, and what of it may change, in the order and the words of kube-apiserver. */
 import {
+  compareQuantities,
   type FieldError,
   fieldDuplicate,
   fieldForbidden,
@@ -7,7 +8,9 @@ import {
   fieldNotSupported,
   fieldRequired,
   fieldTooLong,
+  formatQuantity,
   type KubeObject,
+  parseQuantity,
 } from "#machinery";
 import { isIP } from "node:net";
 import { validateAnnotations, validateLabels } from "../metadata.ts";
@@ -16,6 +19,7 @@ import { ipErrors, listAt, repetitions, valueAt } from "./checks.ts";
 import { goValue } from "./go-values.ts";
 import { dnsLabelErrors, nameErrorsAt, subdomainErrorsAt } from "./name-checks.ts";
 import { allContainerErrors, containerAmountErrors, resourceErrors } from "./pod-containers.ts";
+import { type Amounts, containerAmounts, isOfWholePod } from "./pod-amounts.ts";
 import type { Json } from "./pod-defaults.ts";
 import { affinityErrors, gateErrors, readinessGateErrors, spreadErrors, tolerationErrors } from "./pod-scheduling.ts";
 import { descendingErrors } from "./pod-paths.ts";
@@ -58,9 +62,7 @@ function mistakesOf(spec: Json, path: string, { name, before }: PodOfSpec): Fiel
     ...found,
     ...claimErrors(spec, path),
     ...allContainerErrors({ spec, volumes, claims, graceSeconds }, path),
-    ...(spec["resources"] === undefined
-      ? []
-      : resourceErrors(spec["resources"] as Json, `${path}.resources`, claims, true)),
+    ...(spec["resources"] === undefined ? [] : wholeErrors(spec, path, claims)),
     ...oneOf(spec["restartPolicy"], `${path}.restartPolicy`, ["Always", "OnFailure", "Never"]),
     ...oneOf(spec["dnsPolicy"], `${path}.dnsPolicy`, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
     ...validateLabels(spec["nodeSelector"] as Readonly<Record<string, string>> | undefined, `${path}.nodeSelector`),
@@ -97,6 +99,38 @@ function mistakesOf(spec: Json, path: string, { name, before }: PodOfSpec): Fiel
   ];
 }
 
+/** What a pod as a whole asks for: a few resources, and no less than its containers do. */
+function wholeErrors(spec: Json, path: string, claims: ReadonlySet<string>): FieldError[] {
+  const resources = spec["resources"] as Json;
+  const where = `${path}.resources`;
+  const requests = (resources["requests"] ?? {}) as Amounts;
+  const unsupported = ["limits", "requests"].flatMap((part) =>
+    Object.keys((resources[part] ?? {}) as Amounts)
+      .filter((name) => !isOfWholePod(name))
+      .map((name) => fieldNotSupported(`${where}.${part}[${name}]`, name, ["cpu", "hugepages-", "memory"])),
+  );
+  const together = containerAmounts(spec, "requests");
+  return [
+    ...(listAt(resources, "claims").length === 0
+      ? []
+      : [fieldForbidden(`${where}.claims`, "claims may not be set for Resources at pod-level")]),
+    ...unsupported,
+    ...resourceErrors(resources, where, claims, true),
+    ...Object.entries(requests).flatMap(([name, amount]) => {
+      const [own, sum] = [parseQuantity(amount), together.get(name)];
+      return own === undefined || sum === undefined || compareQuantities(sum, own) <= 0
+        ? []
+        : [
+            fieldInvalid(
+              `${where}.requests[${name}]`,
+              amount,
+              `must be greater than or equal to aggregate container requests of ${formatQuantity(sum)}`,
+            ),
+          ];
+    }),
+  ];
+}
+
 function oneOf(value: unknown, path: string, allowed: readonly string[]): FieldError[] {
   if (!value) return [fieldRequired(path)];
   return allowed.includes(String(value)) ? [] : [fieldNotSupported(path, value, allowed)];
@@ -117,9 +151,9 @@ function hostnameErrors(spec: Json, path: string): FieldError[] {
   if (name === undefined) return [];
   const where = `${path}.hostnameOverride`;
   const errors: FieldError[] = String(name).length > HOSTNAME_MAX ? [fieldTooLong(where, HOSTNAME_MAX)] : [];
-  if (spec["hostNetwork"] === true) errors.push(fieldForbidden(where, "may not be specified when hostNetwork is true"));
   if (spec["setHostnameAsFQDN"] === true)
     errors.push(fieldForbidden(where, "may not be specified when setHostnameAsFQDN is true"));
+  if (spec["hostNetwork"] === true) errors.push(fieldForbidden(where, "may not be specified when hostNetwork is true"));
   return [...errors, ...subdomainErrorsAt(name, where)];
 }
 

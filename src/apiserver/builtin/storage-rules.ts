@@ -13,7 +13,7 @@ import {
   setPath,
   withMetadata,
 } from "#machinery";
-import { deepEqual } from "#base";
+import { copyWithout, deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import {
   filled,
@@ -375,8 +375,16 @@ function withKeys(affinity: unknown, had: unknown): unknown {
   return setPath(affinity, path.split("."), terms);
 }
 
+/** The one thing that may be added to a volume's source: the Secret its driver grows it with. */
+function withoutNewSecret(source: Json, before: Json): Json {
+  const [csi, old] = [source["csi"] as Json | undefined, before["csi"] as Json | undefined];
+  const isNew = csi?.["controllerExpandSecretRef"] !== undefined && old?.["controllerExpandSecretRef"] === undefined;
+  return isNew && old !== undefined ? { ...source, csi: copyWithout(csi, "controllerExpandSecretRef") } : source;
+}
+
 function volumeUpdateErrors(object: KubeObject, old: KubeObject): FieldError[] {
-  const [source, before] = [sourceOf(object), sourceOf(old)];
+  const before = sourceOf(old);
+  const source = withoutNewSecret(sourceOf(object), before);
   const errors: FieldError[] = [];
   if (!deepEqual(source, before))
     errors.push(
@@ -593,8 +601,8 @@ function capacityReportErrors(object: KubeObject): FieldError[] {
   const capacity = valueAt(object, "capacity");
   const quantity = capacity === undefined ? undefined : parseQuantity(String(capacity));
   return [
-    ...subdomainErrorsAt(valueAt(object, "storageClassName"), "storageClassName"),
     ...(topology === undefined ? [] : labelSelectorErrors(topology, "nodeTopology")),
+    ...subdomainErrorsAt(valueAt(object, "storageClassName"), "storageClassName"),
     ...(quantity !== undefined && quantity.nano < 0n ? [fieldInvalid("capacity", capacity, NOT_NEGATIVE)] : []),
   ];
 }
@@ -664,10 +672,14 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
   },
   "storage.k8s.io/VolumeAttributesClass": {
     rulesAreWhole: true,
+    returnsDeleted: true,
     validate: (object) => [
       ...attributesDriverErrors(String(valueAt(object, "driverName") ?? "")),
       ...(Object.keys((valueAt(object, "parameters") ?? {}) as object).length === 0
         ? [fieldRequired("parameters", "must contain at least one key/value pair")]
+        : []),
+      ...(Object.hasOwn((valueAt(object, "parameters") ?? {}) as object, "")
+        ? [fieldInvalid("parameters", "", "field can not be empty.")]
         : []),
     ],
     checksChangesFirst: true,
@@ -698,7 +710,7 @@ export const storageRules: Readonly<Record<string, Strategy>> = {
         ? object
         : withMetadata(object, { generation: (old.metadata.generation ?? 0) + 1 }),
     warnings: (object, old) =>
-      old === undefined &&
+      (old === undefined || listAt(old, "spec.tokenRequests").length === 0) &&
       listAt(object, "spec.tokenRequests").length > 0 &&
       valueAt(object, "spec.serviceAccountTokenInSecrets") === undefined
         ? [

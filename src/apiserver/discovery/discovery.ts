@@ -94,7 +94,7 @@ export class DiscoveryDocuments {
         })),
       }));
     const body = Buffer.from(
-      JSON.stringify({ kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2", metadata: {}, items }),
+      `${JSON.stringify({ kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2", metadata: {}, items })}\n`,
     );
     const made = { body, etag: `"${createHash("sha256").update(body).digest("hex").toUpperCase()}"` };
     this.#aggregated.set(root, made);

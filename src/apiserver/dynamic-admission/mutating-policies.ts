@@ -17,13 +17,12 @@ import { deepEqual } from "#base";
 import {
   apiError,
   applyJsonPatch,
-  forbidden,
   isJsonObject,
   type JsonPatchOperation,
   type KubeObject,
   PatchError,
 } from "#machinery";
-import type { AdmissionRequest } from "../admission.ts";
+import { type AdmissionRequest, refusalOf } from "../admission.ts";
 import { mergeApplied, typedErrors } from "../apply/typed.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import { decodingMistake } from "../verbs/body.ts";
@@ -89,7 +88,7 @@ export async function mutateByPolicy(
   const isForgiving = policy.spec.failurePolicy === "Ignore";
   const refuse = (binding: CompiledBinding, message: string, why: "Forbidden" | "Invalid") => {
     const text = `policy '${policy.name}' with binding '${binding.name}' denied request: ${message}`;
-    const { code, details } = forbidden(request.definition.kind, request.name, text).status;
+    const { code, details } = refusalOf(request, text, true).status;
     return apiError(code ?? 403, why, text, { ...details, causes: [{ message: text }] });
   };
   let failure: Error | undefined;
@@ -98,8 +97,8 @@ export async function mutateByPolicy(
   const names = bindings.filter(({ spec }) => spec.policyName === policy.name);
   for (const binding of names) {
     const evaluated = () =>
-      evaluationsOf(parts, policy, [binding], current, (own, message) => {
-        failure ??= refuse(own, message, "Forbidden");
+      evaluationsOf(parts, policy, [binding], current, (own, message, of) => {
+        failure ??= refuse(own, message, of === "conditions" ? "Invalid" : "Forbidden");
       });
     let evaluations = await evaluated();
     if (failure !== undefined && !isForgiving) throw failure;

@@ -12,8 +12,8 @@ import {
   string,
   type Value,
 } from "#cel";
-import { type ApiError, apiError, compileLabelSelector, forbidden, type KubeObject, parseApiVersion } from "#machinery";
-import type { AdmissionRequest } from "../admission.ts";
+import { type ApiError, apiError, compileLabelSelector, type KubeObject, parseApiVersion } from "#machinery";
+import { type AdmissionRequest, refusalOf } from "../admission.ts";
 import type { Authorizer } from "../authorization/attributes.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
@@ -24,6 +24,7 @@ import {
   compileConditions,
   compileStored,
   lazyVariables,
+  namespaceType,
   type ScopeOptions,
 } from "./scope.ts";
 import type { BindingSpec, ParamRef, PolicySpec, Validation } from "./types.ts";
@@ -91,7 +92,6 @@ export function compileVariables(
 
 export const scopeOf = (spec: PolicySpec): ScopeOptions => ({
   hasParams: spec.paramKind !== undefined,
-  hasNamespace: true,
 });
 
 export function compilePolicy(object: KubeObject, options: ScopeOptions = {}): CompiledPolicy {
@@ -157,7 +157,7 @@ export async function evaluationsOf(
   policy: CompiledPolicy,
   bindings: readonly CompiledBinding[],
   request: AdmissionRequest,
-  onFailure: (binding: CompiledBinding, message: string, isOfPolicy: boolean) => void,
+  onFailure: (binding: CompiledBinding, message: string, of: "policy" | "binding" | "conditions") => void,
 ): Promise<readonly Evaluation[]> {
   const { server, authorizer } = parts;
   const matched = matchResources(server, policy.spec.matchConstraints, request);
@@ -170,12 +170,9 @@ export async function evaluationsOf(
     if (matchResources(server, binding.spec.matchResources, request) === undefined) continue;
     try {
       for (const params of await paramsOf(server, policy.spec, binding.spec.paramRef, request)) {
-        const base: Record<string, Value> = {
-          ...facts,
-          params: params === undefined ? null : fromJson(params, dyn),
-          namespaceObject: namespaceValue(server, request),
-        };
-        if (!conditionsHold(policy.conditions, base)) continue;
+        const asked = { ...facts, params: params === undefined ? null : fromJson(params, dyn) };
+        if (!conditionsHold(policy.conditions, asked)) continue;
+        const base: Record<string, Value> = { ...asked, namespaceObject: namespaceValue(server, request) };
         const budget = new CostBudget();
         const values: Record<string, Value> = base;
         values["variables"] = lazyVariables(policy.variables, (program, variables) =>
@@ -186,16 +183,13 @@ export async function evaluationsOf(
     } catch (error) {
       if (!(error instanceof ConfigurationError) && !(error instanceof Error)) throw error;
       const { message } = error as Error;
-      const isOfPolicy = error instanceof PolicyConfigurationError;
-      onFailure(
-        binding,
-        isOfPolicy
-          ? `failed to configure policy: ${message}`
+      const of =
+        error instanceof PolicyConfigurationError
+          ? "policy"
           : error instanceof ConfigurationError
-            ? `failed to configure binding: ${message}`
-            : message,
-        isOfPolicy,
-      );
+            ? "binding"
+            : "conditions";
+      onFailure(binding, of === "conditions" ? message : `failed to configure ${of}: ${message}`, of);
     }
   }
   return found;
@@ -204,7 +198,7 @@ export async function evaluationsOf(
 function namespaceValue(server: ApiServer, request: AdmissionRequest): Value {
   if (!request.definition.kind.namespaced) return null;
   const found = namespaceOf(server, request);
-  return found === undefined ? null : fromJson(found, dyn);
+  return found === undefined ? null : fromJson(found, namespaceType);
 }
 
 /** The parameter objects a binding names: one, several by selector, or none where none are asked for. */
@@ -282,9 +276,9 @@ export async function validateByPolicies(
   };
   for (const policy of policies) {
     const isForgiving = policy.spec.failurePolicy === "Ignore";
-    const evaluations = await evaluationsOf(parts, policy, bindings, request, (binding, message, isOfPolicy) => {
+    const evaluations = await evaluationsOf(parts, policy, bindings, request, (binding, message, of) => {
       if (isForgiving) return;
-      denials.push({ policy, binding: isOfPolicy ? undefined : binding, message, reason: undefined, index: -1 });
+      denials.push({ policy, binding: of === "policy" ? undefined : binding, message, reason: undefined, index: -1 });
     });
     for (const evaluation of evaluations) {
       for (const [index, validation] of policy.validations.entries()) {
@@ -380,7 +374,7 @@ const CODES: Readonly<Record<string, number>> = {
 function denial(request: AdmissionRequest, { policy, binding, message, reason = "Invalid" }: Decision): ApiError {
   const by = binding === undefined ? "" : ` with binding '${binding.name}'`;
   const text = `ValidatingAdmissionPolicy '${policy.name}'${by} denied request: ${message}`;
-  const { status } = forbidden(request.definition.kind, request.name, text);
+  const { status } = refusalOf(request, text);
   return apiError(CODES[reason] ?? 422, reason, status.message ?? text, {
     ...status.details,
     causes: [{ message: text }],

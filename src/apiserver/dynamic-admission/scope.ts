@@ -8,13 +8,17 @@ import {
   CelTypeError,
   dyn,
   fromJson,
+  int,
   LazyMap,
+  listOf,
+  mapOf,
   objectTypeOf,
   type ObjectType,
   opaqueType,
   type Program,
   requestResource,
   string,
+  timestamp,
   type Value,
 } from "#cel";
 import type { KubeObject } from "#machinery";
@@ -45,10 +49,41 @@ const requestType = objectTypeOf({
   options: dyn,
 });
 
+const texts = mapOf(string, string);
+/** What expressions see of a request's namespace. */
+export const namespaceType = objectTypeOf({
+  metadata: objectTypeOf({
+    name: string,
+    generateName: string,
+    namespace: string,
+    labels: texts,
+    annotations: texts,
+    UID: string,
+    creationTimestamp: timestamp,
+    deletionGracePeriodSeconds: int,
+    deletionTimestamp: timestamp,
+    generation: int,
+    resourceVersion: string,
+    finalizers: listOf(string),
+  }),
+  spec: objectTypeOf({ finalizers: listOf(string) }),
+  status: objectTypeOf({
+    phase: string,
+    conditions: listOf(
+      objectTypeOf({
+        type: string,
+        status: string,
+        lastTransitionTime: timestamp,
+        reason: string,
+        message: string,
+      }),
+    ),
+  }),
+});
+
 /** What an expression of admission may name. */
 export interface ScopeOptions {
   readonly hasParams?: boolean;
-  readonly hasNamespace?: boolean;
   /** Whether rights can be asked for; default true. */
   readonly hasAuthorizer?: boolean;
   /** Types of `variables.NAME`, in order of their definition. */
@@ -70,7 +105,7 @@ export function admissionEnvironment(options: ScopeOptions = {}): CelEnvironment
         ? {}
         : { authorizer: AUTHORIZER, "authorizer.requestResource": RESOURCE_CHECK }),
       ...(options.hasParams ? { params: options.params ?? dyn } : {}),
-      ...(options.hasNamespace ? { namespaceObject: dyn } : {}),
+      namespaceObject: namespaceType,
       ...(options.variables === undefined ? {} : { variables: objectTypeOf(options.variables, "variables") }),
     },
     ...(options.construct === undefined ? {} : { construct: options.construct }),
@@ -148,6 +183,8 @@ export function admissionValues(
     object: objects.object === undefined ? null : fromJson(objects.object, dyn),
     oldObject: objects.oldObject === undefined ? null : fromJson(objects.oldObject, dyn),
     request: fromJson(requestFacts(request, matched, uid), dyn),
+    // Conditions are asked before the namespace is looked at.
+    namespaceObject: null,
     authorizer: asked,
     "authorizer.requestResource": requestResource(asked, {
       group: kind.group,

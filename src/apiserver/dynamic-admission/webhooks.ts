@@ -4,13 +4,12 @@ import {
   type ApiError,
   applyJsonPatch,
   badRequest,
-  forbidden,
   internalError,
   type KubeObject,
   PatchError,
   webhookRefusal,
 } from "#machinery";
-import type { AdmissionRequest } from "../admission.ts";
+import { type AdmissionRequest, refusalOf } from "../admission.ts";
 import type { Authorizer } from "../authorization/attributes.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
@@ -99,7 +98,7 @@ async function callWebhook(
       if (!conditionsHold(conditions, values)) return undefined;
     } catch (error) {
       if (isForgiving) return undefined;
-      throw forbidden(request.definition.kind, request.name, (error as Error).message);
+      throw refusalOf(request, (error as Error).message, type === "admit");
     }
   }
   if (request.isDryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")

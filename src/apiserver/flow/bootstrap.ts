@@ -1,7 +1,9 @@
 import type { KubeObject } from "#machinery";
 
 const GROUP = "flowcontrol.apiserver.k8s.io";
-const metadata = (name: string) => ({ name, annotations: { "apf.kubernetes.io/autoupdate-spec": "true" } });
+/** Says whether the server may bring an object's specification up to date. */
+export const AUTOUPDATE = "apf.kubernetes.io/autoupdate-spec";
+const metadata = (name: string) => ({ name, annotations: { [AUTOUPDATE]: "true" } });
 
 const limited = (
   name: string,
@@ -93,26 +95,14 @@ export const bootstrapSchemas: readonly KubeObject[] = [
   schema("system-leader-election", "leader-election", 100, "ByUser", [
     {
       subjects: [...users("system:kube-controller-manager", "system:kube-scheduler"), ...accounts("*")],
-      resourceRules: [inNamespace(LEASES, "kube-system")],
+      resourceRules: [LEASES],
     },
-  ]),
-  schema("endpoint-controller", "workload-high", 150, "ByUser", [
-    {
-      subjects: [
-        ...users("system:kube-controller-manager"),
-        ...accounts("endpoint-controller", "endpointslicemirroring-controller"),
-      ],
-      resourceRules: [resources([""], ["endpoints"], ["get", "create", "update"], { namespaces: ["*"] })],
-    },
-  ]),
-  schema("workload-leader-election", "leader-election", 200, "ByUser", [
-    { subjects: accounts("*"), resourceRules: [LEASES] },
   ]),
   schema("system-node-high", "node-high", 400, "ByUser", [
     {
       subjects: groups("system:nodes"),
       resourceRules: [
-        resources([""], ["nodes", "nodes/status"], ["*"], { clusterScope: true }),
+        resources([""], ["nodes", "nodes/status"], ["*"], { namespaces: ["*"], clusterScope: true }),
         inNamespace(resources(["coordination.k8s.io"], ["leases"], ["*"], {}), "*"),
       ],
     },

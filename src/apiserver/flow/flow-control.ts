@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { type Clock, type Metrics, silentMetrics } from "#base";
 import { formatTime, getPath, type KubeObject } from "#machinery";
 import type { Attributes } from "../authorization/attributes.ts";
+import { asApiServer } from "../bootstrap-writes.ts";
 import type { ApiServer } from "../server.ts";
 import { type LevelOptions, PriorityLevel, type Rejection } from "./level.ts";
 import { orderSchemas, type Schema } from "./schemas.ts";
@@ -22,6 +23,14 @@ export interface Admitted {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly message?: string;
+  readonly lastTransitionTime?: string;
+}
+
+const CONSUMER = "api-priority-and-fairness-config-consumer-v1";
 const GROUP = "flowcontrol.apiserver.k8s.io";
 const SEATS_DEFAULT = 600;
 const WAIT_DEFAULT_MS = 15_000;
@@ -130,25 +139,37 @@ export class FlowControl {
 
   /** Says on every schema whether its level is there. */
   async #tell(): Promise<void> {
-    const transport = this.#server.transport();
+    const send = asApiServer(this.#server, CONSUMER);
     for (const object of this.#objects("flowschemas")) {
       const level = String(getPath(object, "spec", "priorityLevelConfiguration", "name") ?? "");
       const isThere = this.#levels.has(level);
-      const conditions = (getPath(object, "status", "conditions") ?? []) as readonly { type: string; status: string }[];
+      const conditions = (getPath(object, "status", "conditions") ?? []) as readonly Condition[];
       const present = conditions.find(({ type }) => type === "Dangling");
-      if (present?.status === (isThere ? "False" : "True")) continue;
+      const status = isThere ? "False" : "True";
+      const message = `This FlowSchema references the PriorityLevelConfiguration object named ${JSON.stringify(level)} ${isThere ? "and it exists" : "but there is no such object"}`;
+      if (present?.status === status && present.message === message) continue;
       const condition = {
         type: "Dangling",
-        status: isThere ? "False" : "True",
-        lastTransitionTime: formatTime(this.#options.clock.now()),
+        status,
+        lastTransitionTime:
+          present?.status === status ? present.lastTransitionTime : formatTime(this.#options.clock.now()),
         reason: isThere ? "Found" : "NotFound",
-        message: `This FlowSchema references the PriorityLevelConfiguration object named ${JSON.stringify(level)} ${isThere ? "and it exists" : "but there is no such object"}`,
+        message,
       };
-      const body = { ...object, status: { conditions: [...conditions.filter((one) => one !== present), condition] } };
-      const { name = "" } = object.metadata;
-      const at = { group: GROUP, version: "v1", resource: "flowschemas", subresource: "status", name };
+      const { apiVersion, kind, metadata } = object;
+      const { name = "" } = metadata;
       // Another replica, or the next change, says the same.
-      await transport.send({ verb: "update", ...at, body }).catch(() => undefined);
+      await send({
+        verb: "patch",
+        group: GROUP,
+        version: "v1",
+        resource: "flowschemas",
+        subresource: "status",
+        name,
+        patchType: "application/apply-patch+yaml",
+        body: { apiVersion, kind, metadata: { name }, status: { conditions: [condition] } },
+        options: { force: true },
+      }).catch(() => undefined);
     }
   }
 

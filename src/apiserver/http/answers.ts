@@ -21,10 +21,13 @@ interface EncodedPieces {
   readonly pieces: Iterable<Buffer>;
 }
 
+/** JSON ends a line, as Go's encoder writes it. */
+const LINE_END = Buffer.from("\n");
+
 const encodeText = (encoding: AnswerForm["encoding"], value: unknown): Encoded =>
   encoding === "yaml"
     ? { contentType: "application/yaml", body: Buffer.from(toYaml(value)) }
-    : { contentType: "application/json", body: Buffer.from(JSON.stringify(value)) };
+    : { contentType: "application/json", body: Buffer.from(`${JSON.stringify(value)}\n`) };
 
 function encodePartial(form: AnswerForm, value: { readonly apiVersion: string; readonly kind: string }): Encoded {
   const packed = form.encoding === "protobuf" ? encodeProtobuf(value) : undefined;
@@ -37,7 +40,9 @@ function encodePartial(form: AnswerForm, value: { readonly apiVersion: string; r
 export function encodeStatus(status: Status, form: AnswerForm | undefined): Encoded {
   const packed = form?.encoding === "protobuf" ? encodeProtobuf(status as unknown as KubeObject) : undefined;
   if (packed !== undefined) return { contentType: "application/vnd.kubernetes.protobuf", body: packed };
-  return encodeText(form?.encoding ?? "json", status);
+  if (form !== undefined) return encodeText(form.encoding, status);
+  // Where no form can be agreed on, an error is not written by an encoder of the API.
+  return { contentType: "application/json", body: Buffer.from(JSON.stringify(status, undefined, 2)) };
 }
 
 /** What of an object table rows carry. Throws 400 for what nobody knows. */
@@ -83,7 +88,7 @@ export function encodeAnswer(
         return encodeText("yaml", isList ? shownList(object as KubeList, isTyped) : ordered(object));
       return isList
         ? encodeList(object as KubeList, definition)
-        : { contentType: "application/json", body: encodingOf(object as KubeObject) };
+        : { contentType: "application/json", body: Buffer.concat([encodingOf(object as KubeObject), LINE_END]) };
     }
   }
 }

@@ -46,6 +46,7 @@ import type { RequestMeasures } from "./measures.ts";
 import { type AnswerForm, chooseForm, noStream, notAcceptable, notProduced, parseAccept } from "./negotiation.ts";
 import { booleanOf, deleteOptions, listOptions, writeOptions } from "./options.ts";
 import { Passage } from "./passage.ts";
+import { inLines } from "./pretty.ts";
 import { parseResourcePath, type ResourcePath } from "./path.ts";
 import { watchWriter } from "./watch-writer.ts";
 
@@ -76,6 +77,7 @@ const DISCOVERED =
 const NO_RESOURCE = { group: "", version: "", resource: "", subresource: "", namespace: "", name: "" };
 
 const NO_PAGE = "404 page not found\n";
+const HOUR_CACHED = { "cache-control": "public, max-age=3600" };
 const NOT_CACHED = { "cache-control": "no-cache, private" };
 
 const json = (
@@ -85,8 +87,15 @@ const json = (
 ): FrontAnswer => ({
   status,
   headers: { "content-type": "application/json", ...NOT_CACHED, ...headers },
-  body: Buffer.from(JSON.stringify(value)),
+  body: Buffer.from(`${JSON.stringify(value)}\n`),
 });
+
+/** What is no object of the API is not written by its encoder: it ends no line, and some of it is set in lines. */
+const rawJson = (
+  value: unknown,
+  headers: Readonly<Record<string, string | string[]>> = {},
+  indent?: number,
+): FrontAnswer => ({ ...json(200, value, headers), body: Buffer.from(JSON.stringify(value, undefined, indent)) });
 
 const text = (status: number, value: string): FrontAnswer => ({
   status,
@@ -172,12 +181,14 @@ export class Front {
       passage.audit.annotate("authorization.k8s.io/reason", decision.reason);
       const elsewhere = await this.#parts.aggregate?.(request, url, user);
       if (elsewhere !== undefined) return passage.finish(elsewhere);
-      if (path === undefined) return passage.finish(await this.#nonResource(request, url));
+      if (path === undefined) return passage.finish(inLines(request, await this.#nonResource(request, url)));
       await this.#admitConnection(url, path, user, passage);
       const connected = path.subresource === undefined ? undefined : await this.#parts.connect?.(request, path, user);
-      return passage.finish(connected ?? (await this.#resource(request, url, path, attributes, user, passage)));
+      const answer = connected ?? (await this.#resource(request, url, path, attributes, user, passage));
+      return passage.finish(inLines(request, answer));
     } catch (error) {
-      return passage.finish(this.#failure(error, header(request, "accept"), passage.warnings), error);
+      const refusal = this.#failure(error, header(request, "accept"), passage.warnings);
+      return passage.finish(inLines(request, refusal), error);
     } finally {
       passage.leave();
     }
@@ -244,8 +255,7 @@ export class Front {
     try {
       const asked = impersonationOf(request.headers);
       if (asked === undefined) return { user };
-      this.#impersonation.mustBeAllowed(user, asked, attributes(user));
-      return { user: asked.user, impersonator: user };
+      return { user: this.#impersonation.mustBeAllowed(user, asked, attributes(user)), impersonator: user };
     } catch (error) {
       return { user, refused: this.#denied(error) };
     }
@@ -294,7 +304,7 @@ export class Front {
       if (request.method !== "GET") throw methodNotAllowed();
       const refused = notProduced(accept, { canProtobuf: false, isJsonOnly: true });
       if (refused !== undefined) throw refused;
-      return json(200, JSON.parse(versionJson));
+      return rawJson(JSON.parse(versionJson), {}, 2);
     }
     if (path.startsWith("/version/")) throw notServed();
     if (path === "/metrics")
@@ -304,9 +314,23 @@ export class Front {
         body: Buffer.from((await this.#parts.metrics?.()) ?? ""),
       };
     if (path === "/")
-      return json(200, {
-        paths: ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
-      });
+      return rawJson(
+        {
+          paths: [
+            "/api",
+            "/apis",
+            "/healthz",
+            "/livez",
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/readyz",
+            "/version",
+          ],
+        },
+        {},
+        2,
+      );
     if (path === "/openapi/v3") return text(200, JSON.stringify(openapi.index()));
     if (path.startsWith("/openapi/v3/")) {
       const document = path.endsWith("/") ? undefined : openapi.document(path.slice("/openapi/v3/".length));
@@ -366,9 +390,12 @@ export class Front {
     }
     if (/^\/(?:\.well-known|openid)\//.test(path) && !isRead) throw methodNotAllowed();
     if (path === "/.well-known/openid-configuration")
-      return json(200, this.#parts.tokens.accounts.discovery(this.#parts.address()));
+      return rawJson(this.#parts.tokens.accounts.discovery(this.#parts.address()), HOUR_CACHED);
     if (path === "/openid/v1/jwks")
-      return json(200, await this.#parts.tokens.accounts.keySet(), { "content-type": "application/jwk-set+json" });
+      return rawJson(await this.#parts.tokens.accounts.keySet(), {
+        "content-type": "application/jwk-set+json",
+        ...HOUR_CACHED,
+      });
     const [, group] = /^\/apis\/([^/]+)\/[^/]+\/?$/.exec(path) ?? [];
     const isOurs =
       /^\/api(?:\/[^/]*)?\/?$/.test(path) ||

@@ -1,9 +1,11 @@
 import {
   fieldInvalid,
+  getPath,
   invalid,
   type KubeObject,
   methodNotSupported,
   type ResourceRequest,
+  setPath,
   withMetadata,
 } from "#machinery";
 import { admit } from "../admission.ts";
@@ -13,19 +15,23 @@ import { admissionRequest } from "./admission-request.ts";
 import { bindPod } from "./binding.ts";
 import { admitBody, isKnownIn } from "./body.ts";
 import { evictPod } from "./eviction.ts";
+import { trackFields } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { readStored } from "./reading.ts";
 import { ownView, subresourceKind } from "./subresource-kinds.ts";
 
 const TOKEN_REQUEST = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
 
+/** How long a token holds when nobody says so. */
+const TOKEN_SECONDS = 3_600;
+
 /** What a client asks a token for. Throws for what is none, before anything is looked for. */
-function readTokenRequest(
+async function readTokenRequest(
   host: VerbHost,
   definition: ResourceDefinition,
   { body, name = "", namespace, options = {} }: Extract<ResourceRequest, { verb: "create" }>,
   context: RequestContext,
-): KubeObject {
+): Promise<KubeObject> {
   const kind = subresourceKind(definition, TOKEN_REQUEST, "io.k8s.api.authentication.v1.TokenRequest");
   const asked = admitBody(kind, body, options, context, isKnownIn(host));
   if (asked.metadata.namespace && asked.metadata.namespace !== namespace) throw namespaceMismatch();
@@ -33,7 +39,9 @@ function readTokenRequest(
     throw invalid(TOKEN_REQUEST, name, [
       fieldInvalid("metadata.name", asked.metadata.name, "must match the service account name if specified"),
     ]);
-  return asked;
+  const seconds = getPath(asked, "spec", "expirationSeconds") ?? TOKEN_SECONDS;
+  const whole = setPath(asked, ["spec", "expirationSeconds"], seconds);
+  return trackFields(host, kind, undefined, whole, options, "token", context);
 }
 
 /** A request for a token as users' webhooks and policies let it pass. */
@@ -67,7 +75,7 @@ export async function createSubresource(
   const handler = host.connect.get(`${definition.kind.group}/${definition.kind.resource}/${subresource}`);
   if (handler !== undefined) {
     // What is none is told before anything is looked for.
-    const asked = subresource === "token" ? readTokenRequest(host, definition, request, context) : undefined;
+    const asked = subresource === "token" ? await readTokenRequest(host, definition, request, context) : undefined;
     const { object } = readStored(host, definition, namespace, name);
     if (asked === undefined) return handler(object, body, context);
     return handler(object, await admittedTokenRequest(host, definition, request, asked, context), context);

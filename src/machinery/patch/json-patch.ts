@@ -150,8 +150,10 @@ function change(
 ): unknown {
   const last = steps[steps.length - 1];
   if (last === undefined) return wanted.type === "remove" ? null : wanted.value;
+  // One of the operations quotes no path.
+  const shown = wanted.type === "replace" ? path : JSON.stringify(path);
   const refuse = (why: string) =>
-    new PatchError(`${wanted.type} operation does not apply: doc is missing path: ${JSON.stringify(path)}: ${why}`);
+    new PatchError(`${wanted.type} operation does not apply: doc is missing path: ${shown}: ${why}`);
   const mayBeMissing = wanted.type === "remove" && options.allowsMissingRemove === true;
   const parents: (readonly [unknown, string | number])[] = [];
   let at = value;
