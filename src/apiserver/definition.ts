@@ -143,6 +143,8 @@ export interface ComputedObjects {
 export interface ResourceDefinition {
   readonly kind: ResourceKind;
   readonly singular: string;
+  /** The kind of its lists, where that is not its own with `List` behind it. */
+  readonly listKind?: string;
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
   readonly verbs: readonly string[];

@@ -32,15 +32,16 @@ export function planDeletion(
     (options.orphanDependents === undefined ? undefined : options.orphanDependents ? "Orphan" : "Background");
   let finalizers = (old.metadata.finalizers ?? []).slice();
   const isDecided = finalizers.some((finalizer) => finalizer === ORPHAN || finalizer === FOREGROUND);
-  const policy = asked ?? (isDecided ? undefined : definition.strategy.dependentsByDefault);
+  const { deletionFinalizer } = definition.strategy;
+  // What has a finalizer of its own ends by it, whatever becomes of dependents.
+  const isOwnEnd = deletionFinalizer !== undefined && old.metadata.deletionTimestamp === undefined;
+  const policy = isOwnEnd ? undefined : (asked ?? (isDecided ? undefined : definition.strategy.dependentsByDefault));
   if (policy !== undefined) {
     finalizers = finalizers.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
     if (policy === "Orphan") finalizers.push(ORPHAN);
     if (policy === "Foreground") finalizers.push(FOREGROUND);
   }
-  const { deletionFinalizer } = definition.strategy;
-  if (deletionFinalizer !== undefined && old.metadata.deletionTimestamp === undefined)
-    finalizers = [...finalizers.filter((finalizer) => finalizer !== deletionFinalizer), deletionFinalizer];
+  if (isOwnEnd) finalizers = [...finalizers.filter((finalizer) => finalizer !== deletionFinalizer), deletionFinalizer];
   const isHeld = finalizers.length > 0 || hasSpecFinalizers(old);
   const isMarked = old.metadata.deletionTimestamp !== undefined;
   if (!isHeld && grace === 0) return { type: "remove" };

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseFieldSelector, parseLabelSelector } from "#machinery";
 import { createTestServer, type TestServer } from "#testing";
-import { readPath } from "./tables/table.ts";
+import { readFirst } from "./tables/printer-path.ts";
 
 /** `npm run test:long` asks for many more. */
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 150);
@@ -320,8 +320,8 @@ describe("nothing a client sends makes the server fail", () => {
     );
     fc.assert(
       fc.property(path, tree, (text, value) => {
-        readPath(value, text);
-        readPath(deployment, text);
+        readFirst(value, text);
+        readFirst(deployment, text);
       }),
       settings,
     );

@@ -1,5 +1,5 @@
-import { type FieldError, fieldInvalid, getPath, isJsonObject, type KubeObject } from "#machinery";
-import type { ResourceDefinition } from "./definition.ts";
+import { type FieldError, fieldInvalid, getPath, goText, isJsonObject, type KubeObject } from "#machinery";
+import type { ResourceDefinition, ScalePaths } from "./definition.ts";
 
 /** The autoscaling/v1 Scale of an object. */
 export function scaleOf(definition: ResourceDefinition, object: KubeObject): KubeObject {
@@ -26,33 +26,59 @@ export function scaleOf(definition: ResourceDefinition, object: KubeObject): Kub
 
 const REPLICAS_MAX = 2 ** 31 - 1;
 
-/** What is wrong with the replicas that a custom object has at a path: they must be a count. */
-export function replicasErrors(object: KubeObject, path: readonly string[]): readonly FieldError[] {
-  const replicas = getPath(object, ...path);
-  if (replicas === undefined || replicas === null) return [];
+/** What is wrong with what a custom object says of its scale in one of its parts, at the paths its definition names. */
+export function scaleErrors(object: KubeObject, paths: ScalePaths, part: "spec" | "status"): readonly FieldError[] {
+  const { selector } = paths;
+  return [...replicasErrors(object, paths[part]), ...(selector?.[0] === part ? selectorErrors(object, selector) : [])];
+}
+
+/** The replicas must be a count. */
+function replicasErrors(object: KubeObject, path: readonly string[]): readonly FieldError[] {
+  const { value: replicas, why } = readAt(object, path, "int64");
   const field = `.${path.join(".")}`;
-  const wrong = (value: number, why: string) => [fieldInvalid(field, value, why)];
-  if (typeof replicas !== "number" || !Number.isInteger(replicas))
-    return wrong(
-      0,
-      `${field} accessor error: ${goText(replicas)} is of the type ${goTypeOf(replicas)}, expected int64`,
-    );
-  if (replicas < 0) return wrong(replicas, "should be a non-negative integer");
-  return replicas > REPLICAS_MAX ? wrong(replicas, `should be less than or equal to ${REPLICAS_MAX}`) : [];
+  if (why !== undefined) return [fieldInvalid(field, 0, why)];
+  if (typeof replicas !== "number") return [];
+  if (replicas < 0) return [fieldInvalid(field, replicas, "should be a non-negative integer")];
+  return replicas > REPLICAS_MAX
+    ? [fieldInvalid(field, replicas, `should be less than or equal to ${REPLICAS_MAX}`)]
+    : [];
+}
+
+/** The selector must be a text. */
+function selectorErrors(object: KubeObject, path: readonly string[]): readonly FieldError[] {
+  const { why } = readAt(object, path, "string");
+  return why === undefined ? [] : [fieldInvalid(`.${path.join(".")}`, "", why)];
+}
+
+/** The value at a path, or why there is none of the type that is wanted. */
+function readAt(
+  object: KubeObject,
+  path: readonly string[],
+  wanted: "int64" | "string",
+): { readonly value?: unknown; readonly why?: string } {
+  let at: unknown = object;
+  const mistake = (expected: string) => ({
+    why: `.${path.join(".")} accessor error: ${goText(at)} is of the type ${goTypeOf(at)}, expected ${expected}`,
+  });
+  for (const name of path) {
+    if (at === undefined || at === null) return {};
+    if (!isJsonObject(at)) return mistake("map[string]interface{}");
+    at = Object.hasOwn(at, name) ? at[name] : undefined;
+  }
+  if (at === undefined || at === null) return {};
+  return goTypeOf(at) === wanted ? { value: at } : mistake(wanted);
 }
 
 function goTypeOf(value: unknown): string {
   if (Array.isArray(value)) return "[]interface {}";
   if (typeof value === "object") return "map[string]interface {}";
-  return typeof value === "boolean" ? "bool" : typeof value === "number" ? "float64" : "string";
-}
-
-/** A value as Go prints it. */
-function goText(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
-  if (!isJsonObject(value)) return value === null ? "<nil>" : String(value);
-  const members = Object.keys(value).sort();
-  return `map[${members.map((name) => `${name}:${goText(value[name])}`).join(" ")}]`;
+  return typeof value === "boolean"
+    ? "bool"
+    : typeof value !== "number"
+      ? "string"
+      : Number.isInteger(value)
+        ? "int64"
+        : "float64";
 }
 
 function selectorText(selector: unknown): string {

@@ -5,7 +5,7 @@
  * and `Transport`, the seam between clients and API servers. Objects are plain immutable JSON: functions here make
  * copies that share what did not change. It never reads time, chance or files.
  */
-export { compileJsonPath, JsonPathError } from "./jsonpath.ts";
+export { compileJsonPath, compileJsonPathValues, JsonPathError } from "./jsonpath.ts";
 export { type Cached, cachedOf, glimpseOf, HeldObject, holderOf, keepLittleDecoded, objectOf } from "./held-object.ts";
 export * from "./meta.ts";
 export {
@@ -35,6 +35,7 @@ export {
   PatchError,
 } from "./patch/json-patch.ts";
 export { applyMergePatch, diffMergePatch } from "./patch/merge-patch.ts";
+export { goFloat } from "./go-numbers.ts";
 export { applyStrategicMergePatch, goText } from "./patch/strategic-merge-patch.ts";
 export type { JsonSchema, ValidationRule } from "./schema/json-schema.ts";
 export { type ResolveRef, Schema } from "./schema/schema.ts";

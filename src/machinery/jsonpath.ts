@@ -37,6 +37,13 @@ export function compileJsonPath(template: string): (root: unknown) => string {
   return (root) => print(parts, root);
 }
 
+/** The values a single path leads to, such as `.a[*].b`; keys that are not there are passed over. Throws `JsonPathError` when it cannot be read. */
+export function compileJsonPathValues(path: string): (root: unknown) => readonly unknown[] {
+  if (path.length > LENGTH_MAX) throw new JsonPathError(`longer than ${LENGTH_MAX} characters`);
+  const steps = readSteps(path);
+  return (root) => walk([root], steps, true);
+}
+
 function readParts(template: string, start: number, isInRange: boolean): { parts: readonly Part[]; at: number } {
   const parts: Part[] = [];
   let at = start;
@@ -173,11 +180,11 @@ function readOperand(text: string): Operand {
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-function walk(values: readonly unknown[], steps: readonly Step[]): readonly unknown[] {
+function walk(values: readonly unknown[], steps: readonly Step[], isLenient = false): readonly unknown[] {
   let found = values;
   for (const [at, step] of steps.entries()) {
-    const isDescended = steps[at - 1]?.kind === "descend";
-    found = found.flatMap((value) => take(value, step, isDescended));
+    const passesOver = isLenient || steps[at - 1]?.kind === "descend";
+    found = found.flatMap((value) => take(value, step, passesOver));
     if (found.length > RESULTS_MAX) throw new JsonPathError(`more than ${RESULTS_MAX} results`);
   }
   return found;

@@ -28,6 +28,8 @@ const COLUMN_FORMATS = ["byte", "date", "date-time", "double", "float", "int32",
 const SELECTABLE_MAX = 8;
 const WARNING_LENGTH_MAX = 256;
 
+const MUST_BE_NAMED = 'must be spec.names.plural+"."+spec.group';
+
 /** CustomResourceDefinitions: defaults, what must hold of them, and what their deletion begins with. */
 export const crdStrategy: Strategy = {
   rulesAreWhole: true,
@@ -98,7 +100,10 @@ export const crdStrategy: Strategy = {
       ? storedErrors(object)
       : [
           ...storedErrors(object),
-          fieldInvalid("metadata.name", object.metadata.name, `must be spec.names.plural+"."+spec.group`),
+          ...(object.metadata.generateName
+            ? [fieldInvalid("metadata.generateName", object.metadata.generateName, MUST_BE_NAMED)]
+            : []),
+          fieldInvalid("metadata.name", object.metadata.name, MUST_BE_NAMED),
         ];
   },
   validate: (object) => {
@@ -323,7 +328,7 @@ function versionErrors(versions: readonly CrdVersion[], version: CrdVersion, at:
         fieldInvalid(`${columns}[${index}].format`, column.format, `must be one of ${COLUMN_FORMATS.join(",")}`),
       );
     if (!column.jsonPath) errors.push(fieldRequired(`${columns}[${index}].JSONPath`));
-    else if (!/^\.|^\{\./.test(column.jsonPath))
+    else if (!column.jsonPath.startsWith("."))
       errors.push(
         fieldInvalid(`${columns}[${index}].JSONPath`, column.jsonPath, "must be a simple json path starting with ."),
       );

@@ -11,22 +11,26 @@ import {
   withoutFinalizer,
 } from "#machinery";
 import { asApiServer } from "../bootstrap-writes.ts";
-import type { ResourceDefinition } from "../definition.ts";
+import { type ResourceDefinition, systemUser, unheard } from "../definition.ts";
 import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
 import { WebhookClient } from "../dynamic-admission/webhook-client.ts";
 import type { ApiServer } from "../server.ts";
 import { type CrdCondition, FINALIZER, isConditionTrue, specOf, statusOf, withCondition } from "./crd.ts";
 import { WebhookConversion } from "./conversion-webhook.ts";
-import { definitionsOf } from "./definitions.ts";
+import { deleteObject } from "../verbs/deletion.ts";
+import { definitionsOf, everyVersionOf, namesOf } from "./definitions.ts";
 import { planStatus } from "./names.ts";
 
 const CRDS = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
 /** Objects held by finalizers go when whoever set those is done; this often we look. */
 const CLEAN_UP_MS = 1_000;
 
+const errorOf = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
+
 interface Served {
   readonly definitions: readonly ResourceDefinition[];
   readonly spec: unknown;
+  readonly names: unknown;
   readonly isTerminating: boolean;
 }
 
@@ -35,6 +39,9 @@ export class CustomResources {
   readonly #server: ApiServer;
   readonly #served = new Map<string, Served>();
   readonly #busy = new Set<Promise<void>>();
+  /** CRDs whose names are to be looked at, one after the other. */
+  readonly #waiting = new Set<string>();
+  #isAccepting = false;
   /** CRDs whose objects are being removed now. */
   readonly #cleaning = new Set<string>();
 
@@ -58,12 +65,17 @@ export class CustomResources {
         if (type === "DELETED") {
           this.#remove(name);
           // Names that were taken are free now.
-          for (const other of this.#all()) if (!isConditionTrue(other, "NamesAccepted")) this.#run(this.#accept(other));
+          for (const other of this.#all())
+            if (!isConditionTrue(other, "NamesAccepted")) this.#acceptNext(other.metadata.name ?? "");
           return;
         }
         this.#serve(object);
         // Who is going may still change its names.
-        this.#run(this.#accept(object));
+        this.#acceptNext(name);
+        // Names it gave back may be what another one waits for.
+        for (const other of this.#all())
+          if (other.metadata.name !== name && !isConditionTrue(other, "NamesAccepted"))
+            this.#acceptNext(other.metadata.name ?? "");
         if (object.metadata.deletionTimestamp !== undefined) this.#run(this.#cleanUp(name));
       },
       closed() {},
@@ -71,7 +83,7 @@ export class CustomResources {
     const present = this.#all();
     // One after the other: the older one keeps a name that two claim.
     for (const crd of present.filter(({ metadata }) => metadata.deletionTimestamp === undefined))
-      await this.#accept(crd);
+      await this.#accept(crd.metadata.name ?? "");
     for (const { metadata } of present)
       if (metadata.deletionTimestamp !== undefined) this.#run(this.#cleanUp(metadata.name ?? ""));
   }
@@ -95,14 +107,16 @@ export class CustomResources {
     const name = crd.metadata.name ?? "";
     const spec = specOf(crd);
     const isTerminating = crd.metadata.deletionTimestamp !== undefined;
+    const names = namesOf(crd);
     const present = this.#served.get(name);
-    if (present !== undefined && present.isTerminating === isTerminating && deepEqual(present.spec, spec)) return;
+    const isSame = deepEqual(present?.spec, spec) && deepEqual(present?.names, names);
+    if (present !== undefined && present.isTerminating === isTerminating && isSame) return;
     const definitions = definitionsOf(crd, this.#webhookOf(crd));
     if (present !== undefined) {
       const kept = new Set(definitions.map(({ kind }) => kind.version));
       this.#server.registry.remove(present.definitions.filter(({ kind }) => !kept.has(kind.version)));
     }
-    this.#served.set(name, { definitions, spec, isTerminating });
+    this.#served.set(name, { definitions, spec, names, isTerminating });
     this.#server.registry.put(definitions);
   }
 
@@ -124,8 +138,33 @@ export class CustomResources {
       this.#server.store(definition).closeWatchers(apiError(410, "Gone", "the resource is no longer served"));
   }
 
-  async #accept(crd: KubeObject): Promise<void> {
+  /** Looks at the names of a CRD when those before it are settled: two that claim one name never see each other too late. */
+  #acceptNext(name: string): void {
+    this.#waiting.add(name);
+    if (!this.#isAccepting) this.#run(this.#acceptWaiting());
+  }
+
+  async #acceptWaiting(): Promise<void> {
+    this.#isAccepting = true;
+    try {
+      for (const name of this.#waiting) {
+        // What is written meanwhile is looked at anew, behind all others.
+        this.#waiting.delete(name);
+        try {
+          await this.#accept(name);
+        } catch (error) {
+          this.#server.log.warn("names of a custom resource definition not settled", { name, error });
+        }
+      }
+    } finally {
+      this.#isAccepting = false;
+    }
+  }
+
+  async #accept(name: string): Promise<void> {
     const others = this.#all();
+    const crd = others.find(({ metadata }) => metadata.name === name);
+    if (crd === undefined) return;
     const status = planStatus(crd, others, formatTime(this.#server.clock.now()));
     if (deepEqual(status, statusOf(crd))) return;
     await this.#write({ ...crd, status } as KubeObject, "status");
@@ -154,8 +193,11 @@ export class CustomResources {
     try {
       const crd = this.#all().find(({ metadata }) => metadata.name === name);
       if (crd === undefined || !(crd.metadata.finalizers ?? []).includes(FINALIZER)) return;
-      if (await this.#hasObjects(crd)) {
-        await this.#say(crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress");
+      const isLeft = await this.#hasObjects(crd).catch((error: unknown) => errorOf(error));
+      if (isLeft !== false) {
+        await (isLeft === true
+          ? this.#say(crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+          : this.#say(crd, "True", "InstanceDeletionFailed", `could not issue all deletes: ${isLeft.message}`));
         this.#server.clock.after(CLEAN_UP_MS, () => this.#run(this.#cleanUp(name)));
         return;
       }
@@ -167,18 +209,24 @@ export class CustomResources {
     }
   }
 
-  /** Deletes what is there, and says whether something is left. */
+  /** Deletes what is there, served or not, and says whether something is left. */
   async #hasObjects(crd: KubeObject): Promise<boolean> {
+    const served = this.#served.get(crd.metadata.name ?? "")?.definitions ?? definitionsOf(crd);
+    const versions = [...(served[0]?.versions ?? everyVersionOf(crd)).values()];
     // The stored version needs no conversion, which may be just what is broken.
-    const definitions = this.#served.get(crd.metadata.name ?? "")?.definitions ?? definitionsOf(crd);
-    const definition = definitions.find(({ kind, storage }) => kind.version === storage.version) ?? definitions[0];
+    const definition = versions.find(({ kind, storage }) => kind.version === storage.version);
     if (definition === undefined) return false;
-    const { group, version, resource } = definition.kind;
-    if (this.#server.registry.find(group, version, resource) === undefined) return false;
-    const transport = this.#server.transport();
-    await transport.send({ verb: "deletecollection", group, version, resource });
-    const left = await transport.list({ group, version, resource });
-    return left.items.length > 0;
+    const store = this.#server.store(definition);
+    await store.load();
+    for (const [, { object }] of [...store.range(undefined)]) {
+      const { namespace, name = "" } = object.metadata;
+      try {
+        await deleteObject(this.#server, definition, namespace, name, {}, { user: systemUser, warn: unheard });
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    return store.size > 0;
   }
 
   async #say(

@@ -1,14 +1,43 @@
 import { apiVersionOf, type KubeObject, Schema } from "#machinery";
-import type { ConversionWebhook, ResourceDefinition, ScalePaths, SubresourceDefinition } from "../definition.ts";
+import type {
+  ConversionWebhook,
+  ResourceDefinition,
+  ScalePaths,
+  SubresourceDefinition,
+  TableColumn,
+} from "../definition.ts";
+import { isColumnPath } from "../tables/printer-path.ts";
 import { compareVersions } from "../discovery/discovery.ts";
-import { type CrdVersion, type CrdSpec, isConditionTrue, specOf } from "./crd.ts";
+import { type CrdNames, type CrdVersion, type CrdSpec, isConditionTrue, specOf, statusOf } from "./crd.ts";
 
 const VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const pathOf = (jsonPath: string) => jsonPath.split(".").filter(Boolean);
 
+/** The names a CRD goes by: those it asks for, as far as they were accepted. */
+export const namesOf = (crd: KubeObject): CrdNames => {
+  const accepted = statusOf(crd).acceptedNames ?? {};
+  const { names } = specOf(crd);
+  const { plural, kind, listKind } = names;
+  return {
+    ...names,
+    ...accepted,
+    plural: accepted.plural || plural,
+    kind: accepted.kind || kind,
+    listKind: accepted.listKind || listKind || `${kind}List`,
+  };
+};
+
 /** The definitions a CRD leads to: one a served version. */
-export function definitionsOf(crd: KubeObject, webhook?: ConversionWebhook): readonly ResourceDefinition[] {
-  const spec = specOf(crd);
+export const definitionsOf = (crd: KubeObject, webhook?: ConversionWebhook): readonly ResourceDefinition[] => {
+  const versions = everyVersionOf(crd, webhook);
+  return specOf(crd)
+    .versions.filter(({ served }) => served)
+    .flatMap(({ name }) => versions.get(name) ?? []);
+};
+
+/** The same of all versions, by name. */
+export function everyVersionOf(crd: KubeObject, webhook?: ConversionWebhook): ReadonlyMap<string, ResourceDefinition> {
+  const spec = { ...specOf(crd), names: namesOf(crd) };
   const isTerminating = crd.metadata.deletionTimestamp !== undefined || isConditionTrue(crd, "Terminating");
   const versions = new Map<string, ResourceDefinition>();
   for (const version of spec.versions)
@@ -18,7 +47,7 @@ export function definitionsOf(crd: KubeObject, webhook?: ConversionWebhook): rea
       ...(webhook === undefined ? {} : { webhook }),
       versions,
     });
-  return spec.versions.filter(({ served }) => served).flatMap(({ name }) => versions.get(name) ?? []);
+  return versions;
 }
 
 function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean): ResourceDefinition {
@@ -49,6 +78,7 @@ function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean
       namespaced: spec.scope === "Namespaced",
     },
     singular: names.singular ?? names.kind.toLowerCase(),
+    ...(names.listKind === undefined ? {} : { listKind: names.listKind }),
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     verbs: VERBS,
@@ -56,7 +86,9 @@ function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean
     schema: schema === undefined ? undefined : Schema.compile(schema),
     columns: [
       { name: "Name", type: "string", format: "name", priority: 0 },
-      ...(version.additionalPrinterColumns ?? [{ name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" }]),
+      ...readableColumns(
+        version.additionalPrinterColumns ?? [{ name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" }],
+      ),
     ],
     storage: { prefix: `/registry/${group}/${names.plural}/`, version: stored },
     origin: "custom",
@@ -73,6 +105,12 @@ function definitionOf(spec: CrdSpec, version: CrdVersion, isTerminating: boolean
       ? {}
       : { selectableFields: version.selectableFields.map(({ jsonPath }) => jsonPath.replace(/^\./, "")) }),
   };
+}
+
+/** Columns up to the first whose path cannot be read: Kubernetes shows no more. */
+function readableColumns(columns: readonly TableColumn[]): readonly TableColumn[] {
+  const end = columns.findIndex(({ jsonPath = "" }) => !isColumnPath(jsonPath));
+  return end < 0 ? columns : columns.slice(0, end);
 }
 
 /** What is said of a deprecated version where the CRD says nothing itself: that it is, and which newer one to use. */

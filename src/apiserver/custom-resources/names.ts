@@ -3,7 +3,7 @@ import { type CrdCondition, type CrdNames, type CrdStatus, specOf, statusOf, wit
 
 /** The status of a CRD among the others of its group: which of its names are its own, and whether it is served. */
 export function planStatus(crd: KubeObject, others: readonly KubeObject[], time: string): CrdStatus {
-  const { names, group, versions } = specOf(crd);
+  const { names, group } = specOf(crd);
   const status = statusOf(crd);
   const taken = others
     .filter((other) => other.metadata.name !== crd.metadata.name && specOf(other).group === group)
@@ -66,14 +66,7 @@ export function planStatus(crd: KubeObject, others: readonly KubeObject[], time:
     );
   const approval = approvalOf(crd);
   if (approval !== undefined) conditions = withCondition(conditions, approval, time);
-  const storage = versions.find((version) => version.storage)?.name;
-  const stored = status.storedVersions ?? [];
-  return {
-    ...status,
-    conditions,
-    acceptedNames: accepted as unknown as CrdNames,
-    storedVersions: storage === undefined || stored.includes(storage) ? stored : [...stored, storage],
-  };
+  return { ...status, conditions, acceptedNames: accepted as unknown as CrdNames };
 }
 
 const APPROVAL = "api-approved.kubernetes.io";

@@ -78,7 +78,7 @@ export class DiscoveryDocuments {
                 : { group: definition.kind.group, version: definition.kind.version, kind: definition.kind.kind },
             scope: definition.kind.namespaced ? "Namespaced" : "Cluster",
             singularResource: definition.singular,
-            verbs: definition.verbs,
+            verbs: shownVerbs(definition),
             ...(definition.shortNames.length === 0 ? {} : { shortNames: definition.shortNames }),
             ...(definition.categories.length === 0 ? {} : { categories: definition.categories }),
             ...(definition.subresources.length === 0
@@ -180,6 +180,10 @@ function storageVersionHash({ kind, storage }: ResourceDefinition): string {
   return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
 }
 
+/** What is about to go takes nothing new. */
+const shownVerbs = ({ verbs, isTerminating = false }: ResourceDefinition): readonly string[] =>
+  isTerminating ? verbs.filter((verb) => !["create", "patch", "update"].includes(verb)) : verbs;
+
 const isStored = ({ verbs, virtual }: ResourceDefinition) => virtual === undefined && verbs.includes("list");
 
 /** Kinds of other groups that a resource takes and gives beside its own. */
@@ -193,7 +197,7 @@ function resourcesOf(definitions: readonly ResourceDefinition[]): readonly unkno
       singularName: definition.singular,
       namespaced: definition.kind.namespaced,
       kind: definition.kind.kind,
-      verbs: definition.verbs,
+      verbs: shownVerbs(definition),
       ...(definition.shortNames.length === 0 ? {} : { shortNames: definition.shortNames }),
       ...(definition.categories.length === 0 ? {} : { categories: definition.categories }),
       ...(isStored(definition) ? { storageVersionHash: storageVersionHash(definition) } : {}),

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { givesMany, readFirst } from "./printer-path.ts";
+import { isColumnPath, readFirst } from "./printer-path.ts";
 
 const work = { spec: { workload: { manifests: [{ kind: "Deployment" }, { kind: "Service" }] } } };
 
@@ -9,10 +9,13 @@ it.each([
   ["nothing where a field is absent", ".spec.workloads[*].kind", undefined],
   ["nothing where the path cannot be read", ".spec[*", undefined],
 ])("a column shows %s", (_, path, shown) => {
-  expect(givesMany(path) || path.endsWith("[*")).toBe(true);
   expect(readFirst(work, path)).toBe(shown);
 });
 
-it("leaves simple paths to the quick reader", () => {
-  expect(givesMany('.status.conditions[?(@.type=="Ready")].status')).toBe(false);
+it("reads names in brackets as paths of their own, and none in double quotes", () => {
+  const object = { "a.b": "dotted", a: { b: "nested" }, list: [{ k: "x", v: 1 }] };
+  expect(readFirst(object, "['a.b']")).toBe("nested");
+  expect(readFirst(object, "['a\\.b']")).toBe("dotted");
+  expect(readFirst(object, ".list[?(@.k=='x')].v")).toBe(1);
+  expect(isColumnPath('["a.b"]')).toBe(false);
 });

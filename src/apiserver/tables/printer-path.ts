@@ -1,32 +1,35 @@
-import { compileJsonPath } from "#machinery";
+import { compileJsonPathValues } from "#machinery";
 
-const MANY = /\[\*\]|\.\.|\[-|\[\d*:/;
-const compiled = new Map<string, ((root: unknown) => string) | undefined>();
+type Read = (root: unknown) => readonly unknown[];
+const compiled = new Map<string, Read | undefined>();
 const COMPILED_MAX = 1000;
 
-/** Stands behind each value, and in no text. */
-const END = "\u0001";
-
-/** Whether a printer column's path may give several values, of which the cell shows the first. */
-export const givesMany = (path: string): boolean => MANY.test(path);
-
-/** The first value of such a path as a text; `undefined` where there is none, or where the path cannot be read. */
-export function readFirst(object: unknown, path: string): string | undefined {
+function readerOf(path: string): Read | undefined {
   if (!compiled.has(path)) {
     if (compiled.size >= COMPILED_MAX) compiled.clear();
     compiled.set(path, compile(path));
   }
+  return compiled.get(path);
+}
+
+/** The first value a printer column's path leads to; `undefined` where there is none, or where the path cannot be read. */
+export function readFirst(object: unknown, path: string): unknown {
   try {
-    return compiled.get(path)?.(object).split(END)[0] || undefined;
+    return readerOf(path)?.(object)[0];
   } catch {
     // A field on the way is absent: nothing to show.
     return undefined;
   }
 }
 
-function compile(path: string): ((root: unknown) => string) | undefined {
+/** Whether a printer column's path can be read. */
+export const isColumnPath = (path: string): boolean => readerOf(path) !== undefined;
+
+/** Names in brackets are paths themselves, as kubectl reads them: what they have dots in must be escaped. */
+function compile(path: string): Read | undefined {
+  if (/\["/.test(path)) return undefined;
   try {
-    return compileJsonPath(`{range ${path}}{@}{"${END}"}{end}`);
+    return compileJsonPathValues(path.replace(/\['([^']*)'\]/g, ".$1"));
   } catch {
     return undefined;
   }

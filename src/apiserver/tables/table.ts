@@ -1,9 +1,9 @@
-import { getPath, type KubeList, type KubeObject, type ObjectMeta, parseTime } from "#machinery";
+import { getPath, goText, type KubeList, type KubeObject, type ObjectMeta, parseTime } from "#machinery";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition, TableColumn } from "../definition.ts";
 import { ageOf } from "./ages.ts";
 import { cellsOf } from "./cells.ts";
-import { givesMany, readFirst } from "./printer-path.ts";
+import { readFirst } from "./printer-path.ts";
 
 const DEFAULT_COLUMNS: readonly TableColumn[] = [
   { name: "Name", type: "string", format: "name", priority: 0 },
@@ -180,26 +180,29 @@ function rowOf(
     ];
   return columns.map((column) => {
     if (column.jsonPath === undefined) return defaultCell(column, object, nowMs);
-    const value = givesMany(column.jsonPath) ? readFirst(object, column.jsonPath) : readPath(object, column.jsonPath);
+    const value = readFirst(object, column.jsonPath);
     return value === undefined ? null : typedCell(column.type, value, nowMs);
   });
 }
+
+/** A number as Go makes a whole one of it: what is too large for one becomes the least of them. */
+const toInt64 = (value: number): number => (Math.abs(value) < 2 ** 63 ? Math.trunc(value) : -(2 ** 63));
 
 /** A value in a cell of a column's type; nothing where it is of another one. */
 function typedCell(type: string, value: unknown, nowMs: number): unknown {
   switch (type) {
     case "date":
       if (typeof value !== "string") return null;
-      return parseTime(value) === undefined ? "<invalid>" : ageOf(value, nowMs);
+      return value !== "" && parseTime(value) === undefined ? "<invalid>" : ageOf(value, nowMs);
     case "integer":
-      return typeof value === "number" ? Math.trunc(value) : null;
+      return typeof value === "number" ? toInt64(value) : null;
     case "number":
       return typeof value === "number" ? value : null;
     case "boolean":
       return typeof value === "boolean" ? value : null;
     default:
       // As Go's templates show it.
-      return value === null ? "<no value>" : typeof value === "object" ? JSON.stringify(value) : String(value);
+      return value === null ? "<no value>" : typeof value === "object" ? JSON.stringify(value) : goText(value);
   }
 }
 
@@ -209,21 +212,4 @@ function defaultCell(column: TableColumn, object: KubeObject, nowMs: number): un
   if (name === "age" || name === "created at")
     return name === "age" ? ageOf(object.metadata.creationTimestamp, nowMs) : (object.metadata.creationTimestamp ?? "");
   return "<none>";
-}
-
-/** The part of JSONPath that printer columns use: members, indexes, and filters of one comparison. */
-export function readPath(object: unknown, path: string): unknown {
-  let at: unknown = object;
-  const steps = path.match(/\[\?\(@\.[^)]*\)\]|\[\d+\]|\['[^']*'\]|[^.[\]]+/g) ?? [];
-  for (const step of steps) {
-    if (at === undefined || at === null) return undefined;
-    if (step.startsWith("[?(@.")) {
-      const match = /^\[\?\(@\.([\w.]+)\s*==\s*["'](.*)["']\)\]$/.exec(step);
-      if (match === null || !Array.isArray(at)) return undefined;
-      at = at.find((item) => getPath(item, ...(match[1] ?? "").split(".")) === match[2]);
-    } else if (step.startsWith("['")) at = getPath(at, step.slice(2, -2));
-    else if (step.startsWith("[")) at = getPath(at, Number(step.slice(1, -1)));
-    else at = getPath(at, step.replaceAll("\\", ""));
-  }
-  return at;
 }

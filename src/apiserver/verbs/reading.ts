@@ -66,6 +66,8 @@ export async function getObject(
   return shown;
 }
 
+const listKindOf = ({ kind, listKind }: ResourceDefinition) => listKind ?? `${kind.kind}List`;
+
 /** One page of what the selection finds, as of one revision. */
 export async function listObjects(host: VerbHost, request: ListRequest): Promise<KubeList> {
   const definition = host.definition(request);
@@ -75,7 +77,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     const items = computed.list(definition.kind.namespaced ? request.namespace : undefined);
     return {
       apiVersion: apiVersionOf(definition.kind),
-      kind: `${definition.kind.kind}List`,
+      kind: listKindOf(definition),
       metadata: {},
       items: filter === undefined ? items : items.filter(filter),
     };
@@ -83,7 +85,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   const store = host.store(definition);
   const loading = store.load();
   if (loading !== undefined) await loading;
-  const head = { apiVersion: apiVersionOf(definition.kind), kind: `${definition.kind.kind}List` };
+  const head = { apiVersion: apiVersionOf(definition.kind), kind: listKindOf(definition) };
   checkListOptions(request);
   const { labelSelector, fieldSelector, resourceVersionMatch: match } = request;
   const filter = compileFilter(definition, labelSelector, fieldSelector, request.name);

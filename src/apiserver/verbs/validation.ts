@@ -5,7 +5,7 @@ import { type ResourceDefinition, unheard } from "../definition.ts";
 import { isUnchanged } from "../custom-resources/unchanged.ts";
 import { validateMetadata } from "../metadata.ts";
 import { embeddedErrors } from "./embedded-objects.ts";
-import { replicasErrors } from "../scale.ts";
+import { scaleErrors } from "../scale.ts";
 import type { VerbHost } from "./host.ts";
 import { hasKnownSpec } from "./known-specs.ts";
 
@@ -135,7 +135,7 @@ function schemaErrors(
     if (origin === "custom") found = [...found, ...embeddedErrors(schema, object)];
     errors.push(...found);
     if (origin === "custom" && scale !== undefined)
-      errors.push(...replicasErrors(object, subresource === "status" ? scale.status : scale.spec));
+      errors.push(...scaleErrors(object, scale, subresource === "status" ? "status" : "spec"));
     if (origin === "custom" && hasRules(schema.source)) {
       if (found.some(({ type }) => BLOCKING.has(type))) errors.push(NOT_CHECKED);
       else {

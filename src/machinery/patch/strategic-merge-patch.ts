@@ -1,4 +1,5 @@
 import { deepEqual } from "#base";
+import { goFloat } from "../go-numbers.ts";
 import { isJsonObject, setOwn } from "../paths.ts";
 import type { Schema } from "../schema/schema.ts";
 import { PatchError } from "./json-patch.ts";
@@ -281,13 +282,11 @@ export function goText(value: unknown): string {
   return value === null ? "<nil>" : String(value);
 }
 
-/** A number as Go prints it: whole ones that fit as they are, others in the shortest form with large exponents apart. */
-function goNumber(value: number): string {
-  if (Number.isSafeInteger(value)) return String(value);
-  const exponent = Math.floor(Math.log10(Math.abs(value)));
-  if (value === 0 || (exponent >= -4 && exponent < 21 && !Number.isInteger(value))) return String(value);
-  return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
-}
+/** Whole numbers are whole to Go as well, unless they are too large. */
+const goNumber = (value: number): string =>
+  Number.isInteger(value) && Math.abs(value) < 2 ** 63 && !Object.is(value, -0)
+    ? String(BigInt(value))
+    : goFloat(value);
 
 function without(object: JsonObject, key: string): JsonObject {
   const { [key]: _removed, ...rest } = object;

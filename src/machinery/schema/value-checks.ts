@@ -9,6 +9,7 @@ import {
   fieldTooMany,
   fieldTypeInvalid,
 } from "../status.ts";
+import { goFloat } from "../go-numbers.ts";
 import { formatCheck } from "./formats.ts";
 import type { JsonSchema } from "./json-schema.ts";
 
@@ -86,31 +87,23 @@ export function valueChecks(source: JsonSchema, isPublished = false): readonly V
   return checks;
 }
 
-/** A number as Go prints one that may have a fraction: large and small ones with an exponent of two digits. */
-function goNumber(value: number): string {
-  const [mantissa = "", exponent = "0"] = value.toExponential().split("e");
-  const power = Number(exponent);
-  if (power >= -4 && power < 6) return String(value);
-  return `${mantissa}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
-}
-
 function numberChecks(source: JsonSchema): readonly ValueCheck[] {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf, format } = source;
   const tests: [(value: number) => boolean, (value: number) => string][] = [];
   if (minimum !== undefined)
     tests.push(
       exclusiveMinimum
-        ? [(value) => value > minimum, () => `should be greater than ${goNumber(minimum)}`]
-        : [(value) => value >= minimum, () => `should be greater than or equal to ${goNumber(minimum)}`],
+        ? [(value) => value > minimum, () => `should be greater than ${goFloat(minimum)}`]
+        : [(value) => value >= minimum, () => `should be greater than or equal to ${goFloat(minimum)}`],
     );
   if (maximum !== undefined)
     tests.push(
       exclusiveMaximum
-        ? [(value) => value < maximum, () => `should be less than ${goNumber(maximum)}`]
-        : [(value) => value <= maximum, () => `should be less than or equal to ${goNumber(maximum)}`],
+        ? [(value) => value < maximum, () => `should be less than ${goFloat(maximum)}`]
+        : [(value) => value <= maximum, () => `should be less than or equal to ${goFloat(maximum)}`],
     );
   if (multipleOf !== undefined && multipleOf > 0)
-    tests.push([(value) => isMultiple(value, multipleOf), () => `should be a multiple of ${goNumber(multipleOf)}`]);
+    tests.push([(value) => isMultiple(value, multipleOf), () => `should be a multiple of ${goFloat(multipleOf)}`]);
   const checks: ValueCheck[] = tests.map(([isFine, text]) => (value, path, errors) => {
     if (typeof value === "number" && !isFine(value))
       errors.push(fieldInvalid(path, value, `${path} in body ${text(value)}`));
