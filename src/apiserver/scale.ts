@@ -37,7 +37,7 @@ function replicasErrors(object: KubeObject, path: readonly string[]): readonly F
   const { value: replicas, why } = readAt(object, path, "int64");
   const field = `.${path.join(".")}`;
   if (why !== undefined) return [fieldInvalid(field, 0, why)];
-  if (typeof replicas !== "number") return [];
+  if (typeof replicas !== "number" && typeof replicas !== "bigint") return [];
   if (replicas < 0) return [fieldInvalid(field, replicas, "should be a non-negative integer")];
   return replicas > REPLICAS_MAX
     ? [fieldInvalid(field, replicas, `should be less than or equal to ${REPLICAS_MAX}`)]
@@ -72,6 +72,7 @@ function readAt(
 function goTypeOf(value: unknown): string {
   if (Array.isArray(value)) return "[]interface {}";
   if (typeof value === "object") return "map[string]interface {}";
+  if (typeof value === "bigint") return "int64";
   return typeof value === "boolean"
     ? "bool"
     : typeof value !== "number"

@@ -1,4 +1,4 @@
-import { isJsonObject } from "#machinery";
+import { asJsonNumber, isJsonObject } from "#machinery";
 import type { CelType } from "./types.ts";
 import { dyn } from "./types.ts";
 
@@ -167,8 +167,9 @@ export function fromJson(value: unknown, type: CelType): Value {
       if (type.kind === "simple" && type.name === "double") return value;
       return Number.isInteger(value) ? BigInt(value) : value;
     case "boolean":
-    case "bigint":
       return value;
+    case "bigint":
+      return type.kind === "simple" && type.name === "double" ? Number(value) : value;
     default:
   }
   if (value === null || value === undefined) return null;
@@ -192,7 +193,7 @@ function readText(text: string, type: string): Value {
 
 /** A value as JSON, for patches, messages and audit annotations. */
 export function toJson(value: Value): unknown {
-  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "bigint") return asJsonNumber(value);
   if (value === null || typeof value !== "object") return value;
   if (value instanceof JsonMap) return value.source;
   if (value instanceof CelMap)

@@ -14,6 +14,8 @@ import {
   type WatchRequest,
   type WatchSink,
   type WriteOptions,
+  parseJson,
+  writeJson,
 } from "#machinery";
 import { dial, type TlsOptions } from "#network";
 import { type Exchange, exchange } from "./exchange.ts";
@@ -152,7 +154,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     onWarning?: (message: string) => void,
   ): Promise<KubeObject> {
     const more = contentType === undefined ? NO_HEADERS : { "content-type": contentType };
-    const answer = await ask(method, path, more, body === undefined ? undefined : JSON.stringify(body), signal);
+    const answer = await ask(method, path, more, body === undefined ? undefined : writeJson(body), signal);
     if (onWarning !== undefined) for (const text of warningsOf(answer.values("warning"))) onWarning(text);
     const retryAfter = answer.status === 429 || answer.status >= 500 ? answer.values("retry-after")[0] : undefined;
     return parseAnswer(answer.status, answer.body.toString("utf8"), method, path, retryAfter);
@@ -420,7 +422,7 @@ function parseAnswer(
 ): KubeObject {
   let body: unknown;
   try {
-    body = JSON.parse(text);
+    body = parseJson(text);
   } catch {
     body = undefined;
   }

@@ -1,4 +1,4 @@
-import { ApiError, type KubeObject, type Status, type WatchEventType, type WatchSink } from "#machinery";
+import { ApiError, type KubeObject, parseJson, type Status, type WatchEventType, type WatchSink } from "#machinery";
 
 /** Bytes of one watch that wait for their turn; beyond it all of them are read at once. */
 const WAITING_BYTES_MAX = 1024 * 1024;
@@ -87,7 +87,7 @@ export class WatchFrames {
       return false;
     }
     this.#waitingBytes -= line.length;
-    const frame = JSON.parse(line.toString("utf8")) as { type: string; object: KubeObject };
+    const frame = parseJson(line.toString("utf8")) as { type: string; object: KubeObject };
     if (frame.type === "ERROR") throw new ApiError(frame.object as unknown as Status);
     this.#sink.event(frame.type as WatchEventType, frame.object);
     return true;

@@ -23,6 +23,7 @@ export * from "./name-errors.ts";
 export * from "./paths.ts";
 export * from "./quantity.ts";
 export * from "./selectors.ts";
+export { asJsonNumber, parseJson, writeJson } from "./json.ts";
 export * from "./status.ts";
 export { tolerates } from "./taints.ts";
 export * from "./transport.ts";

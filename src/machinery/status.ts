@@ -1,3 +1,4 @@
+import { writeJson } from "./json.ts";
 /**
  * API errors: each carries a Kubernetes Status, made by `notFound(kind, name)` and asked by `isNotFound(error)`.
  * Messages are kube-apiserver's (wire).
@@ -227,7 +228,7 @@ export function goSorted(value: unknown): string {
 
 /** JSON as Go writes it, with what could be HTML escaped. */
 export const goJson = (value: unknown): string =>
-  JSON.stringify(value).replace(
+  writeJson(value).replace(
     /[<>&\u2028\u2029]/g,
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -1,6 +1,7 @@
 /** Two answers made comparable: what no two servers can share (uids, times, versions) becomes a word. */
 import { parse } from "yaml";
 import { decodeProtobuf } from "#apiserver";
+import { parseJson, writeJson } from "#machinery";
 import type { Answer } from "./play.ts";
 
 export interface Difference {
@@ -135,7 +136,7 @@ function isKeyedBy(list: readonly unknown[], key: string): boolean {
 
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const show = (value: unknown) => (value === undefined ? "absent" : JSON.stringify(value));
+const show = (value: unknown) => (value === undefined ? "absent" : writeJson(value));
 
 /** Warnings about members of a map come in the order in which Go walks it, which is another each time. */
 const sortedWarnings = (header: string, value: string) =>
@@ -200,7 +201,7 @@ const isHeartbeat = (value: unknown) =>
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { deepEqual } from "#base";
-import { goText, isJsonObject, type Schema, setOwn } from "#machinery";
+import { goText, isJsonObject, type Schema, setOwn, writeJson } from "#machinery";
 import { type FieldSet, holdsSelf, LEAF, nodeOf, shownKeys } from "./field-set.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -32,13 +32,13 @@ const isAtomicMap = (schema: Schema | undefined) =>
 
 /** What identifies an item of a list in a field set. */
 function elementOf(item: unknown, kind: "map" | "set", keys: readonly string[], schema: Schema | undefined): string {
-  if (kind === "set") return `v:${JSON.stringify(item)}`;
+  if (kind === "set") return `v:${writeJson(item)}`;
   const named: Record<string, unknown> = {};
   for (const key of keys) {
     const value = isJsonObject(item) ? (own(item, key) ?? schema?.items?.property(key)?.defaultValue) : undefined;
     if (value !== undefined) named[key] = value;
   }
-  return `k:${JSON.stringify(named)}`;
+  return `k:${writeJson(named)}`;
 }
 
 /** Why an item cannot be told from others by its keys; one key of several is enough. */
@@ -295,7 +295,9 @@ export function typedErrors(
       return typeof value === "boolean" ? [] : expected("boolean");
     case "integer":
     case "number":
-      return typeof value === "number" ? [] : expected("numeric (int or float)", goTypeOf(value));
+      return typeof value === "number" || typeof value === "bigint"
+        ? []
+        : expected("numeric (int or float)", goTypeOf(value));
     case "array": {
       if (!Array.isArray(value)) return expected("list");
       const kind = listKind(schema);

@@ -1,4 +1,4 @@
-import { isJsonObject, type KubeObject, plainFailure } from "#machinery";
+import { isJsonObject, type KubeObject, parseJson, plainFailure } from "#machinery";
 import type { ConversionWebhook } from "../definition.ts";
 import { noHead, type WebhookClient } from "../dynamic-admission/webhook-client.ts";
 import type { WebhookClientConfig } from "../dynamic-admission/types.ts";
@@ -36,7 +36,7 @@ export class WebhookConversion implements ConversionWebhook {
     }
     let body: unknown;
     try {
-      body = JSON.parse(text) as unknown;
+      body = parseJson(text);
     } catch {
       throw refuse(noHead("string").message);
     }

@@ -1,5 +1,5 @@
 import { Agent } from "undici";
-import { getPath, type JsonPatchOperation, isJsonObject, type StatusDetails } from "#machinery";
+import { getPath, type JsonPatchOperation, isJsonObject, parseJson, type StatusDetails, writeJson } from "#machinery";
 import type { ApiServer } from "../server.ts";
 import { resolveService } from "./service-routing.ts";
 import type { Webhook, WebhookClientConfig } from "./types.ts";
@@ -86,7 +86,7 @@ export class WebhookClient {
         path: `${target.pathname}${target.search}`,
         method: "POST",
         headers: { "content-type": "application/json", accept: "application/json, */*", host: target.host },
-        body: JSON.stringify(body),
+        body: writeJson(body),
         signal: abort.signal,
       });
       const text = await readBounded(answer.body, ANSWER_BYTES_MAX);
@@ -227,7 +227,7 @@ function patchOf(
   if (patchType !== "JSONPatch") throw new Error(`unsupported patch type ${JSON.stringify(patchType)}`);
   let operations: unknown;
   try {
-    operations = JSON.parse(Buffer.from(String(patch), "base64").toString("utf8"));
+    operations = parseJson(Buffer.from(String(patch), "base64").toString("utf8"));
   } catch {
     throw refuse("response.patch is no base64 of a JSON patch");
   }

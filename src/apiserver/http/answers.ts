@@ -1,5 +1,5 @@
 import { stringify as toYaml } from "yaml";
-import { apiError, badRequest, type KubeList, type KubeObject, plainFailure, type Status } from "#machinery";
+import { apiError, badRequest, type KubeList, type KubeObject, plainFailure, type Status, writeJson } from "#machinery";
 import { goNameOf, type ResourceDefinition } from "../definition.ts";
 import { encodeProtobuf } from "../protobuf/codec.ts";
 import { type Listed, listedOf } from "../list-pages.ts";
@@ -27,7 +27,7 @@ const LINE_END = Buffer.from("\n");
 const encodeText = (encoding: AnswerForm["encoding"], value: unknown): Encoded =>
   encoding === "yaml"
     ? { contentType: "application/yaml", body: Buffer.from(toYaml(value)) }
-    : { contentType: "application/json", body: Buffer.from(`${JSON.stringify(value)}\n`) };
+    : { contentType: "application/json", body: Buffer.from(`${writeJson(value)}\n`) };
 
 function encodePartial(form: AnswerForm, value: { readonly apiVersion: string; readonly kind: string }): Encoded {
   const packed = form.encoding === "protobuf" ? encodeProtobuf(value) : undefined;

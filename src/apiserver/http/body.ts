@@ -1,5 +1,13 @@
 import { LineCounter, parseDocument, visit } from "yaml";
-import { apiError, badRequest, isJsonObject, type PatchType, type WriteOptions } from "#machinery";
+import {
+  apiError,
+  asJsonNumber,
+  badRequest,
+  isJsonObject,
+  parseJson,
+  type PatchType,
+  type WriteOptions,
+} from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
 import { decodeProtobuf } from "../protobuf/codec.ts";
 import { notAnObject } from "../verbs/body.ts";
@@ -33,14 +41,17 @@ function summary(text: string): string {
 
 const tooDeep = () => badRequest("exceeded max depth");
 
-/** Reads JSON; `refuse` makes the error of a text that is none. */
-export function readJson(text: string, refuse: (why: string) => Error): SentBody {
+/**
+ * Reads JSON; `refuse` makes the error of a text that is none. With `isExact` whole numbers of 64 bits keep their digits,
+ * which only custom objects do.
+ */
+export function readJson(text: string, refuse: (why: string) => Error, isExact = false): SentBody {
   const { duplicates, isTooDeep, error, tooLarge } = scanJson(text, DEPTH_MAX);
   if (isTooDeep) throw tooDeep();
   if (error !== undefined) throw refuse(error);
   let value: unknown;
   try {
-    value = JSON.parse(text) as unknown;
+    value = isExact ? parseJson(text) : (JSON.parse(text) as unknown);
   } catch (problem) {
     throw refuse(problem instanceof Error ? problem.message : String(problem));
   }
@@ -62,14 +73,19 @@ function wellFormed(value: unknown): unknown {
 }
 
 /** Reads YAML 1.1, which JSON is a part of. */
-export function readYaml(text: string, refuse: (why: string) => Error): SentBody {
+export function readYaml(text: string, refuse: (why: string) => Error, isExact = false): SentBody {
   if (text.trimStart().startsWith("{")) {
     const { error, isTooDeep, duplicates } = scanJson(text, DEPTH_MAX);
-    if (error === undefined && !isTooDeep && duplicates.length === 0) return readJson(text, refuse);
+    if (error === undefined && !isTooDeep && duplicates.length === 0) return readJson(text, refuse, isExact);
   }
   const lines = new LineCounter();
   try {
-    const document = parseDocument(text, { version: "1.1", uniqueKeys: false, lineCounter: lines });
+    const document = parseDocument(text, {
+      version: "1.1",
+      uniqueKeys: false,
+      lineCounter: lines,
+      intAsBigInt: isExact,
+    });
     const [problem] = document.errors;
     if (problem !== undefined) throw problem;
     const repeated: string[] = [];
@@ -89,7 +105,9 @@ export function readYaml(text: string, refuse: (why: string) => Error): SentBody
       },
     });
     return {
-      value: document.toJS() as unknown,
+      value: document.toJS({
+        reviver: (_key, value: unknown) => (typeof value === "bigint" ? asJsonNumber(value) : value),
+      }) as unknown,
       strictErrors: repeated.length === 0 ? [] : [`yaml: unmarshal errors:\n${repeated.join("\n")}`],
     };
   } catch (error) {
@@ -108,11 +126,15 @@ export function readObject(
   kind: string,
   isStrict: boolean,
 ): SentBody {
-  const sent = readBody(bytes, contentType, (why, shown) =>
-    // Scales of custom objects are not among the kinds their server knows.
-    origin === "custom" && kind === "Scale"
-      ? 'no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"'
-      : `the object provided is unrecognized (must be of type ${kind}): ${why} (${shown})`,
+  const sent = readBody(
+    bytes,
+    contentType,
+    (why, shown) =>
+      // Scales of custom objects are not among the kinds their server knows.
+      origin === "custom" && kind === "Scale"
+        ? 'no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"'
+        : `the object provided is unrecognized (must be of type ${kind}): ${why} (${shown})`,
+    origin === "custom" && kind !== "Scale",
   );
   // Each line is a warning of its own; a refusal tells them as they are.
   return origin === "custom" && !isStrict ? { ...sent, strictErrors: sent.strictErrors.flatMap(linesOfYaml) } : sent;
@@ -123,6 +145,7 @@ function readBody(
   bytes: Buffer,
   contentType: string | undefined,
   refusal: (why: string, shown: string) => string,
+  isExact = false,
 ): SentBody {
   const type = mediaTypeOf(contentType);
   if (type === "application/vnd.kubernetes.protobuf") {
@@ -147,7 +170,7 @@ function readBody(
   const isYaml = type === "application/yaml";
   const refuse = (why: string) =>
     badRequest(refusal(`couldn't get version/kind; json parse error: ${why}`, summary(text)));
-  const sent = isYaml ? readYaml(text, refuse) : readJson(text, refuse);
+  const sent = isYaml ? readYaml(text, refuse, isExact) : readJson(text, refuse, isExact);
   if (sent.value !== null && !isJsonObject(sent.value)) {
     throw badRequest(refusal(notAnObject(sent.value).message, summary(text)));
   }
@@ -155,18 +178,25 @@ function readBody(
 }
 
 /** The patch in the body of a patch request; the type is one that is known. */
-export function readPatch(bytes: Buffer, type: PatchType, validation: WriteOptions["fieldValidation"]): SentBody {
+export function readPatch(
+  bytes: Buffer,
+  type: PatchType,
+  validation: WriteOptions["fieldValidation"],
+  isExact = false,
+): SentBody {
   const text = bytes.toString("utf8");
   if (type === "application/apply-patch+yaml") {
-    const { value, strictErrors } = readYaml(text, (why) => badRequest(`error decoding YAML: ${why}`));
+    const { value, strictErrors } = readYaml(text, (why) => badRequest(`error decoding YAML: ${why}`), isExact);
     if (validation === "Strict" && strictErrors.length > 0)
       throw badRequest(`error strict decoding YAML: error converting YAML to JSON: ${strictErrors.join("\n")}`);
     return { value, strictErrors: strictErrors.flatMap(linesOfYaml) };
   }
   const isMerge = type === "application/merge-patch+json";
   const prefix = type === "application/strategic-merge-patch+json" ? "" : "error decoding patch: ";
-  const sent = readJson(text, (why) =>
-    badRequest(isMerge && validation === "Ignore" ? "Invalid JSON Patch" : `${prefix}${why}`),
+  const sent = readJson(
+    text,
+    (why) => badRequest(isMerge && validation === "Ignore" ? "Invalid JSON Patch" : `${prefix}${why}`),
+    isExact,
   );
   // The operations of a JSON patch keep their numbers as they are written.
   if (sent.tooLarge !== undefined && type !== "application/json-patch+json")

@@ -548,7 +548,12 @@ export class Front {
         if (!known.includes(type)) throw apiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
         const isApply = type === "application/apply-patch+yaml";
         const options = writeOptions(query, "PatchOptions", agent, isApply);
-        const { value: body, strictErrors } = readPatch(await request.body(), type, options.fieldValidation);
+        const { value: body, strictErrors } = readPatch(
+          await request.body(),
+          type,
+          options.fieldValidation,
+          definition.origin === "custom" && path.subresource !== "scale",
+        );
         passage.audit.sent(body);
         const patched = await server.execute(
           {

@@ -1,5 +1,5 @@
 import { copyWithout } from "#base";
-import { holderOf, type KubeObject } from "#machinery";
+import { holderOf, type KubeObject, writeJson } from "#machinery";
 import { HeldRevision } from "./held-revision.ts";
 
 const encodings = new WeakMap<KubeObject, Buffer>();
@@ -10,7 +10,7 @@ export function encodeForStore(object: KubeObject): Buffer {
   const { kind, apiVersion } = object;
   const metadata = copyWithout(object.metadata, "resourceVersion");
   const rest = copyWithout(object, "kind", "apiVersion", "metadata");
-  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata, ...rest }));
+  return Buffer.from(writeJson({ kind, apiVersion, metadata, ...rest }));
 }
 
 /**
@@ -23,7 +23,7 @@ export function encodingOf(object: KubeObject): Buffer {
   let bytes = encodings.get(object);
   if (bytes === undefined) {
     const { kind, apiVersion } = object;
-    bytes = Buffer.from(JSON.stringify({ kind, apiVersion, ...copyWithout(object, "kind", "apiVersion") }));
+    bytes = Buffer.from(writeJson({ kind, apiVersion, ...copyWithout(object, "kind", "apiVersion") }));
     encodings.set(object, bytes);
   }
   return bytes;

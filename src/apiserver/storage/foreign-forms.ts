@@ -1,4 +1,4 @@
-import { getPath, isJsonObject, type KubeObject } from "#machinery";
+import { getPath, isJsonObject, type KubeObject, parseJson } from "#machinery";
 import { decodeProtobuf, isProtobuf } from "../protobuf/codec.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -8,7 +8,7 @@ type Json = Readonly<Record<string, unknown>>;
  * has written protobuf, and CustomResourceDefinitions in the version before ours.
  */
 export function readStored(bytes: Buffer): KubeObject {
-  const object = isProtobuf(bytes) ? decodeProtobuf(bytes) : (JSON.parse(bytes.toString("utf8")) as KubeObject);
+  const object = isProtobuf(bytes) ? decodeProtobuf(bytes) : (parseJson(bytes.toString("utf8")) as KubeObject);
   return object.apiVersion === "apiextensions.k8s.io/v1beta1" && object.kind === "CustomResourceDefinition"
     ? definitionFromBeta(object)
     : object;

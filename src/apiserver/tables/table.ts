@@ -1,4 +1,4 @@
-import { getPath, goText, type KubeList, type KubeObject, type ObjectMeta, parseTime } from "#machinery";
+import { getPath, goText, type KubeList, type KubeObject, type ObjectMeta, parseTime, writeJson } from "#machinery";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition, TableColumn } from "../definition.ts";
 import { ageOf } from "./ages.ts";
@@ -195,14 +195,14 @@ function typedCell(type: string, value: unknown, nowMs: number): unknown {
       if (typeof value !== "string") return null;
       return value !== "" && parseTime(value) === undefined ? "<invalid>" : ageOf(value, nowMs);
     case "integer":
-      return typeof value === "number" ? toInt64(value) : null;
+      return typeof value === "number" ? toInt64(value) : typeof value === "bigint" ? value : null;
     case "number":
-      return typeof value === "number" ? value : null;
+      return typeof value === "number" || typeof value === "bigint" ? value : null;
     case "boolean":
       return typeof value === "boolean" ? value : null;
     default:
       // As Go's templates show it.
-      return value === null ? "<no value>" : typeof value === "object" ? JSON.stringify(value) : goText(value);
+      return value === null ? "<no value>" : typeof value === "object" ? writeJson(value) : goText(value);
   }
 }
 

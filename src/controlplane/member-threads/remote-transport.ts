@@ -1,4 +1,5 @@
 import type { Logger } from "#base";
+import { parseJson, writeJson } from "#machinery";
 import type { KubeList, KubeObject, RawResponse, Transport, WatchSink } from "#machinery";
 import { ConnectionRefused } from "#simulator";
 import { type Asked, Batches, errorOf, type Port, type Told } from "./messages.ts";
@@ -36,7 +37,7 @@ export function remoteMember(name: string, port: Port, log: Logger): RemoteMembe
       case "warning":
         return waiting.get(told.id)?.onWarning?.(told.text);
       case "event":
-        return watches.get(told.id)?.event(told.type, JSON.parse(told.object) as KubeObject);
+        return watches.get(told.id)?.event(told.type, parseJson(told.object) as KubeObject);
       case "closed": {
         const sink = watches.get(told.id);
         watches.delete(told.id);
@@ -87,12 +88,12 @@ export function remoteMember(name: string, port: Port, log: Logger): RemoteMembe
   return {
     transport: {
       async send({ signal, onWarning, ...request }) {
-        const { text } = await call({ kind: "send", request: JSON.stringify(request) }, signal, onWarning);
-        return JSON.parse(text ?? "null") as KubeObject;
+        const { text } = await call({ kind: "send", request: writeJson(request) }, signal, onWarning);
+        return parseJson(text ?? "null") as KubeObject;
       },
       async list({ signal, ...request }) {
-        const { text } = await call({ kind: "list", request: JSON.stringify(request) }, signal);
-        return JSON.parse(text ?? "null") as KubeList;
+        const { text } = await call({ kind: "list", request: writeJson(request) }, signal);
+        return parseJson(text ?? "null") as KubeList;
       },
       async raw({ signal, ...request }) {
         return (await call({ kind: "raw", request }, signal)).raw as RawResponse;
@@ -104,7 +105,7 @@ export function remoteMember(name: string, port: Port, log: Logger): RemoteMembe
           return { stop() {} };
         }
         watches.set(id, sink);
-        batches.send({ kind: "watch", id, request: JSON.stringify(request) });
+        batches.send({ kind: "watch", id, request: writeJson(request) });
         return {
           stop() {
             if (watches.delete(id)) batches.send({ kind: "giveUp", id });

@@ -1,5 +1,6 @@
 import type { LogFields, Logger } from "#base";
 import { systemClock } from "#base";
+import { parseJson, writeJson } from "#machinery";
 import type { ListRequest, RawRequest, ResourceRequest, WatchHandle, WatchRequest } from "#machinery";
 import { createMemoryBackend, openFileBackend } from "#store";
 import { startMember } from "../member.ts";
@@ -27,7 +28,7 @@ function loggerOver(tell: (told: Told) => void, isVerbose: boolean): Logger {
 
 const textOf = (value: unknown): unknown => {
   if (value instanceof Error) return value.message;
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+  return typeof value === "object" && value !== null ? writeJson(value) : value;
 };
 
 /** Starts a member in this thread and answers at the port until it is told to stop. Gives the port of its API server. */
@@ -69,23 +70,23 @@ export async function serveMember(port: Port, { member, folder, serving, isVerbo
     const { id } = asked;
     switch (asked.kind) {
       case "send": {
-        const request = JSON.parse(asked.request) as ResourceRequest;
+        const request = parseJson(asked.request) as ResourceRequest;
         const onWarning = (text: string) => tell({ kind: "warning", id, text });
         return given(id, async (signal) => ({
-          text: JSON.stringify(await inside.send({ ...request, signal, onWarning })),
+          text: writeJson(await inside.send({ ...request, signal, onWarning })),
         }));
       }
       case "list": {
-        const request = JSON.parse(asked.request) as ListRequest;
-        return given(id, async (signal) => ({ text: JSON.stringify(await inside.list({ ...request, signal })) }));
+        const request = parseJson(asked.request) as ListRequest;
+        return given(id, async (signal) => ({ text: writeJson(await inside.list({ ...request, signal })) }));
       }
       case "raw":
         return given(id, async (signal) => ({ raw: await inside.raw({ ...(asked.request as RawRequest), signal }) }));
       case "watch":
         watches.set(
           id,
-          inside.watch(JSON.parse(asked.request) as WatchRequest, {
-            event: (type, object) => tell({ kind: "event", id, type, object: JSON.stringify(object) }),
+          inside.watch(parseJson(asked.request) as WatchRequest, {
+            event: (type, object) => tell({ kind: "event", id, type, object: writeJson(object) }),
             closed(error) {
               watches.delete(id);
               tell({ kind: "closed", id, ...(error === undefined ? {} : { failure: failureOf(error) }) });

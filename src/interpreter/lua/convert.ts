@@ -14,6 +14,10 @@ export function pushJson(L: LuaState, value: unknown, empties?: EmptyTables, dep
     case "number":
       lua.lua_pushnumber(L, value);
       return;
+    // Lua counts in doubles.
+    case "bigint":
+      lua.lua_pushnumber(L, Number(value));
+      return;
     case "boolean":
       lua.lua_pushboolean(L, value);
       return;

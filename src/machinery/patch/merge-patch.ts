@@ -1,3 +1,4 @@
+import { writeJson } from "../json.ts";
 import { isJsonObject, setOwn } from "../paths.ts";
 
 const own = (object: Readonly<Record<string, unknown>>, key: string): unknown =>
@@ -17,8 +18,7 @@ export function applyMergePatch(target: unknown, patch: unknown): unknown {
 /** The merge patch that turns `before` into `after`; `undefined` when they are equal. */
 export function diffMergePatch(before: unknown, after: unknown): unknown {
   if (before === after) return undefined;
-  if (!isJsonObject(before) || !isJsonObject(after))
-    return JSON.stringify(before) === JSON.stringify(after) ? undefined : after;
+  if (!isJsonObject(before) || !isJsonObject(after)) return writeJson(before) === writeJson(after) ? undefined : after;
   const patch: Record<string, unknown> = {};
   for (const key of Object.keys(before))
     if (own(after, key) === undefined && before[key] !== undefined) setOwn(patch, key, null);

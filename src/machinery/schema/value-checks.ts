@@ -10,6 +10,7 @@ import {
   fieldTypeInvalid,
 } from "../status.ts";
 import { goFloat } from "../go-numbers.ts";
+import { writeJson } from "../json.ts";
 import { formatCheck } from "./formats.ts";
 import type { JsonSchema } from "./json-schema.ts";
 
@@ -23,15 +24,18 @@ const INT64 = 2 ** 63;
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "integer";
   if (typeof value === "number")
     return Number.isInteger(value) && value >= -INT64 && value < INT64 ? "integer" : "number";
   return typeof value;
 }
 
+const isNumber = (value: unknown): value is number | bigint => typeof value === "number" || typeof value === "bigint";
+
 /** The schema's type when the value is of another one. */
 export function typeMismatch(source: JsonSchema, value: unknown): string | undefined {
   if (source["x-kubernetes-int-or-string"] || source.format === "int-or-string")
-    return typeof value === "string" || Number.isInteger(value) ? undefined : "integer,string";
+    return typeof value === "string" || typeName(value) === "integer" ? undefined : "integer,string";
   const { type } = source;
   if (type === undefined) return undefined;
   const actual = typeName(value);
@@ -105,12 +109,12 @@ function numberChecks(source: JsonSchema): readonly ValueCheck[] {
   if (multipleOf !== undefined && multipleOf > 0)
     tests.push([(value) => isMultiple(value, multipleOf), () => `should be a multiple of ${goFloat(multipleOf)}`]);
   const checks: ValueCheck[] = tests.map(([isFine, text]) => (value, path, errors) => {
-    if (typeof value === "number" && !isFine(value))
-      errors.push(fieldInvalid(path, value, `${path} in body ${text(value)}`));
+    if (isNumber(value) && !isFine(Number(value)))
+      errors.push(fieldInvalid(path, value, `${path} in body ${text(Number(value))}`));
   });
   if (format === "int32")
     checks.push((value, path, errors) => {
-      if (typeof value === "number" && Number.isInteger(value) && (value > 2147483647 || value < -2147483648))
+      if (typeName(value) === "integer" && (Number(value) > 2147483647 || Number(value) < -2147483648))
         errors.push(notInteger(path, format));
     });
   // Bounds of whole numbers are whole numbers as well.
@@ -124,11 +128,11 @@ function numberChecks(source: JsonSchema): readonly ValueCheck[] {
   for (const [what, bound] of source.type === "integer" ? bounds : [])
     if (bound !== undefined && !isInRange(bound))
       checks.push((value, path, errors) => {
-        if (typeof value === "number") errors.push(notInteger(path, format, what));
+        if (isNumber(value)) errors.push(notInteger(path, format, what));
       });
   if (multipleOf !== undefined && multipleOf <= 0)
     checks.push((value, path, errors) => {
-      if (typeof value === "number")
+      if (isNumber(value))
         errors.push(
           fieldInvalid(path, multipleOf, `factor MultipleOf declared for ${path} must be positive: ${multipleOf}`),
         );
@@ -234,7 +238,7 @@ function listChecks(source: JsonSchema): readonly ValueCheck[] {
 
 /** The same text for equal values, whatever the order of their members. */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, member: unknown) =>
+  return writeJson(value, (_key, member: unknown) =>
     typeof member === "object" && member !== null && !Array.isArray(member)
       ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
       : member,
