@@ -31,11 +31,11 @@ export function parseArguments(words: readonly string[], specs: readonly FlagSpe
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
     if (word === "--help" || word === "-h") {
-      const rows = specs.map(
-        ({ name, meaning, default: fallback }) =>
-          `  --${name.padEnd(28)} ${meaning}${fallback === undefined ? "" : ` (default ${fallback})`}`,
-      );
-      throw new HelpAsked(`Usage:\n  ${usage}\n\nFlags:\n${rows.join("\n")}\n`);
+      const rows = specs.map(({ name, short, meaning, default: fallback = "" }) => {
+        const words = `${short === undefined ? "    " : `-${short}, `}--${name}`;
+        return `  ${words.padEnd(34)} ${meaning}${fallback === "" ? "" : ` (default ${fallback})`}`;
+      });
+      throw new HelpAsked(`Usage:\n  ${usage}\n${rows.length === 0 ? "" : `\nFlags:\n${rows.join("\n")}\n`}`);
     }
     if (word === "--") {
       args.push(...words.slice(at + 1));

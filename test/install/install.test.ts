@@ -18,7 +18,15 @@ import {
 } from "#apis/kubernetes";
 import { parseKubeconfig, resolveContext } from "#certs";
 import type { KubeObject, ResourceKind } from "#machinery";
-import { accountToken, aDeployment, aPropagationPolicy, eventually, hasKubectl, kubeconfigClients } from "#testing";
+import {
+  accountToken,
+  aDeployment,
+  aPropagationPolicy,
+  eventually,
+  hasKubectl,
+  kubeconfigClients,
+  kubectl as runKubectl,
+} from "#testing";
 import { childPrograms } from "../child-programs.ts";
 import { canEnterPods, inPod } from "../pod.ts";
 
@@ -76,12 +84,19 @@ const unit = (name: string) => {
 interface Workload {
   readonly kind: string;
   readonly spec: {
-    readonly template: { readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] } };
+    readonly template: {
+      readonly spec: {
+        readonly containers: readonly { readonly command?: readonly string[]; readonly args?: readonly string[] }[];
+      };
+    };
   };
 }
-const argumentsOf = (path: string) =>
-  (parse(readFileSync(join(install, "kustomize", path), "utf8")) as Workload).spec.template.spec.containers[0]?.args ??
-  [];
+/** What a pod's program is told, whether by arguments of the image's own or by a command. */
+function argumentsOf(path: string): readonly string[] {
+  const { spec } = parse(readFileSync(join(install, "kustomize", path), "utf8")) as Workload;
+  const { command = [], args = [] } = spec.template.spec.containers[0] ?? {};
+  return [...command.slice(1), ...args];
+}
 
 describe("the package", () => {
   test("carries the program, its docs and examples, and nothing of its sources", () => {
@@ -226,6 +241,42 @@ describe("commands of the install paths, as plain processes", () => {
     );
     await eventually(() => /edge\s+\S+\s+Pull\s+True/.test(clusters()), 25_000);
   });
+
+  test.skipIf(!hasKubectl())(
+    "AG-1 cli 7.3: the agent's manifests take the place of what register made, and unregister finds its credentials there (skipped without kubectl)",
+    { timeout: 90_000 },
+    async () => {
+      const plane = join(folder, "plane-unit/admin.kubeconfig");
+      await start(
+        ["simulate", "member", "later", "--nodes=1", `--data-dir=${join(folder, "later")}`],
+        /later is ready/,
+      );
+      const member = join(folder, "later/later.kubeconfig");
+      const run = (...words: readonly string[]) => {
+        const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...words], { encoding: "utf8" });
+        return { status, stdout, stderr };
+      };
+      const printed = run("token", "create", "--kubeconfig", plane, "--print-register-command")
+        .stdout.trim()
+        .split(" ");
+      expect(run(...printed.slice(1), "--kubeconfig", member, "--cluster-name=later")).toMatchObject({ status: 0 });
+      await runKubectl(member, ["apply", "-k", join(install, "kustomize/agent")]);
+      const at = { namespace: "karmada-system", name: "karmada-agent" };
+      const { spec } = await connect(member).get(Deployment, at);
+      const [container] = (spec?.template.spec?.containers ?? []) as unknown as readonly Record<string, unknown>[];
+      expect(container).toMatchObject({
+        image: expect.stringMatching(/^flotilla:/),
+        command: ["/usr/local/bin/flotilla", ...argumentsOf("agent/deployment.yaml")],
+        env: [{ name: "CLUSTER_NAME", value: "member1" }],
+      });
+      expect(container).not.toHaveProperty("args");
+      // No agent has made it known: that is all that is missing.
+      expect(run("unregister", "later", "--cluster-kubeconfig", member)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining("no cluster object later found in karmada control Plane"),
+      });
+    },
+  );
 
   test.skipIf(!hasKubectl())(
     "[DR-29] in a host cluster the control plane is a cluster of its own: neither has what the other has (skipped without kubectl)",

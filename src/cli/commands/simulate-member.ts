@@ -10,6 +10,9 @@ import { parseArguments, withHelp } from "../flags.ts";
 import { realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
 
+const NODES_MAX = 100_000;
+const POD_READY_MAX_MS = 3_600_000;
+
 /** `flotilla simulate member NAME`: one member as a process of its own, to be joined like a real one. */
 export function run(words: readonly string[], program: string): Promise<number> {
   return withHelp(async () => {
@@ -39,13 +42,23 @@ export function run(words: readonly string[], program: string): Promise<number> 
         throw new Error(`--${flag}: ${JSON.stringify(text)} is no quantity such as 8 or 32Gi`);
       return text;
     };
+    const wholeNumber = (flag: string, max: number) => {
+      const text = parsed.get(flag) ?? "";
+      const value = Number(text);
+      if (!/^[0-9]+$/.test(text) || value > max)
+        throw new Error(`--${flag}: ${JSON.stringify(text)} must be a whole number from 0 to ${max}`);
+      return value;
+    };
+    const count = wholeNumber("nodes", NODES_MAX);
+    const port = wholeNumber("port", 65_535);
+    const podReadyMs = wholeNumber("pod-ready", POD_READY_MAX_MS);
     const folder = parsed.get("data-dir") ?? join(".flotilla", name);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const pki = await loadPki(folder);
     const log = createLogger("info");
     const member = await startMember({
       name,
-      nodes: [{ count: Number(parsed.get("nodes")), cpu: amount("node-cpu"), memory: amount("node-memory") }],
+      nodes: [{ count, cpu: amount("node-cpu"), memory: amount("node-memory") }],
       isSummarised: parsed.isOn("summarise"),
       region: parsed.get("region") ?? "local",
       pki,
@@ -53,7 +66,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
       random: realRandom(),
       log,
       backend: openFileBackend(join(folder, "store")),
-      podReadyMs: Number(parsed.get("pod-ready")),
+      podReadyMs,
     });
     const listener = await member.api.listen({
       host: "127.0.0.1",
@@ -65,7 +78,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
     // Whoever joins it comes through a network that can fail; its owner can look inside all the same.
     const way = await startFaultyProxy({
       host: "127.0.0.1",
-      port: Number(parsed.get("port")),
+      port,
       to: { host: "127.0.0.1", port: listener.port },
       clock: systemClock,
     });

@@ -134,7 +134,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
       `${program} token create|list|delete [TOKEN…]`,
     );
     const action = actions[name];
-    if (action === undefined) throw new Error(`unknown command ${JSON.stringify(name)} for "${program} token"`);
+    if (action === undefined)
+      throw new Error(
+        name === ""
+          ? "one of create, list, delete is required"
+          : `unknown command ${JSON.stringify(name)} for "${program} token"`,
+      );
     const connection = openConnection(parsed.get("kubeconfig"), parsed.get("karmada-context"));
     try {
       process.stdout.write(await action(parsed, connection, program));
