@@ -5,7 +5,7 @@
 import type { AdmissionPlugin } from "#apiserver";
 import type { Clock, Random } from "#base";
 import type { Client } from "#client";
-import type { ResourceKind } from "#machinery";
+import type { KubeObject, ResourceKind } from "#machinery";
 import { createChargeBook } from "./binding/charge-book.ts";
 import { bindingAdmission } from "./binding/index.ts";
 import { clusterTaintPolicyAdmission } from "./cluster-taint-policy/index.ts";
@@ -19,6 +19,7 @@ import { multiClusterIngressAdmission } from "./multi-cluster-ingress/index.ts";
 import { multiClusterServiceAdmission } from "./multi-cluster-service/index.ts";
 import { overridePolicyAdmission } from "./override-policy/index.ts";
 import { type DefaultTolerations, propagationPolicyAdmission } from "./propagation-policy/index.ts";
+import { templateMarks } from "./template-marks/index.ts";
 import { workAdmission } from "./work/index.ts";
 
 export { plainRequest } from "./plain-request.ts";
@@ -39,6 +40,8 @@ export interface KarmadaAdmissionOptions {
   readonly clock: Clock;
   /** Tolerations of a cluster that is not ready or unreachable, given to every policy; none by default. */
   readonly defaultTolerations?: DefaultTolerations;
+  /** Gives a new object with the marks of the policy that claims it; absent: whoever claims templates writes them later. */
+  readonly markNew?: (object: KubeObject) => KubeObject;
 }
 
 export function karmadaAdmission(random: Random, options: KarmadaAdmissionOptions): readonly AdmissionPlugin[] {
@@ -67,5 +70,6 @@ export function karmadaAdmission(random: Random, options: KarmadaAdmissionOption
     interpreterWebhookAdmission,
     interpreterCustomizationAdmission({ client, clock, syntaxError: options.luaSyntaxError }),
     deletionProtection,
+    ...(options.markNew === undefined ? [] : [templateMarks(options.markNew)]),
   ];
 }

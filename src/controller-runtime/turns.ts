@@ -41,7 +41,11 @@ export const PATIENT: Patience = {
   stillMs: 20,
   lastMs: 1_500,
   burst: { perSecond: 500, lastMs: 5_000 },
-  starved: [LONG_STARVED, { sinceMs: 2_000, everyMs: 40, items: 8 }, { sinceMs: 0, everyMs: 250, items: 8 }],
+  starved: [
+    { ...LONG_STARVED, sinceMs: 10_000 },
+    { sinceMs: 5_000, everyMs: 40, items: 8 },
+    { sinceMs: 0, everyMs: 250, items: 8 },
+  ],
 };
 
 /** How soon what is held back is looked at again. */

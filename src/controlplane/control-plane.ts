@@ -15,7 +15,7 @@ import type { Pki } from "#certs";
 import { type Client, createClient } from "#client";
 import type { ServerConfig } from "#config";
 import { lead, type Manager, type Turns, type Led } from "#controller-runtime";
-import type { TemplateKinds } from "#controllers/detector";
+import type { MarkNew, TemplateKinds } from "#controllers/detector";
 import type { Interpreter } from "#interpreter";
 import type { Transport } from "#machinery";
 import type { MemberPool } from "#member";
@@ -113,6 +113,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const asCaller = (request: FrontRequest, user: User) => api.front.handle({ ...request, trustedUser: user });
   const proxied = clusterProxy(clusterSource(ownClient), asCaller);
   let search: Search | undefined;
+  // Through another replica a policy may have been written that this one has not seen yet.
+  const isOnlyWriter = backend.settle === undefined;
+  let mark: MarkNew | undefined;
   let ownPki = pki;
   const access = accessOptions(config, () => pki, clock, log);
   const api: RunningApiServer = await startApiServer({
@@ -130,6 +133,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         unreachableSeconds: config.defaultUnreachableTolerationSeconds,
       },
       luaSyntaxError: luaSyntaxError(),
+      ...(isOnlyWriter ? { markNew: (object) => mark?.(object) ?? object } : {}),
     }),
     customResourceDefinitions: karmadaCustomResourceDefinitions(),
     conversions: karmadaConversions,
@@ -158,13 +162,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
       decisions,
       templates: templateKinds(api),
+      marksNew(given) {
+        mark = given;
+      },
       addOthers: (add) => addKubernetesControllers(add, { config, api, pki, kinds }),
       ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
       ...(options.inProcess === undefined ? {} : { inProcess: options.inProcess }),
       ...(options.turns === undefined ? {} : { turns: options.turns }),
     });
   // Nobody else can write to a store of this process alone: there is no lead to take.
-  const isAlone = backend.settle === undefined || !config.leaderElect;
+  const isAlone = isOnlyWriter || !config.leaderElect;
   leadership = isAlone
     ? undefined
     : lead({

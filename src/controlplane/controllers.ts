@@ -16,7 +16,7 @@ import { csrCleaner } from "#controllers/csr-cleaner";
 import { csrSigning } from "#controllers/csr-signing";
 import { dependenciesDistributor } from "#controllers/dependencies-distributor";
 import { deploymentReplicasSyncer } from "#controllers/deployment-replicas-syncer";
-import { detector, type TemplateKinds } from "#controllers/detector";
+import { detector, type MarkNew, type TemplateKinds } from "#controllers/detector";
 import { execution } from "#controllers/execution";
 import { failBack } from "#controllers/fail-back";
 import { federatedResourceQuotaEnforcement } from "#controllers/federated-resource-quota-enforcement";
@@ -103,6 +103,7 @@ export interface KarmadaParts {
   readonly members: MemberPool;
   readonly interpreter: Interpreter;
   readonly templates: TemplateKinds;
+  readonly marksNew?: (mark: MarkNew) => void;
   readonly connect: (cluster: Cluster) => Promise<Member>;
   /** Whether the API server is another's, and admission a webhook of it. */
   readonly isGuest: boolean;
@@ -177,7 +178,7 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
     gates.has("FederatedQuotaEnforcement"),
   );
   add(detector, {
-    deps: { interpreter, gates, templates },
+    deps: { interpreter, gates, templates, ...(parts.marksNew === undefined ? {} : { marksNew: parts.marksNew }) },
     options: {
       skippedPropagatingApis: config.skippedPropagatingApis,
       skippedPropagatingNamespaces: config.skippedPropagatingNamespaces,

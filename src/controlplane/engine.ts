@@ -5,7 +5,7 @@ import { createInformers, withRateLimit, restMetrics } from "#client";
 import type { EngineConfig } from "#config";
 import { createManager, type Manager, PATIENT, type Turn, Turns } from "#controller-runtime";
 import { deschedulerController } from "#controllers/descheduler";
-import type { TemplateKinds } from "#controllers/detector";
+import type { MarkNew, TemplateKinds } from "#controllers/detector";
 import { connectEstimators } from "#estimator";
 import type { Interpreter } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
@@ -37,6 +37,8 @@ export interface EngineOptions {
   readonly decisions: DecisionLog;
   /** Kinds whose objects may be templates. */
   readonly templates: TemplateKinds;
+  /** Takes how new templates are marked as they are created, for an API server in this process. */
+  readonly marksNew?: (mark: MarkNew) => void;
   /** Members of the same process, by the endpoint their Cluster names: reached without HTTP. */
   readonly inProcess?: ReadonlyMap<string, Transport>;
   /** Whom the controllers share the thread with, besides each other. */
@@ -125,6 +127,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     members,
     interpreter,
     templates,
+    ...(options.marksNew === undefined ? {} : { marksNew: options.marksNew }),
     connect,
     isGuest: options.isGuest ?? false,
   });

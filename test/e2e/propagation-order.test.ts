@@ -166,6 +166,8 @@ test("[DR-46] more deletions than a share of a member are held, said so, and go 
   await release("member2");
   await eventually(async () => (await present()) === 0);
   expect(await held()).toBe(0);
+  await plane.delete(PropagationPolicy, at("bulk"));
+  await eventually(async () => (await plane.find(PropagationPolicy, at("bulk"))) === undefined);
 });
 
 test("a policy of higher priority that preempts takes the template, in whatever order they come", async () => {

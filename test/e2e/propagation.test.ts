@@ -544,6 +544,38 @@ describe("execution", () => {
     expect((await plane.get(ConfigMap, { namespace: "default", name: "bystander" })).metadata).toEqual(metadata);
   });
 
+  test("a new template is marked by the write that creates it, where it is certain whose it is", async () => {
+    const marks = ({ metadata }: KubeObject) => metadata.annotations?.["propagationpolicy.karmada.io/name"];
+    const kind = { apiVersion: "v1", kind: "ConfigMap" };
+    await plane.create(PropagationPolicy, policyFor("at-once", { ...kind, name: "at-once" }));
+    await plane.create(
+      PropagationPolicy,
+      policyFor("lazily", { ...kind, name: "lazily" }, undefined, { activationPreference: "Lazy" }),
+    );
+    await plane.create(
+      PropagationPolicy,
+      policyFor("waits", { ...kind, name: "waits" }, undefined, { dependentOverrides: ["there-is-none"] }),
+    );
+    const create = (name: string, options: object = {}) =>
+      plane.create(ConfigMap, configMap(name, { a: "1" }), options as never);
+    const shown = await create("at-once", { dryRun: true });
+    expect(marks(shown)).toBeUndefined();
+    const written = await create("at-once");
+    expect(marks(written)).toBe("at-once");
+    await inMember("member1", ConfigMap, "at-once");
+    const after = await plane.get(ConfigMap, { namespace: "default", name: "at-once" });
+    expect(after.metadata.resourceVersion).toBe(written.metadata.resourceVersion);
+    expect(marks(await create("lazily"))).toBeUndefined();
+    await inMember("member1", ConfigMap, "lazily");
+    expect(marks(await create("waits"))).toBeUndefined();
+    expect(marks(await create("nobodys"))).toBeUndefined();
+    await plane.delete(PropagationPolicy, { namespace: "default", name: "at-once" });
+    await eventually(async () =>
+      marks(await plane.get(ConfigMap, { namespace: "default", name: "at-once" })) === undefined ? true : undefined,
+    );
+    expect(marks(await create("at-once-2"))).toBeUndefined();
+  });
+
   test("a suspended policy dispatches nothing until it is resumed", async () => {
     await plane.create(ServiceAccount, {
       apiVersion: "v1",

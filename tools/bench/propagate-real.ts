@@ -15,6 +15,7 @@ const GOAL_STATUS_S = 2;
 /** What each Deployment runs, in each member. */
 const REPLICAS = 1;
 const WARM_UP = 500;
+const WARM_UP_LABEL = "warm-up";
 
 const MEMBER: RealMemberOptions = {
   nodes: 4,
@@ -33,7 +34,6 @@ export const propagateReal: Bench = async ({ scratch, words }) => {
     const onFreshMembers = async <T>(run: string, use: (fleet: RealFleet) => Promise<T>): Promise<T> => {
       const fleet = await startRealFleet(join(scratch, `${size}-${run}`), members, MEMBER);
       try {
-        await warmUp(fleet.inMember(fleet.members[0] as RealMember));
         return await use(fleet);
       } finally {
         await fleet.stop();
@@ -50,17 +50,25 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
   const all = count * members.length;
   const { plane } = fleet;
   const clusterNames = fleet.members.map(({ name }: RealMember) => name);
-  await warmUp(plane);
-  await plane.create(PropagationPolicy, aPropagationPolicy("all", { clusterAffinity: { clusterNames } }));
+  const resourceSelectors = [
+    { apiVersion: "apps/v1", kind: "Deployment" },
+    { apiVersion: "v1", kind: "ConfigMap", labelSelector: { matchLabels: { [WARM_UP_LABEL]: "true" } } },
+  ];
+  await plane.create(
+    PropagationPolicy,
+    aPropagationPolicy("all", { clusterAffinity: { clusterNames } }, "default", { resourceSelectors }),
+  );
+  await warmUp(plane, members);
 
   const followers = members.map((member) => follow(member, "default"));
-  const templates = follow(plane, "default", members.length * REPLICAS);
   const cpuMs = fleet.cpuMs();
   const startedMs = performance.now();
   await manyWriters((n) => plane.create(Deployment, aDeployment(`app-${n}`, REPLICAS)), count);
   const writtenMs = performance.now() - startedMs;
   await until(() => followers.every(({ present }) => present.size >= count), LIMIT_MS);
   const presentMs = Math.max(...followers.map((follower) => follower.presentMs())) - startedMs;
+  // Opened now, so that the control plane does not serve it while it propagates; it begins with what there is.
+  const templates = follow(plane, "default", members.length * REPLICAS);
   await until(() => followers.every(({ ready }) => ready.size >= count), LIMIT_MS);
   await until(() => templates.ready.size >= count, LIMIT_MS);
   const readyMs = Math.max(...followers.map((follower) => follower.readyMs()));
@@ -96,21 +104,36 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
 }
 
 /**
- * Neither the client of this process is to learn its trade in what is measured, nor the server it writes to, nor are
- * connections between them to be opened then: a member in one run, the control plane in the other.
+ * Neither the client of this process is to learn its trade in what is measured, nor the servers on its way, nor are
+ * connections between them to be opened then: each run is warmed by writing ConfigMaps the way it is measured, straight to
+ * the member or through the control plane into it.
  */
-async function warmUp(server: Client): Promise<void> {
+async function warmUp(server: Client, members: readonly Client[]): Promise<void> {
   const metadata = (n: number) => ({ namespace: "default", name: `warm-up-${n}` });
+  const count = async (member: Client) => {
+    const { items } = await member.list(ConfigMap, { namespace: "default" });
+    return items.filter(({ metadata: { name } }) => name?.startsWith("warm-up-")).length;
+  };
+  const all = (wanted: number) =>
+    until(async () => (await Promise.all(members.map(count))).every((present) => present === wanted), LIMIT_MS);
   await manyWriters(
-    (n) => server.create(ConfigMap, { apiVersion: "v1", kind: "ConfigMap", metadata: metadata(n) }),
+    (n) =>
+      server.create(ConfigMap, {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { ...metadata(n), labels: { [WARM_UP_LABEL]: "true" } },
+      }),
     WARM_UP,
   );
+  await all(WARM_UP);
   await manyWriters((n) => server.delete(ConfigMap, metadata(n)), WARM_UP);
+  await all(0);
 }
 
 /** The same objects straight to all members by the same client, beside a control plane with nothing to do; copies a second. */
 async function writeDirectly(fleet: RealFleet, count: number): Promise<number> {
   const members = fleet.members.map((member) => fleet.inMember(member));
+  for (const member of members) await warmUp(member, [member]);
   const followers = members.map((member) => follow(member, "default"));
   const startedMs = performance.now();
   await Promise.all(

@@ -1,12 +1,17 @@
 import type { Interpreter } from "#interpreter";
-import type { ResourceKind } from "#machinery";
+import type { KubeObject, ResourceKind } from "#machinery";
 
 export interface DetectorDeps {
   readonly interpreter: Interpreter;
   readonly gates: ReadonlySet<string>;
   /** Kinds whose objects may be templates, now; tells of changes. */
   readonly templates: TemplateKinds;
+  /** Takes, once the detector runs, by what a new template is marked as it is stored; absent where the API server is elsewhere. */
+  readonly marksNew?: (mark: MarkNew) => void;
 }
+
+/** Gives an object that is about to be created, with the marks of the policy that claims it where that is certain. */
+export type MarkNew = (object: KubeObject) => KubeObject;
 
 /** What the control plane serves, as far as propagation goes. */
 export interface TemplateKinds {

@@ -31,10 +31,11 @@ import {
 import { type KubeObject, objectKey, type ResourceKind, withMetadata } from "#machinery";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
 import { isAsLastSeen, isChangedByMarksOnly } from "./lazy.ts";
+import { markNew } from "./newborn.ts";
 import { isClaimedLazily, reconcile, requestName, stateOf } from "./reconcile.ts";
 import { compileSkippedApis, compileSkippedNamespaces } from "./skip.ts";
 
-export type { DetectorDeps, DetectorOptions, TemplateKinds } from "./context.ts";
+export type { DetectorDeps, DetectorOptions, MarkNew, TemplateKinds } from "./context.ts";
 export { buildBinding, matchPolicy } from "./plan.ts";
 
 const ANY: ResourceKind = { group: "*", version: "*", kind: "*", resource: "*", namespaced: true };
@@ -42,6 +43,8 @@ const claimIds = ({ metadata }: KubeObject) =>
   [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID].flatMap((key) =>
     metadata.labels?.[key] ? [metadata.labels[key]] : [],
   );
+
+const keyOfKind = ({ group, version, resource }: ResourceKind): string => `${group}/${version}/${resource}`;
 
 /** ConfigMaps by which a cluster makes itself known to its own clients: another cluster's would be a lie. */
 const isOwnOfEachCluster = (namespace: string | undefined, name: string | undefined): boolean =>
@@ -84,17 +87,25 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
   const isSkippedNamespace = compileSkippedNamespaces(options.skippedPropagatingNamespaces);
   const state = stateOf(context);
   const { followed } = state;
+  const isSkipped = ({ apiVersion, kind, metadata: { namespace, name } }: KubeObject): boolean =>
+    (namespace !== undefined && isSkippedNamespace(namespace)) ||
+    (apiVersion === "v1" && kind === "ConfigMap" && isOwnOfEachCluster(namespace, name));
+  deps.marksNew?.(
+    markNew(context, (object) => {
+      const kind = deps.templates.find(object.apiVersion, object.kind);
+      return kind !== undefined && followed.has(keyOfKind(kind)) && !isSkipped(object);
+    }),
+  );
   const followAll = () => {
     for (const kind of deps.templates.list()) {
-      const key = `${kind.group}/${kind.version}/${kind.resource}`;
+      const key = keyOfKind(kind);
       if (followed.has(key) || isSkippedApi(kind)) continue;
       followed.set(key, kind);
       context.cache(kind).addIndex("claim", claimIds);
       context.follow(kind, (change) => {
         const { object } = change;
         const { namespace, name = "" } = object.metadata;
-        if (namespace !== undefined && isSkippedNamespace(namespace)) return [];
-        if (kind.group === "" && kind.kind === "ConfigMap" && isOwnOfEachCluster(namespace, name)) return [];
+        if (isSkipped(object)) return [];
         const wakeup = { kind: ANY, namespace, name: requestName(object.apiVersion, object.kind, name) };
         const byMarks = { ...wakeup, name: requestName(object.apiVersion, object.kind, name, "marks") };
         const templateKey = `${namespace ?? ""}/${wakeup.name}`;
