@@ -139,6 +139,10 @@ test("[DR-3] [DR-36] a server, a member of its own process, join, propagation ov
   await eventually(() => isReady("True"), 90_000);
   const asked = (member: string, ...more: string[]) =>
     program.run("simulate", "fault", member, "down", "--kubeconfig", admin, ...more);
+  expect(await fault("far", "throttled")).toMatchObject({
+    code: 1,
+    stderr: "error: throttled: only members within a control plane answer so; this one runs by itself\n",
+  });
   expect((await asked("near")).stderr).toBe('error: there is no cluster "near"\n');
   expect((await asked("far", `--data-dir=${folder}`)).stderr).toBe(
     `error: --data-dir: no simulated member runs in ${folder}\n`,

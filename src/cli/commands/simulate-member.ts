@@ -84,7 +84,12 @@ export function run(words: readonly string[], program: string): Promise<number> 
     });
     const faults = await serveFaults(controlSocket(folder), {
       name,
-      setFaults: (change) => way.setFaults(change),
+      setFaults(change) {
+        // What passes here is encrypted: a way can be broken, and says nothing of its own.
+        if (change.isThrottling === true)
+          throw new Error("throttled: only members within a control plane answer so; this one runs by itself");
+        way.setFaults(change);
+      },
       setNodesReady: (isReady, names) => member.setNodesReady(isReady, names),
       setQuotaFull: (isFull) => member.setQuotaFull(isFull),
     });
