@@ -168,14 +168,22 @@ describe("forms of answers over HTTPS", () => {
       paths: Record<string, Record<string, { "x-kubernetes-group-version-kind": unknown }>>;
     };
     const deployments = "/apis/apps/v1/namespaces/{namespace}/deployments";
-    expect(Object.keys(paths[deployments] ?? {}).sort()).toEqual(["delete", "get", "post"]);
-    expect(Object.keys(paths[`${deployments}/{name}/status`] ?? {}).sort()).toEqual(["get", "patch", "put"]);
+    expect(Object.keys(paths[deployments] ?? {}).sort()).toEqual(["delete", "get", "parameters", "post"]);
+    expect(Object.keys(paths[`${deployments}/{name}/status`] ?? {}).sort()).toEqual([
+      "get",
+      "parameters",
+      "patch",
+      "put",
+    ]);
     expect(paths[`${deployments}/{name}/scale`]?.["get"]?.["x-kubernetes-group-version-kind"]).toEqual({
       group: "autoscaling",
       version: "v1",
       kind: "Scale",
     });
-    expect(paths["/apis/apps/v1/deployments"]).toBeDefined();
+    expect(paths["/apis/apps/v1/deployments"]?.["get"]).toMatchObject({
+      operationId: "listAppsV1DeploymentForAllNamespaces",
+      tags: ["apps_v1"],
+    });
   });
 
   test("metadata alone comes in protobuf, of lists and single objects, built-in and custom", async () => {

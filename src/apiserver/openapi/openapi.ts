@@ -4,6 +4,7 @@ import { schemaNameOf } from "../builtin/definitions.ts";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
+import { type Operation, type PathItem, pathsOf } from "./paths.ts";
 import { type DocumentV2, encodeDocument, schemaV2 } from "./v2.ts";
 
 /** The OpenAPI v3 documents: an index with hashes, and one document a group version, made when first asked for. */
@@ -47,7 +48,7 @@ export class OpenApiDocuments {
       .find(({ name }) => name === group)
       ?.versions.find((entry) => entry.version === version);
     if (found === undefined) return undefined;
-    const body = Buffer.from(JSON.stringify(build(found.definitions)));
+    const body = Buffer.from(JSON.stringify(build(group ?? "", version ?? "", found.definitions)));
     const made = { body, hash: createHash("sha256").update(body).digest("hex").toUpperCase() };
     this.#documents.set(path, made);
     return made;
@@ -67,29 +68,24 @@ export class OpenApiDocuments {
   #documentV2(): DocumentV2 {
     const definitions: Record<string, unknown> = {};
     const paths: Record<string, unknown> = {};
-    for (const { versions } of this.#discovery.groups())
+    for (const { name: group, versions } of this.#discovery.groups())
       for (const entry of versions) {
-        const document = build(entry.definitions);
+        const document = build(group, entry.version, entry.definitions);
         for (const [name, schema] of Object.entries(document.components.schemas))
           definitions[name] ??= schemaV2(schema as JsonSchema);
         for (const [path, item] of Object.entries(document.paths)) paths[path] = pathV2(item);
       }
-    return { swagger: "2.0", info: { title: "Flotilla", version: "v1.36.2" }, paths, definitions };
+    return { swagger: "2.0", info: INFO, paths, definitions };
   }
-}
-
-interface Operation {
-  readonly responses: unknown;
-  readonly "x-kubernetes-action": string;
-  readonly "x-kubernetes-group-version-kind": unknown;
 }
 
 const FORMS = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /** What can be done at a path, in the old form. */
-function pathV2(item: Readonly<Record<string, Operation>>): Readonly<Record<string, unknown>> {
+function pathV2(item: PathItem): Readonly<Record<string, unknown>> {
+  const operations = Object.entries(item).filter((entry): entry is [string, Operation] => entry[0] !== "parameters");
   return Object.fromEntries(
-    Object.entries(item).map(([method, operation]) => [
+    operations.map(([method, operation]) => [
       method,
       {
         produces: FORMS,
@@ -101,101 +97,94 @@ function pathV2(item: Readonly<Record<string, Operation>>): Readonly<Record<stri
   );
 }
 
-const PARAMETERS = [
-  { name: "dryRun", in: "query", schema: { type: "string", uniqueItems: true } },
-  { name: "fieldManager", in: "query", schema: { type: "string", uniqueItems: true } },
-  { name: "fieldValidation", in: "query", schema: { type: "string", uniqueItems: true } },
-];
+const META = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+const REFERENCE = "#/components/schemas/";
+const INFO = { title: "Kubernetes", version: "1.36" };
+const TOKENS = {
+  BearerToken: {
+    type: "apiKey",
+    description: "Bearer Token authentication",
+    name: "authorization",
+    in: "header",
+  },
+};
 
-function build(definitions: readonly ResourceDefinition[]) {
+/** Kinds that every group has. Each document says of its own group so. */
+const EVERYWHERE: readonly string[] = [`${META}DeleteOptions`, `${META}WatchEvent`];
+
+const ofGroup = (schema: JsonSchema, kind: string, group: string, version: string): JsonSchema => {
+  const core = { group: "", version: "v1", kind };
+  return {
+    ...schema,
+    "x-kubernetes-group-version-kind": group === "" ? [core] : [core, { group, version, kind }],
+  } as JsonSchema;
+};
+
+/** What is published of a kind whose schema is not one of Kubernetes' own. */
+function publishedSchema({ kind: { group, version, kind }, schema }: ResourceDefinition): JsonSchema {
+  const source = (schema?.source ?? {
+    type: "object",
+    "x-kubernetes-preserve-unknown-fields": true,
+  }) as JsonSchema;
+  return {
+    ...source,
+    properties: {
+      apiVersion: { type: "string", description: "The version of this representation of the object." },
+      kind: { type: "string", description: "The kind of this object." },
+      ...source.properties,
+      metadata: {
+        description: "Standard object metadata.",
+        allOf: [{ $ref: `${REFERENCE}${META}ObjectMeta` }],
+      },
+    },
+    "x-kubernetes-group-version-kind": [{ group, version, kind }],
+  } as JsonSchema;
+}
+
+const listSchema = (group: string, version: string, kind: string, item: string): JsonSchema =>
+  ({
+    type: "object",
+    description: `A list of ${kind}.`,
+    required: ["items"],
+    properties: {
+      apiVersion: { type: "string", description: "The version of this representation of the list." },
+      items: { type: "array", description: "The objects.", items: { $ref: `${REFERENCE}${item}` } },
+      kind: { type: "string", description: "The kind of this list." },
+      metadata: { description: "Standard list metadata.", allOf: [{ $ref: `${REFERENCE}${META}ListMeta` }] },
+    },
+    "x-kubernetes-group-version-kind": [{ group, version, kind: `${kind}List` }],
+  }) as unknown as JsonSchema;
+
+const customName = (group: string, version: string, kind: string) =>
+  `${group.split(".").reverse().join(".")}.${version}.${kind}`;
+
+/** The document of one version of a group: its paths, and the schemas they name. */
+function build(group: string, version: string, definitions: readonly ResourceDefinition[]) {
   const schemas: Record<string, unknown> = {};
-  const paths: Record<string, Record<string, Operation>> = {};
-  const include = (name: string) => {
-    if (schemas[name] !== undefined) return;
-    const schema = builtinSchemas()[name];
-    if (schema === undefined) return;
-    schemas[name] = schema;
+  const include = (name: string, schema: JsonSchema | undefined = builtinSchemas()[name]): void => {
+    if (schemas[name] !== undefined || schema === undefined) return;
+    schemas[name] = EVERYWHERE.includes(name) ? ofGroup(schema, name.slice(META.length), group, version) : schema;
     for (const match of JSON.stringify(schema).matchAll(/#\/components\/schemas\/([^"]+)/g))
       include(match[1] as string);
   };
-  include("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
-  include("io.k8s.apimachinery.pkg.apis.meta.v1.Status");
-  for (const definition of definitions) {
-    const { group, version, kind, resource, namespaced } = definition.kind;
-    const gvk = { group, version, kind };
-    let name = schemaNameOf(group, version, kind);
-    if (name !== undefined) include(name);
-    else {
-      name = `${group.split(".").reverse().join(".")}.${version}.${kind}`;
-      include("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
-      const source = (definition.schema?.source ?? {
-        type: "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-      }) as JsonSchema;
-      schemas[name] = {
-        ...source,
-        properties: {
-          apiVersion: { type: "string", description: "The version of this representation of the object." },
-          kind: { type: "string", description: "The kind of this object." },
-          ...source.properties,
-          metadata: {
-            description: "Standard object metadata.",
-            allOf: [{ $ref: "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" }],
-          },
-        },
-        "x-kubernetes-group-version-kind": [gvk],
-      };
+  const own = new Map(definitions.map((definition) => [definition.kind.kind, definition]));
+  const refer = (inGroup: string, inVersion: string, kind: string): { readonly $ref: string } => {
+    const found = schemaNameOf(inGroup, inVersion, kind) ?? (inGroup === "" ? META + kind : "");
+    if (builtinSchemas()[found] !== undefined) {
+      include(found);
+      return { $ref: REFERENCE + found };
     }
-    const ref = { $ref: `#/components/schemas/${name}` };
-    const body = { content: { "*/*": { schema: ref } } };
-    const answers = { "200": { description: "OK", content: { "application/json": { schema: ref } } } };
-    const operation = (action: string, extra: object = {}): Operation => ({
-      responses: answers,
-      "x-kubernetes-action": action,
-      "x-kubernetes-group-version-kind": gvk,
-      ...extra,
-    });
-    const root = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
-    const base = `${root}${namespaced ? "/namespaces/{namespace}" : ""}/${resource}`;
-    paths[base] = {
-      get: operation("list"),
-      post: operation("post", { parameters: PARAMETERS, requestBody: body }),
-      ...(definition.verbs.includes("deletecollection")
-        ? { delete: operation("deletecollection", { parameters: [PARAMETERS[0]] }) }
-        : {}),
-    };
-    if (namespaced) paths[`${root}/${resource}`] = { get: operation("list") };
-    for (const subresource of definition.subresources) {
-      const own = {
-        group: subresource.kind.group || group,
-        version: subresource.kind.version || version,
-        kind: subresource.kind.kind,
-      };
-      const ownName = schemaNameOf(own.group, own.version, own.kind);
-      if (ownName !== undefined) include(ownName);
-      const schema = ownName === undefined ? ref : { $ref: `#/components/schemas/${ownName}` };
-      const part = (action: string, extra: object = {}): Operation => ({
-        responses: { "200": { description: "OK", content: { "application/json": { schema } } } },
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": own,
-        ...extra,
-      });
-      const sent = { parameters: PARAMETERS, requestBody: { content: { "*/*": { schema } } } };
-      paths[`${base}/{name}/${subresource.name}`] = {
-        ...(subresource.verbs.includes("get") ? { get: part("get") } : {}),
-        ...(subresource.verbs.includes("update") ? { put: part("put", sent) } : {}),
-        ...(subresource.verbs.includes("create") ? { post: part("post", sent) } : {}),
-        ...(subresource.verbs.includes("patch") ? { patch: part("patch", { parameters: PARAMETERS }) } : {}),
-      };
+    const name = customName(inGroup, inVersion, kind);
+    const definition = own.get(kind);
+    const listed = own.get(kind.replace(/List$/, ""));
+    if (definition !== undefined) include(name, publishedSchema(definition));
+    else if (listed !== undefined) {
+      const item = refer(inGroup, inVersion, listed.kind.kind).$ref.slice(REFERENCE.length);
+      include(name, listSchema(inGroup, inVersion, listed.kind.kind, item));
     }
-    paths[`${base}/{name}`] = {
-      get: operation("get"),
-      put: operation("put", { parameters: PARAMETERS, requestBody: body }),
-      patch: operation("patch", {
-        parameters: [...PARAMETERS, { name: "force", in: "query", schema: { type: "boolean", uniqueItems: true } }],
-      }),
-      delete: operation("delete", { parameters: [PARAMETERS[0]] }),
-    };
-  }
-  return { openapi: "3.0.0", info: { title: "Flotilla", version: "v1.36.2" }, paths, components: { schemas } };
+    return { $ref: REFERENCE + name };
+  };
+  const paths = pathsOf(group, version, definitions, refer);
+  const sorted = Object.fromEntries(Object.entries(schemas).sort(([one], [other]) => (one < other ? -1 : 1)));
+  return { openapi: "3.0.0", info: INFO, paths, components: { schemas: sorted, securitySchemes: TOKENS } };
 }
