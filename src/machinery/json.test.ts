@@ -9,6 +9,7 @@ it.each([
     '{"a":9007199254740993,"b":": 9007199254740993","c":"\\\\\\" ,9007199254740995"}',
   ],
   ["in lists", "[9007199254740993,[9007199254740995],0]"],
+  ["beside texts that look like a marked number", '{"a":9007199254740993,"b":"\\u00015","c":"\\u00027"}'],
   ["beside a text that begins with a mark", '{"a":9007199254740993,"b":"\\u0001x"}'],
 ])("keeps %s", (_title, text) => {
   expect(writeJson(parseJson(text))).toBe(text.replace("1e20", "100000000000000000000"));

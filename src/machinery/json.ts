@@ -5,6 +5,9 @@
 
 /** Stands before the digits of such a number while JSON's own reader and writer see a text in its place. */
 const MARKS = ["\u0001", "\u0002", "\u0003", "\u0004"] as const;
+const MARKED = Object.fromEntries(
+  MARKS.map((mark) => [mark, new RegExp(`"${escaped(mark).replace("\\", "\\\\")}(-?\\d+)"`, "g")]),
+) as Readonly<Record<(typeof MARKS)[number], RegExp>>;
 const CANDIDATE = /[:,[\s]-?[1-9]\d{15}/;
 /** Texts are passed over; numbers are taken whole. */
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
@@ -24,7 +27,9 @@ export function parseJson(text: string): unknown {
   ) as unknown;
 }
 
-const escaped = (mark: string) => JSON.stringify(mark).slice(1, -1);
+function escaped(mark: string): string {
+  return JSON.stringify(mark).slice(1, -1);
+}
 
 function isLarge(token: string): boolean {
   return /^-?\d{16,19}$/.test(token) && wholeNumber(BigInt(token)) === undefined && isInRange(BigInt(token));
@@ -38,31 +43,40 @@ const wholeNumber = (value: bigint): number | undefined =>
 export const asJsonNumber = (value: bigint): number | bigint =>
   wholeNumber(value) ?? (isInRange(value) ? value : Number(value));
 
-let isExact = false;
-let hasLarge = false;
+/** The mark large numbers are written with now; absent while nobody asked for their digits. */
+let writtenWith: string | undefined;
+let written = 0;
 
 // Whoever writes JSON without this module loses digits, as with any double, but does not fail.
 Object.defineProperty(BigInt.prototype, "toJSON", {
   configurable: true,
   writable: true,
   value(this: bigint): unknown {
-    if (!isExact) return Number(this);
-    hasLarge = true;
-    return `${MARKS[0]}${this}`;
+    if (writtenWith === undefined) return Number(this);
+    written++;
+    return `${writtenWith}${this}`;
   },
 });
 
-const MARKED = new RegExp(`"${escaped(MARKS[0]).replace("\\", "\\\\")}(-?\\d+)"`, "g");
-
 /** Writes JSON; `replace` may change members, as with `JSON.stringify`. */
 export function writeJson(value: unknown, replace?: (key: string, value: unknown) => unknown): string {
-  isExact = true;
-  hasLarge = false;
-  let text: string;
-  try {
-    text = JSON.stringify(value, replace);
-  } finally {
-    isExact = false;
+  for (const mark of MARKS) {
+    writtenWith = mark;
+    written = 0;
+    let text: string;
+    try {
+      text = JSON.stringify(value, replace);
+    } finally {
+      writtenWith = undefined;
+    }
+    if (written === 0) return text;
+    let found = 0;
+    const exact = text.replace(MARKED[mark], (_marked, digits: string) => {
+      found++;
+      return digits;
+    });
+    // A text that looks like a marked number is to stay a text.
+    if (found === written) return exact;
   }
-  return hasLarge ? text.replace(MARKED, "$1") : text;
+  return JSON.stringify(value, replace);
 }
