@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { CertificateSigningRequest, ClusterRole, Deployment, Lease, Secret } from "#apis/kubernetes";
+import { CertificateSigningRequest, ClusterRole, ConfigMap, Deployment, Lease, Secret } from "#apis/kubernetes";
 import { Cluster, PropagationPolicy } from "#apis/karmada";
 import { parseKubeconfig, resolveContext } from "#certs";
 import type { Client } from "#client";
@@ -59,9 +59,15 @@ afterAll(async () => {
 async function newRegistration(): Promise<{ id: string; begin: (...more: readonly string[]) => Promise<Finished> }> {
   const printed = await program.run("token", "create", "--kubeconfig", admin, "--print-register-command");
   const [, , address = "", ...access] = printed.stdout.trim().split(" ");
+  const id = (access[1] ?? "").slice(0, 6);
+  // The one that is not waited for long finds the token's signature there.
+  await eventually(async () => {
+    const info = await plane.get(ConfigMap, { namespace: "kube-public", name: "cluster-info" });
+    return info.data?.[`jws-kubeconfig-${id}`] !== undefined;
+  }, LIMIT_MS);
   const begin = (...more: readonly string[]) =>
     program.run("register", address, ...access, "--kubeconfig", memberConfig, "--cluster-name=edge", ...more);
-  return { id: (access[1] ?? "").slice(0, 6), begin };
+  return { id, begin };
 }
 const requests = async (prefix: string) =>
   (await plane.list(CertificateSigningRequest)).items.filter(
