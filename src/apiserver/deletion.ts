@@ -26,6 +26,10 @@ export function planDeletion(
   options: DeleteOptions,
   nowMs: number,
 ): DeletionPlan {
+  const isMarked = old.metadata.deletionTimestamp !== undefined;
+  // A namespace goes at the second time at the earliest, and stays as it is while its spec holds it.
+  const isNamespace = definition.origin === "builtin" && old.kind === "Namespace";
+  if (isNamespace && isMarked && hasSpecFinalizers(old)) return { type: "keep", object: old };
   const grace = definition.strategy.gracePeriodSeconds?.(old, options.gracePeriodSeconds) ?? 0;
   const asked =
     options.propagationPolicy ??
@@ -36,14 +40,15 @@ export function planDeletion(
   // What has a finalizer of its own ends by it, whatever becomes of dependents.
   const isOwnEnd = deletionFinalizer !== undefined && old.metadata.deletionTimestamp === undefined;
   const policy = isOwnEnd ? undefined : (asked ?? (isDecided ? undefined : definition.strategy.dependentsByDefault));
-  if (policy !== undefined) {
-    finalizers = finalizers.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
-    if (policy === "Orphan") finalizers.push(ORPHAN);
-    if (policy === "Foreground") finalizers.push(FOREGROUND);
+  const deciding = finalizers.filter((finalizer) => finalizer === ORPHAN || finalizer === FOREGROUND);
+  const wanted = policy === "Orphan" ? [ORPHAN] : policy === "Foreground" ? [FOREGROUND] : [];
+  // What is decided that way already stays where it stands.
+  if (policy !== undefined && !deepEqual(deciding, wanted)) {
+    const others = finalizers.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
+    finalizers = isNamespace ? [...wanted, ...others] : [...others, ...wanted];
   }
   if (isOwnEnd) finalizers = [...finalizers.filter((finalizer) => finalizer !== deletionFinalizer), deletionFinalizer];
-  const isHeld = finalizers.length > 0 || hasSpecFinalizers(old);
-  const isMarked = old.metadata.deletionTimestamp !== undefined;
+  const isHeld = finalizers.length > 0 || hasSpecFinalizers(old) || (isNamespace && !isMarked);
   if (!isHeld && grace === 0) return { type: "remove" };
   const presentGrace = old.metadata.deletionGracePeriodSeconds ?? 0;
   const isShorter = isMarked && grace < presentGrace;

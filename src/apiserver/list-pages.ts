@@ -107,6 +107,8 @@ export function checkListOptions(
 export interface ContinuePoint {
   readonly revision: number | "present";
   readonly afterKey: string;
+  /** Whether the key itself belongs to what comes. */
+  readonly isIncluded?: boolean;
 }
 
 /** What the keys of a list begin with: they are known by what comes behind. */
@@ -132,13 +134,13 @@ export function readToken(token: string): ContinuePoint {
   if (!isJsonObject(value)) throw refuse("it holds no object");
   const { v, rv, start } = value;
   if (v !== TOKEN_VERSION) throw refuse(`server does not recognize this encoded version ${String(v ?? "")}`);
-  if (!Number.isSafeInteger(rv) || (rv as number) === 0 || (rv as number) < -1)
+  if (!Number.isSafeInteger(rv) || (rv as number) === 0)
     throw refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   if (typeof start !== "string" || start === "") throw refuse("encoded start key empty (version meta.k8s.io/v1)");
   if (start.split("/").includes("..")) throw refuse(start);
   return {
-    revision: rv === -1 ? "present" : (rv as number),
-    afterKey: start.endsWith("\u0000") ? start.slice(0, -1) : start,
+    revision: (rv as number) < 0 ? "present" : (rv as number),
+    ...(start.endsWith("\u0000") ? { afterKey: start.slice(0, -1) } : { afterKey: start, isIncluded: true }),
   };
 }
 

@@ -187,7 +187,10 @@ export function validateMetadata(
   const only = (first: FieldError[]): MetadataErrors => ({ first, between: [] });
   if (old === undefined) return only([...errors, ...maps, ...finalizers.names, ...finalizers.standard]);
   const fixed = [...addedFinalizerErrors(metadata, old.metadata), ...immutableErrors(metadata, old.metadata)];
-  if (definition.origin !== "builtin") return only([...fixed, ...maps, ...finalizers.names]);
+  if (definition.origin !== "builtin") {
+    const isWhole = definition.origin === "custom" && subresource !== "status";
+    return only([...(isWhole ? [...maps, ...fixed, ...maps] : []), ...fixed, ...maps, ...finalizers.names]);
+  }
   if (maps.length + fixed.length + finalizers.names.length + finalizers.standard.length === 0) return only([]);
   const { group, resource } = definition.kind;
   const key = group === "" ? resource : `${group}/${resource}`;
@@ -636,8 +639,9 @@ export function metadataForUpdate(
     if (metadata[field] !== undefined) result[field] = metadata[field];
   for (const field of CLIENTS_OWN) if (!isEmpty(metadata[field])) result[field] = metadata[field];
   // An empty list is the word for forgetting all owners, as one entry that says nothing is; saying nothing of them is not.
+  // In custom resources it says nothing.
   const managedFields =
-    metadata.managedFields?.length === 0
+    metadata.managedFields?.length === 0 && definition.origin === "builtin"
       ? [{}]
       : isEmpty(metadata.managedFields)
         ? present.managedFields

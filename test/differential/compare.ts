@@ -30,6 +30,7 @@ const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g;
 /** A port of nodes among those of a Service. */
 const NODE_PORT_CELL = /:3[0-2]\d{3}\//g;
 const AGE_CELL = /^(?:\d+[smhdy])+$|^<invalid>$/;
+const SHOWN_BEFORE = 80;
 const SHOWN_MAX = Number(process.env["SHOWN_MAX"] ?? 300);
 
 /** What differs between two answers to one request; nothing when they are the same. */
@@ -83,7 +84,16 @@ function walk(path: string, real: unknown, ours: unknown, differences: Differenc
     return;
   }
   const [left, right] = [show(real), show(ours)];
-  if (left !== right) differences.push({ path, real: left.slice(0, SHOWN_MAX), ours: right.slice(0, SHOWN_MAX) });
+  if (left !== right) differences.push({ path, ...shownApart(left, right) });
+}
+
+/** Two long texts from shortly before the place where they part. */
+function shownApart(real: string, ours: string): { readonly real: string; readonly ours: string } {
+  let at = 0;
+  while (at < real.length && real[at] === ours[at]) at++;
+  const from = at < SHOWN_MAX / 2 ? 0 : at - SHOWN_BEFORE;
+  const [left, right] = [real, ours].map((text) => `${from === 0 ? "" : "…"}${text.slice(from, from + SHOWN_MAX)}`);
+  return { real: left as string, ours: right as string };
 }
 
 /** Elements are matched by what names them, so that one that is missing does not make all behind it differ. */
@@ -231,7 +241,9 @@ function normaliseMembers(value: Readonly<Record<string, unknown>>, path: readon
   if (value["kind"] === "Status" && path.length === 0 && hasMistakesByChance(value))
     return normaliseValue(withSortedMistakes(value), ["sorted"]);
   const result: Record<string, unknown> = {};
-  for (const [key, item] of Object.entries(value)) {
+  for (const [written, item] of Object.entries(value)) {
+    // Owners of what a uid names are noted under it.
+    const key = written.startsWith("k:{") ? mask(written) : written;
     if ((key === "resourceVersion" || key === "observedResourceVersion") && typeof item === "string" && item !== "")
       result[key] = "<version>";
     // When and with what a server was built says nothing about it.
@@ -264,11 +276,13 @@ function normaliseMembers(value: Readonly<Record<string, unknown>>, path: readon
 
 /** What does not fit the types of a kind is told in the order of Go's maps, which is another one each time. */
 const hasTypesByChance = ({ message }: Readonly<Record<string, unknown>>): boolean =>
-  typeof message === "string" && /^failed to create typed patch object .*: errors:\n/.test(message);
+  typeof message === "string" && /^failed to create typed patch object /.test(message);
+/** Of the members of a map that nobody declares one is told. */
+const UNDECLARED = /\.[^.\s]+: field(?= not declared in schema)/g;
 
 const sortedLines = (text: string): string => {
   const [head = "", ...lines] = text.split("\n");
-  return [head, ...lines.sort()].join("\n");
+  return [head, ...lines.sort()].join("\n").replace(UNDECLARED, ".<one of them>: field");
 };
 
 /** Kubernetes walks schemas of custom resources in an order that is another one each time. */

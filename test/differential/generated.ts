@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { prelude } from "./generators/common.ts";
 import { patching } from "./generators/patching.ts";
 import { questions } from "./generators/queries.ts";
+import { sequences } from "./generators/sequences.ts";
 import { surroundings } from "./generators/wire.ts";
 import { type Json, mutationsOf, readSamples, type Sample } from "./mutations.ts";
 import { parseScripts, type Script } from "./script.ts";
@@ -216,13 +217,14 @@ const generators: Readonly<Record<string, fc.Arbitrary<readonly string[]>>> = {
   ...patching,
   ...questions,
   ...surroundings,
+  ...sequences,
 };
 
 export const generatedTitles = Object.keys(generators);
 
 /** How many scripts of a kind are played where nobody says: objects have more places than requests. */
 export const usualRuns = (title: string): number =>
-  title in patching || title in questions || title in surroundings ? 60 : 240;
+  title in sequences ? 30 : title in patching || title in questions || title in surroundings ? 60 : 240;
 
 /** What is played before all others: some of them ask about kinds that it makes. */
 export const preludeScript = (): Script => scriptOf("what generators need", prelude);

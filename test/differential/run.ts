@@ -23,6 +23,8 @@ interface Outcome {
 }
 
 const AT_ONCE = 6;
+/** How much of a request is shown. */
+const LINE_MAX = Number(process.env["LINE_MAX"] ?? 240);
 const GENERATED = "generated";
 const folder = new URL("scripts/", import.meta.url);
 
@@ -169,7 +171,7 @@ function report(
       const kind = `${difference.path.replace(/\.\d+|\[[^\]]*\]/g, "[]")}: ${difference.real.slice(0, 80)} / ${difference.ours.slice(0, 80)}`;
       frequent.set(kind, (frequent.get(kind) ?? 0) + 1);
       if (step !== shownStep)
-        lines.push(`  ${step}. ${(script.steps[step - 1]?.line ?? "").replace(/\n/g, " ").slice(0, 240)}`);
+        lines.push(`  ${step}. ${(script.steps[step - 1]?.line ?? "").replace(/\n/g, " ").slice(0, LINE_MAX)}`);
       shownStep = step;
       lines.push(`     ${difference.path}\n       real  ${difference.real}\n       ours  ${difference.ours}`);
     }

@@ -129,6 +129,30 @@ describe("server-side apply", () => {
     expect((await apply(undefined, thing(), "one")).metadata.managedFields).toBeUndefined();
   });
 
+  it.each([
+    ["what is applied stands in the order it was applied in", "acbde", "ca", "cbdea"],
+    ["what nobody applied follows what it followed", "eb", "aecd", "aebcd"],
+    ["what comes first and is not applied stays first", "b", "daec", "bdaec"],
+    ["items that changed places take nothing along", "deba", "cdae", "cdbae"],
+    ["lists that share nothing stand one behind the other", "ecda", "b", "ecdab"],
+  ])("merges lists so that %s", async (_sentence, present, applied, merged) => {
+    const pairs = (text: string) => [...text].map((a) => ({ a, b: "x" }));
+    const first = await apply(undefined, spec({ pairs: pairs(present), tags: [...present] }), "one");
+    const second = await apply(first, spec({ pairs: pairs(applied), tags: [...applied] }), "two", { force: true });
+    expect((second as { spec?: unknown }).spec).toEqual({ pairs: pairs(merged), tags: [...merged] });
+  });
+
+  it("removes an item with what others own in it", async () => {
+    const first = await apply(undefined, spec({ pairs: [{ a: "1", b: "1" }], note: "x" }), "one");
+    const changed = await trackUpdate(
+      first,
+      thing({ spec: { pairs: [{ a: "1", b: "1", c: "z" }], note: "x" } }),
+      kind,
+      by("two"),
+    );
+    expect(((await apply(changed, spec({ note: "x" }), "one")) as { spec?: unknown }).spec).toEqual({ note: "x" });
+  });
+
   it("removes what its manager no longer applies, unless another one owns it", async () => {
     const first = await apply(
       undefined,

@@ -52,8 +52,6 @@ const UNOWNED = new Set([
   "resourceVersion",
   "generation",
   "creationTimestamp",
-  "deletionTimestamp",
-  "deletionGracePeriodSeconds",
   "managedFields",
   "selfLink",
 ]);
@@ -72,6 +70,10 @@ function owned(object: KubeObject, isKept = false): Readonly<Record<string, unkn
   );
   return { metadata, ...copyWithout(object, "apiVersion", "kind", "metadata") };
 }
+
+/** A new object does not go yet, whatever it says. */
+const withoutEnd = (object: KubeObject): KubeObject =>
+  withMetadata(object, { deletionTimestamp: undefined, deletionGracePeriodSeconds: undefined });
 
 /** Fields a request can write: the status through its subresource alone, everything else through the object. */
 function writable(
@@ -123,7 +125,7 @@ export async function applyManaged(
   findVersion: FindVersion = () => undefined,
 ): Promise<KubeObject> {
   const { schema } = kind;
-  const wanted = owned(applied);
+  const wanted = owned(live === undefined ? withoutEnd(applied) : applied);
   const mine = writable(fieldsOf(wanted, schema), kind, manager.subresource);
   if (live === undefined)
     return withMetadata(applied, {
@@ -163,7 +165,7 @@ export async function applyManaged(
   });
   if (conflicts.length > 0 && !manager.force) throw conflictError(conflicts);
   const left = others.flatMap((owner, at) => without(without([owner], taken[at]?.changed), taken[at]?.removed));
-  const isSame = allChanged === undefined && allRemoved === undefined;
+  const isSame = deepEqual(present, merged) && saysNothingElse(applied, live);
   // A write that changes no field does not move the time of its manager.
   const { time: _time, ...timeless } = newEntry(manager, "Apply");
   const entry = isSame ? (before?.entry ?? timeless) : newEntry(manager, "Apply");
@@ -301,6 +303,12 @@ function typeMistake(object: KubeObject, { schema }: OwnedKind, allowsRepeated =
   return errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
 }
 
+/** Whether what an applied object says of metadata that nobody owns is what the present one says. */
+const saysNothingElse = ({ metadata }: KubeObject, live: KubeObject): boolean =>
+  Object.entries(metadata ?? {}).every(
+    ([key, value]) => !UNOWNED.has(key) || deepEqual(value, live.metadata[key as keyof ObjectMeta]),
+  );
+
 /** Fields that still are what kubectl applied on the client's side. Where that cannot be read as the kind, there are none. */
 function appliedLast(
   live: KubeObject,
@@ -412,12 +420,15 @@ async function tracked(
   const known = forgets ? [] : ((isReset(sent) ? undefined : usable(sent)) ?? readOwners(stored) ?? []);
   // Nobody cares for the owners of an object that has none, until somebody applies it.
   if (before !== undefined && known.length === 0) return withMetadata(after, { managedFields: undefined });
-  // What is wrong now was wrong before: a new mistake would be refused.
-  const mistake = before === undefined || kind.isLoose !== true ? undefined : typeMistake(before, kind, true);
-  if (mistake !== undefined) throw new Untold(mistake);
+  // What was wrong before may stay; what a part of the object says of the rest is wrong, and left out later.
+  for (const object of kind.isLoose === true ? [before, after] : []) {
+    const mistake = object === undefined ? undefined : typeMistake(object, kind, true);
+    if (mistake !== undefined) throw new Untold(mistake);
+  }
   const owners = known.filter(isOfGroup(manager));
   const past = before === undefined ? { metadata: {}, ...kind.empty } : owned(before);
-  const comparison = compare(past, owned(after, true), schema);
+  const now = owned(before === undefined ? withoutEnd(after) : after, true);
+  const comparison = compare(past, now, schema);
   const changed = writable(comparison.changed, kind, manager.subresource);
   const removed = writable(comparison.removed, kind, manager.subresource);
   const self = owners.find((owner) => isBy(manager, "Update", owner));

@@ -1,4 +1,4 @@
-import { isJsonObject } from "#machinery";
+import { isJsonObject, writeJson } from "#machinery";
 
 /**
  * Sets of fields in the form of `managedFields.fieldsV1`: a tree whose keys are `f:name`, `k:{"key":"value"}` and
@@ -85,8 +85,18 @@ export function shownElement(element: string): string {
 
 export const shownKeys = (keys: Readonly<Record<string, unknown>>): string =>
   Object.entries(keys)
-    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .map(([key, value]) => `${key}=${shownKey(value)}`)
     .join(",");
+
+/** A key that is no scalar is a mistake, and shown in a form of its own. */
+function shownKey(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(shownKey).join(",")}]`;
+  if (!isJsonObject(value)) return writeJson(value);
+  return Object.entries(value)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([name, member]) => `${name}=${shownKey(member)}`)
+    .join("");
+}
 
 const DEPTH_MAX = 200;
 

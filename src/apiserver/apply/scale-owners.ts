@@ -35,7 +35,7 @@ export function ownersAfterScale(
   entries: readonly ManagedFieldsEntry[],
   ofScale: readonly ManagedFieldsEntry[],
   pathIn: ReplicasPath,
-  apiVersion: string,
+  { apiVersion, isCustom }: { readonly apiVersion: string; readonly isCustom: boolean },
 ): readonly ManagedFieldsEntry[] | undefined {
   const owners: Owner[] = [];
   const left = new Set((readOwners(ofScale) ?? []).filter((owner) => isOwnedBy(owner, REPLICAS)));
@@ -57,10 +57,18 @@ export function ownersAfterScale(
   }
   for (const { entry } of left) {
     const { time: _time, ...timeless } = entry;
+    // Whoever owns other fields of a custom object by the same name keeps those, and loses the replicas.
+    if (isCustom && owners.some((owner) => isSameOwner(owner.entry, { ...timeless, apiVersion }))) continue;
     owners.push({ entry: { ...timeless, apiVersion }, fields: fieldAt(pathIn(apiVersion) ?? REPLICAS) });
   }
   return writeOwners(owners);
 }
+
+const isSameOwner = (one: ManagedFieldsEntry, other: ManagedFieldsEntry): boolean =>
+  one.operation === other.operation &&
+  one.manager === other.manager &&
+  one.apiVersion === other.apiVersion &&
+  one.subresource === other.subresource;
 
 const isSameApplier = ({ entry: one }: Owner, { entry: other }: Owner): boolean =>
   one.operation === "Apply" &&

@@ -35,7 +35,8 @@ function elementOf(item: unknown, kind: "map" | "set", keys: readonly string[], 
   if (kind === "set") return `v:${writeJson(item)}`;
   const named: Record<string, unknown> = {};
   for (const key of keys) {
-    const value = isJsonObject(item) ? (own(item, key) ?? schema?.items?.property(key)?.defaultValue) : undefined;
+    const given = isJsonObject(item) ? own(item, key) : undefined;
+    const value = given === undefined ? schema?.items?.property(key)?.defaultValue : given;
     if (value !== undefined) named[key] = value;
   }
   return `k:${writeJson(named)}`;
@@ -43,13 +44,19 @@ function elementOf(item: unknown, kind: "map" | "set", keys: readonly string[], 
 
 /** Why an item cannot be told from others by its keys; one key of several is enough. */
 function keyMistake(item: unknown, keys: readonly string[], schema: Schema): string | undefined {
-  if (!isJsonObject(item)) return "may not have non-map elements";
+  if (item === null) return "associative list with keys may not have a null element";
+  if (!isJsonObject(item)) return "associative list with keys may not have non-map elements";
   const isThere = (key: string) =>
     own(item, key) !== undefined || schema.items?.property(key)?.defaultValue !== undefined;
   if (keys.some(isThere)) return undefined;
-  return keys.length === 1
-    ? `has an element that omits key field ${JSON.stringify(keys[0])} (and doesn't have default value)`
-    : `has an element that omits all key fields [${keys.map((key) => JSON.stringify(key)).join(" ")}] (and doesn't have default values for any key fields)`;
+  return `associative list with keys has an element that omits all key fields [${keys.map((key) => JSON.stringify(key)).join(" ")}] (and doesn't have default values for any key fields)`;
+}
+
+/** Why an item of a set cannot be told from others by its value. */
+function memberMistake(item: unknown): string | undefined {
+  if (item === null) return "associative list without keys has an element that's an explicit null";
+  if (Array.isArray(item)) return "not supported: associative list with lists as elements";
+  return isJsonObject(item) ? "associative list without keys has an element that's a map type" : undefined;
 }
 
 /** Items by what identifies them; `undefined` for a list that is one value. */
@@ -82,11 +89,10 @@ function ownableItemsOf(list: readonly unknown[], schema: Schema | undefined): M
   const kind = listKind(schema);
   if (items === undefined || schema === undefined || kind === "atomic") return items;
   const keys = listKeys(schema);
-  if (kind === "map")
-    for (const item of items.values()) {
-      const mistake = keyMistake(item, keys, schema);
-      if (mistake !== undefined) throw new Untold(mistake);
-    }
+  for (const item of items.values()) {
+    const mistake = kind === "map" ? keyMistake(item, keys, schema) : memberMistake(item);
+    if (mistake !== undefined) throw new Untold(mistake);
+  }
   if (items.size === list.length) return items;
   const groups = new Map<string, unknown[]>();
   for (const item of list) {
@@ -112,7 +118,7 @@ export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = f
     const children: Record<string, FieldSet> = {};
     for (const [key, member] of Object.entries(value))
       if (member !== undefined && (isWhole || !ownsNothing(member, schema?.property(key))))
-        children[`f:${key}`] = fieldsOf(member, schema?.property(key), isWhole);
+        children[`f:${key}`] = fieldsOf(member, schema?.property(key), isWhole || isUndescribed(schema, key));
     return nodeOf(isWhole, children) ?? LEAF;
   }
   if (Array.isArray(value)) {
@@ -127,6 +133,10 @@ export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = f
   }
   return LEAF;
 }
+
+/** Whether a schema takes a member and says nothing of it: what is in there is owned with what holds it. */
+const isUndescribed = (schema: Schema | undefined, key: string): boolean =>
+  schema !== undefined && schema.property(key) === undefined;
 
 /** The fields in which two values differ. */
 export interface Comparison {
@@ -161,7 +171,10 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
     const past = ownableItemsOf(before, schema);
     if (past !== undefined) return compareMembers(past, new Map(), () => schema?.items);
   }
-  return deepEqual(before, after) ? SAME : { changed: LEAF, removed: undefined };
+  if (deepEqual(before, after)) return SAME;
+  // A value of another shape is a new one, and what was in the old one is gone.
+  const { ".": _self, ...gone } = isMap(before) ? fieldsOf(before, schema, true) : {};
+  return { changed: isMap(after) ? fieldsOf(after, schema, true) : LEAF, removed: nodeOf(false, gone) };
 }
 
 function compareRepeated(before: unknown, after: unknown): Comparison {
@@ -201,16 +214,43 @@ export function mergeApplied(live: unknown, applied: unknown, schema: Schema | u
       setOwn(result, key, mergeApplied(own(live, key), value, schema?.property(key)));
     return result;
   }
-  if (Array.isArray(applied) && Array.isArray(live)) {
-    const result = itemsOf(live, schema);
-    const wanted = itemsOf(applied, schema);
-    if (result !== undefined && wanted !== undefined) {
-      for (const [element, item] of wanted)
-        result.set(element, result.has(element) ? mergeApplied(result.get(element), item, schema?.items) : item);
-      return [...result.values()];
-    }
-  }
+  if (Array.isArray(applied) && Array.isArray(live) && listKind(schema) !== "atomic")
+    return mergeItems(live, applied, schema);
   return applied === null && hasParts(live, schema) ? live : applied;
+}
+
+/**
+ * Merges lists whose items are told apart. Applied items stand in the order they were applied in; each item that is there
+ * already follows the one it followed, as far as that order leaves it to.
+ */
+function mergeItems(
+  live: readonly unknown[],
+  applied: readonly unknown[],
+  schema: Schema | undefined,
+): readonly unknown[] {
+  const [kind, keys] = [listKind(schema) as "map" | "set", listKeys(schema)];
+  const elementsOf = (list: readonly unknown[]) => list.map((item) => elementOf(item, kind, keys, schema));
+  const [present, wanted] = [elementsOf(live), elementsOf(applied)];
+  const isWanted = new Set(wanted);
+  const found = itemsOf(live, schema) ?? new Map<string, unknown>();
+  const shared = wanted.filter((element) => found.has(element));
+  const result: unknown[] = [];
+  let nextShared = 0;
+  let next = 0;
+  const take = () => {
+    const element = wanted[next] as string;
+    const isThere = found.has(element);
+    result.push(isThere ? mergeApplied(found.get(element), applied[next], schema?.items) : applied[next]);
+    if (isThere) nextShared++;
+    next++;
+  };
+  for (const [at, item] of live.entries()) {
+    const element = present[at] as string;
+    if (!isWanted.has(element)) result.push(item);
+    else if (element === shared[nextShared]) while (shared[nextShared] === element) take();
+  }
+  while (next < applied.length) take();
+  return result;
 }
 
 /** Whether a value has members that are owned one by one: nothing takes the place of none of them. */
@@ -232,7 +272,9 @@ export function removeFields(
       const name = element.slice(2);
       if (!element.startsWith("f:") || own(value, name) === undefined) continue;
       const below = kept?.[element];
-      if (below === undefined && holdsSelf(child)) {
+      // Members of a struct are owned with what is in them, those of a map by themselves.
+      const isKept = schema === undefined || schema.declares(name) ? below !== undefined : holdsSelf(below);
+      if (!isKept && holdsSelf(child)) {
         delete result[name];
         continue;
       }
@@ -250,7 +292,7 @@ export function removeFields(
       const child = fields[element];
       if (child === undefined) continue;
       const below = kept?.[element];
-      if (holdsSelf(child) && below === undefined) items.delete(element);
+      if (holdsSelf(child) && !holdsSelf(below)) items.delete(element);
       else items.set(element, removeFields(item, child, below, schema?.items));
     }
     return [...items.values()];
@@ -275,6 +317,8 @@ export function emptyOf(schema: Schema | undefined): unknown {
 
 /** Members that every object inside another may have. */
 const HEAD = new Set(["apiVersion", "kind", "metadata"]);
+/** Go types that write themselves: to Kubernetes' typed values they are scalars of no type. */
+const SELF_WRITTEN = new Set(["Quantity", "Time", "MicroTime"]);
 
 /**
  * What is wrong with a value that is to be merged by its schema, in the words of Kubernetes' typed values. With
@@ -288,6 +332,9 @@ export function typedErrors(
   if (value === null || value === undefined || schema === undefined || schema.isIntOrString) return [];
   // Kubernetes shows what it found in three ways, by what it looked for.
   const expected = (what: string, got = `&{${goText(value)}}`) => [`${path}: expected ${what}, got ${got}`];
+  if (schema.goName !== undefined && SELF_WRITTEN.has(schema.goName))
+    return typeof value === "object" ? expected("any scalar") : [];
+  if (schema.goName === "RawExtension") return [];
   switch (schema.type) {
     case "string":
       return typeof value === "string" ? [] : expected("string", `&value.valueUnstructured{Value:${goSyntax(value)}}`);
@@ -305,13 +352,10 @@ export function typedErrors(
       const seen = new Set<string>();
       const errors: string[] = [];
       for (const [at, item] of (value as readonly unknown[]).entries()) {
-        if (kind === "map") {
-          const mistake = keyMistake(item, keys, schema);
-          if (mistake !== undefined) {
-            errors.push(`${path}: element ${at}: associative list with keys ${mistake}`);
-            continue;
-          }
-        }
+        // What cannot be told from others ends the list.
+        const mistake =
+          kind === "map" ? keyMistake(item, keys, schema) : kind === "set" ? memberMistake(item) : undefined;
+        if (mistake !== undefined) return [...errors, `${path}: element ${at}: ${mistake}`];
         const element = kind === "atomic" ? undefined : elementOf(item, kind, keys, schema);
         if (element !== undefined && seen.has(element) && !allowsRepeated)
           errors.push(
@@ -332,13 +376,16 @@ export function typedErrors(
     case "object": {
       if (!isJsonObject(value)) return expected("map");
       const isOpen = schema.preservesUnknown || schema.source.additionalProperties === true;
-      const isObject = schema.source["x-kubernetes-embedded-resource"] === true;
-      return Object.entries(value).flatMap(([key, member]) => {
+      const errors: string[] = [];
+      const isResource = schema.source["x-kubernetes-embedded-resource"] === true;
+      for (const [key, member] of Object.entries(value)) {
         const child = schema.property(key);
-        if (child === undefined)
-          return isOpen || (isObject && HEAD.has(key)) ? [] : [`${path}.${key}: field not declared in schema`];
-        return typedErrors(member, child, { path: `${path}.${key}`, allowsRepeated });
-      });
+        if (isResource && child === undefined && HEAD.has(key)) continue;
+        if (child !== undefined) errors.push(...typedErrors(member, child, { path: `${path}.${key}`, allowsRepeated }));
+        // One field that is not declared ends the map.
+        else if (!isOpen) return [...errors, `${path}.${key}: field not declared in schema`];
+      }
+      return errors;
     }
     default:
       return [];

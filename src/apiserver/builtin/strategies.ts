@@ -121,6 +121,7 @@ function _immutable(object: KubeObject, old: KubeObject, ...paths: readonly stri
 const strategies: Readonly<Record<string, Strategy>> = {
   Pod: podStrategy,
   Namespace: {
+    returnsDeleted: true,
     applyDefaults: (object) => {
       const labelled = withLabels(object, { "kubernetes.io/metadata.name": object.metadata.name || undefined });
       return getPath(object, "status", "phase") ? labelled : setPath(labelled, ["status", "phase"], "Active");

@@ -480,8 +480,8 @@ describe("dynamic admission", () => {
     ],
     [
       "several at once",
-      "Object{nosuch: 1, odd: 2}",
-      "errors:\n  .nosuch: field not declared in schema\n  .odd: field not declared in schema",
+      "Object{metadata: Object.metadata{labels: {'a': 1}}, nosuch: 1, odd: 2}",
+      "errors:\n  .metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}\n  .nosuch: field not declared in schema",
     ],
   ])("a MutatingAdmissionPolicy that applies %s refuses the request", async (_title, expression, message) => {
     await mutateBy(expression);

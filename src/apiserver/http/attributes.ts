@@ -50,10 +50,26 @@ function selectedFields(selector: string | null): Readonly<Record<string, string
   return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
+function isReadable(pathname: string): boolean {
+  try {
+    decodeURIComponent(pathname);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A path whose bytes are letters: what is none becomes the sign for that, so that nothing is found there. */
+function readable(pathname: string): string {
+  const bytes = pathname.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, "latin1").toString("utf8").split("/").map(encodeURIComponent).join("/");
+}
+
 /** Reads a request's target. Throws 400 on one that cannot be read. */
 export function urlOf(target: string): URL {
   try {
     const url = new URL(target.startsWith("/") ? `http://localhost${target}` : target);
+    if (!/%(?![0-9a-f]{2})/i.test(url.pathname) && !isReadable(url.pathname)) url.pathname = readable(url.pathname);
     decodeURIComponent(url.pathname);
     return url;
   } catch {

@@ -6,6 +6,8 @@ import {
   isJsonObject,
   parseJson,
   type PatchType,
+  setOwn,
+  writeJson,
   type WriteOptions,
 } from "#machinery";
 import type { ResourceDefinition } from "../definition.ts";
@@ -29,14 +31,11 @@ const SHOWN_BYTES = 30;
 const PROTOBUF_PREFIX = Buffer.from([107, 56, 115, 0]);
 
 /** The beginning of a body in a message about it. */
-function summary(text: string): string {
-  if (text.length === 0) return "<empty>";
-  const bytes = Buffer.from(text.slice(0, SHOWN_BYTES + 1));
-  const isLong = Buffer.byteLength(text) > SHOWN_BYTES;
-  const start = text.startsWith("{")
-    ? bytes.subarray(0, SHOWN_BYTES).toString()
-    : bytes.subarray(0, SHOWN_BYTES).toString("hex");
-  return isLong ? `${start} ...` : start;
+function summary(body: Buffer): string {
+  if (body.length === 0) return "<empty>";
+  const shown = body.subarray(0, SHOWN_BYTES);
+  const start = shown.toString(shown.toString("latin1").startsWith("{") ? "utf8" : "hex");
+  return body.length > SHOWN_BYTES ? `${start} ...` : start;
 }
 
 const tooDeep = () => badRequest("exceeded max depth");
@@ -72,6 +71,19 @@ function wellFormed(value: unknown): unknown {
   );
 }
 
+/** Go makes JSON of YAML first, with members by their names: of several mistakes it finds the first in that order. */
+function byName(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(byName);
+  if (!isJsonObject(value)) return value;
+  const sorted: Record<string, unknown> = {};
+  for (const name of Object.keys(value).sort()) setOwn(sorted, name, byName(value[name]));
+  return sorted;
+}
+
+/** Where a node of a YAML document begins. */
+const startOf = (node: unknown): number | undefined =>
+  isJsonObject(node) ? (node["range"] as readonly number[] | undefined)?.[0] : undefined;
+
 /** Reads YAML 1.1, which JSON is a part of. */
 export function readYaml(text: string, refuse: (why: string) => Error, isExact = false): SentBody {
   if (text.trimStart().startsWith("{")) {
@@ -93,21 +105,22 @@ export function readYaml(text: string, refuse: (why: string) => Error, isExact =
       Map(_key, map, path) {
         if (path.length > DEPTH_MAX * 2) throw tooDeep();
         const seen = new Set<unknown>();
-        for (const { key } of map.items) {
+        for (const { key, value } of map.items) {
           const name = isJsonObject(key) && "value" in key ? key["value"] : undefined;
-          const range = isJsonObject(key) ? (key["range"] as readonly number[] | undefined) : undefined;
           if (name !== undefined && seen.has(name))
             repeated.push(
-              `  line ${lines.linePos(range?.[0] ?? 0).line}: key ${JSON.stringify(name)} already set in map`,
+              `  line ${lines.linePos(startOf(value) ?? startOf(key) ?? 0).line}: key ${JSON.stringify(name)} already set in map`,
             );
           seen.add(name);
         }
       },
     });
     return {
-      value: document.toJS({
-        reviver: (_key, value: unknown) => (typeof value === "bigint" ? asJsonNumber(value) : value),
-      }) as unknown,
+      value: byName(
+        document.toJS({
+          reviver: (_key, value: unknown) => (typeof value === "bigint" ? asJsonNumber(value) : value),
+        }),
+      ),
       strictErrors: repeated.length === 0 ? [] : [`yaml: unmarshal errors:\n${repeated.join("\n")}`],
     };
   } catch (error) {
@@ -122,9 +135,9 @@ export function readYaml(text: string, refuse: (why: string) => Error, isExact =
 export function readObject(
   bytes: Buffer,
   contentType: string | undefined,
-  { origin }: Pick<ResourceDefinition, "origin">,
+  { origin, kind: { version } }: Pick<ResourceDefinition, "origin" | "kind">,
   kind: string,
-  isStrict: boolean,
+  validation: WriteOptions["fieldValidation"],
 ): SentBody {
   const sent = readBody(
     bytes,
@@ -136,9 +149,15 @@ export function readObject(
         : `the object provided is unrecognized (must be of type ${kind}): ${why} (${shown})`,
     origin === "custom" && kind !== "Scale",
   );
+  if (origin === "custom" && kind !== "Scale" && validation === "Ignore" && !namesKind(sent.value))
+    throw badRequest(
+      `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}: Object 'Kind' is missing in '${writeJson(sent.value)}'`,
+    );
   // Each line is a warning of its own; a refusal tells them as they are.
-  return origin === "custom" && !isStrict ? { ...sent, strictErrors: sent.strictErrors.flatMap(linesOfYaml) } : sent;
+  return validation !== "Strict" ? { ...sent, strictErrors: sent.strictErrors.flatMap(linesOfYaml) } : sent;
 }
+
+const namesKind = (value: unknown): boolean => isJsonObject(value) && Boolean(value["kind"]);
 
 /** Reads a body in any form. `refusal` makes the message about one that cannot be read, of why and of how it begins. */
 function readBody(
@@ -155,7 +174,7 @@ function readBody(
           bytes.length === 0
             ? "empty data"
             : "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
-          summary(bytes.toString("latin1")),
+          summary(bytes),
         ),
       );
     return { value: decodeProtobuf(bytes), strictErrors: [] };
@@ -169,10 +188,10 @@ function readBody(
   const text = bytes.toString("utf8");
   const isYaml = type === "application/yaml";
   const refuse = (why: string) =>
-    badRequest(refusal(`couldn't get version/kind; json parse error: ${why}`, summary(text)));
+    badRequest(refusal(`couldn't get version/kind; json parse error: ${why}`, summary(bytes)));
   const sent = isYaml ? readYaml(text, refuse, isExact) : readJson(text, refuse, isExact);
   if (sent.value !== null && !isJsonObject(sent.value)) {
-    throw badRequest(refusal(notAnObject(sent.value).message, summary(text)));
+    throw badRequest(refusal(notAnObject(sent.value).message, summary(bytes)));
   }
   return sent;
 }
@@ -198,11 +217,22 @@ export function readPatch(
     (why) => badRequest(isMerge && validation === "Ignore" ? "Invalid JSON Patch" : `${prefix}${why}`),
     isExact,
   );
+  if (type === "application/json-patch+json")
+    return { ...sent, strictErrors: [...sent.strictErrors, ...unknownInSteps(sent.value)] };
   // The operations of a JSON patch keep their numbers as they are written.
-  if (sent.tooLarge !== undefined && type !== "application/json-patch+json")
+  if (sent.tooLarge !== undefined)
     throw badRequest(`${prefix}json: cannot unmarshal number ${sent.tooLarge} into Go value of type float64`);
   return sent;
 }
+
+const STEP_MEMBERS = new Set(["op", "path", "from", "value"]);
+/** Members of the operations of a JSON patch that no operation has. */
+const unknownInSteps = (steps: unknown): readonly string[] =>
+  (Array.isArray(steps) ? steps : []).flatMap((step: unknown, at) =>
+    (isJsonObject(step) ? Object.keys(step) : []).flatMap((name) =>
+      STEP_MEMBERS.has(name) ? [] : [`json patch unknown field ${JSON.stringify(`[${at}].${name}`)}`],
+    ),
+  );
 
 const linesOfYaml = (error: string): readonly string[] =>
   error.startsWith("yaml: unmarshal errors:")

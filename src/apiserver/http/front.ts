@@ -18,6 +18,7 @@ import {
   type KubeObject,
   type PatchType,
   type ResourceRequest,
+  type WriteOptions,
 } from "#machinery";
 import type { Authenticator } from "../authentication/authenticator.ts";
 import { headerOf } from "../authentication/headers.ts";
@@ -422,6 +423,7 @@ export class Front {
     if (definition === undefined)
       return registry.all.some(({ kind, origin }) => kind.group === path.group && origin !== "custom");
     if (definition.origin !== "custom" || definition.kind.namespaced === (path.namespace !== undefined)) return true;
+    if (path.name === "" && path.subresource !== undefined) return true;
     return definition.kind.namespaced && (verb === "list" || verb === "watch" || verb === "deletecollection");
   }
 
@@ -436,6 +438,16 @@ export class Front {
     const { server } = this.#parts;
     if (!this.#isKnownPlace(path, attributes.verb)) return text(404, NO_PAGE);
     const definition = server.definition(path);
+    // Parts of an object without a name are those of all.
+    if (
+      definition.origin === "custom" &&
+      path.name === "" &&
+      attributes.verb === "get" &&
+      path.subresource !== undefined
+    )
+      throw hasSubresource(definition, path.subresource)
+        ? methodNotSupported(definition.kind, "list")
+        : notFound(definition.kind, "");
     if (
       path.subresource !== undefined &&
       definition.origin === "custom" &&
@@ -477,8 +489,8 @@ export class Front {
     const part = definition.subresources.find(({ name: one }) => one === path.subresource);
     const sentKind = (part ?? definition).kind.kind;
     const sentObject = async (): Promise<SentBody> => {
-      const isStrict = query.get("fieldValidation") === "Strict";
-      const sent = readObject(await request.body(), header(request, "content-type"), definition, sentKind, isStrict);
+      const validation = query.get("fieldValidation") as WriteOptions["fieldValidation"];
+      const sent = readObject(await request.body(), header(request, "content-type"), definition, sentKind, validation);
       passage.audit.sent(sent.value);
       return sent;
     };
@@ -548,11 +560,10 @@ export class Front {
         if (!known.includes(type)) throw apiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
         const isApply = type === "application/apply-patch+yaml";
         const options = writeOptions(query, "PatchOptions", agent, isApply);
-        const { value: body, strictErrors } = readPatch(
-          await request.body(),
-          type,
-          options.fieldValidation,
-          definition.origin === "custom" && path.subresource !== "scale",
+        const bytes = await request.body();
+        const isExact = definition.origin === "custom" && path.subresource !== "scale";
+        const { value: body, strictErrors } = await this.#toWhatIsThere(definition, path, isApply, () =>
+          readPatch(bytes, type, options.fieldValidation, isExact),
         );
         passage.audit.sent(body);
         const patched = await server.execute(
@@ -585,6 +596,26 @@ export class Front {
       }
       default:
         throw methodNotAllowed();
+    }
+  }
+
+  /** Reads a patch. What it is for is looked for before it is read, unless it may be made. */
+  async #toWhatIsThere(
+    definition: ResourceDefinition,
+    { namespace, name = "" }: ResourcePath,
+    isApply: boolean,
+    read: () => SentBody,
+  ): Promise<SentBody> {
+    try {
+      return read();
+    } catch (error) {
+      if (isApply) throw error;
+      const { server } = this.#parts;
+      const store = server.store(definition);
+      await store.load();
+      await server.settle();
+      const isThere = store.get(objectKey(definition.kind.namespaced ? namespace : undefined, name)) !== undefined;
+      throw isThere ? error : notFound(definition.kind, name);
     }
   }
 
@@ -649,8 +680,11 @@ function mustBeServed(definition: ResourceDefinition, path: ResourcePath, verb: 
     if (known.verbs.includes(verb) || subresource === "proxy") return;
     throw isCustom ? methodNotSupported(definition.kind, method === "OPTIONS" ? "" : verb) : methodNotAllowed();
   }
+  if (isCustom && method === "OPTIONS") throw methodNotSupported(definition.kind, "");
   const needsName = verb === "update" || verb === "patch" || verb === "get" || verb === "delete";
-  if (needsName !== (name !== undefined) && verb !== "watch") throw methodNotAllowed();
+  // The server of custom objects makes the one in the body, whatever the path calls it.
+  const isNameLeft = verb === "watch" || (isCustom && verb === "create");
+  if (needsName !== (name !== undefined) && !isNameLeft) throw methodNotAllowed();
   if (!definition.verbs.includes(verb)) throw methodNotAllowed();
   if (namespaced && namespace === undefined && verb !== "list" && verb !== "watch") throw methodNotAllowed();
 }

@@ -11,28 +11,34 @@ export interface MediaRange {
 const ANY = "*/*";
 
 /**
- * Ranges of an Accept header, best first: by quality, then named types before those with a star. What is no range is
+ * Ranges of an Accept header, best first: by quality, and named types before those with a star. What is no range is
  * left out, a quality that is no number is none, and even a quality of nothing is taken where there is no better one.
  */
 export function parseAccept(header: string | undefined): readonly MediaRange[] {
   if (header === undefined || header === "") return [{ type: ANY, parameters: {}, quality: 1 }];
-  return header
-    .split(",")
-    .flatMap((part): MediaRange[] => {
-      const [range = "", ...rest] = part.split(";");
-      const [main = "", sub, ...more] = range.split("/").map((piece) => piece.trim());
-      if (more.length > 0 || ((sub ?? "") === "" && main !== "*")) return [];
-      const parameters: Record<string, string> = {};
-      let quality = 1;
-      for (const [key, value = "", ...others] of rest.map((piece) => piece.split("="))) {
-        if (value === "" || others.length > 0) continue;
-        if (key?.trim() === "q") quality = numberIn(value);
-        else parameters[(key ?? "").trim()] = value.trim().replace(/^"|"$/g, "");
-      }
-      return [{ type: `${main}/${sub === undefined || sub === "" ? "*" : sub}`, parameters, quality }];
-    })
-    .sort((one, other) => other.quality - one.quality || starsIn(one) - starsIn(other));
+  const ranges = header.split(",").flatMap((part): MediaRange[] => {
+    const [range = "", ...rest] = part.split(";");
+    const [main = "", sub, ...more] = range.split("/").map((piece) => piece.trim());
+    if (more.length > 0 || ((sub ?? "") === "" && main !== "*")) return [];
+    const parameters: Record<string, string> = {};
+    let quality = 1;
+    for (const [key, value = "", ...others] of rest.map((piece) => piece.split("="))) {
+      if (value === "" || others.length > 0) continue;
+      if (key?.trim() === "q") quality = numberIn(value);
+      else if (value.trim() !== "") parameters[(key ?? "").trim()] = value.trim().replace(/^"|"$/g, "");
+    }
+    return [{ type: `${main}/${sub === undefined || sub === "" ? "*" : sub}`, parameters, quality }];
+  });
+  // What comes first of two may depend on which is asked about first, so that the way of sorting is part of the answer.
+  for (let at = 1; at < ranges.length; at++)
+    for (let to = at; to > 0 && isBefore(ranges[to] as MediaRange, ranges[to - 1] as MediaRange); to--)
+      [ranges[to - 1], ranges[to]] = [ranges[to] as MediaRange, ranges[to - 1] as MediaRange];
+  return ranges;
 }
+
+/** As the library Kubernetes uses has it: a range without a star comes before one with, even of a better quality. */
+const isBefore = (one: MediaRange, other: MediaRange): boolean =>
+  one.quality > other.quality || starsIn(one) < starsIn(other);
 
 const numberIn = (text: string): number => {
   const number = /^\s|\s$/.test(text) ? Number.NaN : Number(text);

@@ -30,7 +30,7 @@ export function watchWriter(
       if (form.as === "Table") {
         write(
           Buffer.from(
-            `${JSON.stringify({ type, object: type === "BOOKMARK" ? object : inVersion(tableOf(definition, object, include, clock.now(), isFirst), form.version) })}\n`,
+            `${JSON.stringify({ type, object: inVersion(tableOf(definition, object, include, clock.now(), isFirst), form.version) })}\n`,
           ),
         );
         isFirst = false;

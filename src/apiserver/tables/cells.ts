@@ -50,13 +50,15 @@ const nodeCells: Cells = (node, nowMs) => {
     address("InternalIP"),
     address("ExternalIP"),
     info("osImage") || "<unknown>",
-    kernel === "" ? "<unknown>" : architecture === "" ? kernel : `${kernel} (${architecture})`,
+    architecture === "" ? kernel || "<unknown>" : `${kernel || "<unknown>"} (${architecture})`,
     info("containerRuntimeVersion") || "<unknown>",
   ];
 };
 
 /** Where a Service is reached from outside. */
 function externalOf(service: KubeObject, type: string): string {
+  // What ends the first events of a watch is a Service of no type.
+  if (type === "") return "<unknown>";
   if (type === "ExternalName") return String(at(service, "spec", "externalName") ?? "");
   const addresses = [
     ...(type === "LoadBalancer" ? balancersOf(service) : []),
@@ -66,7 +68,7 @@ function externalOf(service: KubeObject, type: string): string {
 }
 
 const serviceCells: Cells = (service, nowMs) => {
-  const type = String(at(service, "spec", "type") ?? "ClusterIP");
+  const type = String(at(service, "spec", "type") ?? "");
   const ports = list(service, "spec", "ports")
     .map((port) => `${port["port"]}${port["nodePort"] ? `:${port["nodePort"]}` : ""}/${port["protocol"] ?? "TCP"}`)
     .join(",");

@@ -44,7 +44,7 @@ export function tableOf(
           description: column.description || descriptionOf(column),
           priority: column.priority ?? 0,
         }))
-      : [],
+      : null,
     rows:
       items.length === 0 && columns.some(isCreatedAt)
         ? // The table of a kind without columns of its own has no rows rather than none.

@@ -37,7 +37,7 @@ export function decodeHead(definition: ResourceDefinition, body: unknown, known?
   for (const name of ["apiVersion", "kind"])
     if (body[name] !== undefined && typeof body[name] !== "string")
       throw badRequest(
-        `couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body[name]) ? "array" : typeof body[name]} into Go struct field .${name} of type string`,
+        `couldn't get version/kind; json parse error: json: cannot unmarshal ${jsonTypeOf(body[name])} into Go struct field .${name} of type string`,
       );
   const { metadata: sent } = body;
   const metadata =
@@ -64,6 +64,49 @@ export function mustBeAddressed(
     throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
   if (sentName !== name)
     throw badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+}
+
+/** Refuses a change of a kind that wants to know which version is changed, when it names none. */
+export function mustHaveVersion(
+  { kind, origin, strategy }: ResourceDefinition,
+  version: string | null | undefined,
+  name: string,
+  { tracksFields }: RequestContext,
+): void {
+  // What runs in this process may say what it wants of what it knows.
+  const isWanted = origin === "custom" || (strategy.needsVersionOnUpdate === true && tracksFields === true);
+  if (!isWanted || version) return;
+  throw invalid({ group: kind.group, kind: kind.resource }, name, [
+    {
+      type: "FieldValueInvalid",
+      field: "metadata.resourceVersion",
+      message: "Invalid value: 0: must be specified for an update",
+    },
+  ]);
+}
+
+/**
+ * A patched object of a published kind whose version the patch took away: it is read as a type that has no members in
+ * JSON, so that nothing of it is known, not even its name.
+ */
+export function admitVersionless(
+  definition: ResourceDefinition,
+  patched: KubeObject,
+  options: WriteOptions,
+  context: RequestContext,
+  isKnown: (kind: GroupVersionKind) => boolean,
+): KubeObject {
+  const { kind } = definition;
+  const sent = patched.kind || kind.kind;
+  if (sent !== kind.kind)
+    throw badRequest(
+      isKnown({ ...kind, kind: sent })
+        ? `converting (${goNameOf({ kind: { ...kind, kind: sent } })}) to (${goNameOf(definition)}): unknown conversion`
+        : `no kind ${JSON.stringify(sent)} is registered for the internal version of group ${JSON.stringify(kind.group)} in scheme "pkg/runtime/scheme.go:111"`,
+    );
+  const unknown = Object.keys(patched).filter((name) => name !== "apiVersion" && name !== "kind");
+  refuseStrictly(definition, unknown.sort().map(unknownField), options, context);
+  return { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: {} };
 }
 
 /**
@@ -169,13 +212,16 @@ function otherKind({ kind, origin }: ResourceDefinition, body: KubeObject, isKno
   );
 }
 
+const jsonTypeOf = (value: unknown): string =>
+  Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+
 const HEAD_TYPE =
   'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
 
 /** The refusal of a body that is JSON but no object. */
 export const notAnObject = (body: unknown): Error =>
   badRequest(
-    `couldn't get version/kind; json parse error: json: cannot unmarshal ${Array.isArray(body) ? "array" : typeof body === "boolean" ? "bool" : typeof body} into Go value of type ${HEAD_TYPE}`,
+    `couldn't get version/kind; json parse error: json: cannot unmarshal ${jsonTypeOf(body)} into Go value of type ${HEAD_TYPE}`,
   );
 
 const unknownField = (path: string) => `unknown field ${JSON.stringify(path)}`;

@@ -1,6 +1,7 @@
 import { copyWith, copyWithout } from "#base";
 import {
   alreadyExists,
+  ApiError,
   badRequest,
   forbidden,
   type KubeObject,
@@ -73,7 +74,8 @@ export async function createObject(
   })) as KubeObject;
   const key = objectKey(at, object.metadata.name ?? "");
   if (options.dryRun) {
-    if (host.store(definition).get(key) !== undefined) throw alreadyExists(definition.kind, object.metadata.name ?? "");
+    const present = host.store(definition).get(key)?.object;
+    if (present !== undefined) throw taken(definition, present);
     return strategy.stored?.(object) ?? object;
   }
   // Told by the store, when all else is right.
@@ -94,10 +96,17 @@ export async function createObject(
       return createObject(host, definition, namespace, sentBody, options, context, { isApply, tries: tries + 1 });
     if (metadata.generateName !== undefined && !body.metadata?.name && tries < GENERATED_NAME_TRIES_MAX)
       return createObject(host, definition, namespace, body, options, context, { isApply, tries: tries + 1 });
-    throw alreadyExists(definition.kind, object.metadata.name ?? "");
+    throw taken(definition, store.get(key)?.object ?? object);
   }
   if (admittedBy !== undefined) noteSpec(definition, written.object);
   return shownOf(host, definition, written);
+}
+
+/** The refusal of a name that an object has, be it one that is about to go. */
+function taken({ kind }: ResourceDefinition, { metadata }: KubeObject): Error {
+  const { status } = alreadyExists(kind, metadata.name ?? "");
+  if (metadata.deletionTimestamp === undefined) return new ApiError(status);
+  return new ApiError({ ...status, message: `object is being deleted: ${status.message}` });
 }
 
 function withoutStatus(object: KubeObject): KubeObject {

@@ -85,8 +85,10 @@ function deletedAnswer(definition: ResourceDefinition, old: KubeObject, nowMs: n
   const { strategy, kind } = definition;
   if (strategy.returnsDeleted !== true) return successStatus(old, 200, kind) as unknown as KubeObject;
   if (strategy.gracePeriodSeconds === undefined) return old;
+  // What held it does not any more.
   const isMarked = old.metadata.deletionTimestamp !== undefined;
   return withMetadata(old, {
+    finalizers: undefined,
     deletionTimestamp: formatTime(nowMs),
     deletionGracePeriodSeconds: 0,
     generation: (old.metadata.generation ?? 0) + (isMarked ? 0 : 1),

@@ -1,4 +1,4 @@
-import { isJsonObject, type Schema } from "#machinery";
+import { isJsonObject, type Schema, setOwn } from "#machinery";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import { type GoField, goFields } from "../builtin/go-shape.ts";
 import { MICRO_TIME, SECONDS, timeMistake } from "../go-times.ts";
@@ -24,6 +24,9 @@ interface Mistake {
 export interface Mismatch {
   readonly value: unknown;
   readonly wanted: string | undefined;
+  /** Whether the type of its field reads itself, as times and what is a number or a text do. */
+  readonly isSelfRead: boolean;
+  readonly isIntOrString: boolean;
 }
 
 /**
@@ -39,9 +42,18 @@ export function goMismatch(schema: Schema, value: unknown, struct: string, known
   return `${found.text} into Go struct field ${[found.struct ?? struct, ...found.path.reverse()].join(".")} of type ${found.type}`;
 }
 
-/** The first value that is of another type than its field; `undefined` when all fit. */
-export const firstMismatch = (schema: Schema, value: unknown): Mismatch | undefined =>
-  mistakeOf(schema, value, undefined, true, false)?.found;
+/** The first value that is of another type than its field, those of the head before others; `undefined` when all fit. */
+export function firstMismatch(schema: Schema, value: unknown): Mismatch | undefined {
+  if (isJsonObject(value))
+    for (const name of HEAD) {
+      const child = schema.property(name);
+      const found = child === undefined ? undefined : mistakeOf(child, value[name], undefined, false, false)?.found;
+      if (found !== undefined) return found;
+    }
+  return mistakeOf(schema, value, undefined, true, false)?.found;
+}
+
+const HEAD = ["apiVersion", "kind", "metadata"];
 
 function mistakeOf(
   schema: Schema,
@@ -52,10 +64,15 @@ function mistakeOf(
 ): Mistake | undefined {
   if (value === null || value === undefined || value === known) return undefined;
   const refusal = (found: unknown, named: string, isFinal = false) =>
-    isFinalOnly && !isFinal ? undefined : refusalOf(found, named, isFinal, isMap(schema) ? "map" : schema.source.type);
+    isFinalOnly && !isFinal
+      ? undefined
+      : refusalOf(found, named, isFinal, {
+          wanted: isMap(schema) ? "map" : schema.source.type,
+          isIntOrString: schema.isIntOrString,
+        });
   if (schema.isIntOrString) {
     if (typeof value === "string" || isInt32(value)) return undefined;
-    return refusal(value, typeof value === "number" ? "int32" : "string", true);
+    return refusal(value, "int32", true);
   }
   // JSON that is kept as it came may be anything.
   if (schema.goName === "RawExtension") return undefined;
@@ -151,8 +168,32 @@ function fieldOf(holder: Schema, key: string): GoField | undefined {
   return name === undefined ? undefined : goFields(name)?.find(({ json }) => json === key);
 }
 
+/** The object with whole numbers that are too large for their fields as Go makes them fit: by leaving bits out. */
+export function withFittingNumbers(schema: Schema, value: unknown): unknown {
+  if (Array.isArray(value)) {
+    const { items } = schema;
+    if (items === undefined) return value;
+    const fitting = value.map((item) => withFittingNumbers(items, item));
+    return fitting.some((item, at) => item !== value[at]) ? fitting : value;
+  }
+  if (isJsonObject(value)) {
+    let changed: Record<string, unknown> | undefined;
+    for (const key in value) {
+      const child = schema.property(key);
+      const fitting = child === undefined ? value[key] : withFittingNumbers(child, value[key]);
+      if (fitting !== value[key]) setOwn((changed ??= { ...value }), key, fitting);
+    }
+    return changed ?? value;
+  }
+  const { type, format } = schema.source;
+  if (type !== "integer" || schema.isIntOrString || typeof value !== "number" || !Number.isInteger(value)) return value;
+  const whole = isInt64(value) ? BigInt(value) : -(2n ** 63n);
+  return format === "int32" ? (isInt32(value) ? value : Number(BigInt.asIntN(32, whole))) : Number(whole);
+}
+
 const INT64 = 2 ** 63;
-const isInt64 = (value: unknown) => Number.isInteger(value) && (value as number) >= -INT64 && (value as number) < INT64;
+export const isInt64 = (value: unknown) =>
+  Number.isInteger(value) && (value as number) >= -INT64 && (value as number) < INT64;
 const INT32 = 2_147_483_648;
 const isInt32 = (value: unknown) => Number.isInteger(value) && (value as number) >= -INT32 && (value as number) < INT32;
 
@@ -161,11 +202,23 @@ const plain = (text: string | undefined, isFinal = true): Mistake | undefined =>
 
 const isMap = ({ source }: Schema) => source.additionalProperties !== undefined && source.properties === undefined;
 
-function refusalOf(value: unknown, type: string, isFinal: boolean, wanted: string | undefined): Mistake {
+function refusalOf(
+  value: unknown,
+  type: string,
+  isFinal: boolean,
+  wanted: Pick<Mismatch, "wanted" | "isIntOrString">,
+): Mistake {
   const found = jsonType(value);
   // Go shows numbers that do not fit into an integer.
   const shown = found === "number" && /^u?int/.test(type) ? `number ${String(value)}` : found;
-  return { text: `json: cannot unmarshal ${shown}`, type, isFinal, path: [], depth: 0, found: { value, wanted } };
+  return {
+    text: `json: cannot unmarshal ${shown}`,
+    type,
+    isFinal,
+    path: [],
+    depth: 0,
+    found: { value, ...wanted, isSelfRead: isFinal },
+  };
 }
 
 const TIME =

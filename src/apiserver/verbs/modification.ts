@@ -40,6 +40,11 @@ export const knownOf = (
   object: KubeObject,
 ): KubeObject | undefined => (admittedBy === definition ? object : undefined);
 
+/** Refuses a text that is no version. */
+export function mustBeVersion(text: string): void {
+  if (!/^\d+$/.test(text)) throw plainFailure(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+}
+
 export interface Modification {
   /** The version the present object must have. */
   readonly expectedVersion?: string | undefined;
@@ -78,8 +83,7 @@ export async function modifyObject(
     view,
   }: Modification = {},
 ): Promise<KubeObject> {
-  if (expectedVersion && !/^\d+$/.test(expectedVersion))
-    throw plainFailure(`strconv.ParseUint: parsing ${JSON.stringify(expectedVersion)}: invalid syntax`);
+  if (expectedVersion) mustBeVersion(expectedVersion);
   const store = host.store(definition);
   const key = objectKey(definition.kind.namespaced ? address.namespace : undefined, address.name);
   let hasSettled = false;
@@ -107,9 +111,12 @@ export async function modifyObject(
       ? changed
       : prepared(
           definition,
-          ownsFields
-            ? withMetadata(changed, { managedFields: sent.managedFields })
-            : await trackFields(host, definition, old, changed, options, address.subresource, context),
+          withItsEnd(
+            ownsFields
+              ? withMetadata(changed, { managedFields: sent.managedFields })
+              : await trackFields(host, definition, old, changed, options, address.subresource, context),
+            old,
+          ),
           old,
           {
             subresource: address.subresource,
@@ -147,12 +154,14 @@ export async function modifyObject(
     object = definition.strategy.stored?.(object, known) ?? object;
     // A write that changes nothing still moves an object into the form that is stored today.
     const isStoredAnew = store.isStale(key) || presentObject.apiVersion !== storedVersionOf(definition);
-    if (options.dryRun || (deepEqual(object, old) && !isStoredAnew)) return show(options.dryRun ? object : old);
     const isGone =
       old.metadata.deletionTimestamp !== undefined &&
       (object.metadata.finalizers ?? []).length === 0 &&
-      (old.metadata.deletionGracePeriodSeconds ?? 0) === 0;
-    if (isGone && !hasSpecFinalizers(object)) {
+      (old.metadata.deletionGracePeriodSeconds ?? 0) === 0 &&
+      !hasSpecFinalizers(object);
+    if (options.dryRun || (deepEqual(object, old) && !isStoredAnew && !isGone))
+      return show(options.dryRun ? object : old);
+    if (isGone) {
       const removed = await store.delete(key, present.revision);
       if (removed !== undefined) return show(object);
     } else {
@@ -171,6 +180,13 @@ export async function modifyObject(
     }
     if (tries >= WRITE_TRIES_MAX) throw staleConflict(definition.kind, address.name);
   }
+}
+
+/** An object that is about to go, going when it was to: nothing else that is said of it is taken, or a mistake. */
+function withItsEnd(object: KubeObject, { metadata: { deletionTimestamp } }: KubeObject): KubeObject {
+  return deletionTimestamp === undefined || object.metadata.deletionTimestamp === deletionTimestamp
+    ? object
+    : withMetadata(object, { deletionTimestamp });
 }
 
 /** What was written, in the version that was asked for. */

@@ -2,6 +2,7 @@ import {
   apiVersionOf,
   fieldInvalid,
   getPath,
+  internalError,
   invalid,
   isJsonObject,
   type KubeObject,
@@ -12,10 +13,10 @@ import {
   type ResourceRequest,
 } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { admitBody, isKnownIn, mustBeAddressed } from "./body.ts";
+import { isKnownIn, mustBeAddressed, mustHaveVersion } from "./body.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
-import { asPatch, patchedBy } from "./patched-objects.ts";
+import { admitPatched, asPatch, patchedBy } from "./patched-objects.ts";
 import { scaleObject } from "./scaling.ts";
 import { applyObject } from "./server-side-apply.ts";
 
@@ -41,10 +42,11 @@ export async function patchObject(
   const change = (old: KubeObject, known: KubeObject | undefined): KubeObject => {
     const patched = patchedBy(definition, request, old);
     if (definition.origin === "custom") mustStayInVersion(definition, patched);
-    const admitted = asPatch(definition, patchType, body, patched, () =>
-      admitBody(definition, patched, options, context, isKnownIn(host), known),
+    const admitted = asPatch(definition, patchType, body, patched, old, () =>
+      admitPatched(definition, patched, options, context, isKnownIn(host), known),
     );
     mustBeAddressed(definition, admitted.metadata, request);
+    mustHaveVersion(definition, admitted.metadata.resourceVersion, name, context);
     return admitted;
   };
   const loaded = host.store(definition).get(objectKey(definition.kind.namespaced ? namespace : undefined, name));
@@ -58,7 +60,11 @@ export async function patchObject(
 /** A patch may not move a custom object into another version. */
 function mustStayInVersion({ kind }: ResourceDefinition, { apiVersion, kind: sent, metadata }: KubeObject): void {
   const wanted = apiVersionOf(kind);
-  if (apiVersion === wanted) return;
+  // What cannot be read as an object is refused when it is read.
+  const isReadable = typeof sent === "string" && sent !== "" && isJsonObject(metadata ?? {});
+  const isText = apiVersion === undefined || apiVersion === null || typeof apiVersion === "string";
+  if (apiVersion === wanted || !isText || !isReadable) return;
+  if (!apiVersion) throw internalError(new Error("Object 'apiVersion' is missing in 'object has no apiVersion field'"));
   throw invalid({ group: parseApiVersion(apiVersion ?? "").group, kind: sent }, metadata?.name ?? "", [
     fieldInvalid("apiVersion", apiVersion, `must be ${wanted}`),
   ]);

@@ -5,10 +5,12 @@ import {
   applyJsonPatch,
   applyMergePatch,
   applyStrategicMergePatch,
+  apiVersionOf,
   badRequest,
   fieldInvalid,
   goJson,
   goSorted,
+  type GroupVersionKind,
   goText,
   invalid,
   isJsonObject,
@@ -16,16 +18,36 @@ import {
   type KubeObject,
   PatchError,
   plainFailure,
+  setOwn,
   type ResourceRequest,
+  writeJson,
+  type WriteOptions,
 } from "#machinery";
 import { goFields } from "../builtin/go-shape.ts";
-import type { ResourceDefinition } from "../definition.ts";
-import { firstMismatch, goMismatch, type Mismatch } from "./go-decoding.ts";
+import type { RequestContext, ResourceDefinition } from "../definition.ts";
+import { admitBody, admitVersionless, notAnObject } from "./body.ts";
+import { firstMismatch, goMismatch, isInt64, type Mismatch } from "./go-decoding.ts";
 
 type PatchRequest = Extract<ResourceRequest, { verb: "patch" }>;
 
 /** Levels of nesting a patch may lead to; bodies are bounded by the same number. */
 const DEPTH_MAX = 1_000;
+
+/** Reads a patched object as a body is read. */
+export function admitPatched(
+  definition: ResourceDefinition,
+  patched: KubeObject,
+  options: WriteOptions,
+  context: RequestContext,
+  isKnown: (kind: GroupVersionKind) => boolean,
+  known?: KubeObject,
+): KubeObject {
+  const { apiVersion, kind }: { readonly apiVersion?: unknown; readonly kind?: unknown } = patched;
+  const isVersionless = definition.origin === "builtin" && (apiVersion === undefined || apiVersion === "");
+  return isVersionless && (kind === undefined || typeof kind === "string")
+    ? admitVersionless(definition, patched, options, context, isKnown)
+    : admitBody(definition, patched, options, context, isKnown, known);
+}
 
 /** What a decoder refuses in a patched object is a mistake of the patch. */
 export function asPatch(
@@ -33,6 +55,7 @@ export function asPatch(
   patchType: string,
   body: unknown,
   patched: KubeObject,
+  target: KubeObject,
   decode: () => KubeObject,
 ): KubeObject {
   try {
@@ -40,13 +63,15 @@ export function asPatch(
   } catch (error) {
     if (!(error instanceof ApiError) || error.reason !== "BadRequest") throw error;
     const isStrategic = patchType === "application/strategic-merge-patch+json";
-    const shown = isStrategic ? goText(body) : patchedText(definition, patched, body);
+    const shown = isStrategic
+      ? goText(body)
+      : patchedText(definition, patched, touchedBy(body, target), !Array.isArray(body));
     const [noKind] = /Object 'Kind' is missing in '/.exec(error.message) ?? [];
     const plain =
       noKind !== undefined
         ? `${noKind}${shown}'`
         : error.message.replace(/^\S* ?in version "[^"]*" cannot be handled as a \w+: /, "");
-    const why = isStrategic ? restoring(plain, mismatchOf(definition, patched)) : inOrder(definition, shown, plain);
+    const why = isStrategic ? restoringText(definition, patched, plain) : inOrder(definition, shown, plain);
     throw invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, why)]);
   }
 }
@@ -59,23 +84,32 @@ function inOrder({ schema, origin, kind }: ResourceDefinition, shown: string, pl
 }
 
 const GO_KINDS: Readonly<Record<string, string>> = { object: "map", array: "slice" };
-const mismatchOf = ({ schema }: ResourceDefinition, patched: KubeObject): Mismatch | undefined =>
-  schema === undefined ? undefined : firstMismatch(schema, patched);
 
-/** Strategic patches are decoded another way than JSON, and fail in other words. `mismatch` is what could not be decoded. */
+/**
+ * What strategic patches and applies say where an object cannot be read: they make Go values of what was decoded before,
+ * and fail in other words than JSON. `text` is what JSON would say.
+ */
+export function restoringText({ schema }: ResourceDefinition, object: KubeObject, text: string): string {
+  return restoring(text, schema === undefined ? undefined : firstMismatch(schema, object));
+}
+
+/** `mismatch` is what could not be decoded. */
 function restoring(text: string, mismatch: Mismatch | undefined): string {
+  if (text.startsWith("illegal base64 data")) return `error decoding from json: ${text}`;
   const [, found = "", type] =
     /^(?:couldn't get version\/kind; json parse error: )?json: cannot unmarshal (\w+).* of type (.*)$/.exec(text) ?? [];
   if (type === undefined) return text;
   const isFraction =
     /^json: cannot unmarshal number \d*\./.test(text) ||
-    (typeof mismatch?.value === "number" && !Number.isSafeInteger(mismatch.value));
+    (typeof mismatch?.value === "number" && !isInt64(mismatch.value));
   const kind = found === "number" ? (isFraction ? "float64" : "int64") : (GO_KINDS[found] ?? found);
-  if (/\.(?:creation|deletion)Timestamp of type/.test(text))
-    return `json: cannot unmarshal ${found} into Go value of type string`;
+  if (mismatch?.isSelfRead === true) {
+    const [, shown = found] = /^json: cannot unmarshal (.+) into Go struct field/.exec(text) ?? [];
+    return `json: cannot unmarshal ${shown} into Go value of type ${mismatch.isIntOrString ? "int32" : "string"}`;
+  }
   if (type.startsWith("[]")) return `cannot restore slice from ${kind}`;
   if (type.startsWith("map[") || mismatch?.wanted === "map") return `cannot restore map from ${kind}`;
-  if (type.startsWith("v1.") && mismatch?.wanted !== "string") return `cannot restore struct from: ${kind}`;
+  if (/^v\d\w*\./.test(type) && mismatch?.wanted !== "string") return `cannot restore struct from: ${kind}`;
   // Go makes letters of whole numbers, and whole numbers of fractions, which is refused in other words.
   const isNumber = /^u?int/.test(type);
   if ((kind === "int64" && !isNumber) || (kind === "float64" && isNumber)) return `cannot convert ${kind} to ${type}`;
@@ -87,27 +121,48 @@ interface Touched {
   readonly [member: string]: Touched;
 }
 
-function touchedBy(body: unknown): Touched {
-  return Array.isArray(body) ? touchedBySteps(body) : touchedByMerge(body);
+/** What was put there as it was sent, and not read. */
+const UNREAD: Touched = {};
+
+function touchedBy(body: unknown, target: unknown): Touched {
+  return Array.isArray(body) ? touchedBySteps(body) : touchedByMerge(body, target);
 }
 
-function touchedByMerge(body: unknown): Touched {
-  return isJsonObject(body)
-    ? Object.fromEntries(Object.entries(body).map(([key, value]) => [key, touchedByMerge(value)]))
-    : {};
+function touchedByMerge(body: unknown, target: unknown): Touched {
+  // What takes the place of an object and is none is not looked into.
+  if (!isJsonObject(body)) return isJsonObject(target) ? UNREAD : {};
+  const present = isJsonObject(target) ? target : {};
+  return Object.fromEntries(
+    Object.entries(body).map(([key, value]) => [
+      key,
+      touchedByMerge(value, Object.hasOwn(present, key) ? present[key] : undefined),
+    ]),
+  );
 }
 
 function touchedBySteps(steps: readonly unknown[]): Touched {
   const root: Record<string, Touched> = {};
-  for (const path of steps.flatMap((each) => (isJsonObject(each) ? [each["path"], each["from"]] : []))) {
-    let at: Record<string, Touched> = root;
-    for (const step of String(path ?? "")
+  const walk = (pointer: unknown): { readonly holder: Record<string, Touched>; readonly last: string } => {
+    const names = String(pointer ?? "")
       .split("/")
-      .slice(1)) {
-      const next = Object.hasOwn(at, step) ? (at[step] as Record<string, Touched>) : {};
-      at[step] = next;
-      at = next;
+      .slice(1)
+      .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const last = names.pop() ?? "";
+    let holder: Record<string, Touched> = root;
+    for (const name of names) {
+      const next = Object.hasOwn(holder, name) ? (holder[name] as Record<string, Touched>) : {};
+      setOwn(holder, name, next);
+      holder = next;
     }
+    if (!Object.hasOwn(holder, last)) setOwn(holder, last, {});
+    return { holder, last };
+  };
+  for (const step of steps.filter(isJsonObject)) {
+    const from = step["from"] === undefined ? undefined : walk(step["from"]);
+    const { holder, last } = walk(step["path"]);
+    // What is moved or copied was gone through as far as its source was.
+    if (from !== undefined) setOwn(holder, last, structuredClone(from.holder[from.last] ?? {}));
+    else if (step["op"] === "add" || step["op"] === "replace") setOwn(holder, last, {});
   }
   return root;
 }
@@ -115,24 +170,29 @@ function touchedBySteps(steps: readonly unknown[]): Touched {
 const METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /** The object a patch led to as Go writes it: what it went through by the order of names, all else in the order of types. */
-function patchedText({ origin }: ResourceDefinition, patched: KubeObject, body: unknown): string {
+function patchedText({ origin }: ResourceDefinition, patched: KubeObject, touched: Touched, isMerged: boolean): string {
   // Custom objects are maps, and maps have the order of their keys.
   if (origin === "custom") return goSorted(patched);
-  if (!isJsonObject(patched.metadata)) return textOf(patched, touchedBy(body), !Array.isArray(body));
+  if (!isJsonObject(patched.metadata)) return textOf(patched, touched, isMerged);
   const order = (goFields(METADATA) ?? []).map(({ json }) => json);
   const metadata = Object.fromEntries(
     Object.entries(patched.metadata ?? {}).sort(([left], [right]) => order.indexOf(left) - order.indexOf(right)),
   );
-  const { managedFields } = patched.metadata ?? {};
-  const shown = !Array.isArray(managedFields)
-    ? metadata
-    : { ...metadata, managedFields: (managedFields as readonly unknown[]).map(withSortedFields) };
-  return textOf({ ...patched, metadata: shown }, touchedBy(body), !Array.isArray(body));
+  const shown = withSortedFields({ ...patched, metadata });
+  return textOf(shown, touched, isMerged);
 }
 
-/** Sets of fields have an order of their own: that of their members' names. */
-const withSortedFields = (entry: unknown): unknown =>
-  isJsonObject(entry) && entry["fieldsV1"] !== undefined ? { ...entry, fieldsV1: sorted(entry["fieldsV1"]) } : entry;
+/** Sets of fields have an order of their own wherever they stand: that of their members' names. */
+function withSortedFields(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withSortedFields);
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name,
+      name === "fieldsV1" ? sorted(member) : withSortedFields(member),
+    ]),
+  );
+}
 
 const sorted = (value: unknown): unknown =>
   Array.isArray(value)
@@ -147,6 +207,7 @@ const sorted = (value: unknown): unknown =>
 
 /** `isMerged` says that what a patch put there was read before, so that it has the order of its keys. */
 function textOf(value: unknown, touched: Touched | undefined, isMerged: boolean): string {
+  if (touched === UNREAD) return goJson(value ?? null);
   if (isMerged && touched !== undefined && Object.keys(touched).length === 0) return goSorted(value ?? null);
   if (touched !== undefined && Array.isArray(value))
     return `[${value.map((item, at) => textOf(item, touched[at], isMerged)).join(",")}]`;
@@ -187,7 +248,7 @@ export function patchedBy(
       );
     else if (patchType === "application/merge-patch+json") patched = applyMergePatch(target, body);
     else if (patchType === "application/strategic-merge-patch+json" && definition.origin === "builtin")
-      patched = applyStrategicMergePatch(target, body, definition.schema);
+      patched = withOwnKind(definition, applyStrategicMergePatch(target, body, definition.schema));
     else throw unknownPatch();
   } catch (error) {
     if (!(error instanceof PatchError)) throw error;
@@ -195,8 +256,21 @@ export function patchedBy(
     if (error.isFailure) throw plainFailure(error.message);
     throw badRequest(error.message);
   }
-  if (!isJsonObject(patched)) throw rejected();
+  if (!isJsonObject(patched)) {
+    if (!Array.isArray(patched)) throw rejected();
+    const shown = writeJson(patched);
+    throw invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", shown, notAnObject(patched).message)]);
+  }
   return patched as unknown as KubeObject;
+}
+
+/** A strategic patch is read into the type of its target, whatever kind it says it is. */
+function withOwnKind({ kind }: ResourceDefinition, patched: unknown): unknown {
+  if (!isJsonObject(patched)) return patched;
+  const isText = (name: string) => (patched[name] ?? undefined) === undefined || typeof patched[name] === "string";
+  return isText("apiVersion") && isText("kind")
+    ? { ...patched, apiVersion: apiVersionOf(kind), kind: kind.kind }
+    : patched;
 }
 
 /** Refuses what Go cannot read into its type of an operation. */

@@ -102,7 +102,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
   const isSelected = filter !== undefined;
   const show = ([, { object }]: Listed) => host.convert(object, definition);
   let lastKey: string | undefined;
-  const take = async (given: Iterable<readonly [string, StoredObject]>, afterKey = "") => {
+  const take = async (given: Iterable<readonly [string, StoredObject]>, afterKey = "", isIncluded = false) => {
     const items: Listed[] = [];
     let range: Iterable<Listed> = given;
     if (definition.webhook !== undefined) {
@@ -115,7 +115,7 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     }
     for (const listed of range) {
       const [key] = listed;
-      if (key <= afterKey) continue;
+      if (key < afterKey || (key === afterKey && !isIncluded)) continue;
       lastKey = key;
       // What nobody selects by is decoded when its page is asked for.
       if (filter === undefined || filter(show(listed))) items.push(listed);
@@ -146,12 +146,15 @@ export async function listObjects(host: VerbHost, request: ListRequest): Promise
     const afterKey = prefixOf(namespace) + point.afterKey;
     let range: Iterable<readonly [string, StoredObject]>;
     try {
-      range = revision === store.revision ? store.range(namespace, afterKey) : store.rangeAt(revision, namespace);
+      range =
+        revision === store.revision && point.isIncluded !== true
+          ? store.range(namespace, afterKey)
+          : store.rangeAt(revision, namespace);
     } catch (error) {
       if (isExpired(error)) throw continueExpired(point);
       throw error;
     }
-    const rest = await take(range, afterKey);
+    const rest = await take(range, afterKey, point.isIncluded);
     return host.pages.cut(head, rest, revision, { limit, scope, isSelected, show, lastKey, namespace });
   }
   // Who names no version asks for what is there now; one that is not known here may be another replica's.

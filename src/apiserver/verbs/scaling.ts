@@ -1,5 +1,6 @@
 /** Writes to the Scale of an object: its replicas, and who owns them. */
 import {
+  ApiError,
   apiVersionOf,
   badRequest,
   conflict,
@@ -26,7 +27,8 @@ import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
 import { managerOf, ownedKindOf, trackFields } from "./field-owners.ts";
 import type { VerbHost } from "./host.ts";
 import { modifyObject } from "./modification.ts";
-import { asPatch, patchedBy } from "./patched-objects.ts";
+import { admitPatched, asPatch, patchedBy } from "./patched-objects.ts";
+import { appliedBody } from "./server-side-apply.ts";
 import { subresourceKind } from "./subresource-kinds.ts";
 
 type ScaleRequest = Extract<ResourceRequest, { verb: "update" | "patch" }>;
@@ -54,7 +56,7 @@ export async function scaleObject(
   const { options = {}, name, namespace } = request;
   const scale = subresourceKind(definition, SCALE_KIND, SCALE);
   const pathIn = replicasPathIn(host, definition);
-  const write = scaleWrite(host, scale, request, context);
+  const write = scaleWrite(host, definition, scale, request, context);
   const key = objectKey(definition.kind.namespaced ? namespace : undefined, name);
   if (host.store(definition).get(key) === undefined) throw notFound(definition.kind, name);
   const change = async (old: KubeObject): Promise<KubeObject> => {
@@ -69,7 +71,10 @@ export async function scaleObject(
         name,
         `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
       );
-    const owners = ownersAfterScale(entries, managedFields ?? [], pathIn, apiVersionOf(definition.kind));
+    const owners = ownersAfterScale(entries, managedFields ?? [], pathIn, {
+      apiVersion: apiVersionOf(definition.kind),
+      isCustom: definition.origin === "custom",
+    });
     const scaled = setPath(old, definition.scale?.spec ?? REPLICAS, replicasOf(definition, written));
     return withMetadata(scaled, { ...(uid ? { uid } : {}), managedFields: owners as ManagedFieldsEntry[] | undefined });
   };
@@ -104,6 +109,7 @@ interface ScaleWrite {
 /** What a request does to a Scale; what can be refused without one is refused here. */
 function scaleWrite(
   host: VerbHost,
+  { origin }: ResourceDefinition,
   scale: ResourceDefinition,
   request: ScaleRequest,
   context: RequestContext,
@@ -113,9 +119,10 @@ function scaleWrite(
   const track = (live: KubeObject, written: KubeObject) =>
     trackFields(host, scale, live, written, options, "scale", context);
   if (request.verb === "update") {
+    const body = origin === "custom" ? decodedForeign(() => decode(request.body)) : undefined;
     mustBeAddressed(scale, decodeHead(scale, request.body).metadata, request);
-    const body = decode(request.body);
-    return { expectedVersion: body.metadata.resourceVersion, change: (live) => track(live, body) };
+    const sent = body ?? decode(request.body);
+    return { expectedVersion: sent.metadata.resourceVersion, change: (live) => track(live, sent) };
   }
   if (request.patchType === APPLY) return scaleApply(host, scale, request);
   const version = getPath(request.body, "metadata", "resourceVersion");
@@ -123,11 +130,24 @@ function scaleWrite(
     expectedVersion: typeof version === "string" ? version : undefined,
     async change(live) {
       const patched = patchedBy(scale, request, live);
-      const admitted = asPatch(scale, request.patchType, request.body, patched, () => decode(patched));
+      const admitted = asPatch(scale, request.patchType, request.body, patched, live, () =>
+        // The server of custom objects does not care in which version their scale is.
+        origin === "custom" ? decode(patched) : admitPatched(scale, patched, options, context, isKnownIn(host)),
+      );
       mustBeAddressed(scale, admitted.metadata, request);
       return track(live, admitted);
     },
   };
+}
+
+/** The server of custom objects does not know the kind their scale is of, so that it has one word for all mistakes. */
+function decodedForeign(decode: () => KubeObject): KubeObject {
+  try {
+    return decode();
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== "BadRequest") throw error;
+    throw badRequest('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"');
+  }
 }
 
 function scaleApply(
@@ -140,7 +160,7 @@ function scaleApply(
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
       fieldRequired("fieldManager", "is required for apply patch"),
     ]);
-  const applied = decodeHead(scale, body);
+  const applied = decodeHead(scale, appliedBody(body));
   const { group, version, kind } = gvkOf({ apiVersion: applied.apiVersion ?? "", kind: applied.kind ?? "" });
   if (group !== scale.kind.group || kind !== scale.kind.kind || version !== scale.kind.version)
     throw badRequest(`invalid object type: ${group}/${version}, Kind=${kind}`);

@@ -16,11 +16,13 @@ import {
 } from "#machinery";
 import { addressIn, applyManaged, mustFitTypes } from "../apply/apply.ts";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
+import { admitBody, decodeHead, isKnownIn, mustBeAddressed, mustHaveVersion } from "./body.ts";
 import { createObject } from "./creation.ts";
 import { managerOf, otherVersionsOf, ownedKindOf } from "./field-owners.ts";
+import { goMismatch, withFittingNumbers } from "./go-decoding.ts";
 import type { VerbHost } from "./host.ts";
-import { modifyObject } from "./modification.ts";
+import { modifyObject, mustBeVersion } from "./modification.ts";
+import { restoringText } from "./patched-objects.ts";
 import { readStored } from "./reading.ts";
 
 type PatchRequest = Extract<ResourceRequest, { verb: "patch" }>;
@@ -47,6 +49,8 @@ export async function applyObject(
   const manager = managerOf(host, definition, options, subresource);
   const findVersion = otherVersionsOf(host, definition);
   if (isMissing) throw notFound(definition.kind, name);
+  // Null and an empty text take the version away that would stay otherwise.
+  const namesVersion = Object.hasOwn(applied.metadata ?? {}, "resourceVersion");
   if (!isThere) {
     mustBeAddressed(definition, applied.metadata ?? {}, request);
     if (applied.metadata?.uid)
@@ -56,19 +60,15 @@ export async function applyObject(
         `uid mismatch: the provided object specified uid ${applied.metadata.uid}, and no existing object was found`,
       );
     context.beforeCreateInstead?.();
-    return createObject(
-      host,
-      definition,
-      namespace,
-      await applyManaged(undefined, applied, kind, manager),
-      options,
-      context,
-      {
-        isApply: true,
-      },
-    );
+    const { resourceVersion } = applied.metadata ?? {};
+    if (resourceVersion) mustBeVersion(resourceVersion);
+    // Of what is not there no version can be wrong.
+    const fresh = namesVersion ? withMetadata(applied, { resourceVersion: undefined }) : applied;
+    const made = await applyManaged(undefined, fresh, kind, manager);
+    return createObject(host, definition, namespace, made, options, context, { isApply: true });
   }
-  if (applied.metadata?.resourceVersion) {
+  const expectedVersion = applied.metadata?.resourceVersion ?? undefined;
+  if (expectedVersion) {
     // Whose fields are taken is told before whose version is old.
     const { object } = readStored(host, definition, namespace, name);
     await host.prepare(definition, [object]);
@@ -85,17 +85,18 @@ export async function applyObject(
       const { name: sentName, uid } = applied.metadata ?? {};
       if (sentName) mustBeAddressed(definition, applied.metadata, request);
       const made = uid ? withMetadata(merged, { uid }) : merged;
-      return admitBody(definition, made, options, context, isKnownIn(host), undefined, true);
+      const admitted = admitBody(definition, made, options, context, isKnownIn(host), undefined, true);
+      if (namesVersion) mustHaveVersion(definition, expectedVersion, name, context);
+      return admitted;
     },
-    { expectedVersion: applied.metadata?.resourceVersion, ownsFields: true, isPatch: true },
+    { expectedVersion, ownsFields: true, isPatch: true },
   );
 }
 
 /** The object in an apply patch, with a name and a kind that fit the request. */
 function appliedObject(definition: ResourceDefinition, request: PatchRequest): KubeObject {
   const { body } = request;
-  if (!isJsonObject(body)) throw badRequest("an apply patch must be an object");
-  const head = headOf(definition, body);
+  const head = headOf(definition, appliedBody(body));
   const { group, version, kind } = gvkOf({ apiVersion: head.apiVersion ?? "", kind: head.kind ?? "" });
   const { kind: wanted } = definition;
   const isOtherVersion = version !== wanted.version;
@@ -108,8 +109,17 @@ function appliedObject(definition: ResourceDefinition, request: PatchRequest): K
   if (isJsonObject(head.metadata) && (head.metadata.managedFields ?? undefined) !== undefined)
     throw badRequest("metadata.managedFields must be nil");
   mustFitTypes(head, ownedKindOf(definition));
-  mustConvert(definition, head);
-  return definition.strategy.normalise?.(head) ?? head;
+  return converted(definition, head);
+}
+
+/** The object that was applied; nothing is one without a kind. */
+export function appliedBody(body: unknown): Readonly<Record<string, unknown>> {
+  if (isJsonObject(body)) return body;
+  if (body === null || body === undefined) throw badRequest("invalid object type: /, Kind=");
+  const found = Array.isArray(body) ? "array" : typeof body === "boolean" ? "bool" : typeof body;
+  throw badRequest(
+    `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
+  );
 }
 
 /** The body with a readable head; its metadata stays as it was sent, for it says what is owned. */
@@ -118,16 +128,25 @@ function headOf(definition: ResourceDefinition, body: Readonly<Record<string, un
   return { ...decodeHead(definition, rest), metadata } as unknown as KubeObject;
 }
 
-/** Throws for values that are of their types and still none a kind can hold, such as a time. */
-function mustConvert(definition: ResourceDefinition, applied: KubeObject): void {
+/**
+ * The applied object as its kind holds it. Throws for values that are of their types and still none a kind can hold, such
+ * as a time or a fraction.
+ */
+function converted(definition: ResourceDefinition, applied: KubeObject): KubeObject {
+  const { schema, origin, strategy, kind } = definition;
   try {
     decodeHead(definition, applied);
+    if (origin !== "builtin" || schema === undefined) return applied;
+    const fitting = withFittingNumbers(schema, applied) as KubeObject;
+    const mismatch = goMismatch(schema, fitting, kind.kind);
+    if (mismatch !== undefined) throw badRequest(`applied: ${mismatch}`);
+    return strategy.normalise?.(fitting) ?? fitting;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    const { group, version, kind } = gvkOf(applied);
-    const why = error.message.slice(error.message.indexOf(": ") + 2);
+    const { group, version, kind: sent } = gvkOf(applied);
+    const why = restoringText(definition, applied, error.message.slice(error.message.indexOf(": ") + 2));
     throw plainFailure(
-      `failed to convert new object (${addressIn(applied)}) to proper version: unable to convert unstructured object to ${group}/${version}, Kind=${kind}: ${why}`,
+      `failed to convert new object (${addressIn(applied)}) to proper version: unable to convert unstructured object to ${group}/${version}, Kind=${sent}: ${why}`,
     );
   }
 }

@@ -1,6 +1,6 @@
-import { invalid, type KubeObject, notFound, objectKey, type ResourceRequest } from "#machinery";
+import { type KubeObject, notFound, objectKey, type ResourceRequest } from "#machinery";
 import type { RequestContext, ResourceDefinition } from "../definition.ts";
-import { admitBody, decodeHead, isKnownIn, mustBeAddressed } from "./body.ts";
+import { admitBody, decodeHead, isKnownIn, mustBeAddressed, mustHaveVersion } from "./body.ts";
 import { createObject } from "./creation.ts";
 import type { VerbHost } from "./host.ts";
 import { knownOf, modifyObject } from "./modification.ts";
@@ -31,19 +31,7 @@ export async function updateObject(
     context.beforeCreateInstead?.();
     return createObject(host, definition, namespace, request.body, options, context);
   }
-  if (
-    (definition.origin === "custom" ||
-      // What runs in this process may say what it wants of what it knows.
-      (definition.strategy.needsVersionOnUpdate === true && context.tracksFields === true)) &&
-    !request.body.metadata?.resourceVersion
-  )
-    throw invalid({ group: definition.kind.group, kind: definition.kind.resource }, name, [
-      {
-        type: "FieldValueInvalid",
-        field: "metadata.resourceVersion",
-        message: "Invalid value: 0: must be specified for an update",
-      },
-    ]);
+  mustHaveVersion(definition, request.body.metadata?.resourceVersion, name, context);
   return modifyObject(host, definition, request, options, context, () => body, {
     expectedVersion: head.metadata.resourceVersion,
     expectedUid: head.metadata.uid,

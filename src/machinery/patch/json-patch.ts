@@ -76,6 +76,7 @@ function applyOne(document: unknown, operation: JsonPatchOperation, options: Jso
   const steps = parsePointer(path);
   switch (op) {
     case "add":
+      if (options.replacesMissing && path === "") throw new PatchError("add operation does not apply to the whole");
       return change(document, steps, { type: "add", value: operation.value ?? null }, path, options);
     case "replace":
       return change(document, steps, { type: "replace", value: operation.value ?? null }, path, options);
@@ -83,7 +84,8 @@ function applyOne(document: unknown, operation: JsonPatchOperation, options: Jso
       return change(document, steps, { type: "remove" }, path, options);
     case "test": {
       const found = read(document, steps);
-      if (!deepEqual(found ?? null, operation.value ?? null))
+      const isNowhere = found === undefined && !isJsonObject(read(document, steps.slice(0, -1)));
+      if (isNowhere || !deepEqual(found ?? null, operation.value ?? null))
         throw new PatchError(`testing value ${path} failed: test failed`);
       return document;
     }
@@ -132,7 +134,7 @@ function read(value: unknown, steps: readonly string[]): unknown {
 
 function indexOf(step: string, length: number, allowsEnd: boolean): number | undefined {
   if (step === "-") return allowsEnd ? length : undefined;
-  if (!/^(?:-?(?:0|[1-9]\d*))$/.test(step)) return undefined;
+  if (!/^[+-]?\d+$/.test(step)) return undefined;
   let index = Number(step);
   if (index < 0) index += length + (allowsEnd ? 1 : 0);
   return index >= 0 && index < length + (allowsEnd ? 1 : 0) ? index : undefined;

@@ -66,7 +66,11 @@ function mergeObject(target: JsonObject, patch: JsonObject, schema: Schema | und
         setOwn(result, key, mergeObject(present, value, child));
       else setNew(result, key, value);
     } else if (Array.isArray(value) && child?.patchStrategy.includes("merge") && Array.isArray(present))
-      setOwn(result, key, mergeList(present, value, child, undefined));
+      setOwn(
+        result,
+        key,
+        mergeList(present, value, child, () => undefined),
+      );
     else if (present === undefined) setNew(result, key, value);
     else setOwn(result, key, value);
   }
@@ -125,10 +129,7 @@ function orderLists(
     const list =
       sent === undefined || child === undefined
         ? order((sent ?? present) as readonly unknown[], mustHaveKeys(wanted, mergeKey), present, mergeKey)
-        : mergeList(
-            (present ?? []) as readonly unknown[],
-            sent as readonly unknown[],
-            child,
+        : mergeList((present ?? []) as readonly unknown[], sent as readonly unknown[], child, () =>
             mustHaveKeys(wanted, mergeKey),
           );
     setOwn(result, name, list);
@@ -171,14 +172,14 @@ function mergeList(
   target: readonly unknown[],
   patch: readonly unknown[],
   schema: Schema,
-  wanted: readonly unknown[] | undefined,
+  orderOf: () => readonly unknown[] | undefined,
 ): readonly unknown[] {
   const key = schema.patchMergeKey;
+  mustBeAlike(target, patch);
   if (key === undefined) {
     // A list of scalars that merges is a set.
-    mustBeAlike(target, patch);
     const added = patch.filter((item) => !target.some((present) => deepEqual(present, item)));
-    return order([...target, ...new Set(added)], wanted ?? patch, target, undefined);
+    return order([...target, ...new Set(added)], orderOf() ?? patch, target, undefined);
   }
   const items = patch as readonly JsonObject[];
   for (const item of items) {
@@ -207,7 +208,7 @@ function mergeList(
     else result[at] = mergeObject(result[at] as JsonObject, item, schema.items);
   }
   const kept = items.filter((item) => own(item, DIRECTIVE) !== "delete");
-  return order(result, wanted ?? kept, target, key);
+  return order(result, orderOf() ?? kept, target, key);
 }
 
 /** What identifies an element: its merge key, or itself. An order names elements by objects that hold just the key. */

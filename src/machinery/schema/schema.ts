@@ -146,7 +146,7 @@ export class Schema {
    */
   prune(value: unknown, unknown: string[], path = "", isRoot = true, known?: unknown, keepsNulls = false): unknown {
     if (Array.isArray(value)) {
-      const items = this.items;
+      const items = this.items ?? (this.#options.isPublished || this.preservesUnknown ? undefined : NOTHING_KNOWN);
       if (items === undefined) return value;
       const before = Array.isArray(known) ? (known as readonly unknown[]) : NOTHING;
       let changed: unknown[] | undefined;
@@ -406,6 +406,9 @@ export class Schema {
         schema.property(name)?.check(metadata[name], join(join(path, "metadata"), name), errors);
   }
 }
+
+/** What a structural schema says of elements where it wants no list: they have no members. */
+const NOTHING_KNOWN = Schema.compile({ type: "object", properties: {} });
 
 /** The mistakes of the alternative that came closest. */
 const fewest = (found: readonly (readonly FieldError[])[]) =>
