@@ -288,7 +288,7 @@ const sortedLines = (text: string): string => {
 /** Kubernetes walks schemas of custom resources in an order that is another one each time. */
 function hasMistakesByChance(status: Readonly<Record<string, unknown>>): boolean {
   const group = isMap(status["details"]) ? String(status["details"]["group"]) : "";
-  return group === "apiextensions.k8s.io" || group.endsWith(".example.com");
+  return group === "apiextensions.k8s.io" || group.endsWith(".example.com") || /^x\w+\.io$/.test(group);
 }
 
 /** Kubernetes names the owners an apply conflicts with in an order that is another one each time. */

@@ -136,7 +136,11 @@ export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = f
 
 /** Whether a schema takes a member and says nothing of it: what is in there is owned with what holds it. */
 const isUndescribed = (schema: Schema | undefined, key: string): boolean =>
-  schema !== undefined && schema.property(key) === undefined;
+  schema !== undefined && schema.property(key) === undefined && !isHead(schema, key);
+
+/** Whether an object inside another has a member because every object has it. */
+const isHead = ({ source }: Schema, key: string): boolean =>
+  source["x-kubernetes-embedded-resource"] === true && HEAD.has(key);
 
 /** The fields in which two values differ. */
 export interface Comparison {
@@ -377,10 +381,9 @@ export function typedErrors(
       if (!isJsonObject(value)) return expected("map");
       const isOpen = schema.preservesUnknown || schema.source.additionalProperties === true;
       const errors: string[] = [];
-      const isResource = schema.source["x-kubernetes-embedded-resource"] === true;
       for (const [key, member] of Object.entries(value)) {
         const child = schema.property(key);
-        if (isResource && child === undefined && HEAD.has(key)) continue;
+        if (child === undefined && isHead(schema, key)) continue;
         if (child !== undefined) errors.push(...typedErrors(member, child, { path: `${path}.${key}`, allowsRepeated }));
         // One field that is not declared ends the map.
         else if (!isOpen) return [...errors, `${path}.${key}: field not declared in schema`];
