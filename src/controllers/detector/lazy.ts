@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type AnyBinding, type AnyPropagationPolicy, SKIP_AUTO_PROPAGATION } from "#apis/karmada";
 import { deepEqual } from "#base";
-import type { KubeObject } from "#machinery";
+import { type KubeObject, writeJson } from "#machinery";
 
 /** Whether a policy takes effect only when the user next changes the template. */
 export const isLazy = (policy: AnyPropagationPolicy): boolean => policy.spec.activationPreference === "Lazy";
@@ -40,7 +40,7 @@ export function userDigest(object: KubeObject): string {
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
       : value;
   return createHash("sha256")
-    .update(JSON.stringify(userContent(object), sorted))
+    .update(writeJson(userContent(object), sorted))
     .digest("base64url")
     .slice(0, 27);
 }

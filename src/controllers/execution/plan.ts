@@ -23,7 +23,7 @@ import {
 } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { type Interpreter, pruneManifest, retainMetadata } from "#interpreter";
-import { formatTime, type KubeObject, withAnnotations, withLabels } from "#machinery";
+import { formatTime, type KubeObject, withAnnotations, withLabels, writeJson } from "#machinery";
 
 /** What to do with one manifest, given what stands in the member. */
 export type ManifestPlan =
@@ -46,7 +46,7 @@ export function contentDigest(object: KubeObject): string {
   let digest = digests.get(object);
   if (digest === undefined) {
     const { metadata: _metadata, status: _status, ...content } = object as KubeObject & { readonly status?: unknown };
-    digest = hash("sha256", JSON.stringify(content), "base64url").slice(0, 27);
+    digest = hash("sha256", writeJson(content), "base64url").slice(0, 27);
     digests.set(object, digest);
   }
   return digest;

@@ -1,4 +1,4 @@
-import { applyJsonPatch, gvkOf, type JsonPatchOperation, type KubeObject } from "#machinery";
+import { applyJsonPatch, gvkOf, type JsonPatchOperation, type KubeObject, parseJson } from "#machinery";
 import { countOf, verifiedDependencies } from "../lua/customization.ts";
 import type { AggregatedItem, Dependency, Json, Operation, Replicas } from "../rules.ts";
 
@@ -50,7 +50,7 @@ export function answerOf(question: Question, uid: string, status: number, text: 
   if (status < 200 || status > 299) throw new Error(`webhook call failed, the server answered ${status}`);
   let body: unknown;
   try {
-    body = JSON.parse(text);
+    body = parseJson(text);
   } catch {
     throw new Error("webhook call failed, the answer is not JSON");
   }
@@ -120,7 +120,7 @@ function patched(object: KubeObject, { patch, patchType }: Json): KubeObject {
     throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType)}`);
   let operations: unknown;
   try {
-    operations = JSON.parse(Buffer.from(String(patch), "base64").toString("utf8"));
+    operations = parseJson(Buffer.from(String(patch), "base64").toString("utf8"));
   } catch {
     throw new Error("response.patch is no base64 of JSON");
   }

@@ -1,5 +1,5 @@
 import type { ResourceInterpreterWebhookConfiguration } from "#apis/karmada";
-import { gvkOf } from "#machinery";
+import { gvkOf, writeJson } from "#machinery";
 import type { Answers } from "../answers.ts";
 import { Unanswered } from "../answers.ts";
 import type { RuleSource } from "../interpreter.ts";
@@ -128,7 +128,7 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
       reply = await options.post({
         ...(await addressOf(webhook.clientConfig, options.serviceOf)),
         ...(caBundle ? { certificateAuthority: Buffer.from(caBundle, "base64").toString("utf8") } : {}),
-        body: JSON.stringify(contextOf(question, uid)),
+        body: writeJson(contextOf(question, uid)),
         timeoutMs: (webhook.timeoutSeconds ?? TIMEOUT_SECONDS) * 1_000,
       });
       if (reply.status >= 500) throw new Error(`the server answered ${reply.status}`);
@@ -151,7 +151,7 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
     const ask = <O extends Operation>(operation: O, rest: Omit<Question, "operation">) => {
       const target = webhookFor(configurations, apiVersion, kind, operation) as Target;
       const question: Question = { operation, ...rest };
-      const key = JSON.stringify([target.key, question]);
+      const key = writeJson([target.key, question]);
       const fetch = () => call(target, question);
       if (answers === undefined) throw new Unanswered(key, fetch);
       return answers.get(key, fetch).value as Extract<Answer, { readonly operation: O }>["value"];

@@ -1,11 +1,11 @@
 import { CACHED_FROM_CLUSTER } from "#apis/karmada";
-import { type KubeObject, withKeys } from "#machinery";
+import { type KubeObject, withKeys, writeJson } from "#machinery";
 
 /** What OpenSearch holds of an object (wire): upstream's index names, ids and fields, so that the same queries find it. */
 
 export const indexOf = ({ kind }: KubeObject): string => `kubernetes-${kind.toLowerCase()}`;
 
-const text = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value));
+const text = (value: unknown): string | undefined => (value === undefined ? undefined : writeJson(value));
 
 /** `spec` and `status` are texts: no two kinds could share the types of their fields. */
 export function documentOf(object: KubeObject, cluster: string): object {

@@ -1,7 +1,15 @@
 import { parse as parseYaml } from "yaml";
 import { CACHED_FROM_CLUSTER } from "#apis/karmada";
 import { decodeProtobuf, type FrontForward, type FrontOutcome, type FrontRequest, type User } from "#apiserver";
-import { isJsonObject, type KubeObject, methodNotSupported, withKeys, withMetadata } from "#machinery";
+import {
+  isJsonObject,
+  type KubeObject,
+  methodNotSupported,
+  parseJson,
+  withKeys,
+  withMetadata,
+  writeJson,
+} from "#machinery";
 import type { MemberCaches } from "../cache/member-caches.ts";
 import type { CachedKind } from "../cache/plan.ts";
 import type { InnerRequest } from "../inner-request.ts";
@@ -39,7 +47,7 @@ async function withMembersBody(outcome: FrontForward, cluster: string, request: 
       headers: [...forward.headers, ["content-type", "application/json"]],
       isDropped: (name) => forward.isDropped?.(name) === true || name === "content-length",
     },
-    sent: Buffer.from(JSON.stringify(own)),
+    sent: Buffer.from(writeJson(own)),
   };
 }
 
@@ -49,7 +57,7 @@ function readObject(body: Buffer, type: string): KubeObject | undefined {
       ? decodeProtobuf(body)
       : type.includes("yaml")
         ? parseYaml(body.toString("utf8"), { version: "1.1" })
-        : JSON.parse(body.toString("utf8"));
+        : parseJson(body.toString("utf8"));
     return isJsonObject(value) && isJsonObject(value["metadata"]) ? (value as unknown as KubeObject) : undefined;
   } catch {
     return undefined;

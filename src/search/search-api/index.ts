@@ -8,6 +8,7 @@ import {
   objectKey,
   parseLabelSelector,
   plainFailure,
+  writeJson,
 } from "#machinery";
 import { mustBeAllowed, type Review } from "../access.ts";
 import type { KindCache, MemberCaches } from "../cache/member-caches.ts";
@@ -92,7 +93,7 @@ function* pieces(
   let isFirst = true;
   for (const cache of caches)
     for (const object of found(cache)) {
-      text += `${isFirst ? "" : ","}${JSON.stringify(shownFrom(object, cache.cluster))}`;
+      text += `${isFirst ? "" : ","}${writeJson(shownFrom(object, cache.cluster))}`;
       isFirst = false;
       if (text.length < PIECE_BYTES) continue;
       yield Buffer.from(text);
