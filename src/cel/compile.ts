@@ -22,7 +22,20 @@ import {
   uint,
   unify,
 } from "./types.ts";
-import { CelMap, CelRuntimeError, LiteralMap, Optional, TypeValue, Uint, type Value } from "./values.ts";
+import { type Argument, templateMistake } from "./library/format.ts";
+import { patternOf } from "./library/strings.ts";
+import {
+  CelMap,
+  CelRuntimeError,
+  LiteralMap,
+  Optional,
+  parseDuration,
+  parseTimestamp,
+  Timestamp,
+  TypeValue,
+  Uint,
+  type Value,
+} from "./values.ts";
 
 export interface CompileOptions {
   readonly functions: FunctionTable;
@@ -39,6 +52,43 @@ function sizeOfType(type: CelType): number {
 }
 
 const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
+
+const negated = (value: unknown) => (typeof value === "bigint" ? -value : undefined);
+
+/** Functions whose arguments are tried when they are written out. */
+const LITERAL_CHECKS: Readonly<Record<string, (value: string | bigint) => unknown>> = {
+  timestamp: (value) =>
+    typeof value === "bigint" ? new Timestamp(value * 1_000_000_000n) : parseTimestamp(strictTime(value)),
+  duration: (value) => parseDuration(String(value)),
+  matches: (value) => (typeof value === "string" ? patternOf(value) : undefined),
+};
+
+/** Times are written in full, with capital letters. */
+function strictTime(text: string): string {
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)$/.test(text) || !isDay(text))
+    throw new CelRuntimeError(`parsing time ${JSON.stringify(text)}`);
+  return text;
+}
+
+function isDay(text: string): boolean {
+  const [year = 0, month = 0, day = 0] = text.slice(0, 10).split("-").map(Number);
+  const hours = Number(text.slice(11, 13));
+  return hours < 24 && Number(text.slice(17, 19)) < 60 && new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day;
+}
+
+/** Functions that make a value of another type of one, worked out beforehand where that is written out. */
+const CONVERSIONS = new Set([
+  "bool",
+  "bytes",
+  "double",
+  "duration",
+  "dyn",
+  "int",
+  "string",
+  "timestamp",
+  "type",
+  "uint",
+]);
 
 const BINARY: Readonly<Record<string, string>> = {
   "+": "_+_",
@@ -67,6 +117,12 @@ export class Compiler implements ExpressionCompiler {
   /** Grows with the variables of comprehensions. */
   slotCount: number;
   readonly #mistakes: CelCompileError[] = [];
+  /** Mistakes in what is written out, which are looked for where all types are right. */
+  readonly #late: CelCompileError[] = [];
+  /** How many calls are open whose arguments may be of several types. */
+  #mixed = 0;
+  /** Why what is worked out beforehand cannot be: the first reason. */
+  failure: string | undefined;
 
   constructor(source: string, options: CompileOptions, slotCount: number) {
     this.#source = source;
@@ -79,6 +135,7 @@ export class Compiler implements ExpressionCompiler {
   compileRoot(scope: ReadonlyMap<string, Variable>): Compiled {
     const root = this.compile(this.#parsed.ast, scope);
     if (this.#mistakes.length > 0) throw CelCompileError.all(this.#mistakes);
+    if (this.#late.length > 0) throw CelCompileError.all(this.#late);
     return root;
   }
 
@@ -173,7 +230,7 @@ export class Compiler implements ExpressionCompiler {
       value = new Uint(BigInt(String(raw)));
       type = uint;
     }
-    return { type, run: () => value, cost: 0, size: sizeOf(value) };
+    return { type, run: () => value, cost: 0, size: sizeOf(value), constant: value };
   }
 
   #identifier(node: Node, name: string, scope: ReadonlyMap<string, Variable>): Compiled {
@@ -330,14 +387,66 @@ export class Compiler implements ExpressionCompiler {
     if (receiver !== undefined && name === CONSTRUCT) return this.#construct(node, receiver, args, scope);
     if (isMacro(name, receiver !== undefined, args)) return compileMacro(this, node, name, receiver, args, scope);
     const compiled = () => args.map((arg) => this.compile(arg, scope));
-    if (receiver === undefined) return this.#function(node, name, compiled(), false);
+    if (receiver === undefined) {
+      const call = this.#function(node, name, compiled(), false);
+      this.#checkLiteral(name, args);
+      return call;
+    }
     const path = pathOf(receiver);
     if (path !== undefined && !scope.has(path.split(".")[0] as string)) {
       const qualified = `${path}.${name}`;
       if (this.#options.functions.find(qualified, false) !== undefined)
         return this.#function(node, qualified, compiled(), false);
     }
-    return this.#function(node, name, [this.compile(receiver, scope), ...compiled()], true);
+    if (name === "format") this.#mixed++;
+    const parts = [this.compile(receiver, scope), ...compiled()];
+    if (name === "format") this.#mixed--;
+    const call = this.#function(node, name, parts, true);
+    this.#checkLiteral(name, args);
+    if (name === "format") this.#checkTemplate(node, receiver, args[0], scope);
+    return call;
+  }
+
+  /** Times, durations and patterns that are written out must be some. */
+  #checkLiteral(name: string, args: readonly Node[]): void {
+    const [node] = args;
+    if (node === undefined) return;
+    const isNegative = node.op === "-_" && node.args.op === "value";
+    const value = isNegative ? negated(node.args.args) : node.op === "value" ? node.args : undefined;
+    if (value === undefined || args.length > (name === "matches" ? 2 : 1)) return;
+    const run = LITERAL_CHECKS[name];
+    if (run === undefined || !["string", "bigint"].includes(typeof value)) return;
+    try {
+      run(value as string | bigint);
+    } catch (error) {
+      if (!(error instanceof CelRuntimeError)) throw error;
+      this.#late.push(this.refuse(node, `invalid ${name} argument`));
+    }
+  }
+
+  /** A template that is written out, as its arguments are, must fit them. */
+  #checkTemplate(node: Node, template: Node, list: Node | undefined, scope: ReadonlyMap<string, Variable>): void {
+    if (template.op !== "value" || typeof template.args !== "string" || list?.op !== "list") return;
+    const known = this.#mistakes.length;
+    const describe = (part: Node): Argument => ({
+      type: this.#typeOf(part, scope),
+      ...(part.op === "list" ? { parts: part.args.map(describe) } : {}),
+      ...(part.op === "map" ? { parts: part.args.map(([, value]) => describe(value)) } : {}),
+      refuse: (why) => this.refuse(part, why),
+    });
+    const mistake = templateMistake(template.args, list.args.map(describe), (why) => this.refuse(node, why));
+    // What was told of a part is not told again.
+    this.#mistakes.length = known;
+    if (mistake instanceof CelCompileError) this.#late.push(mistake);
+  }
+
+  #typeOf(node: Node, scope: ReadonlyMap<string, Variable>): CelType {
+    this.#mixed++;
+    const late = this.#late.length;
+    const { type } = this.compile(node, scope);
+    this.#mixed--;
+    this.#late.length = late;
+    return type;
   }
 
   /** A call of a function by the types of its arguments. */
@@ -349,15 +458,41 @@ export class Compiler implements ExpressionCompiler {
     if (resolved === undefined) throw this.noOverload(node, name, types, isMethod);
     const kind = resolved.candidates.find(({ cost }) => cost !== undefined)?.cost;
     const sizes = args.map(({ size }) => size);
+    const constant = isMethod ? undefined : this.#workedOut(name, resolved, args);
+    if (isMethod && (name === "find" || name === "findAll")) this.#tryPattern(args[1]);
     const [first] = types;
     const element = first?.kind === "list" ? sizeOfType(first.of) : 0;
     return {
       type: resolved.returns,
       run: runCall(resolved, args, kind),
+      ...(constant === undefined ? {} : { constant }),
       cost: args.reduce((sum, { cost }) => sum + cost, callCost(kind, sizes, element)),
       // How long a text of something else is, types do not say.
       size: name === "string" && types[0]?.kind === "simple" && types[0].name !== "string" ? Infinity : sum(sizes),
     };
+  }
+
+  /** A conversion of what is known beforehand is made beforehand. */
+  #workedOut(name: string, resolved: Resolved, args: readonly Compiled[]): Value | undefined {
+    const [argument] = args;
+    if (!CONVERSIONS.has(name) || args.length !== 1 || argument?.constant === undefined) return undefined;
+    try {
+      return dispatch(resolved, [argument.constant]);
+    } catch (error) {
+      if (!(error instanceof CelRuntimeError)) throw error;
+      this.failure ??= error.message;
+      return undefined;
+    }
+  }
+
+  #tryPattern(pattern: Compiled | undefined): void {
+    if (typeof pattern?.constant !== "string") return;
+    try {
+      patternOf(pattern.constant);
+    } catch (error) {
+      if (!(error instanceof CelRuntimeError)) throw error;
+      this.failure ??= error.message;
+    }
   }
 
   #list(elements: readonly Node[], scope: ReadonlyMap<string, Variable>): Compiled {
@@ -389,9 +524,10 @@ export class Compiler implements ExpressionCompiler {
   #element(node: Node, known: CelType, found: CelType, isOptional: boolean): CelType {
     const own = isOptional && found.kind === "optional" ? found.of : found;
     const both = known.kind === "param" ? own : unify(known, own);
-    if (both === undefined)
-      throw this.refuse(node, `expected type '${formatType(known)}' but found '${formatType(own)}'`);
-    return both;
+    if (both !== undefined) return both;
+    if (this.#mixed === 0)
+      this.#late.push(this.refuse(node, `expected type '${formatType(known)}' but found '${formatType(own)}'`));
+    return dyn;
   }
 
   #map(entries: readonly (readonly [Node, Node])[], scope: ReadonlyMap<string, Variable>): Compiled {

@@ -72,7 +72,19 @@ export class CelEnvironment {
     const root = compiler.compileRoot(this.#scope);
     if (wanted !== undefined && !isAssignable(wanted, root.type, new Map()))
       throw new CelTypeError(`must evaluate to ${formatType(wanted)}`, formatType(root.type));
+    if (compiler.failure !== undefined) throw new CelInstantiationError(compiler.failure, source);
     return new CompiledProgram(source, root, this.#names, compiler.slotCount);
+  }
+}
+
+/** What is worked out before an expression runs cannot be. */
+export class CelInstantiationError extends CelCompileError {
+  override readonly name: string = "CelInstantiationError";
+  readonly why: string;
+  constructor(why: string, source: string) {
+    super(why, source, 0);
+    this.why = why;
+    this.message = `instantiation failed: ${why}`;
   }
 }
 

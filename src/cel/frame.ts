@@ -29,6 +29,8 @@ export interface Compiled {
   /** The most it can cost, and the most elements its value can have. */
   readonly cost: number;
   readonly size: number;
+  /** Its value, where that is known before it runs. */
+  readonly constant?: Value;
 }
 
 export interface Variable {

@@ -17,6 +17,7 @@ export { CelBudgetError } from "./frame.ts";
 export {
   CALL_COST_MAX,
   CelEnvironment,
+  CelInstantiationError,
   CelTypeError,
   CostBudget,
   ESTIMATED_COST_MAX,

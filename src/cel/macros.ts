@@ -9,8 +9,8 @@ type Scope = ReadonlyMap<string, Variable>;
 const MACROS: Readonly<Record<string, readonly number[]>> = {
   all: [2, 3],
   exists: [2, 3],
-  exists_one: [2],
-  existsOne: [2, 3],
+  exists_one: [2, 3],
+  existsOne: [3],
   map: [2, 3],
   filter: [2],
   sortBy: [2],
@@ -102,6 +102,9 @@ function nameOf(compiler: Compiler, node: Node): string {
   return node.args;
 }
 
+/** The variable in which a comprehension gathers what it gives. */
+const ACCUMULATOR = "__result__";
+
 /** What all comprehensions share: the range, its variables, and one step after another. */
 class Loop {
   readonly range: Compiled;
@@ -124,6 +127,11 @@ class Loop {
     const types =
       names.length === 2 ? [this.keyType, this.elementType] : [type.kind === "map" ? type.key : this.elementType];
     const inner = new Map(scope);
+    const [one, other] = names.map((name) => nameOf(compiler, name));
+    if (one !== undefined && one === other) throw compiler.refuse(names[1] as Node, `duplicate variable name: ${one}`);
+    for (const name of names)
+      if (nameOf(compiler, name) === ACCUMULATOR)
+        throw compiler.refuse(name, "iteration variable overwrites accumulator variable");
     this.#slots = names.map((name, at) => {
       const slot = compiler.slotCount++;
       inner.set(nameOf(compiler, name), { slot, type: types[at] as CelType });

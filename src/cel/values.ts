@@ -1,4 +1,4 @@
-import { asJsonNumber, isJsonObject } from "#machinery";
+import { asJsonNumber, goFloat, isJsonObject } from "#machinery";
 import type { CelType } from "./types.ts";
 import { dyn } from "./types.ts";
 
@@ -35,7 +35,10 @@ export class Uint {
 /** Nanoseconds since 1970. */
 export class Timestamp {
   readonly nanos: bigint;
-  constructor(nanos: bigint) {
+  /** How many minutes the place it is written in is ahead of UTC. */
+  readonly offset: number;
+  constructor(nanos: bigint, offset = 0) {
+    this.offset = offset;
     if (nanos < -62_135_596_800_000_000_000n || nanos > 253_402_300_799_999_999_999n)
       throw new CelRuntimeError("timestamp overflow");
     this.nanos = nanos;
@@ -130,7 +133,6 @@ export class LiteralMap extends CelMap {
     this.objectType = objectType;
     for (const entry of entries) {
       const key = keyText(entry[0]);
-      if (this.#entries.has(key)) throw new CelRuntimeError(`duplicate key: ${display(entry[0])}`);
       this.#entries.set(key, entry);
     }
   }
@@ -221,8 +223,8 @@ export function typeName(value: Value): string {
   if (value instanceof CelMap) return "map";
   if (value instanceof Uint8Array) return "bytes";
   if (value instanceof Uint) return "uint";
-  if (value instanceof Timestamp) return "timestamp";
-  if (value instanceof Duration) return "duration";
+  if (value instanceof Timestamp) return "google.protobuf.Timestamp";
+  if (value instanceof Duration) return "google.protobuf.Duration";
   if (value instanceof Optional) return "optional_type";
   if (value instanceof TypeValue) return "type";
   return (value as Opaque).typeName;
@@ -316,7 +318,10 @@ export function parseTimestamp(text: string): Timestamp {
     match === null ? Number.NaN : Date.parse(full.replace(/\.\d+/, "").replace("t", "T").replace("z", "Z"));
   if (match === null || Number.isNaN(milliseconds))
     throw new CelRuntimeError(`parsing time ${JSON.stringify(text)}: not an RFC 3339 time`);
-  return new Timestamp(BigInt(milliseconds) * 1_000_000n + BigInt((match[7] ?? "").padEnd(9, "0") || "0"));
+  const [, sign = "", hours = "0", minutes = "0"] = /^([+-])(\d\d):(\d\d)$/.exec(match[8] ?? "") ?? [];
+  const offset = (Number(hours) * 60 + Number(minutes)) * (sign === "-" ? -1 : 1);
+  const nanos = BigInt(milliseconds) * 1_000_000n + BigInt((match[7] ?? "").padEnd(9, "0") || "0");
+  return new Timestamp(nanos, offset === 0 ? 0 : offset);
 }
 
 const UNITS: Readonly<Record<string, bigint>> = {
@@ -353,23 +358,24 @@ const seconds = (nanos: bigint): string => {
   return `${nanos < 0n ? "-" : ""}${amount / 1_000_000_000n}${rest === "" ? "" : `.${rest}`}s`;
 };
 
+function zoneText(offset: number): string {
+  if (offset === 0) return "Z";
+  const [hours, minutes] = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60];
+  return `${offset < 0 ? "-" : "+"}${String(hours).padStart(2, "0")}:${String(minutes).padStart(2, "0")}`;
+}
+
 export function formatTimestamp(value: Timestamp): string {
   const second = 1_000_000_000n;
   const rest = ((value.nanos % second) + second) % second;
-  const base = new Date(Number((value.nanos - rest) / 1_000_000n)).toISOString().slice(0, 19);
+  const local = Number((value.nanos - rest) / 1_000_000n) + value.offset * 60_000;
+  const base = new Date(local).toISOString().slice(0, 19);
   const fraction = rest.toString().padStart(9, "0").replace(/0+$/, "");
-  return `${base}${fraction === "" ? "" : `.${fraction}`}Z`;
-}
-
-export function formatDouble(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return "+Inf";
-  if (value === Number.NEGATIVE_INFINITY) return "-Inf";
-  return String(value);
+  return `${base}${fraction === "" ? "" : `.${fraction}`}${zoneText(value.offset)}`;
 }
 
 /** A value as text, as `string()` and messages show it. */
 export function display(value: Value): string {
-  if (typeof value === "number") return formatDouble(value);
+  if (typeof value === "number") return goFloat(value);
   if (value === null || typeof value !== "object") return String(value);
   if (value instanceof Uint) return String(value.value);
   if (value instanceof Timestamp) return formatTimestamp(value);

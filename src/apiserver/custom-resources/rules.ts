@@ -3,6 +3,7 @@ import {
   bool,
   CelBudgetError,
   CelCompileError,
+  CelInstantiationError,
   CelEnvironment,
   CelRuntimeError,
   type CelType,
@@ -348,7 +349,9 @@ export function rulesErrors(
             fieldInvalid(
               `${place}.${member}`,
               shownRule(rule),
-              `${member === "rule" ? "" : "messageExpression "}compilation failed: ${error.message}`,
+              error instanceof CelInstantiationError
+                ? `${member === "rule" ? "program" : "messageExpression"} ${error.message}`
+                : `${member === "rule" ? "" : "messageExpression "}compilation failed: ${error.message}`,
             ),
           );
         else throw error;

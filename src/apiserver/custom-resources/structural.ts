@@ -86,7 +86,10 @@ export function schemaErrors(schema: JsonSchema, path: string): readonly FieldEr
   ];
   const total = found.spent.reduce((sum, { cost }) => sum + cost, 0);
   if (total > TOTAL_COST_MAX) {
-    const spenders = [...found.spent].sort((one, other) => other.cost - one.cost).slice(0, SPENDERS_MAX);
+    const spenders = found.spent
+      .filter(({ cost }) => cost > 0)
+      .sort((one, other) => other.cost - one.cost)
+      .slice(0, SPENDERS_MAX);
     errors.push(
       ...spenders.map(({ field }) =>
         fieldForbidden(

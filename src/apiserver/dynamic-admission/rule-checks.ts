@@ -1,5 +1,13 @@
 /** What webhooks and policies have in common: rules, selectors, conditions and expressions, in kube-apiserver's words. */
-import { bool, CelCompileError, type CelEnvironment, type CelType, CelTypeError, formatType } from "#cel";
+import {
+  bool,
+  CelCompileError,
+  CelInstantiationError,
+  type CelEnvironment,
+  type CelType,
+  CelTypeError,
+  formatType,
+} from "#cel";
 import {
   type FieldError,
   fieldDuplicate,
@@ -40,6 +48,7 @@ export function expressionErrors(
     const expected = names.length === 1 ? names[0] : `one of [${names.join(" ").replace(/\bnull\b/, "null_type")}]`;
     return [fieldInvalid(field, shown, `must evaluate to ${expected} but got ${formatType(type)}`)];
   } catch (error) {
+    if (error instanceof CelInstantiationError) return [fieldInvalid(field, shown, error.message)];
     if (error instanceof CelTypeError || error instanceof CelCompileError)
       return [fieldInvalid(field, shown, `compilation failed: ${error.message}`)];
     throw error;

@@ -15,6 +15,7 @@ import {
   subtractQuantities,
 } from "#machinery";
 import { call, method, type Overload } from "../functions.ts";
+import { type Amount, amountOf, negative, sumOf, wholeOf } from "./amounts.ts";
 import { CelRuntimeError, LiteralMap, Opaque, Optional, parseTimestamp, type Value } from "../values.ts";
 
 const NANO = 1_000_000_000n;
@@ -22,9 +23,11 @@ const NANO = 1_000_000_000n;
 class QuantityValue extends Opaque {
   readonly typeName = "kubernetes.Quantity";
   readonly quantity: Quantity;
-  constructor(quantity: Quantity) {
+  readonly amount: Amount | undefined;
+  constructor(quantity: Quantity, amount: Amount | undefined) {
     super();
     this.quantity = quantity;
+    this.amount = amount;
   }
   isSame(other: Opaque): boolean {
     return other instanceof QuantityValue && compareQuantities(this.quantity, other.quantity) === 0;
@@ -40,44 +43,35 @@ function quantityOf(text: string): QuantityValue {
     throw new CelRuntimeError(
       "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
     );
-  return new QuantityValue(quantity);
+  return new QuantityValue(quantity, amountOf(text));
 }
 
-const INT_LIMIT = 9_223_372_036_854_775_807n;
-const isWhole = ({ quantity }: QuantityValue) =>
-  quantity.nano % NANO === 0n && quantity.nano / NANO <= INT_LIMIT && quantity.nano / NANO >= -INT_LIMIT - 1n;
-
 const Q = "kubernetes.Quantity";
-const plain = (whole: bigint): Quantity => ({ nano: whole * NANO, format: "DecimalSI" });
+const plain = (whole: bigint): QuantityValue =>
+  new QuantityValue({ nano: whole * NANO, format: "DecimalSI" }, { value: whole, scale: 0 });
+const added = (a: QuantityValue, b: QuantityValue) =>
+  new QuantityValue(addQuantities(a.quantity, b.quantity), sumOf(a.amount, b.amount));
+const subtracted = (a: QuantityValue, b: QuantityValue) =>
+  new QuantityValue(subtractQuantities(a.quantity, b.quantity), sumOf(a.amount, negative(b.amount)));
+
+/** The value as a double, worked out as Go does. */
+const doubleOf = ({ quantity, amount }: QuantityValue): number =>
+  amount === undefined ? Number(quantity.nano) / 1e9 : Number(amount.value) * Number(`1e${amount.scale}`);
 
 const quantities: readonly Overload[] = [
   call(`quantity(string): ${Q}`, quantityOf, "text"),
   call("isQuantity(string): bool", (text: string) => parseQuantity(text) !== undefined, "text"),
-  method(`${Q}.sign(): int`, ({ quantity }: QuantityValue) =>
-    quantity.nano > 0n ? 1n : quantity.nano < 0n ? -1n : 0n,
-  ),
-  method(`${Q}.isInteger(): bool`, isWhole),
-  method(`${Q}.asInteger(): int`, (value: QuantityValue) => {
-    if (!isWhole(value)) throw new CelRuntimeError("cannot convert value to integer");
-    return value.quantity.nano / NANO;
+  method(`${Q}.isInteger(): bool`, ({ amount }: QuantityValue) => wholeOf(amount) !== undefined),
+  method(`${Q}.asInteger(): int`, ({ amount }: QuantityValue) => {
+    const whole = wholeOf(amount);
+    if (whole === undefined) throw new CelRuntimeError("cannot convert value to integer");
+    return whole;
   }),
-  method(`${Q}.asApproximateFloat(): double`, ({ quantity }: QuantityValue) => Number(quantity.nano) / 1e9),
-  method(
-    `${Q}.add(${Q}): ${Q}`,
-    (a: QuantityValue, b: QuantityValue) => new QuantityValue(addQuantities(a.quantity, b.quantity)),
-  ),
-  method(
-    `${Q}.add(int): ${Q}`,
-    (a: QuantityValue, b: bigint) => new QuantityValue(addQuantities(a.quantity, plain(b))),
-  ),
-  method(
-    `${Q}.sub(${Q}): ${Q}`,
-    (a: QuantityValue, b: QuantityValue) => new QuantityValue(subtractQuantities(a.quantity, b.quantity)),
-  ),
-  method(
-    `${Q}.sub(int): ${Q}`,
-    (a: QuantityValue, b: bigint) => new QuantityValue(subtractQuantities(a.quantity, plain(b))),
-  ),
+  method(`${Q}.asApproximateFloat(): double`, doubleOf),
+  method(`${Q}.add(${Q}): ${Q}`, added),
+  method(`${Q}.add(int): ${Q}`, (a: QuantityValue, b: bigint) => added(a, plain(b))),
+  method(`${Q}.sub(${Q}): ${Q}`, subtracted),
+  method(`${Q}.sub(int): ${Q}`, (a: QuantityValue, b: bigint) => subtracted(a, plain(b))),
   method(`${Q}.compareTo(${Q}): int`, (a: QuantityValue, b: QuantityValue) =>
     BigInt(compareQuantities(a.quantity, b.quantity)),
   ),
@@ -117,24 +111,49 @@ class UrlValue extends Opaque {
 
 const NO_URL = "invalid URI for request";
 
-/** An absolute URL, or an absolute path; a fragment is part of the path, as in requests. A text says why it is neither, in Go's words. */
-function parseUrl(text: string): UrlParts | string {
+/** An absolute URL, or an absolute path. A text says why it is neither, in Go's words. */
+function parseUrl(given: string): UrlParts | string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
-  if (/[\x00-\x1f\x7f]/.test(text)) return "net/url: invalid control character in URL";
-  if (text === "") return "empty url";
-  const match = /^(?:([A-Za-z][A-Za-z0-9+.-]*):(?:\/\/([^/?]*))?)?([^?]*)(?:\?(.*))?$/s.exec(text);
+  if (/[\x00-\x1f\x7f]/.test(given)) return "net/url: invalid control character in URL";
+  if (given === "") return "empty url";
+  const [text = ""] = given.split("#");
+  const match = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\/\/([^/?]*))?([^?]*)(?:\?(.*))?$/s.exec(text);
   if (match === null) return NO_URL;
   const [, scheme, authority, path = "", query = ""] = match;
-  if (scheme === undefined && !path.startsWith("/")) return NO_URL;
+  if (scheme === undefined && !text.startsWith("/") && text !== "*") return NO_URL;
   const [badEscape] = /%(?![0-9A-Fa-f]{2}).{0,2}/s.exec(path) ?? [];
-  const host = (authority ?? "").replace(/^.*@/, "");
+  const sent = (authority ?? "").replace(/^.*@/, "");
+  // Of a zone in brackets the sign before it is escaped; other hosts hold no escapes.
+  const host = sent.startsWith("[") ? sent.replace(/%25/, "%") : sent;
   const [odd] = /[ "<>\\^`{|}]/.exec(host) ?? [];
   if (odd !== undefined) return `invalid character ${JSON.stringify(odd)} in host name`;
+  const [badHost] = (sent.startsWith("[") ? null : /%(?![0-9A-Fa-f]{2}).{0,2}/s.exec(sent)) ?? [];
+  if (badHost !== undefined) return `invalid URL escape ${JSON.stringify(badHost)}`;
   const [port] = /:[^:\]]*$/.exec(host) ?? [];
   if (port !== undefined && !/^:\d*$/.test(port)) return `invalid port ${JSON.stringify(port)} after host`;
-  if (host !== "" && !/^(\[[0-9A-Fa-f:.%]+\]|[^:[\]]*)(:\d*)?$/.test(host)) return NO_URL;
+  if (host !== "" && !/^(\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:[\]]*)(:\d*)?$/.test(host)) return NO_URL;
   if (badEscape !== undefined) return `invalid URL escape ${JSON.stringify(badEscape)}`;
-  return { scheme: (scheme ?? "").toLowerCase(), host, path, query };
+  // What follows a scheme without slashes is no path.
+  const isOpaque = scheme !== undefined && authority === undefined && !path.startsWith("/");
+  return { scheme: (scheme ?? "").toLowerCase(), host, path: isOpaque ? "" : path, query };
+}
+
+/** The values of a query by their names; what is escaped wrongly, or holds a semicolon, is passed over. */
+function queryOf(query: string): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const part of query.split("&")) {
+    if (part === "" || part.includes(";")) continue;
+    const at = part.indexOf("=");
+    try {
+      const [name, value] = [at < 0 ? part : part.slice(0, at), at < 0 ? "" : part.slice(at + 1)].map((text) =>
+        decodeURIComponent(text.replaceAll("+", " ")),
+      ) as [string, string];
+      found.set(name, [...(found.get(name) ?? []), value]);
+    } catch {
+      // Passed over.
+    }
+  }
+  return found;
 }
 
 const U = "kubernetes.URL";
@@ -161,10 +180,7 @@ const urls: readonly Overload[] = [
   ),
   method(`${U}.getPort(): string`, (url: UrlValue) => /:(\d*)$/.exec(url.parts.host)?.[1] ?? ""),
   method(`${U}.getEscapedPath(): string`, (url: UrlValue) => escapedPath(url.parts.path)),
-  method(`${U}.getQuery(): map<string, list<string>>`, (url: UrlValue) => {
-    const query = new URLSearchParams(url.parts.query);
-    return new LiteralMap([...new Set(query.keys())].map((key) => [key, query.getAll(key)] as const));
-  }),
+  method(`${U}.getQuery(): map<string, list<string>>`, (url: UrlValue) => new LiteralMap(queryOf(url.parts.query))),
 ];
 
 class SemverValue extends Opaque {
@@ -239,9 +255,9 @@ const versions: readonly Overload[] = [
     (text: string, normalise: boolean) => parseSemver(text, normalise) !== undefined,
     "text",
   ),
-  method(`${S}.major(): int`, (value: SemverValue) => value.numbers[0]),
-  method(`${S}.minor(): int`, (value: SemverValue) => value.numbers[1]),
-  method(`${S}.patch(): int`, (value: SemverValue) => value.numbers[2]),
+  method(`${S}.major(): int`, (value: SemverValue) => BigInt.asIntN(64, value.numbers[0])),
+  method(`${S}.minor(): int`, (value: SemverValue) => BigInt.asIntN(64, value.numbers[1])),
+  method(`${S}.patch(): int`, (value: SemverValue) => BigInt.asIntN(64, value.numbers[2])),
   method(`${S}.compareTo(${S}): int`, (a: SemverValue, b: SemverValue) => BigInt(a.compare(b))),
   method(`${S}.isLessThan(${S}): bool`, (a: SemverValue, b: SemverValue) => a.compare(b) < 0),
   method(`${S}.isGreaterThan(${S}): bool`, (a: SemverValue, b: SemverValue) => a.compare(b) > 0),

@@ -39,14 +39,23 @@ const arithmetic: readonly Overload[] = [
   call("_+_(string, string): string", (a: string, b: string) => a + b, "both"),
   call("_+_(bytes, bytes): bytes", (a: Uint8Array, b: Uint8Array) => Uint8Array.from([...a, ...b]), "both"),
   call("_+_(list<A>, list<A>): list<A>", (a: readonly Value[], b: readonly Value[]) => addLists(a, b)),
-  call("_+_(timestamp, duration): timestamp", (a: Timestamp, b: Duration) => new Timestamp(a.nanos + b.nanos)),
-  call("_+_(duration, timestamp): timestamp", (a: Duration, b: Timestamp) => new Timestamp(a.nanos + b.nanos)),
+  call(
+    "_+_(timestamp, duration): timestamp",
+    (a: Timestamp, b: Duration) => new Timestamp(a.nanos + b.nanos, a.offset),
+  ),
+  call(
+    "_+_(duration, timestamp): timestamp",
+    (a: Duration, b: Timestamp) => new Timestamp(a.nanos + b.nanos, b.offset),
+  ),
   call("_+_(duration, duration): duration", (a: Duration, b: Duration) => new Duration(a.nanos + b.nanos)),
   call("_-_(int, int): int", (a: bigint, b: bigint) => checkedInt(a - b)),
   call("_-_(uint, uint): uint", (a: Uint, b: Uint) => checkedUint(a.value - b.value)),
   call("_-_(double, double): double", (a: number, b: number) => a - b),
   call("_-_(timestamp, timestamp): duration", (a: Timestamp, b: Timestamp) => new Duration(a.nanos - b.nanos)),
-  call("_-_(timestamp, duration): timestamp", (a: Timestamp, b: Duration) => new Timestamp(a.nanos - b.nanos)),
+  call(
+    "_-_(timestamp, duration): timestamp",
+    (a: Timestamp, b: Duration) => new Timestamp(a.nanos - b.nanos, a.offset),
+  ),
   call("_-_(duration, duration): duration", (a: Duration, b: Duration) => new Duration(a.nanos - b.nanos)),
   call("_*_(int, int): int", (a: bigint, b: bigint) => checkedInt(a * b)),
   call("_*_(uint, uint): uint", (a: Uint, b: Uint) => checkedUint(a.value * b.value)),
@@ -102,7 +111,9 @@ const noConversion = (type: string) => new CelRuntimeError(`type conversion erro
 
 function toInt(text: string): bigint {
   if (!/^[+-]?\d+$/.test(text)) throw noConversion("int");
-  return checkedInt(BigInt(text.replace(/^\+/, "")));
+  const value = BigInt(text.replace(/^\+/, ""));
+  if (value > INT_MAX || value < INT_MIN) throw noConversion("int");
+  return value;
 }
 
 function toUint(text: string): Uint {
@@ -119,7 +130,9 @@ function toDouble(text: string): number {
         ? -Number.POSITIVE_INFINITY
         : Number.POSITIVE_INFINITY;
   if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) throw noConversion("double");
-  return Number(text);
+  const value = Number(text);
+  if (!Number.isFinite(value)) throw noConversion("double");
+  return value;
 }
 
 function toBool(text: string): boolean {
@@ -176,7 +189,10 @@ const conversions: readonly Overload[] = [
   call("timestamp(int): timestamp", (a: bigint) => new Timestamp(a * 1_000_000_000n)),
   call("duration(duration): duration", (a: Duration) => a),
   call("duration(string): duration", parseDuration),
-  call("duration(int): duration", (a: bigint) => new Duration(a)),
+  // It is declared, and takes none.
+  call("duration(int): duration", () => {
+    throw new CelRuntimeError("no such overload");
+  }),
 ];
 
 const floorDivide = (value: bigint, by: bigint): bigint => {
@@ -248,7 +264,7 @@ const time: readonly Overload[] = [
   method("duration.getHours(): int", (a: Duration) => a.nanos / 3_600_000_000_000n),
   method("duration.getMinutes(): int", (a: Duration) => a.nanos / 60_000_000_000n),
   method("duration.getSeconds(): int", (a: Duration) => a.nanos / 1_000_000_000n),
-  method("duration.getMilliseconds(): int", (a: Duration) => (a.nanos / 1_000_000n) % 1000n),
+  method("duration.getMilliseconds(): int", (a: Duration) => a.nanos / 1_000_000n),
 ];
 
 /** The functions and operators every CEL has. */

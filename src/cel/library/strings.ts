@@ -1,17 +1,8 @@
 import { RE2JS } from "re2js";
 import { GO_ESCAPES } from "#machinery";
 import { call, method, type Overload } from "../functions.ts";
-import {
-  CelMap,
-  CelRuntimeError,
-  display,
-  Duration,
-  formatDouble,
-  Timestamp,
-  TypeValue,
-  Uint,
-  type Value,
-} from "../values.ts";
+import { CelRuntimeError, type Value } from "../values.ts";
+import { format } from "./format.ts";
 
 const PATTERNS_MAX = 1000;
 const patterns = new Map<string, RE2JS>();
@@ -50,6 +41,7 @@ function substring(text: string, from: bigint, to?: bigint): string {
 
 function indexOf(text: string, wanted: string, from = 0n): bigint {
   const all = chars(text);
+  if (from > BigInt(all.length)) return -1n;
   const start = indexIn(from, all.length);
   const sought = chars(wanted);
   for (let at = start; at + sought.length <= all.length; at++)
@@ -60,6 +52,7 @@ function indexOf(text: string, wanted: string, from = 0n): bigint {
 function lastIndexOf(text: string, wanted: string, from?: bigint): bigint {
   const all = chars(text);
   const sought = chars(wanted);
+  if (from !== undefined && from > BigInt(all.length)) return -1n;
   const start = from === undefined ? all.length : indexIn(from, all.length);
   for (let at = Math.min(start, all.length - sought.length); at >= 0; at--)
     if (sought.every((char, offset) => all[at + offset] === char)) return BigInt(at);
@@ -68,6 +61,7 @@ function lastIndexOf(text: string, wanted: string, from?: bigint): bigint {
 
 function replace(text: string, old: string, by: string, limit: bigint): string {
   if (limit === 0n) return text;
+  if (old === "") return between(text, by, limit);
   if (limit < 0n) return text.split(old).join(by);
   const parts = text.split(old);
   const count = Math.min(Number(limit), parts.length - 1);
@@ -80,6 +74,13 @@ function replace(text: string, old: string, by: string, limit: bigint): string {
   );
 }
 
+/** A text with something put before each of its letters and behind the last, at most so often. */
+function between(text: string, by: string, limit: bigint): string {
+  const all = chars(text);
+  const count = limit < 0n || limit > BigInt(all.length) ? all.length + 1 : Number(limit);
+  return all.map((char, at) => (at < count ? by + char : char)).join("") + (count > all.length ? by : "");
+}
+
 function split(text: string, separator: string, limit: bigint): readonly string[] {
   if (limit === 0n) return [];
   const parts = text.split(separator);
@@ -89,76 +90,6 @@ function split(text: string, separator: string, limit: bigint): readonly string[
 }
 
 const ascii = (text: string, pattern: RegExp, change: (char: string) => string) => text.replace(pattern, change);
-
-/** `"%s of %d".format([…])`: the verbs s, d, f, e, b, x, X and o. */
-function format(template: string, args: readonly Value[]): string {
-  let at = 0;
-  const text = template.replace(/%(?:%|(?:\.(\d+))?([a-zA-Z]))/g, (found, precision?: string, verb?: string) => {
-    if (found === "%%") return "%";
-    const value = args[at++];
-    if (value === undefined) throw new CelRuntimeError(`index ${at - 1} out of range`);
-    return formatOne(verb as string, precision === undefined ? undefined : Number(precision), value);
-  });
-  return text;
-}
-
-function formatOne(verb: string, precision: number | undefined, value: Value): string {
-  const refuse = () =>
-    new CelRuntimeError(`error during formatting: %${verb} does not take a value of this type: ${display(value)}`);
-  const whole = typeof value === "bigint" ? value : value instanceof Uint ? value.value : undefined;
-  switch (verb) {
-    case "s":
-      return formatText(value);
-    case "d":
-      if (whole !== undefined) return String(whole);
-      if (typeof value === "number" && !Number.isFinite(value)) return formatDouble(value);
-      throw refuse();
-    case "f":
-    case "e": {
-      const number = typeof value === "number" ? value : whole === undefined ? undefined : Number(whole);
-      if (number === undefined) throw refuse();
-      if (!Number.isFinite(number)) return formatDouble(number);
-      if (verb === "f") return number.toFixed(precision ?? 6);
-      return number.toExponential(precision ?? 6).replace(/e([+-])(\d)$/, "e$10$2");
-    }
-    case "b":
-      if (typeof value === "boolean") return value ? "1" : "0";
-      if (whole === undefined) throw refuse();
-      return whole.toString(2);
-    case "o":
-      if (whole === undefined) throw refuse();
-      return whole.toString(8);
-    case "x":
-    case "X": {
-      const hex =
-        whole !== undefined
-          ? whole.toString(16)
-          : typeof value === "string"
-            ? hexOf(new TextEncoder().encode(value))
-            : value instanceof Uint8Array
-              ? hexOf(value)
-              : undefined;
-      if (hex === undefined) throw refuse();
-      return verb === "X" ? hex.toUpperCase() : hex;
-    }
-    default:
-      throw new CelRuntimeError(`could not parse formatting clause: unrecognized formatting clause "${verb}"`);
-  }
-}
-
-const hexOf = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-
-function formatText(value: Value): string {
-  if (Array.isArray(value)) return `[${value.map((item: Value) => formatText(item)).join(", ")}]`;
-  if (value instanceof CelMap)
-    return `{${value
-      .keys()
-      .map((key) => `${formatText(key)}: ${formatText(value.get(key) as Value)}`)
-      .sort()
-      .join(", ")}}`;
-  if (value instanceof Timestamp || value instanceof Duration || value instanceof TypeValue) return display(value);
-  return display(value);
-}
 
 const ESCAPES: Readonly<Record<string, string>> = { ...GO_ESCAPES, '"': '\\"' };
 
