@@ -4,6 +4,7 @@ import { schemaNameOf } from "../builtin/definitions.ts";
 import { builtinSchemas } from "../builtin/schemas.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { DiscoveryDocuments } from "../discovery/discovery.ts";
+import { customSchema } from "./custom-schemas.ts";
 import { type Operation, type PathItem, pathsOf } from "./paths.ts";
 import { type DocumentV2, encodeDocument, schemaV2 } from "./v2.ts";
 
@@ -120,27 +121,6 @@ const ofGroup = (schema: JsonSchema, kind: string, group: string, version: strin
   } as JsonSchema;
 };
 
-/** What is published of a kind whose schema is not one of Kubernetes' own. */
-function publishedSchema({ kind: { group, version, kind }, schema }: ResourceDefinition): JsonSchema {
-  const source = (schema?.source ?? {
-    type: "object",
-    "x-kubernetes-preserve-unknown-fields": true,
-  }) as JsonSchema;
-  return {
-    ...source,
-    properties: {
-      apiVersion: { type: "string", description: "The version of this representation of the object." },
-      kind: { type: "string", description: "The kind of this object." },
-      ...source.properties,
-      metadata: {
-        description: "Standard object metadata.",
-        allOf: [{ $ref: `${REFERENCE}${META}ObjectMeta` }],
-      },
-    },
-    "x-kubernetes-group-version-kind": [{ group, version, kind }],
-  } as JsonSchema;
-}
-
 const listSchema = (group: string, version: string, kind: string, item: string): JsonSchema =>
   ({
     type: "object",
@@ -177,7 +157,7 @@ function build(group: string, version: string, definitions: readonly ResourceDef
     const name = customName(inGroup, inVersion, kind);
     const definition = own.get(kind);
     const listed = own.get(kind.replace(/List$/, ""));
-    if (definition !== undefined) include(name, publishedSchema(definition));
+    if (definition !== undefined) include(name, customSchema(definition));
     else if (listed !== undefined) {
       const item = refer(inGroup, inVersion, listed.kind.kind).$ref.slice(REFERENCE.length);
       include(name, listSchema(inGroup, inVersion, listed.kind.kind, item));
