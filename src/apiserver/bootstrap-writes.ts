@@ -10,7 +10,7 @@ export function asApiServer(
   const context = { user: systemUser, warn: () => undefined, tracksFields: true };
   return (request) => {
     const isWrite = request.verb === "create" || request.verb === "update" || request.verb === "patch";
-    const owned = isWrite ? { ...request, options: { ...request.options, fieldManager } } : request;
+    const owned = isWrite ? { ...request, options: { fieldManager, ...request.options } } : request;
     return server.execute(owned as ResourceRequest, context);
   };
 }

@@ -19,12 +19,13 @@ it("JSON in lines is what Go's encoder and JavaScript's write, however it was cu
 
 it.each([
   ["as pretty says", "/api?pretty=true", "x", "{\n"],
+  ["as the form says", "/api", "application/json;pretty=1", "{\n"],
   ["for curl", "/api", "curl/8", "{\n"],
   ["not for others", "/api", "kubectl", "{}"],
   ["not where pretty says no", "/api?pretty=0", "curl/8", "{}"],
 ])("answers are set in lines %s", (_title, url, agent, begin) => {
   const headers = { "content-type": "application/json" };
   const body = Buffer.from(begin === "{}" ? "{}\n" : '{"a":1}\n');
-  const answer = inLines({ url, headers: { "user-agent": agent } }, { status: 200, headers, body });
+  const answer = inLines({ url, headers: { "user-agent": agent, accept: agent } }, { status: 200, headers, body });
   expect("body" in answer ? answer.body.toString().slice(0, 2) : "").toBe(begin);
 });

@@ -6,8 +6,9 @@ const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
 /** Programs whose users read answers themselves. */
 const READ_BY_PEOPLE = ["curl", "Wget", "Mozilla/5.0"];
 
-/** Whether JSON is wanted in lines: as `pretty` says, else as the program that asks lets expect. */
+/** Whether JSON is wanted in lines: as the form or `pretty` says, else as the program that asks lets expect. */
 function isWanted(url: string, headers: Headers): boolean {
+  if (/;\s*pretty=1\s*(?:[,;]|$)/.test(headerOf(headers, "accept") ?? "")) return true;
   const query = url.indexOf("?");
   const said = query < 0 ? null : new URLSearchParams(url.slice(query + 1)).get("pretty");
   if (said) return TRUE.has(said);
