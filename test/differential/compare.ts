@@ -302,7 +302,12 @@ function withSortedOwners(status: Readonly<Record<string, unknown>>): Readonly<R
   const causes = (details["causes"] as readonly unknown[]).toSorted((one, other) =>
     JSON.stringify(one) < JSON.stringify(other) ? -1 : 1,
   );
-  return { ...status, details: { ...details, causes } };
+  const [head = "", ...owners] = String(status["message"]).split(/(?=^conflicts with )/m);
+  return {
+    ...status,
+    message: [head, ...owners.map((text) => text.trimEnd()).sort()].join("\n"),
+    details: { ...details, causes },
+  };
 }
 
 function withSortedMistakes(status: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {

@@ -411,7 +411,8 @@ const namespaceEndings: Lines = fc
   .array(
     text(
       `DELETE ${at(NAMESPACE)}`,
-      `DELETE ${at(NAMESPACE)}?propagationPolicy=Foreground`,
+      // Of two finalizers kube-apiserver puts either first, so that none is asked for here.
+      `DELETE ${at(NAMESPACE)}?propagationPolicy=Background`,
       `PUT ${at(NAMESPACE)}/finalize | {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n-$id"},"spec":{"finalizers":[]}}`,
       `PUT ${at(NAMESPACE)}/finalize | {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n-$id"},"spec":{"finalizers":["kubernetes","example.com/x"]}}`,
       `MERGE ${at(NAMESPACE)} | {"metadata":{"finalizers":["example.com/keep"]}}`,
