@@ -186,7 +186,7 @@ function rowOf(
 }
 
 /** A number as Go makes a whole one of it: what is too large for one becomes the least of them. */
-const toInt64 = (value: number): number => (Math.abs(value) < 2 ** 63 ? Math.trunc(value) : -(2 ** 63));
+const toInt64 = (value: number): number | bigint => (Math.abs(value) < 2 ** 63 ? Math.trunc(value) : -(2n ** 63n));
 
 /** A value in a cell of a column's type; nothing where it is of another one. */
 function typedCell(type: string, value: unknown, nowMs: number): unknown {
