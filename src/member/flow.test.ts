@@ -232,6 +232,32 @@ describe("what a member is asked at a time", () => {
     expect(flow.flow).toMatchObject({ inFlight: 2, waiting: 0, isBroken: false });
   });
 
+  test("of many that come at once no more go on than there is room for, though none has asked yet", async () => {
+    const answers: (() => void)[] = [];
+    const send = () => new Promise<KubeObject>((resolve) => answers.push(() => resolve({ kind: "Pod" } as KubeObject)));
+    const transport = withFlow({ send } as unknown as Transport, {
+      clock: new VirtualClock(0, settle),
+      inFlightStart: 4,
+      inFlightMax: 4,
+    });
+    const said: string[] = [];
+    const work = (key: string): void => {
+      if (transport.room.standAside(key, () => work(key))) return;
+      void settle()
+        .then(() => outcome(transport.send(pod)))
+        .then((words) => said.push(words))
+        .finally(() => transport.room.leave());
+    };
+    for (let at = 0; at < 256; at++) work(`w${at}`);
+    expect(transport.flow).toMatchObject({ inFlight: 0, aside: 248 });
+    while (said.length < 256) {
+      await settle();
+      expect(transport.flow.waiting).toBeLessThanOrEqual(8);
+      for (const answer of answers.splice(0)) answer();
+    }
+    expect(said.filter((words) => words !== "ok")).toEqual([]);
+  });
+
   test("work in bulk stands aside while the member has enough to do, and goes on as it has room", async () => {
     const clock = new VirtualClock(0, settle);
     const answers: (() => void)[] = [];
@@ -252,7 +278,7 @@ describe("what a member is asked at a time", () => {
     const sent: Promise<string>[] = [];
     for (const key of ["a", "b", "c", "d"]) {
       expect(come(key)).toBe(false);
-      sent.push(outcome(transport.send(pod)));
+      sent.push(outcome(transport.send(pod)).finally(() => room.leave()));
     }
     expect(["e", "f", "g", "e"].map(come)).toEqual([true, true, true, true]);
     expect(transport.flow).toMatchObject({ inFlight: 2, inFlightLimit: 2, waiting: 2, aside: 3 });

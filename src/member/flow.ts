@@ -133,6 +133,8 @@ export function withFlow(
   let tookMs = 0;
   /** Who was told to go on and has not come yet. */
   const going = new Set<string>();
+  /** Who went on and has not left: most of them are about to ask, and many come at once before the first has asked. */
+  let present = 0;
 
   const isBroken = () => failuresInRow >= breakAfterFailures && clock.monotonicMs() < brokenUntilMs;
 
@@ -159,9 +161,9 @@ export function withFlow(
     letGo(Number.POSITIVE_INFINITY);
   }
 
-  const isIdle = () => inFlight.size + waiting.length + throttled === 0;
-  const freePlaces = () =>
-    AHEAD * Math.max(1, Math.floor(limit)) - inFlight.size - waiting.length - going.size - throttled;
+  const asking = () => inFlight.size + waiting.length + throttled;
+  const isIdle = () => asking() + present === 0;
+  const freePlaces = () => AHEAD * Math.max(1, Math.floor(limit)) - Math.max(asking(), present) - going.size;
 
   function letGo(places: number): void {
     let left = places;
@@ -341,12 +343,17 @@ export function withFlow(
     room: {
       standAside(key, resume) {
         going.delete(key);
-        if (isIdle() || freePlaces() > 0 || isBroken() || options.signal?.aborted || aside.size >= ASIDE_MAX)
+        if (isIdle() || freePlaces() > 0 || isBroken() || options.signal?.aborted || aside.size >= ASIDE_MAX) {
+          present++;
           return false;
+        }
         aside.set(key, { resume, sinceMs: aside.get(key)?.sinceMs ?? clock.monotonicMs() });
         return true;
       },
-      leave: goOn,
+      leave() {
+        present = Math.max(0, present - 1);
+        goOn();
+      },
       isAside: (key) => aside.has(key),
       *late(forMs) {
         const beforeMs = clock.monotonicMs() - forMs;
