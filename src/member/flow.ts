@@ -50,8 +50,8 @@ const DELAY_TOLD_MS = 10_000;
 const THROTTLE_TRIES_MAX = 10;
 const RETRY_AFTER_MAX_MS = 30_000;
 const BREAK_MAX_MS = 30_000;
-/** Requests a place has ahead of it, so that none is empty for a moment. */
-const AHEAD = 2;
+/** Which share of those that may wait is for work in bulk, one for each place at most: no place is empty for a moment. */
+const AHEAD_SHARE = 0.5;
 /** Who stands aside at most; beyond it they go on and wait like others. */
 const ASIDE_MAX = 100_000;
 /** Fewer requests than this may take as long as they like: a large list is not a hanging member. */
@@ -163,7 +163,11 @@ export function withFlow(
 
   const asking = () => inFlight.size + waiting.length + throttled;
   const isIdle = () => asking() + present === 0;
-  const freePlaces = () => AHEAD * Math.max(1, Math.floor(limit)) - Math.max(asking(), present) - going.size;
+  const freePlaces = () => {
+    const places = Math.max(1, Math.floor(limit));
+    const ahead = Math.max(1, Math.min(places, Math.floor(waitingMax * AHEAD_SHARE)));
+    return places + ahead - Math.max(asking(), present) - going.size;
+  };
 
   function letGo(places: number): void {
     let left = places;
