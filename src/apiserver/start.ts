@@ -234,6 +234,8 @@ export async function startApiServer(options: StartOptions): Promise<RunningApiS
   await Promise.all([bootstrap(server, options), services.start()]);
   await customResources.start();
   await installDefinitions(server, options.customResourceDefinitions ?? []);
+  // Whoever asks first is to find them served.
+  await customResources.whenSettled();
   await rbac.load();
   await nodePods?.load();
   await flow?.start();

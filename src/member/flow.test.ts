@@ -232,33 +232,37 @@ describe("what a member is asked at a time", () => {
     expect(flow.flow).toMatchObject({ inFlight: 2, waiting: 0, isBroken: false });
   });
 
-  test.each([4, 128])("of many that come at once no more go on than there is room for: %i at a time", async (places) => {
-    const answers: (() => void)[] = [];
-    const send = () => new Promise<KubeObject>((resolve) => answers.push(() => resolve({ kind: "Pod" } as KubeObject)));
-    const transport = withFlow({ send } as unknown as Transport, {
-      clock: new VirtualClock(0, settle),
-      inFlightStart: places,
-      inFlightMax: places,
-    });
-    const said: string[] = [];
-    const work = (key: string): void => {
-      if (transport.room.standAside(key, () => work(key))) return;
-      void settle()
-        .then(() => outcome(transport.send(pod)))
-        .then((words) => said.push(words))
-        .finally(() => transport.room.leave());
-    };
-    const ahead = Math.min(places, 32);
-    for (let at = 0; at < 500; at++) work(`w${at}`);
-    // None has asked yet.
-    expect(transport.flow).toMatchObject({ inFlight: 0, aside: 500 - places - ahead });
-    while (said.length < 500) {
-      await settle();
-      expect(transport.flow.waiting).toBeLessThanOrEqual(ahead);
-      for (const answer of answers.splice(0)) answer();
-    }
-    expect(said.filter((words) => words !== "ok")).toEqual([]);
-  });
+  test.each([4, 128])(
+    "of many that come at once no more go on than there is room for: %i at a time",
+    async (places) => {
+      const answers: (() => void)[] = [];
+      const send = () =>
+        new Promise<KubeObject>((resolve) => answers.push(() => resolve({ kind: "Pod" } as KubeObject)));
+      const transport = withFlow({ send } as unknown as Transport, {
+        clock: new VirtualClock(0, settle),
+        inFlightStart: places,
+        inFlightMax: places,
+      });
+      const said: string[] = [];
+      const work = (key: string): void => {
+        if (transport.room.standAside(key, () => work(key))) return;
+        void settle()
+          .then(() => outcome(transport.send(pod)))
+          .then((words) => said.push(words))
+          .finally(() => transport.room.leave());
+      };
+      const ahead = Math.min(places, 32);
+      for (let at = 0; at < 500; at++) work(`w${at}`);
+      // None has asked yet.
+      expect(transport.flow).toMatchObject({ inFlight: 0, aside: 500 - places - ahead });
+      while (said.length < 500) {
+        await settle();
+        expect(transport.flow.waiting).toBeLessThanOrEqual(ahead);
+        for (const answer of answers.splice(0)) answer();
+      }
+      expect(said.filter((words) => words !== "ok")).toEqual([]);
+    },
+  );
 
   test("work in bulk stands aside while the member has enough to do, and goes on as it has room", async () => {
     const clock = new VirtualClock(0, settle);

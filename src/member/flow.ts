@@ -5,7 +5,7 @@ import { ApiError, isTooManyRequests, type KubeObject, serviceUnavailable, type 
 /** Bounds on what one member is asked at a time. The limits protect the member and adapt to its answers. */
 export interface FlowOptions {
   readonly clock: Clock;
-  /** Requests in flight at first and at most; defaults 32 and 128. */
+  /** Requests in flight at first and at most; defaults 64 and 128. */
   readonly inFlightStart?: number;
   readonly inFlightMax?: number;
   /** Requests that may wait for others to end; more fail at once. Default 64. */
@@ -96,7 +96,7 @@ export function withFlow(
 ): Transport & { readonly flow: FlowStatus; readonly room: Room } {
   const {
     clock,
-    inFlightStart = 32,
+    inFlightStart = 64,
     inFlightMax = 128,
     waitingMax = 64,
     patienceMs = 2_000,

@@ -41,7 +41,7 @@ export class CustomResources {
   readonly #busy = new Set<Promise<void>>();
   /** CRDs whose names are to be looked at, one after the other. */
   readonly #waiting = new Set<string>();
-  #isAccepting = false;
+  #accepting: Promise<void> | undefined;
   /** CRDs whose objects are being removed now. */
   readonly #cleaning = new Set<string>();
 
@@ -141,23 +141,29 @@ export class CustomResources {
   /** Looks at the names of a CRD when those before it are settled: two that claim one name never see each other too late. */
   #acceptNext(name: string): void {
     this.#waiting.add(name);
-    if (!this.#isAccepting) this.#run(this.#acceptWaiting());
+    if (this.#accepting !== undefined) return;
+    this.#accepting = this.#acceptWaiting().finally(() => {
+      this.#accepting = undefined;
+      const [next] = this.#waiting;
+      if (next !== undefined) this.#acceptNext(next);
+    });
+    this.#run(this.#accepting);
+  }
+
+  /** Resolves when the names of all definitions that were written are settled. */
+  async whenSettled(): Promise<void> {
+    while (this.#accepting !== undefined) await this.#accepting;
   }
 
   async #acceptWaiting(): Promise<void> {
-    this.#isAccepting = true;
-    try {
-      for (const name of this.#waiting) {
-        // What is written meanwhile is looked at anew, behind all others.
-        this.#waiting.delete(name);
-        try {
-          await this.#accept(name);
-        } catch (error) {
-          this.#server.log.warn("names of a custom resource definition not settled", { name, error });
-        }
+    for (const name of this.#waiting) {
+      // What is written meanwhile is looked at anew, behind all others.
+      this.#waiting.delete(name);
+      try {
+        await this.#accept(name);
+      } catch (error) {
+        this.#server.log.warn("names of a custom resource definition not settled", { name, error });
       }
-    } finally {
-      this.#isAccepting = false;
     }
   }
 
