@@ -381,7 +381,9 @@ describe("execution", () => {
         return (await told()).length > 0;
       }, 3_000);
       for (const line of await told())
-        expect(line).toMatch(/^fresh\d+: .*(the member cluster is busy|answers of the member cluster take longer than)/);
+        expect(line).toMatch(
+          /^fresh\d+: .*(the member cluster is busy|answers of the member cluster take longer than)/,
+        );
       expect(await versions()).toEqual(before);
     } finally {
       isBusy = false;
