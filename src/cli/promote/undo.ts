@@ -40,13 +40,20 @@ const isPreserved = (object: KubeObject) => getPath(object, "spec", "preserveRes
  */
 export async function undoPromotion(plan: Plan, options: UndoOptions): Promise<readonly Result[]> {
   const results = new Map<PlanItem, Result>();
+  // Many objects share a policy: whoever takes himself out of it waits for the one before.
+  let last: Promise<unknown> = Promise.resolve();
+  const drop: Drop = (item, isDryRun) => {
+    const dropped = last.then(() => dropPolicy(item, plan, options.plane, isDryRun));
+    last = dropped.catch(() => undefined);
+    return dropped;
+  };
   const phases = [...new Set(plan.items.map(phaseOf))].sort((a, b) => b - a);
   for (const phase of phases)
     await inParallel(
       plan.items.filter((item) => phaseOf(item) === phase),
       options.concurrency,
       async (item) => {
-        const result = await undoOne(item, plan, options).catch(
+        const result = await undoOne(item, plan, options, drop).catch(
           (error: unknown): Result => ({ item, outcome: "failed", message: messageOf(error) }),
         );
         results.set(item, result);
@@ -55,17 +62,19 @@ export async function undoPromotion(plan: Plan, options: UndoOptions): Promise<r
   return plan.items.flatMap((item) => results.get(item) ?? []);
 }
 
-async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions): Promise<Result> {
+type Drop = (item: PlanItem, isDryRun: boolean) => Promise<void>;
+
+async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions, drop: Drop): Promise<Result> {
   const { plane, member, clock, waitMs, isDryRun } = options;
   const at = { namespace: item.namespace, name: item.name };
   const kind = await createKindMapper(plane.transport, clock).find(item.apiVersion, item.kind);
   const present = kind === undefined ? undefined : await plane.find(kind, at);
   if (kind === undefined || present === undefined) {
-    await dropPolicy(item, plan, plane, isDryRun);
+    await drop(item, isDryRun);
     return { item, outcome: "skipped", message: "it is not in the control plane" };
   }
   if (item.hasTemplate === true && options.keepsSkipped) {
-    await dropPolicy(item, plan, plane, isDryRun);
+    await drop(item, isDryRun);
     return { item, outcome: "done", message: "only its policy is taken back: its template was there before" };
   }
   const failed = (message: string): Result => ({ item, outcome: "failed", message });
@@ -96,7 +105,7 @@ async function undoOne(item: PlanItem, plan: Plan, options: UndoOptions): Promis
     await sleep(clock, LOOK_MS);
   } while (clock.monotonicMs() < endMs);
   if (held !== undefined) return failed(`its template is deleted, but ${held}`);
-  await dropPolicy(item, plan, plane, false);
+  await drop(item, false);
   const after = await member.find(kind, at);
   if (before !== undefined && after?.metadata.uid !== before.metadata.uid)
     return failed(`its template is deleted, and its object in cluster(${plan.cluster}) did not stay`);
