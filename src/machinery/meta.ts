@@ -88,6 +88,10 @@ export interface ResourceKind<T extends KubeObject = KubeObject> {
   readonly type?: T;
 }
 
+/** `GROUP/VERSION/RESOURCE`: one text for each kind that is served. */
+export const kindKey = ({ group, version, resource }: Pick<ResourceKind, "group" | "version" | "resource">): string =>
+  `${group}/${version}/${resource}`;
+
 /** Splits `apps/v1` or `v1`; the core group is the empty string. */
 export function parseApiVersion(apiVersion: string): { readonly group: string; readonly version: string } {
   const slash = apiVersion.indexOf("/");

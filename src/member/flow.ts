@@ -161,12 +161,13 @@ export function withFlow(
     letGo(Number.POSITIVE_INFINITY);
   }
 
+  /** Requests that may be in flight now. */
+  const places = () => Math.max(1, Math.floor(limit));
   const asking = () => inFlight.size + waiting.length + throttled;
   const isIdle = () => asking() + present === 0;
   const freePlaces = () => {
-    const places = Math.max(1, Math.floor(limit));
-    const ahead = Math.max(1, Math.min(places, Math.floor(waitingMax * AHEAD_SHARE)));
-    return places + ahead - Math.max(asking(), present) - going.size;
+    const ahead = Math.max(1, Math.min(places(), Math.floor(waitingMax * AHEAD_SHARE)));
+    return places() + ahead - Math.max(asking(), present) - going.size;
   };
 
   function letGo(places: number): void {
@@ -242,7 +243,7 @@ export function withFlow(
 
   /** Takes a place, or waits for one. Rejects when too many wait, the breaker opens, or the caller gives up. */
   function enter(signal: AbortSignal | undefined): Promise<void> | undefined {
-    if (inFlight.size < Math.max(1, Math.floor(limit))) return undefined;
+    if (inFlight.size < places()) return undefined;
     const isSilent = inFlight.size >= STALL_FROM && clock.monotonicMs() - answeredMs >= patienceMs;
     if (isSilent || waiting.length >= waitingMax) return Promise.reject(busy());
     return new Promise<void>((resolve, reject) => {
@@ -317,7 +318,7 @@ export function withFlow(
       } catch (error) {
         if (!isTooManyRequests(error) || tries >= THROTTLE_TRIES_MAX || signal?.aborted) throw error;
         // A few wait here and find out when it takes more; whoever else came is not kept from what others want of him.
-        if (throttled >= Math.max(1, Math.floor(limit))) throw busy(`it answers 429: ${error.message}`);
+        if (throttled >= places()) throw busy(`it answers 429: ${error.message}`);
         const ends = [signal, options.signal].filter((end) => end !== undefined);
         throttled++;
         try {

@@ -1,5 +1,12 @@
 import type { Clock } from "#base";
-import type { KubeList, KubeObject, ResourceKind, WatchHandle, WatchSink } from "#machinery";
+import {
+  type KubeList,
+  type KubeObject,
+  type ResourceKind,
+  type WatchHandle,
+  type WatchSink,
+  kindKey,
+} from "#machinery";
 import { headerOf } from "../authentication/headers.ts";
 import { builtinDefinitions } from "../builtin/definitions.ts";
 import type { ResourceDefinition } from "../definition.ts";
@@ -24,12 +31,11 @@ const PLAIN_COLUMNS = [
 
 /** Columns of built-in kinds, looked up when the first table is asked for. */
 let builtin: ReadonlyMap<string, ResourceDefinition> | undefined;
-const addressOf = ({ group, version, resource }: ResourceKind) => `${group}/${version}/${resource}`;
 
 function definitionOf(kind: ResourceKind): ResourceDefinition {
-  builtin ??= new Map(builtinDefinitions().map((definition) => [addressOf(definition.kind), definition]));
+  builtin ??= new Map(builtinDefinitions().map((definition) => [kindKey(definition.kind), definition]));
   return (
-    builtin.get(addressOf(kind)) ?? {
+    builtin.get(kindKey(kind)) ?? {
       kind,
       singular: "",
       shortNames: [],

@@ -1,5 +1,5 @@
 import { assert, deepFreeze } from "#base";
-import { apiVersionOf, type KubeObject, parseApiVersion, plainFailure, type Schema } from "#machinery";
+import { apiVersionOf, type KubeObject, parseApiVersion, plainFailure, type Schema, kindKey } from "#machinery";
 import type { ResourceDefinition, VersionConversion } from "../definition.ts";
 
 /** Whether an object may have been written before its kind had the schema it has now. */
@@ -138,7 +138,6 @@ export class Versions {
   }
 
   #conversionOf(definition: ResourceDefinition): VersionConversion | undefined {
-    const { group, version, resource } = definition.kind;
-    return definition.conversion ?? this.#conversions?.get(`${group}/${version}/${resource}`);
+    return definition.conversion ?? this.#conversions?.get(kindKey(definition.kind));
   }
 }

@@ -1,6 +1,6 @@
 import { type Client, createKindMapper, type DiscoveredResource } from "#client";
 import type { Dependency, Interpreter } from "#interpreter";
-import { apiVersionOf, formatLabelSelector, type KubeObject, type LabelSelector } from "#machinery";
+import { apiVersionOf, formatLabelSelector, type KubeObject, type LabelSelector, parseApiVersion } from "#machinery";
 import { systemClock } from "../process.ts";
 import { asTemplate, resourceText } from "./template.ts";
 
@@ -40,7 +40,7 @@ export async function followDependencies(
   const seen = new Set<string>();
   const keyOf = (kind: string, namespace: string | undefined, name: string) => `${kind} ${namespace ?? ""}/${name}`;
   for (const { apiVersion, kind, metadata } of templates)
-    seen.add(keyOf(`${groupOf(apiVersion)}/${kind}`, metadata.namespace, metadata.name ?? ""));
+    seen.add(keyOf(`${parseApiVersion(apiVersion).group}/${kind}`, metadata.namespace, metadata.name ?? ""));
   const found: Needed[] = [];
   let layer = templates;
   for (let level = 1; layer.length > 0; level++) {
@@ -68,8 +68,6 @@ export async function followDependencies(
   }
   return found;
 }
-
-const groupOf = (apiVersion: string) => (apiVersion.includes("/") ? (apiVersion.split("/")[0] ?? "") : "");
 
 /** The objects a reference names, or those its labels select. */
 async function objectsOf(

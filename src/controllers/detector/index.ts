@@ -28,7 +28,7 @@ import {
   PRIORITY_LOW,
   wake,
 } from "#controller-runtime";
-import { type KubeObject, objectKey, type ResourceKind, withMetadata } from "#machinery";
+import { type KubeObject, objectKey, type ResourceKind, withMetadata, kindKey } from "#machinery";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
 import { isAsLastSeen, isChangedByMarksOnly } from "./lazy.ts";
 import { markNew } from "./newborn.ts";
@@ -43,8 +43,6 @@ const claimIds = ({ metadata }: KubeObject) =>
   [PROPAGATION_POLICY_ID, CLUSTER_PROPAGATION_POLICY_ID].flatMap((key) =>
     metadata.labels?.[key] ? [metadata.labels[key]] : [],
   );
-
-const keyOfKind = ({ group, version, resource }: ResourceKind): string => `${group}/${version}/${resource}`;
 
 /** ConfigMaps by which a cluster makes itself known to its own clients: another cluster's would be a lie. */
 const isOwnOfEachCluster = (namespace: string | undefined, name: string | undefined): boolean =>
@@ -93,12 +91,12 @@ function start(context: ControllerContext<DetectorDeps, DetectorOptions>): void 
   deps.marksNew?.(
     markNew(context, (object) => {
       const kind = deps.templates.find(object.apiVersion, object.kind);
-      return kind !== undefined && followed.has(keyOfKind(kind)) && !isSkipped(object);
+      return kind !== undefined && followed.has(kindKey(kind)) && !isSkipped(object);
     }),
   );
   const followAll = () => {
     for (const kind of deps.templates.list()) {
-      const key = keyOfKind(kind);
+      const key = kindKey(kind);
       if (followed.has(key) || isSkippedApi(kind)) continue;
       followed.set(key, kind);
       context.cache(kind).addIndex("claim", claimIds);

@@ -1,24 +1,12 @@
-import {
-  type AnyPropagationPolicy,
-  CLAIMED_BY,
-  claimOf,
-  CLUSTER_PROPAGATION_POLICY_ID,
-  ClusterPropagationPolicy,
-  PROPAGATION_POLICY_ID,
-  PropagationPolicy,
-} from "#apis/karmada";
+import { CLAIMED_BY, claimOf, ClusterPropagationPolicy, PropagationPolicy } from "#apis/karmada";
 import type { ControllerContext } from "#controller-runtime";
 import type { KubeObject } from "#machinery";
 import type { DetectorDeps, DetectorOptions, MarkNew } from "./context.ts";
 import { isLazy } from "./lazy.ts";
-import { claimed, isClusterPolicy, matchPolicy } from "./plan.ts";
+import { claimed, idOf, matchPolicy } from "./plan.ts";
 
 /** A request is not held up to look through more policies than this: the detector does so after it. */
 const POLICIES_MAX = 64;
-
-const hasId = (policy: AnyPropagationPolicy): boolean =>
-  (policy.metadata.labels?.[isClusterPolicy(policy) ? CLUSTER_PROPAGATION_POLICY_ID : PROPAGATION_POLICY_ID] ?? "") !==
-  "";
 
 /**
  * Marks a template as it is created, by what the detector knows at that moment, so that it is not written twice. Whatever
@@ -40,7 +28,12 @@ export function markNew(
     const clusterWide = clusterPolicies.list();
     if (own.length + clusterWide.length > POLICIES_MAX) return object;
     const policy = matchPolicy(object, own, clusterWide);
-    if (policy === undefined || !hasId(policy) || isLazy(policy) || (policy.spec.dependentOverrides ?? []).length > 0)
+    if (
+      policy === undefined ||
+      idOf(policy) === "" ||
+      isLazy(policy) ||
+      (policy.spec.dependentOverrides ?? []).length > 0
+    )
       return object;
     return claimed(object, policy);
   };

@@ -60,20 +60,24 @@ export function matchPolicy(
 
 export const isClusterPolicy = (policy: AnyPropagationPolicy): boolean => policy.kind === "ClusterPropagationPolicy";
 
+/** The id admission gave a policy, by which bindings and templates know whose they are; empty while it has none. */
+export const idOf = (policy: AnyPropagationPolicy): string =>
+  policy.metadata.labels?.[isClusterPolicy(policy) ? CLUSTER_PROPAGATION_POLICY_ID : PROPAGATION_POLICY_ID] ?? "";
+
 /** The marks of a policy on templates and bindings. */
 export function claimMarks(policy: AnyPropagationPolicy): {
   readonly labels: Record<string, string | undefined>;
   readonly annotations: Record<string, string | undefined>;
 } {
-  const { name = "", namespace = "", labels = {} } = policy.metadata;
+  const { name = "", namespace = "" } = policy.metadata;
   if (isClusterPolicy(policy))
     return {
-      labels: { [CLUSTER_PROPAGATION_POLICY_ID]: labels[CLUSTER_PROPAGATION_POLICY_ID] ?? "" },
+      labels: { [CLUSTER_PROPAGATION_POLICY_ID]: idOf(policy) },
       annotations: { [CLUSTER_PROPAGATION_POLICY_NAME]: name },
     };
   return {
     labels: {
-      [PROPAGATION_POLICY_ID]: labels[PROPAGATION_POLICY_ID] ?? "",
+      [PROPAGATION_POLICY_ID]: idOf(policy),
       [CLUSTER_PROPAGATION_POLICY_ID]: undefined,
     },
     annotations: {

@@ -32,7 +32,7 @@ import {
 } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import type { DetectorDeps, DetectorOptions } from "./context.ts";
-import { type BindingInput, buildBinding, choosePolicy, claimed, isClusterPolicy, unclaimed } from "./plan.ts";
+import { type BindingInput, buildBinding, choosePolicy, claimed, idOf, isClusterPolicy, unclaimed } from "./plan.ts";
 import { isLazy, TEMPLATE_DIGEST, userDigest } from "./lazy.ts";
 import { withQuotaFacts } from "./quota-facts.ts";
 import { WaitingTemplates } from "./waiting.ts";
@@ -385,7 +385,7 @@ async function reconcilePolicy(request: Request, context: Context): Promise<Resu
   const policy = context.cache(policyKind).get(request.key) as AnyPropagationPolicy | undefined;
   if (policy === undefined) return done;
   const claimKind = isCluster ? "ClusterPropagationPolicy" : "PropagationPolicy";
-  const id = policy.metadata.labels?.[isCluster ? CLUSTER_PROPAGATION_POLICY_ID : PROPAGATION_POLICY_ID] ?? "";
+  const id = idOf(policy);
   const claim = { kind: claimKind, id } as const;
   const bindings = [ResourceBinding, ...(isCluster ? [ClusterResourceBinding] : [])].flatMap(
     (kind) => context.cache(kind as typeof ResourceBinding).byIndex("claim", id) as readonly AnyBinding[],

@@ -1,14 +1,13 @@
 import { Cluster, ResourceRegistry } from "#apis/karmada";
 import { type Clock, deepEqual, exponentialBackoff, type Logger, type Timer } from "#base";
 import { createInformers, createKindMapper, Informer, type Informers, type KindMapper } from "#client";
-import { ApiError, apiVersionOf, type KubeObject, type Transport } from "#machinery";
+import { ApiError, apiVersionOf, type KubeObject, type Transport, kindKey } from "#machinery";
 import type { Member, MemberPool } from "#member";
 import {
   type CachedKind,
   type CachePlan,
   type ClusterPlan,
   isFollowable,
-  kindKey,
   type KindPlan,
   planCaches,
   selectorKey,

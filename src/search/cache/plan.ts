@@ -1,6 +1,6 @@
 import { type Cluster, matchesAffinity, type ResourceRegistry } from "#apis/karmada";
 import type { DiscoveredResource } from "#client";
-import type { ResourceKind } from "#machinery";
+import { kindKey } from "#machinery";
 
 /** A kind as discovery has it: what requests address, and what objects are called. */
 export type CachedKind = Pick<DiscoveredResource, "group" | "version" | "resource" | "kind" | "namespaced">;
@@ -32,9 +32,6 @@ export interface CachePlan {
   /** By the order of their names. */
   readonly clusters: readonly ClusterPlan[];
 }
-
-export const kindKey = ({ group, version, resource }: Pick<ResourceKind, "group" | "version" | "resource">): string =>
-  `${group}/${version}/${resource}`;
 
 export const selectorKey = (apiVersion: string, kind: string): string => `${apiVersion} ${kind}`;
 

@@ -10,9 +10,10 @@ import {
   parseFieldSelector,
   parseLabelSelector,
   type ResourceAddress,
+  kindKey,
 } from "#machinery";
 import type { KindCache, MemberCaches } from "../cache/member-caches.ts";
-import { type CachedKind, kindKey } from "../cache/plan.ts";
+import type { CachedKind } from "../cache/plan.ts";
 import { covers, inOrder, shownFrom } from "../cached-objects.ts";
 import type { InnerRequest } from "../inner-request.ts";
 import { listAcross, type Page, type PageRequest } from "./list.ts";
