@@ -12,23 +12,45 @@ const GROWING_PERCENT = 40;
 /** Two halves, of which one is in use; V8 would take twice as much as soon as a program is loaded. */
 const YOUNG_BYTES = 16 * MIB;
 const LOOK_MS = 500;
+/** The same in a burst: a collection that is under way takes as much time of other cores as the burst itself. */
+const BURST_GROWING_PERCENT = 100;
+/** How long a burst is said to go on. */
+const BURST_MS = 2_000;
 
 /** Flags by which whoever starts the program has said it otherwise. */
 const OWN_WORDS = /--(?:(?:max|min)[-_]semi[-_]space|semi[-_]space|heap[-_]growing)/;
+
+let burstUntilMs = Number.NEGATIVE_INFINITY;
+/** Nothing before the heap is kept small. */
+let look: () => void = () => undefined;
 
 /** Keeps a small heap small, and leaves a large one to V8. It goes on for the life of the process, and never holds it up. */
 export function keepHeapSmall(): void {
   if (OWN_WORDS.test([...process.execArgv, process.env["NODE_OPTIONS"]].join(" "))) return;
   let said = "";
-  const look = () => {
+  look = () => {
     const isSmall = getHeapStatistics().used_heap_size < SMALL_BYTES;
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.space_size ?? 0;
     // It shrinks by itself while little happens, and must be able to grow again.
-    const flags = `--heap-growing-percent=${isSmall ? GROWING_PERCENT : 0} --semi-space-growth-factor=${isSmall && young >= YOUNG_BYTES ? 1 : 2}`;
+    const isBurst = performance.now() < burstUntilMs;
+    const growing = isBurst ? BURST_GROWING_PERCENT : GROWING_PERCENT;
+    const isYoungKept = isSmall && !isBurst && young >= YOUNG_BYTES;
+    const flags = `--heap-growing-percent=${isSmall ? growing : 0} --semi-space-growth-factor=${isYoungKept ? 1 : 2}`;
     if (flags === said) return;
     said = flags;
     for (const flag of flags.split(" ")) setFlagsFromString(flag);
   };
   look();
   setInterval(look, LOOK_MS).unref();
+}
+
+/**
+ * Says that much is to be done at once: young space may grow for some seconds, since its collections take a seventh of the
+ * time of such a burst. Saying it again costs nothing. V8 gives the space back when little happens.
+ */
+export function spendHeap(): void {
+  const nowMs = performance.now();
+  const isNew = nowMs >= burstUntilMs;
+  burstUntilMs = nowMs + BURST_MS;
+  if (isNew) look();
 }

@@ -4,11 +4,11 @@ import { runCommand } from "#cli";
 import { keepHeapSmall } from "./heap.ts";
 
 /**
- * V8 optimises a function once it has run for so many bytes of its code; this is four times the default of the version it
- * was measured with. A control plane runs thousands of functions a little, and compiling them took as much time of the
- * second core as all garbage collection and the disk together.
+ * V8 optimises a function once it has run for so many bytes of its code; this is twice the default of the version it was
+ * measured with. A control plane runs thousands of functions a little: optimising them sooner takes the second core from
+ * members on the same machine, later leaves the first one slow.
  */
-const INTERRUPT_BUDGET = 540_000;
+const INTERRUPT_BUDGET = 135_168;
 
 /** What a shell makes of a program that SIGPIPE ended. */
 const EXIT_BROKEN_PIPE = 141;

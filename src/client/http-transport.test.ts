@@ -1,3 +1,4 @@
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { expect, it } from "vitest";
 import { createHttpTransport } from "./http-transport.ts";
@@ -30,5 +31,36 @@ it("says of whom it had no answer, and for how long", async () => {
     await transport.close();
     for (const socket of sockets) socket.destroy();
     silent.close();
+  }
+});
+
+it("keeps its connection after deletions that say how", async () => {
+  let connections = 0;
+  const server = createHttpServer((request, response) => {
+    request.resume();
+    request.on("end", () => {
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" }));
+    });
+  });
+  server.on("connection", () => connections++);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const transport = createHttpTransport({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+  try {
+    for (let name = 0; name < 10; name++)
+      await transport.send({
+        verb: "delete",
+        group: "",
+        version: "v1",
+        resource: "configmaps",
+        namespace: "default",
+        name: `map-${name}`,
+        options: { propagationPolicy: "Background" },
+      });
+    // The library may open a second one ahead.
+    expect(connections).toBeLessThan(3);
+  } finally {
+    await transport.close();
+    server.close();
   }
 });

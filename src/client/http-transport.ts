@@ -128,6 +128,8 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
           headers: allHeaders(more),
           headersTimeout: timeoutMs,
           bodyTimeout: timeoutMs,
+          // The library would close the connection after each DELETE with a body, and the next request begin with a handshake.
+          reset: false,
           ...(body === undefined ? {} : { body }),
         },
         {

@@ -173,6 +173,29 @@ describe("patient turns", () => {
     expect(thinning.count).toBe(1);
   });
 
+  it("tell of a burst once last work has waited for some thirty items, and not before", async () => {
+    const clock = { nowMs: 0 };
+    let told = 0;
+    const turns = new Turns(
+      PATIENT,
+      () => clock.nowMs,
+      () => void told++,
+    );
+    turns.ask(() => false, "last");
+    let done = 0;
+    const normal: Turn = () => {
+      clock.nowMs++;
+      turns.began("normal");
+      turns.ended("normal");
+      return ++done < 100;
+    };
+    turns.ask(normal, "normal");
+    await immediates(20);
+    expect(told).toBe(0);
+    await immediates(100);
+    expect(told).toBeGreaterThan(1);
+  });
+
   it("leave background work a small share in a burst, which grows when it lasts", async () => {
     const { turns, busy, asked } = patiently();
     turns.began("normal");

@@ -48,6 +48,9 @@ export const PATIENT: Patience = {
   ],
 };
 
+/** So many normal items that end while last work waits for them are a burst. */
+const BURST_ITEMS = 32;
+
 /** How soon what is held back is looked at again. */
 const HELD_MS = 5;
 /** As how much a gap between two looks counts: what is longer the thread did not get, and whatever ended in it comes after. */
@@ -89,6 +92,7 @@ export class Turns {
   #timer: NodeJS.Timeout | undefined;
   readonly #patience: Patience;
   readonly #now: () => number;
+  readonly #onBurst: () => void;
   /** Normal items that were begun and have not ended, and last ones. */
   readonly #running = { normal: 0, last: 0 };
   /** When a normal item began or ended last, and a last one. */
@@ -101,10 +105,18 @@ export class Turns {
   /** Normal items that ended since then. */
   #endedMeanwhile = 0;
 
-  /** `now` counts milliseconds as `performance.now` does, which is the default. */
-  constructor(patience: Patience = EAGER, now: () => number = () => performance.now()) {
+  /**
+   * `now` counts milliseconds as `performance.now` does, which is the default. `onBurst` is called again and again while last
+   * work is there for which much normal work was done.
+   */
+  constructor(
+    patience: Patience = EAGER,
+    now: () => number = () => performance.now(),
+    onBurst: () => void = () => undefined,
+  ) {
     this.#patience = patience;
     this.#now = now;
+    this.#onBurst = onBurst;
   }
 
   /** Asks for a turn; asking twice is asking once. */
@@ -185,6 +197,7 @@ export class Turns {
       this.#lastSinceMs = nowMs;
       this.#endedMeanwhile = 0;
     }
+    if (this.#endedMeanwhile >= BURST_ITEMS) this.#onBurst();
     if (isBusy && this.#waitsOn(nowMs - this.#lastSinceMs)) return false;
     const turns = [...this.#last];
     this.#last.clear();

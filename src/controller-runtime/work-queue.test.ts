@@ -1,6 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type MetricLabels, type Metrics, VirtualClock } from "#base";
 import { queueMetrics } from "./queue-metrics.ts";
+import { Turns } from "./turns.ts";
 import { WorkQueue } from "./work-queue.ts";
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -18,6 +19,17 @@ describe("a work queue", () => {
     queue.start();
     await queue.whenIdle();
     expect(taken).toEqual(["a", "b", "c"]);
+  });
+
+  it("asks for no turn when it starts with nothing to do", async () => {
+    const turns = new Turns();
+    const ask = vi.spyOn(turns, "ask");
+    const queue = new WorkQueue<string>({ clock, turns }, async () => undefined);
+    queue.start();
+    expect(ask).not.toHaveBeenCalled();
+    queue.add("a");
+    expect(ask).toHaveBeenCalledOnce();
+    await queue.whenIdle();
   });
 
   it("comes back with the newest exact priority to a key that was added while it ran", async () => {

@@ -157,7 +157,8 @@ export class WorkQueue<K extends string> {
 
   start(): void {
     this.#isStarted = true;
-    this.#pump();
+    // A queue with nothing to do has nobody wait for its turn.
+    if (this.#priorityOf.size > 0) this.#pump();
   }
 
   /** Takes nothing new and resolves when what runs has ended. */
