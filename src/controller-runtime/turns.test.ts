@@ -217,7 +217,7 @@ describe("patient turns", () => {
     await immediates(20);
     expect(background.items).toBeLessThanOrEqual(8);
     const before = background.items;
-    await later(10);
+    for (let at = 0; at < 9; at++) await later(10);
     expect(background.items).toBe(before);
     await later(10);
     expect(background.items).toBeGreaterThan(before);
@@ -229,9 +229,10 @@ describe("patient turns", () => {
     const background = asked("background");
     await immediates(20);
     const before = background.items;
-    await later(200);
+    await later(100);
+    for (let at = 0; at < 8; at++) await later(10);
     expect(background.items).toBe(before);
-    await later(10);
+    for (let at = 0; at < 2; at++) await later(10);
     expect(background.items).toBeGreaterThan(before);
   });
 

@@ -12,8 +12,8 @@ interface Starved {
 
 /** How much others hold back for normal work. */
 export interface Patience {
-  /** Normal work that has neither begun nor ended anything for so long only waits, and holds nobody back. */
-  readonly stillMs: number;
+  /** Work that has neither begun nor ended anything for so long only waits, and holds nobody back. */
+  readonly stillMs: { readonly normal: number; readonly last: number };
   /** How long last work waits for normal work to end. */
   readonly lastMs: number;
   /** It waits longer where so many normal items a second end meanwhile: that is no stream of changes but a burst. */
@@ -30,7 +30,7 @@ const LONG_STARVED: Starved = { sinceMs: 5_000, everyMs: 40, items: 64 };
 
 /** For members in the same process: whatever time normal work leaves is free. */
 const EAGER: Patience = {
-  stillMs: 0,
+  stillMs: { normal: 0, last: 0 },
   lastMs: 0,
   burst: { perSecond: Number.POSITIVE_INFINITY, lastMs: 0 },
   starved: [LONG_STARVED, { sinceMs: 0, everyMs: 40, items: 8 }],
@@ -38,7 +38,8 @@ const EAGER: Patience = {
 
 /** For members of their own: they may run on the same cores, and what is done besides a burst takes from the burst. */
 export const PATIENT: Patience = {
-  stillMs: 20,
+  // A busy member on the same cores answers in heaps: whatever is done between two of them keeps it from the next.
+  stillMs: { normal: 20, last: 100 },
   lastMs: 1_500,
   burst: { perSecond: 500, lastMs: 5_000 },
   starved: [
@@ -187,7 +188,7 @@ export class Turns {
 
   /** Whether items of an urgency are under way and more than waiting. */
   #moves(urgency: "normal" | "last", nowMs: number): boolean {
-    return this.#running[urgency] > 0 && nowMs - this.#movedMs[urgency] < this.#patience.stillMs;
+    return this.#running[urgency] > 0 && nowMs - this.#movedMs[urgency] < this.#patience.stillMs[urgency];
   }
 
   /** Last work is done at once when there is no normal work, so that it comes in bursts; says whether it had its turn. */
