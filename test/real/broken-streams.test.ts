@@ -113,6 +113,32 @@ describeReal("streams through the cluster proxy that break", ["kubectl"], () => 
     expect(server.isRunning()).toBe(true);
   });
 
+  test("[GF-31] a member that hangs holds up nobody else; who asks it anew is told in time, and what ran goes on where it was", {
+    timeout: 300_000,
+  }, async () => {
+    const { watch, logs, sockets } = await streams();
+    let ended = 0;
+    for (const running of [watch, logs, ...sockets]) void running.ended.then(() => ended++);
+    member.signal("SIGSTOP");
+    try {
+      expect(await get("pods", "--request-timeout=2s")).toMatch(/timeout|deadline exceeded/i);
+      const startedMs = performance.now();
+      await connect(admin).create(ConfigMap, {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { namespace: "default", name: "meanwhile" },
+      });
+      expect(performance.now() - startedMs).toBeLessThan(5_000);
+      expect(ended).toBe(0);
+    } finally {
+      member.signal("SIGCONT");
+    }
+    await note("after-it-hung");
+    await watch.until(/configmap\/after-it-hung/);
+    expect(ended).toBe(0);
+    expect(await get("pods", "-o", "name")).toContain(`pod/${pod}`);
+  });
+
   test("[DR-37] another proxyURL leaves running streams where they are, new ones take the new way, and one that breaks ends its streams", {
     timeout: 300_000,
   }, async () => {
