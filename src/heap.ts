@@ -9,11 +9,11 @@ const MIB = 1024 * 1024;
 const SMALL_BYTES = 96 * MIB;
 /** How much may be added to what a whole collection left, in percent, until the next one; V8 lets it become two to four times. */
 const GROWING_PERCENT = 40;
+/** The same in a burst: a collection that is under way takes as much time of other cores as the burst itself. */
+const BURST_GROWING_PERCENT = 100;
 /** Two halves, of which one is in use; V8 would take twice as much as soon as a program is loaded. */
 const YOUNG_BYTES = 16 * MIB;
 const LOOK_MS = 500;
-/** The same in a burst: a collection that is under way takes as much time of other cores as the burst itself. */
-const BURST_GROWING_PERCENT = 100;
 /** How long a burst is said to go on. */
 const BURST_MS = 2_000;
 
@@ -21,7 +21,7 @@ const BURST_MS = 2_000;
 const OWN_WORDS = /--(?:(?:max|min)[-_]semi[-_]space|semi[-_]space|heap[-_]growing)/;
 
 let burstUntilMs = Number.NEGATIVE_INFINITY;
-/** Nothing before the heap is kept small. */
+/** Does nothing until `keepHeapSmall` was called. */
 let look: () => void = () => undefined;
 
 /** Keeps a small heap small, and leaves a large one to V8. It goes on for the life of the process, and never holds it up. */
@@ -45,8 +45,9 @@ export function keepHeapSmall(): void {
 }
 
 /**
- * Says that much is to be done at once: young space may grow for some seconds, since its collections take a seventh of the
- * time of such a burst. Saying it again costs nothing. V8 gives the space back when little happens.
+ * Says that much is to be done at once: the heap may double and young space with it for some seconds, since collections of
+ * young space alone take a seventh of the time of such a burst. Saying it again costs nothing. V8 gives the space back when
+ * little happens.
  */
 export function spendHeap(): void {
   const nowMs = performance.now();

@@ -8,6 +8,7 @@ import { parseFlags } from "#config";
 import { createLogger, type Fleet, startFleet } from "#controlplane";
 import { keyOf } from "#machinery";
 import { aDeployment } from "#testing";
+import { percentile } from "./measure.ts";
 
 /** Looks every now and then: a look costs as much as there are workloads. */
 export async function eventually(
@@ -121,8 +122,6 @@ export function followMoves(fleet: Fleet, victim: string): Moves {
   };
 }
 
-const p99Of = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
-
 /** Asks the API server something small over and over, as a user would. */
 export function startProbe(fleet: Fleet) {
   const client = createClient(fleet.controlPlane.transport);
@@ -147,9 +146,9 @@ export function startProbe(fleet: Fleet) {
       latencies = [];
       cpuTimes = [];
     },
-    p99: () => p99Of(latencies),
+    p99: () => percentile(latencies, 0.99),
     /** What this process computed while a request was under way: its latency on a machine that nobody else uses. */
-    p99ByCpu: () => p99Of(cpuTimes),
+    p99ByCpu: () => percentile(cpuTimes, 0.99),
     stop: () => {
       isStopped = true;
     },

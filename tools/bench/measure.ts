@@ -49,3 +49,7 @@ export function bySize<Size>(
     return rows;
   };
 }
+
+/** The value below which a share of all lies; 0 of none. */
+export const percentile = (values: readonly number[], share: number) =>
+  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Agent, request } from "undici";
 import { parseKubeconfig, resolveContext } from "#certs";
-import { type Bench, manyWriters, type Row } from "./measure.ts";
+import { type Bench, manyWriters, percentile, type Row } from "./measure.ts";
 
 const OBJECTS = 100_000;
 const WRITERS = 32;
@@ -84,9 +84,6 @@ const objectOf = (number: number, letter: string) =>
     metadata: { namespace: "default", name: `map-${number}` },
     data: { a: letter.repeat(BYTES) },
   });
-
-const percentile = (values: readonly number[], share: number) =>
-  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
 
 /** `--size N` says how many objects there are. */
 export const objects: Bench = async ({ scratch, words }) => {

@@ -4,7 +4,7 @@ import { ConfigMap, Deployment, Pod } from "#apis/kubernetes";
 import type { Client } from "#client";
 import type { RealMember, RealMemberOptions } from "#lab";
 import { aDeployment, aPropagationPolicy } from "#testing";
-import { type Bench, manyWriters, type Row } from "./measure.ts";
+import { type Bench, manyWriters, percentile, type Row } from "./measure.ts";
 import { type RealFleet, startRealFleet, until } from "./real-fleet.ts";
 
 /** Deployments and members, as `--size 300x1`. */
@@ -114,8 +114,7 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
   ];
 }
 
-const median = (values: readonly number[]) =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values: readonly number[]) => percentile(values, 0.5);
 
 const spreadOf = (values: readonly number[]) =>
   `${Math.round(Math.min(...values))} to ${Math.round(Math.max(...values))}`;

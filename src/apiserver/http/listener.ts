@@ -404,7 +404,7 @@ async function readAll(request: Http2ServerRequest): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** An iterator costs more than a small body. */
+/** An iterator costs more than a small body; for a large one it leaves the connection to the refusal when it ends early. */
 function readSmall(request: Http2ServerRequest): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
