@@ -267,6 +267,14 @@ describe("update", () => {
       }),
     );
     expect(refused.status).toMatchObject({ code: 422, reason: "Invalid" });
+    const create = (name: string, statusPatch: object) =>
+      server.send("create", "apps/v1/deployments", {
+        ...at,
+        body: { ...deployment(name), status: { replicas: 9 } },
+        options: { statusPatch },
+      });
+    expect(await create("b", { replicas: 3 })).toMatchObject({ metadata: { generation: 1 }, status: { replicas: 3 } });
+    expect((await failure(create("c", { replicas: -1 }))).status).toMatchObject({ code: 422, reason: "Invalid" });
   });
 
   it("scales through the scale subresource", async () => {

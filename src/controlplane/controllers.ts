@@ -37,7 +37,7 @@ import { unifiedAuth } from "#controllers/unified-auth";
 import { workloadRebalancer } from "#controllers/workload-rebalancer";
 import type { Interpreter } from "#interpreter";
 import type { Member, MemberPool } from "#member";
-import { simulateSchedule } from "#scheduler";
+import { type PlaceNew, simulateSchedule } from "#scheduler";
 import type { ServedKinds } from "#simulator";
 
 /** Adds one controller if `--controllers` asks for it. */
@@ -104,6 +104,7 @@ export interface KarmadaParts {
   readonly interpreter: Interpreter;
   readonly templates: TemplateKinds;
   readonly marksNew?: (mark: MarkNew) => void;
+  readonly placeNew: PlaceNew;
   readonly connect: (cluster: Cluster) => Promise<Member>;
   /** Whether the API server is another's, and admission a webhook of it. */
   readonly isGuest: boolean;
@@ -178,7 +179,13 @@ export function addKarmadaControllers(add: AddController, parts: KarmadaParts): 
     gates.has("FederatedQuotaEnforcement"),
   );
   add(detector, {
-    deps: { interpreter, gates, templates, ...(parts.marksNew === undefined ? {} : { marksNew: parts.marksNew }) },
+    deps: {
+      interpreter,
+      gates,
+      templates,
+      placeNew: parts.placeNew,
+      ...(parts.marksNew === undefined ? {} : { marksNew: parts.marksNew }),
+    },
     options: {
       skippedPropagatingApis: config.skippedPropagatingApis,
       skippedPropagatingNamespaces: config.skippedPropagatingNamespaces,

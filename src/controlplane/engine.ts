@@ -10,7 +10,7 @@ import { connectEstimators } from "#estimator";
 import type { Interpreter } from "#interpreter";
 import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
-import { assembleScheduler, type DecisionLog, type LiveParts, schedulerController } from "#scheduler";
+import { assembleScheduler, type DecisionLog, type LiveParts, type PlaceNew, schedulerController } from "#scheduler";
 import { StoreError } from "#store";
 import { spendHeap } from "../heap.ts";
 import { followManagement, managementEndpoint } from "./cluster-api.ts";
@@ -120,6 +120,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     informers.of(Secret).get(objectKey(namespace, name)) ?? (await manager.client.find(Secret, { namespace, name }));
   const connect = (cluster: Cluster): Promise<Member> =>
     connectMember(cluster, readSecret, members, rated, options.inProcess, asking);
+  let place: PlaceNew | undefined;
   const adder = controllerAdder(config, manager);
   options.addOthers?.(adder.add);
   addKarmadaControllers(adder.add, {
@@ -129,6 +130,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     interpreter,
     templates,
     ...(options.marksNew === undefined ? {} : { marksNew: options.marksNew }),
+    placeNew: (binding) => place?.(binding),
     connect,
     isGuest: options.isGuest ?? false,
   });
@@ -151,6 +153,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     decisions,
     pluginUrls: config.schedulerPlugins.map((given) => pluginUrl(given, "--scheduler-plugin")),
     ...(estimators === undefined || !config.enableSchedulerEstimator ? {} : { estimatorPool: estimators.pool }),
+    placesNew(given) {
+      place = given;
+    },
   });
   scheduler.add(schedulerController, { deps: assembled.deps, options: schedulerOptionsOf(config, clock) });
   if (config.enableDescheduler && estimators !== undefined)

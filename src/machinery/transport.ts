@@ -44,8 +44,8 @@ export interface WriteOptions {
   /** Server-side apply only: take fields from other managers. */
   readonly force?: boolean;
   /**
-   * Updates and patches in process only: a merge patch of the status that comes true with the rest, in one write. Over HTTP it
-   * is left out; whoever asks for it looks at the answer for whether it came true.
+   * Creations, updates and patches in process only: a merge patch of the status that comes true with the rest, in one write. Over
+   * HTTP it is left out; whoever asks for it looks at the answer for whether it came true.
    */
   readonly statusPatch?: Readonly<Record<string, unknown>>;
 }

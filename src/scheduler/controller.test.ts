@@ -20,6 +20,7 @@ import {
   assembleScheduler,
   createDecisionLog,
   definePlugin,
+  type PlaceNew,
   type SchedulerDeps,
   schedulerController,
 } from "./index.ts";
@@ -83,20 +84,21 @@ async function setPods(name: string, pods: string, allocated = "0"): Promise<voi
   await settle();
 }
 
+const aBinding = (name: string, spec: Partial<ResourceBindingSpec> = {}): ResourceBinding => ({
+  apiVersion: "work.karmada.io/v1alpha2",
+  kind: "ResourceBinding",
+  metadata: { name, namespace: "default", labels: { "binding.karmada.io/managed-by": "test" } },
+  spec: {
+    resource: { apiVersion: "apps/v1", kind: "Deployment", name, namespace: "default" },
+    placement: AGGREGATED,
+    replicas: 4,
+    replicaRequirements: {},
+    ...spec,
+  },
+});
+
 async function addBinding(name: string, spec: Partial<ResourceBindingSpec> = {}): Promise<void> {
-  const binding: ResourceBinding = {
-    apiVersion: "work.karmada.io/v1alpha2",
-    kind: "ResourceBinding",
-    metadata: { name, namespace: "default", labels: { "binding.karmada.io/managed-by": "test" } },
-    spec: {
-      resource: { apiVersion: "apps/v1", kind: "Deployment", name, namespace: "default" },
-      placement: AGGREGATED,
-      replicas: 4,
-      replicaRequirements: {},
-      ...spec,
-    },
-  };
-  await manager.client.create(ResourceBinding, binding);
+  await manager.client.create(ResourceBinding, aBinding(name, spec));
 }
 
 const read = (name: string) => manager.client.get(ResourceBinding, { namespace: "default", name });
@@ -134,6 +136,82 @@ describe("the running scheduler", () => {
         source: { component: "default-scheduler" },
       });
     }
+  });
+
+  describe("for a binding that is about to be created", () => {
+    let place: PlaceNew;
+    const startPlacing = (deps: Partial<SchedulerDeps> = {}) =>
+      start({ placesNew: (given) => void (place = given), ...deps });
+
+    it.each([
+      ["in the same write", true],
+      ["right after, where the API server takes no status with it", false],
+    ])("gives the targets, with the status %s", async (_when, takesStatus) => {
+      await startPlacing();
+      await addCluster("m1");
+      const placed = place(aBinding("web"));
+      if (placed === undefined) throw new Error("it is left to the queue");
+      const before = manager.processed;
+      const options = takesStatus ? { statusPatch: placed.statusPatch } : {};
+      const created = await manager.client.create(ResourceBinding, placed.binding as ResourceBinding, options);
+      expect(created.spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
+      await placed.created(created);
+      await settle();
+      expect(manager.processed, "passes that follow").toBe(before);
+      const binding = await read("web");
+      expect(Number(binding.metadata.resourceVersion) - Number(created.metadata.resourceVersion)).toBe(
+        takesStatus ? 0 : 1,
+      );
+      expect(conditionOf(binding)).toMatchObject({ status: "True", reason: "Success" });
+      expect(binding.status).toMatchObject({
+        schedulerObservedGeneration: 1,
+        lastScheduledTime: "2026-01-01T00:00:00Z",
+      });
+      expect(decisions.get("ResourceBinding/default/web")).toMatchObject({
+        generation: 1,
+        result: [{ name: "m1", replicas: 4 }],
+      });
+      await manager.events.flush();
+      for (const kind of ["ResourceBinding", "Deployment"])
+        expect(await eventsAbout(kind)).toMatchObject([{ reason: "ScheduleBindingSucceed" }]);
+      // What changes it later is the queue's again.
+      await manager.client.patch(
+        ResourceBinding,
+        { namespace: "default", name: "web" },
+        "application/merge-patch+json",
+        { spec: { replicas: 6 } },
+      );
+      await settle();
+      expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 6 }]);
+    });
+
+    it("says nothing of what the queue has to decide", async () => {
+      await startPlacing();
+      await addCluster("m1", "6");
+      expect(place(aBinding("theirs", { schedulerName: "other" }))).toBeUndefined();
+      expect(place(aBinding("later", { suspension: { scheduling: true } }))).toBeUndefined();
+      expect(place(aBinding("too-big", { replicas: 7 }))).toBeUndefined();
+      expect(place(aBinding("nowhere", { placement: { clusterAffinity: { clusterNames: ["m2"] } } }))).toBeUndefined();
+      expect(place(aBinding("fits"))).toBeDefined();
+    });
+
+    it("says nothing while what decisions depend on may still change by others that wait", async () => {
+      await startPlacing({ gates: new Set([...GATES, "WorkloadAffinity"]) });
+      await addCluster("m1");
+      expect(place(aBinding("web"))).toBeUndefined();
+    });
+
+    it("looks at the binding that has the name when it was not created", async () => {
+      await startPlacing();
+      await addCluster("m1");
+      const placed = place(aBinding("web"));
+      await manager.client.create(ResourceBinding, placed?.binding as ResourceBinding);
+      await settle();
+      expect((await read("web")).status).toBeUndefined();
+      placed?.failed();
+      await settle();
+      expect((await read("web")).status).toMatchObject({ schedulerObservedGeneration: 1 });
+    });
   });
 
   it("leaves other schedulers' and suspended bindings alone, and takes a resumed one up at once", async () => {

@@ -1,6 +1,7 @@
 import { type AnyBinding, Cluster, ClusterResourceBinding, ResourceBinding } from "#apis/karmada";
 import { exponentialBackoff } from "#base";
 import { cacheIndex, defineController } from "#controller-runtime";
+import { placeNew } from "./newborn.ts";
 import type { SchedulerDeps, SchedulerOptions } from "./options.ts";
 import { reconcile, tellPending } from "./reconcile.ts";
 import { affinityClass } from "./state.ts";
@@ -41,6 +42,9 @@ export const schedulerController = defineController<SchedulerDeps, SchedulerOpti
   },
   // The decision itself is synchronous; several bindings only overlap while their results are written.
   concurrency: ({ concurrentWrites }) => concurrentWrites,
-  start: tellPending,
+  start(context) {
+    tellPending(context);
+    context.deps.placesNew?.(placeNew(context));
+  },
   reconcile,
 });

@@ -25,7 +25,7 @@ export { schedule } from "./schedule.ts";
 export { scoreClusters } from "./filter-score.ts";
 export type { DecidedCandidate, Decision, Division, ScheduleCause, TermDecision } from "./decision.ts";
 export { schedulerController } from "./controller.ts";
-export type { SchedulerDeps, SchedulerOptions } from "./options.ts";
+export type { PlaceNew, SchedulerDeps, SchedulerOptions } from "./options.ts";
 export { type DecisionLog, createDecisionLog } from "./decision-log.ts";
 export { selectClusters } from "./select.ts";
 export {

@@ -1,3 +1,4 @@
+import type { AnyBinding } from "#apis/karmada";
 import type { Backoff } from "#base";
 import type { EstimatorPool } from "#estimator";
 import type { DecisionLog } from "./decision-log.ts";
@@ -31,4 +32,19 @@ export interface SchedulerDeps {
   readonly extraPlugins?: readonly SchedulerPlugin[];
   /** Plugins of users' modules, run apart. */
   readonly pluginHosts?: readonly PluginHost[];
+  /** Takes, once the scheduler runs, how new bindings are placed as they are created. */
+  readonly placesNew?: (place: PlaceNew) => void;
+}
+
+/** Where a binding goes that is about to be created; `undefined` where that is for the queue to decide. */
+export type PlaceNew = (binding: AnyBinding) => FirstPlacement | undefined;
+
+/** A placement a binding is born with. Whoever asked for it creates the binding and says what came of it. */
+export interface FirstPlacement {
+  /** As it is to be created. */
+  readonly binding: AnyBinding;
+  /** What its status says then; it is written after where it cannot be in the same write. */
+  readonly statusPatch: Readonly<Record<string, unknown>>;
+  created(binding: AnyBinding): Promise<void>;
+  failed(): void;
 }

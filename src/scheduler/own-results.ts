@@ -72,3 +72,22 @@ export class OwnPatches {
     );
   }
 }
+
+/** Bindings that are being created with a placement of ours: that they appear wakes nobody. */
+export class OwnBirths {
+  readonly #clusters = new Map<string, readonly TargetCluster[]>();
+
+  /** Notes that `key` is being created with these clusters; the caller ends it with `forget`. */
+  sent(key: string, clusters: readonly TargetCluster[]): void {
+    this.#clusters.set(key, clusters);
+  }
+
+  forget(key: string): void {
+    this.#clusters.delete(key);
+  }
+
+  isOwn(key: string, now: AnyBinding): boolean {
+    const clusters = this.#clusters.get(key);
+    return clusters !== undefined && now.metadata.generation === 1 && deepEqual(now.spec.clusters ?? [], clusters);
+  }
+}

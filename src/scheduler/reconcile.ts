@@ -23,7 +23,7 @@ function estimatorOf({ name, estimates }: HostedPlugin): readonly Estimator[] {
 }
 
 /** Everything a pass over the binding's present state looks at. */
-function gather(
+export function gather(
   binding: AnyBinding,
   context: SchedulerContext,
   hosted: readonly HostedPlugin[],

@@ -11,7 +11,7 @@ import {
 import { exponentialBuckets, type Metrics } from "#base";
 import type { AssumedWorkloads } from "./assumed.ts";
 import type { Fleet } from "./fleet.ts";
-import type { OwnPatches, OwnResults } from "./own-results.ts";
+import type { OwnBirths, OwnPatches, OwnResults } from "./own-results.ts";
 import type { StepMeasure } from "./algorithm.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
@@ -119,6 +119,7 @@ export interface SchedulerState {
   readonly assumed: AssumedWorkloads;
   readonly results: OwnResults;
   readonly patches: OwnPatches;
+  readonly births: OwnBirths;
   readonly fleet: Fleet;
   readonly metrics: SchedulerMetrics;
 }

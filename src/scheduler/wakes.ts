@@ -6,7 +6,7 @@ import { decisionKey } from "./pass.ts";
 import { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 import { AssumedWorkloads } from "./assumed.ts";
 import { Fleet } from "./fleet.ts";
-import { OwnPatches, OwnResults } from "./own-results.ts";
+import { OwnBirths, OwnPatches, OwnResults } from "./own-results.ts";
 import { AffinityClasses, type QueueRecord, schedulerMetrics, type SchedulerState } from "./state.ts";
 import { bindingEnqueues, clusterStatesToMatch, hasRoomGrown, isHandled, isOurs } from "./triggers.ts";
 
@@ -35,6 +35,7 @@ export function stateOf(context: SchedulerContext): SchedulerState {
       assumed: new AssumedWorkloads(),
       results: new OwnResults(),
       patches: new OwnPatches(),
+      births: new OwnBirths(),
       fleet: new Fleet([]),
       metrics: schedulerMetrics(context.metrics),
     };
@@ -107,7 +108,8 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     }
     if (old !== undefined && isTriggeredInSameSecond(old, binding)) state.sameSecondTriggers.add(decisionKey(binding));
     if (!bindingEnqueues(old, binding, context.options.schedulerName)) return [];
-    if (old !== undefined && state.patches.isOwn(decisionKey(binding), old, binding)) return [];
+    const key = decisionKey(binding);
+    if (old === undefined ? state.births.isOwn(key, binding) : state.patches.isOwn(key, old, binding)) return [];
     state.metrics.incoming(old === undefined ? "BindingAdd" : "BindingUpdate");
     const isOfStart = change.type === "added" && change.isInitial;
     return [inserted(binding, kind as unknown as ResourceKind, context, state, isOfStart)];

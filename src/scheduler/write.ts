@@ -7,7 +7,7 @@ import {
 } from "#apis/karmada";
 import { deepEqual } from "#base";
 import type { Request } from "#controller-runtime";
-import { ApiError, isNotFound, type KubeObject } from "#machinery";
+import { ApiError, isNotFound, keyOf, type KubeObject } from "#machinery";
 import { conditionOf, decisionKey, type PassPlan } from "./pass.ts";
 import { type SchedulerContext, stateOf } from "./wakes.ts";
 
@@ -58,7 +58,7 @@ function specPatch(
   return { steps: [test, ...patch], movesGeneration };
 }
 
-function statusPatch(
+export function statusPatch(
   status: ResourceBindingStatus,
   plan: PassPlan,
   condition: Condition | undefined,
@@ -160,6 +160,41 @@ async function patchSpec(
   }
 }
 
+type Say = (type: "Normal" | "Warning", reason: string, message: string) => void;
+
+/** Tells of a binding, on itself and on what it binds. */
+export function sayOf(binding: AnyBinding, { events: recorder, options }: SchedulerContext): Say {
+  const events = recorder.from(options.schedulerName);
+  const about = [binding, resourceOf(binding)];
+  return (type, reason, message) => {
+    for (const object of about) {
+      if (type === "Normal") events.normal(object, reason, message);
+      else events.warning(object, reason, message);
+    }
+  };
+}
+
+/** Writes what a pass has to say in the status of a binding and is not there yet; says whether it is there now, or nobody needs it. */
+export async function writeStatus(
+  binding: AnyBinding,
+  plan: PassPlan,
+  condition: Condition | undefined,
+  kind: typeof ResourceBinding,
+  context: SchedulerContext,
+): Promise<boolean> {
+  const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, plan, condition);
+  if (change === undefined) return true;
+  const { namespace, name = "" } = binding.metadata;
+  try {
+    await context.client.patch(kind, { namespace, name }, MERGE, { status: change }, { subresource: "status" });
+    return true;
+  } catch (error) {
+    if (isNotFound(error) || isTerminating(error)) return true;
+    context.log.warn("could not write the scheduling status", { binding: keyOf(binding), error });
+    return false;
+  }
+}
+
 /**
  * Writes a pass: spec and status, in one write where that is possible, and events; each only if it changes something. Of a binding that has moved meanwhile
  * nothing is written: its change brings it back. A pass of a start that finds everything as it was says so to nobody.
@@ -171,16 +206,7 @@ export async function writePlan(
   context: SchedulerContext,
   { isOfStart = false }: { readonly isOfStart?: boolean } = {},
 ): Promise<Written> {
-  const { client, options } = context;
-  const kind = request.kind as typeof ResourceBinding;
-  const events = context.events.from(options.schedulerName);
-  const about = [binding, resourceOf(binding)];
-  const say = (type: "Normal" | "Warning", reason: string, message: string) => {
-    for (const object of about) {
-      if (type === "Normal") events.normal(object, reason, message);
-      else events.warning(object, reason, message);
-    }
-  };
+  const say = sayOf(binding, context);
   let { condition, retry } = plan;
   let patched: Patched = { from: binding };
   let isFailed = false;
@@ -209,15 +235,9 @@ export async function writePlan(
     );
     say("Warning", "ScheduleBindingFailed", message);
   }
-  try {
-    const seen = patched.to === undefined ? plan : { ...plan, ...observedAfter(patched.from, patched.to, plan) };
-    const change = statusPatch(((patched.to ?? binding).status ?? {}) as ResourceBindingStatus, seen, condition);
-    if (change !== undefined) await client.patch(kind, request, MERGE, { status: change }, { subresource: "status" });
-  } catch (error) {
-    if (isNotFound(error) || isTerminating(error)) return { retry: "none", isFailed };
-    context.log.warn("could not write the scheduling status", { binding: request.key, error });
-    retry = "backoff";
-  }
+  const seen = patched.to === undefined ? plan : { ...plan, ...observedAfter(patched.from, patched.to, plan) };
+  const kind = request.kind as typeof ResourceBinding;
+  if (!(await writeStatus(patched.to ?? binding, seen, condition, kind, context))) retry = "backoff";
   return { retry, isFailed, ...(patched.to === undefined ? {} : { binding: patched.to }) };
 }
 

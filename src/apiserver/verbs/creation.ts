@@ -18,7 +18,7 @@ import { admitBody, decodeHead, isKnownIn, settleMutation } from "./body.ts";
 import { ownedKindOf, trackFields } from "./field-owners.ts";
 import { type VerbHost, WRITE_TRIES_MAX } from "./host.ts";
 import { knownBySpec, noteSpec } from "./known-specs.ts";
-import { shownOf } from "./modification.ts";
+import { shownOf, withStatusPatch } from "./modification.ts";
 import { checkNamespace, validateObject, warnOf } from "./validation.ts";
 
 const GENERATED_NAME_TRIES_MAX = 8;
@@ -58,6 +58,7 @@ export async function createObject(
       object = copyWith(object, {
         status: strategy.emptyStatus ?? ownedKindOf(definition).empty["status"] ?? {},
       });
+    if (options.statusPatch !== undefined) object = withStatusPatch(definition, object, options.statusPatch, known);
   }
   object = strategy.prepareForCreate?.(object, context) ?? object;
   const namespaces = host.registry.find("", "v1", "namespaces");
@@ -69,6 +70,8 @@ export async function createObject(
     const mutated = settleMutation(definition, changed, object, known);
     const settled = strategy.settleCreated?.(mutated) ?? mutated;
     validateObject(definition, settled, undefined, { known });
+    if (options.statusPatch !== undefined && strategy.validateStatus !== undefined)
+      validateObject(definition, settled, withoutStatus(settled), { known, subresource: "status" });
     warnOf(definition, settled, undefined, context.warn);
     return settled;
   })) as KubeObject;

@@ -274,7 +274,7 @@ function separateStatus(
 }
 
 /** The object with a status that is changed by the same write. */
-function withStatusPatch(
+export function withStatusPatch(
   definition: ResourceDefinition,
   object: KubeObject,
   patch: Readonly<Record<string, unknown>>,

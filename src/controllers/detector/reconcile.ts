@@ -258,11 +258,33 @@ async function writeBinding(template: KubeObject, policy: AnyPropagationPolicy, 
       events.normal(template, "GetComponentsSucceed", "Get components of resource template successfully.");
     else if (replicas !== undefined)
       events.normal(template, "GetReplicasSucceed", "Get replicas of resource template successfully.");
-    if (present === undefined) await client.create(kind, wanted);
+    if (present === undefined) await createBinding(kind, wanted, context);
     else await client.update(kind, wanted);
     settleChange(template, context);
     return true;
   });
+}
+
+/** Creates a binding with its first placement where that is known, and without where it is not. */
+async function createBinding(
+  kind: typeof ResourceBinding,
+  wanted: ResourceBinding,
+  { client, deps }: Context,
+): Promise<void> {
+  const placed = deps.placeNew?.(wanted);
+  if (placed === undefined) {
+    await client.create(kind, wanted);
+    return;
+  }
+  const { binding, statusPatch } = placed;
+  let created: ResourceBinding;
+  try {
+    created = await client.create(kind, binding as ResourceBinding, { statusPatch });
+  } catch (error) {
+    placed.failed();
+    throw error;
+  }
+  await placed.created(created);
 }
 
 const templateKeyOf = ({ apiVersion, kind, metadata }: KubeObject): string =>
