@@ -2,7 +2,7 @@ import { compileLabelSelector, type KubeObject, type LabelSelector } from "#mach
 import type { AdmissionRequest } from "../admission.ts";
 import type { ResourceDefinition } from "../definition.ts";
 import type { ApiServer } from "../server.ts";
-import { settleMutation } from "../verbs/body.ts";
+import { decodedAnew } from "../verbs/body.ts";
 import type { Labels, MatchResources, Rule } from "./types.ts";
 
 const GROUP = "admissionregistration.k8s.io";
@@ -138,7 +138,8 @@ export function takenObject(
   changed: KubeObject,
 ): KubeObject {
   if (view !== undefined) return view.take(changed, object);
-  return inVersion(server, settleMutation(matched, changed, seen), matched, definition) as KubeObject;
+  const settled = changed === seen ? changed : decodedAnew(matched, changed);
+  return inVersion(server, settled, matched, definition) as KubeObject;
 }
 
 /** An object in another version of its resource. */

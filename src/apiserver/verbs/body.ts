@@ -251,14 +251,12 @@ export function decodingMistake(definition: ResourceDefinition, object: KubeObje
   return mismatch === undefined ? undefined : internalError(new Error(mismatch));
 }
 
-/** What a mutating plugin made is defaulted again, as its patch could have removed something. */
-export function settleMutation(
-  definition: ResourceDefinition,
-  changed: KubeObject,
-  before: KubeObject,
-  known?: KubeObject,
-): KubeObject {
-  return changed === before ? changed : decodedAnew(definition, changed, known);
+/**
+ * What a mutating plugin made is defaulted again, as its patch could have removed something; what it left as it was, is as it
+ * must be.
+ */
+export function settleMutation(definition: ResourceDefinition, changed: KubeObject, before: KubeObject): KubeObject {
+  return changed === before ? changed : decodedAnew(definition, changed, before);
 }
 
 /** The object without what the schema does not know, and with all defaults. */

@@ -67,7 +67,7 @@ export async function createObject(
   const alongside: WrittenAlongside[] = [];
   const request = admissionRequest("CREATE", definition, object, undefined, undefined, options, context, { alongside });
   object = (await admit(host.admission, request, (changed) => {
-    const mutated = settleMutation(definition, changed, object, known);
+    const mutated = settleMutation(definition, changed, object);
     const settled = strategy.settleCreated?.(mutated) ?? mutated;
     validateObject(definition, settled, undefined, { known });
     if (options.statusPatch !== undefined && strategy.validateStatus !== undefined)

@@ -139,7 +139,7 @@ export async function modifyObject(
         throw invalid(definition.kind, old.metadata.name ?? "", [
           fieldInvalid("metadata.name", name, "field is immutable"),
         ]);
-      const settled = settleMutation(definition, mutated, object, known);
+      const settled = settleMutation(definition, mutated, object);
       const counted =
         settled === object ? settled : countGeneration(definition, settled, old, context, address.subresource);
       // Rules may ask for the past of what did not change, too.
