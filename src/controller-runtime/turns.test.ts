@@ -157,19 +157,19 @@ describe("patient turns", () => {
     expect(third.count).toBe(1);
   });
 
-  it("let last work wait for five seconds where the burst is dense, and for no longer than it is", async () => {
+  it("let last work wait for eight seconds where the burst is dense, and for no longer than it is", async () => {
     const { turns, busy } = patiently();
     turns.began("normal");
     const dense = once(turns);
-    await busy(4_980, 10);
+    await busy(7_980, 10);
     expect(dense.count).toBe(0);
     await busy(40, 10);
     expect(dense.count).toBe(1);
     const thinning = once(turns);
     await busy(1_000, 10);
-    await busy(700, 1);
+    await busy(3_400, 1);
     expect(thinning.count).toBe(0);
-    await busy(700, 1);
+    await busy(200, 1);
     expect(thinning.count).toBe(1);
   });
 
