@@ -51,7 +51,6 @@ export function placeNew(context: SchedulerContext): PlaceNew {
       binding: { ...placed, spec: { ...placed.spec, clusters } } as AnyBinding,
       statusPatch: statusPatch({}, plan, condition) ?? {},
       async created(now) {
-        state.births.forget(key);
         state.metrics.incoming("BindingAdd");
         if (plan.decision !== undefined) deps.decisions?.keep(plan.decision);
         const say = sayOf(now, context);

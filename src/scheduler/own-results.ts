@@ -73,11 +73,11 @@ export class OwnPatches {
   }
 }
 
-/** Bindings that are being created with a placement of ours: that they appear wakes nobody. */
+/** Bindings that are created with a placement of ours: that they appear wakes nobody. */
 export class OwnBirths {
   readonly #clusters = new Map<string, readonly TargetCluster[]>();
 
-  /** Notes that `key` is being created with these clusters; the caller ends it with `forget`. */
+  /** Notes that `key` is being created with these clusters. It is kept until it appears, or until it is forgotten. */
   sent(key: string, clusters: readonly TargetCluster[]): void {
     this.#clusters.set(key, clusters);
   }
@@ -86,8 +86,11 @@ export class OwnBirths {
     this.#clusters.delete(key);
   }
 
-  isOwn(key: string, now: AnyBinding): boolean {
+  /** Whether a binding that appears is what was created, and nothing else. */
+  appears(key: string, binding: AnyBinding): boolean {
     const clusters = this.#clusters.get(key);
-    return clusters !== undefined && now.metadata.generation === 1 && deepEqual(now.spec.clusters ?? [], clusters);
+    if (clusters === undefined) return false;
+    this.forget(key);
+    return binding.metadata.generation === 1 && deepEqual(binding.spec.clusters ?? [], clusters);
   }
 }

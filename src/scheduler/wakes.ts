@@ -94,6 +94,7 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     const binding = change.object as unknown as AnyBinding;
     if (change.type === "deleted") {
       state.records.delete(decisionKey(binding));
+      state.births.forget(decisionKey(binding));
       state.sameSecondTriggers.delete(decisionKey(binding));
       state.assumed.forget(keyOf(binding));
       state.results.forget(keyOf(binding));
@@ -109,7 +110,7 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     if (old !== undefined && isTriggeredInSameSecond(old, binding)) state.sameSecondTriggers.add(decisionKey(binding));
     if (!bindingEnqueues(old, binding, context.options.schedulerName)) return [];
     const key = decisionKey(binding);
-    if (old === undefined ? state.births.isOwn(key, binding) : state.patches.isOwn(key, old, binding)) return [];
+    if (old === undefined ? state.births.appears(key, binding) : state.patches.isOwn(key, old, binding)) return [];
     state.metrics.incoming(old === undefined ? "BindingAdd" : "BindingUpdate");
     const isOfStart = change.type === "added" && change.isInitial;
     return [inserted(binding, kind as unknown as ResourceKind, context, state, isOfStart)];
