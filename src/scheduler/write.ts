@@ -174,24 +174,24 @@ export function sayOf(binding: AnyBinding, { events: recorder, options }: Schedu
   };
 }
 
-/** Writes what a pass has to say in the status of a binding and is not there yet; says whether it is there now, or nobody needs it. */
+/** Writes what a pass has to say in the status of a binding and is not there yet; says what came of it. */
 export async function writeStatus(
   binding: AnyBinding,
   plan: PassPlan,
   condition: Condition | undefined,
   kind: typeof ResourceBinding,
   context: SchedulerContext,
-): Promise<boolean> {
+): Promise<"there" | "gone" | "failed"> {
   const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, plan, condition);
-  if (change === undefined) return true;
+  if (change === undefined) return "there";
   const { namespace, name = "" } = binding.metadata;
   try {
     await context.client.patch(kind, { namespace, name }, MERGE, { status: change }, { subresource: "status" });
-    return true;
+    return "there";
   } catch (error) {
-    if (isNotFound(error) || isTerminating(error)) return true;
+    if (isNotFound(error) || isTerminating(error)) return "gone";
     context.log.warn("could not write the scheduling status", { binding: keyOf(binding), error });
-    return false;
+    return "failed";
   }
 }
 
@@ -237,7 +237,9 @@ export async function writePlan(
   }
   const seen = patched.to === undefined ? plan : { ...plan, ...observedAfter(patched.from, patched.to, plan) };
   const kind = request.kind as typeof ResourceBinding;
-  if (!(await writeStatus(patched.to ?? binding, seen, condition, kind, context))) retry = "backoff";
+  const status = await writeStatus(patched.to ?? binding, seen, condition, kind, context);
+  if (status === "gone") return { retry: "none", isFailed };
+  if (status === "failed") retry = "backoff";
   return { retry, isFailed, ...(patched.to === undefined ? {} : { binding: patched.to }) };
 }
 
