@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Cluster, CLUSTER_NAMESPACE } from "#apis/karmada";
 import type { Listener } from "#apiserver";
@@ -10,7 +9,7 @@ import { Turns } from "#controller-runtime";
 import type { Transport } from "#machinery";
 import { type MemberCredentials, memberId, obtainCredentials, registerMember, renewCredentials } from "#member";
 import type { NodeClass } from "#simulator";
-import { createMemoryBackend, openBackend, openFileBackend } from "#store";
+import { createMemoryBackend, makeFolder, openBackend, openFileBackend } from "#store";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type RunningMember, startMember } from "./member.ts";
 import { startMemberThreads } from "./member-threads/member-threads.ts";
@@ -58,7 +57,7 @@ export interface FleetOptions {
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { config, clock, random, log } = options;
   const folder = config.dataDir;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const pki = await loadPki(options.isInMemory ? undefined : folder, config.tlsSans);
   const backend = options.isInMemory
     ? createMemoryBackend()

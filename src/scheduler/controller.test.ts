@@ -14,7 +14,7 @@ import { deepEqual, seededRandom, silentLogger, systemClock, VirtualClock } from
 import { Event } from "#apis/kubernetes";
 import { createManager, type Manager } from "#controller-runtime";
 import { createEstimatorPool } from "#estimator";
-import type { KubeObject } from "#machinery";
+import type { KubeObject, Transport } from "#machinery";
 import { settle, startTestApiServer } from "#testing";
 import {
   assembleScheduler,
@@ -35,9 +35,9 @@ let api: RunningApiServer;
 let manager: Manager;
 const decisions = createDecisionLog();
 
-async function start(deps: Partial<SchedulerDeps> = {}, options = {}): Promise<void> {
+async function start(deps: Partial<SchedulerDeps> = {}, options = {}, transport = api.transport()): Promise<void> {
   manager = createManager({
-    transport: api.transport(),
+    transport,
     clock,
     random: seededRandom(1),
     log: silentLogger,
@@ -63,6 +63,24 @@ afterEach(async () => {
   await manager.stop();
   api.stop();
 });
+
+/** Takes no status with anything else, and refuses the first one of a binding. */
+function withoutFirstStatus(): Transport {
+  const transport = api.transport();
+  let isRefused = false;
+  return {
+    ...transport,
+    send(request) {
+      if (request.verb !== "patch" || request.resource !== "resourcebindings") return transport.send(request);
+      if (request.subresource === "status" && !isRefused) {
+        isRefused = true;
+        return Promise.reject(new Error("not now"));
+      }
+      const { statusPatch: _left, ...options } = request.options ?? {};
+      return transport.send({ ...request, options });
+    },
+  };
+}
 
 async function addCluster(name: string, pods = "100", spec: Partial<Cluster["spec"]> = {}): Promise<void> {
   const cluster: Cluster = {
@@ -140,8 +158,8 @@ describe("the running scheduler", () => {
 
   describe("for a binding that is about to be created", () => {
     let place: PlaceNew;
-    const startPlacing = (deps: Partial<SchedulerDeps> = {}) =>
-      start({ placesNew: (given) => void (place = given), ...deps });
+    const startPlacing = (deps: Partial<SchedulerDeps> = {}, transport?: Transport) =>
+      start({ placesNew: (given) => void (place = given), ...deps }, {}, transport);
 
     it.each([
       ["in the same write", true],
@@ -185,6 +203,17 @@ describe("the running scheduler", () => {
       expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 6 }]);
     });
 
+    it("says it later when the status could not be written right after", async () => {
+      await startPlacing({}, withoutFirstStatus());
+      await addCluster("m1");
+      const placed = place(aBinding("web"));
+      await placed?.created(await manager.client.create(ResourceBinding, placed.binding as ResourceBinding));
+      await settle();
+      const { status } = await read("web");
+      expect(status).toMatchObject({ schedulerObservedGeneration: 1, lastScheduledTime: "2026-01-01T00:00:00Z" });
+      expect(conditionOf(await read("web"))).toMatchObject({ status: "True", reason: "Success" });
+    });
+
     it("says nothing of what the queue has to decide", async () => {
       await startPlacing();
       await addCluster("m1", "6");
@@ -212,6 +241,21 @@ describe("the running scheduler", () => {
       await settle();
       expect((await read("web")).status).toMatchObject({ schedulerObservedGeneration: 1 });
     });
+  });
+
+  it("says in the next pass what could not be written in the status, with the time at which it was decided", async () => {
+    await start({}, {}, withoutFirstStatus());
+    await addCluster("m1");
+    await addBinding("web");
+    await settle();
+    expect((await read("web")).spec.clusters).toEqual([{ name: "m1", replicas: 4 }]);
+    expect((await read("web")).status).toBeUndefined();
+    await clock.advance(60_000);
+    const { status } = await read("web");
+    expect(status).toMatchObject({ schedulerObservedGeneration: 2, lastScheduledTime: "2026-01-01T00:00:00Z" });
+    expect(conditionOf(await read("web"))).toMatchObject({ status: "True", reason: "Success" });
+    await manager.events.flush();
+    expect(await eventsAbout("ResourceBinding")).toMatchObject([{ reason: "ScheduleBindingSucceed", count: 1 }]);
   });
 
   it("leaves other schedulers' and suspended bindings alone, and takes a resumed one up at once", async () => {

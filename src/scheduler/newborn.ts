@@ -55,7 +55,7 @@ export function placeNew(context: SchedulerContext): PlaceNew {
         if (plan.decision !== undefined) deps.decisions?.keep(plan.decision);
         const say = sayOf(now, context);
         for (const { type, reason, message } of plan.events) say(type, reason, message);
-        if ((await writeStatus(now, plan, condition, kind, context)) === "failed") enqueue();
+        if ((await writeStatus(now, plan, kind, context)) === "failed") enqueue();
         state.metrics.attempt("scheduled", plan.cause === "replicas", (performance.now() - startedMs) / 1000);
       },
       failed() {

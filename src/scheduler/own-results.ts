@@ -1,6 +1,7 @@
 import type { AnyBinding, ResourceBinding, TargetCluster } from "#apis/karmada";
 import { deepEqual } from "#base";
 import { keyOf } from "#machinery";
+import type { PassPlan } from "./pass.ts";
 
 interface Own {
   readonly binding: ResourceBinding;
@@ -92,5 +93,27 @@ export class OwnBirths {
     if (clusters === undefined) return false;
     this.forget(key);
     return binding.metadata.generation === 1 && deepEqual(binding.spec.clusters ?? [], clusters);
+  }
+}
+
+/** What a pass has to say in the status of a binding, which could not be written: the next one that decides nothing says it. */
+export class UntoldPasses {
+  readonly #passes = new Map<string, { readonly uid: string | undefined; readonly plan: PassPlan }>();
+
+  keep(key: string, binding: AnyBinding, plan: PassPlan): void {
+    this.#passes.set(key, { uid: binding.metadata.uid, plan });
+  }
+
+  forget(key: string): void {
+    this.#passes.delete(key);
+  }
+
+  /** `plan`, with what is still to be said where it decides nothing itself. */
+  with(key: string, binding: AnyBinding, plan: PassPlan): PassPlan {
+    const untold = this.#passes.get(key);
+    const isSilent = plan.cause === undefined && plan.condition === undefined && plan.events.length === 0;
+    return untold === undefined || !isSilent || untold.uid !== binding.metadata.uid
+      ? plan
+      : { ...untold.plan, ...plan };
   }
 }

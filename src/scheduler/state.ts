@@ -11,7 +11,7 @@ import {
 import { exponentialBuckets, type Metrics } from "#base";
 import type { AssumedWorkloads } from "./assumed.ts";
 import type { Fleet } from "./fleet.ts";
-import type { OwnBirths, OwnPatches, OwnResults } from "./own-results.ts";
+import type { OwnBirths, OwnPatches, OwnResults, UntoldPasses } from "./own-results.ts";
 import type { StepMeasure } from "./algorithm.ts";
 import type { SchedulerPlugin } from "./plugins/plugin.ts";
 
@@ -120,6 +120,7 @@ export interface SchedulerState {
   readonly results: OwnResults;
   readonly patches: OwnPatches;
   readonly births: OwnBirths;
+  readonly untold: UntoldPasses;
   readonly fleet: Fleet;
   readonly metrics: SchedulerMetrics;
 }

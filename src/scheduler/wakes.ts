@@ -6,7 +6,7 @@ import { decisionKey } from "./pass.ts";
 import { builtinPlugins, choosePlugins } from "./plugins/index.ts";
 import { AssumedWorkloads } from "./assumed.ts";
 import { Fleet } from "./fleet.ts";
-import { OwnBirths, OwnPatches, OwnResults } from "./own-results.ts";
+import { OwnBirths, OwnPatches, OwnResults, UntoldPasses } from "./own-results.ts";
 import { AffinityClasses, type QueueRecord, schedulerMetrics, type SchedulerState } from "./state.ts";
 import { bindingEnqueues, clusterStatesToMatch, hasRoomGrown, isHandled, isOurs } from "./triggers.ts";
 
@@ -36,6 +36,7 @@ export function stateOf(context: SchedulerContext): SchedulerState {
       results: new OwnResults(),
       patches: new OwnPatches(),
       births: new OwnBirths(),
+      untold: new UntoldPasses(),
       fleet: new Fleet([]),
       metrics: schedulerMetrics(context.metrics),
     };
@@ -95,6 +96,7 @@ export function bindingWakes<T extends KubeObject>(kind: ResourceKind<T>) {
     if (change.type === "deleted") {
       state.records.delete(decisionKey(binding));
       state.births.forget(decisionKey(binding));
+      state.untold.forget(decisionKey(binding));
       state.sameSecondTriggers.delete(decisionKey(binding));
       state.assumed.forget(keyOf(binding));
       state.results.forget(keyOf(binding));

@@ -174,15 +174,18 @@ export function sayOf(binding: AnyBinding, { events: recorder, options }: Schedu
   };
 }
 
-/** Writes what a pass has to say in the status of a binding and is not there yet; says what came of it. */
+/** Writes what a pass has to say in the status of a binding and is not there yet; says what came of it. What failed is said by the next pass. */
 export async function writeStatus(
   binding: AnyBinding,
   plan: PassPlan,
-  condition: Condition | undefined,
   kind: typeof ResourceBinding,
   context: SchedulerContext,
 ): Promise<"there" | "gone" | "failed"> {
-  const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, plan, condition);
+  const { untold } = stateOf(context);
+  const key = decisionKey(binding);
+  const said = untold.with(key, binding, plan);
+  const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, said, said.condition);
+  untold.forget(key);
   if (change === undefined) return "there";
   const { namespace, name = "" } = binding.metadata;
   try {
@@ -190,6 +193,7 @@ export async function writeStatus(
     return "there";
   } catch (error) {
     if (isNotFound(error) || isTerminating(error)) return "gone";
+    untold.keep(key, binding, said);
     context.log.warn("could not write the scheduling status", { binding: keyOf(binding), error });
     return "failed";
   }
@@ -235,9 +239,13 @@ export async function writePlan(
     );
     say("Warning", "ScheduleBindingFailed", message);
   }
-  const seen = patched.to === undefined ? plan : { ...plan, ...observedAfter(patched.from, patched.to, plan) };
+  const seen = {
+    ...plan,
+    ...(condition === undefined ? {} : { condition }),
+    ...(patched.to === undefined ? {} : observedAfter(patched.from, patched.to, plan)),
+  };
   const kind = request.kind as typeof ResourceBinding;
-  const status = await writeStatus(patched.to ?? binding, seen, condition, kind, context);
+  const status = await writeStatus(patched.to ?? binding, seen, kind, context);
   if (status === "gone") return { retry: "none", isFailed };
   if (status === "failed") retry = "backoff";
   return { retry, isFailed, ...(patched.to === undefined ? {} : { binding: patched.to }) };

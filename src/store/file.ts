@@ -1,19 +1,10 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
 import type { Backend, BackendChange, Entry, ListOptions, ListResult, Operation, TxnResult } from "./backend.ts";
 import { ChangeLog } from "./change-log.ts";
 import { StoreError } from "./errors.ts";
+import { makeFolder } from "./folder.ts";
 import { LeaseTable } from "./lease-table.ts";
 import { mappedBytes } from "./mapped-bytes.ts";
 
@@ -391,7 +382,7 @@ function decode(key: string, bytes: Buffer, omitsValue = false): Entry {
 function prepareFolder(folder: string): void {
   const formatFile = join(folder, "format");
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     if (existsSync(formatFile)) {
       const found = Number(readFileSync(formatFile, "utf8").trim());
       if (!Number.isInteger(found))

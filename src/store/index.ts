@@ -19,6 +19,7 @@ export type {
 export { startCompaction } from "./compaction.ts";
 export { isCompacted, StoreError, type StoreErrorCode } from "./errors.ts";
 export { breakLock, openFileBackend } from "./file.ts";
+export { makeFolder } from "./folder.ts";
 export { KeyIndex } from "./key-index.ts";
 export { createMemoryBackend } from "./memory.ts";
 export { openBackend } from "./open-backend.ts";

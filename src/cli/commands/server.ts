@@ -1,9 +1,8 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadPki, type Pki, writeKubeconfig } from "#certs";
 import { flagHelp, parseFlags, serverFlags } from "#config";
 import { createMetrics, encryptionOf, loadSharedPki, startControlPlane } from "#controlplane";
-import { openBackend } from "#store";
+import { makeFolder, openBackend } from "#store";
 import { loggerOf, realRandom, systemClock } from "../process.ts";
 import { untilSignal } from "../signals.ts";
 
@@ -16,7 +15,7 @@ export async function run(words: readonly string[], program: string): Promise<nu
   const config = parseFlags(words, { env: process.env });
   if (config.dataDir === "") throw new Error("required flag: --data-dir");
   const log = loggerOf(config);
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(config.dataDir);
   const { metrics, text } = createMetrics();
   const backend = await openBackend(config.store ?? `file:${join(config.dataDir, "store")}`, {
     ...(config.etcdCafile === undefined ? {} : { caFile: config.etcdCafile }),

@@ -1,10 +1,9 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadPki, writeKubeconfig } from "#certs";
 import { createLogger, startMember } from "#controlplane";
 import { parseQuantity } from "#machinery";
 import { startFaultyProxy } from "#network";
-import { openFileBackend } from "#store";
+import { makeFolder, openFileBackend } from "#store";
 import { controlSocket, serveFaults } from "../faults/control.ts";
 import { parseArguments, withHelp } from "../flags.ts";
 import { realRandom, systemClock } from "../process.ts";
@@ -53,7 +52,7 @@ export function run(words: readonly string[], program: string): Promise<number> 
     const port = wholeNumber("port", 65_535);
     const podReadyMs = wholeNumber("pod-ready", POD_READY_MAX_MS);
     const folder = parsed.get("data-dir") ?? join(".flotilla", name);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     const pki = await loadPki(folder);
     const log = createLogger("info");
     const member = await startMember({
