@@ -49,7 +49,7 @@ export function placeNew(context: SchedulerContext): PlaceNew {
     };
     return {
       binding: { ...placed, spec: { ...placed.spec, clusters } } as AnyBinding,
-      statusPatch: statusPatch({}, plan, condition) ?? {},
+      statusPatch: statusPatch({}, plan) ?? {},
       async created(now) {
         state.metrics.incoming("BindingAdd");
         if (plan.decision !== undefined) deps.decisions?.keep(plan.decision);

@@ -96,7 +96,10 @@ export class OwnBirths {
   }
 }
 
-/** What a pass has to say in the status of a binding, which could not be written: the next one that decides nothing says it. */
+/**
+ * What a pass had to say in the status of a binding and could not write: the next pass that decides nothing itself says it.
+ * One that decides something has its own to say. A restart forgets it.
+ */
 export class UntoldPasses {
   readonly #passes = new Map<string, { readonly uid: string | undefined; readonly plan: PassPlan }>();
 

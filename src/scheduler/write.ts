@@ -61,9 +61,9 @@ function specPatch(
 export function statusPatch(
   status: ResourceBindingStatus,
   plan: PassPlan,
-  condition: Condition | undefined,
 ): Readonly<Record<string, unknown>> | undefined {
   const change: Record<string, unknown> = {};
+  const { condition } = plan;
   const conditions = (status.conditions ?? []) as readonly Condition[];
   if (condition !== undefined && !conditions.some((present) => deepEqual(present, condition)))
     change["conditions"] = [...conditions.filter(({ type }) => type !== condition.type), condition];
@@ -124,7 +124,7 @@ function statusAlongside(from: AnyBinding, plan: PassPlan, movesGeneration: bool
     plan.observedGeneration === undefined || !movesGeneration
       ? plan
       : { ...plan, observedGeneration: (from.metadata.generation ?? 0) + 1 };
-  const change = statusPatch((from.status ?? {}) as ResourceBindingStatus, seen, plan.condition);
+  const change = statusPatch((from.status ?? {}) as ResourceBindingStatus, seen);
   return change === undefined ? {} : { statusPatch: change };
 }
 
@@ -174,7 +174,10 @@ export function sayOf(binding: AnyBinding, { events: recorder, options }: Schedu
   };
 }
 
-/** Writes what a pass has to say in the status of a binding and is not there yet; says what came of it. What failed is said by the next pass. */
+/**
+ * Writes what a pass has to say in the status of a binding and is not there yet; says what came of it. What failed is kept
+ * for the next pass to say.
+ */
 export async function writeStatus(
   binding: AnyBinding,
   plan: PassPlan,
@@ -184,7 +187,7 @@ export async function writeStatus(
   const { untold } = stateOf(context);
   const key = decisionKey(binding);
   const said = untold.with(key, binding, plan);
-  const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, said, said.condition);
+  const change = statusPatch((binding.status ?? {}) as ResourceBindingStatus, said);
   untold.forget(key);
   if (change === undefined) return "there";
   const { namespace, name = "" } = binding.metadata;
@@ -200,8 +203,9 @@ export async function writeStatus(
 }
 
 /**
- * Writes a pass: spec and status, in one write where that is possible, and events; each only if it changes something. Of a binding that has moved meanwhile
- * nothing is written: its change brings it back. A pass of a start that finds everything as it was says so to nobody.
+ * Writes a pass: spec and status, in one write where that is possible, and events; each only if it changes something. Of a
+ * binding that has moved meanwhile nothing is written: its change brings it back. A pass of a start that finds everything as
+ * it was says so to nobody.
  */
 export async function writePlan(
   binding: AnyBinding,
@@ -257,7 +261,7 @@ function isAsWritten({ status = {} }: AnyBinding, plan: PassPlan): boolean {
   return (
     plan.condition?.status === "True" &&
     (name === undefined || name === (status.schedulerObservingAffinityName ?? "")) &&
-    statusPatch(status as ResourceBindingStatus, rest, plan.condition) === undefined
+    statusPatch(status as ResourceBindingStatus, rest) === undefined
   );
 }
 
