@@ -25,8 +25,24 @@ const QUALIFIED = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 const QUALIFIED_TEXT =
   "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
+/** Keys nothing is wrong with: objects share them, and each write looks at all of its object's. */
+const faultless = new Set<string>();
+const FAULTLESS_MAX = 1_000;
+/** A prefix, a slash and a name. Where a prefix is longer, others say so. */
+const KEY_MAX = 253 + 1 + 63;
+const NONE: readonly string[] = [];
+
 /** What is wrong with the key of a label or annotation, or the name of a finalizer; empty when nothing is. */
 export function labelKeyErrors(key: string): readonly string[] {
+  if (faultless.has(key)) return NONE;
+  const errors = keyErrors(key);
+  if (errors.length > 0 || key.length > KEY_MAX) return errors;
+  if (faultless.size >= FAULTLESS_MAX) faultless.clear();
+  faultless.add(key);
+  return NONE;
+}
+
+function keyErrors(key: string): readonly string[] {
   const parts = key.split("/");
   const name = parts[parts.length - 1] ?? "";
   const errors: string[] = [];

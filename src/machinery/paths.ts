@@ -1,9 +1,9 @@
 /** Reads a member deep inside plain JSON; `undefined` when anything on the way is absent or no object. */
 export function getPath(value: unknown, ...path: readonly (string | number)[]): unknown {
   let at: unknown = value;
-  for (const step of path) {
+  for (let step = 0; step < path.length; step++) {
     if (typeof at !== "object" || at === null) return undefined;
-    at = (at as Record<string | number, unknown>)[step];
+    at = (at as Record<string | number, unknown>)[path[step] as string | number];
   }
   return at;
 }

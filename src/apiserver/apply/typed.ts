@@ -162,18 +162,16 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
   if (before === null && isEmpty(after)) return { changed: LEAF, removed: undefined };
   const isMap = (value: unknown) => isJsonObject(value) && !isAtomicMap(schema);
   if (isMap(after) && (isMap(before) || before === null))
-    return compareMembers(membersOf((before ?? {}) as JsonObject), membersOf(after as JsonObject), (element) =>
-      schema?.property(element.slice(2)),
-    );
+    return compareObjects((before ?? {}) as JsonObject, after as JsonObject, schema);
   if (Array.isArray(after) && (Array.isArray(before) || before === null)) {
     const now = ownableItemsOf(after, schema);
     const past = ownableItemsOf((before ?? []) as readonly unknown[], schema);
-    if (now !== undefined && past !== undefined) return compareMembers(past, now, () => schema?.items);
+    if (now !== undefined && past !== undefined) return compareItems(past, now, schema?.items);
   }
   // A list that Go has none of any more: its items are gone.
   if (after === null && Array.isArray(before)) {
     const past = ownableItemsOf(before, schema);
-    if (past !== undefined) return compareMembers(past, new Map(), () => schema?.items);
+    if (past !== undefined) return compareItems(past, new Map(), schema?.items);
   }
   if (deepEqual(before, after)) return SAME;
   // A value of another shape is a new one, and what was in the old one is gone.
@@ -186,29 +184,44 @@ function compareRepeated(before: unknown, after: unknown): Comparison {
   return deepEqual(itemsIn(before), itemsIn(after)) ? SAME : { changed: LEAF, removed: undefined };
 }
 
-function* membersEntries(object: JsonObject): Generator<[string, unknown]> {
-  for (const [key, value] of Object.entries(object)) if (value !== undefined) yield [`f:${key}`, value];
+function compareObjects(before: JsonObject, after: JsonObject, schema: Schema | undefined): Comparison {
+  const changed: Record<string, FieldSet> = {};
+  const removed: Record<string, FieldSet> = {};
+  for (const key of Object.keys(after)) {
+    const value = after[key];
+    if (value === undefined) continue;
+    const found = compare(own(before, key), value, schema?.property(key));
+    if (found.changed !== undefined) changed[`f:${key}`] = found.changed;
+    if (found.removed !== undefined) removed[`f:${key}`] = found.removed;
+  }
+  for (const key of Object.keys(before))
+    if (before[key] !== undefined && own(after, key) === undefined)
+      removed[`f:${key}`] = fieldsOf(before[key], schema?.property(key), true);
+  return differing(changed, removed);
 }
-const membersOf = (object: JsonObject) => new Map(membersEntries(object));
 
-function compareMembers(
+function compareItems(
   before: ReadonlyMap<string, unknown>,
   after: ReadonlyMap<string, unknown>,
-  schemaOf: (element: string) => Schema | undefined,
+  items: Schema | undefined,
 ): Comparison {
   const changed: Record<string, FieldSet> = {};
   const removed: Record<string, FieldSet> = {};
+  const schemaOf = (element: string) => (element.startsWith("v:") ? undefined : items);
   for (const [element, value] of after) {
-    const schema = element.startsWith("v:") ? undefined : schemaOf(element);
-    const found = compare(before.get(element), value, schema);
+    const found = compare(before.get(element), value, schemaOf(element));
     if (found.changed !== undefined) changed[element] = found.changed;
     if (found.removed !== undefined) removed[element] = found.removed;
   }
   for (const [element, value] of before)
-    if (!after.has(element))
-      removed[element] = fieldsOf(value, element.startsWith("v:") ? undefined : schemaOf(element), true);
-  return { changed: nodeOf(false, changed), removed: nodeOf(false, removed) };
+    if (!after.has(element)) removed[element] = fieldsOf(value, schemaOf(element), true);
+  return differing(changed, removed);
 }
+
+const differing = (
+  changed: Readonly<Record<string, FieldSet>>,
+  removed: Readonly<Record<string, FieldSet>>,
+): Comparison => ({ changed: nodeOf(false, changed), removed: nodeOf(false, removed) });
 
 /** Merges what is applied into what is there, as the schema's list and map types say. */
 export function mergeApplied(live: unknown, applied: unknown, schema: Schema | undefined): unknown {

@@ -24,7 +24,8 @@ const IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 const CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 /** The value below a dotted path. */
-export const valueAt = (value: unknown, path: string): unknown => getPath(value, ...path.split("."));
+export const valueAt = (value: unknown, path: string): unknown =>
+  path.includes(".") ? getPath(value, ...path.split(".")) : getPath(value, path);
 
 /** The annotation that named a claim's or a volume's class before there was a field for it. */
 export const FORMER_CLASS = "volume.beta.kubernetes.io/storage-class";

@@ -28,30 +28,39 @@ const DISABLED: Readonly<Record<string, readonly string[]>> = {
   "coordination.k8s.io/Lease": ["spec.strategy", "spec.preferredHolder"],
 };
 
+/** A member on the way to a field, or every item of a list there. */
+interface Step {
+  readonly name: string;
+  readonly isList: boolean;
+}
+
+const stepsOf = (path: string): readonly Step[] =>
+  path.split(".").map((step) => ({ name: step.replace("[]", ""), isList: step.endsWith("[]") }));
+
 /** The value without what a path leads to; structs that hold nothing then go with it, lists stay. */
-function without(value: unknown, [step = "", ...rest]: readonly string[]): unknown {
+function without(value: unknown, path: readonly Step[], at = 0): unknown {
   if (!isJsonObject(value)) return value;
-  const name = step.replace("[]", "");
+  const { name, isList } = path[at] as Step;
   const member = value[name];
   if (member === undefined || member === null) return value;
   let next: unknown;
-  if (rest.length === 0) next = undefined;
-  else if (step.endsWith("[]")) next = Array.isArray(member) ? mapped(member, rest) : member;
-  else next = without(member, rest);
+  if (at === path.length - 1) next = undefined;
+  else if (isList) next = Array.isArray(member) ? mapped(member, path, at + 1) : member;
+  else next = without(member, path, at + 1);
   if (next === member) return value;
   const isGone = next === undefined || (name === "lifecycle" && isJsonObject(next) && Object.keys(next).length === 0);
   const { [name]: _removed, ...others } = value;
   return isGone ? others : { ...value, [name]: next };
 }
 
-function mapped(list: readonly unknown[], rest: readonly string[]): readonly unknown[] {
-  const next = list.map((item) => without(item, rest));
+function mapped(list: readonly unknown[], path: readonly Step[], at: number): readonly unknown[] {
+  const next = list.map((item) => without(item, path, at));
   return next.every((item, at) => item === list[at]) ? list : next;
 }
 
 /** A strategy that keeps nothing of what is disabled; `key` is the kind with its group. */
 export function withoutDisabled(key: string, strategy: Strategy): Strategy {
-  const paths = DISABLED[key]?.map((path) => path.split("."));
+  const paths = DISABLED[key]?.map(stepsOf);
   if (paths === undefined) return strategy;
   const drop = (object: KubeObject): KubeObject =>
     paths.reduce<unknown>((value, path) => without(value, path), object) as KubeObject;

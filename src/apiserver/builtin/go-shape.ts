@@ -82,6 +82,27 @@ interface Member {
   readonly zero: () => unknown;
 }
 
+/** The members of a type in Go's order; most values have few of them. */
+class Members {
+  readonly all: readonly Member[];
+  readonly #byName: ReadonlyMap<string, Member>;
+
+  constructor(all: readonly Member[]) {
+    this.all = all;
+    this.#byName = new Map(all.map((member) => [member.field.json, member]));
+  }
+
+  /** Those of some names, in the order of the names. */
+  among(names: readonly string[]): readonly Member[] {
+    const found: Member[] = [];
+    for (const name of names) {
+      const member = this.#byName.get(name);
+      if (member !== undefined) found.push(member);
+    }
+    return found;
+  }
+}
+
 const REF = "#/components/schemas/";
 /** Types that write themselves: their zero value is not that of their members. */
 const ZEROES: Readonly<Record<string, unknown>> = {
@@ -131,7 +152,7 @@ const isKept = (type: string, { json }: GoField, value: unknown) =>
 /** Makes settlers of schemas. Types are compiled when their first value comes, so that recursive ones end. */
 class Settlers {
   readonly #resolve: ResolveRef;
-  readonly #members = new Map<string, readonly Member[]>();
+  readonly #members = new Map<string, Members>();
   readonly #empties = new Map<string, Empty | undefined>();
   /** Whether a list or map was empty in the value that is looked at. */
   #hasEmptied = false;
@@ -183,7 +204,9 @@ class Settlers {
     const hadEmptied = this.#hasEmptied;
     this.#hasEmptied = false;
     let isSame = true;
-    for (const { field, isContainer, settle, isMetadata, zero } of this.#membersOf(name)) {
+    const members = this.#membersOf(name);
+    // Only the whole form has an order, and members that the value does not have.
+    for (const { field, isContainer, settle, isMetadata, zero } of isFilled ? members.all : members.among(keys)) {
       const given = value[field.json];
       let next =
         given === undefined || given === null || settle === undefined || (isRoot && isMetadata)
@@ -199,7 +222,6 @@ class Settlers {
       if (next === undefined && isFilled && !field.omitsEmpty) next = zero();
       if (next === undefined) continue;
       result[field.json] = next;
-      // Only the whole form has an order.
       if (next !== given || (isFilled && keys[count] !== field.json)) isSame = false;
       count++;
     }
@@ -211,20 +233,22 @@ class Settlers {
     return result;
   }
 
-  #membersOf(name: string): readonly Member[] {
+  #membersOf(name: string): Members {
     let members = this.#members.get(name);
     if (members === undefined) {
       const { properties } = this.#resolve(REF + name) ?? {};
-      members = (goFields(name) ?? []).map((field) => {
-        const schema = properties?.[field.json] ?? {};
-        return {
-          field,
-          isContainer: refOf(schema) === undefined && (schema.type === "array" || schema.type === "object"),
-          settle: this.of(schema),
-          isMetadata: refOf(schema) === METADATA,
-          zero: field.isPointer ? () => null : this.#zeroOf(schema),
-        };
-      });
+      members = new Members(
+        (goFields(name) ?? []).map((field) => {
+          const schema = properties?.[field.json] ?? {};
+          return {
+            field,
+            isContainer: refOf(schema) === undefined && (schema.type === "array" || schema.type === "object"),
+            settle: this.of(schema),
+            isMetadata: refOf(schema) === METADATA,
+            zero: field.isPointer ? () => null : this.#zeroOf(schema),
+          };
+        }),
+      );
       this.#members.set(name, members);
     }
     return members;

@@ -409,9 +409,15 @@ function readSmall(request: Http2ServerRequest): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+    let isWhole = false;
+    request.on("end", () => {
+      isWhole = true;
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    });
     request.on("error", reject);
-    // After the end it says nothing.
-    request.on("close", () => reject(new Error("the request ended before its body")));
+    request.on("close", () => {
+      // An error is dear, for it notes its stack.
+      if (!isWhole) reject(new Error("the request ended before its body"));
+    });
   });
 }

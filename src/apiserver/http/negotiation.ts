@@ -10,12 +10,25 @@ export interface MediaRange {
 
 const ANY = "*/*";
 
+/** Clients send one of few headers, again and again. */
+const parsed = new Map<string, readonly MediaRange[]>();
+const PARSED_MAX = 100;
+
 /**
  * Ranges of an Accept header, best first: by quality, and named types before those with a star. What is no range is
  * left out, a quality that is no number is none, and even a quality of nothing is taken where there is no better one.
  */
 export function parseAccept(header: string | undefined): readonly MediaRange[] {
-  if (header === undefined || header === "") return [{ type: ANY, parameters: {}, quality: 1 }];
+  const text = header === undefined || header === "" ? ANY : header;
+  let ranges = parsed.get(text);
+  if (ranges === undefined) {
+    if (parsed.size >= PARSED_MAX) parsed.clear();
+    parsed.set(text, (ranges = parseRanges(text)));
+  }
+  return ranges;
+}
+
+function parseRanges(header: string): readonly MediaRange[] {
   const ranges = header.split(",").flatMap((part): MediaRange[] => {
     const [range = "", ...rest] = part.split(";");
     const [main = "", sub, ...more] = range.split("/").map((piece) => piece.trim());

@@ -487,9 +487,15 @@ function messageNameOf(apiVersion: string, kind: string): string | undefined {
   return undefined;
 }
 
+/** There are as many as kinds that are built in; each request asks. */
+const packed = new Map<string, boolean>();
+
 /** Whether a built-in kind has a protobuf form. */
 export function hasProtobuf(group: string, version: string, kind: string): boolean {
-  return messageNameOf(apiVersionOf({ group, version }), kind) !== undefined;
+  const key = `${group}/${version}/${kind}`;
+  let has = packed.get(key);
+  if (has === undefined) packed.set(key, (has = messageNameOf(apiVersionOf({ group, version }), kind) !== undefined));
+  return has;
 }
 
 /** Whether bytes begin as an enveloped object does. */
