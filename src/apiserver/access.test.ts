@@ -19,6 +19,8 @@ let listener: Listener;
 let pki: Pki;
 let admin: HttpsClient;
 const clients: HttpsClient[] = [];
+/** How much later the server believes it is. */
+let aheadMs = 0;
 
 const as = (who: Credentials = {}): HttpsClient => {
   const client = httpsClient(listener.port, pki.authority.certificate, who);
@@ -74,7 +76,8 @@ const ns = "/api/v1/namespaces/default";
 
 beforeAll(async () => {
   pki = await loadPki(undefined);
-  server = await createTestServer({ clock: systemClock, serviceAccountKeys: pki.serviceAccount });
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
+  server = await createTestServer({ clock, serviceAccountKeys: pki.serviceAccount });
   server.setReady(true);
   listener = await server.listen({
     host: "127.0.0.1",
@@ -390,6 +393,27 @@ describe("service account tokens", () => {
     expect((await as({ token: `${own}x` }).ask("GET", "/api")).status).toBe(401);
     expect((await request("robot", { expirationSeconds: 60 })).status).toBe(422);
     expect((await request("nobody", {})).status).toBe(404);
+  });
+
+  it("a token ends when its time is over, and whoever has it reviewed is told so", async () => {
+    must(await admin.ask("POST", `${ns}/serviceaccounts`, { body: account("brief") }));
+    const token = tokenOf(await request("brief", { expirationSeconds: 600 }));
+    const robot = as({ token });
+    expect((await robot.ask("GET", "/api")).status).toBe(200);
+    try {
+      aheadMs = 590_000;
+      expect((await robot.ask("GET", "/api")).status).toBe(200);
+      aheadMs = 601_000;
+      expect((await robot.ask("GET", "/api")).status).toBe(401);
+      expect(await review(token)).toEqual({
+        user: {},
+        error: "[invalid bearer token, service account token has expired]",
+      });
+      const next = tokenOf(await request("brief", { expirationSeconds: 600 }));
+      expect((await as({ token: next }).ask("GET", "/api")).status).toBe(200);
+    } finally {
+      aheadMs = 0;
+    }
   });
 
   it("a token ends with the object it is bound to, and with its account", async () => {
