@@ -269,6 +269,33 @@ test("cli 14.1: the undo of a plan that only added a policy takes the policy bac
   expect((await member.get(ConfigMap, at)).data).toEqual({ a: "1" });
 });
 
+test("cli 14.1: a plan of templates and a later one of their policies are taken back one after the other, and the object stays", {
+  timeout: 180_000,
+}, async () => {
+  const at = { namespace: "default", name: "twice" };
+  const made = await member.create(ConfigMap, {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: at,
+    data: { a: "1" },
+  } as ConfigMap);
+  const [first, second] = [join(folder, "templates.json"), join(folder, "policies.json")];
+  const words = ["cm", "twice", "-n", "default", "--dry-run"];
+  expect(await promote(...words, "--policy-mode=none", "--plan-file", first)).toMatchObject({ code: 0 });
+  expect(await promote("--plan-file", first, "--yes")).toMatchObject({ code: 0 });
+  expect(await promote(...words, "--plan-file", second)).toMatchObject({ code: 0 });
+  expect(await promote("--plan-file", second, "--yes", "--wait")).toMatchObject({ code: 0 });
+  expect((await member.get(ConfigMap, at)).metadata.labels).toMatchObject({ "karmada.io/managed": "true" });
+  for (const file of [second, first]) {
+    const undone = await promote("--undo", "-f", file, "--yes");
+    expect(undone).toMatchObject({ code: 0, stdout: expect.stringMatching(/1 done, 0 failed, 0 skipped\n$/) });
+  }
+  expect(await plane.find(ConfigMap, at)).toBeUndefined();
+  const left = await member.get(ConfigMap, at);
+  expect(left.metadata.uid).toBe(made.metadata.uid);
+  expect(Object.keys(left.metadata.labels ?? {}).filter((key) => key.includes("karmada.io"))).toEqual([]);
+});
+
 test("cli 14.1: a CRD comes before what is of it, and a manifest names what is meant", {
   timeout: LIMIT_MS,
 }, async () => {
