@@ -2,6 +2,7 @@ import { request as startRequest, type IncomingMessage, STATUS_CODES } from "nod
 import type { Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import { dial, type ProxyOptions, type TlsOptions } from "./dial.ts";
+import { keptConnections } from "./kept-connections.ts";
 
 /** Where a request is sent on to, and as whom. */
 export interface ForwardTarget {
@@ -106,28 +107,67 @@ function dialTarget(target: ForwardTarget, signal: AbortSignal): Promise<Socket>
   });
 }
 
-/** Sends a request on; resolves with the answer's head as soon as it is there, its body following as a stream. */
+/** Everything that decides where a connection leads, whom it trusts and as whom it comes. */
+const identityOf = ({ origin, connectTo, tls, proxy }: ForwardTarget): string =>
+  JSON.stringify([origin, connectTo, tls, proxy]);
+
+/** Whether a request can be sent again when the connection it was sent on turns out to have ended: it changes nothing. */
+const isRepeatable = ({ method, rawHeaders, body }: ForwardedRequest): boolean =>
+  (method === "GET" || method === "HEAD") &&
+  (Buffer.isBuffer(body)
+    ? body.length === 0
+    : !rawHeaders.some((name, at) => at % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name)));
+
+/**
+ * Sends a request on; resolves with the answer's head as soon as it is there, its body following as a stream. What only
+ * reads goes on a connection that an earlier one left, where there is one.
+ */
 export async function forwardRequest(target: ForwardTarget, request: ForwardedRequest): Promise<ForwardedAnswer> {
   const deadline = target.timeoutMs === undefined ? undefined : AbortSignal.timeout(target.timeoutMs);
   const signal = deadline === undefined ? request.signal : AbortSignal.any([request.signal, deadline]);
-  const socket = await dialTarget(target, signal);
+  try {
+    if (!isRepeatable(request)) return await sendOn(target, request, signal, await dialTarget(target, signal));
+    try {
+      return await sendOn(target, request, signal);
+    } catch (error) {
+      if (!(error instanceof EndedMeanwhile) || signal.aborted) throw error;
+      return await sendOn(target, request, signal, await dialTarget(target, signal));
+    }
+  } catch (error) {
+    throw deadline?.aborted ? new Error("the request timed out", { cause: error }) : error;
+  }
+}
+
+/** A connection that was kept had ended before the request came. */
+class EndedMeanwhile extends Error {}
+
+/** Sends a request on `socket`, which ends with it, or on a connection that is kept. */
+function sendOn(
+  target: ForwardTarget,
+  request: ForwardedRequest,
+  signal: AbortSignal,
+  socket?: Socket,
+): Promise<ForwardedAnswer> {
   return new Promise((resolve, reject) => {
     const sent = startRequest({
-      createConnection: () => socket,
+      ...(socket === undefined
+        ? keptConnections.optionsFor(identityOf(target), () => dialTarget(target, signal))
+        : { createConnection: () => socket }),
       method: request.method,
       path: target.path,
       headers: headersFor(target, request.rawHeaders, request.remoteAddress, false),
       setHost: false,
       signal,
     });
-    sent.once("error", (error) => reject(deadline?.aborted ? new Error("the request timed out") : error));
+    sent.once("error", (error) => reject(sent.reusedSocket ? new EndedMeanwhile("it ended", { cause: error }) : error));
     sent.once("response", (answer: IncomingMessage) => {
       // Errors after this point end the body, which whoever reads it sees.
       sent.on("error", () => {});
-      answer.once("close", () => socket.destroy());
+      if (socket !== undefined) answer.once("close", () => socket.destroy());
       resolve({ status: answer.statusCode ?? 502, headers: plainHeaders(answer), body: answer });
     });
     if (Buffer.isBuffer(request.body)) sent.end(request.body);
+    else if (isRepeatable(request)) sent.end();
     else request.body.on("error", () => sent.destroy()).pipe(sent);
   });
 }
