@@ -88,6 +88,21 @@ describe("[GF-31] requests that are sent on", () => {
     expect(opened).toHaveLength(2);
   });
 
+  it("leave their connection alone when whoever asked goes after the answer", async () => {
+    const abort = new AbortController();
+    const { body } = await forwardRequest(target("/a"), {
+      method: "GET",
+      rawHeaders: [],
+      body: Readable.from([]),
+      signal: abort.signal,
+    });
+    expect(await text(body)).toBe("GET /a");
+    const next = ask(target("/b"));
+    abort.abort();
+    expect(await next).toBe("GET /b");
+    expect(opened).toHaveLength(1);
+  });
+
   it("take back what they wait for when whoever asked goes, and spoil no connection", async () => {
     const abort = new AbortController();
     const waiting = forwardRequest(target("/a"), {
