@@ -49,6 +49,9 @@ const HOP_BY_HOP = new Set([
   "upgrade",
 ]);
 
+const hasHeader = (rawHeaders: readonly string[], ...names: readonly string[]): boolean =>
+  rawHeaders.some((name, at) => at % 2 === 0 && names.includes(name.toLowerCase()));
+
 function headersFor(
   target: ForwardTarget,
   rawHeaders: readonly string[],
@@ -86,12 +89,7 @@ function headersFor(
   if (!hasHost) sent.push("host", new URL(target.origin).host);
   if (remoteAddress !== undefined)
     sent.push("x-forwarded-for", forwardedFor === undefined ? remoteAddress : `${forwardedFor}, ${remoteAddress}`);
-  if (
-    !hasLength &&
-    !isUpgrade &&
-    rawHeaders.some((name, at) => at % 2 === 0 && name.toLowerCase() === "transfer-encoding")
-  )
-    sent.push("transfer-encoding", "chunked");
+  if (!hasLength && !isUpgrade && hasHeader(rawHeaders, "transfer-encoding")) sent.push("transfer-encoding", "chunked");
   return sent;
 }
 
@@ -111,12 +109,15 @@ function dialTarget(target: ForwardTarget, signal: AbortSignal): Promise<Socket>
 const identityOf = ({ origin, connectTo, tls, proxy }: ForwardTarget): string =>
   JSON.stringify([origin, connectTo, tls, proxy]);
 
+const NO_BODY = Buffer.alloc(0);
+
 /** Whether a request can be sent again when the connection it was sent on turns out to have ended: it changes nothing. */
 const isRepeatable = ({ method, rawHeaders, body }: ForwardedRequest): boolean =>
   (method === "GET" || method === "HEAD") &&
-  (Buffer.isBuffer(body)
-    ? body.length === 0
-    : !rawHeaders.some((name, at) => at % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name)));
+  (Buffer.isBuffer(body) ? body.length === 0 : !hasHeader(rawHeaders, "content-length", "transfer-encoding"));
+
+/** A connection that was kept had ended before the request came. */
+class EndedMeanwhile extends Error {}
 
 /**
  * Sends a request on; resolves with the answer's head as soon as it is there, its body following as a stream. What only
@@ -125,21 +126,20 @@ const isRepeatable = ({ method, rawHeaders, body }: ForwardedRequest): boolean =
 export async function forwardRequest(target: ForwardTarget, request: ForwardedRequest): Promise<ForwardedAnswer> {
   const deadline = target.timeoutMs === undefined ? undefined : AbortSignal.timeout(target.timeoutMs);
   const signal = deadline === undefined ? request.signal : AbortSignal.any([request.signal, deadline]);
+  const sendAlone = async (one: ForwardedRequest) => sendOn(target, one, signal, await dialTarget(target, signal));
   try {
-    if (!isRepeatable(request)) return await sendOn(target, request, signal, await dialTarget(target, signal));
+    if (!isRepeatable(request)) return await sendAlone(request);
+    const bare = { ...request, body: NO_BODY };
     try {
-      return await sendOn(target, request, signal);
+      return await sendOn(target, bare, signal);
     } catch (error) {
-      if (!(error instanceof EndedMeanwhile) || signal.aborted) throw error;
-      return await sendOn(target, request, signal, await dialTarget(target, signal));
+      if (!(error instanceof EndedMeanwhile)) throw error;
+      return await sendAlone(bare);
     }
   } catch (error) {
     throw deadline?.aborted ? new Error("the request timed out", { cause: error }) : error;
   }
 }
-
-/** A connection that was kept had ended before the request came. */
-class EndedMeanwhile extends Error {}
 
 /** Sends a request on `socket`, which ends with it, or on a connection that is kept. */
 function sendOn(
@@ -159,7 +159,9 @@ function sendOn(
       setHost: false,
       signal,
     });
-    sent.once("error", (error) => reject(sent.reusedSocket ? new EndedMeanwhile("it ended", { cause: error }) : error));
+    sent.once("error", (error) =>
+      reject(sent.reusedSocket && !signal.aborted ? new EndedMeanwhile("it ended", { cause: error }) : error),
+    );
     sent.once("response", (answer: IncomingMessage) => {
       // Errors after this point end the body, which whoever reads it sees.
       sent.on("error", () => {});
@@ -167,7 +169,6 @@ function sendOn(
       resolve({ status: answer.statusCode ?? 502, headers: plainHeaders(answer), body: answer });
     });
     if (Buffer.isBuffer(request.body)) sent.end(request.body);
-    else if (isRepeatable(request)) sent.end();
     else request.body.on("error", () => sent.destroy()).pipe(sent);
   });
 }

@@ -1,4 +1,4 @@
-import { Agent, type AgentOptions, type RequestOptions } from "node:http";
+import { Agent, type RequestOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 
@@ -15,10 +15,6 @@ interface Identified extends RequestOptions {
 
 /** Connections that outlive the request they were opened for. None of them keeps the process alive. */
 class KeptConnections extends Agent {
-  constructor(options: AgentOptions) {
-    super(options);
-  }
-
   /** What a request of Node's needs to go on one of them, or on one that `open` gives. */
   optionsFor(identity: string, open: () => Promise<Socket>): RequestOptions {
     const options: Identified = { identity, open, agent: this };

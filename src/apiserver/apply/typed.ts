@@ -184,6 +184,7 @@ function compareRepeated(before: unknown, after: unknown): Comparison {
   return deepEqual(itemsIn(before), itemsIn(after)) ? SAME : { changed: LEAF, removed: undefined };
 }
 
+/** Every write comes here for each object in it: no map is made of its members, as one is of the items of a list. */
 function compareObjects(before: JsonObject, after: JsonObject, schema: Schema | undefined): Comparison {
   const changed: Record<string, FieldSet> = {};
   const removed: Record<string, FieldSet> = {};

@@ -55,7 +55,7 @@ function without(value: unknown, path: readonly Step[], at = 0): unknown {
 
 function mapped(list: readonly unknown[], path: readonly Step[], at: number): readonly unknown[] {
   const next = list.map((item) => without(item, path, at));
-  return next.every((item, at) => item === list[at]) ? list : next;
+  return next.every((item, number) => item === list[number]) ? list : next;
 }
 
 /** A strategy that keeps nothing of what is disabled; `key` is the kind with its group. */
