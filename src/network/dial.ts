@@ -33,6 +33,8 @@ export interface DialOptions {
 }
 
 const HEAD_BYTES_MAX = 16 * 1024;
+/** What is written goes at once, as it does from Go: nothing waits for what was sent before to be confirmed. */
+const openTcp = (host: string, port: number): Socket => connectTcp({ host, port, noDelay: true });
 const unbracketed = (host: string) => host.replace(/^\[|\]$/g, "");
 
 /** Opens a connection, through a proxy where one is given, up to a finished TLS handshake. Rejects with what failed. */
@@ -48,7 +50,7 @@ export async function dial(options: DialOptions): Promise<Socket> {
   try {
     socket =
       options.proxy === undefined
-        ? await opened(connectTcp({ host, port: options.port }), "connect")
+        ? await opened(openTcp(host, options.port), "connect")
         : await throughProxy(options.proxy, host, options, (own) => (socket = own), limit);
     if (options.tls !== undefined) {
       socket = secured(socket, host, options.tls);
@@ -117,7 +119,7 @@ async function throughProxy(
   const password = decodeURIComponent(url.password);
   try {
     if (url.protocol === "socks5:" || url.protocol === "socks5h:") {
-      const raw = await opened(connectTcp({ host: proxyHost, port: Number(url.port || 1080) }), "connect");
+      const raw = await opened(openTcp(proxyHost, Number(url.port || 1080)), "connect");
       hold(raw);
       const { socket } = await SocksClient.createConnection({
         command: "connect",
@@ -135,10 +137,7 @@ async function throughProxy(
     if (url.protocol !== "http:" && url.protocol !== "https:")
       throw new Error(`the scheme ${url.protocol} is not supported`);
     const isSecure = url.protocol === "https:";
-    let socket = await opened(
-      connectTcp({ host: proxyHost, port: Number(url.port || (isSecure ? 443 : 80)) }),
-      "connect",
-    );
+    let socket = await opened(openTcp(proxyHost, Number(url.port || (isSecure ? 443 : 80))), "connect");
     hold(socket);
     if (isSecure) socket = await opened(secured(socket, proxyHost, trustOfProxy(tls)), "secureConnect");
     await askForTunnel(socket, host, port, user, password, proxy.headers, signal);

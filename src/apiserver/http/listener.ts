@@ -65,6 +65,8 @@ export async function listen(front: Handler, options: ListenOptions): Promise<Li
     requestCert: true,
     rejectUnauthorized: false,
     allowHTTP1: true,
+    // A head and its body, or two events, would else wait for the client's kernel to confirm the first: 40 ms.
+    noDelay: true,
     settings: { maxConcurrentStreams: 1000 },
   });
   const sockets = new Set<Duplex>();
