@@ -1,3 +1,4 @@
+import { copyWith } from "#base";
 import { isJsonObject, writeJson } from "#machinery";
 
 /**
@@ -10,14 +11,20 @@ export interface FieldSet {
 
 export const LEAF: FieldSet = {};
 const SELF = ".";
+const ONLY_SELF: FieldSet = { [SELF]: LEAF };
+
+const isEmpty = (set: FieldSet): boolean => {
+  for (const _element in set) return false;
+  return true;
+};
 
 export const holdsSelf = (set: FieldSet | undefined): boolean =>
-  set !== undefined && (set[SELF] !== undefined || Object.keys(set).length === 0);
+  set !== undefined && (set[SELF] !== undefined || isEmpty(set));
 
 /** A node of a set; `undefined` when it stands for nothing. */
 export function nodeOf(isSelf: boolean, children: Readonly<Record<string, FieldSet>>): FieldSet | undefined {
-  if (Object.keys(children).length === 0) return isSelf ? LEAF : undefined;
-  return isSelf ? { [SELF]: LEAF, ...children } : children;
+  if (isEmpty(children)) return isSelf ? LEAF : undefined;
+  return isSelf ? copyWith(ONLY_SELF, children) : children;
 }
 
 export function union(left: FieldSet | undefined, right: FieldSet | undefined): FieldSet | undefined {

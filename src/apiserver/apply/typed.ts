@@ -127,7 +127,7 @@ export function fieldsOf(value: unknown, schema: Schema | undefined, isWhole = f
     const children: Record<string, FieldSet> = {};
     for (const [element, item] of items) {
       const fields = element.startsWith("v:") ? LEAF : fieldsOf(item, schema?.items, isWhole);
-      children[element] = holdsSelf(fields) ? fields : { ".": LEAF, ...fields };
+      children[element] = holdsSelf(fields) ? fields : (nodeOf(true, fields) as FieldSet);
     }
     return nodeOf(isWhole, children) ?? LEAF;
   }
@@ -151,15 +151,19 @@ export interface Comparison {
 }
 
 const SAME: Comparison = { changed: undefined, removed: undefined };
+const NEW_LEAF: Comparison = { changed: LEAF, removed: undefined };
 
 /** Compares two values of one schema; absent is `undefined`. */
 export function compare(before: unknown, after: unknown, schema: Schema | undefined): Comparison {
   if (before === after) return SAME;
-  if (before === undefined) return { changed: fieldsOf(after, schema, true), removed: undefined };
+  if (before === undefined) {
+    const changed = fieldsOf(after, schema, true);
+    return changed === LEAF ? NEW_LEAF : { changed, removed: undefined };
+  }
   if (after === undefined) return { changed: undefined, removed: fieldsOf(before, schema, true) };
   if (before instanceof Repeated || after instanceof Repeated) return compareRepeated(before, after);
   // Where nothing was, something that holds nothing is a value all the same.
-  if (before === null && isEmpty(after)) return { changed: LEAF, removed: undefined };
+  if (before === null && isEmpty(after)) return NEW_LEAF;
   const isMap = (value: unknown) => isJsonObject(value) && !isAtomicMap(schema);
   if (isMap(after) && (isMap(before) || before === null))
     return compareObjects((before ?? {}) as JsonObject, after as JsonObject, schema);
@@ -181,7 +185,7 @@ export function compare(before: unknown, after: unknown, schema: Schema | undefi
 
 function compareRepeated(before: unknown, after: unknown): Comparison {
   const itemsIn = (value: unknown) => (value instanceof Repeated ? value.items : [value]);
-  return deepEqual(itemsIn(before), itemsIn(after)) ? SAME : { changed: LEAF, removed: undefined };
+  return deepEqual(itemsIn(before), itemsIn(after)) ? SAME : NEW_LEAF;
 }
 
 /** Every write comes here for each object in it: no map is made of its members, as one is of the items of a list. */

@@ -1,4 +1,5 @@
 /** What kube-apiserver fills into a pod's spec. */
+import { copyWith } from "#base";
 import { setPath } from "#machinery";
 
 /** A piece of plain JSON. */
@@ -8,9 +9,9 @@ const known = new WeakMap<Json, Json>();
 const TOKEN_SECONDS = 3600;
 const FILE_MODE = 420;
 
-/** A value that gets members until it is done; what it began with when none came. */
+/** A value that gets members until it is done; what it began with when none came. It is copied once, not for each member. */
 class Draft {
-  #value: Json;
+  #value: Record<string, unknown>;
   readonly #begun: Json;
 
   constructor(value: Json) {
@@ -24,7 +25,8 @@ class Draft {
 
   set(name: string, value: unknown): void {
     if (this.#value[name] === value) return;
-    this.#value = { ...this.#value, [name]: value };
+    if (this.#value === this.#begun) this.#value = copyWith(this.#begun, {});
+    this.#value[name] = value;
   }
 
   put(name: string, value: unknown): void {
@@ -52,7 +54,7 @@ class Draft {
   }
 
   done(): Json {
-    return this.#value === this.#begun ? this.#begun : this.#value;
+    return this.#value;
   }
 }
 

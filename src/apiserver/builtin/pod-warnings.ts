@@ -131,19 +131,19 @@ const spreadWarnings = (spec: Json, path: string): string[] =>
   });
 
 function annotationWarnings(annotations: Readonly<Record<string, string>>, path: string, spec: Json): string[] {
+  const keys = Object.keys(annotations);
+  if (keys.length === 0) return [];
   const names = new Set(
     ["containers", "initContainers"].flatMap((list) => listAt(spec, list).map(({ name }) => String(name))),
   );
   // A pod's own are told of where they become fields.
   const prefixes = path.startsWith("metadata") ? PREFIXES : [...PREFIXES, [APP_ARMOR, APP_ARMOR_TEXT] as const];
-  return Object.keys(annotations)
-    .sort()
-    .flatMap((key) => {
-      const prefix = prefixes.find(([start]) => key.startsWith(start));
-      const text =
-        ANNOTATIONS[key] ?? (prefix !== undefined && names.has(key.slice(prefix[0].length)) ? prefix[1] : undefined);
-      return text === undefined ? [] : [`${path}[${key}]: ${text}`];
-    });
+  return keys.sort().flatMap((key) => {
+    const prefix = prefixes.find(([start]) => key.startsWith(start));
+    const text =
+      ANNOTATIONS[key] ?? (prefix !== undefined && names.has(key.slice(prefix[0].length)) ? prefix[1] : undefined);
+    return text === undefined ? [] : [`${path}[${key}]: ${text}`];
+  });
 }
 
 /** Paths of a volume's files of which one is the other, or lies in it; `by` is who makes the file, where several may. */
@@ -208,12 +208,12 @@ function containerWarnings(spec: Json, path: string): string[] {
 const amountWarnings = (container: Json, path: string): string[] =>
   ["limits", "requests"].flatMap((part) =>
     ["memory", "ephemeral-storage"].flatMap((name) => {
-      const amount = valueAt(container, `resources.${part}`) as Readonly<Record<string, string>> | undefined;
-      const quantity = parseQuantity(amount?.[name] ?? "0");
+      const amount = valueAt(container, `resources.${part}.${name}`) as string | undefined;
+      const quantity = amount === undefined ? undefined : parseQuantity(amount);
       return quantity === undefined || quantity.nano % 1_000_000_000n === 0n
         ? []
         : [
-            `${path}.resources.${part}[${name}]: fractional byte value ${JSON.stringify(amount?.[name])} is invalid, must be an integer`,
+            `${path}.resources.${part}[${name}]: fractional byte value ${JSON.stringify(amount)} is invalid, must be an integer`,
           ];
     }),
   );

@@ -9,7 +9,7 @@ import {
   type KubeObject,
   type LabelSelector,
 } from "#machinery";
-import { deepEqual } from "#base";
+import { copyWith, deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import {
   amountErrors,
@@ -42,7 +42,7 @@ export const withSpec =
 
 /** The value with a member set; the value itself where it is set already. */
 const withMember = (value: Json, name: string, member: unknown): Json =>
-  value[name] === member ? value : { ...value, [name]: member };
+  value[name] === member ? value : copyWith(value, { [name]: member });
 
 /** The template with the defaults of a pod. */
 export function fillTemplate(spec: Json, restartPolicy?: string): Json {

@@ -1,3 +1,4 @@
+import { copyWith } from "#base";
 import { isJsonObject, setOwn } from "../paths.ts";
 import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported } from "../status.ts";
 import type { JsonSchema } from "./json-schema.ts";
@@ -18,6 +19,7 @@ export interface SchemaOptions {
 
 const unresolved: ResolveRef = () => undefined;
 const NOTHING: readonly unknown[] = [];
+const NO_NAMES: readonly string[] = [];
 const membersOf = (known: unknown) => (isJsonObject(known) ? known : undefined);
 
 /**
@@ -26,6 +28,14 @@ const membersOf = (known: unknown) => (isJsonObject(known) ? known : undefined);
  */
 export class Schema {
   readonly source: JsonSchema;
+  /** The whole name it is published under; absent for schemas without one. */
+  readonly publishedName: string | undefined;
+  /** The last part of that name, such as `PodSpec`. */
+  readonly goName: string | undefined;
+  readonly mapType: string | undefined;
+  readonly listType: string | undefined;
+  readonly listMapKeys: readonly string[];
+  readonly patchStrategy: readonly string[];
   /** Extensions and defaults may stand beside a `$ref`; they win over what it names. */
   readonly #outer: JsonSchema;
   readonly #options: SchemaOptions;
@@ -40,6 +50,14 @@ export class Schema {
     this.#outer = outer;
     this.source = source;
     this.#options = options;
+    const ref = outer.$ref ?? outer.allOf?.[0]?.$ref;
+    this.publishedName = ref?.slice(ref.lastIndexOf("/") + 1);
+    this.goName = this.publishedName?.slice(this.publishedName.lastIndexOf(".") + 1);
+    this.mapType = outer["x-kubernetes-map-type"] ?? source["x-kubernetes-map-type"];
+    this.listType = outer["x-kubernetes-list-type"] ?? source["x-kubernetes-list-type"];
+    this.listMapKeys = outer["x-kubernetes-list-map-keys"] ?? source["x-kubernetes-list-map-keys"] ?? NO_NAMES;
+    const strategy = outer["x-kubernetes-patch-strategy"] ?? source["x-kubernetes-patch-strategy"];
+    this.patchStrategy = strategy === undefined ? NO_NAMES : strategy.split(",").filter(Boolean);
   }
 
   static readonly #known = new WeakMap<JsonSchema, Schema>();
@@ -60,32 +78,8 @@ export class Schema {
     return compiled;
   }
 
-  /** The last part of the name it is published under, such as `PodSpec`; absent for schemas without one. */
-  get goName(): string | undefined {
-    const name = this.publishedName;
-    return name?.slice(name.lastIndexOf(".") + 1);
-  }
-  /** The whole name it is published under. */
-  get publishedName(): string | undefined {
-    const ref = this.#outer.$ref ?? this.#outer.allOf?.[0]?.$ref;
-    return ref?.slice(ref.lastIndexOf("/") + 1);
-  }
   get type(): string | undefined {
     return this.source.type;
-  }
-  get listType(): string | undefined {
-    return this.#outer["x-kubernetes-list-type"] ?? this.source["x-kubernetes-list-type"];
-  }
-  get listMapKeys(): readonly string[] {
-    return this.#outer["x-kubernetes-list-map-keys"] ?? this.source["x-kubernetes-list-map-keys"] ?? [];
-  }
-  get mapType(): string | undefined {
-    return this.#outer["x-kubernetes-map-type"] ?? this.source["x-kubernetes-map-type"];
-  }
-  get patchStrategy(): readonly string[] {
-    return (this.#outer["x-kubernetes-patch-strategy"] ?? this.source["x-kubernetes-patch-strategy"] ?? "")
-      .split(",")
-      .filter(Boolean);
   }
   get patchMergeKey(): string | undefined {
     return this.#outer["x-kubernetes-patch-merge-key"] ?? this.source["x-kubernetes-patch-merge-key"];
@@ -231,10 +225,10 @@ export class Schema {
     for (const [name, schema, fallback] of this.#defaults()) {
       const present = Object.hasOwn(value, name) ? value[name] : undefined;
       if (present === undefined) {
-        if (fallback !== undefined) setOwn((changed ??= { ...value }), name, schema.applyDefaults(fallback));
+        if (fallback !== undefined) setOwn((changed ??= copyWith(value, {})), name, schema.applyDefaults(fallback));
       } else if (typeof present === "object" && present !== null && present !== before?.[name]) {
         const filled = schema.applyDefaults(present, before?.[name]);
-        if (filled !== present) setOwn((changed ??= { ...value }), name, filled);
+        if (filled !== present) setOwn((changed ??= copyWith(value, {})), name, filled);
       }
     }
     const values = this.values;
@@ -243,7 +237,7 @@ export class Schema {
         if (this.declares(key)) continue;
         if (before !== undefined && value[key] !== undefined && value[key] === before[key]) continue;
         const filled = values.applyDefaults(value[key], before?.[key]);
-        if (filled !== value[key]) setOwn((changed ??= { ...value }), key, filled);
+        if (filled !== value[key]) setOwn((changed ??= copyWith(value, {})), key, filled);
       }
     return changed ?? value;
   }
