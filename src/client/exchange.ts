@@ -1,3 +1,4 @@
+import { whenAborted } from "#base";
 import type { Dispatcher } from "undici";
 
 /** An answer that was read whole. */
@@ -34,13 +35,13 @@ export function exchange(
     let rawHeaders: readonly Buffer[] = [];
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const giveUp = () => {
-      const reason = reasonOf(signal as AbortSignal);
-      abort?.(reason);
-      reject(reason);
-    };
-    const end = () => signal?.removeEventListener("abort", giveUp);
-    signal?.addEventListener("abort", giveUp, { once: true });
+    const end =
+      signal &&
+      whenAborted(signal, () => {
+        const reason = reasonOf(signal);
+        abort?.(reason);
+        reject(reason);
+      });
     by.dispatch(sent, {
       onConnect(cut) {
         if (signal?.aborted) cut(reasonOf(signal));
@@ -64,11 +65,11 @@ export function exchange(
         return true;
       },
       onComplete() {
-        end();
+        end?.();
         resolve(answered(status, rawHeaders, chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
       },
       onError(error) {
-        end();
+        end?.();
         reject(error);
       },
     });

@@ -61,6 +61,7 @@ export interface HttpTransport extends Transport {
 const NO_HEADERS: Readonly<Record<string, string>> = {};
 const CONNECTIONS_MAX = 64;
 const CONNECT_MS = 10_000;
+const [OPENING, CLOSING, NEWLINE] = Buffer.from("{}\n");
 /** Kinds followed at a time. */
 const WATCHES_MAX = 4_096;
 
@@ -154,12 +155,16 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     contentType: string | undefined,
     signal: AbortSignal | undefined,
     onWarning?: (message: string) => void,
+    unread?: WriteOptions["unread"],
   ): Promise<KubeObject> {
     const more = contentType === undefined ? NO_HEADERS : { "content-type": contentType };
     const answer = await ask(method, path, more, body === undefined ? undefined : writeJson(body), signal);
     if (onWarning !== undefined) for (const text of warningsOf(answer.values("warning"))) onWarning(text);
     const retryAfter = answer.status === 429 || answer.status >= 500 ? answer.values("retry-after")[0] : undefined;
-    return parseAnswer(answer.status, answer.body.toString("utf8"), method, path, retryAfter);
+    const read = () => parseAnswer(answer.status, answer.body.toString("utf8"), method, path, retryAfter);
+    if (unread === undefined || !isObjectText(answer)) return read();
+    unread(read);
+    return body as KubeObject;
   }
 
   return {
@@ -172,10 +177,26 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
           return request("GET", withQuery(path, query), undefined, undefined, sent.signal, sent.onWarning);
         case "create":
           writeQuery(query, sent.options);
-          return request("POST", withQuery(path, query), sent.body, "application/json", sent.signal, sent.onWarning);
+          return request(
+            "POST",
+            withQuery(path, query),
+            sent.body,
+            "application/json",
+            sent.signal,
+            sent.onWarning,
+            sent.options?.unread,
+          );
         case "update":
           writeQuery(query, sent.options);
-          return request("PUT", withQuery(path, query), sent.body, "application/json", sent.signal, sent.onWarning);
+          return request(
+            "PUT",
+            withQuery(path, query),
+            sent.body,
+            "application/json",
+            sent.signal,
+            sent.onWarning,
+            sent.options?.unread,
+          );
         case "patch":
           writeQuery(query, sent.options);
           return request("PATCH", withQuery(path, query), sent.body, sent.patchType, sent.signal, sent.onWarning);
@@ -413,6 +434,12 @@ async function readBody(body: AsyncIterable<Buffer>, bytesMax: number): Promise<
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** Whether an answer is a success that looks like an object from without. */
+function isObjectText({ status, body }: Exchange): boolean {
+  const end = body.at(-1) === NEWLINE ? body.at(-2) : body.at(-1);
+  return status >= 200 && status < 300 && body[0] === OPENING && end === CLOSING;
 }
 
 function parseAnswer(

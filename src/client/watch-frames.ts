@@ -1,7 +1,8 @@
 import { ApiError, type KubeObject, parseJson, type Status, type WatchEventType, type WatchSink } from "#machinery";
 
-/** Bytes of one watch that wait for their turn; beyond it all of them are read at once. */
-const WAITING_BYTES_MAX = 1024 * 1024;
+/** Bytes of all watches that wait for their turn; a watch that brings more reads all its own at once. */
+const WAITING_BYTES_MAX = 32 * 1024 * 1024;
+let waitingBytes = 0;
 const NEWLINE = 10;
 
 /** Reads until its share is used up, and says whether more is waiting. `endMs` is by `performance.now()`. */
@@ -21,6 +22,7 @@ export class WatchFrames {
   #lines: Buffer[] = [];
   /** How many of the lines are read. */
   #read = 0;
+  /** Its share of what waits. */
   #waitingBytes = 0;
 
   /** `fail` is told what is wrong with a frame that was read in its turn. */
@@ -47,9 +49,10 @@ export class WatchFrames {
       if (line.length === 0) continue;
       this.#lines.push(line);
       this.#waitingBytes += line.length;
+      waitingBytes += line.length;
     }
     if (from < chunk.length) this.#pieces.push(chunk.subarray(from));
-    if (this.#inTurn === undefined || this.#waitingBytes > WAITING_BYTES_MAX) this.readAll();
+    if (this.#inTurn === undefined || waitingBytes > WAITING_BYTES_MAX) this.readAll();
     else if (this.#lines.length > 0) this.#inTurn(this.#turn);
   }
 
@@ -62,6 +65,7 @@ export class WatchFrames {
   drop(): void {
     this.#lines = [];
     this.#read = 0;
+    waitingBytes -= this.#waitingBytes;
     this.#waitingBytes = 0;
   }
 
@@ -87,6 +91,7 @@ export class WatchFrames {
       return false;
     }
     this.#waitingBytes -= line.length;
+    waitingBytes -= line.length;
     const frame = parseJson(line.toString("utf8")) as { type: string; object: KubeObject };
     if (frame.type === "ERROR") throw new ApiError(frame.object as unknown as Status);
     this.#sink.event(frame.type as WatchEventType, frame.object);

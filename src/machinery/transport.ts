@@ -48,6 +48,11 @@ export interface WriteOptions {
    * HTTP it is left out; whoever asks for it looks at the answer for whether it came true.
    */
   readonly statusPatch?: Readonly<Record<string, unknown>>;
+  /**
+   * Creations and updates over HTTP only: a success is handed over unread, and the request resolves with what was sent. To
+   * read an answer costs as much as to send a small object, and can wait. `read` throws where it is no object after all.
+   */
+  readonly unread?: (read: () => KubeObject) => void;
 }
 
 export interface DeleteOptions {

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { type Clock, sleep, type Timer } from "#base";
+import { type Clock, sleep, type Timer, whenAborted } from "#base";
 import { ApiError, isTooManyRequests, type KubeObject, serviceUnavailable, type Transport } from "#machinery";
 
 /** Bounds on what one member is asked at a time. The limits protect the member and adapt to its answers. */
@@ -395,8 +395,9 @@ function openLine(): AbortController {
 /** Ends with the signal even where what it waits for does not listen to it. */
 function untilAborted<R>(work: Promise<R>, signal: AbortSignal): Promise<R> {
   return new Promise((resolve, reject) => {
-    const give = () => reject(signal.reason instanceof Error ? signal.reason : new Error("the request was given up"));
-    signal.addEventListener("abort", give, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", give));
+    const end = whenAborted(signal, () =>
+      reject(signal.reason instanceof Error ? signal.reason : new Error("the request was given up")),
+    );
+    work.then(resolve, reject).finally(end);
   });
 }

@@ -21,7 +21,7 @@ import {
   WORK_NAME,
   WORK_NAMESPACE,
 } from "#apis/karmada";
-import { deepEqual } from "#base";
+import { copyWith, deepEqual } from "#base";
 import { type Interpreter, pruneManifest, retainMetadata } from "#interpreter";
 import { formatTime, type KubeObject, withAnnotations, withLabels, writeJson } from "#machinery";
 
@@ -158,22 +158,21 @@ export interface WorkCondition {
   readonly message: string;
 }
 
+/** Whether a condition of the same type says it already. */
+export const isSaid = (
+  { status, reason, message }: WorkCondition,
+  before: { readonly status: string; readonly reason?: string; readonly message?: string },
+): boolean => before.status === status && before.reason === reason && before.message === message;
+
 /** The Work's status with one condition set; the same status when it says so already. */
 export function withCondition(work: Work, condition: WorkCondition, nowMs: number): NonNullable<Work["status"]> {
   const status = work.status ?? {};
   const conditions = status.conditions ?? [];
   const before = conditions.find(({ type }) => type === condition.type);
-  if (
-    before !== undefined &&
-    before.status === condition.status &&
-    before.reason === condition.reason &&
-    before.message === condition.message
-  )
-    return status;
-  const next = {
-    ...condition,
+  if (before !== undefined && isSaid(condition, before)) return status;
+  const next = copyWith(condition, {
     lastTransitionTime: before?.status === condition.status ? before.lastTransitionTime : formatTime(nowMs),
-  };
+  });
   return {
     ...status,
     conditions:

@@ -23,7 +23,7 @@ import {
   isClusterReady,
   isOurs,
   noLongerHeld,
-  statusWith,
+  saysAll,
   writeConditions,
 } from "./withdraw.ts";
 
@@ -179,7 +179,7 @@ function tellLater(
   { untold }: Memory,
   context: Context,
 ): void {
-  if (statusWith(work, conditions, context.clock.now()) === work.status) return;
+  if (saysAll(work, conditions)) return;
   untold.set(request.key, conditions);
   const isCurrent = () => untold.get(request.key) === conditions;
   context.report(request, async () => {
@@ -303,7 +303,7 @@ async function apply(
         case "refuse":
           throw new Error(plan.message);
         case "create":
-          record.versions.set(member.name, await member.client.create(kind, plan.object));
+          await write("create", kind, plan.object, member, record);
           context.metrics
             .counter("create_resource_to_cluster", "Number of creation operations against a target member cluster", [
               "result",
@@ -328,7 +328,7 @@ async function apply(
               continue;
             }
           }
-          record.versions.set(member.name, await member.client.update(kind, plan.object));
+          await write("update", kind, plan.object, member, record);
           if (isContestable) record.contests.noteRepair(key, manifest, plan.object, present, nowMs);
           context.metrics
             .counter("update_resource_to_cluster", "Number of updating operations against a target member cluster", [
@@ -351,6 +351,20 @@ async function apply(
       observed = found;
     }
   }
+}
+
+/** Writes to the member, and notes what it made of the object: that is read when there is time. */
+async function write(
+  verb: "create" | "update",
+  kind: ResourceKind,
+  object: KubeObject,
+  member: Member,
+  { versions }: Memory,
+): Promise<void> {
+  let unread: (() => KubeObject) | undefined;
+  const answer = await member.client[verb](kind, object, { unread: (read) => (unread = read) });
+  if (unread === undefined) versions.set(member.name, answer);
+  else versions.setUnread(member.name, object, unread);
 }
 
 const contestKey = (member: Member, manifest: KubeObject) =>

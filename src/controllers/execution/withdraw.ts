@@ -6,7 +6,7 @@ import { IMPERSONATOR, type Member } from "#member";
 import type { Context, Memory } from "./context.ts";
 import { usedIn } from "./definitions.ts";
 import type { DeletionBrake } from "./deletion-brake.ts";
-import { releasedObject, withCondition, type WorkCondition } from "./plan.ts";
+import { releasedObject, isSaid, withCondition, type WorkCondition } from "./plan.ts";
 import type { VersionRecord } from "./version-record.ts";
 
 export const isClusterReady = (cluster: Cluster): boolean =>
@@ -61,11 +61,18 @@ const isReleased = (cluster: Cluster, nowMs: number): boolean =>
   (Date.parse(cluster.metadata.annotations?.[RELEASE_DELETIONS] ?? "") || 0) > nowMs;
 
 /** The status of a Work with conditions; the very same where it says them already. */
-export function statusWith(work: Work, conditions: readonly WorkCondition[], nowMs: number): Work["status"] {
+function statusWith(work: Work, conditions: readonly WorkCondition[], nowMs: number): Work["status"] {
   let status = work.status ?? {};
   for (const condition of conditions) status = withCondition({ ...work, status } as Work, condition, nowMs);
   return status;
 }
+
+/** Whether a Work says conditions already. */
+export const saysAll = (work: Work, conditions: readonly WorkCondition[]): boolean =>
+  conditions.every((condition) => {
+    const said = work.status?.conditions?.find(({ type }) => type === condition.type);
+    return said !== undefined && isSaid(condition, said);
+  });
 
 /** Writes conditions if they are news, as long as they are `stillWanted` when another writer was faster. */
 export async function writeConditions(
