@@ -4,7 +4,7 @@ import { ConfigMap, Deployment, Pod } from "#apis/kubernetes";
 import type { Client } from "#client";
 import type { RealMember, RealMemberOptions } from "#lab";
 import { aDeployment, aPropagationPolicy } from "#testing";
-import { type Bench, manyWriters, percentile, type Row } from "./measure.ts";
+import { type Bench, manyWriters, type Row } from "./measure.ts";
 import { type RealFleet, startRealFleet, until } from "./real-fleet.ts";
 
 /** Deployments and members, as `--size 300x1`. */
@@ -44,13 +44,26 @@ export const propagateReal: Bench = async ({ scratch, words }) => {
         await fleet.stop();
       }
     };
-    const direct = await onFreshMembers("direct", (fleet) => writeDirectly(fleet, count));
-    rows.push(...(await onFreshMembers("propagated", (fleet) => measure(fleet, count, direct))));
+    // Before and after: a machine that others use changes its speed by a third within minutes.
+    const before = await onFreshMembers("direct", (fleet) => writeDirectly(fleet, count));
+    const bursts = await onFreshMembers("propagated", (fleet) => writeThrough(fleet, count));
+    const after = await onFreshMembers("direct-again", (fleet) => writeDirectly(fleet, count));
+    rows.push(...rowsOf(count, members, bursts, { before, after }));
   }
   return rows;
 };
 
-async function measure(fleet: RealFleet, count: number, direct: number): Promise<readonly Row[]> {
+/** What came of writing to the control plane once. */
+interface Burst {
+  /** Copies a second. */
+  readonly rate: number;
+  readonly writtenS: number;
+  readonly lagS: number;
+  readonly readyS: number;
+  readonly cpuMs: number;
+}
+
+async function writeThrough(fleet: RealFleet, count: number): Promise<readonly Burst[]> {
   const members = fleet.members.map((member) => fleet.inMember(member));
   const all = count * members.length;
   const { plane } = fleet;
@@ -65,7 +78,7 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
   );
   await warmUp(plane, members);
 
-  const bursts = await inBursts(count, [plane], members, async (followers, startedMs) => {
+  return inBursts(count, [plane], members, async (followers, startedMs) => {
     const cpuMs = fleet.cpuMs();
     await write(plane, count);
     const writtenMs = performance.now() - startedMs;
@@ -84,8 +97,17 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
       cpuMs: (fleet.cpuMs() - cpuMs) / all,
     };
   });
-  const of = (value: keyof (typeof bursts)[number]) => median(bursts.map((burst) => burst[value]));
-  const what = `${count} Deployments into ${members.length} real member${members.length === 1 ? "" : "s"}`;
+}
+
+function rowsOf(
+  count: number,
+  members: number,
+  bursts: readonly Burst[],
+  { before, after }: { readonly before: readonly number[]; readonly after: readonly number[] },
+): readonly Row[] {
+  const of = (value: keyof Burst) => median(bursts.map((burst) => burst[value]));
+  const direct = median([...before, ...after]);
+  const what = `${count} Deployments into ${members} real member${members === 1 ? "" : "s"}`;
   const times = bursts.length === 1 ? "" : `, median of ${bursts.length}`;
   const spread = bursts.length === 1 ? "" : `${spreadOf(bursts.map(({ rate }) => rate))}; `;
   return [
@@ -94,7 +116,7 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
       measure: `${what}, first POST to present in all${times}`,
       value: of("rate"),
       unit: "/s",
-      reference: `${spread}direct to the members ${Math.round(direct)}/s, goal × ${GOAL_SHARE}; written to the control plane in ${of("writtenS").toFixed(1)} s`,
+      reference: `${spread}direct to the members ${Math.round(direct)}/s (before ${Math.round(median(before))}, after ${Math.round(median(after))}), goal × ${GOAL_SHARE}; written to the control plane in ${of("writtenS").toFixed(1)} s`,
       ratio: of("rate") / direct,
     },
     {
@@ -114,7 +136,12 @@ async function measure(fleet: RealFleet, count: number, direct: number): Promise
   ];
 }
 
-const median = (values: readonly number[]) => percentile(values, 0.5);
+/** Of an even number the mean of the two in the middle. */
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  const at = (sorted.length - 1) / 2;
+  return ((sorted[Math.floor(at)] ?? Number.NaN) + (sorted[Math.ceil(at)] ?? Number.NaN)) / 2;
+}
 
 const spreadOf = (values: readonly number[]) =>
   `${Math.round(Math.min(...values))} to ${Math.round(Math.max(...values))}`;
@@ -184,17 +211,16 @@ async function warmUp(server: Client, members: readonly Client[]): Promise<void>
   await all(0);
 }
 
-/** The same objects straight to all members by the same client, beside a control plane with nothing to do; copies a second. */
-async function writeDirectly(fleet: RealFleet, count: number): Promise<number> {
+/** The same objects straight to all members by the same client, beside a control plane with nothing to do; copies a second of each burst. */
+async function writeDirectly(fleet: RealFleet, count: number): Promise<readonly number[]> {
   const members = fleet.members.map((member) => fleet.inMember(member));
   for (const member of members) await warmUp(member, [member]);
-  const rates = await inBursts(count, members, members, async (followers, startedMs) => {
+  return inBursts(count, members, members, async (followers, startedMs) => {
     await Promise.all(members.map((member) => write(member, count)));
     const presentMs = await allPresent(followers, count, startedMs);
     await until(() => followers.every(({ ready }) => ready.size >= count), LIMIT_MS);
     return (count * members.length) / (presentMs / 1000);
   });
-  return median(rates);
 }
 
 type Follower = ReturnType<typeof follow>;
