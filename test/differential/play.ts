@@ -66,7 +66,7 @@ export async function play(script: Script, target: Target, id: string): Promise<
     // A header written without a value is left out.
     for (const [name, value] of Object.entries(headers)) if (value === "") delete headers[name];
     const attempt = () => send(target, step.method, fill(step.path), headers, body, step);
-    answers.push(step.until === undefined ? await attempt() : await repeated(attempt, step.until));
+    answers.push(step.until === undefined ? await attempt() : await repeated(attempt, fill(step.until)));
   }
   return answers;
 }
