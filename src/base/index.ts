@@ -16,7 +16,7 @@ export { deepFreeze, freezeObjects, type Immutable } from "./freeze.ts";
 export { fnv1a32 } from "./fnv.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, seededRandom } from "./random.ts";
-export { copyWith, copyWithout } from "./shapes.ts";
+export { copyOf, copyWith, copyWithout } from "./shapes.ts";
 export {
   type Counter,
   exponentialBuckets,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { copyWith, copyWithout } from "./index.ts";
+import { copyOf, copyWith, copyWithout } from "./index.ts";
 
 const given = JSON.parse('{"a":1,"b":{"c":2},"__proto__":{"polluted":true}}') as Record<string, unknown>;
 
@@ -17,4 +17,16 @@ test("a copy leaves out what it is told to, there or not, and changes nothing", 
   expect(copy["b"]).toBe(given["b"]);
   expect(JSON.stringify(given)).toBe(before);
   expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+});
+
+test("a copy of all has the symbols, too, and stands by itself", () => {
+  const mark = Symbol("mark");
+  const marked = Object.assign(JSON.parse('{"a":1,"__proto__":{"polluted":true}}') as Record<string, unknown>, {
+    [mark]: { b: [] },
+  });
+  const copy = copyOf(marked);
+  expect(JSON.stringify(copy)).toBe('{"a":1,"__proto__":{"polluted":true}}');
+  expect(copy[mark]).toBe(marked[mark]);
+  copy["a"] = 2;
+  expect(marked["a"]).toBe(1);
 });

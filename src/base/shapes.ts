@@ -14,6 +14,15 @@ export function copyWith<A extends object, B extends object>(base: A, more: B): 
   return copy as Omit<A, keyof B> & B;
 }
 
+/** All that is in `object`, its symbols too, as a spread copies it. */
+export function copyOf<T extends object>(object: T): T {
+  const copy: Plain = {};
+  for (const key in object) if (Object.hasOwn(object, key)) set(copy, key, object[key]);
+  for (const symbol of Object.getOwnPropertySymbols(object))
+    (copy as Record<symbol, unknown>)[symbol] = (object as Record<symbol, unknown>)[symbol];
+  return copy as T;
+}
+
 /** All that is in `object` but for `left`. */
 export function copyWithout<T extends object, K extends string>(object: T, ...left: readonly K[]): Omit<T, K> {
   const copy: Plain = {};

@@ -1,5 +1,5 @@
 /** Checks that rules of several built-in kinds are made of, in kube-apiserver's words. */
-import { copyWith } from "#base";
+import { copyOf } from "#base";
 import { isIP } from "node:net";
 import {
   type FieldError,
@@ -194,10 +194,10 @@ export function labelSelectorErrors(selector: unknown, path: string): FieldError
 
 /** Members that are absent get their default; gives the value itself when none was. */
 export function filled(value: Json, defaults: Json): Json {
-  let missing: Record<string, unknown> | undefined;
+  let result: Record<string, unknown> | undefined;
   for (const key of Object.keys(defaults))
-    if (value[key] === undefined && defaults[key] !== undefined) (missing ??= {})[key] = defaults[key];
-  return missing === undefined ? value : copyWith(value, missing);
+    if (value[key] === undefined && defaults[key] !== undefined) (result ??= copyOf(value))[key] = defaults[key];
+  return result ?? value;
 }
 
 export const isMap = isJsonObject;

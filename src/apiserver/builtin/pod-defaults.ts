@@ -1,5 +1,5 @@
 /** What kube-apiserver fills into a pod's spec. */
-import { copyWith } from "#base";
+import { copyOf } from "#base";
 import { setPath } from "#machinery";
 
 /** A piece of plain JSON. */
@@ -25,7 +25,7 @@ class Draft {
 
   set(name: string, value: unknown): void {
     if (this.#value[name] === value) return;
-    if (this.#value === this.#begun) this.#value = copyWith(this.#begun, {});
+    if (this.#value === this.#begun) this.#value = copyOf(this.#begun);
     this.#value[name] = value;
   }
 

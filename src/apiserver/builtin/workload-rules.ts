@@ -9,7 +9,7 @@ import {
   type KubeObject,
   type LabelSelector,
 } from "#machinery";
-import { copyWith, deepEqual } from "#base";
+import { copyOf, deepEqual } from "#base";
 import type { Strategy } from "../definition.ts";
 import {
   amountErrors,
@@ -41,8 +41,12 @@ export const withSpec =
   };
 
 /** The value with a member set; the value itself where it is set already. */
-const withMember = (value: Json, name: string, member: unknown): Json =>
-  value[name] === member ? value : copyWith(value, { [name]: member });
+function withMember(value: Json, name: string, member: unknown): Json {
+  if (value[name] === member) return value;
+  const result: Record<string, unknown> = copyOf(value);
+  result[name] = member;
+  return result;
+}
 
 /** The template with the defaults of a pod. */
 export function fillTemplate(spec: Json, restartPolicy?: string): Json {

@@ -1,4 +1,4 @@
-import { copyWith } from "#base";
+import { copyOf } from "#base";
 import { isJsonObject, setOwn } from "../paths.ts";
 import { type FieldError, fieldDuplicate, fieldInvalid, fieldNotSupported } from "../status.ts";
 import type { JsonSchema } from "./json-schema.ts";
@@ -225,10 +225,10 @@ export class Schema {
     for (const [name, schema, fallback] of this.#defaults()) {
       const present = Object.hasOwn(value, name) ? value[name] : undefined;
       if (present === undefined) {
-        if (fallback !== undefined) setOwn((changed ??= copyWith(value, {})), name, schema.applyDefaults(fallback));
+        if (fallback !== undefined) setOwn((changed ??= copyOf(value)), name, schema.applyDefaults(fallback));
       } else if (typeof present === "object" && present !== null && present !== before?.[name]) {
         const filled = schema.applyDefaults(present, before?.[name]);
-        if (filled !== present) setOwn((changed ??= copyWith(value, {})), name, filled);
+        if (filled !== present) setOwn((changed ??= copyOf(value)), name, filled);
       }
     }
     const values = this.values;
@@ -237,7 +237,7 @@ export class Schema {
         if (this.declares(key)) continue;
         if (before !== undefined && value[key] !== undefined && value[key] === before[key]) continue;
         const filled = values.applyDefaults(value[key], before?.[key]);
-        if (filled !== value[key]) setOwn((changed ??= copyWith(value, {})), key, filled);
+        if (filled !== value[key]) setOwn((changed ??= copyOf(value)), key, filled);
       }
     return changed ?? value;
   }
