@@ -8,7 +8,7 @@
 export { assert, unreachable } from "./assert.ts";
 export { type Backoff, type BackoffOptions, exponentialBackoff } from "./backoff.ts";
 export { type Clock, sleep, type Timer, VirtualClock } from "./clock.ts";
-export { whenAborted } from "./when-aborted.ts";
+export { abortReason, whenAborted } from "./when-aborted.ts";
 export { systemClock } from "./system-clock.ts";
 export { TokenBucket } from "./token-bucket.ts";
 export { deepEqual } from "./deep-equal.ts";

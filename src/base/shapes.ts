@@ -9,15 +9,15 @@ type Plain = Record<string, unknown>;
 /** All that is in `base`, then all that is in `more`. */
 export function copyWith<A extends object, B extends object>(base: A, more: B): Omit<A, keyof B> & B {
   const copy: Plain = {};
-  for (const key in base) if (Object.hasOwn(base, key)) set(copy, key, base[key]);
-  for (const key in more) if (Object.hasOwn(more, key)) set(copy, key, more[key]);
+  takeAll(copy, base);
+  takeAll(copy, more);
   return copy as Omit<A, keyof B> & B;
 }
 
 /** All that is in `object`, its symbols too, as a spread copies it. */
 export function copyOf<T extends object>(object: T): T {
   const copy: Plain = {};
-  for (const key in object) if (Object.hasOwn(object, key)) set(copy, key, object[key]);
+  takeAll(copy, object);
   for (const symbol of Object.getOwnPropertySymbols(object))
     (copy as Record<symbol, unknown>)[symbol] = (object as Record<symbol, unknown>)[symbol];
   return copy as T;
@@ -29,6 +29,10 @@ export function copyWithout<T extends object, K extends string>(object: T, ...le
   for (const key in object)
     if (Object.hasOwn(object, key) && !(left as readonly string[]).includes(key)) set(copy, key, object[key]);
   return copy as Omit<T, K>;
+}
+
+function takeAll(copy: Plain, from: object): void {
+  for (const key in from) if (Object.hasOwn(from, key)) set(copy, key, (from as Plain)[key]);
 }
 
 /** A member called `__proto__` is one like any other. */

@@ -22,6 +22,10 @@ export function whenAborted(signal: AbortSignal, call: () => void): () => void {
   return () => void present.delete(own);
 }
 
+/** Why a signal aborted, for whoever waited for something else. */
+export const abortReason = ({ reason }: AbortSignal): Error =>
+  reason instanceof Error ? reason : new Error("the request was given up");
+
 function callAll(calls: Set<() => void>): void {
   for (const call of calls) {
     calls.delete(call);

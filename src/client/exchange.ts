@@ -1,4 +1,4 @@
-import { whenAborted } from "#base";
+import { abortReason, whenAborted } from "#base";
 import type { Dispatcher } from "undici";
 
 /** An answer that was read whole. */
@@ -29,7 +29,7 @@ export function exchange(
   { bytesMax, began, signal }: ExchangeOptions,
 ): Promise<Exchange> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(reasonOf(signal));
+    if (signal?.aborted) return reject(abortReason(signal));
     let abort: ((error: Error) => void) | undefined;
     let status = 0;
     let rawHeaders: readonly Buffer[] = [];
@@ -38,13 +38,13 @@ export function exchange(
     const end =
       signal &&
       whenAborted(signal, () => {
-        const reason = reasonOf(signal);
+        const reason = abortReason(signal);
         abort?.(reason);
         reject(reason);
       });
     by.dispatch(sent, {
       onConnect(cut) {
-        if (signal?.aborted) cut(reasonOf(signal));
+        if (signal?.aborted) cut(abortReason(signal));
         else abort = cut;
       },
       onHeaders(code, headers) {
@@ -99,6 +99,3 @@ function answered(status: number, raw: readonly Buffer[], body: Buffer): Exchang
     },
   };
 }
-
-const reasonOf = ({ reason }: AbortSignal): Error =>
-  reason instanceof Error ? reason : new Error("the request was given up");

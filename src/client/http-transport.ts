@@ -13,6 +13,7 @@ import {
   type Transport,
   type WatchRequest,
   type WatchSink,
+  type ResourceRequest,
   type WriteOptions,
   parseJson,
   writeJson,
@@ -167,6 +168,16 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     return body as KubeObject;
   }
 
+  function write(
+    method: "POST" | "PUT",
+    path: string,
+    query: URLSearchParams,
+    { body, options, signal, onWarning }: Extract<ResourceRequest, { readonly verb: "create" | "update" }>,
+  ): Promise<KubeObject> {
+    writeQuery(query, options);
+    return request(method, withQuery(path, query), body, "application/json", signal, onWarning, options?.unread);
+  }
+
   return {
     send(sent) {
       const query = new URLSearchParams();
@@ -176,27 +187,9 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
           if (sent.resourceVersion !== undefined) query.set("resourceVersion", sent.resourceVersion);
           return request("GET", withQuery(path, query), undefined, undefined, sent.signal, sent.onWarning);
         case "create":
-          writeQuery(query, sent.options);
-          return request(
-            "POST",
-            withQuery(path, query),
-            sent.body,
-            "application/json",
-            sent.signal,
-            sent.onWarning,
-            sent.options?.unread,
-          );
+          return write("POST", path, query, sent);
         case "update":
-          writeQuery(query, sent.options);
-          return request(
-            "PUT",
-            withQuery(path, query),
-            sent.body,
-            "application/json",
-            sent.signal,
-            sent.onWarning,
-            sent.options?.unread,
-          );
+          return write("PUT", path, query, sent);
         case "patch":
           writeQuery(query, sent.options);
           return request("PATCH", withQuery(path, query), sent.body, sent.patchType, sent.signal, sent.onWarning);
@@ -293,7 +286,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       frames = new WatchFrames(sink, signal, (error) => body.destroy(error), options.inTurn);
       for await (const chunk of body as AsyncIterable<Buffer>) {
         frames.take(chunk);
-        if (signal.aborted) return;
+        if (signal.aborted) break;
       }
       frames.readAll();
     } catch (error) {

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { type Clock, sleep, type Timer, whenAborted } from "#base";
+import { abortReason, type Clock, sleep, type Timer, whenAborted } from "#base";
 import { ApiError, isTooManyRequests, type KubeObject, serviceUnavailable, type Transport } from "#machinery";
 
 /** Bounds on what one member is asked at a time. The limits protect the member and adapt to its answers. */
@@ -250,7 +250,7 @@ export function withFlow(
       const leave = () => signal?.removeEventListener("abort", aborted);
       const aborted = () => {
         waiting = waiting.filter((other) => other !== waiter);
-        reject(signal?.reason instanceof Error ? signal.reason : new Error("the request was given up"));
+        reject(abortReason(signal as AbortSignal));
       };
       const waiter: Waiter = {
         go() {
@@ -395,9 +395,7 @@ function openLine(): AbortController {
 /** Ends with the signal even where what it waits for does not listen to it. */
 function untilAborted<R>(work: Promise<R>, signal: AbortSignal): Promise<R> {
   return new Promise((resolve, reject) => {
-    const end = whenAborted(signal, () =>
-      reject(signal.reason instanceof Error ? signal.reason : new Error("the request was given up")),
-    );
+    const end = whenAborted(signal, () => reject(abortReason(signal)));
     work.then(resolve, reject).finally(end);
   });
 }

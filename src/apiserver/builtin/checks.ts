@@ -7,6 +7,7 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  getPath,
   isJsonObject,
   type KubeObject,
   LABEL_VALUE,
@@ -34,12 +35,7 @@ export function valueAt(value: unknown, path: string): unknown {
     if (stepsOf.size >= PATHS_MAX) stepsOf.clear();
     stepsOf.set(path, (steps = path.split(".")));
   }
-  let at = value;
-  for (let step = 0; step < steps.length; step++) {
-    if (typeof at !== "object" || at === null) return undefined;
-    at = (at as Json)[steps[step] as string];
-  }
-  return at;
+  return getPath(value, ...steps);
 }
 
 /** The annotation that named a claim's or a volume's class before there was a field for it. */

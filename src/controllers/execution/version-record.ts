@@ -27,8 +27,10 @@ export class VersionRecord {
   set(cluster: string, object: KubeObject): void {
     const key = recordKey(object);
     const version = object.metadata.resourceVersion ?? "";
-    if (this.#known(cluster, key)?.version !== version)
-      this.#of(cluster).set(key, { version, digest: contentDigest(object) });
+    const own = this.#of(cluster);
+    const known = own.get(key);
+    if (typeof known === "function" || known?.version !== version)
+      own.set(key, { version, digest: contentDigest(object) });
   }
 
   /** What the member made of `object` is read once somebody asks. */

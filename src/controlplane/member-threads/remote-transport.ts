@@ -1,4 +1,4 @@
-import type { Logger } from "#base";
+import { abortReason, type Logger } from "#base";
 import { parseJson, writeJson } from "#machinery";
 import type { KubeList, KubeObject, RawResponse, Transport, WatchSink } from "#machinery";
 import { ConnectionRefused } from "#simulator";
@@ -60,14 +60,14 @@ export function remoteMember(name: string, port: Port, log: Logger): RemoteMembe
     onWarning?: (text: string) => void,
   ): Promise<Extract<Told, { kind: "answer" }>> {
     if (isClosed) return Promise.reject(new ConnectionRefused(name));
-    if (signal?.aborted) return Promise.reject(reasonOf(signal));
+    if (signal?.aborted) return Promise.reject(abortReason(signal));
     const id = nextId++;
     return new Promise((resolve, reject) => {
       const leave = () => signal?.removeEventListener("abort", giveUp);
       const giveUp = () => {
         if (take(id) === undefined || signal === undefined) return;
         batches.send({ kind: "giveUp", id });
-        reject(reasonOf(signal));
+        reject(abortReason(signal));
       };
       signal?.addEventListener("abort", giveUp, { once: true });
       waiting.set(id, {
@@ -127,6 +127,3 @@ export function remoteMember(name: string, port: Port, log: Logger): RemoteMembe
     },
   };
 }
-
-const reasonOf = ({ reason }: AbortSignal): Error =>
-  reason instanceof Error ? reason : new Error("the request was given up");
