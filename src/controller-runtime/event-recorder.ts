@@ -43,15 +43,26 @@ interface Remembered {
   count: number;
 }
 
-/** An event that waits to be written; equal ones that come meanwhile are counted in. */
-interface Pending {
+/** What was recorded, and when. */
+interface Recorded {
   readonly component: string;
   readonly type: "Normal" | "Warning";
-  readonly involved: ObjectReference;
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string | undefined;
+  readonly name: string;
+  readonly uid: string | undefined;
+  readonly resourceVersion: string | undefined;
   readonly reason: string;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+/** An event that waits to be written; equal ones that come meanwhile are counted in. */
+interface Pending {
+  readonly first: Recorded;
   readonly message: string;
-  readonly firstTimestamp: string;
-  lastTimestamp: string;
+  lastMs: number;
   count: number;
 }
 
@@ -71,9 +82,12 @@ export function createEventRecorder(options: {
   const { client, clock, random, log, metrics = silentMetrics, pendingMax = PENDING_MAX } = options;
   const remembered = new Map<string, Remembered>();
   const buckets = new Map<string, { tokens: number; sinceMs: number }>();
+  /** In the order in which they came: what looking at them costs is background work too. */
+  let recorded: Recorded[] = [];
   /** Warnings are written first and dropped last. */
   const pending = { Warning: new Map<string, Pending>(), Normal: new Map<string, Pending>() };
   const pendingCount = () => pending.Warning.size + pending.Normal.size;
+  const heldCount = () => recorded.length + pendingCount();
   /** Keys being written: what comes for them meanwhile is written after, on top of it. */
   const writing = new Set<string>();
   let waiting: (() => void)[] = [];
@@ -122,33 +136,37 @@ export function createEventRecorder(options: {
     reason: string,
     text: string,
   ): void {
-    const { namespace = "", name = "", uid = "" } = about.metadata;
-    const aboutKey = `${component}|${about.kind}|${namespace}|${name}|${uid}`;
+    const { apiVersion, kind, metadata } = about;
+    const { namespace, name = "", uid, resourceVersion } = metadata;
+    const atMs = clock.now();
+    recorded.push({ component, type, apiVersion, kind, namespace, name, uid, resourceVersion, reason, text, atMs });
+    if (type === "Warning" || heldCount() >= pendingMax) takeRecorded();
+    pump();
+  }
+
+  function takeRecorded(): void {
+    const taken = recorded;
+    recorded = [];
+    for (const one of taken) take(one);
+  }
+
+  function take(one: Recorded): void {
+    const { component, type, kind, namespace = "", name, uid = "", reason, text, atMs } = one;
+    const aboutKey = `${component}|${kind}|${namespace}|${name}|${uid}`;
     if (!allow(aboutKey)) {
       dropped.add(1, { why: "rate" });
       return;
     }
     const message = text.length > MESSAGE_MAX ? text.slice(0, MESSAGE_MAX) : text;
     const key = `${aboutKey}|${type}|${reason}|${message}`;
-    const timestamp = formatTime(clock.now());
     const equal = pending[type].get(key);
     if (equal !== undefined) {
       equal.count++;
-      equal.lastTimestamp = timestamp;
+      equal.lastMs = atMs;
       return;
     }
     if (pendingCount() >= pendingMax) makeRoom();
-    pending[type].set(key, {
-      component,
-      type,
-      involved: referenceTo(about),
-      reason,
-      message,
-      firstTimestamp: timestamp,
-      lastTimestamp: timestamp,
-      count: 1,
-    });
-    pump();
+    pending[type].set(key, { first: one, message, lastMs: atMs, count: 1 });
   }
 
   async function write(key: string, event: Pending): Promise<void> {
@@ -158,7 +176,7 @@ export function createEventRecorder(options: {
       try {
         await client.patch(Event, known, "application/merge-patch+json", {
           count: known.count,
-          lastTimestamp: event.lastTimestamp,
+          lastTimestamp: formatTime(event.lastMs),
         });
         return;
       } catch (error) {
@@ -166,22 +184,23 @@ export function createEventRecorder(options: {
         remembered.delete(key);
       }
     }
-    const { component, type, involved, reason, message, firstTimestamp, lastTimestamp, count } = event;
-    const namespace = involved.namespace ?? "default";
+    const { first, message, lastMs, count } = event;
+    const { component, type, reason, atMs } = first;
+    const namespace = first.namespace ?? "default";
     const suffix = (clock.now() * 1_000_000 + random.below(1_000_000)).toString(16);
-    const base = (involved.name ?? "").slice(0, 230);
+    const base = first.name.slice(0, 230);
     const name = `${base}.${suffix}${(fnv1a32(key) % 256).toString(16)}`;
     await client.create(Event, {
       apiVersion: "v1",
       kind: "Event",
       metadata: { namespace, name },
-      involvedObject: involved,
+      involvedObject: referenceTo(first),
       reason,
       message,
       type,
       count,
-      firstTimestamp,
-      lastTimestamp,
+      firstTimestamp: formatTime(atMs),
+      lastTimestamp: formatTime(lastMs),
       source: { component },
       reportingComponent: component,
       reportingInstance: "",
@@ -193,18 +212,19 @@ export function createEventRecorder(options: {
   const pump = () => turns.ask(turn, "background");
 
   function wakeIfIdle(): void {
-    if (pendingCount() + writing.size > 0) return;
+    if (heldCount() + writing.size > 0) return;
     const wake = waiting;
     waiting = [];
     for (const done of wake) done();
   }
 
   async function flush(limitMs?: number): Promise<void> {
-    if (pendingCount() + writing.size === 0) return;
+    if (heldCount() + writing.size === 0) return;
     const limit =
       limitMs === undefined
         ? undefined
         : clock.after(limitMs, () => {
+            recorded = [];
             pending.Warning.clear();
             pending.Normal.clear();
             wakeIfIdle();
@@ -214,6 +234,7 @@ export function createEventRecorder(options: {
   }
 
   function turn(share: Share): boolean {
+    takeRecorded();
     for (const waitingOnes of [pending.Warning, pending.Normal])
       for (const [key, event] of waitingOnes) {
         if (writing.size >= WRITERS) return false;
@@ -246,8 +267,7 @@ export function createEventRecorder(options: {
   return from(options.component);
 }
 
-function referenceTo({ apiVersion, kind, metadata }: KubeObject): ObjectReference {
-  const { namespace, name = "", uid, resourceVersion } = metadata;
+function referenceTo({ apiVersion, kind, namespace, name, uid, resourceVersion }: Recorded): ObjectReference {
   return {
     apiVersion,
     kind,

@@ -12,7 +12,7 @@ import { objectKey, type Transport } from "#machinery";
 import { createMemberPool, type Member, type MemberPool } from "#member";
 import { assembleScheduler, type DecisionLog, type LiveParts, type PlaceNew, schedulerController } from "#scheduler";
 import { StoreError } from "#store";
-import { spendHeap } from "../heap.ts";
+import { spendMemory } from "./burst.ts";
 import { followManagement, managementEndpoint } from "./cluster-api.ts";
 import { connectMember } from "./connect-member.ts";
 import { type AddController, addKarmadaControllers, controllerAdder } from "./controllers.ts";
@@ -84,7 +84,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   });
   const ratedBy = (qps: number, burst: number) => (to: Transport) => withRateLimit(to, { clock, qps, burst });
-  const turns = options.turns ?? new Turns(options.inProcess === undefined ? PATIENT : undefined, undefined, spendHeap);
+  const turns =
+    options.turns ?? new Turns(options.inProcess === undefined ? PATIENT : undefined, undefined, spendMemory);
   const shared = {
     transport: ratedBy(config.kubeApiQps, config.kubeApiBurst)(transport),
     backoff: exponentialBackoff({ baseMs: config.rateLimiterBaseDelayMs, maxMs: config.rateLimiterMaxDelayMs }),

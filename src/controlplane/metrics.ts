@@ -1,6 +1,66 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Metrics } from "#base";
+import type { MetricLabels, Metrics } from "#base";
 import { BUILD, VERSION } from "#config";
+
+/** What the library makes of a measurement costs ten times as much as noting it: that comes later, in pieces. */
+const NOTED_MAX = 16_384;
+const TAKEN_AT_ONCE = 512;
+const LOOK_MS = 1_000;
+const PIECE_MS = 50;
+
+type Take = (value: number, labels: MetricLabels) => void;
+
+/** Notes measurements until somebody reads them, or until little is measured for a second. */
+function createNotes() {
+  let notes: { readonly take: Take; readonly value: number; readonly labels: MetricLabels }[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let notedSince = 0;
+  const takeSome = (count: number) => {
+    const taken = notes.slice(0, count);
+    notes = notes.slice(count);
+    for (const { take, value, labels } of taken)
+      try {
+        take(value, labels);
+      } catch (error) {
+        // Whoever measured it has gone on.
+        process.emitWarning(error as Error);
+      }
+  };
+  const lookIn = (ms: number) => {
+    timer = setTimeout(() => {
+      timer = undefined;
+      const isBurst = notedSince >= TAKEN_AT_ONCE;
+      notedSince = 0;
+      if (!isBurst) takeSome(TAKEN_AT_ONCE);
+      if (notes.length > 0) lookIn(isBurst ? LOOK_MS : PIECE_MS);
+    }, ms).unref();
+  };
+  const note = (take: Take, value: number, labels: MetricLabels) => {
+    if (!Number.isFinite(value)) throw new TypeError(`a measurement must be a finite number, not ${value}`);
+    if (notes.length >= NOTED_MAX) takeSome(TAKEN_AT_ONCE);
+    notes.push({ take, value, labels });
+    notedSince++;
+    if (timer === undefined) lookIn(LOOK_MS);
+  };
+  return {
+    /** The same, but that only the first one is taken at once: whoever names labels that are not there hears of it. */
+    noted(take: Take): Take {
+      let isFirst = true;
+      return (value, labels) => {
+        if (!isFirst) return note(take, value, labels);
+        take(value, labels);
+        isFirst = false;
+      };
+    },
+    /** All that was measured before, while others have their turn between the pieces. */
+    async takeAll(): Promise<void> {
+      for (let left = notes.length; left > 0 && notes.length > 0; left -= TAKEN_AT_ONCE) {
+        takeSome(TAKEN_AT_ONCE);
+        if (left > TAKEN_AT_ONCE) await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  };
+}
 
 /** Metrics in Prometheus' format, and their text. */
 export function createMetrics(): { readonly metrics: Metrics; readonly text: () => Promise<string> } {
@@ -44,8 +104,10 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
     return found;
   };
   const updates: (() => void)[] = [];
+  const notes = createNotes();
   return {
-    text: () => {
+    text: async () => {
+      await notes.takeAll();
       for (const update of updates) update();
       return registry.metrics();
     },
@@ -54,7 +116,8 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
       counter: (name, help, labelNames = []) =>
         once(name, () => {
           const counter = new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
-          return { add: (amount, labels = {}) => counter.inc(labels, amount) };
+          const take = notes.noted((amount, labels) => counter.inc(labels, amount));
+          return { add: (amount, labels = {}) => take(amount, labels) };
         }),
       gauge: (name, help, labelNames = []) =>
         once(name, () => {
@@ -70,7 +133,8 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
             registers: [registry],
             ...(buckets === undefined ? {} : { buckets: [...buckets] }),
           });
-          return { observe: (value, labels = {}) => histogram.observe(labels, value) };
+          const take = notes.noted((value, labels) => histogram.observe(labels, value));
+          return { observe: (value, labels = {}) => take(value, labels) };
         }),
     },
   };

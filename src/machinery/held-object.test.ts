@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { cachedOf, glimpseOf, HeldObject, holderOf, keepLittleDecoded, type KubeObject, objectOf } from "./index.ts";
+import {
+  cachedOf,
+  glimpseOf,
+  HeldObject,
+  holderOf,
+  keepLittleDecoded,
+  keepWrittenLonger,
+  type KubeObject,
+  objectOf,
+} from "./index.ts";
 
 class Held extends HeldObject {
   decodings = 0;
@@ -94,4 +103,23 @@ test("a cache holds the holder of what has one, and anything else itself", () =>
   expect(holderOf(plain)).toBeUndefined();
   expect(objectOf(cachedOf(plain))).toBe(plain);
   expect(glimpseOf(cachedOf(plain))).toBe(plain);
+});
+
+test("what was just written is kept longer in a burst, and no longer than that", () => {
+  keepLittleDecoded(1_000_000);
+  const write = () => {
+    const all = ["a", "b", "c"].map((name) => new Held(name));
+    return all.map((held) => ({ held, object: held.write(40_000) }));
+  };
+  const isKept = ({ held, object }: ReturnType<typeof write>[number]) => held.object === object;
+  expect(write().map(isKept)).toEqual([false, false, true]);
+  keepWrittenLonger(true);
+  try {
+    expect(write().map(isKept)).toEqual([true, true, true]);
+    const last = write();
+    keepWrittenLonger(false);
+    expect(last.map(isKept)).toEqual([false, false, true]);
+  } finally {
+    keepWrittenLonger(false);
+  }
 });

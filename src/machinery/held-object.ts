@@ -12,6 +12,8 @@ let recentBytesMax = RECENT_BYTES_MAX;
  * the shortest-lived garbage costs its collection, and who looks later decodes it.
  */
 const WRITTEN_BYTES_MAX = 64 * 1024;
+/** The same in a burst, in which those who are told look later than a moment after, and all of them look. */
+const BURST_WRITTEN_BYTES_MAX = 4 * 1024 * 1024;
 let writtenBytesMax = WRITTEN_BYTES_MAX;
 
 let isWeak = true;
@@ -24,6 +26,12 @@ export function keepLittleDecoded(bytesMax: number): void {
   recentBytesMax = bytesMax;
   writtenBytesMax = Math.min(bytesMax, WRITTEN_BYTES_MAX);
   isWeak = false;
+}
+
+/** Says whether much is being written at once and is soon looked at: what was written is kept longer then. */
+export function keepWrittenLonger(isLonger: boolean): void {
+  writtenBytesMax = Math.min(recentBytesMax, isLonger ? BURST_WRITTEN_BYTES_MAX : WRITTEN_BYTES_MAX);
+  HeldObject.letWrittenGo();
 }
 
 const holders = new WeakMap<KubeObject, HeldObject>();
@@ -108,6 +116,11 @@ export abstract class HeldObject {
     this.#position = WRITTEN;
     HeldObject.#written.add(this);
     HeldObject.#writtenBytes += bytes;
+    HeldObject.letWrittenGo();
+  }
+
+  /** Lets go of what was written first, down to the bound. */
+  static letWrittenGo(): void {
     while (HeldObject.#writtenBytes > writtenBytesMax && HeldObject.#written.size > 1)
       (HeldObject.#written.values().next().value as HeldObject).#leaveWritten();
   }

@@ -6,7 +6,16 @@
  * copies that share what did not change. It never reads time, chance or files.
  */
 export { compileJsonPath, compileJsonPathValues, JsonPathError } from "./jsonpath.ts";
-export { type Cached, cachedOf, glimpseOf, HeldObject, holderOf, keepLittleDecoded, objectOf } from "./held-object.ts";
+export {
+  type Cached,
+  cachedOf,
+  glimpseOf,
+  HeldObject,
+  holderOf,
+  keepLittleDecoded,
+  keepWrittenLonger,
+  objectOf,
+} from "./held-object.ts";
 export * from "./meta.ts";
 export {
   DNS_LABEL,

@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { storeConformance } from "../../test/store/conformance.ts";
 import { type Backend, createMemoryBackend, openFileBackend, StoreError } from "./index.ts";
+import { mappedBytes } from "./mapped-bytes.ts";
+
+const MIB = 1024 * 1024;
 
 const bytes = (text: string) => Buffer.from(text);
 const text = (value: Uint8Array | undefined) => (value === undefined ? undefined : Buffer.from(value).toString());
@@ -88,6 +91,21 @@ describe("data folder", () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect({ known, wrong }).toEqual({ known: 20 * sizes.length, wrong: 0 });
+  });
+
+  test.skipIf(mappedBytes() === 0)("keeps what it has read for a burst, and lets go of it after", async () => {
+    const backend = openFileBackend(scratch(), { mappedMaxBytes: MIB, mappedBurstMs: 300 });
+    opened.push(backend);
+    const keys = Array.from({ length: 300 }, (_, at) => `/${at}`);
+    await backend.txn(keys.map((key) => ({ type: "put", key, value: Buffer.alloc(8_000, key) })));
+    const readAll = () => keys.filter((key) => backend.peek?.(key, ({ value }) => value.length === 8_000)).length;
+    expect(readAll()).toBe(keys.length);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const inBurst = mappedBytes();
+    for (let tries = 0; mappedBytes() > inBurst - MIB && tries < 100; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(mappedBytes()).toBeLessThanOrEqual(inBurst - MIB);
+    expect(readAll()).toBe(keys.length);
   });
 
   test("in use is refused by name and process", () => {

@@ -19,6 +19,9 @@ const HEADS_MAX = 65_536;
 /** How much of the map may be in memory before it is let go, and how much is read or written between two looks at it. */
 const MAPPED_MAX = 8 * 1024 * 1024;
 const LOOKS_PER_MAX = 4;
+/** So many times as much may be there for a while: letting go holds up who writes, and a burst is soon over. */
+const MAPPED_BURST = 4;
+const MAPPED_BURST_MS = 5_000;
 /** What the system brings in with the page that is asked for, where its neighbours are at hand. */
 const BROUGHT_BYTES = 32 * 1024;
 /** Before the key of an entry: when its lease ends and which revision it belongs to, as two float64. */
@@ -30,7 +33,10 @@ const LEASE_PREFIX = "\u0000lease";
  */
 export function openFileBackend(
   folder: string,
-  { mappedMaxBytes = MAPPED_MAX }: { readonly mappedMaxBytes?: number } = {},
+  {
+    mappedMaxBytes = MAPPED_MAX,
+    mappedBurstMs = MAPPED_BURST_MS,
+  }: { readonly mappedMaxBytes?: number; readonly mappedBurstMs?: number } = {},
 ): Backend {
   prepareFolder(folder);
   const release = lock(folder);
@@ -109,9 +115,24 @@ export function openFileBackend(
       flushing = releasePages().then(flush);
     });
   };
+  /** When more than the bound was first seen; it is looked at again later, for then there may be nobody who reads or writes. */
+  let muchSinceMs: number | undefined;
+  let lookAgain: NodeJS.Timeout | undefined;
   const holdsMuch = () => {
     usedBytes = 0;
-    return mappedBytes() - mappedAtOpen >= mappedMaxBytes;
+    const bytes = mappedBytes() - mappedAtOpen;
+    if (bytes < mappedMaxBytes) {
+      muchSinceMs = undefined;
+      return false;
+    }
+    const nowMs = performance.now();
+    muchSinceMs ??= nowMs;
+    if (bytes >= MAPPED_BURST * mappedMaxBytes || nowMs - muchSinceMs >= mappedBurstMs) return true;
+    lookAgain ??= setTimeout(() => {
+      lookAgain = undefined;
+      used(lookEveryBytes);
+    }, mappedBurstMs).unref();
+    return false;
   };
   /**
    * Every page that was looked at counts as memory of this process for as long as the map is open, although the system
@@ -122,6 +143,7 @@ export function openFileBackend(
     await db.close();
     db = openMap(folder);
     mappedAtOpen = mappedBytes();
+    muchSinceMs = undefined;
   }
 
   async function flush(): Promise<void> {
@@ -283,6 +305,7 @@ export function openFileBackend(
       isClosed = true;
       leases.stop();
       clearImmediate(looking);
+      clearTimeout(lookAgain);
       await flushing;
       log.close();
       // A store that could not be written cannot be closed in order either; what is on disk is whole all the same.

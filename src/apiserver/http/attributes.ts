@@ -69,6 +69,7 @@ function readable(pathname: string): string {
 export function urlOf(target: string): URL {
   try {
     const url = new URL(target.startsWith("/") ? `http://localhost${target}` : target);
+    if (!url.pathname.includes("%")) return url;
     if (!/%(?![0-9a-f]{2})/i.test(url.pathname) && !isReadable(url.pathname)) url.pathname = readable(url.pathname);
     decodeURIComponent(url.pathname);
     return url;
