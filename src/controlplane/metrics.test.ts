@@ -27,6 +27,14 @@ test("whoever reads sees all that was measured before", async () => {
   ]);
 });
 
+test("what is counted only when somebody reads is in what he reads", async () => {
+  const { metrics, text } = createMetrics();
+  const counter = metrics.counter("events_total", "Events");
+  metrics.onRead(() => counter.add(2));
+  expect(await linesOf(text, "events_total")).toEqual(["events_total 2"]);
+  expect(await linesOf(text, "events_total")).toEqual(["events_total 4"]);
+});
+
 test("what nobody reads is taken once little is measured, so that it does not wait for who reads", async () => {
   const { metrics, text } = createMetrics();
   const counter = metrics.counter("writes_total", "Writes");

@@ -107,8 +107,9 @@ export function createMetrics(): { readonly metrics: Metrics; readonly text: () 
   const notes = createNotes();
   return {
     text: async () => {
-      await notes.takeAll();
+      // They measure too.
       for (const update of updates) update();
+      await notes.takeAll();
       return registry.metrics();
     },
     metrics: {
