@@ -14,8 +14,8 @@ const BURST_GROWING_PERCENT = 100;
 /** Two halves, of which one is in use; V8 would take twice as much as soon as a program is loaded. */
 const YOUNG_BYTES = 16 * MIB;
 const LOOK_MS = 500;
-/** How long a burst is said to go on. */
-const BURST_MS = 2_000;
+/** How long a burst goes on after it was last said, in milliseconds. */
+export const BURST_MS = 2_000;
 
 /** Flags by which whoever starts the program has said it otherwise. */
 const OWN_WORDS = /--(?:(?:max|min)[-_]semi[-_]space|semi[-_]space|heap[-_]growing)/;

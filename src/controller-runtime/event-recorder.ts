@@ -144,10 +144,15 @@ export function createEventRecorder(options: {
     pump();
   }
 
-  function takeRecorded(): void {
-    const taken = recorded;
-    recorded = [];
-    for (const one of taken) take(one);
+  /** Looks at what was recorded, until `endMs` by `performance.now()` at the most. */
+  function takeRecorded(endMs = Number.POSITIVE_INFINITY): void {
+    let taken = 0;
+    for (const one of recorded) {
+      take(one);
+      taken++;
+      if (performance.now() > endMs) break;
+    }
+    recorded = recorded.slice(taken);
   }
 
   function take(one: Recorded): void {
@@ -234,7 +239,7 @@ export function createEventRecorder(options: {
   }
 
   function turn(share: Share): boolean {
-    takeRecorded();
+    takeRecorded(share.endMs);
     for (const waitingOnes of [pending.Warning, pending.Normal])
       for (const [key, event] of waitingOnes) {
         if (writing.size >= WRITERS) return false;
@@ -250,12 +255,12 @@ export function createEventRecorder(options: {
           })
           .finally(() => {
             writing.delete(key);
-            if (pendingCount() > 0) pump();
+            if (heldCount() > 0) pump();
             else wakeIfIdle();
           });
-        if (performance.now() > share.endMs) return pendingCount() > 0;
+        if (performance.now() > share.endMs) return heldCount() > 0;
       }
-    return false;
+    return recorded.length > 0;
   }
 
   const from = (component: string): EventRecorder => ({

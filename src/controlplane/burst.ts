@@ -1,8 +1,5 @@
 import { keepWrittenLonger } from "#machinery";
-import { spendHeap } from "../heap.ts";
-
-/** How long a burst goes on after it was last said. */
-const BURST_MS = 2_000;
+import { BURST_MS, spendHeap } from "../heap.ts";
 
 let end: NodeJS.Timeout | undefined;
 

@@ -24,7 +24,7 @@ let isWeak = true;
  */
 export function keepLittleDecoded(bytesMax: number): void {
   recentBytesMax = bytesMax;
-  writtenBytesMax = Math.min(bytesMax, WRITTEN_BYTES_MAX);
+  keepWrittenLonger(false);
   isWeak = false;
 }
 
