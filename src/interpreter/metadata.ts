@@ -1,7 +1,17 @@
 import { MANAGED_ANNOTATIONS, MANAGED_LABELS } from "#apis/karmada";
-import { getPath, gvkOf, type KubeObject, setPath, type StringMap, withMetadata, withoutPath } from "#machinery";
+import {
+  getPath,
+  gvkOf,
+  type KubeObject,
+  type ObjectMeta,
+  setOwn,
+  setPath,
+  type StringMap,
+  withMetadata,
+  withoutPath,
+} from "#machinery";
 
-const SERVER_FIELDS = [
+const SERVER_FIELDS: ReadonlySet<string> = new Set([
   "creationTimestamp",
   "deletionTimestamp",
   "deletionGracePeriodSeconds",
@@ -12,15 +22,17 @@ const SERVER_FIELDS = [
   "uid",
   "ownerReferences",
   "finalizers",
-] as const;
+]);
 const JOB_UIDS = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 const JOB_LABELS = [...JOB_UIDS, "job-name", "batch.kubernetes.io/job-name"];
 
 /** The manifest of an object: without what its API server added. */
 export function pruneManifest(object: KubeObject): KubeObject {
   const { status: _status, ...rest } = object as KubeObject & { readonly status?: unknown };
-  const metadata: Record<string, unknown> = { ...rest.metadata };
-  for (const field of SERVER_FIELDS) delete metadata[field];
+  // Nothing is deleted from a copy: that would make it a slow one.
+  const metadata: Record<string, unknown> = {};
+  for (const field in rest.metadata)
+    if (!SERVER_FIELDS.has(field)) setOwn(metadata, field, rest.metadata[field as keyof ObjectMeta]);
   let result = { ...rest, metadata } as KubeObject;
   const dropAnnotation = (key: string) => {
     result = withoutPath(result, ["metadata", "annotations", key]);
@@ -92,11 +104,17 @@ export function retainMetadata(desired: KubeObject, observed: KubeObject): KubeO
 
 /** Records which labels and annotations are ours, so that those that leave the template leave the member too. */
 export function recordManaged(object: KubeObject): KubeObject {
-  const annotations: Record<string, string> = { ...object.metadata.annotations };
-  const keys = new Set([...Object.keys(annotations), MANAGED_ANNOTATIONS, MANAGED_LABELS]);
-  annotations[MANAGED_ANNOTATIONS] = [...keys].sort().join(",");
-  annotations[MANAGED_LABELS] = Object.keys(object.metadata.labels ?? {})
-    .sort()
-    .join(",");
+  // Both records are annotations themselves, and named before they are written.
+  const annotations: Record<string, string> = {
+    ...object.metadata.annotations,
+    [MANAGED_ANNOTATIONS]: "",
+    [MANAGED_LABELS]: keysText(object.metadata.labels),
+  };
+  annotations[MANAGED_ANNOTATIONS] = keysText(annotations);
   return withMetadata(object, { annotations });
 }
+
+const keysText = (map: StringMap | undefined): string =>
+  Object.keys(map ?? {})
+    .sort()
+    .join(",");

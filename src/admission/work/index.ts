@@ -22,7 +22,7 @@ export function workAdmission(random: Random): AdmissionPlugin {
       const next = manifests.map((manifest) => {
         if (!isJsonObject(manifest) || !isJsonObject(manifest.metadata))
           throw failed("work.karmada.io", "spec.workload.manifests: a manifest must be an object with metadata");
-        const settled = recordManaged(withLabels(recordManaged(pruneManifest(manifest)), { [WORK_ID]: id }));
+        const settled = recordManaged(withLabels(pruneManifest(manifest), { [WORK_ID]: id }));
         return deepEqual(settled, manifest) ? manifest : settled;
       });
       if (next.every((manifest, at) => manifest === manifests[at])) return work;

@@ -1,8 +1,8 @@
 /** Draining and forecasts on a live fleet, in virtual time. */
 import { afterEach, expect, test } from "vitest";
 import { Deployment } from "#apis/kubernetes";
-import { Cluster, PropagationPolicy } from "#apis/karmada";
-import type { Client } from "#client";
+import { Cluster, PropagationPolicy, ResourceBinding } from "#apis/karmada";
+import { type Client, retryOnConflict } from "#client";
 import { simulateSchedule } from "#scheduler";
 import { aDeployment, aPropagationPolicy, type FailoverFleet, startFailoverFleet } from "#testing";
 import { setSchedulable } from "../connection.ts";
@@ -97,6 +97,40 @@ test("a cluster is drained gracefully: what has another place moves before its o
   await expect(
     drainCluster("m9", { ...({} as DrainOptions), client: fleet.plane, clock: fleet.clock }),
   ).rejects.toThrow('there is no cluster "m9"');
+});
+
+test("E25: what cannot go back to a cluster yet, since its old copy there is still being removed, is waited for", async () => {
+  fleet = await startFailoverFleet({ members: ["m1", "m2"] });
+  await deploy("web", ["m1", "m2"]);
+  await fleet.advance(10_000);
+  // It never becomes healthy anywhere, so that a task lasts as long as its grace period.
+  await fleet.plane.patch(Deployment, { namespace: "default", name: "web" }, "application/merge-patch+json", {
+    spec: {
+      strategy: { type: "Recreate", rollingUpdate: null },
+      template: { spec: { containers: [{ name: "app", image: "fake/none" }] } },
+    },
+  });
+  await fleet.advance(10_000);
+  const leaveM2 = (task: object) =>
+    retryOnConflict(async () => {
+      const present = await fleet.binding("web");
+      const leaving = { fromCluster: "m2", reason: "Maintenance", producer: "somebody", ...task };
+      await fleet.plane.update(ResourceBinding, {
+        ...present,
+        spec: { ...present.spec, gracefulEvictionTasks: [leaving] },
+      } as unknown as ResourceBinding);
+    });
+  const stays = "Deployment default/web stays: 0/1 clusters are available: 1 cluster(s) is in the process of eviction.";
+  // Held by a person, it is not waited for.
+  await leaveM2({ purgeMode: "Never", suppressDeletion: true });
+  expect((await drain("m1")).lines).toEqual([stays, "m1 cluster cordoned", "0 of 0 workloads have left m1"]);
+  await leaveM2({ purgeMode: "Gracefully", gracePeriodSeconds: 60 });
+  expect((await drain("m1", { isDryRun: true })).lines).toEqual([stays]);
+  const awaited = "Deployment default/web is still leaving another cluster";
+  expect((await drain("m1", { timeoutMs: 2_000 })).lines).toEqual([awaited, stays, "0 of 0 workloads have left m1"]);
+  const { moved, left, lines } = await drain("m1", { gracePeriodSeconds: 5 });
+  expect([moved, left, await fleet.targets("web")]).toEqual([["Deployment default/web"], [], "m2:2"]);
+  expect(lines).toEqual([awaited, "0 of 1 workloads have left m1", "1 of 1 workloads have left m1"]);
 });
 
 test("E25: a cordon loses no taint that is set between its look and its write", async () => {

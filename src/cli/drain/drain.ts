@@ -1,4 +1,10 @@
-import { type AnyBinding, ClusterResourceBinding, evicted, ResourceBinding } from "#apis/karmada";
+import {
+  type AnyBinding,
+  ClusterResourceBinding,
+  evicted,
+  type GracefulEvictionTask,
+  ResourceBinding,
+} from "#apis/karmada";
 import { type Clock, sleep } from "#base";
 import { type Client, retryOnConflict } from "#client";
 import { keyOf, type ResourceKind } from "#machinery";
@@ -47,42 +53,68 @@ const decisionKey = (binding: AnyBinding) => `${binding.kind}/${keyOf(binding)}`
 
 /**
  * Empties a cluster: keeps new workloads away, then takes it out of every binding that has another place to go, with a task
- * that keeps the old copy until the new one is healthy. What would fit nowhere else stays, unless forced.
+ * that keeps the old copy until the new one is healthy. What would fit nowhere else stays, unless forced; where that is
+ * because its copy elsewhere is still being removed, that is waited for first.
  */
 export async function drainCluster(name: string, options: DrainOptions): Promise<DrainResult> {
   const { client, clock, say } = options;
+  const endMs = clock.now() + options.timeoutMs;
+  let { left, leaving, underWay, placesOf } = await planDrain(name, options);
+  const cordon = async () => {
+    if (await setSchedulable(client, name, false)) say(`${name} cluster cordoned`);
+  };
+  if (underWay.length > 0 && !options.isDryRun) {
+    await cordon();
+    for (const binding of underWay) say(`${describe(binding)} is still leaving another cluster`);
+    await waitForTasks(underWay, endsByItself, endMs, options);
+    ({ left, leaving } = await planDrain(name, options));
+  }
+  for (const { workload, why } of left) say(`${workload} stays: ${why}`);
+  if (options.isDryRun) {
+    for (const binding of leaving) say(`${describe(binding)} would move to ${placesOf(binding) || "nowhere"}`);
+    return { moved: [], left, pending: [] };
+  }
+  await cordon();
+  await evictAll(name, leaving, options);
+  const pending = await waitForTasks(
+    leaving,
+    ({ fromCluster }) => fromCluster === name,
+    endMs,
+    options,
+    (count) => say(`${leaving.length - count} of ${leaving.length} workloads have left ${name}`),
+  );
+  const waiting = new Set(pending);
+  return { moved: leaving.map(describe).filter((workload) => !waiting.has(workload)), left, pending };
+}
+
+/** One that is suppressed waits for a person. */
+const endsByItself = ({ suppressDeletion }: GracefulEvictionTask) => suppressDeletion !== true;
+
+/** What leaves a cluster, where it goes, and what stays as things are. */
+async function planDrain(name: string, { client, clock, simulate, isForced }: DrainOptions) {
   const snapshot = await takeSnapshot(client, clock.now());
   if (!snapshot.clusters.some(({ metadata }) => metadata.name === name))
     throw new Error(`there is no cluster ${JSON.stringify(name)}`);
   const here = snapshot.bindings.filter(({ spec }) => (spec.clusters ?? []).some((target) => target.name === name));
-  const { bindings: outcomes } = await options.simulate(snapshot, { removeClusters: [name] });
+  const { bindings: outcomes } = await simulate(snapshot, { removeClusters: [name] });
   const outcomeOf = new Map(outcomes.map((outcome) => [outcome.binding, outcome]));
   const left: { workload: string; why: string }[] = [];
-  const leaving = here.filter((binding) => {
+  const leaving: AnyBinding[] = [];
+  /** What fits nowhere else while its copy elsewhere is being removed. */
+  const underWay: AnyBinding[] = [];
+  for (const binding of here) {
     const outcome = outcomeOf.get(decisionKey(binding));
-    const why =
-      outcome?.outcome === "failed"
-        ? (outcome.message ?? "it fits nowhere else")
-        : outcome?.outcome === "held"
-          ? "its scheduling is suspended, or no policy claims it"
-          : undefined;
-    if (why === undefined || (options.isForced && outcome?.outcome !== "held")) return true;
-    left.push({ workload: describe(binding), why });
-    return false;
-  });
-  for (const { workload, why } of left) say(`${workload} stays: ${why}`);
-  if (options.isDryRun) {
-    for (const binding of leaving) {
-      const after = outcomeOf.get(decisionKey(binding))?.after ?? [];
-      say(`${describe(binding)} would move to ${after.map((target) => target.name).join(", ") || "nowhere"}`);
-    }
-    return { moved: [], left, pending: [] };
+    const isNowhere = outcome?.outcome === "failed";
+    if (isNowhere && binding.spec.gracefulEvictionTasks?.some(endsByItself) === true) underWay.push(binding);
+    if (outcome?.outcome === "held")
+      left.push({ workload: describe(binding), why: "its scheduling is suspended, or no policy claims it" });
+    else if (isNowhere && !isForced)
+      left.push({ workload: describe(binding), why: outcome.message ?? "it fits nowhere else" });
+    else leaving.push(binding);
   }
-  if (await setSchedulable(client, name, false)) say(`${name} cluster cordoned`);
-  await evictAll(name, leaving, options);
-  const pending = await waitForTasks(name, leaving, options);
-  const waiting = new Set(pending);
-  return { moved: leaving.map(describe).filter((workload) => !waiting.has(workload)), left, pending };
+  const placesOf = (binding: AnyBinding) =>
+    (outcomeOf.get(decisionKey(binding))?.after ?? []).map((target) => target.name).join(", ");
+  return { left, leaving, underWay, placesOf };
 }
 
 async function evictAll(name: string, leaving: readonly AnyBinding[], options: DrainOptions): Promise<void> {
@@ -110,25 +142,22 @@ async function evictAll(name: string, leaving: readonly AnyBinding[], options: D
   );
 }
 
-/** Workloads whose task for the cluster is still there when time is over. */
+/** Workloads that still have such a task when time is over; `told` hears how many have, whenever that changes. */
 async function waitForTasks(
-  name: string,
-  leaving: readonly AnyBinding[],
-  options: DrainOptions,
+  awaited: readonly AnyBinding[],
+  isMeant: (task: GracefulEvictionTask) => boolean,
+  endMs: number,
+  { client, clock }: DrainOptions,
+  told: (count: number) => void = () => undefined,
 ): Promise<readonly string[]> {
-  const { client, clock, say } = options;
-  const keys = new Set(leaving.map(decisionKey));
-  const endMs = clock.now() + options.timeoutMs;
+  const keys = new Set(awaited.map(decisionKey));
   let before = -1;
   for (;;) {
     const { bindings } = await takeSnapshot(client, clock.now());
     const pending = bindings.filter(
-      (binding) =>
-        keys.has(decisionKey(binding)) &&
-        (binding.spec.gracefulEvictionTasks ?? []).some(({ fromCluster }) => fromCluster === name),
+      (binding) => keys.has(decisionKey(binding)) && (binding.spec.gracefulEvictionTasks ?? []).some(isMeant),
     );
-    if (pending.length !== before)
-      say(`${leaving.length - pending.length} of ${leaving.length} workloads have left ${name}`);
+    if (pending.length !== before) told(pending.length);
     before = pending.length;
     if (pending.length === 0 || clock.now() >= endMs) return pending.map(describe);
     await sleep(clock, LOOK_MS);

@@ -32,7 +32,7 @@ import {
 } from "#apis/karmada";
 import { fnv1a32 } from "#base";
 import { expectedClusters, type Interpreter, isUnanswered, pruneManifest, recordManaged } from "#interpreter";
-import { getPath, type KubeObject, setPath, withAnnotations, withLabels } from "#machinery";
+import { getPath, type KubeObject, setPath, withAnnotations, withKeys, withLabels, withMetadata } from "#machinery";
 import { appliedText, applyOverrides, OverrideError, type OverrideEvent } from "#override";
 
 /** What rendering a binding reads. */
@@ -322,17 +322,27 @@ function workFor(
         ? "overwrite"
         : "abort";
   const generation = template.metadata.generation ?? 0;
-  let manifest = withLabels(object, { [idLabel]: id, [MANAGED]: "true" });
-  manifest = withAnnotations(manifest, {
-    ...coordinates,
-    ...(generation > 0 ? { [TEMPLATE_GENERATION]: String(generation) } : {}),
-    [TEMPLATE_UID]: template.metadata.uid ?? "",
-    [WORK_NAMESPACE]: namespace,
-    [WORK_NAME]: name,
-    [CONFLICT_RESOLUTION]: conflictResolution,
-  });
   const workId = present?.metadata.labels?.[WORK_ID];
-  manifest = withoutRecordOfWorkId(recordManaged(pruneManifest(manifest)), workId);
+  const manifest = recordManaged(
+    pruneManifest(
+      withMetadata(object, {
+        labels: withKeys(object.metadata.labels, {
+          [idLabel]: id,
+          [MANAGED]: "true",
+          // A Work that has its id carries it in the manifest as well; the record of managed labels names it.
+          ...(workId === undefined ? {} : { [WORK_ID]: workId }),
+        }),
+        annotations: withKeys(object.metadata.annotations, {
+          ...coordinates,
+          ...(generation > 0 ? { [TEMPLATE_GENERATION]: String(generation) } : {}),
+          [TEMPLATE_UID]: template.metadata.uid ?? "",
+          [WORK_NAMESPACE]: namespace,
+          [WORK_NAME]: name,
+          [CONFLICT_RESOLUTION]: conflictResolution,
+        }),
+      }),
+    ),
+  );
   const suspension = binding.spec.suspension as
     | { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } }
     | undefined;
@@ -362,11 +372,6 @@ function workFor(
       workload: { manifests: [manifest] },
     },
   } as unknown as Work;
-}
-
-/** A Work that has its id carries it in the manifest as well; the record of managed labels names it. */
-function withoutRecordOfWorkId(manifest: KubeObject, workId: string | undefined): KubeObject {
-  return workId === undefined ? manifest : recordManaged(withLabels(manifest, { [WORK_ID]: workId }));
 }
 
 /** Records of overrides are written anew each time, and what is wanted again neither waits nor goes. */

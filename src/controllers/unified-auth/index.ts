@@ -119,8 +119,8 @@ async function ensureWork(
     [WORK_NAMESPACE]: namespace,
     [WORK_NAME]: name,
   });
-  const recorded = recordManaged(pruneManifest(marked));
-  const settled = id === undefined ? recorded : recordManaged(withLabels(recorded, { [WORK_ID]: id }));
+  const pruned = pruneManifest(marked);
+  const settled = recordManaged(id === undefined ? pruned : withLabels(pruned, { [WORK_ID]: id }));
   const spec = { workload: { manifests: [settled] } };
   const metadata = {
     ...present?.metadata,
