@@ -1,17 +1,8 @@
 import { MANAGED_ANNOTATIONS, MANAGED_LABELS } from "#apis/karmada";
-import {
-  getPath,
-  gvkOf,
-  type KubeObject,
-  type ObjectMeta,
-  setOwn,
-  setPath,
-  type StringMap,
-  withMetadata,
-  withoutPath,
-} from "#machinery";
+import { copyWithout } from "#base";
+import { getPath, gvkOf, type KubeObject, setPath, type StringMap, withMetadata, withoutPath } from "#machinery";
 
-const SERVER_FIELDS: ReadonlySet<string> = new Set([
+const SERVER_FIELDS = [
   "creationTimestamp",
   "deletionTimestamp",
   "deletionGracePeriodSeconds",
@@ -22,18 +13,14 @@ const SERVER_FIELDS: ReadonlySet<string> = new Set([
   "uid",
   "ownerReferences",
   "finalizers",
-]);
+] as const;
 const JOB_UIDS = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 const JOB_LABELS = [...JOB_UIDS, "job-name", "batch.kubernetes.io/job-name"];
 
 /** The manifest of an object: without what its API server added. */
 export function pruneManifest(object: KubeObject): KubeObject {
   const { status: _status, ...rest } = object as KubeObject & { readonly status?: unknown };
-  // Nothing is deleted from a copy: that would make it a slow one.
-  const metadata: Record<string, unknown> = {};
-  for (const field in rest.metadata)
-    if (!SERVER_FIELDS.has(field)) setOwn(metadata, field, rest.metadata[field as keyof ObjectMeta]);
-  let result = { ...rest, metadata } as KubeObject;
+  let result = { ...rest, metadata: copyWithout(rest.metadata, ...SERVER_FIELDS) } as KubeObject;
   const dropAnnotation = (key: string) => {
     result = withoutPath(result, ["metadata", "annotations", key]);
   };

@@ -59,16 +59,17 @@ const decisionKey = (binding: AnyBinding) => `${binding.kind}/${keyOf(binding)}`
 export async function drainCluster(name: string, options: DrainOptions): Promise<DrainResult> {
   const { client, clock, say } = options;
   const endMs = clock.now() + options.timeoutMs;
-  let { left, leaving, underWay, placesOf } = await planDrain(name, options);
+  let plan = await planDrain(name, options);
   const cordon = async () => {
     if (await setSchedulable(client, name, false)) say(`${name} cluster cordoned`);
   };
-  if (underWay.length > 0 && !options.isDryRun) {
+  if (plan.underWay.length > 0 && !options.isDryRun) {
     await cordon();
-    for (const binding of underWay) say(`${describe(binding)} is still leaving another cluster`);
-    await waitForTasks(underWay, endsByItself, endMs, options);
-    ({ left, leaving } = await planDrain(name, options));
+    for (const binding of plan.underWay) say(`${describe(binding)} is still leaving another cluster`);
+    await waitForTasks(plan.underWay, endsByItself, endMs, options);
+    plan = await planDrain(name, options);
   }
+  const { left, leaving, placesOf } = plan;
   for (const { workload, why } of left) say(`${workload} stays: ${why}`);
   if (options.isDryRun) {
     for (const binding of leaving) say(`${describe(binding)} would move to ${placesOf(binding) || "nowhere"}`);

@@ -32,7 +32,7 @@ import {
 } from "#apis/karmada";
 import { fnv1a32 } from "#base";
 import { expectedClusters, type Interpreter, isUnanswered, pruneManifest, recordManaged } from "#interpreter";
-import { getPath, type KubeObject, setPath, withAnnotations, withKeys, withLabels, withMetadata } from "#machinery";
+import { getPath, type KubeObject, setPath, withAnnotations, withLabels } from "#machinery";
 import { appliedText, applyOverrides, OverrideError, type OverrideEvent } from "#override";
 
 /** What rendering a binding reads. */
@@ -323,26 +323,17 @@ function workFor(
         : "abort";
   const generation = template.metadata.generation ?? 0;
   const workId = present?.metadata.labels?.[WORK_ID];
-  const manifest = recordManaged(
-    pruneManifest(
-      withMetadata(object, {
-        labels: withKeys(object.metadata.labels, {
-          [idLabel]: id,
-          [MANAGED]: "true",
-          // A Work that has its id carries it in the manifest as well; the record of managed labels names it.
-          ...(workId === undefined ? {} : { [WORK_ID]: workId }),
-        }),
-        annotations: withKeys(object.metadata.annotations, {
-          ...coordinates,
-          ...(generation > 0 ? { [TEMPLATE_GENERATION]: String(generation) } : {}),
-          [TEMPLATE_UID]: template.metadata.uid ?? "",
-          [WORK_NAMESPACE]: namespace,
-          [WORK_NAME]: name,
-          [CONFLICT_RESOLUTION]: conflictResolution,
-        }),
-      }),
-    ),
-  );
+  // A Work that has its id carries it in the manifest as well; the record of managed labels names it.
+  const ownId = workId === undefined ? {} : { [WORK_ID]: workId };
+  const marked = withAnnotations(withLabels(object, { [idLabel]: id, [MANAGED]: "true", ...ownId }), {
+    ...coordinates,
+    ...(generation > 0 ? { [TEMPLATE_GENERATION]: String(generation) } : {}),
+    [TEMPLATE_UID]: template.metadata.uid ?? "",
+    [WORK_NAMESPACE]: namespace,
+    [WORK_NAME]: name,
+    [CONFLICT_RESOLUTION]: conflictResolution,
+  });
+  const manifest = recordManaged(pruneManifest(marked));
   const suspension = binding.spec.suspension as
     | { readonly dispatching?: boolean; readonly dispatchingOnClusters?: { readonly clusterNames?: readonly string[] } }
     | undefined;

@@ -14,7 +14,7 @@ import {
   type PropagationSpec,
   type Claim,
 } from "#apis/karmada";
-import { controllerReference, type KubeObject, withAnnotations, withKeys, withLabels, withMetadata } from "#machinery";
+import { controllerReference, type KubeObject, withAnnotations, withKeys, withLabels } from "#machinery";
 import { MATCHES_NONE, selectorsPriority } from "#override";
 import { isLazy, TEMPLATE_DIGEST, userDigest } from "./lazy.ts";
 
@@ -100,10 +100,7 @@ export function claimed<T extends KubeObject>(object: T, policy: AnyPropagationP
   )
     return object;
   const marks = claimMarks(policy);
-  return withMetadata(object, {
-    labels: withKeys(object.metadata.labels, marks.labels),
-    annotations: withKeys(object.metadata.annotations, marks.annotations),
-  });
+  return withAnnotations(withLabels(object, marks.labels), marks.annotations);
 }
 
 /** The object without the marks of one policy kind. */

@@ -114,14 +114,12 @@ async function ensureWork(
   const name = workName(manifest.kind, manifest.metadata.name ?? "", "");
   const present = context.cache(Work).get(`${namespace}/${name}`);
   const id = present?.metadata.labels?.[WORK_ID];
-  const marked = withAnnotations(withLabels(manifest, { [MANAGED]: "true" }), {
+  const marked = withAnnotations(withLabels(manifest, { [MANAGED]: "true", [WORK_ID]: id }), {
     [TEMPLATE_UID]: "",
     [WORK_NAMESPACE]: namespace,
     [WORK_NAME]: name,
   });
-  const pruned = pruneManifest(marked);
-  const settled = recordManaged(id === undefined ? pruned : withLabels(pruned, { [WORK_ID]: id }));
-  const spec = { workload: { manifests: [settled] } };
+  const spec = { workload: { manifests: [recordManaged(pruneManifest(marked))] } };
   const metadata = {
     ...present?.metadata,
     name,
